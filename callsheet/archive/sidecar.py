@@ -1,0 +1,150 @@
+"""The sidecar `shot.json`: full lineage of one shot, enough on its own to rebuild ledger and catalogue."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = 1
+# IPTC NewsCodes, http://cv.iptc.org/newscodes/digitalsourcetype/, checked 2026-11-21.
+AI_GENERATED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FailureRecord(_Part):
+    """Why a step gave nothing; `kind` is the error's class, `reason` the provider's own code."""
+
+    step: str
+    kind: str
+    message: str
+    reason: str = ""
+    slot: str = ""
+
+
+class FileRecord(_Part):
+    """One archived file; `file` is relative to the shot's folder. Bytes, pixels, seconds."""
+
+    file: str
+    sha256: str
+    md5: str
+    size: int
+    mime_type: str
+    uri: str
+    created: datetime
+    width: int | None = None
+    height: int | None = None
+    duration_s: float | None = None
+    fps: float | None = None
+    parent: str | None = None
+    thumbnail: str | None = None
+
+
+class ScoreRecord(_Part):
+    """Technical measures of a take (see callsheet.media.frames) and its mean rank within the shot, 0..1 (1 best)."""
+
+    luma: float
+    clipped: float
+    entropy: float
+    sharpness: float
+    contrast: float
+    colourfulness: float
+    dhash: str
+    rank: float | None = None
+    rejected: str | None = None
+
+
+class TakeRecord(_Part):
+    """A candidate picture: its file, or why there is none."""
+
+    take: int
+    job_key: str
+    file: FileRecord | None = None
+    failure: FailureRecord | None = None
+    usd: float = 0.0
+    attempts: int = 0
+    model_version: str = ""
+    response_id: str = ""
+    tokens: dict[str, int] = Field(default_factory=dict)
+    score: ScoreRecord | None = None
+    chosen: bool = False
+    why: str = ""
+
+
+class ClipRecord(_Part):
+    """A video made of a take (None: of text alone): its file, or why there is none."""
+
+    take: int | None
+    job_key: str
+    model: str
+    operation: str | None = None
+    resolution: str | None = None
+    aspect_ratio: str | None = None
+    requested_duration_s: int | None = None
+    file: FileRecord | None = None
+    poster: FileRecord | None = None
+    failure: FailureRecord | None = None
+    usd: float = 0.0
+    attempts: int = 0
+
+
+class Disclosure(_Part):
+    """What whoever posts the cut has to tell the platform."""
+
+    ai_generated: bool = True
+    digital_source_type: str = AI_GENERATED
+    label_text: str = "Made with AI"
+
+
+class CutRecord(_Part):
+    """A clip conformed to one aspect: its file, or why there is none."""
+
+    spec: str
+    take: int | None
+    how: Literal["copy", "crop"] | None = None
+    crop: tuple[int, int, int, int] | None = None
+    file: FileRecord | None = None
+    poster: FileRecord | None = None
+    failure: FailureRecord | None = None
+    disclosure: Disclosure = Disclosure()
+
+
+class ImageParams(_Part):
+    """The parameters that every take of the shot was asked with."""
+
+    model: str
+    aspect_ratio: str
+    image_size: str
+    seed: int | None = None
+    person_generation: str | None = None
+    references: tuple[dict[str, str], ...] = ()
+
+
+class Sidecar(_Part):
+    """All that is known of one shot in one batch."""
+
+    schema_version: int = SCHEMA_VERSION
+    campaign: str
+    batch: str
+    edition: str | None = None
+    mode: Literal["rehearsal", "live"]
+    shot: str
+    line: int
+    tags: tuple[str, ...] = ()
+    variables: dict[str, str] = Field(default_factory=dict)
+    prompt: str
+    negative_prompt: str | None = None
+    motion_prompt: str | None = None
+    select: str = "best"
+    state: Literal["pending", "done", "blocked", "failed", "parked", "waiting"]
+    failures: tuple[FailureRecord, ...] = ()
+    image: ImageParams | None = None
+    takes: tuple[TakeRecord, ...] = ()
+    clips: tuple[ClipRecord, ...] = ()
+    cuts: tuple[CutRecord, ...] = ()
+    usd: float = 0.0
+    updated: datetime

@@ -1,0 +1,270 @@
+"""The error tree. Every message says what failed, in what state things are, and what to do next.
+
+CallsheetError
+├── UsageError                  exit code 2: the user can mend it before anything is created
+│   ├── ManifestError           the manifest has problems (all of them are in `.problems`)
+│   ├── SettingsError           a setting, credential or option is missing or wrong
+│   └── CatalogueError          a model catalogue file is wrong
+├── ProviderError               the provider (or the way to it) did not give the asset
+│   ├── NotAccepted             known not to have been accepted: trying again costs nothing
+│   │   ├── Unreachable         no connection could be made
+│   │   ├── Overloaded          503: the model is overloaded
+│   │   └── RateLimited         429: per minute, per day, or without details
+│   ├── Rejected                a definitive 4xx: the same request will fail again
+│   │   ├── Unauthorised        bad key, no permission, billing: stops the batch
+│   │   ├── ModelNotFound       404 for the model or the project
+│   │   └── RequestTooLarge     413, or 400 "payload size exceeds"
+│   ├── Blocked                 refused for safety or policy: final, with the provider's reason
+│   │   ├── PromptBlocked       promptFeedback.blockReason
+│   │   ├── ImageBlocked        a finishReason such as IMAGE_SAFETY
+│   │   └── VideoFiltered       Veo's RAI filter; not charged
+│   ├── NothingMade             answered, charged or not, but without an asset
+│   │   ├── NoImage             text only, or no image part
+│   │   └── NoVideo             done without a video and without a reason
+│   ├── OperationFailed         a long-running operation ended with an error
+│   ├── OperationExpired        the operation or its file is gone (retention)
+│   ├── OperationOverdue        not done within the deadline: still running as far as we know
+│   ├── DownloadFailed          the asset exists there but could not be fetched whole
+│   └── Unknown                 the request may or may not have been accepted: never sent again unasked
+├── Parked                      quota or budget: goes on later (exit code 4)
+│   ├── QuotaParked             today's requests are used up
+│   └── BudgetParked            the next submission could exceed the budget
+├── LedgerError                 the ledger cannot be opened or contradicts itself
+├── ArchiveError                the archive refused, or a file there is not what was written
+│   ├── ArchiveConflict         the name exists with other bytes
+│   └── ArchiveDenied           no permission or no such bucket: final
+├── MediaError                  a picture or video is damaged, unsupported or not as declared
+└── ServiceError                a helper process (rehearsal service, Prefect server) did not start
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One finding about a manifest: `file:line: column: what is wrong; what is allowed; suggestion`."""
+
+    file: str
+    line: int
+    column: str
+    what: str
+    allowed: str = ""
+    suggestion: str = ""
+
+    def __str__(self) -> str:
+        tail = "".join(f"; {part}" for part in (self.allowed, self.suggestion) if part)
+        return f"{self.file}:{self.line}: {self.column}: {self.what}{tail}"
+
+
+class CallsheetError(Exception):
+    """Root of all errors that callsheet raises on purpose; `str()` is fit for a user to read."""
+
+
+class UsageError(CallsheetError):
+    """The user can mend it; nothing was created and nothing was spent."""
+
+
+class ManifestError(UsageError):
+    """The manifest has problems; `problems` holds every one of them, in file order."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(str(problem) for problem in problems))
+
+    def __reduce__(self) -> tuple[type[ManifestError], tuple[tuple[Problem, ...]]]:
+        return type(self), (self.problems,)
+
+
+class SettingsError(UsageError):
+    """A setting, credential or option is missing or wrong."""
+
+
+class CatalogueError(UsageError):
+    """A model catalogue file cannot be read or says something impossible."""
+
+
+class ProviderError(CallsheetError):
+    """The provider, or the way to it, did not give the asset.
+
+    `reason` keeps the provider's own code (a finishReason, blockReason, status or support code), `status` the
+    HTTP status or None, `charged` whether the provider bills for it (None: not known).
+    """
+
+    charged: bool | None = False
+
+    def __init__(self, message: str, *, reason: str = "", status: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.reason = reason
+        self.status = status
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.message, self.__dict__)
+
+    @property
+    def kind(self) -> str:
+        """The class name, as ledger, sidecar and gallery show it."""
+        return type(self).__name__
+
+
+def _rebuild(cls: type[ProviderError], message: str, state: dict[str, object]) -> ProviderError:
+    error = cls(message)
+    error.__dict__.update(state)
+    return error
+
+
+class NotAccepted(ProviderError):
+    """Known not to have been accepted; `retry_after_s` is the provider's hint in seconds, if it gave one."""
+
+    def __init__(
+        self, message: str, *, reason: str = "", status: int | None = None, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message, reason=reason, status=status)
+        self.retry_after_s = retry_after_s
+
+
+class Unreachable(NotAccepted):
+    """No connection could be made, so nothing was sent."""
+
+
+class Overloaded(NotAccepted):
+    """503 UNAVAILABLE: the model is overloaded."""
+
+
+class RateLimited(NotAccepted):
+    """429: `per` is "minute", "day" or "" (no details given); `limit` is the quota the body states, if any."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str = "",
+        status: int | None = 429,
+        retry_after_s: float | None = None,
+        per: str = "",
+        limit: int | None = None,
+    ) -> None:
+        super().__init__(message, reason=reason, status=status, retry_after_s=retry_after_s)
+        self.per = per
+        self.limit = limit
+
+
+class Rejected(ProviderError):
+    """A definitive 4xx: the same request will fail again."""
+
+
+class Unauthorised(Rejected):
+    """A bad key, a missing permission or billing: every further request would fail too."""
+
+
+class ModelNotFound(Rejected):
+    """404: the model does not exist there, or the project has no access to it."""
+
+
+class RequestTooLarge(Rejected):
+    """The request is larger than the provider takes."""
+
+
+class Blocked(ProviderError):
+    """Refused for safety or policy; final for this prompt, with the provider's reason."""
+
+
+class PromptBlocked(Blocked):
+    """The prompt was refused before generation (promptFeedback.blockReason)."""
+
+
+class ImageBlocked(Blocked):
+    """The picture was refused after generation (a finishReason such as IMAGE_SAFETY)."""
+
+
+class VideoFiltered(Blocked):
+    """Veo's filter removed the video; not charged. `audio` marks the audio filter, whose hits may be false."""
+
+    def __init__(self, message: str, *, reason: str = "", status: int | None = None, audio: bool = False) -> None:
+        super().__init__(message, reason=reason, status=status)
+        self.audio = audio
+
+
+class NothingMade(ProviderError):
+    """The provider answered without an asset."""
+
+
+class NoImage(NothingMade):
+    """A reply without a picture (text only, say); billed for its text."""
+
+    charged = None
+
+
+class NoVideo(NothingMade):
+    """Done, without a video and without a reason."""
+
+
+class OperationFailed(ProviderError):
+    """A long-running operation ended with an error; Veo charges only on success."""
+
+
+class OperationExpired(ProviderError):
+    """The operation or its file is gone: the provider's retention (two days for Veo) is over."""
+
+    charged = True
+
+
+class OperationOverdue(ProviderError):
+    """Not done within the deadline; it may still finish, so the job stays submitted and can be resumed."""
+
+    charged = None
+
+
+class DownloadFailed(ProviderError):
+    """The asset exists at the provider but could not be fetched whole; fetching again is free."""
+
+    charged = True
+
+
+class Unknown(ProviderError):
+    """The request may or may not have been accepted; sending it again may pay twice."""
+
+    charged = None
+
+
+class Parked(CallsheetError):
+    """Work that goes on later; `until` is when (UTC), None when a person must raise the limit."""
+
+    def __init__(self, message: str, *, until: datetime | None = None) -> None:
+        super().__init__(message)
+        self.until = until
+
+
+class QuotaParked(Parked):
+    """Today's requests for the model are used up."""
+
+
+class BudgetParked(Parked):
+    """The next submission could exceed the budget."""
+
+
+class LedgerError(CallsheetError):
+    """The ledger cannot be opened, or contradicts itself."""
+
+
+class ArchiveError(CallsheetError):
+    """The archive refused, or a file there is not what was written."""
+
+
+class ArchiveConflict(ArchiveError):
+    """The name exists in the archive with other bytes."""
+
+
+class ArchiveDenied(ArchiveError):
+    """No permission, or no such bucket or folder: final, with the permission that is missing."""
+
+
+class MediaError(CallsheetError):
+    """A picture or video is damaged, unsupported, or not what was declared."""
+
+
+class ServiceError(CallsheetError):
+    """A service that callsheet starts (rehearsal, Prefect server) did not come up."""

@@ -1,0 +1,48 @@
+"""Content keys: what determines a result names it, so the same wish is the same job in every run and process."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+
+from callsheet.shots import Mode
+
+# Raised when the meaning of a key changes; old results are then made anew rather than mistaken for new ones.
+KEY_VERSION = 1
+
+
+def job_key(
+    *,
+    kind: str,
+    mode: Mode,
+    model: str,
+    prompt: str,
+    params: Mapping[str, object],
+    inputs: Sequence[str] = (),
+    take: int = 1,
+    edition: str | None = None,
+) -> str:
+    """The sha256 (64 hex digits) of everything that determines the result of one paid request.
+
+    `inputs` are sha256 digests of input files in the order they are sent. Parameters that are None are left out,
+    so adding an optional parameter to the product does not change the keys of jobs that do not use it.
+    """
+    return _digest(
+        {
+            "version": KEY_VERSION,
+            "kind": kind,
+            "mode": mode,
+            "model": model,
+            "prompt": prompt,
+            "params": {name: value for name, value in params.items() if value is not None},
+            "inputs": list(inputs),
+            "take": take,
+            "edition": edition,
+        }
+    )
+
+
+def _digest(value: object) -> str:
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,93 @@
+"""What a provider of pictures and of videos must do. Requests and results are plain values; failures are
+classes of `callsheet.errors.ProviderError`, raised before anything else sees the SDK's own errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class InputImage:
+    """A picture to send: its bytes and MIME type."""
+
+    data: bytes = field(repr=False)
+    mime_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRequest:
+    """One picture to make. `size` is "512", "1K", "2K" or "4K"; references make it an edit. None means: not sent."""
+
+    model: str
+    prompt: str
+    aspect_ratio: str | None = None
+    size: str | None = None
+    seed: int | None = None
+    person_generation: str | None = None
+    references: tuple[InputImage, ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ImageResult:
+    """A picture as received: the bytes are the provider's, untouched. `tokens` counts by modality, as reported."""
+
+    data: bytes = field(repr=False)
+    mime_type: str
+    model_version: str = ""
+    response_id: str = ""
+    tokens: dict[str, int] = field(default_factory=dict)
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VideoRequest:
+    """One video to make. `duration_s` is in whole seconds. `output_uri` (gs://) only on Agent Platform."""
+
+    model: str
+    prompt: str
+    first_frame: InputImage | None = None
+    last_frame: InputImage | None = None
+    negative_prompt: str | None = None
+    aspect_ratio: str | None = None
+    resolution: str | None = None
+    duration_s: int | None = None
+    seed: int | None = None
+    person_generation: str | None = None
+    output_uri: str | None = None
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class VideoReady:
+    """A finished operation with a video: exactly one of `uri` (to fetch) and `data` (inline) is set."""
+
+    mime_type: str = "video/mp4"
+    uri: str | None = None
+    data: bytes | None = field(default=None, repr=False)
+
+
+class ImageProvider(Protocol):
+    """Makes pictures. Never sends a request twice on its own."""
+
+    async def make(self, request: ImageRequest) -> ImageResult:
+        """The picture, or a ProviderError. `errors.Unknown` when acceptance cannot be known."""
+        ...
+
+
+class VideoProvider(Protocol):
+    """Makes videos by long-running operations. Never sends a submission twice on its own."""
+
+    async def submit(self, request: VideoRequest) -> str:
+        """The operation's name, or a ProviderError. `errors.Unknown` when acceptance cannot be known."""
+        ...
+
+    async def poll(self, operation: str) -> VideoReady | None:
+        """The result when done, None while it runs. An outcome without a video raises its ProviderError."""
+        ...
+
+    async def download(self, video: VideoReady, target: Path) -> None:
+        """Stream the video to `target` (overwritten); DownloadFailed when the bytes do not arrive whole."""
+        ...

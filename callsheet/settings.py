@@ -1,0 +1,74 @@
+"""The one settings class. Nothing else in callsheet reads the environment."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from callsheet.errors import SettingsError
+
+MIB = 1024 * 1024
+
+
+class Settings(BaseSettings):
+    """What the environment says, with defaults. Secrets are SecretStr and never leave the provider clients."""
+
+    model_config = SettingsConfigDict(env_prefix="CALLSHEET_", populate_by_name=True, extra="ignore", frozen=True)
+
+    home: Annotated[Path, Field(description="Folder for ledger, spool, logs and local services.")] = Path(".callsheet")
+    ledger: Annotated[str | None, Field(description="SQLAlchemy URL; default: SQLite in the home folder.")] = None
+    archive: Annotated[str | None, Field(description="fsspec URI; default: the folder `archive` in the home.")] = None
+    budget_usd: Annotated[Decimal | None, Field(ge=0, description="No submission may take spending over this.")] = None
+    catalogue: Annotated[Path | None, Field(description="YAML file that adds or overrides models and limits.")] = None
+    tier: Annotated[int, Field(ge=0, le=3, description="Usage tier of the project: selects limits of the catalogue.")] = 1
+    input_roots: Annotated[
+        tuple[str, ...], Field(description="Further folders or gs:// prefixes that reference images may come from.")
+    ] = ()
+    image_concurrency: Annotated[int, Field(ge=1, le=256, description="Picture requests in flight at once.")] = 16
+    video_concurrency: Annotated[int, Field(ge=1, le=256, description="Video operations waited on at once.")] = 64
+    encoders: Annotated[int, Field(ge=1, le=64, description="ffmpeg processes at once, one thread each.")] = 2
+    image_timeout_s: Annotated[float, Field(gt=0, description="Longest wait for one picture, seconds.")] = 180.0
+    video_deadline_s: Annotated[float, Field(gt=0, description="Longest wait for one video, seconds.")] = 1800.0
+    rehearsal_factor: Annotated[float, Field(gt=0, description="How much faster rehearsal time passes.")] = 60.0
+    rehearsal_script: Annotated[Path | None, Field(description="Failure script for the rehearsal service.")] = None
+
+    gemini_api_key: Annotated[
+        SecretStr | None,
+        # The SDK prefers GOOGLE_API_KEY when both are set (google-genai 3.4.0, measured 2026-11-21); so do we.
+        Field(validation_alias=AliasChoices("GOOGLE_API_KEY", "GEMINI_API_KEY"), description="Gemini API key."),
+    ] = None
+    agent_platform_api_key: Annotated[SecretStr | None, Field(description="Agent Platform express key.")] = None
+    google_cloud_project: Annotated[str | None, Field(validation_alias="GOOGLE_CLOUD_PROJECT")] = None
+    google_cloud_location: Annotated[str, Field(validation_alias="GOOGLE_CLOUD_LOCATION")] = "us-central1"
+    google_application_credentials: Annotated[
+        Path | None, Field(validation_alias="GOOGLE_APPLICATION_CREDENTIALS")
+    ] = None
+    gemini_base_url: Annotated[str | None, Field(validation_alias="GOOGLE_GEMINI_BASE_URL")] = None
+    vertex_base_url: Annotated[str | None, Field(validation_alias="GOOGLE_VERTEX_BASE_URL")] = None
+    storage_emulator_host: Annotated[str | None, Field(validation_alias="STORAGE_EMULATOR_HOST")] = None
+    prefect_api_url: Annotated[str | None, Field(validation_alias="PREFECT_API_URL")] = None
+
+    @property
+    def ledger_url(self) -> str:
+        """SQLAlchemy URL of the ledger."""
+        return self.ledger or f"sqlite:///{(self.home / 'ledger.db').absolute()}"
+
+    @property
+    def archive_uri(self) -> str:
+        """fsspec URI of the archive, without a trailing slash; a local folder is an absolute path."""
+        uri = self.archive or str(self.home / "archive")
+        return uri.rstrip("/") if "://" in uri else str(Path(uri).absolute())
+
+
+def load_settings(**overrides: object) -> Settings:
+    """The settings of the environment with `overrides` on top; raises SettingsError that names each bad one."""
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        lines = [f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors(include_input=False)]
+        raise SettingsError("Settings are not valid:\n  " + "\n  ".join(lines)) from None

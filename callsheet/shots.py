@@ -1,0 +1,168 @@
+"""The things a batch is made of, as frozen values. The words are those of ARCHITECTURE.md."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Literal
+
+Mode = Literal["rehearsal", "live"]
+Select = Literal["best", "first", "all"] | tuple[int, ...]
+
+
+class ShotState(StrEnum):
+    """How a shot stands in its batch; `pending` means work on it has not ended."""
+
+    PENDING = "pending"
+    DONE = "done"
+    BLOCKED = "blocked"
+    FAILED = "failed"
+    PARKED = "parked"
+    WAITING = "waiting"
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A picture given by the user: `uri` as a resolved local path or fsspec URI, its hash and its MIME type."""
+
+    uri: str
+    sha256: str
+    mime_type: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """One row of the manifest after templates and matrix: everything that determines its pictures and clips.
+
+    `takes` 0 with a motion prompt is text-to-video; `motion_prompt` None stays a picture. `duration_s` is in
+    seconds, `line` the 1-based line of the manifest. Values are complete: defaults are already applied.
+    """
+
+    id: str
+    line: int
+    prompt: str
+    image_model: str
+    aspect_ratio: str
+    image_size: str
+    takes: int
+    negative_prompt: str | None = None
+    seed: int | None = None
+    reference_images: tuple[Reference, ...] = ()
+    select: Select = "best"
+    person_generation: str | None = None
+    motion_prompt: str | None = None
+    video_model: str | None = None
+    video_aspect_ratio: str | None = None
+    resolution: str | None = None
+    duration_s: int | None = None
+    last_frame: Reference | None = None
+    cuts: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    variables: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A campaign in one edition and mode; `name` is unique among all batches and safe in paths."""
+
+    campaign: str
+    edition: str | None
+    mode: Mode
+    manifest_uri: str = ""
+    manifest_sha256: str = ""
+
+    @property
+    def name(self) -> str:
+        """`campaign.edition.mode`; campaign and edition hold no dots, so no two batches share a name."""
+        return ".".join(part for part in (self.campaign, self.edition, self.mode) if part)
+
+    @property
+    def prefix(self) -> str:
+        """The batch's folder inside the archive."""
+        return f"{self.campaign}/{self.name}"
+
+
+AssetKind = Literal["take", "clip", "cut", "poster", "thumbnail"]
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """One file of a shot in the archive. `name` is relative to the shot's folder and carries the hash.
+
+    `parent` is the sha256 of the asset it was made from; `job_key` the paid job that made it (None: derived
+    for free). Sizes are in bytes, width and height in pixels, duration in seconds.
+    """
+
+    kind: AssetKind
+    batch: str
+    shot: str
+    name: str
+    sha256: str
+    md5: str
+    size: int
+    mime_type: str
+    uri: str
+    created: datetime
+    width: int | None = None
+    height: int | None = None
+    duration_s: float | None = None
+    job_key: str | None = None
+    parent: str | None = None
+    usd: Decimal = Decimal(0)
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """One candidate picture of a shot, stored."""
+
+    number: int
+    asset: Asset
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The take chosen to be animated, and why in one sentence."""
+
+    take: Take
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """The video made of a frame (or of text alone), stored, with the name of the operation that made it."""
+
+    asset: Asset
+    operation: str
+    frame: Frame | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A clip conformed to one aspect. `how` is "copy" (same video packets) or "crop"; `crop` is x, y, w, h in px."""
+
+    spec: str
+    asset: Asset
+    how: Literal["copy", "crop"]
+    crop: tuple[int, int, int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a step of a shot gave nothing: the error's class, message and the provider's reason."""
+
+    step: str
+    kind: str
+    message: str
+    reason: str = ""
+    slot: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one paid request used, as the provider reported it."""
+
+    tokens: dict[str, int] = field(default_factory=dict)

@@ -1,0 +1,1 @@
+"""Prefect flows: the stories, each read top to bottom."""

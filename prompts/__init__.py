@@ -1,0 +1,1 @@
+"""Sample manifests and the JSON Schema of the YAML form."""

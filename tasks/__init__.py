@@ -1,0 +1,1 @@
+"""Prefect tasks: one per step, holding policy (retries, names, tags) and no logic."""
