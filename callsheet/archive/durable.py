@@ -1,0 +1,127 @@
+"""Files on the local disk that are whole or absent: hashing, unfinished names, syncing, create-only publishing."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import secrets
+from dataclasses import dataclass
+from io import FileIO
+from pathlib import Path
+
+CHUNK = 1024 * 1024
+UNFINISHED = ".part-"
+# What a file system without hard links answers to link(2), and what Linux answers for another file system,
+# too many links, or a file of another owner under fs.protected_hardlinks.
+_NO_LINK = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EXDEV, errno.EMLINK, errno.EACCES}
+
+
+@dataclass(frozen=True, slots=True)
+class Digests:
+    """What a file holds: its hashes as hex digits and its size in bytes."""
+
+    sha256: str
+    md5: str
+    size: int
+
+
+def digests(path: Path) -> Digests:
+    """Both hashes and the size of a file, read once."""
+    sha256, md5, size = hashlib.sha256(), _md5(), 0
+    with path.open("rb") as stream:
+        while chunk := stream.read(CHUNK):
+            sha256.update(chunk)
+            md5.update(chunk)
+            size += len(chunk)
+    return Digests(sha256.hexdigest(), md5.hexdigest(), size)
+
+
+def md5_of_bytes(data: bytes) -> str:
+    """The md5 of `data` as hex digits; an integrity check, as object stores use it, not a security measure."""
+    digest = _md5()
+    digest.update(data)
+    return digest.hexdigest()
+
+
+def md5_of_file(path: Path) -> str:
+    """The md5 of a file as hex digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, _md5).hexdigest()
+
+
+def unfinished_beside(target: Path) -> Path:
+    """A new name in the target's folder for bytes that are not whole yet; listings leave such names out."""
+    return target.with_name(f"{UNFINISHED}{secrets.token_hex(8)}")
+
+
+def write_copy(source: Path, part: Path) -> str:
+    """Copy `source` to the new file `part`, sync it, and return the md5 of the bytes written."""
+    md5 = _md5()
+    with source.open("rb") as stream, _create(part) as out:
+        while chunk := stream.read(CHUNK):
+            md5.update(chunk)
+            out.write(chunk)
+        _sync(out)
+    return md5.hexdigest()
+
+
+def write_bytes(data: bytes, part: Path) -> None:
+    """Write `data` to the new file `part` and sync it."""
+    with _create(part) as out:
+        out.write(data)
+        _sync(out)
+
+
+def link_new(source: Path, target: Path) -> bool:
+    """Give `source` the further name `target`; False when the file system cannot, FileExistsError when it is taken."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        if error.errno in _NO_LINK:
+            return False
+        raise
+    return True
+
+
+def publish_new(part: Path, target: Path) -> None:
+    """Move `part` to `target`, which must not exist (FileExistsError); where links are missing, after a look only."""
+    if link_new(part, target):
+        part.unlink()
+        return
+    if os.path.lexists(target):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+    part.rename(target)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in `folder` survive a power cut; a file system that cannot sync folders is left alone."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in {errno.EINVAL, errno.ENOTSUP, errno.EBADF}:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def discard(part: Path) -> None:
+    """Remove an unfinished file, if it is there."""
+    with contextlib.suppress(FileNotFoundError):
+        part.unlink()
+
+
+def _create(path: Path) -> FileIO:
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb", buffering=0)
+
+
+def _sync(stream: FileIO) -> None:
+    os.fsync(stream.fileno())
+
+
+def _md5() -> hashlib._Hash:
+    return hashlib.md5(usedforsecurity=False)

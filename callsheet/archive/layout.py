@@ -1,0 +1,116 @@
+"""How files are named in the archive. Pure: names from values, all relative to the archive or to the shot's folder."""
+
+from __future__ import annotations
+
+import hashlib
+import mimetypes
+import re
+import unicodedata
+from datetime import date
+
+SIDECAR = "shot.json"
+PLAN = "plan.json"
+GALLERY = "gallery.html"
+SUCCESS = "_SUCCESS.json"
+CATALOGUE = "catalog"
+
+_HASH = 12
+# A folder name longer than this is cut: file systems allow 255 bytes, and people read these.
+_MAX_FOLDER = 120
+_EXTENSIONS = {
+    "image/png": "png",
+    "image/jpeg": "jpg",
+    "image/webp": "webp",
+    "video/mp4": "mp4",
+    "video/quicktime": "mov",
+    "video/webm": "webm",
+}
+
+
+def extension(mime_type: str) -> str:
+    """The file extension of a MIME type, without a dot; "bin" for one that nobody knows."""
+    known = mime_type.partition(";")[0].strip().lower()
+    return _EXTENSIONS.get(known) or (mimetypes.guess_extension(known) or ".bin")[1:]
+
+
+def folder_name(shot: str) -> str:
+    """The shot's folder: its id where that is a safe name, else a cleaned id with eight digits of its hash."""
+    name = unicodedata.normalize("NFC", shot)
+    cleaned = "".join("_" if _unsafe(character) else character for character in name).strip(". ") or "shot"
+    cut = cleaned.encode()[:_MAX_FOLDER].decode(errors="ignore")
+    if cut == shot:
+        return shot
+    return f"{cut}-{hashlib.sha256(shot.encode(errors='surrogatepass')).hexdigest()[:8]}"
+
+
+def shot_folder(prefix: str, shot: str) -> str:
+    """The folder of a shot in the batch at `prefix` (Batch.prefix)."""
+    return f"{prefix}/shots/{folder_name(shot)}"
+
+
+def sidecar_name(prefix: str, shot: str) -> str:
+    """The name of a shot's sidecar."""
+    return f"{shot_folder(prefix, shot)}/{SIDECAR}"
+
+
+def take_name(number: int, sha256: str, mime_type: str) -> str:
+    """`take-2-<sha12>.png`, inside the shot's folder."""
+    return _file(("take", str(number)), sha256, mime_type)
+
+
+def clip_name(sha256: str, mime_type: str, *, take: int | None = None) -> str:
+    """`clip-<sha12>.mp4`, or `clip-2-<sha12>.mp4` when the shot has a clip of several takes."""
+    return _file(("clip", _number(take)), sha256, mime_type)
+
+
+def cut_name(spec: str, sha256: str, mime_type: str, *, take: int | None = None) -> str:
+    """`cut-9x16-<sha12>.mp4`, with the take's number before the hash when the shot has clips of several takes."""
+    readable = re.sub(r"[^A-Za-z0-9_]+", "-", spec.replace(":", "x")).strip("-") or "cut"
+    return _file(("cut", readable[:40], _number(take)), sha256, mime_type)
+
+
+def poster_name(sha256: str, mime_type: str) -> str:
+    """`poster-<sha12>.jpg`: the still that stands for a clip or cut."""
+    return _file(("poster",), sha256, mime_type)
+
+
+def thumbnail_name(sha256: str, mime_type: str) -> str:
+    """`thumb-<sha12>.jpg`: a small copy of a picture."""
+    return _file(("thumb",), sha256, mime_type)
+
+
+def document(prefix: str, name: str) -> str:
+    """A document of the batch: plan, gallery, success marker."""
+    return f"{prefix}/{name}"
+
+
+def manifest_name(prefix: str, uri: str) -> str:
+    """The batch's copy of its manifest: `manifest.csv`, `manifest.yaml`."""
+    suffix = re.search(r"\.[A-Za-z0-9]{1,8}$", uri)
+    return f"{prefix}/manifest{suffix.group().lower() if suffix else ''}"
+
+
+def catalogue_part(batch: str, on: date, number: int) -> str:
+    """`catalog/dt=YYYY-MM-DD/<batch>-<n>.parquet`."""
+    return f"{CATALOGUE}/dt={on.isoformat()}/{batch}-{number}.parquet"
+
+
+def part_number(name: str, batch: str) -> int | None:
+    """The n of a catalogue part of this batch, None for every other name."""
+    found = re.fullmatch(rf"{CATALOGUE}/dt=\d{{4}}-\d\d-\d\d/{re.escape(batch)}-(\d+)\.parquet", name)
+    return int(found.group(1)) if found else None
+
+
+def _file(parts: tuple[str, ...], sha256: str, mime_type: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{64}", sha256):
+        raise ValueError(f"not a sha256 in hex digits: {sha256!r}")
+    return "-".join((*(part for part in parts if part), sha256[:_HASH])) + f".{extension(mime_type)}"
+
+
+def _number(take: int | None) -> str:
+    return "" if take is None else str(take)
+
+
+def _unsafe(character: str) -> bool:
+    # Separators, what Windows forbids, and what cannot be seen: control, format (text direction), surrogates.
+    return character in '/\\:*?"<>|' or unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}

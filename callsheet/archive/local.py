@@ -1,0 +1,213 @@
+"""The archive as a folder: atomic, durable, create-only."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from callsheet.archive import durable
+from callsheet.archive.store import Stat, confined
+from callsheet.errors import ArchiveConflict, ArchiveDenied, ArchiveError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_MAX_KNOWN_FOLDERS = 4096
+
+
+class LocalStore:
+    """A Store on a file system. Each call runs in one worker thread; a file is synced before its name appears.
+
+    With `link`, the source file gets a second name instead of being copied and synced again: the caller promises
+    that it is on the disk already (fsync) and is never written to again.
+    """
+
+    def __init__(self, root: Path, *, link: bool = False) -> None:
+        self._root = root.absolute()
+        self.uri = str(self._root)
+        self._link = link
+        self._known: set[Path] = set()
+
+    async def put_file(
+        self,
+        source: Path,
+        name: str,
+        *,
+        sha256: str,
+        md5: str,
+        size: int,
+        content_type: str,
+        metadata: Mapping[str, str] | None = None,
+    ) -> str:
+        """Store a file once; see Store.put_file."""
+        target = self._path(name)
+        await asyncio.to_thread(self._put_file, source, target, Stat(size, md5))
+        return str(target)
+
+    async def put_bytes(self, name: str, data: bytes, content_type: str) -> str:
+        """Replace a document by rename; see Store.put_bytes."""
+        target = self._path(name)
+        await asyncio.to_thread(self._put_bytes, target, data)
+        return str(target)
+
+    async def get_file(self, name: str, target: Path, *, sha256: str) -> None:
+        """Copy a file out, verified; see Store.get_file."""
+        await asyncio.to_thread(self._get_file, self._path(name), target, sha256)
+
+    async def read_bytes(self, name: str, limit: int) -> bytes:
+        """Read a document of at most `limit` bytes; see Store.read_bytes."""
+        return await asyncio.to_thread(self._read_bytes, self._path(name), limit)
+
+    async def stat(self, name: str) -> Stat | None:
+        """Size and md5; the file is read for it. See Store.stat."""
+        return await asyncio.to_thread(self._stat, self._path(name))
+
+    async def list(self, prefix: str) -> tuple[str, ...]:
+        """Names by string prefix; see Store.list."""
+        if prefix:
+            confined(prefix.rstrip("/"))
+        return await asyncio.to_thread(lambda: tuple(sorted(self._walk(prefix))))
+
+    async def aclose(self) -> None:
+        """Nothing is held open."""
+
+    def _path(self, name: str) -> Path:
+        return self._root / confined(name)
+
+    def _put_file(self, source: Path, target: Path, expected: Stat) -> None:
+        with _told(target, "could not be stored"):
+            if _already_there(target, expected):
+                return
+            self._make_folder(target.parent)
+            try:
+                self._take_over(source, target, expected)
+            except FileExistsError:
+                # Another process was faster; its bytes are judged like those of any earlier run.
+                _already_there(target, expected)
+            durable.sync_folder(target.parent)
+
+    def _take_over(self, source: Path, target: Path, expected: Stat) -> None:
+        if self._link:
+            _check(source, expected, Stat(source.stat().st_size, durable.md5_of_file(source)))
+            if durable.link_new(source, target):
+                return
+        part = durable.unfinished_beside(target)
+        try:
+            md5 = durable.write_copy(source, part)
+            _check(source, expected, Stat(part.stat().st_size, md5))
+            durable.publish_new(part, target)
+        finally:
+            durable.discard(part)
+
+    def _put_bytes(self, target: Path, data: bytes) -> None:
+        with _told(target, "could not be written"):
+            self._make_folder(target.parent)
+            part = durable.unfinished_beside(target)
+            try:
+                durable.write_bytes(data, part)
+                part.replace(target)
+            finally:
+                durable.discard(part)
+            durable.sync_folder(target.parent)
+
+    def _get_file(self, path: Path, target: Path, sha256: str) -> None:
+        with _told(path, "could not be fetched"):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            part = durable.unfinished_beside(target)
+            try:
+                durable.write_copy(path, part)
+                found = durable.digests(part).sha256
+                if found != sha256:
+                    raise ArchiveError(
+                        f"{path} has the sha256 {found}, not {sha256}: the file in the archive is damaged. "
+                        f"{target} was not written. Restore the file from a copy, or remove it and run again."
+                    )
+                part.replace(target)
+            finally:
+                durable.discard(part)
+
+    def _read_bytes(self, path: Path, limit: int) -> bytes:
+        with _told(path, "could not be read"), path.open("rb") as stream:
+            data = stream.read(limit + 1)
+        if len(data) > limit:
+            raise ArchiveError(f"{path} is larger than the {limit} bytes allowed for it. It was not read; look at it.")
+        return data
+
+    def _stat(self, path: Path) -> Stat | None:
+        with _told(path, "could not be looked at"):
+            return _stat(path)
+
+    def _walk(self, prefix: str) -> Iterator[str]:
+        folder = self._root / prefix.rpartition("/")[0]
+        with _told(folder, "could not be listed"):
+            for parent, _, files in os.walk(folder, onerror=_raise_unless_missing):
+                for file in files:
+                    name = (Path(parent) / file).relative_to(self._root).as_posix()
+                    if name.startswith(prefix) and not file.startswith(durable.UNFINISHED):
+                        yield name
+
+    def _make_folder(self, folder: Path) -> None:
+        """Create `folder`; each folder made is itself synced into its parent, once."""
+        if folder in self._known:
+            return
+        if not folder.is_dir():
+            self._make_folder(folder.parent)
+            folder.mkdir(exist_ok=True)
+            durable.sync_folder(folder.parent)
+        if len(self._known) >= _MAX_KNOWN_FOLDERS:
+            self._known.clear()
+        self._known.add(folder)
+
+
+def _stat(path: Path) -> Stat | None:
+    try:
+        return Stat(path.stat().st_size, durable.md5_of_file(path))
+    except FileNotFoundError:
+        return None
+
+
+def _already_there(target: Path, expected: Stat) -> bool:
+    found = _stat(target)
+    if found is not None and found != expected:
+        raise ArchiveConflict(
+            f"{target} exists with other bytes ({found.size} bytes, md5 {found.md5}; to be stored: {expected.size} "
+            f"bytes, md5 {expected.md5}). It was left as it is. Move it away if it is damaged, then run again."
+        )
+    return found is not None
+
+
+def _check(source: Path, expected: Stat, found: Stat) -> None:
+    if found != expected:
+        raise ArchiveError(
+            f"{source} is not the file that was to be stored: {found.size} bytes, md5 {found.md5}, instead of "
+            f"{expected.size} bytes, md5 {expected.md5}. Nothing was stored; fetch the file again."
+        )
+
+
+def _raise_unless_missing(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
+
+
+@contextlib.contextmanager
+def _told(path: Path, what: str) -> Iterator[None]:
+    """Turn an OSError into an ArchiveError that says what to do about it."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        if error.errno in _FULL:
+            raise ArchiveError(
+                f"{path} {what}: {reason}. No part of it was left behind. Free disk space, then run again."
+            ) from error
+        if error.errno in _DENIED:
+            raise ArchiveDenied(
+                f"{path} {what}: {reason}. Give this user the right to write there, or set CALLSHEET_ARCHIVE to "
+                "another folder, then run again."
+            ) from error
+        if isinstance(error, FileNotFoundError):
+            raise ArchiveError(f"{error.filename or path} {what}: it is not there.") from error
+        raise ArchiveError(f"{path} {what}: {reason}. Look at the folder, then run again.") from error

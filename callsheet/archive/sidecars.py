@@ -1,0 +1,81 @@
+"""Reading and writing the sidecars of a batch."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from pydantic import ValidationError
+
+from callsheet.archive import layout
+from callsheet.archive.sidecar import SCHEMA_VERSION, Sidecar
+from callsheet.archive.store import Store
+from callsheet.errors import ArchiveError
+
+log = logging.getLogger(__name__)
+
+# Far above any real sidecar (16 takes and a 100 kB prompt are 150 kB); a bound against a file that is something else.
+MAX_SIDECAR = 8 * 1024 * 1024
+_AT_ONCE = 32
+
+
+def sidecar_bytes(sidecar: Sidecar) -> bytes:
+    """The sidecar as it is stored: indented JSON in UTF-8 that ends with a newline."""
+    return sidecar.model_dump_json(indent=2).encode() + b"\n"
+
+
+async def write_sidecar(store: Store, prefix: str, sidecar: Sidecar) -> str:
+    """Store a sidecar and return its name; a stored one that differs only in `updated` is left as it is."""
+    name = layout.sidecar_name(prefix, sidecar.shot)
+    if not await _unchanged(store, name, sidecar):
+        await store.put_bytes(name, sidecar_bytes(sidecar), "application/json")
+    return name
+
+
+async def read_sidecar(store: Store, name: str) -> Sidecar:
+    """The sidecar with this name; ArchiveError when it is missing or not of a version that is understood."""
+    data = await store.read_bytes(name, MAX_SIDECAR)
+    try:
+        return Sidecar.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise ArchiveError(
+            f"{store.uri}/{name} is not a sidecar of version {SCHEMA_VERSION}: {place}: {first['msg']}. "
+            "It was left as it is. Restore it, or move it away and run the batch again to have it rebuilt."
+        ) from error
+
+
+async def read_sidecars(store: Store, prefix: str) -> list[Sidecar]:
+    """All sidecars of the batch at `prefix`, in the manifest's order; at most 32 are read at once."""
+    root = f"{prefix}/shots/"
+    names = [name for name in await store.list(root) if _is_sidecar(name.removeprefix(root))]
+    limit = asyncio.Semaphore(_AT_ONCE)
+
+    async def read(name: str) -> Sidecar:
+        async with limit:
+            return await read_sidecar(store, name)
+
+    return in_order(await asyncio.gather(*(read(name) for name in names)))
+
+
+def in_order(sidecars: Sequence[Sidecar]) -> list[Sidecar]:
+    """The sidecars in the order of the manifest's lines, and by id where one line made several shots."""
+    return sorted(sidecars, key=lambda sidecar: (sidecar.line, sidecar.shot))
+
+
+def _is_sidecar(relative: str) -> bool:
+    folder, _, file = relative.partition("/")
+    return bool(folder) and file == layout.SIDECAR
+
+
+async def _unchanged(store: Store, name: str, sidecar: Sidecar) -> bool:
+    if await store.stat(name) is None:
+        return False
+    try:
+        stored = await read_sidecar(store, name)
+    except ArchiveError as error:
+        log.warning("The sidecar %s is replaced: it cannot be read (%s)", name, error)
+        return False
+    return stored.model_copy(update={"updated": sidecar.updated}) == sidecar

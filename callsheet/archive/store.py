@@ -1,0 +1,117 @@
+"""What an archive must do, whatever it is kept on: files written once and verified, documents replaced whole."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from callsheet.errors import ArchiveError, SettingsError
+
+# The longest object name that Google Cloud Storage takes, in UTF-8 bytes
+# (docs.cloud.google.com/storage/docs/objects#naming, checked 2026-11-21), and the longest file name of Linux.
+MAX_NAME = 1024
+MAX_PART = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """A file in the archive: its size in bytes and its md5 in hex digits."""
+
+    size: int
+    md5: str
+
+
+class Store(Protocol):
+    """An archive. Names are relative POSIX paths; one that would leave the archive raises ArchiveError.
+
+    A store belongs to the event loop it was first used in. Every method may raise ArchiveDenied (final) and
+    ArchiveError; the message says what is in the archive afterwards.
+    """
+
+    uri: str
+
+    async def put_file(
+        self,
+        source: Path,
+        name: str,
+        *,
+        sha256: str,
+        md5: str,
+        size: int,
+        content_type: str,
+        metadata: Mapping[str, str] | None = None,
+    ) -> str:
+        """Store `source` under a name that carries its hash, and return the full URI.
+
+        Create-only and idempotent: the same bytes already there are fine, other bytes raise ArchiveConflict. On
+        return the stored file has this size and md5.
+        """
+        ...
+
+    async def put_bytes(self, name: str, data: bytes, content_type: str) -> str:
+        """Write or replace a document as a whole; readers see the old or the new one. Returns the full URI."""
+        ...
+
+    async def get_file(self, name: str, target: Path, *, sha256: str) -> None:
+        """Fetch a file to `target`, which appears only when its bytes have this sha256."""
+        ...
+
+    async def read_bytes(self, name: str, limit: int) -> bytes:
+        """The bytes of a document; ArchiveError when it is missing or larger than `limit` bytes."""
+        ...
+
+    async def stat(self, name: str) -> Stat | None:
+        """Size and md5 of a file, None when it is not there."""
+        ...
+
+    async def list(self, prefix: str) -> tuple[str, ...]:
+        """The sorted names of all files that begin with `prefix`, unfinished ones left out."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+def confined(name: str) -> str:
+    """The name itself when it stays inside the archive; ArchiveError otherwise."""
+    parts = name.split("/")
+    odd = any(character == "\\" or unicodedata.category(character) in {"Cc", "Cs"} for character in name)
+    if odd or any(part in {"", ".", ".."} for part in parts):
+        raise ArchiveError(
+            f"{name[:200]!r} is not a name inside the archive: it must be a relative path without '..', empty parts, "
+            "backslashes or control characters. Nothing was read or written; rename the shot or campaign."
+        )
+    if len(name.encode()) > MAX_NAME or any(len(part.encode()) > MAX_PART for part in parts):
+        raise ArchiveError(
+            f"{name[:80]!r}... is too long for an archive name ({MAX_NAME} bytes, {MAX_PART} per part). "
+            "Nothing was read or written; shorten the campaign's name or the archive's prefix."
+        )
+    return name
+
+
+def open_store(uri: str, *, emulator_host: str | None, link: bool = False) -> Store:
+    """The store at an fsspec URI: a folder (a path or file://) or gs://bucket/prefix; SettingsError for others.
+
+    `link` lets a folder take over the caller's file by a hard link instead of a copy: only for files that are synced
+    to disk and never written to again.
+    """
+    from callsheet.archive.gcs import GcsStore
+    from callsheet.archive.local import LocalStore
+
+    parts = urlsplit(uri)
+    if "://" not in uri:
+        return LocalStore(Path(uri), link=link)
+    if parts.scheme == "file" and not parts.netloc:
+        return LocalStore(Path(uri.removeprefix("file://")), link=link)
+    if parts.scheme in {"gs", "gcs"} and parts.netloc:
+        bucket, _, prefix = uri.partition("://")[2].partition("/")
+        return GcsStore(bucket, prefix.strip("/"), emulator_host=emulator_host)
+    raise SettingsError(
+        f"CALLSHEET_ARCHIVE: {uri!r} is not an archive that callsheet can write to. "
+        "Give a folder, file:///path or gs://bucket/prefix."
+    )

@@ -1,0 +1,115 @@
+"""The success marker: written last, so a reader of the bucket knows that a batch is complete, and how complete."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from callsheet.archive import layout
+from callsheet.archive.sidecar import Sidecar
+from callsheet.archive.sidecars import MAX_SIDECAR
+from callsheet.archive.store import Store
+from callsheet.errors import ArchiveError
+
+MAX_MARKER = 16 * 1024 * 1024
+_AT_ONCE = 32
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ListedSidecar(_Part):
+    """A sidecar as it was when the batch ended: name in the archive and hash of its bytes."""
+
+    name: str
+    sha256: str
+
+
+class Success(_Part):
+    """What `_SUCCESS.json` says. `complete` is true only when every shot is done.
+
+    `status` "continuing" means that new work was begun after the batch had ended: its files may be incomplete.
+    """
+
+    schema_version: int = 1
+    campaign: str
+    batch: str
+    mode: Literal["rehearsal", "live"]
+    status: Literal["finished", "continuing"]
+    complete: bool
+    shots: dict[str, int]
+    unfinished: tuple[str, ...] = ()
+    sidecars: tuple[ListedSidecar, ...] = ()
+    catalogue: str | None = None
+    finished: datetime
+
+
+async def write_success(
+    store: Store, prefix: str, sidecars: Sequence[Sidecar], *, catalogue: str | None, finished: datetime
+) -> Success:
+    """Write the marker over the sidecars as they are stored now; call it last. `sidecars` must not be empty."""
+    limit = asyncio.Semaphore(_AT_ONCE)
+
+    async def listed(sidecar: Sidecar) -> ListedSidecar:
+        name = layout.sidecar_name(prefix, sidecar.shot)
+        async with limit:
+            data = await store.read_bytes(name, MAX_SIDECAR)
+        return ListedSidecar(name=name, sha256=hashlib.sha256(data).hexdigest())
+
+    files = await asyncio.gather(*(listed(sidecar) for sidecar in sidecars))
+    marker = _marker(sidecars, files, catalogue, finished)
+    await _write(store, prefix, marker)
+    return marker
+
+
+async def mark_continuing(store: Store, prefix: str) -> None:
+    """Say in the marker, if there is one, that new work has begun; call it before the first new file is stored."""
+    marker = await read_success(store, prefix)
+    if marker is not None and marker.status != "continuing":
+        await _write(store, prefix, marker.model_copy(update={"status": "continuing", "complete": False}))
+
+
+async def read_success(store: Store, prefix: str) -> Success | None:
+    """The batch's marker, None when there is none yet."""
+    name = layout.document(prefix, layout.SUCCESS)
+    if await store.stat(name) is None:
+        return None
+    data = await store.read_bytes(name, MAX_MARKER)
+    try:
+        return Success.model_validate_json(data)
+    except ValidationError as error:
+        raise ArchiveError(
+            f"{store.uri}/{name} is not a success marker that this version understands. It was left as it is. "
+            "Move it away and run the batch again to have it written anew."
+        ) from error
+
+
+def _marker(
+    sidecars: Sequence[Sidecar], files: Sequence[ListedSidecar], catalogue: str | None, finished: datetime
+) -> Success:
+    first = sidecars[0]
+    unfinished = tuple(sidecar.shot for sidecar in sidecars if sidecar.state != "done")
+    return Success(
+        campaign=first.campaign,
+        batch=first.batch,
+        mode=first.mode,
+        status="finished",
+        complete=not unfinished,
+        shots={"total": len(sidecars), **Counter(sidecar.state for sidecar in sidecars)},
+        unfinished=unfinished,
+        sidecars=tuple(files),
+        catalogue=catalogue,
+        finished=finished,
+    )
+
+
+async def _write(store: Store, prefix: str, marker: Success) -> None:
+    data = marker.model_dump_json(indent=2).encode() + b"\n"
+    await store.put_bytes(layout.document(prefix, layout.SUCCESS), data, "application/json")
