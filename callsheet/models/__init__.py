@@ -1,0 +1,9 @@
+"""The model catalogue: what each model can make, what it costs, what it allows, and when it ends."""
+
+from __future__ import annotations
+
+from callsheet.models.catalogue import Catalogue, load_catalogue
+from callsheet.models.model import DRIVEN_SURFACES, Defaults, Latency, Limits, Model
+from callsheet.models.rules import Finding
+
+__all__ = ["DRIVEN_SURFACES", "Catalogue", "Defaults", "Finding", "Latency", "Limits", "Model", "load_catalogue"]

@@ -1,0 +1,206 @@
+"""A model of the catalogue as a frozen value: capabilities, legality, price, limits, retirement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from math import sqrt
+
+from callsheet.errors import CatalogueError
+from callsheet.models import rules
+from callsheet.models.rules import Finding
+from callsheet.models.schema import Confidence, Kind, Platform, Status, Surface
+
+# The surfaces whose requests callsheet can make; models on other surfaces are listed but not used.
+DRIVEN_SURFACES: Mapping[str, str] = {"image": "generate_content", "video": "predict_long_running"}
+_VIDEO_PIXELS = {"360p": (640, 360), "720p": (1280, 720), "1080p": (1920, 1080), "4k": (3840, 2160)}
+_LINEAR_SIZE = {"512": 0.5, "1K": 1.0, "2K": 2.0, "4K": 4.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Requests per minute and per day; None is unknown or unlimited."""
+
+    rpm: int | None = None
+    rpd: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What a shot gets when it does not say; None where the model has no such thing."""
+
+    aspect_ratio: str | None = None
+    size: str | None = None
+    resolution: str | None = None
+    duration_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Seconds from request to result."""
+
+    min: float
+    typical: float
+    max: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """When all given conditions hold, only these durations (seconds) are legal."""
+
+    durations_s: tuple[int, ...]
+    resolutions: tuple[str, ...] = ()
+    aspect_ratios: tuple[str, ...] = ()
+    references: bool | None = None
+    last_frame: bool | None = None
+
+    def applies(self, aspect_ratio: str, resolution: str, references: bool, last_frame: bool) -> bool:
+        """Whether the rule is about this video."""
+        return (
+            (not self.resolutions or resolution in self.resolutions)
+            and (not self.aspect_ratios or aspect_ratio in self.aspect_ratios)
+            and self.references in (None, references)
+            and self.last_frame in (None, last_frame)
+        )
+
+    def reason(self, resolution: str) -> str:
+        """What about the video makes the rule apply, for a message."""
+        if self.resolutions:
+            return f"at {resolution}"
+        return "with reference images" if self.references else "with these inputs"
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One model, live or retired. Prices are USD list prices; `latency_s` is in seconds, `max_bytes` per picture."""
+
+    id: str
+    name: str
+    kind: Kind
+    surface: Surface
+    status: Status
+    platforms: tuple[Platform, ...]
+    latency_s: Latency
+    checked_on: date
+    released: date | None = None
+    retired_on: date | None = None
+    replacement: str | None = None
+    aspect_ratios: tuple[str, ...] = ()
+    sizes: tuple[str, ...] = ()
+    resolutions: tuple[str, ...] = ()
+    durations_s: tuple[int, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    defaults: Defaults = Defaults()
+    reference_images: int = 0
+    first_frame: bool = False
+    last_frame: bool = False
+    max_bytes: int = 20 * 1024 * 1024
+    mime_types: tuple[str, ...] = ()
+    prompt_tokens: int | None = None
+    source: tuple[str, ...] = ()
+    confidence: Confidence = "low"
+    pixels: Mapping[str, Mapping[str, tuple[int, int]]] = field(default_factory=dict, repr=False)
+    person_generation: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict, repr=False)
+    seed: Mapping[str, bool] = field(default_factory=dict, repr=False)
+    per_image_usd: Mapping[str, Decimal] = field(default_factory=dict, repr=False)
+    per_second_usd: Mapping[str, Decimal] = field(default_factory=dict, repr=False)
+    limits_by_tier: Mapping[str, Limits] = field(default_factory=dict, repr=False)
+
+    @property
+    def driven(self) -> bool:
+        """Whether callsheet speaks the surface this model is served on."""
+        return DRIVEN_SURFACES.get(self.kind) == self.surface
+
+    def retired(self, on: date) -> bool:
+        """Whether the model is shut down on that day."""
+        if self.retired_on is not None:
+            return self.retired_on <= on
+        return self.status == "retired"
+
+    def limits(self, tier: int) -> Limits:
+        """The published requests per minute and day of a usage tier (0 is free); both None when not known."""
+        return self.limits_by_tier.get(str(tier)) or self.limits_by_tier.get("any") or Limits()
+
+    def image_price(self, size: str) -> Decimal:
+        """USD of one picture; CatalogueError when the catalogue has no price for the size."""
+        return self._price(self.per_image_usd, size, "picture of size")
+
+    def video_price(self, resolution: str | None, duration_s: int | None) -> Decimal:
+        """USD of one video of that many seconds; None stands for the model's default. CatalogueError if not priced."""
+        seconds = duration_s if duration_s is not None else (self.defaults.duration_s or 0)
+        return self._price(self.per_second_usd, resolution or self.defaults.resolution or "", "second of") * seconds
+
+    def image_pixels(self, aspect_ratio: str, size: str) -> tuple[int, int]:
+        """Width and height of a picture; computed at about 1 megapixel (times the size) without a table."""
+        known = self.pixels.get(aspect_ratio, {}).get(size)
+        if known:
+            return known
+        ratio = rules.ratio_value(aspect_ratio) or 1.0
+        edge = 1024 * _LINEAR_SIZE.get(size, 1.0)
+        # Multiples of 16, as all published tables have.
+        return round(edge * sqrt(ratio) / 16) * 16 or 16, round(edge / sqrt(ratio) / 16) * 16 or 16
+
+    def video_pixels(self, aspect_ratio: str, resolution: str) -> tuple[int, int]:
+        """Width and height of a video; sides are swapped for upright aspects, 720p for an unknown resolution."""
+        width, height = _VIDEO_PIXELS.get(resolution, _VIDEO_PIXELS["720p"])
+        upright = (rules.ratio_value(aspect_ratio) or 1.0) < 1
+        return (height, width) if upright else (width, height)
+
+    def person_values(self, task: str, platform: str | None = None) -> tuple[str, ...]:
+        """The person-generation values for a task, on one platform or (None) on any that serves the model."""
+        platforms = (platform,) if platform else self.platforms
+        found = (value for name in platforms for value in self.person_generation.get(name, {}).get(task, ()))
+        return tuple(dict.fromkeys(found))
+
+    def takes_seed(self, platform: str | None = None) -> bool:
+        """Whether a seed may be sent, on one platform or (None) on any that serves the model."""
+        return any(self.seed.get(name, False) for name in ((platform,) if platform else self.platforms))
+
+    def image_problems(
+        self,
+        aspect_ratio: str,
+        size: str,
+        references: int = 0,
+        person_generation: str | None = None,
+        seed: int | None = None,
+        platform: str | None = None,
+    ) -> list[Finding]:
+        """All that the model refuses about such a picture; empty when it is legal."""
+        return rules.image_findings(self, aspect_ratio, size, references, person_generation, seed, platform)
+
+    def video_problems(
+        self,
+        aspect_ratio: str,
+        resolution: str,
+        duration_s: int,
+        has_first_frame: bool = True,
+        has_last_frame: bool = False,
+        seed: int | None = None,
+        person_generation: str | None = None,
+        platform: str | None = None,
+        references: int = 0,
+    ) -> list[Finding]:
+        """All that the model refuses about such a video; empty when it is legal."""
+        return rules.video_findings(
+            self,
+            aspect_ratio,
+            resolution,
+            duration_s,
+            has_first_frame,
+            has_last_frame,
+            seed,
+            person_generation,
+            platform,
+            references,
+        )
+
+    def _price(self, prices: Mapping[str, Decimal], key: str, noun: str) -> Decimal:
+        if key not in prices:
+            known = ", ".join(prices) or "nothing"
+            raise CatalogueError(
+                f"There is no price for a {noun} {key!r} of {self.id}: the catalogue prices {known}. "
+                f"Add it under price_usd in a catalogue file of your own (CALLSHEET_CATALOGUE)."
+            )
+        return prices[key]

@@ -1,0 +1,176 @@
+"""What a model allows, as pure functions of a model and the values of a shot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from rapidfuzz import process
+
+if TYPE_CHECKING:
+    from callsheet.models.model import Model
+
+
+class Finding(NamedTuple):
+    """One thing a model refuses: the manifest column, what is wrong, what is allowed, and a suggestion."""
+
+    column: str
+    what: str
+    allowed: str = ""
+    suggestion: str = ""
+
+
+def nearest(word: str, choices: Iterable[str], cutoff: float = 60.0) -> str | None:
+    """The choice most like `word` (case ignored), None when none is at all like it."""
+    match = process.extractOne(word[:200], list(choices), processor=str.casefold, score_cutoff=cutoff)
+    return match[0] if match else None
+
+
+def did_you_mean(word: str, choices: Iterable[str]) -> str:
+    """`did you mean ...?` for the nearest choice, or an empty text."""
+    guess = nearest(word, choices)
+    return f"did you mean {guess}?" if guess else ""
+
+
+def image_findings(
+    model: Model,
+    aspect_ratio: str,
+    size: str,
+    references: int,
+    person_generation: str | None,
+    seed: int | None,
+    platform: str | None,
+) -> list[Finding]:
+    """Everything that `model` refuses about a picture; `platform` None means that any platform may serve it."""
+    findings = [
+        *_one_of(model, "aspect_ratio", aspect_ratio, model.aspect_ratios, _nearest_ratio(aspect_ratio, model)),
+        *_one_of(model, "image_size", size, model.sizes, _same_or(size, model.sizes, model.defaults.size)),
+        *_person(model, person_generation, "image", platform),
+        *_seed(model, seed, platform),
+    ]
+    if references > model.reference_images:
+        findings.append(_too_many_references(model, references))
+    return findings
+
+
+def video_findings(
+    model: Model,
+    aspect_ratio: str,
+    resolution: str,
+    duration_s: int,
+    has_first_frame: bool,
+    has_last_frame: bool,
+    seed: int | None,
+    person_generation: str | None,
+    platform: str | None,
+    references: int,
+) -> list[Finding]:
+    """Everything that `model` refuses about a video; `platform` None means that any platform may serve it."""
+    task = "image_to_video" if has_first_frame else "text_to_video"
+    findings = [
+        *_one_of(model, "video_aspect_ratio", aspect_ratio, model.aspect_ratios, _nearest_ratio(aspect_ratio, model)),
+        *_one_of(
+            model,
+            "resolution",
+            resolution,
+            model.resolutions,
+            _same_or(resolution, model.resolutions, model.defaults.resolution),
+        ),
+        *_duration(model, aspect_ratio, resolution, duration_s, has_last_frame, references),
+        *_frames(model, has_first_frame, has_last_frame),
+        *_person(model, person_generation, task, platform),
+        *_seed(model, seed, platform),
+    ]
+    if references > model.reference_images:
+        findings.append(_too_many_references(model, references))
+    return findings
+
+
+def nearest_ratio(wanted: str, ratios: Sequence[str]) -> str | None:
+    """The aspect ratio whose shape is closest to `wanted` ("W:H"), None when that is no ratio."""
+    value = ratio_value(wanted)
+    if value is None or not ratios:
+        return None
+    # Distances are compared as factors, so 1:2 is as far from 1:1 as 2:1 is.
+    return min(ratios, key=lambda ratio: max(value / (ratio_value(ratio) or 1), (ratio_value(ratio) or 1) / value))
+
+
+def ratio_value(ratio: str) -> float | None:
+    """Width divided by height of "W:H", None when it is not of that form."""
+    width, _, height = ratio.partition(":")
+    if not (width.isascii() and width.isdigit() and height.isascii() and height.isdigit()):
+        return None
+    return int(width) / int(height) if int(width) and int(height) and len(ratio) <= 11 else None
+
+
+def _nearest_ratio(wanted: str, model: Model) -> str:
+    ratio = nearest_ratio(wanted, model.aspect_ratios)
+    return f"the nearest is {ratio}" if ratio else did_you_mean(wanted, model.aspect_ratios)
+
+
+def _one_of(model: Model, column: str, value: str, allowed: Sequence[str], suggestion: str) -> list[Finding]:
+    if value in allowed:
+        return []
+    return [Finding(column, f"{model.id} does not make {value!r}", f"allowed: {', '.join(allowed)}", suggestion)]
+
+
+def _same_or(value: str, allowed: Sequence[str], default: str | None) -> str:
+    """Sizes are too short for likeness: another spelling of the same (`1k`), or the default."""
+    same = next((each for each in allowed if each.casefold() == value.casefold()), None)
+    if same:
+        return f"write {same}"
+    return f"the default is {default}" if default else ""
+
+
+def _duration(
+    model: Model, aspect_ratio: str, resolution: str, duration_s: int, has_last_frame: bool, references: int
+) -> list[Finding]:
+    if duration_s not in model.durations_s:
+        allowed = ", ".join(map(str, model.durations_s))
+        closest = min(model.durations_s, key=lambda seconds: abs(seconds - duration_s), default=None)
+        hint = f"the nearest is {closest}" if closest else ""
+        return [Finding("duration_s", f"{model.id} does not make {duration_s} s", f"allowed: {allowed}", hint)]
+    for rule in model.rules:
+        if (
+            rule.applies(aspect_ratio, resolution, references > 0, has_last_frame)
+            and duration_s not in rule.durations_s
+        ):
+            allowed = " or ".join(map(str, rule.durations_s))
+            what = f"{model.id} does not make {duration_s} s {rule.reason(resolution)}"
+            return [Finding("duration_s", what, f"allowed: {allowed}", f"set duration_s to {rule.durations_s[0]}")]
+    return []
+
+
+def _frames(model: Model, has_first_frame: bool, has_last_frame: bool) -> list[Finding]:
+    findings = []
+    if has_first_frame and not model.first_frame:
+        findings.append(Finding("takes", f"{model.id} does not animate a picture", "allowed: text to video, takes 0"))
+    if has_last_frame and not model.last_frame:
+        findings.append(Finding("last_frame", f"{model.id} takes no last frame", "allowed: none", "leave it empty"))
+    elif has_last_frame and not has_first_frame:
+        findings.append(Finding("last_frame", "a last frame needs a first frame", "allowed: takes 1 or more"))
+    return findings
+
+
+def _person(model: Model, value: str | None, task: str, platform: str | None) -> list[Finding]:
+    if value is None:
+        return []
+    allowed = model.person_values(task, platform)
+    if value.casefold() in {each.casefold() for each in allowed}:
+        return []
+    where = f" on {platform}" if platform else ""
+    what = f"{model.id} does not take {value!r} for {task.replace('_', ' ')}{where}"
+    listed = f"allowed: {', '.join(allowed)}" if allowed else "allowed: none"
+    return [Finding("person_generation", what, listed, did_you_mean(value, allowed) or "leave it empty")]
+
+
+def _seed(model: Model, seed: int | None, platform: str | None) -> list[Finding]:
+    if seed is None or model.takes_seed(platform):
+        return []
+    where = f" on {platform}" if platform else ""
+    return [Finding("seed", f"{model.id} takes no seed{where}", "allowed: none", "leave it empty")]
+
+
+def _too_many_references(model: Model, references: int) -> Finding:
+    what = f"{references} reference images are too many for {model.id}"
+    return Finding("reference_images", what, f"allowed: at most {model.reference_images}")
