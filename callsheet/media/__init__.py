@@ -1,0 +1,1 @@
+"""Looking at, choosing, cutting and marking pictures and videos. PyAV and Pillow look; ffmpeg encodes."""

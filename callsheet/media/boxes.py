@@ -1,0 +1,133 @@
+"""The few facts of an MP4 file that only its boxes tell: order, edit lists, rotation, wholeness.
+
+ISO/IEC 14496-12. Only headers and the `moov` box are read, never the media data.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from callsheet.errors import MediaError
+
+MAX_MOOV = 64 * 1024 * 1024
+MAX_BOXES = 10_000
+
+# The matrix (a, b, c, d) of a track header in units of 1.0, and the degrees clockwise it turns the picture.
+_TURNS = {(1, 0, 0, 1): 0, (0, 1, -1, 0): 90, (-1, 0, 0, -1): 180, (0, -1, 1, 0): 270}
+
+
+@dataclass(frozen=True, slots=True)
+class Mp4Layout:
+    """`rotation` is in degrees clockwise (0, 90, 180, 270), or None for a mirrored or slanted picture."""
+
+    moov_first: bool
+    has_edit_list: bool
+    rotation: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A box by its byte offsets: `body` is where the header ends."""
+
+    kind: bytes
+    start: int
+    body: int
+    end: int
+
+
+def is_mp4(head: bytes) -> bool:
+    """Whether the first bytes of a file are those of MP4 or QuickTime."""
+    return head[4:8] == b"ftyp"
+
+
+def read_layout(path: Path) -> Mp4Layout:
+    """The layout of an MP4 file; MediaError when it is empty, foreign, cut short or without an index."""
+    top = read_top_boxes(path)
+    moov = next((box for box in top if box.kind == b"moov"), None)
+    if moov is None:
+        raise MediaError(f"{path.name} has no index (moov box): it is cut short or damaged. Fetch it again.")
+    if moov.end - moov.body > MAX_MOOV:
+        raise MediaError(f"{path.name} has an index of more than {MAX_MOOV} bytes. It is not used.")
+    with path.open("rb") as file:
+        file.seek(moov.body)
+        index = file.read(moov.end - moov.body)
+    media = next((box.start for box in top if box.kind == b"mdat"), moov.end)
+    tracks = [index[box.body : box.end] for box in _boxes(index) if box.kind == b"trak"]
+    return Mp4Layout(
+        moov_first=moov.start < media,
+        has_edit_list=any(_find(track, b"edts", b"elst") is not None for track in tracks),
+        rotation=next((_rotation(track) for track in tracks if _is_video(track)), 0),
+    )
+
+
+def read_top_boxes(path: Path) -> list[Box]:
+    """The outermost boxes in file order, at least one; MediaError when empty, foreign or cut short."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if not size:
+            raise MediaError(f"{path.name} is empty (0 bytes). Fetch it again.")
+        if not is_mp4(file.read(12)):
+            raise MediaError(f"{path.name} is not an MP4 file. Only MP4 video is supported.")
+        return list(_top_boxes(file, size, path.name))
+
+
+def _top_boxes(file: BinaryIO, size: int, name: str) -> Iterator[Box]:
+    start = 0
+    for _ in range(MAX_BOXES):
+        if start >= size:
+            return
+        file.seek(start)
+        box = _box(file.read(16), start, size)
+        if box is None or box.end > size:
+            raise MediaError(f"{name} is cut short or damaged: a part of it ends after byte {size}. Fetch it again.")
+        yield box
+        start = box.end
+    raise MediaError(f"{name} has more than {MAX_BOXES} parts. It is not used.")
+
+
+def _box(head: bytes, start: int, limit: int) -> Box | None:
+    if len(head) < 8:
+        return None
+    length, kind, body = int.from_bytes(head[:4], "big"), head[4:8], 8
+    if length == 1 and len(head) >= 16:
+        length, body = int.from_bytes(head[8:16], "big"), 16
+    elif length == 0:
+        length = limit - start
+    return Box(kind, start, start + body, start + length) if length >= body else None
+
+
+def _boxes(data: bytes) -> Iterator[Box]:
+    start = 0
+    for _ in range(MAX_BOXES):
+        box = _box(data[start : start + 16], start, len(data))
+        if box is None:
+            return
+        yield box
+        start = box.end
+
+
+def _find(data: bytes, *path: bytes) -> bytes | None:
+    for kind in path:
+        box = next((box for box in _boxes(data) if box.kind == kind), None)
+        if box is None:
+            return None
+        data = data[box.body : box.end]
+    return data
+
+
+def _is_video(track: bytes) -> bool:
+    handler = _find(track, b"mdia", b"hdlr")
+    return handler is not None and handler[8:12] == b"vide"
+
+
+def _rotation(track: bytes) -> int | None:
+    header = _find(track, b"tkhd") or b""
+    at = 52 if header[:1] == b"\x01" else 40
+    if len(header) < at + 36:
+        return 0
+    a, b, _, c, d = struct.unpack(">5i", header[at : at + 20])
+    return _TURNS.get((a / 65536, b / 65536, c / 65536, d / 65536))

@@ -1,0 +1,157 @@
+"""What a picture or video is: size, format, timing, and whether it is whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from io import BytesIO
+from pathlib import Path
+
+import av
+import av.error
+from PIL import Image, UnidentifiedImageError
+
+from callsheet.errors import MediaError
+from callsheet.media.boxes import read_layout
+
+# Below Pillow's own warning (89 MP). The largest pictures made today have 19 MP (12288x1536), 2026-11-21.
+MAX_PIXELS = 80_000_000
+MAX_VIDEO_SIDE = 8192
+MAX_DURATION_S = 900.0
+IMAGE_FORMATS = ("PNG", "JPEG", "WEBP")
+# Nothing but the given file may be opened, whatever it claims to refer to.
+SAFE_OPTIONS = {"protocol_whitelist": "file"}
+
+
+@dataclass(frozen=True, slots=True)
+class ImageProbe:
+    """A picture that is whole: pixels as stored, `format` "PNG", "JPEG" or "WEBP", size in bytes."""
+
+    width: int
+    height: int
+    mime_type: str
+    format: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class VideoProbe:
+    """A video as stored, before rotation. Times are in seconds, `size` in bytes, `sar` is the shape of a pixel.
+
+    `video_start_s` and `audio_start_s` count from the start of the file. `rotation` is in degrees clockwise, None
+    when mirrored or slanted. `constant_rate` is False when frames last unequally long.
+    """
+
+    width: int
+    height: int
+    duration_s: float
+    fps: float
+    frames: int | None
+    video_codec: str
+    pix_fmt: str
+    audio_codec: str | None
+    sample_rate: int | None
+    channels: int | None
+    size: int
+    has_edit_list: bool
+    moov_first: bool
+    rotation: int | None = 0
+    sar: Fraction = Fraction(1)
+    constant_rate: bool = True
+    video_start_s: float = 0.0
+    audio_start_s: float | None = None
+
+
+def probe_image(source: Path | bytes) -> ImageProbe:
+    """Size and format of a PNG, JPEG or WebP; MediaError when empty, foreign, cut short or over 80 megapixels.
+
+    Pixels are not decoded: a PNG is checked by its checksums, a JPEG by its end marker, a WebP by its length.
+    """
+    name = source.name if isinstance(source, Path) else "The picture"
+    data = source.read_bytes() if isinstance(source, Path) else source
+    if not data:
+        raise MediaError(f"{name} is empty (0 bytes). It has to be made or fetched again.")
+    try:
+        with open_image(BytesIO(data)) as image:
+            format_, (width, height) = image.format or "", image.size
+            whole = _is_whole(image, format_, data)
+    except MediaError as error:
+        raise MediaError(f"{name}: {error}") from None
+    if not whole:
+        raise MediaError(f"{name} is a {format_} that is cut short or damaged. It has to be fetched again.")
+    return ImageProbe(width, height, Image.MIME[format_], format_, len(data))
+
+
+def open_image(file: BytesIO | Path) -> Image.Image:
+    """A lazily read picture of an allowed format and size; MediaError otherwise."""
+    try:
+        image = Image.open(file, formats=IMAGE_FORMATS)
+    except UnidentifiedImageError:
+        raise MediaError("not a PNG, JPEG or WebP picture, or its start is damaged.") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise MediaError(f"the picture cannot be opened ({error}).") from error
+    if image.width * image.height > MAX_PIXELS:
+        image.close()
+        raise MediaError(f"{image.width}x{image.height} is more than {MAX_PIXELS // 1_000_000} megapixels.")
+    return image
+
+
+def _is_whole(image: Image.Image, format_: str, data: bytes) -> bool:
+    if format_ == "JPEG":
+        # The scan comes last; a marker before it can belong to an embedded thumbnail.
+        return data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda") > 0
+    if format_ == "WEBP":
+        return len(data) >= int.from_bytes(data[4:8], "little") + 8
+    try:
+        image.verify()
+    except (OSError, SyntaxError, ValueError):
+        return False
+    return True
+
+
+def probe_video(path: Path) -> VideoProbe:
+    """All that is known of an MP4 without decoding; MediaError when empty, foreign, cut short or out of bounds."""
+    layout = read_layout(path)
+    try:
+        with av.open(str(path.absolute()), format="mp4", options=SAFE_OPTIONS) as container:
+            if not container.streams.video:
+                raise MediaError(f"{path.name} has no video stream.")
+            video = container.streams.video[0]
+            audio = next(iter(container.streams.audio), None)
+            origin = Fraction(container.start_time or 0, av.time_base)
+            rate = video.average_rate or Fraction(0)
+            probe = VideoProbe(
+                width=video.width,
+                height=video.height,
+                duration_s=float((video.duration or 0) * (video.time_base or 0)),
+                fps=float(rate),
+                frames=video.frames or None,
+                video_codec=video.codec_context.name,
+                pix_fmt=video.codec_context.pix_fmt or "",
+                audio_codec=audio.codec_context.name if audio else None,
+                sample_rate=audio.sample_rate if audio else None,
+                channels=audio.channels if audio else None,
+                size=path.stat().st_size,
+                has_edit_list=layout.has_edit_list,
+                moov_first=layout.moov_first,
+                rotation=layout.rotation,
+                sar=Fraction(video.sample_aspect_ratio or 1) or Fraction(1),
+                constant_rate=_is_constant(rate, video.base_rate),
+                video_start_s=float((video.start_time or 0) * (video.time_base or 0) - origin),
+                audio_start_s=float((audio.start_time or 0) * (audio.time_base or 0) - origin) if audio else None,
+            )
+    except (av.error.FFmpegError, ValueError) as error:
+        raise MediaError(f"{path.name} cannot be read as a video ({error}). It has to be fetched again.") from error
+    return _bounded(probe, path.name)
+
+
+def _is_constant(average: Fraction, base: Fraction | None) -> bool:
+    return bool(base) and abs(float(average) / float(base or 1) - 1) < 0.01
+
+
+def _bounded(probe: VideoProbe, name: str) -> VideoProbe:
+    if not (0 < probe.width <= MAX_VIDEO_SIDE and 0 < probe.height <= MAX_VIDEO_SIDE):
+        raise MediaError(f"{name} has frames of {probe.width}x{probe.height}; at most {MAX_VIDEO_SIDE} px a side.")
+    if not (0 < probe.duration_s <= MAX_DURATION_S and probe.fps > 0):
+        raise MediaError(f"{name} lasts {probe.duration_s:.3f} s at {probe.fps:.2f} fps; up to {MAX_DURATION_S:.0f} s.")
+    return probe

@@ -1,0 +1,95 @@
+"""Technical measures of a picture, taken on a copy of at most 512 px.
+
+They say which of several takes of one shot is technically better; across shots they mean little.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from callsheet.errors import MediaError
+from callsheet.media.probe import open_image
+
+SIDE = 512
+# Luma at or beyond these counts as lost detail.
+SHADOW, HIGHLIGHT = 2, 253
+
+Plane = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class FrameScore:
+    """`luma`: mean 0-255. `clipped`: larger share of lost shadows or highlights, 0-1. `entropy`: bits of luma, 0-8.
+
+    `sharpness`: variance of the Laplacian. `contrast`: standard deviation of luma. `colourfulness`: Hasler and
+    Suesstrunk (2003). `dhash`: 64-bit difference hash.
+    """
+
+    luma: float
+    clipped: float
+    entropy: float
+    sharpness: float
+    contrast: float
+    colourfulness: float
+    dhash: int
+
+
+def score_image(source: Path | bytes) -> FrameScore:
+    """The measures of a picture; MediaError when it cannot be decoded."""
+    small = _decode_small(source)
+    grey = small.convert("L")
+    luma = np.asarray(grey, dtype=np.float32)
+    return FrameScore(
+        luma=round(float(luma.mean()), 3),
+        clipped=round(float(max((luma <= SHADOW).mean(), (luma >= HIGHLIGHT).mean())), 5),
+        entropy=round(grey.entropy(), 4),
+        sharpness=round(_sharpness(luma), 3),
+        contrast=round(float(luma.std()), 3),
+        colourfulness=round(_colourfulness(np.asarray(small, dtype=np.float32)), 3),
+        dhash=difference_hash(grey),
+    )
+
+
+def difference_hash(grey: Image.Image) -> int:
+    """64 bits: whether each cell of an 8x8 grid is darker than its right neighbour."""
+    cells = np.asarray(grey.resize((9, 8), Image.Resampling.BILINEAR), dtype=np.int16)
+    bits = (cells[:, 1:] > cells[:, :-1]).flatten()
+    return int.from_bytes(np.packbits(bits).tobytes(), "big")
+
+
+def hamming(first: int, second: int) -> int:
+    """The number of bits in which two hashes differ."""
+    return (first ^ second).bit_count()
+
+
+def _decode_small(source: Path | bytes) -> Image.Image:
+    name = source.name if isinstance(source, Path) else "The picture"
+    try:
+        with open_image(BytesIO(source) if isinstance(source, bytes) else source) as image:
+            image.draft("RGB", (SIDE, SIDE))  # lets JPEG decode at a fraction of its size
+            image.thumbnail((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
+            return image.convert("RGB")
+    except MediaError as error:
+        raise MediaError(f"{name}: {error}") from None
+    except (OSError, SyntaxError, ValueError) as error:
+        raise MediaError(f"{name} cannot be decoded ({error}). It has to be made or fetched again.") from error
+
+
+def _sharpness(luma: Plane) -> float:
+    if min(luma.shape) < 3:
+        return 0.0
+    around = luma[:-2, 1:-1] + luma[2:, 1:-1] + luma[1:-1, :-2] + luma[1:-1, 2:]
+    return float((around - 4 * luma[1:-1, 1:-1]).var())
+
+
+def _colourfulness(rgb: Plane) -> float:
+    red, green, blue = rgb[..., 0], rgb[..., 1], rgb[..., 2]
+    red_green, yellow_blue = red - green, (red + green) / 2 - blue
+    spread = np.hypot(red_green.std(), yellow_blue.std())
+    return float(spread + 0.3 * np.hypot(red_green.mean(), yellow_blue.mean()))
