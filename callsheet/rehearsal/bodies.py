@@ -1,0 +1,191 @@
+"""Google's error bodies, as the live services send them (shapes read 2026-11-21; see each function)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+JsonObject = dict[str, object]
+TYPES = "type.googleapis.com/google.rpc."
+STATUS = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    429: "RESOURCE_EXHAUSTED",
+    500: "INTERNAL",
+    502: "UNAVAILABLE",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+
+
+@dataclass(eq=False)
+class Refusal(Exception):
+    """A request that is answered with an error: HTTP status, message, and google.rpc details.
+
+    `form` is how the body is written: "json", "array" (a front end's list of one) or "html".
+    """
+
+    code: int
+    message: str
+    status: str = ""
+    details: tuple[JsonObject, ...] = field(default=())
+    form: str = "json"
+
+    def body(self) -> JsonObject | list[JsonObject]:
+        """The JSON body."""
+        error: JsonObject = {"code": self.code, "message": self.message, "status": self.status or STATUS[self.code]}
+        if self.details:
+            error["details"] = list(self.details)
+        return [{"error": error}] if self.form == "array" else {"error": error}
+
+    def html(self) -> str:
+        """The page that Google's front end shows instead of JSON."""
+        return (
+            "<!DOCTYPE html>\n<html lang=en>\n  <meta charset=utf-8>\n"
+            f"  <title>Error {self.code} (Server Error)!!1</title>\n"
+            f"  <p><b>{self.code}.</b> <ins>That’s an error.</ins>\n"
+            "  <p>The server encountered a temporary error and could not complete your request."
+            "<p>Please try again in 30 seconds.  <ins>That’s all we know.</ins>\n"
+        )
+
+
+def _info(reason: str, **metadata: str) -> JsonObject:
+    return {"@type": TYPES + "ErrorInfo", "reason": reason, "domain": "googleapis.com", "metadata": metadata}
+
+
+def bad_key() -> Refusal:
+    """A wrong API key is 400, not 401."""
+    info = _info("API_KEY_INVALID", service="generativelanguage.googleapis.com")
+    return Refusal(400, "API key not valid. Please pass a valid API key.", details=(info,))
+
+
+def no_key() -> Refusal:
+    """No API key on a Gemini API route."""
+    message = (
+        "Method doesn't allow unregistered callers (callers without established identity). Please use API Key or "
+        "other form of API consumer identity to call this API."
+    )
+    return Refusal(403, message)
+
+
+def no_token() -> Refusal:
+    """No bearer token on an Agent Platform route."""
+    message = (
+        "Request is missing required authentication credential. Expected OAuth 2 access token, login cookie or other "
+        "valid authentication credential. See https://developers.google.com/identity/sign-in/web/devconsole-project."
+    )
+    return Refusal(401, message, details=(_info("CREDENTIALS_MISSING", service="aiplatform.googleapis.com"),))
+
+
+def bad_token() -> Refusal:
+    """A bearer token that is not valid."""
+    message = (
+        "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other valid "
+        "authentication credential. See https://developers.google.com/identity/sign-in/web/devconsole-project."
+    )
+    return Refusal(401, message, details=(_info("ACCESS_TOKEN_TYPE_UNSUPPORTED"),))
+
+
+def invalid(message: str = "Request contains an invalid argument.") -> Refusal:
+    """400 INVALID_ARGUMENT; without a message the one that names no field."""
+    return Refusal(400, message)
+
+
+def unknown_field(name: str, place: str) -> Refusal:
+    """A field the API does not know; `place` is the path of the object that holds it, "" at the top."""
+    at = f" at '{place}'" if place else ""
+    message = f'Invalid JSON payload received. Unknown name "{name}"{at}: Cannot find field.'
+    violation = {"field": place, "description": message} if place else {"description": message}
+    return Refusal(400, message, details=({"@type": TYPES + "BadRequest", "fieldViolations": [violation]},))
+
+
+def too_large(limit: int) -> Refusal:
+    """A request over the payload limit, in bytes."""
+    return invalid(f"Request payload size exceeds the limit: {limit} bytes.")
+
+
+def not_found() -> Refusal:
+    """An operation, file or other entity that does not exist, or does no longer."""
+    return Refusal(404, "Requested entity was not found.")
+
+
+def no_model(model: str, version: str, method: str) -> Refusal:
+    """A model the Gemini API does not serve."""
+    return Refusal(
+        404,
+        f"models/{model} is not found for API version {version}, or is not supported for {method}. Call ListModels to "
+        "see the list of available models and their supported methods.",
+    )
+
+
+def no_publisher_model(resource: str) -> Refusal:
+    """A model the Agent Platform does not serve, or not to this project."""
+    message = (
+        f"Publisher model `{resource}` was not found or your project does not have access to it. Please ensure you are "
+        "using a valid model version."
+    )
+    return Refusal(404, message)
+
+
+def internal() -> Refusal:
+    """500."""
+    message = "An internal error has occurred. Please retry or report in https://developers.generativeai.google/guide/troubleshooting"
+    return Refusal(500, message)
+
+
+def overloaded(form: str = "json") -> Refusal:
+    """503, as JSON, as a front end's array, or as its HTML page."""
+    return Refusal(503, "The model is overloaded. Please try again later.", form=form)
+
+
+def bad_gateway() -> Refusal:
+    """502, which only the front end sends, as HTML."""
+    return Refusal(502, "Bad Gateway", form="html")
+
+
+def deadline() -> Refusal:
+    """504."""
+    return Refusal(504, "Deadline expired before operation could complete.")
+
+
+def exhausted_bare() -> Refusal:
+    """429 without any details."""
+    return Refusal(429, "Resource has been exhausted (e.g. check quota).")
+
+
+def exhausted(*, model: str, kind: str, per: str, limit: int, retry_s: float) -> Refusal:
+    """429 for a quota per "minute" or "day"; the hint is only in RetryInfo, there is no Retry-After header.
+
+    The daily body follows one recorded in production on 2026-09-02; the per-minute id is its analogue.
+    """
+    image = kind == "image"
+    metric = "generate_requests_per_model" if image else "predict_long_running_requests_per_model"
+    metric = "generativelanguage.googleapis.com/" + metric + ("_per_day" if per == "day" else "")
+    quota_id = f"{'Generate' if image else 'PredictLongRunning'}RequestsPer{per.title()}PerProjectPerModel"
+    message = (
+        "You exceeded your current quota, please check your plan and billing details. For more information on this "
+        "error, head to: https://ai.google.dev/gemini-api/docs/rate-limits. To monitor your current usage, head to: "
+        f"https://ai.dev/rate-limit. \n* Quota exceeded for metric: {metric}, limit: {limit}, model: {model}\n"
+        f"Please retry in {_spoken(retry_s)}."
+    )
+    url = "https://ai.google.dev/gemini-api/docs/rate-limits"
+    violation: JsonObject = {
+        "quotaMetric": metric,
+        "quotaId": quota_id,
+        "quotaDimensions": {"location": "global", "model": model},
+        "quotaValue": str(limit),
+    }
+    details: tuple[JsonObject, ...] = (
+        {"@type": TYPES + "Help", "links": [{"description": "Learn more about Gemini API quotas", "url": url}]},
+        {"@type": TYPES + "QuotaFailure", "violations": [violation]},
+        {"@type": TYPES + "RetryInfo", "retryDelay": f"{int(retry_s)}s"},
+    )
+    return Refusal(429, message, details=details)
+
+
+def _spoken(seconds: float) -> str:
+    hours, rest = divmod(seconds, 3600)
+    minutes, left = divmod(rest, 60)
+    head = f"{int(hours)}h" if hours else ""
+    return head + (f"{int(minutes)}m" if hours or minutes else "") + f"{left:.9g}s"

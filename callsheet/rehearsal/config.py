@@ -1,0 +1,79 @@
+"""What the rehearsal service is told when it starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from ruamel.yaml import YAML, YAMLError
+
+from callsheet.errors import SettingsError
+
+DAY_S = 86_400.0
+
+
+class Quota(BaseModel):
+    """Requests of one model per minute (sliding) and per day (until midnight Pacific); None is unlimited."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rpm: Annotated[int | None, Field(ge=0)] = None
+    rpd: Annotated[int | None, Field(ge=0)] = None
+
+
+class Latency(BaseModel):
+    """How long a request takes, in seconds of the service's clock, before jitter of a quarter either way."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    image: Annotated[float, Field(ge=0)] = 3.0
+    video: Annotated[float, Field(ge=0)] = 60.0
+
+
+class RehearsalConfig(BaseModel):
+    """Settings of one rehearsal service; times are in seconds of its clock, which runs `factor` times faster.
+
+    `quotas` are by model id, "*" for every model without its own. `gcs_endpoint` is the base URL of a storage emulator:
+    without it a request with a storageUri ends in an error, and nothing is ever written to a real bucket.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    state_dir: Path
+    factor: Annotated[float, Field(gt=0, le=100_000)] = 60.0
+    latency: Latency = Latency()
+    quotas: dict[str, Quota] = Field(default_factory=dict)
+    retention_s: Annotated[float, Field(gt=0)] = 2 * DAY_S
+    script: Path | None = None
+    catalogue: Path | None = None
+    prerender: bool = False
+    strict_retirement: bool = False
+    gcs_endpoint: str | None = None
+
+    def quota(self, model: str) -> Quota:
+        """The quota of a model; unlimited where none is set."""
+        return self.quotas.get(model) or self.quotas.get("*") or Quota()
+
+
+def load_config(path: Path | None = None, **overrides: object) -> RehearsalConfig:
+    """The settings of a YAML file with `overrides` (those not None) on top; SettingsError names each bad one."""
+    values: dict[str, object] = {}
+    if path is not None:
+        values.update(_read(path))
+    values.update({name: value for name, value in overrides.items() if value is not None})
+    try:
+        return RehearsalConfig.model_validate(values)
+    except ValidationError as error:
+        lines = [f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors(include_input=False)]
+        raise SettingsError("Settings of the rehearsal service are not valid:\n  " + "\n  ".join(lines)) from None
+
+
+def _read(path: Path) -> dict[str, object]:
+    try:
+        loaded = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, YAMLError) as error:
+        raise SettingsError(f"Cannot read the rehearsal settings {path}: {error}") from error
+    if not isinstance(loaded, dict):
+        raise SettingsError(f"The rehearsal settings {path} must be a mapping of names to values.")
+    return {str(name): value for name, value in loaded.items()}

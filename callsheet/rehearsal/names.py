@@ -1,0 +1,88 @@
+"""JSON names: snake_case and camelCase are one, and a name the API does not know is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from callsheet.rehearsal import bodies
+
+# A field whose inside is not looked at: free-form, or of no interest here.
+FREE: Mapping[str, Any] = {}
+
+_BLOB = {"mimeType": FREE, "data": FREE, "displayName": FREE}
+_PART = {
+    **dict.fromkeys(("text", "thought", "thoughtSignature", "functionCall", "functionResponse", "executableCode"), FREE),
+    **dict.fromkeys(("codeExecutionResult", "videoMetadata", "mediaResolution", "partMetadata"), FREE),
+    "inlineData": _BLOB,
+    "fileData": {"mimeType": FREE, "fileUri": FREE, "displayName": FREE},
+}
+_CONTENT = {"parts": _PART, "role": FREE}
+_IMAGE_CONFIG = {"aspectRatio": FREE, "imageSize": FREE}
+_PLATFORM_IMAGE_CONFIG = {
+    **_IMAGE_CONFIG,
+    **dict.fromkeys(("personGeneration", "prominentPeople", "outputMimeType", "outputCompressionQuality"), FREE),
+    "imageOutputOptions": {"mimeType": FREE, "compressionQuality": FREE},
+}
+_GENERATION = dict.fromkeys(
+    "temperature topP topK candidateCount maxOutputTokens stopSequences presencePenalty frequencyPenalty "
+    "responseMimeType responseSchema responseJsonSchema seed responseModalities mediaResolution speechConfig "
+    "audioTimestamp thinkingConfig responseLogprobs logprobs routingConfig modelSelectionConfig "
+    "enableEnhancedCivicAnswers enableAffectiveDialog".split(),
+    FREE,
+)
+_TOP = dict.fromkeys(
+    "model tools toolConfig safetySettings cachedContent labels serviceTier store modelArmorConfig".split(), FREE
+)
+
+
+def generate_content_fields(*, agent_platform: bool) -> Mapping[str, Any]:
+    """The fields of a generateContent request, by surface (google-genai 3.4.0 and the public reference, 2026-11)."""
+    image_config = _PLATFORM_IMAGE_CONFIG if agent_platform else _IMAGE_CONFIG
+    return {
+        **_TOP,
+        "contents": _CONTENT,
+        "systemInstruction": _CONTENT,
+        "generationConfig": {**_GENERATION, "imageConfig": image_config},
+    }
+
+
+def predict_fields(*, agent_platform: bool) -> Mapping[str, Any]:
+    """The top fields of a predictLongRunning request; what is inside is a free value on the wire."""
+    extra = {"labels": FREE} if agent_platform else {"webhookConfig": FREE}
+    return {"instances": FREE, "parameters": FREE, **extra}
+
+
+def camel(name: str) -> str:
+    """`mime_type` and `mimeType` both as `mimeType`."""
+    head, *rest = name.split("_")
+    return head + "".join(word[:1].upper() + word[1:] for word in rest)
+
+
+def snake(name: str) -> str:
+    """`imageConfig` as `image_config`, as error messages write it."""
+    return "".join("_" + letter.lower() if letter.isupper() else letter for letter in name)
+
+
+def normalise(value: Any, fields: Mapping[str, Any], place: str = "") -> Any:
+    """The value with camelCase names; raises the live service's 400 for a name that is not in `fields`."""
+    if not fields:
+        return value
+    if isinstance(value, list):
+        return [normalise(item, fields, f"{place}[{number}]") for number, item in enumerate(value)]
+    if not isinstance(value, dict):
+        raise bodies.invalid(f"Invalid value at '{place}' (oneof), expected an object.")
+    result: dict[str, Any] = {}
+    for name, inner in value.items():
+        known = camel(name)
+        if known not in fields:
+            raise bodies.unknown_field(name, place)
+        result[known] = normalise(inner, fields[known], f"{place}.{snake(known)}".lstrip("."))
+    return result
+
+
+def camel_names(value: Any) -> Any:
+    """A free value with every object name in camelCase."""
+    if isinstance(value, dict):
+        return {camel(name): camel_names(inner) for name, inner in value.items()}
+    return [camel_names(item) for item in value] if isinstance(value, list) else value
