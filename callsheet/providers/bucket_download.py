@@ -1,0 +1,65 @@
+"""Fetching a video that Agent Platform wrote to a bucket."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Any
+
+from callsheet.errors import DownloadFailed, OperationExpired
+from callsheet.providers.http_errors import told
+from callsheet.providers.operations import MAX_VIDEO_BYTES
+
+
+class BucketReader:
+    """Reads gs:// objects with Google's credentials, or from the emulator at `emulator`; opened at first use.
+
+    A rehearsal reads only from an emulator: its videos are never in a real bucket.
+    """
+
+    def __init__(self, *, emulator: str | None, rehearsal: bool) -> None:
+        self._emulator = emulator
+        self._refused = rehearsal and emulator is None
+        self._lock = asyncio.Lock()
+        self._files: Any = None
+
+    async def fetch(self, uri: str, target: Path) -> None:
+        """Write the object to `target`; DownloadFailed unless it comes whole, OperationExpired when it is gone."""
+        if self._refused:
+            raise DownloadFailed(f"The rehearsal named {uri[:200]}, but STORAGE_EMULATOR_HOST is not set. Set it.")
+        try:
+            async with self._lock:
+                if self._files is None:
+                    self._files = await asyncio.to_thread(self._open)
+            await asyncio.to_thread(self._copy, uri, target)
+        except FileNotFoundError:
+            raise OperationExpired(
+                f"{uri[:200]} is not in its bucket any more; the video must be made again."
+            ) from None
+        except DownloadFailed:
+            raise
+        except Exception as error:
+            raise DownloadFailed(f"{uri[:200]} could not be read: {told(error)}. Fetching it again is free.") from None
+
+    def _open(self) -> Any:
+        # gcsfs would ask for the bucket's type over gRPC first, 39 s and more where that is blocked (2026.10.1).
+        os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+        import gcsfs  # slow to import, and only Agent Platform with a bucket needs it
+
+        given = {"endpoint_url": self._emulator, "token": "anon"} if self._emulator else {}
+        return gcsfs.GCSFileSystem(skip_instance_cache=True, use_listings_cache=False, **given)
+
+    def _copy(self, uri: str, target: Path) -> None:
+        size = int(self._files.info(uri)["size"])
+        if not 0 < size <= MAX_VIDEO_BYTES:
+            raise DownloadFailed(f"{uri[:200]} has {size} bytes; between 1 and {MAX_VIDEO_BYTES} are taken.")
+        try:
+            self._files.get_file(uri, str(target))
+        except BaseException:
+            target.unlink(missing_ok=True)
+            raise
+        if target.stat().st_size != size:
+            raise DownloadFailed(
+                f"{uri[:200]} came with {target.stat().st_size} of {size} bytes. Fetching it again is free."
+            )

@@ -1,0 +1,63 @@
+"""Pictures through google-genai's generate_content, on the Gemini API and on Agent Platform."""
+
+from __future__ import annotations
+
+from google import genai
+from google.genai import types
+
+from callsheet.providers.http_errors import Phase
+from callsheet.providers.outcomes import image_result
+from callsheet.providers.protocol import ImageRequest, ImageResult
+from callsheet.providers.secrets import NO_SECRETS, Secrets
+from callsheet.providers.wire import guarded
+
+
+class GenaiImages:
+    """An ImageProvider over one SDK client (see sdk_clients: it sends each request once)."""
+
+    def __init__(self, client: genai.Client, *, agent_platform: bool, secrets: Secrets = NO_SECRETS) -> None:
+        self._client = client
+        self._agent_platform = agent_platform
+        self._secrets = secrets
+
+    async def make(self, request: ImageRequest) -> ImageResult:
+        """The picture, or a ProviderError. The request is sent once."""
+        response = await guarded(
+            lambda: self._client.aio.models.generate_content(
+                model=request.model,
+                contents=contents(request),
+                config=config(request, agent_platform=self._agent_platform),
+            ),
+            Phase.SUBMIT,
+            f"a picture by {request.model}",
+            self._secrets,
+        )
+        return image_result(response)
+
+
+def contents(request: ImageRequest) -> types.Content:
+    """The prompt first, then the references in their order: so prompts may speak of "the first image"."""
+    references = (types.Part.from_bytes(data=image.data, mime_type=image.mime_type) for image in request.references)
+    return types.Content(role="user", parts=[types.Part(text=request.prompt), *references])
+
+
+def config(request: ImageRequest, *, agent_platform: bool) -> types.GenerateContentConfig:
+    """The request's parameters. Labels and person_generation go only to Agent Platform.
+
+    The Gemini API has no person_generation for pictures (the SDK refuses it), and gateways that speak its protocol
+    may reject labels as an unknown field.
+    """
+    person = request.person_generation if agent_platform else None
+    return types.GenerateContentConfig(
+        response_modalities=["IMAGE"],
+        image_config=types.ImageConfig(
+            aspect_ratio=request.aspect_ratio,
+            image_size=request.size,
+            person_generation=types.PersonGeneration(person.upper()) if person else None,
+        ),
+        seed=request.seed,
+        labels=dict(request.labels) or None if agent_platform else None,
+        # Both are on by default and would send further requests behind one call.
+        automatic_continuation=False,
+        automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
+    )

@@ -1,0 +1,184 @@
+"""What a failed HTTP exchange means for a job: one table for replies, one for exchanges without a reply.
+
+The question is always: may the request have been accepted? A submission that may have been is `Unknown` and is never
+sent again unasked. Polls and downloads are free, so their failures are errors after which trying again is right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from callsheet import errors
+from callsheet.providers.error_bodies import ErrorBody, plain, read_error
+from callsheet.providers.quota_errors import rate_limited
+from callsheet.providers.secrets import NO_SECRETS, Secrets
+
+ErrorClass = type[errors.ProviderError]
+
+
+class Phase(StrEnum):
+    """Which kind of exchange failed: only a submission costs money."""
+
+    SUBMIT = "submission"
+    POLL = "poll"
+    DOWNLOAD = "download"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Replies with one of `statuses` for which `when` holds, and the error class in each phase."""
+
+    statuses: Iterable[int]
+    when: Callable[[ErrorBody], bool]
+    submit: ErrorClass
+    poll: ErrorClass
+    download: ErrorClass
+    advice: str
+
+    def error(self, phase: Phase) -> ErrorClass:
+        """The error class of this rule in `phase`."""
+        return {Phase.SUBMIT: self.submit, Phase.POLL: self.poll, Phase.DOWNLOAD: self.download}[phase]
+
+
+def _always(_: ErrorBody) -> bool:
+    return True
+
+
+def _bad_key(body: ErrorBody) -> bool:
+    return body.reason.startswith("API_KEY_") or "api key not valid" in body.message.lower()
+
+
+def _too_large(body: ErrorBody) -> bool:
+    return "payload size exceeds" in body.message.lower()
+
+
+def _precondition(body: ErrorBody) -> bool:
+    return body.status == "FAILED_PRECONDITION"
+
+
+def _policy(body: ErrorBody) -> bool:
+    return body.against_policy
+
+
+def _cut_off(body: ErrorBody) -> bool:
+    # A 503 that says the request had already been passed on: an expired deadline, or a proxy that lost its backend.
+    return any(word in body.message.lower() for word in ("deadline", "reset", "disconnect"))
+
+
+def _from_elsewhere(body: ErrorBody) -> bool:
+    return not body.genuine
+
+
+_KEY = "Check the key (GEMINI_API_KEY or CALLSHEET_AGENT_PLATFORM_API_KEY); nothing was charged."
+_ACCESS = "Check key, permissions and billing of the project; nothing was charged."
+_GONE = "The provider keeps operations and videos for two days; the video must be made again."
+_MAYBE = "It may have been accepted and charged; see `callsheet resolve`."
+_FREE = "Nothing was accepted; it is tried again."
+_SAME = "The same request will fail again: change it."
+_BASE = "Check the model id and the base URL; nothing was charged."
+_AGAIN = "The video is not lost; it costs nothing to try again."
+_SIZE = "Use fewer or smaller reference images; nothing was charged."
+
+E = errors
+# Sources: error bodies recorded by others until 2026-10 and Google's API documents; AIP-193 for the shapes.
+# A bad key is 400, not 401; a body that is too large is mostly 400; the front end answers 413.
+RULES: tuple[Rule, ...] = (
+    #    statuses              when             submission         poll                download            advice
+    Rule({400, 403}, _bad_key, E.Unauthorised, E.Unauthorised, E.Unauthorised, _KEY),
+    Rule({400, 413}, _too_large, E.RequestTooLarge, E.Rejected, E.DownloadFailed, _SIZE),
+    Rule({400}, _precondition, E.Unauthorised, E.Unauthorised, E.DownloadFailed, _ACCESS),
+    Rule({400}, _policy, E.PromptBlocked, E.Rejected, E.DownloadFailed, "Change the prompt; nothing was charged."),
+    Rule({401, 402}, _always, E.Unauthorised, E.Unauthorised, E.Unauthorised, _ACCESS),
+    Rule({403}, _always, E.Unauthorised, E.Unauthorised, E.OperationExpired, _ACCESS),
+    # A 404 that is not Google's own (a proxy's page) must not declare a paid operation dead.
+    Rule({404, 410}, _from_elsewhere, E.ModelNotFound, E.Unreachable, E.OperationExpired, _BASE),
+    Rule({404, 410}, _always, E.ModelNotFound, E.OperationExpired, E.OperationExpired, _BASE),
+    Rule({413}, _always, E.RequestTooLarge, E.Rejected, E.DownloadFailed, _SIZE),
+    Rule({429}, _always, E.RateLimited, E.RateLimited, E.DownloadFailed, _FREE),
+    Rule({408, 499}, _always, E.Unknown, E.Unreachable, E.DownloadFailed, _MAYBE),
+    Rule(range(400, 500), _always, E.Rejected, E.Rejected, E.DownloadFailed, _SAME),
+    # Redirects of paid requests are not followed: the key and the request would go to another place, perhaps twice.
+    Rule({301, 302, 307, 308}, _always, E.Rejected, E.Unreachable, E.DownloadFailed, "Correct the base URL."),
+    Rule({503}, _cut_off, E.Unknown, E.Overloaded, E.DownloadFailed, _MAYBE),
+    Rule({503}, _always, E.Overloaded, E.Overloaded, E.DownloadFailed, _FREE),
+    Rule(range(1000), _always, E.Unknown, E.Overloaded, E.DownloadFailed, _MAYBE),
+)
+
+#                         not sent           sent (or perhaps sent)
+WITHOUT_REPLY: dict[Phase, tuple[ErrorClass, ErrorClass]] = {
+    Phase.SUBMIT: (errors.Unreachable, errors.Unknown),
+    Phase.POLL: (errors.Unreachable, errors.Unreachable),
+    Phase.DOWNLOAD: (errors.DownloadFailed, errors.DownloadFailed),
+}
+
+_NO_REPLY_ADVICE: dict[ErrorClass, str] = {errors.Unknown: _MAYBE, errors.Unreachable: "Trying again is free."}
+
+# Exceptions of httpx2, aiohttp and the standard library that arise before the first byte of a request is written.
+NEVER_SENT = frozenset(
+    {
+        "ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol", "InvalidURL",
+        "ClientConnectorError", "ConnectionTimeoutError", "ConnectionRefusedError", "gaierror",
+    }
+)  # fmt: skip
+
+
+def from_reply(
+    status: int,
+    body: object,
+    phase: Phase,
+    *,
+    what: str,
+    secrets: Secrets = NO_SECRETS,
+    retry_after: str | None = None,
+) -> errors.ProviderError:
+    """The error for a reply that is not a success; `what` names the request ("picture by m", say)."""
+    read = read_error(body)
+    rule = next(rule for rule in RULES if status in rule.statuses and rule.when(read))
+    cls = rule.error(phase)
+    said = f"{status} {read.reason}".strip() + (f": {read.message}" if read.message else "")
+    message = secrets.scrub(f"The {phase} of {what} was answered with {said.rstrip('.')}. {_advice(rule, phase, cls)}")
+    if cls is errors.RateLimited:
+        return rate_limited(read, message, status=status, retry_after=retry_after)
+    return cls(message, reason=secrets.scrub(read.reason), status=status)
+
+
+def without_reply(
+    error: BaseException,
+    phase: Phase,
+    *,
+    what: str,
+    sent: bool | None = None,
+    secrets: Secrets = NO_SECRETS,
+    status: int | None = None,
+) -> errors.ProviderError:
+    """The error for an exchange that ended in a transport exception, or in a reply that cannot be read.
+
+    `sent` is whether the request's first byte was written, as watched on the wire; None when nobody watched: then
+    only exceptions that cannot arise later count as not sent.
+    """
+    was_sent = not never_sent(error) if sent is None else sent
+    cls = WITHOUT_REPLY[phase][was_sent]
+    happened = "got no usable reply" if was_sent else "found no connection"
+    message = f"The {phase} of {what} {happened}: {told(error)}. {_NO_REPLY_ADVICE.get(cls, _AGAIN)}"
+    return cls(secrets.scrub(message), reason=type(error).__name__, status=status)
+
+
+def never_sent(error: BaseException) -> bool:
+    """Whether this exception can only arise before anything of the request was written."""
+    return any(cls.__name__ in NEVER_SENT for cls in type(error).__mro__)
+
+
+def told(error: BaseException) -> str:
+    """An exception as one bounded line, its class first."""
+    text = plain(str(error), 300).rstrip(".")
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _advice(rule: Rule, phase: Phase, cls: ErrorClass) -> str:
+    if phase is Phase.SUBMIT or cls is errors.Unauthorised:
+        return rule.advice
+    if cls is errors.OperationExpired:
+        return _GONE
+    return _AGAIN

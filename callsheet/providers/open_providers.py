@@ -1,0 +1,118 @@
+"""Opening the providers of a batch: one set of clients per process, held until the end, then closed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Protocol
+
+from callsheet.errors import SettingsError
+from callsheet.providers.protocol import ImageProvider, VideoProvider
+from callsheet.providers.routes import Access, RoutableModel, Way, access_to, choose_route
+from callsheet.settings import Settings
+from callsheet.shots import Mode
+
+if TYPE_CHECKING:
+    from google import genai
+
+# Longest wait for one poll's reply and for a submission's, in seconds. A poll may carry the video itself.
+POLL_TIMEOUT_S = 120.0
+
+
+class ModelSource(Protocol):
+    """The catalogue, as far as routing needs it."""
+
+    def get(self, model_id: str) -> RoutableModel:
+        """The model, or an error that names what is there."""
+        ...
+
+
+class Providers:
+    """The providers of one mode. Clients are made when a model first needs them (importing the SDK takes a second)."""
+
+    def __init__(self, settings: Settings, access: Access, catalogue: ModelSource, stack: AsyncExitStack) -> None:
+        self._settings = settings
+        self._access = access
+        self._catalogue = catalogue
+        self._stack = stack
+        self._clients: dict[tuple[Way, bool], genai.Client] = {}
+        self._images: dict[Way, ImageProvider] = {}
+        self._videos: dict[Way, VideoProvider] = {}
+
+    @property
+    def scope(self) -> str:
+        """Whose quota the requests count against: the project id, or `key-` and a short hash of the key."""
+        return self._access.scope
+
+    def images_for(self, model_id: str) -> ImageProvider:
+        """The provider of pictures by this model; SettingsError when no credentials lead there."""
+        route = choose_route(self._catalogue.get(model_id), self._access)
+        if route.provider != "genai_images":
+            raise SettingsError(f"Model {model_id} makes videos, not pictures: choose an image model.")
+        if route.way not in self._images:
+            self._images[route.way] = self._genai_images(route.way)
+        return self._images[route.way]
+
+    def videos_for(self, model_id: str) -> VideoProvider:
+        """The provider of videos by this model; SettingsError when no credentials lead there."""
+        route = choose_route(self._catalogue.get(model_id), self._access)
+        if route.provider == "genai_images":
+            raise SettingsError(f"Model {model_id} makes pictures, not videos: choose a video model.")
+        if route.way not in self._videos:
+            gemini = route.provider == "veo_gemini"
+            self._videos[route.way] = self._veo_gemini() if gemini else self._veo_agent(route.way)
+        return self._videos[route.way]
+
+    def _genai_images(self, way: Way) -> ImageProvider:
+        from callsheet.providers.genai_images import GenaiImages
+        from callsheet.providers.sdk_clients import secrets_of
+
+        client = self._client(way, fresh=False)
+        return GenaiImages(client, agent_platform=way is not Way.GEMINI, secrets=secrets_of(self._access))
+
+    def _veo_agent(self, way: Way) -> VideoProvider:
+        from callsheet.providers.bucket_download import BucketReader
+        from callsheet.providers.sdk_clients import secrets_of
+        from callsheet.providers.veo_agent import VeoAgentPlatform
+
+        bucket = BucketReader(emulator=self._settings.storage_emulator_host, rehearsal=self._access.mode == "rehearsal")
+        return VeoAgentPlatform(
+            self._client(way, fresh=True),
+            self._client(way, fresh=False),
+            bucket=bucket,
+            secrets=secrets_of(self._access),
+        )
+
+    def _veo_gemini(self) -> VideoProvider:
+        from callsheet.providers.veo_gemini import VeoGemini
+
+        key = self._access.gemini_key
+        provider = VeoGemini(self._access.gemini_url, key.get_secret_value() if key else "", timeout_s=POLL_TIMEOUT_S)
+        self._stack.push_async_callback(provider.aclose)
+        return provider
+
+    def _client(self, way: Way, *, fresh: bool) -> genai.Client:
+        from callsheet.providers.sdk_clients import base_url, open_client, open_session
+
+        if (way, fresh) not in self._clients:
+            session = open_session(base_url(way, self._access), fresh=fresh)
+            self._stack.push_async_callback(session.close)
+            timeout_s = POLL_TIMEOUT_S if fresh else self._settings.image_timeout_s
+            client = open_client(way, self._access, session, timeout_s)
+            self._stack.push_async_callback(client.aio.aclose)
+            self._stack.callback(client.close)
+            self._clients[way, fresh] = client
+        return self._clients[way, fresh]
+
+
+@asynccontextmanager
+async def open_providers(
+    settings: Settings, *, mode: Mode, rehearsal_url: str | None, catalogue: ModelSource
+) -> AsyncIterator[Providers]:
+    """The providers of `mode` until the block ends; all clients are closed then, also after an error.
+
+    A rehearsal talks to `rehearsal_url` only, with dummy credentials. Raises SettingsError before any network use.
+    """
+    access = access_to(settings, mode, rehearsal_url)
+    async with AsyncExitStack() as stack:
+        yield Providers(settings, access, catalogue, stack)

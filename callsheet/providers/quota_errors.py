@@ -1,0 +1,97 @@
+"""What a 429 says: which window is full, how many requests it holds, and when to come back.
+
+Bodies as seen in production on 2026-09-02 (Gemini API, per day) and as the two platforms document them; some 429s
+carry no details at all. The Gemini API sends no Retry-After header; gateways may.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from callsheet.errors import RateLimited
+from callsheet.providers.error_bodies import ErrorBody
+
+# Longer hints than two days are not believed: the longest window, a day, turns at midnight.
+MAX_RETRY_AFTER_S = 2 * 86400.0
+_UNITS_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
+_RETRY_IN = re.compile(r"retry in ((?:\d+(?:\.\d+)?(?:ms|h|m|s))+)", re.IGNORECASE)
+_LIMIT = re.compile(r"\blimit:\s*(\d{1,12})")
+
+
+@dataclass(frozen=True, slots=True)
+class _Quota:
+    per: str
+    limit: int | None
+
+
+def rate_limited(body: ErrorBody, message: str, *, status: int = 429, retry_after: str | None = None) -> RateLimited:
+    """The error for a 429; a full day outranks a full minute when the body names both."""
+    quotas = sorted(_quotas(body), key=lambda quota: ("day", "minute", "").index(quota.per))
+    quota = quotas[0] if quotas else _Quota(window(body.message), None)
+    return RateLimited(
+        message,
+        reason=body.reason,
+        status=status,
+        retry_after_s=_retry_after_s(body, retry_after),
+        per=quota.per or window(body.message),
+        limit=quota.limit if quota.limit is not None else _stated_limit(body.message),
+    )
+
+
+def window(text: str) -> str:
+    """ "day", "minute" or "": the window that a quota id, metric, unit or message names."""
+    flat = text.lower().replace("_", "").replace(" ", "")
+    if "perday" in flat or "1/d/" in flat:
+        return "day"
+    return "minute" if "perminute" in flat or "1/min/" in flat else ""
+
+
+def duration_s(text: str) -> float | None:
+    """Seconds of "9303s", "0.5s", "850.5ms" or "2h35m3.27s"; None when it is not a duration."""
+    parts = _DURATION.findall(text.strip())
+    if not parts or "".join(number + unit for number, unit in parts) != text.strip():
+        return None
+    return _bounded(sum(float(number) * _UNITS_S[unit] for number, unit in parts))
+
+
+def _quotas(body: ErrorBody) -> Iterator[_Quota]:
+    for detail in body.details:
+        violations = detail.get("violations")
+        for violation in violations if isinstance(violations, list) else ():
+            if isinstance(violation, Mapping):
+                named = f"{violation.get('quotaId', '')} {violation.get('quotaMetric', '')}"
+                yield _Quota(window(named), _count(violation.get("quotaValue")))
+        metadata = detail.get("metadata")
+        if isinstance(metadata, Mapping) and "quota_limit" in metadata:
+            named = f"{metadata['quota_limit']} {metadata.get('quota_unit', '')}"
+            yield _Quota(window(named), _count(metadata.get("quota_limit_value")))
+
+
+def _retry_after_s(body: ErrorBody, header: str | None) -> float | None:
+    for detail in body.details:
+        delay = detail.get("retryDelay")
+        if isinstance(delay, str) and (seconds := duration_s(delay)) is not None:
+            return seconds
+        if isinstance(delay, Mapping):
+            return _bounded((_count(delay.get("seconds")) or 0) + (_count(delay.get("nanos")) or 0) / 1e9)
+    if stated := _RETRY_IN.search(body.message):
+        return duration_s(stated.group(1).lower())
+    return duration_s(f"{header.strip()}s") if header else None
+
+
+def _stated_limit(message: str) -> int | None:
+    found = _LIMIT.search(message)
+    return int(found.group(1)) if found else None
+
+
+def _count(value: object) -> int | None:
+    text = str(value)
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 12 else None
+
+
+def _bounded(seconds: float) -> float:
+    return min(seconds, MAX_RETRY_AFTER_S) if math.isfinite(seconds) else MAX_RETRY_AFTER_S

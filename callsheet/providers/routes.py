@@ -1,0 +1,208 @@
+"""Which way a model is reached, as a pure function of the model and the credentials there are. No network."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal, Protocol
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from callsheet.errors import SettingsError
+from callsheet.settings import Settings
+from callsheet.shots import Mode
+
+GEMINI_URL = "https://generativelanguage.googleapis.com/"
+ADC_FILE = ".config/gcloud/application_default_credentials.json"
+_REHEARSAL = "rehearsal"
+
+
+class Way(StrEnum):
+    """How requests are addressed and signed."""
+
+    GEMINI = "Gemini API with a key"
+    EXPRESS = "Agent Platform with an express key"
+    PROJECT = "Agent Platform with a project"
+
+
+class RoutableModel(Protocol):
+    """What routing needs to know of a catalogue model."""
+
+    @property
+    def id(self) -> str:
+        """The id that is sent."""
+
+    @property
+    def kind(self) -> str:
+        """ "image" or "video"."""
+
+    @property
+    def surface(self) -> str:
+        """The method that makes it: "generate_content" or "predict_long_running" are spoken here."""
+
+    @property
+    def platforms(self) -> Iterable[str]:
+        """ "gemini_api", "agent_platform" or both."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Credentials and addresses of one mode. `static_token` stands in for Google's credentials where none are asked."""
+
+    mode: Mode
+    gemini_key: SecretStr | None
+    express_key: SecretStr | None
+    project: str | None
+    location: str
+    gemini_url: str
+    vertex_url: str | None
+    static_token: SecretStr | None
+
+    @property
+    def scope(self) -> str:
+        """Whose quota is used: the project, else a short hash of the key."""
+        key = self.express_key or self.gemini_key
+        if self.project or key is None:
+            return self.project or "none"
+        return f"key-{hashlib.sha256(key.get_secret_value().encode()).hexdigest()[:8]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The provider that serves a model, and the way its requests go."""
+
+    provider: Literal["genai_images", "veo_agent", "veo_gemini"]
+    way: Way
+
+
+def access_to(settings: Settings, mode: Mode, rehearsal_url: str | None = None) -> Access:
+    """The credentials of `mode`; a rehearsal gets dummies only, never a real key. SettingsError for a bad base URL."""
+    if mode == "rehearsal":
+        if rehearsal_url is None:
+            raise SettingsError("A rehearsal needs the address of the rehearsal service; none was given.")
+        url = checked_url("the rehearsal service's address", rehearsal_url)
+        dummy = SecretStr(_REHEARSAL)
+        return Access(mode, dummy, None, _REHEARSAL, settings.google_cloud_location, url, url, dummy)
+    vertex = settings.vertex_base_url
+    vertex_url = checked_url("GOOGLE_VERTEX_BASE_URL", vertex) if vertex else None
+    token = None
+    if vertex_url and is_loopback(vertex_url) and not has_adc_file(settings):
+        # Google's own search for credentials would end at a metadata server, which a loopback service never needs.
+        token = settings.gemini_api_key or settings.agent_platform_api_key or SecretStr("anonymous")
+    return Access(
+        mode="live",
+        gemini_key=settings.gemini_api_key,
+        express_key=settings.agent_platform_api_key,
+        project=settings.google_cloud_project,
+        location=settings.google_cloud_location,
+        gemini_url=checked_url("GOOGLE_GEMINI_BASE_URL", settings.gemini_base_url or GEMINI_URL),
+        vertex_url=vertex_url,
+        static_token=token,
+    )
+
+
+def choose_route(model: RoutableModel, access: Access) -> Route:
+    """The way to `model`; SettingsError that names the variables to set when there is none."""
+    platforms = frozenset(model.platforms)
+    if model.kind == "image" and model.surface == "generate_content":
+        return Route("genai_images", _image_way(model, platforms, access))
+    if model.kind == "video" and model.surface == "predict_long_running":
+        return _video_route(model, platforms, access)
+    raise SettingsError(
+        f"Model {model.id} is made through {model.surface}, which callsheet does not speak. "
+        "Choose another one: `callsheet models` lists them."
+    )
+
+
+def live_ready(settings: Settings, models: Iterable[RoutableModel]) -> list[str]:
+    """Everything that is missing before `models` can be asked live, as sentences; empty when ready. No network."""
+    missing: list[str] = []
+    adc = settings.google_application_credentials
+    if adc is not None and not adc.is_file():
+        missing.append(f"GOOGLE_APPLICATION_CREDENTIALS names {adc}, which is not a file.")
+    try:
+        access = access_to(settings, "live")
+    except SettingsError as error:
+        return [*missing, str(error)]
+    for model in models:
+        try:
+            choose_route(model, access)
+        except SettingsError as error:
+            missing.append(str(error))
+    return list(dict.fromkeys(missing))
+
+
+def checked_url(name: str, url: str) -> str:
+    """The base URL with one slash at its end; SettingsError unless https, or http to this machine."""
+    try:
+        parts = urlsplit(url)
+        sound = bool(parts.hostname) and parts.port != 0 and not (parts.username or parts.query or parts.fragment)
+    except ValueError:
+        sound = False
+    if not sound:
+        raise SettingsError(f"{name} is not a URL of the form https://host[:port][/path].")
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(url)):
+        raise SettingsError(f"{name} must be https; plain http is allowed only to this machine (127.0.0.1, localhost).")
+    return url.rstrip("/") + "/"
+
+
+def is_loopback(url: str) -> bool:
+    """Whether the URL's host is this machine."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def is_google(url: str) -> bool:
+    """Whether the URL's host belongs to googleapis.com."""
+    return (urlsplit(url).hostname or "").endswith(".googleapis.com")
+
+
+def has_adc_file(settings: Settings) -> bool:
+    """Whether a file with Google's application default credentials exists where Google's library would find it."""
+    given = settings.google_application_credentials
+    return given.is_file() if given is not None else (Path.home() / ADC_FILE).is_file()
+
+
+def _image_way(model: RoutableModel, platforms: frozenset[str], access: Access) -> Way:
+    if "gemini_api" in platforms and access.gemini_key:
+        return Way.GEMINI
+    if "agent_platform" in platforms and (way := _agent_way(access)):
+        return way
+    raise _missing(model, platforms)
+
+
+def _video_route(model: RoutableModel, platforms: frozenset[str], access: Access) -> Route:
+    if "agent_platform" in platforms and (way := _agent_way(access)):
+        return Route("veo_agent", way)
+    # A compatible gateway behind GOOGLE_GEMINI_BASE_URL may serve any Veo id; Google's own serves what it lists.
+    if access.gemini_key and ("gemini_api" in platforms or not is_google(access.gemini_url)):
+        return Route("veo_gemini", Way.GEMINI)
+    raise _missing(model, platforms)
+
+
+def _agent_way(access: Access) -> Way | None:
+    if access.express_key:
+        return Way.EXPRESS
+    return Way.PROJECT if access.project else None
+
+
+def _missing(model: RoutableModel, platforms: frozenset[str]) -> SettingsError:
+    ways = []
+    if "gemini_api" in platforms:
+        ways.append("GEMINI_API_KEY")
+    if "agent_platform" in platforms:
+        ways.append("CALLSHEET_AGENT_PLATFORM_API_KEY")
+        ways.append("GOOGLE_CLOUD_PROJECT (with `gcloud auth application-default login`)")
+    if model.kind == "video" and "gemini_api" not in platforms:
+        ways.append("GEMINI_API_KEY together with the GOOGLE_GEMINI_BASE_URL of a compatible gateway")
+    return SettingsError(
+        f"No credentials for {model.kind} model {model.id}: set {', or '.join(ways) or 'another model'}."
+    )
