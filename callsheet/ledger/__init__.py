@@ -1,0 +1,36 @@
+"""The ledger: what was asked for, sent, paid and stored, durable at every step."""
+
+from callsheet.ledger.ledger import Ledger
+from callsheet.ledger.life import TERMINAL, TRANSITIONS, JobState
+from callsheet.ledger.quota import Limits, RequestLimits
+from callsheet.ledger.records import (
+    Attempt,
+    AttemptRecord,
+    BatchRow,
+    Claim,
+    Job,
+    JobOrder,
+    JobResult,
+    ShotRow,
+    SpendRow,
+    Want,
+)
+
+__all__ = [
+    "TERMINAL",
+    "TRANSITIONS",
+    "Attempt",
+    "AttemptRecord",
+    "BatchRow",
+    "Claim",
+    "Job",
+    "JobOrder",
+    "JobResult",
+    "JobState",
+    "Ledger",
+    "Limits",
+    "RequestLimits",
+    "ShotRow",
+    "SpendRow",
+    "Want",
+]

@@ -1,0 +1,94 @@
+"""Batches and how their shots stand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, bindparam, func, insert, select, update
+
+from callsheet.errors import LedgerError
+from callsheet.ledger.records import BatchRow, ShotRow
+from callsheet.ledger.rows import ZERO, bounded
+from callsheet.ledger.tables import batches, shots
+from callsheet.shots import Batch, ShotState
+
+_ONE_SHOT = (shots.c.batch == bindparam("of_batch"), shots.c.shot == bindparam("of_shot"))
+_SET_SHOT = update(shots).where(*_ONE_SHOT)
+
+
+def open_batch(connection: Connection, now: datetime, batch: Batch, wanted: Sequence[tuple[str, int]]) -> None:
+    """Make the batch's rows what its manifest says now; shots that are gone from it are kept, but marked dropped."""
+    _put_batch(connection, batch, now)
+    known = {row.shot: row for row in connection.execute(select(shots).where(shots.c.batch == batch.name))}
+    new = [
+        {"batch": batch.name, "shot": shot, "position": position, "dropped": False, "state": ShotState.PENDING,
+         "step": "", "reason_kind": "", "reason": "", "updated": now}
+        for shot, position in wanted if shot not in known
+    ]  # fmt: skip
+    if new:
+        connection.execute(insert(shots), new)
+    positions = dict(wanted)
+    for shot, row in known.items():
+        place, dropped = positions.get(shot, row.position), shot not in positions
+        if (place, dropped) != (row.position, row.dropped):
+            values = {"position": place, "dropped": dropped, "updated": now}
+            connection.execute(_SET_SHOT, {"of_batch": batch.name, "of_shot": shot, **values})
+
+
+def _put_batch(connection: Connection, batch: Batch, now: datetime) -> None:
+    manifest = {"manifest_uri": batch.manifest_uri, "manifest_sha256": batch.manifest_sha256, "updated": now}
+    if connection.execute(update(batches).where(batches.c.name == batch.name).values(manifest)).rowcount:
+        return
+    connection.execute(
+        insert(batches).values(
+            name=batch.name,
+            campaign=batch.campaign,
+            edition=batch.edition,
+            mode=batch.mode,
+            reserved_usd=ZERO,
+            spent_usd=ZERO,
+            created=now,
+            **manifest,
+        )
+    )
+
+
+def set_shot(
+    connection: Connection, now: datetime, batch: str, shot: str, state: ShotState, step: str, kind: str, reason: str
+) -> None:
+    """Record how a shot stands; LedgerError when the batch has no such shot."""
+    values = {"state": state, "step": step, "reason_kind": kind, "reason": bounded(reason), "updated": now}
+    if not connection.execute(_SET_SHOT, {"of_batch": batch, "of_shot": shot, **values}).rowcount:
+        raise LedgerError(f"Batch {batch!r} has no shot {shot!r}. Nothing was recorded. Call open_batch first.")
+
+
+def shots_of(connection: Connection, batch: str) -> list[ShotRow]:
+    """The shots that the manifest has, in its order."""
+    columns = [shots.c[name] for name in ShotRow.__slots__]
+    statement = select(*columns).where(shots.c.batch == batch, ~shots.c.dropped).order_by(shots.c.position)
+    return [ShotRow(*row) for row in connection.execute(statement)]
+
+
+def counts(connection: Connection, batch: str) -> dict[ShotState, int]:
+    """How many shots of the manifest are in each state; every state is named."""
+    statement = (
+        select(shots.c.state, func.count()).where(shots.c.batch == batch, ~shots.c.dropped).group_by(shots.c.state)
+    )
+    found: dict[ShotState, int] = dict(connection.execute(statement).tuples().all())
+    return {state: found.get(state, 0) for state in ShotState}
+
+
+def all_batches(connection: Connection) -> list[BatchRow]:
+    """Every batch, the one touched last first."""
+    statement = select(batches).order_by(batches.c.updated.desc(), batches.c.name)
+    return [
+        BatchRow(
+            Batch(row.campaign, row.edition, row.mode, row.manifest_uri, row.manifest_sha256),
+            row.reserved_usd,
+            row.spent_usd,
+            row.created,
+            row.updated,
+        )
+        for row in connection.execute(statement)
+    ]

@@ -1,0 +1,126 @@
+"""The one place that knows how databases differ: opening, locking for writing, and what their errors mean."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
+from callsheet.errors import LedgerError
+
+BUSY_TIMEOUT_S = 30.0
+# Any number that no other program is likely to lock in the same database: "callshee" in ASCII.
+_ADVISORY_LOCK = 0x63616C6C73686565
+
+
+def open_engine(url: str) -> Engine:
+    """An engine in autocommit mode (transactions are begun by `begin_write`); makes the folder of a SQLite file.
+
+    SQLite and PostgreSQL are supported. Raises LedgerError.
+    """
+    try:
+        parsed = _normal(make_url(url))
+        if parsed.get_backend_name() == "sqlite":
+            _make_folder(parsed)
+        engine = create_engine(parsed, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    except (ArgumentError, NoSuchModuleError, ImportError) as error:
+        raise LedgerError(
+            f"CALLSHEET_LEDGER is not a URL that callsheet can open: {type(error).__name__}. Use "
+            "sqlite:////absolute/path/ledger.db or postgresql://user@host/database (`pip install callsheet[postgres]`)."
+        ) from None
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+    return engine
+
+
+def begin_write(connection: Connection) -> None:
+    """Begin a transaction that excludes every other writer of this ledger, in any process, until it ends.
+
+    Reads inside it are therefore current until its commit: look, decide, write needs no upserts.
+    """
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    else:
+        connection.exec_driver_sql("BEGIN")
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")
+
+
+def read_only(connection: Connection) -> None:
+    """Let the connection refuse to write."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("PRAGMA query_only=ON")
+    else:
+        connection.exec_driver_sql("SET default_transaction_read_only = on")
+
+
+def explained(error: SQLAlchemyError | sqlite3.Error, url: URL) -> LedgerError:
+    """The LedgerError for a database error, with advice. It never shows a password or a statement's values."""
+    what = str(getattr(error, "orig", None) or error).splitlines()[0]
+    place = url.database if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
+    for sign, advice in _ADVICE:
+        if sign in what:
+            return LedgerError(f"The ledger {place} cannot be used: {what}. {advice}")
+    return LedgerError(f"The ledger {place} failed: {what}. Nothing of this step was recorded. Start the batch again.")
+
+
+_DAMAGED = (
+    "The file is damaged or is not a ledger. Nothing was changed. Restore it from a copy, or point CALLSHEET_LEDGER at "
+    "a new file; keep the damaged one, because it names what was paid for."
+)
+_ADVICE = (
+    ("file is not a database", _DAMAGED),
+    ("malformed", _DAMAGED),
+    ("file is encrypted", _DAMAGED),
+    ("locked", f"Another program has held it for {BUSY_TIMEOUT_S:.0f} s. End that program, then start again."),
+    ("unable to open", "Check that the folder exists and that you may write there, or set CALLSHEET_LEDGER."),
+    ("readonly", "You may not write to the file or its folder. Change that, or set CALLSHEET_LEDGER."),
+    ("disk is full", "Free some space and start again; what was recorded before is safe."),
+    ("disk I/O error", "Check the disk. The ledger needs a local disk: SQLite is not safe on network file systems."),
+    ("onnection", "Check that the database server runs and can be reached, then start again."),
+)
+
+
+def _normal(url: URL) -> URL:
+    if url.drivername in ("postgres", "postgresql"):
+        return url.set(drivername="postgresql+psycopg")
+    if url.get_backend_name() not in ("sqlite", "postgresql"):
+        raise ArgumentError("unsupported")
+    return url
+
+
+def _make_folder(url: URL) -> None:
+    if not url.database or url.database == ":memory:":
+        raise LedgerError("The ledger must be a file, not memory: what is paid for has to survive the process.")
+    folder = Path(url.database).absolute().parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LedgerError(
+            f"The folder {folder} for the ledger cannot be made: {error.strerror}. "
+            "Set CALLSHEET_HOME or CALLSHEET_LEDGER to a place where you may write."
+        ) from None
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
+    connection.execute(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}")
+    _switch_to_wal(connection)
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _switch_to_wal(connection: sqlite3.Connection) -> None:
+    """WAL is a property of the file. The switch needs the file alone and does not use the busy timeout: try again."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            if connection.execute("PRAGMA journal_mode=WAL").fetchone() != ("wal",):
+                raise sqlite3.OperationalError("disk I/O error: the file system cannot keep a write-ahead log")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)

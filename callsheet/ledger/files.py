@@ -1,0 +1,64 @@
+"""Assets: the rows of files that are in the archive."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from datetime import datetime
+
+from sqlalchemy import Connection, bindparam, insert, select
+
+from callsheet.errors import LedgerError
+from callsheet.ledger.life import JobState
+from callsheet.ledger.records import Job
+from callsheet.ledger.rows import move_job, read_job
+from callsheet.ledger.tables import assets
+from callsheet.shots import Asset
+
+_FIELDS = tuple(field.name for field in fields(Asset))
+_COLUMNS = [assets.c[name] for name in _FIELDS]
+_HASH = select(assets.c.sha256).where(
+    assets.c.batch == bindparam("of_batch"),
+    assets.c.shot == bindparam("of_shot"),
+    assets.c.name == bindparam("of_name"),
+)
+_NEW = insert(assets)
+
+
+def stored(connection: Connection, now: datetime, key: str, files: Sequence[Asset]) -> Job:
+    """The job is stored and these are its files, both or neither. Storing it again (in another batch) adds files."""
+    job = read_job(connection, key)
+    add(connection, files)
+    return move_job(connection, job, JobState.STORED, now)
+
+
+def add(connection: Connection, files: Sequence[Asset]) -> None:
+    """Add rows; a file that is already there is left alone. LedgerError when its name stands for other bytes."""
+    for asset in files:
+        place = {"of_batch": asset.batch, "of_shot": asset.shot, "of_name": asset.name}
+        there = connection.execute(_HASH, place).scalar()
+        if there is None:
+            connection.execute(_NEW, {name: getattr(asset, name) for name in _FIELDS})
+        elif there != asset.sha256:
+            raise LedgerError(
+                f"{asset.batch}/{asset.shot}/{asset.name} is on record with sha256 {there[:12]}, "
+                f"not {asset.sha256[:12]}. Nothing was recorded. "
+                "File names carry the hash, so one of the two files is not what it says."
+            )
+
+
+def assets_of(connection: Connection, batch: str, shot: str | None) -> list[Asset]:
+    """The files of a batch, or of one shot of it, oldest first."""
+    statement = (
+        select(*_COLUMNS).where(assets.c.batch == batch).order_by(assets.c.created, assets.c.shot, assets.c.name)
+    )
+    if shot is not None:
+        statement = statement.where(assets.c.shot == shot)
+    return [Asset(*row) for row in connection.execute(statement)]
+
+
+def asset_by_sha(connection: Connection, sha256: str) -> Asset | None:
+    """A file with these bytes, in whatever batch; the oldest when there are several."""
+    statement = select(*_COLUMNS).where(assets.c.sha256 == sha256).order_by(assets.c.created, assets.c.batch).limit(1)
+    row = connection.execute(statement).one_or_none()
+    return None if row is None else Asset(*row)

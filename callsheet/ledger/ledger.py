@@ -1,0 +1,284 @@
+"""The ledger: jobs, attempts, operations, money and assets, as one process holds them open."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from datetime import datetime
+from decimal import Decimal
+from typing import Concatenate, Literal, ParamSpec, Self, TypeVar
+
+from sqlalchemy import Connection
+
+from callsheet.clock import Clock
+from callsheet.errors import LedgerError, Parked
+from callsheet.ledger import batches, claims, files, limits, outcomes, owners, reads, rows, submission
+from callsheet.ledger.database import Database
+from callsheet.ledger.life import TERMINAL, JobState
+from callsheet.ledger.quota import Limits, RequestLimits
+from callsheet.ledger.records import (
+    Attempt,
+    AttemptRecord,
+    BatchRow,
+    BudgetScope,
+    Claim,
+    Decision,
+    Job,
+    JobOrder,
+    JobResult,
+    ShotRow,
+    SpendRow,
+    Want,
+)
+from callsheet.shots import Asset, Batch, Mode, ShotState
+
+log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Ledger:
+    """What a method wrote is durable when it returns; when it raises, it wrote nothing (parking apart: see `begin`).
+
+    The order for one job: claim, begin, submitting, (the request), submitted for videos, finished, stored; `settle`
+    when an attempt gives nothing. Times are those of the clock given; leases run on real time.
+    """
+
+    def __init__(self, database: Database, clock: Clock, holder: claims.Holder) -> None:
+        self.owner = holder.owner
+        self._db = database
+        self._clock = clock
+        self._holder = holder
+        self._heartbeat = asyncio.create_task(self._renew_leases(), name="ledger-heartbeat")
+
+    @classmethod
+    async def open(cls, url: str, *, clock: Clock, owner: str | None = None, lease_s: float = 60) -> Self:
+        """Open the ledger of a SQLAlchemy URL; makes the file, its folder and its tables, or upgrades them.
+
+        SQLite needs a local disk. LedgerError when it cannot be opened, is damaged, or a newer callsheet wrote it.
+        """
+        database = await Database.open(url)
+        return cls(database, clock, claims.Holder(owner or owners.new_owner(), lease_s))
+
+    async def aclose(self) -> None:
+        """Give all leases back and close; a request still under way is `unknown` to whoever claims its job next."""
+        self._heartbeat.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._heartbeat
+        try:
+            await self._write(claims.release, self._holder)
+        finally:
+            await self._db.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def open_batch(self, batch: Batch, shots: Sequence[tuple[str, int]]) -> None:
+        """Make the batch what its manifest says now: ids and positions of its shots; others are dropped from it."""
+        await self._write(batches.open_batch, batch, shots)
+
+    async def claim(self, order: JobOrder) -> Claim:
+        """The job of an order (new ones are planned), and whether it is ours: among all that ask, one gets it.
+
+        It is ours when nobody holds it, its holder is dead or its lease is over, or we hold it already. A job whose
+        dead holder was sending comes back `unknown`, one that only held a slot comes back `planned`.
+        """
+        return await self._write(claims.claim, order, self._holder)
+
+    async def release(self, key: str) -> None:
+        """Give a job's lease back before its end; a slot and money that were held are free again."""
+        await self._write(claims.release, self._holder, key)
+
+    async def begin(
+        self,
+        key: str,
+        *,
+        estimate: Decimal,
+        scope: str,
+        limits: RequestLimits | None = None,
+        budget: Decimal | None = None,
+        budget_scope: BudgetScope = "campaign",
+        batch: str | None = None,
+    ) -> Attempt:
+        """Hold the money and a place in the quota, and write the intent: the job is `submitting` before any POST.
+
+        When the minute is full the job is `reserved` and `Attempt.not_before` set: call `submitting` then. Raises
+        BudgetParked or QuotaParked after parking the job (planned, lease given back). `scope` names what the quota
+        belongs to: the project, and not the same one for rehearsals. `batch` pays; default: the first to want it.
+        """
+        given = Limits(limits.rpm, limits.rpd) if limits else Limits()
+        terms = submission.Terms(estimate, scope, given, budget, budget_scope, batch)
+        got = await self._write(submission.begin, key, terms, self.owner)
+        if isinstance(got, Parked):
+            raise got
+        return got
+
+    async def submitting(self, attempt: Attempt) -> None:
+        """Wait for the attempt's slot and write the intent; returns when the POST may be sent. Raises QuotaParked.
+
+        A caller that came too late for its slot waits for the next one that keeps the minute's limit.
+        """
+        while True:
+            got = await self._write(submission.submitting, attempt, self.owner)
+            if got is None:
+                return
+            if isinstance(got, Parked):
+                raise got
+            await self._clock.sleep((got - self._clock.now()).total_seconds())
+
+    async def submitted(self, attempt: Attempt, operation: str) -> Job:
+        """Record the operation's name: from now on a restart polls and never submits again."""
+        key, n = attempt.key, attempt.n
+        return await self._write(submission.submitted, key, n, operation)
+
+    async def finished(self, key: str, result: JobResult, attempt: Attempt | None = None) -> Job:
+        """Record the bytes' hash and the price. A late second answer is paid for too; the first result stays."""
+        n = attempt.n if attempt else None
+        return await self._write(outcomes.finished, key, result, n)
+
+    async def stored(self, key: str, assets: Sequence[Asset]) -> Job:
+        """The job's files are in the archive: their rows and the job's state, both or neither."""
+        return await self._write(files.stored, key, assets)
+
+    async def add_assets(self, assets: Sequence[Asset]) -> None:
+        """Add files that cost nothing (cuts, posters, copies of shared takes)."""
+        await self._db.write(lambda c: files.add(c, assets))
+
+    async def settle(
+        self,
+        attempt: Attempt,
+        state: JobState,
+        *,
+        kind: str,
+        reason: str,
+        code: str = "",
+        status: int | None = None,
+        usd: Decimal | None = None,
+    ) -> Job:
+        """An attempt gave nothing: the job becomes planned (may be tried again), blocked, failed, expired or unknown.
+
+        `usd` is what it cost; None is nothing, but for UNKNOWN, where the money stays held until it is resolved.
+        """
+        why = outcomes.Reason(kind, reason, code, status)
+        return await self._write(outcomes.settle, attempt.key, attempt.n, state, why, usd)
+
+    async def fail(
+        self, key: str, state: JobState, *, kind: str, reason: str, code: str = "", usd: Decimal | None = None
+    ) -> Job:
+        """The operation of a job's current attempt ended without a video (filtered, failed, expired)."""
+        why = outcomes.Reason(kind, reason, code)
+        return await self._write(outcomes.settle, key, None, state, why, usd)
+
+    async def reopen(self, key: str, reason: str = "") -> Job:
+        """Plan an ended job again (bytes lost, or another try wanted); attempts and spending stay on record."""
+        return await self._write(outcomes.reopen, key, reason)
+
+    async def resolve(
+        self, key: str, decision: Decision, operation: str | None = None, by: str = "", usd: Decimal | None = None
+    ) -> Job:
+        """Decide about an unknown job: "resubmit" it, "adopt" an operation that was found, or "drop" it.
+
+        Resubmitting and dropping count the lost attempt as spent, unless `usd` says what it cost.
+        """
+        return await self._write(outcomes.resolve, key, decision, operation, usd, by)
+
+    async def lower_limit(
+        self,
+        scope: str,
+        model: str,
+        per: str,
+        limit: int | None = None,
+        retry_after_s: float | None = None,
+    ) -> datetime:
+        """Learn from a 429: `per` is "minute" or "day". Returns when requests may go on; every `begin` heeds it."""
+        if per not in ("minute", "day"):
+            raise LedgerError(f'A quota is per "minute" or "day", not {per!r}. Nothing was recorded.')
+        span: Literal["minute", "day"] = "day" if per == "day" else "minute"
+        return await self._write(limits.lower_limit, scope, model, span, limit, retry_after_s)
+
+    async def set_shot(
+        self, batch: str, shot: str, state: ShotState, *, step: str = "", kind: str = "", reason: str = ""
+    ) -> None:
+        """Record how a shot stands, at which step, and why."""
+        await self._write(batches.set_shot, batch, shot, state, step, kind, reason)
+
+    async def job(self, key: str) -> Job:
+        """The job; LedgerError when there is none."""
+        return await self._db.read(lambda c: rows.read_job(c, key))
+
+    async def jobs(self, keys: Iterable[str]) -> dict[str, Job]:
+        """The jobs that exist among `keys`."""
+        return await self._db.read(lambda c: reads.jobs_by_key(c, keys))
+
+    async def jobs_of(self, batch: str) -> list[Job]:
+        """The jobs that the batch's shots want, whoever paid for them."""
+        return await self._db.read(lambda c: reads.jobs_of(c, batch))
+
+    async def wants_of(self, batch: str) -> list[Want]:
+        """Which job fills which slot of the batch's shots."""
+        return await self._db.read(lambda c: reads.wants_of(c, batch))
+
+    async def unresolved(self) -> list[Job]:
+        """The jobs that wait for `resolve`."""
+        return await self._db.read(lambda c: reads.jobs_in(c, [JobState.UNKNOWN]))
+
+    async def under_way(self) -> list[Job]:
+        """The jobs that were sent and have not ended, in every batch: what `collect` looks after."""
+        live = [state for state in JobState if state not in TERMINAL | {JobState.PLANNED, JobState.RESERVED}]
+        return await self._db.read(lambda c: reads.jobs_in(c, live))
+
+    async def assets_of(self, batch: str, shot: str | None = None) -> list[Asset]:
+        """The files of a batch, or of one of its shots."""
+        return await self._db.read(lambda c: files.assets_of(c, batch, shot))
+
+    async def asset_by_sha(self, sha256: str) -> Asset | None:
+        """A file with these bytes, in whatever batch."""
+        return await self._db.read(lambda c: files.asset_by_sha(c, sha256))
+
+    async def shots_of(self, batch: str) -> list[ShotRow]:
+        """How the batch's shots stand, in the manifest's order."""
+        return await self._db.read(lambda c: batches.shots_of(c, batch))
+
+    async def counts(self, batch: str) -> dict[ShotState, int]:
+        """How many of the batch's shots are in each state."""
+        return await self._db.read(lambda c: batches.counts(c, batch))
+
+    async def batches(self) -> list[BatchRow]:
+        """Every batch with its money, the one touched last first."""
+        return await self._db.read(batches.all_batches)
+
+    async def spend(self, *, campaign: str | None = None, mode: Mode | None = None) -> list[SpendRow]:
+        """Money by campaign, mode, model and day (UTC)."""
+        return await self._db.read(lambda c: reads.spend(c, campaign, mode))
+
+    async def spent_on_batch(self, batch: str) -> Decimal:
+        """What the batch's own submissions have cost (USD)."""
+        return await self._db.read(lambda c: reads.spent_on_batch(c, batch))
+
+    async def attempts_of(self, batch: str) -> list[AttemptRecord]:
+        """The attempts that the batch paid for, in order of time."""
+        return await self._db.read(lambda c: reads.attempts_of(c, batch))
+
+    async def attempts_on(self, key: str) -> list[AttemptRecord]:
+        """The attempts of one job, first to last."""
+        return await self._db.read(lambda c: reads.attempts_on(c, key))
+
+    async def _write(
+        self, step: Callable[Concatenate[Connection, datetime, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """A step at the clock's time of its transaction, so that rows are in the order of their times."""
+        return await self._db.write(lambda connection: step(connection, self._clock.now(), *args, **kwargs))
+
+    async def _renew_leases(self) -> None:
+        while True:
+            await asyncio.sleep(self._holder.lease_s / 3)
+            try:
+                await self._db.write(lambda c: claims.renew(c, self._holder))
+            except LedgerError:
+                log.warning("The ledger's leases could not be renewed; trying again", exc_info=True)

@@ -1,0 +1,98 @@
+"""What the quota rules need from the tables: the times of earlier attempts, and what 429 replies said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select
+
+from callsheet.ledger.columns import UtcTime
+from callsheet.ledger.quota import Learned, pacific_day
+from callsheet.ledger.rows import DROPPED, RESERVED
+from callsheet.ledger.tables import attempts, learned_limits
+
+# A lower limit per minute is believed this long: quotas are raised and shared out anew without notice.
+_MINUTE_MEMORY = timedelta(minutes=5)
+
+_SENT = (
+    attempts.c.scope == bindparam("in_scope"),
+    attempts.c.model == bindparam("of_model"),
+    attempts.c.outcome != DROPPED,
+    # What is not waiting for its slot cannot lie in the future: it comes from another (faster) clock.
+    or_(attempts.c.at <= bindparam("now", type_=UtcTime), attempts.c.outcome == RESERVED),
+)
+_NTH = select(attempts.c.at).where(*_SENT).order_by(attempts.c.at.desc()).limit(1).offset(bindparam("skip"))
+_NTH_SENT = _NTH.where(attempts.c.outcome != RESERVED)
+_COUNT = (
+    select(func.count())
+    .select_from(attempts)
+    .where(*_SENT, attempts.c.at >= bindparam("start", type_=UtcTime), attempts.c.at < bindparam("end", type_=UtcTime))
+)
+_ONE = (learned_limits.c.scope == bindparam("in_scope"), learned_limits.c.model == bindparam("of_model"))
+_LEARNED = select(
+    learned_limits.c.per, learned_limits.c.most, learned_limits.c.pause_until, learned_limits.c.until
+).where(*_ONE)
+_FORGET = delete(learned_limits).where(*_ONE, learned_limits.c.per == bindparam("of_per"))
+_LEARN = insert(learned_limits)
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptTimes:
+    """The times on record for a scope and model. `waiting`: slots that are held, not used yet, count for the minute."""
+
+    connection: Connection
+    scope: str
+    model: str
+    now: datetime
+    waiting: bool = True
+
+    def nth_latest(self, n: int) -> datetime | None:
+        """The n-th latest time, None when there are fewer."""
+        statement = _NTH if self.waiting else _NTH_SENT
+        found: datetime | None = self.connection.execute(statement, {**self._where(), "skip": n - 1}).scalar()
+        return found
+
+    def count(self, start: datetime, end: datetime) -> int:
+        """How many were sent or hold a slot in [start, end)."""
+        return self.connection.execute(_COUNT, {**self._where(), "start": start, "end": end}).scalar_one()
+
+    def _where(self) -> dict[str, object]:
+        return {"in_scope": self.scope, "of_model": self.model, "now": self.now}
+
+
+def learned(connection: Connection, scope: str, model: str, now: datetime) -> Learned:
+    """What is still believed of earlier 429 replies."""
+    found: dict[str, datetime | int | None] = {}
+    for per, most, pause_until, until in connection.execute(_LEARNED, {"in_scope": scope, "of_model": model}):
+        if until > now:
+            found |= {"day_until": until} if per == "day" else {"rpm": most, "pause_until": pause_until}
+    return Learned(**found)  # type: ignore[arg-type]
+
+
+def lower_limit(
+    connection: Connection,
+    now: datetime,
+    scope: str,
+    model: str,
+    per: Literal["minute", "day"],
+    limit: int | None,
+    retry_after_s: float | None,
+) -> datetime:
+    """Record a 429; returns when requests may be sent again.
+
+    Per day: the day is used up, whatever the number (others may share the quota): until midnight Pacific.
+    Per minute: the limit is lowered for five minutes, and nothing is sent before the provider's hint, or for a
+    minute when it gave neither hint nor number.
+    """
+    if per == "day":
+        until = resume = pacific_day(now)[1]
+    else:
+        wait_s = retry_after_s if retry_after_s is not None else (60.0 if limit is None else 0.0)
+        resume = now + timedelta(seconds=wait_s)
+        until = max(resume, now + _MINUTE_MEMORY)
+    connection.execute(_FORGET, {"in_scope": scope, "of_model": model, "of_per": per})
+    values = {"scope": scope, "model": model, "per": per, "most": limit, "pause_until": resume, "until": until}
+    connection.execute(_LEARN, values)
+    return resume

@@ -1,0 +1,138 @@
+"""After a paid POST: what came of it, in the job's row, the attempt's row and the money."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection, delete
+
+from callsheet.errors import LedgerError
+from callsheet.ledger.life import JobState, check
+from callsheet.ledger.records import AttemptRecord, Decision, Job, JobResult
+from callsheet.ledger.rows import (
+    OPEN,
+    ZERO,
+    bounded,
+    change_attempt,
+    change_job,
+    end_attempt,
+    move_job,
+    read_attempt,
+    read_job,
+)
+from callsheet.ledger.tables import assets
+
+log = logging.getLogger(__name__)
+
+_NO_RESULT: dict[str, Any] = dict.fromkeys(
+    ("sha256", "md5", "size", "mime_type", "width", "height", "duration_s", "details", "finished_at")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why an attempt gave nothing: the error's class, its message, the provider's own code and the HTTP status."""
+
+    kind: str
+    text: str
+    code: str = ""
+    status: int | None = None
+
+
+def finished(connection: Connection, now: datetime, key: str, result: JobResult, n: int | None) -> Job:
+    """Record the bytes and the price. A second result for the job is paid for as well, but the first one stays."""
+    job = read_job(connection, key)
+    record = read_attempt(connection, key, n or job.attempts)
+    paid = end_attempt(connection, record, now, JobState.FINISHED, usd=result.usd)
+    if job.state in (JobState.FINISHED, JobState.STORED):
+        if job.sha256 != result.sha256:
+            log.warning("Job %s was answered twice; the first result stays, both are counted", key[:12])
+        return change_job(connection, job, now, spent_usd=job.spent_usd + paid)
+    return move_job(
+        connection, job, JobState.FINISHED, now,
+        sha256=result.sha256, md5=result.md5, size=result.size, mime_type=result.mime_type, width=result.width,
+        height=result.height, duration_s=result.duration_s, details=dict(result.details), finished_at=now,
+        spent_usd=job.spent_usd + paid, reason_kind="", reason="", reason_code="", parked_until=None,
+    )  # fmt: skip
+
+
+def settle(
+    connection: Connection, now: datetime, key: str, n: int | None, state: JobState, reason: Reason, usd: Decimal | None
+) -> Job:
+    """Record that an attempt (None: the current one) ended without an asset.
+
+    `usd` is what it cost. None: nothing, but for UNKNOWN, where the reserved money stays held until it is resolved.
+    """
+    job = read_job(connection, key)
+    record = read_attempt(connection, key, n or job.attempts)
+    current = job.attempts == record.n
+    if current:
+        check(key, job.state, state)
+    holds = state is JobState.UNKNOWN and usd is None
+    paid = end_attempt(
+        connection, record, now, state, usd=usd or ZERO, reserved=record.estimated_usd if holds else ZERO,
+        status=reason.status, detail=f"{reason.kind}: {reason.text}",
+    )  # fmt: skip
+    spent = job.spent_usd + paid
+    if not current:
+        return change_job(connection, job, now, spent_usd=spent)
+    return move_job(
+        connection, job, state, now, spent_usd=spent,
+        reason_kind=reason.kind, reason=bounded(reason.text), reason_code=bounded(reason.code),
+    )  # fmt: skip
+
+
+def reopen(connection: Connection, now: datetime, key: str, reason: str) -> Job:
+    """Plan an ended job again: its bytes are lost, or the user wants another try. Attempts and spending stay on record.
+
+    The rows of the files it had given are removed, because there are no such files any more.
+    """
+    job = read_job(connection, key)
+    if job.state not in (JobState.FINISHED, JobState.STORED, JobState.BLOCKED, JobState.FAILED, JobState.EXPIRED):
+        raise LedgerError(f"Job {key[:12]} is {job.state}: only ended jobs can be reopened. Nothing was changed.")
+    connection.execute(delete(assets).where(assets.c.job_key == key))
+    return move_job(
+        connection, job, JobState.PLANNED, now, operation=None, parked_until=None, submitted_at=None,
+        reason_kind="Reopened", reason=bounded(reason), reason_code="", **_NO_RESULT,
+    )  # fmt: skip
+
+
+def resolve(
+    connection: Connection, now: datetime, key: str, decision: Decision, operation: str | None, usd: Decimal | None, by: str,
+) -> Job:  # fmt: skip
+    """Decide about a job whose request may or may not have been accepted.
+
+    resubmit: plan it again; the earlier attempt counts as spent (unless `usd` says what it cost).
+    adopt: it was accepted under `operation`; its money is held until that ends.
+    drop: give it up as failed; the attempt counts as spent (unless `usd` says what it cost).
+    """
+    job = read_job(connection, key)
+    if job.state is not JobState.UNKNOWN:
+        raise LedgerError(f"Job {key[:12]} is {job.state}, not unknown: nothing to resolve, nothing was changed.")
+    record = read_attempt(connection, key, job.attempts)
+    why = bounded(f"{decision} by {by}: {job.reason}" if by else f"{decision}: {job.reason}")
+    if decision == "adopt":
+        return _adopt(connection, job, record, operation, now)
+    # What may have been charged counts as spent: the held money, or what was already put down for it.
+    cost = usd if usd is not None else max(record.reserved_usd, record.usd)
+    paid = end_attempt(
+        connection, record, now, JobState.UNKNOWN, usd=cost, status=record.status, detail=f"{record.detail} [{why}]"
+    )
+    state = JobState.PLANNED if decision == "resubmit" else JobState.FAILED
+    return move_job(connection, job, state, now, spent_usd=job.spent_usd + paid, reason_kind="Resolved", reason=why)
+
+
+def _adopt(connection: Connection, job: Job, record: AttemptRecord, operation: str | None, now: datetime) -> Job:
+    if not operation:
+        raise LedgerError(f"To adopt job {job.key[:12]}, give the operation's name. Nothing was changed.")
+    paid = change_attempt(
+        connection, record, reserved=record.estimated_usd, usd=ZERO, outcome=OPEN, ended_at=None, operation=operation
+    )
+    return move_job(
+        connection, job, JobState.SUBMITTED, now, operation=operation, submitted_at=record.at,
+        spent_usd=job.spent_usd + paid, reason_kind="", reason="", reason_code="",
+    )  # fmt: skip

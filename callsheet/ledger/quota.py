@@ -1,0 +1,122 @@
+"""Quota as arithmetic: when may the next request be sent, given the times of those before it.
+
+Requests per minute count in a sliding window of 60 s, requests per day in the calendar day of America/Los_Angeles
+(ai.google.dev/gemini-api/docs/rate-limits, read 2026-11-21: "RPD quotas reset at midnight Pacific time").
+`zoneinfo` reads the system's time zone data; slim images without it need the `tzdata` package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+from zoneinfo import ZoneInfo
+
+WINDOW = timedelta(seconds=60)
+PACIFIC = ZoneInfo("America/Los_Angeles")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Requests per minute and per day for one model in one project; None is unlimited."""
+
+    rpm: int | None = None
+    rpd: int | None = None
+
+
+class RequestLimits(Protocol):
+    """Anything that states requests per minute and per day; None is unlimited."""
+
+    @property
+    def rpm(self) -> int | None: ...  # noqa: D102
+    @property
+    def rpd(self) -> int | None: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What 429 replies said: a lower `rpm`, no slot before `pause_until`, the day is full until `day_until`."""
+
+    rpm: int | None = None
+    pause_until: datetime | None = None
+    day_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """The request may be sent at `not_before` (clock time) or later."""
+
+    not_before: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DayFull:
+    """Today's requests are used up; more may be sent from `until`."""
+
+    until: datetime
+
+
+class Times(Protocol):
+    """The times of requests that count against the quota."""
+
+    def nth_latest(self, n: int) -> datetime | None:
+        """The n-th latest time (1 is the latest), None when there are fewer."""
+        ...
+
+    def count(self, start: datetime, end: datetime) -> int:
+        """How many times lie in [start, end)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TimeList:
+    """Times held in memory, in any order."""
+
+    times: Sequence[datetime]
+
+    def nth_latest(self, n: int) -> datetime | None:
+        """The n-th latest time, None when there are fewer."""
+        return sorted(self.times, reverse=True)[n - 1] if n <= len(self.times) else None
+
+    def count(self, start: datetime, end: datetime) -> int:
+        """How many times lie in [start, end)."""
+        return sum(start <= time < end for time in self.times)
+
+
+def pacific_day(moment: datetime) -> tuple[datetime, datetime]:
+    """Start and end (UTC) of the Pacific calendar day of `moment`: 23, 24 or 25 hours apart."""
+    date = moment.astimezone(PACIFIC).date()
+    start, end = (
+        datetime(day.year, day.month, day.day, tzinfo=PACIFIC).astimezone(UTC)
+        for day in (date, date + timedelta(days=1))
+    )
+    return start, end
+
+
+def tightened(limits: Limits, learned: Learned) -> Limits:
+    """The stricter of the given and the learned limits."""
+    known = [rpm for rpm in (limits.rpm, learned.rpm) if rpm is not None]
+    return Limits(rpm=min(known) if known else None, rpd=limits.rpd)
+
+
+def place(times: Times, now: datetime, limits: Limits, learned: Learned | None = None) -> Slot | DayFull:
+    """The earliest slot behind all `times`, or DayFull when its Pacific day has no request left.
+
+    A request sent at the slot makes no 60 s window hold more than `rpm` requests: the rpm-th latest before it is
+    at least 60 s old by then. A limit of 0 lets nothing pass: the day counts as full.
+    """
+    learned = learned or Learned()
+    limits = tightened(limits, learned)
+    if learned.day_until is not None and learned.day_until > now:
+        return DayFull(learned.day_until)
+    at = max(now, learned.pause_until or now)
+    if limits.rpm is not None:
+        if limits.rpm < 1:
+            return DayFull(pacific_day(now)[1])
+        before = times.nth_latest(limits.rpm)
+        at = max(at, before + WINDOW) if before else at
+    start, end = pacific_day(at)
+    if limits.rpd is not None and times.count(start, end) >= limits.rpd:
+        return DayFull(end)
+    return Slot(at)

@@ -1,0 +1,97 @@
+"""Questions about jobs and money; they need no transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import BigInteger, Connection, Select, func, select, type_coerce
+
+from callsheet.ledger.columns import EPOCH
+from callsheet.ledger.life import JobState
+from callsheet.ledger.records import AttemptRecord, Job, SpendRow, Want
+from callsheet.ledger.rows import ZERO
+from callsheet.ledger.tables import attempts, batches, jobs, shots, wants
+
+# Databases bound how many values one statement may carry; this is far below every such bound.
+_KEYS_AT_ONCE = 500
+_DAY_US = 24 * 3600 * 1_000_000
+
+
+def jobs_by_key(connection: Connection, keys: Iterable[str]) -> dict[str, Job]:
+    """The jobs that exist among `keys`."""
+    wanted = list(dict.fromkeys(keys))
+    found: dict[str, Job] = {}
+    for start in range(0, len(wanted), _KEYS_AT_ONCE):
+        statement = select(jobs).where(jobs.c.key.in_(wanted[start : start + _KEYS_AT_ONCE]))
+        found |= {job.key: job for job in _jobs(connection, statement)}
+    return found
+
+
+def wants_of(connection: Connection, batch: str) -> list[Want]:
+    """Which job fills which slot of the shots that the batch's manifest has."""
+    statement = (
+        select(wants.c.batch, wants.c.shot, wants.c.slot, wants.c.job_key)
+        .join(shots, (shots.c.batch == wants.c.batch) & (shots.c.shot == wants.c.shot))
+        .where(wants.c.batch == batch, ~shots.c.dropped)
+        .order_by(shots.c.position, wants.c.slot)
+    )
+    return [Want(*row) for row in connection.execute(statement)]
+
+
+def jobs_of(connection: Connection, batch: str) -> list[Job]:
+    """The jobs that the batch's shots want, whoever paid for them, oldest first."""
+    keys = [want.job_key for want in wants_of(connection, batch)]
+    return sorted(jobs_by_key(connection, keys).values(), key=lambda job: (job.created, job.key))
+
+
+def jobs_in(connection: Connection, states: Iterable[JobState]) -> list[Job]:
+    """All jobs in these states, in every batch, oldest first."""
+    statement = select(jobs).where(jobs.c.state.in_(list(states))).order_by(jobs.c.created, jobs.c.key)
+    return _jobs(connection, statement)
+
+
+def attempts_of(connection: Connection, batch: str) -> list[AttemptRecord]:
+    """The attempts that the batch paid for, in order of time."""
+    statement = select(attempts).where(attempts.c.batch == batch)
+    return [AttemptRecord(*row) for row in connection.execute(statement.order_by(attempts.c.at, attempts.c.job_key))]
+
+
+def attempts_on(connection: Connection, key: str) -> list[AttemptRecord]:
+    """The attempts of one job, first to last."""
+    statement = select(attempts).where(attempts.c.job_key == key).order_by(attempts.c.n)
+    return [AttemptRecord(*row) for row in connection.execute(statement)]
+
+
+def spent_on_batch(connection: Connection, batch: str) -> Decimal:
+    """What the batch's own submissions have cost; a job that another batch paid for costs it nothing."""
+    spent: Decimal | None = connection.execute(select(batches.c.spent_usd).where(batches.c.name == batch)).scalar()
+    return spent or ZERO
+
+
+def spend(connection: Connection, campaign: str | None, mode: str | None) -> list[SpendRow]:
+    """Money by campaign, mode, model and day (UTC), of everything or of one campaign or mode."""
+    at = type_coerce(attempts.c.at, BigInteger)
+    day = (at - at % _DAY_US).label("day")
+    group = (batches.c.campaign, batches.c.mode, attempts.c.model, day)
+    sums = (attempts.c.estimated_usd, attempts.c.reserved_usd, attempts.c.usd)
+    statement = (
+        select(*group, func.count(), *(func.sum(column) for column in sums))
+        .join(batches, batches.c.name == attempts.c.batch)
+        .group_by(*group)
+        .order_by(*group)
+    )
+    if campaign is not None:
+        statement = statement.where(batches.c.campaign == campaign)
+    if mode is not None:
+        statement = statement.where(batches.c.mode == mode)
+    return [
+        SpendRow(row[0], row[1], row[2], (EPOCH + timedelta(microseconds=row[3])).date(), *row[4:])
+        for row in connection.execute(statement)
+    ]
+
+
+def _jobs(connection: Connection, statement: Select[Any]) -> list[Job]:
+    return [Job(*row) for row in connection.execute(statement)]

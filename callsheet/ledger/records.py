@@ -1,0 +1,186 @@
+"""What the ledger takes and gives, as frozen values. Money in USD, times aware and in UTC."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, Literal
+
+from callsheet.ledger.life import JobState
+from callsheet.ledger.quota import Limits
+from callsheet.shots import Batch, Mode, ShotState
+
+JobKind = Literal["image", "video"]
+Decision = Literal["resubmit", "adopt", "drop"]
+BudgetScope = Literal["campaign", "batch"]
+
+
+@dataclass(frozen=True, slots=True)
+class JobOrder:
+    """A wish for one paid request: who wants it (batch, shot, slot) and what is asked.
+
+    `request` is kept as JSON for people and for `resolve`: no bytes, no secrets, at most 256 KiB.
+    """
+
+    key: str
+    kind: JobKind
+    mode: Mode
+    model: str
+    campaign: str
+    batch: str
+    shot: str
+    slot: str
+    request: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class JobResult:
+    """The bytes that a job gave, and what they cost. Size in bytes, width and height in pixels."""
+
+    sha256: str
+    md5: str
+    size: int
+    mime_type: str
+    usd: Decimal
+    width: int | None = None
+    height: int | None = None
+    duration_s: float | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One paid request and how it stands. `sha256` and the fields after it are set once it is finished.
+
+    `batch`, `shot` and `slot` are those that wanted it first. `reason_kind` is the class of the error that stopped
+    it last, `reason_code` the provider's own code. `attempts` counts its attempts, `spent_usd` sums what they cost.
+    """
+
+    key: str
+    kind: JobKind
+    mode: Mode
+    model: str
+    state: JobState
+    batch: str
+    shot: str
+    slot: str
+    request: Mapping[str, Any]
+    operation: str | None
+    reason_kind: str
+    reason: str
+    reason_code: str
+    estimated_usd: Decimal
+    spent_usd: Decimal
+    attempts: int
+    sha256: str | None
+    md5: str | None
+    size: int | None
+    mime_type: str | None
+    width: int | None
+    height: int | None
+    duration_s: float | None
+    details: Mapping[str, Any] | None
+    owner: str | None
+    lease_until: datetime | None
+    parked_until: datetime | None
+    created: datetime
+    updated: datetime
+    submitted_at: datetime | None
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A job as it stands; `mine` when this ledger holds its lease and there is something left to do."""
+
+    job: Job
+    mine: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One paid POST about to be sent. `not_before` is its slot (clock time) when that lies in the future, else None."""
+
+    key: str
+    n: int
+    scope: str
+    model: str
+    estimate: Decimal
+    limits: Limits = field(default_factory=Limits)
+    not_before: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRecord:
+    """An attempt as it is on record.
+
+    `outcome` is "reserved" and "open" while it lives, "dropped" when nothing was sent, else the state it put the job
+    in ("planned": given back to be tried again). `reserved_usd` is still held, `usd` was spent.
+    """
+
+    job_key: str
+    n: int
+    batch: str
+    scope: str
+    model: str
+    kind: JobKind
+    at: datetime
+    ended_at: datetime | None
+    outcome: str
+    status: int | None
+    detail: str
+    estimated_usd: Decimal
+    reserved_usd: Decimal
+    usd: Decimal
+    operation: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ShotRow:
+    """How a shot stands in its batch, and why."""
+
+    batch: str
+    shot: str
+    position: int
+    state: ShotState
+    step: str
+    reason_kind: str
+    reason: str
+    updated: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRow:
+    """A batch and its money: what its own submissions hold and have spent."""
+
+    batch: Batch
+    reserved_usd: Decimal
+    spent_usd: Decimal
+    created: datetime
+    updated: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """Which job fills a slot of a shot."""
+
+    batch: str
+    shot: str
+    slot: str
+    job_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpendRow:
+    """Money by campaign, mode, model and day (UTC) of the attempts."""
+
+    campaign: str
+    mode: Mode
+    model: str
+    day: date
+    attempts: int
+    estimated_usd: Decimal
+    reserved_usd: Decimal
+    spent_usd: Decimal

@@ -1,0 +1,132 @@
+"""Reading and changing single rows inside a write transaction: the only code that moves a job or its money."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, select, update
+
+from callsheet.errors import LedgerError
+from callsheet.ledger.columns import MicroUsd
+from callsheet.ledger.life import TERMINAL, JobState, check
+from callsheet.ledger.records import AttemptRecord, Job
+from callsheet.ledger.tables import attempts, batches, jobs
+
+ZERO = Decimal(0)
+# Outcomes of attempts beside the states they lead to.
+RESERVED, OPEN, DROPPED = "reserved", "open", "dropped"
+# A job in these states is nobody's: either done, or waiting for a person.
+_WITHOUT_OWNER = TERMINAL | {JobState.UNKNOWN}
+_REASON_MAX = 4000
+
+# Statements are built once: SQLAlchemy then finds their compiled form by a cached key.
+_JOB = select(jobs).where(jobs.c.key == bindparam("job"))
+_MOVE = update(jobs).where(jobs.c.key == bindparam("job"))
+_ATTEMPT = select(attempts).where(attempts.c.job_key == bindparam("job"), attempts.c.n == bindparam("number"))
+_CHANGE = update(attempts).where(attempts.c.job_key == bindparam("job"), attempts.c.n == bindparam("number"))
+_POST = (
+    update(batches)
+    .where(batches.c.name == bindparam("payer"))
+    .values(
+        reserved_usd=batches.c.reserved_usd + bindparam("held", type_=MicroUsd),
+        spent_usd=batches.c.spent_usd + bindparam("paid", type_=MicroUsd),
+    )
+)
+
+
+def find_job(connection: Connection, key: str) -> Job | None:
+    """The job, None when there is none."""
+    row = connection.execute(_JOB, {"job": key}).one_or_none()
+    return None if row is None else Job(*row)
+
+
+def read_job(connection: Connection, key: str) -> Job:
+    """The job; LedgerError when there is none."""
+    job = find_job(connection, key)
+    if job is None:
+        raise LedgerError(f"The ledger has no job {key[:12]}. It has to be claimed before anything else is done to it.")
+    return job
+
+
+def move_job(connection: Connection, job: Job, state: JobState, now: datetime, **changes: Any) -> Job:
+    """The job in its new state; LedgerError when the move is not legal. Ended jobs lose their owner."""
+    check(job.key, job.state, state)
+    if state in _WITHOUT_OWNER:
+        changes |= {"owner": None, "lease_until": None}
+    return change_job(connection, job, now, state=state, **changes)
+
+
+def change_job(connection: Connection, job: Job, now: datetime, **changes: Any) -> Job:
+    """The job with other columns than its state changed (moves go through `move_job`)."""
+    changes["updated"] = now
+    connection.execute(_MOVE, {"job": job.key, **changes})
+    return replace(job, **changes)
+
+
+def read_attempt(connection: Connection, key: str, n: int) -> AttemptRecord:
+    """The attempt; LedgerError when there is none."""
+    row = connection.execute(_ATTEMPT, {"job": key, "number": n}).one_or_none()
+    if row is None:
+        raise LedgerError(f"The ledger has no attempt {n} of job {key[:12]}: `begin` comes before the request.")
+    return AttemptRecord(*row)
+
+
+def change_attempt(
+    connection: Connection,
+    attempt: AttemptRecord,
+    *,
+    reserved: Decimal | None = None,
+    usd: Decimal | None = None,
+    **changes: Any,
+) -> Decimal:
+    """Change an attempt and post the difference of its money to the batch that pays; returns what was spent more."""
+    held = ZERO if reserved is None else reserved - attempt.reserved_usd
+    paid = ZERO if usd is None else usd - attempt.usd
+    if reserved is not None:
+        changes["reserved_usd"] = reserved
+    if usd is not None:
+        changes["usd"] = usd
+    connection.execute(_CHANGE, {"job": attempt.job_key, "number": attempt.n, **changes})
+    post(connection, attempt.batch, held=held, paid=paid)
+    return paid
+
+
+def post(connection: Connection, payer: str, *, held: Decimal = ZERO, paid: Decimal = ZERO) -> None:
+    """Add to what a batch has reserved and spent."""
+    if held or paid:
+        connection.execute(_POST, {"payer": payer, "held": held, "paid": paid})
+
+
+def end_attempt(
+    connection: Connection,
+    attempt: AttemptRecord,
+    now: datetime,
+    outcome: str,
+    *,
+    usd: Decimal,
+    reserved: Decimal = ZERO,
+    status: int | None = None,
+    detail: str = "",
+) -> Decimal:
+    """Close an attempt: what it held is released (but `reserved`), what it cost recorded; returns what was spent more.
+
+    Closing one again corrects it: the money is the difference, never added twice.
+    """
+    return change_attempt(
+        connection,
+        attempt,
+        reserved=reserved,
+        usd=usd,
+        outcome=outcome,
+        ended_at=now,
+        status=status,
+        detail=bounded(detail),
+    )
+
+
+def bounded(text: str) -> str:
+    """The text, cut to what a row may hold; replies of providers have any length."""
+    return text if len(text) <= _REASON_MAX else text[: _REASON_MAX - 1] + "…"

@@ -1,0 +1,173 @@
+"""The tables. `migrations/` creates them; a test holds the two together."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Enum,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+from callsheet.ledger.columns import MicroUsd, UtcTime
+from callsheet.ledger.life import JobState
+from callsheet.shots import ShotState
+
+
+def _words(enum: type[JobState] | type[ShotState]) -> Enum:
+    return Enum(enum, native_enum=False, length=16, values_callable=lambda members: [m.value for m in members])
+
+
+metadata = MetaData()
+
+# reserved_usd and spent_usd are the sums over `attempts` of the batch that pays, kept in the same transaction, so
+# that a budget is checked by reading a few rows.
+batches = Table(
+    "batches",
+    metadata,
+    Column("name", String(255), primary_key=True),
+    Column("campaign", String(255), nullable=False),
+    Column("edition", String(255)),
+    Column("mode", String(16), nullable=False),
+    Column("manifest_uri", Text, nullable=False),
+    Column("manifest_sha256", String(64), nullable=False),
+    Column("reserved_usd", MicroUsd, nullable=False),
+    Column("spent_usd", MicroUsd, nullable=False),
+    Column("created", UtcTime, nullable=False),
+    Column("updated", UtcTime, nullable=False),
+    Index("batches_campaign", "campaign", "mode"),
+)
+
+# One row per paid request. batch, shot and slot are those that wanted it first; `wants` has all of them.
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("mode", String(16), nullable=False),
+    Column("model", String(255), nullable=False),
+    Column("state", _words(JobState), nullable=False),
+    Column("batch", ForeignKey("batches.name"), nullable=False),
+    Column("shot", String(255), nullable=False),
+    Column("slot", String(64), nullable=False),
+    Column("request", JSON, nullable=False),
+    Column("operation", Text),
+    Column("reason_kind", String(64), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("reason_code", Text, nullable=False),
+    Column("estimated_usd", MicroUsd, nullable=False),
+    Column("spent_usd", MicroUsd, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("sha256", String(64)),
+    Column("md5", String(64)),
+    Column("size", BigInteger),
+    Column("mime_type", String(255)),
+    Column("width", Integer),
+    Column("height", Integer),
+    Column("duration_s", Float),
+    Column("details", JSON),
+    Column("owner", String(255)),
+    Column("lease_until", UtcTime),
+    Column("parked_until", UtcTime),
+    Column("created", UtcTime, nullable=False),
+    Column("updated", UtcTime, nullable=False),
+    Column("submitted_at", UtcTime),
+    Column("finished_at", UtcTime),
+    Index("jobs_owner", "owner"),
+    Index("jobs_state", "state"),
+)
+
+# One row per paid POST (or slot held for one). `at` is the clock time that counts for the quota; reserved_usd is what
+# is still held, usd what was spent. `batch` pays.
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("job_key", ForeignKey("jobs.key"), primary_key=True),
+    Column("n", Integer, primary_key=True),
+    Column("batch", ForeignKey("batches.name"), nullable=False),
+    Column("scope", String(255), nullable=False),
+    Column("model", String(255), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("at", UtcTime, nullable=False),
+    Column("ended_at", UtcTime),
+    Column("outcome", String(16), nullable=False),
+    Column("status", Integer),
+    Column("detail", Text, nullable=False),
+    Column("estimated_usd", MicroUsd, nullable=False),
+    Column("reserved_usd", MicroUsd, nullable=False),
+    Column("usd", MicroUsd, nullable=False),
+    Column("operation", Text),
+    Index("attempts_quota", "scope", "model", "at", "outcome"),
+    Index("attempts_batch", "batch"),
+)
+
+assets = Table(
+    "assets",
+    metadata,
+    Column("batch", ForeignKey("batches.name"), primary_key=True),
+    Column("shot", String(255), primary_key=True),
+    Column("name", String(255), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("md5", String(64), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("mime_type", String(255), nullable=False),
+    Column("uri", Text, nullable=False),
+    Column("created", UtcTime, nullable=False),
+    Column("width", Integer),
+    Column("height", Integer),
+    Column("duration_s", Float),
+    Column("job_key", String(64)),
+    Column("parent", String(64)),
+    Column("usd", MicroUsd, nullable=False),
+    Column("model", String(255)),
+    Index("assets_sha256", "sha256"),
+    Index("assets_job", "job_key"),
+)
+
+# A dropped shot is no longer in the manifest: kept for its history, not counted.
+shots = Table(
+    "shots",
+    metadata,
+    Column("batch", ForeignKey("batches.name"), primary_key=True),
+    Column("shot", String(255), primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("dropped", Boolean, nullable=False),
+    Column("state", _words(ShotState), nullable=False),
+    Column("step", String(64), nullable=False),
+    Column("reason_kind", String(64), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("updated", UtcTime, nullable=False),
+)
+
+# Which job fills which slot ("take-2", "clip-1") of a shot; several batches may want the same job.
+wants = Table(
+    "wants",
+    metadata,
+    Column("batch", ForeignKey("batches.name"), primary_key=True),
+    Column("shot", String(255), primary_key=True),
+    Column("slot", String(64), primary_key=True),
+    Column("job_key", ForeignKey("jobs.key"), nullable=False),
+    Index("wants_job", "job_key"),
+)
+
+# What 429 replies said, per "minute" or "day"; `most` None: no number was given. No slot before `pause_until`.
+learned_limits = Table(
+    "learned_limits",
+    metadata,
+    Column("scope", String(255), primary_key=True),
+    Column("model", String(255), primary_key=True),
+    Column("per", String(16), primary_key=True),
+    Column("most", Integer),
+    Column("pause_until", UtcTime),
+    Column("until", UtcTime, nullable=False),
+)
