@@ -30,7 +30,8 @@ class CutPlan:
     """How a cut is made. "copy" keeps the video packets; "crop" scales `crop` (x, y, w, h in upright pixels).
 
     `lead_s` is when the first picture appears in the clip: it becomes time zero of the cut. `rate` is the constant
-    frame rate to impose, None to keep the clip's own. `gain_db` is None when the clip has no audio; the cut then has
+    frame rate to impose, None to keep the clip's own. `from_bt601`: colours are converted to BT.709; untagged clips are
+    taken for BT.709, as players do. `gain_db` is None when the clip has no audio; the cut then has
     none either, for platforms take silent video and an invented track would not be the clip's.
     """
 
@@ -43,6 +44,7 @@ class CutPlan:
     gain_db: float | None
     rate: int | None = None
     lead_s: float = 0.0
+    from_bt601: bool = False
 
 
 def plan_cut(
@@ -66,12 +68,14 @@ def plan_cut(
     short = min(width * max(sar, Fraction(1)), height / min(sar, Fraction(1)))
     target = _target(int(short), aspect)
     rate = None if probe.constant_rate and probe.fps <= _RATES[-1] else _nearest_rate(probe.fps)
-    return CutPlan(spec, "crop", crop, *target, probe.duration_s, gain, rate, lead)
+    return CutPlan(spec, "crop", crop, *target, probe.duration_s, gain, rate, lead, probe.colours == "bt601")
 
 
 def _upright(probe: VideoProbe) -> tuple[int, int, Fraction]:
     if probe.rotation is None:
         raise MediaError("The clip is mirrored or slanted by its metadata. Re-encode it upright, then cut it.")
+    if probe.colours == "bt2020":
+        raise MediaError("The clip is in the wide colours of BT.2020 (HDR). Convert it to BT.709, then cut it.")
     width, height, sar = probe.width, probe.height, probe.sar
     if probe.rotation in (90, 270):
         width, height, sar = height, width, 1 / sar
@@ -145,7 +149,8 @@ def _video_argv(plan: CutPlan) -> list[str]:
     if plan.crop:
         x, y, w, h = plan.crop
         filters.append(f"crop={w}:{h}:{x}:{y}")
-    filters += [f"scale={plan.width}:{plan.height}:flags=bicubic", "setsar=1"]
+    convert = ":in_color_matrix=bt601:out_color_matrix=bt709" if plan.from_bt601 else ""
+    filters += [f"scale={plan.width}:{plan.height}:flags=bicubic{convert}", "setsar=1"]
     # Colour tags come from the filter: the output options for them were lost in FFmpeg 9 (measured 2026-11-21).
     filters.append("setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709")
     quality = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "20", "-profile:v", "high", "-bf", "2"]

@@ -65,7 +65,7 @@ def gate(score: FrameScore, probe: ImageProbe, aspect_ratio: str | None = None) 
     if aspect_ratio is not None:
         wide, high = (int(part) for part in aspect_ratio.split(":"))
         if abs(probe.width * high / (probe.height * wide) - 1) > ASPECT_TOLERANCE:
-            return f"{probe.width}x{probe.height} instead of {aspect_ratio}"
+            return f"{probe.width}x{probe.height} px instead of {aspect_ratio}"
     if score.clipped > CLIPPED_MAX:
         return "nearly all black" if score.luma < 128 else "nearly all white"
     if score.contrast >= CONTRAST_WEAK:
@@ -149,6 +149,8 @@ def _why(take: int, select: Select, scores: dict[int, FrameScore], fit: list[int
     others = ", ".join(f"take {other} is {reason}" for other, reason in rejected.items() if other != take)
     if select == "first":
         skipped = ", ".join(f"take {other} is {reason}" for other, reason in rejected.items() if other < take)
+        if take in rejected and not fit:
+            return f"the first, although every take fails the gates{own}"
         return f"the first that passes the gates{own}" + (f"; {skipped}" if skipped else "")
     if not fit:
         return f"best of {len(scores)} although every take fails the gates{own}" + (f", {others}" if others else "")

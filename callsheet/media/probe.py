@@ -21,6 +21,8 @@ MAX_DURATION_S = 900.0
 IMAGE_FORMATS = ("PNG", "JPEG", "WEBP")
 # Nothing but the given file may be opened, whatever it claims to refer to.
 SAFE_OPTIONS = {"protocol_whitelist": "file"}
+# FFmpeg's AVColorSpace (ISO/IEC 23091-2, matrix coefficients).
+_COLOURS = {1: "bt709", 5: "bt601", 6: "bt601", 9: "bt2020", 10: "bt2020"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class VideoProbe:
     """A video as stored, before rotation. Times are in seconds, `size` in bytes, `sar` is the shape of a pixel.
 
     `video_start_s` and `audio_start_s` count from the start of the file. `rotation` is in degrees clockwise, None
-    when mirrored or slanted. `constant_rate` is False when frames last unequally long.
+    when mirrored or slanted. `colours` is "bt709", "bt601", "bt2020", or "" when untagged. `constant_rate` is False when frames last unequally long.
     """
 
     width: int
@@ -56,6 +58,7 @@ class VideoProbe:
     has_edit_list: bool
     moov_first: bool
     rotation: int | None = 0
+    colours: str = ""
     sar: Fraction = Fraction(1)
     constant_rate: bool = True
     video_start_s: float = 0.0
@@ -135,6 +138,7 @@ def probe_video(path: Path) -> VideoProbe:
                 has_edit_list=layout.has_edit_list,
                 moov_first=layout.moov_first,
                 rotation=layout.rotation,
+                colours=_COLOURS.get(int(video.codec_context.colorspace), ""),
                 sar=Fraction(video.sample_aspect_ratio or 1) or Fraction(1),
                 constant_rate=_is_constant(rate, video.base_rate),
                 video_start_s=float((video.start_time or 0) * (video.time_base or 0) - origin),

@@ -75,7 +75,7 @@ def _decode_at(video: Path, at_s: float) -> Image.Image | None:
             if shown is not None and frame.time is not None and frame.time > start_s + at_s + 1e-6:
                 break
             shown = frame
-        return None if shown is None else shown.to_image()  # type: ignore[no-untyped-call, no-any-return]
+        return None if shown is None else shown.to_image()  # type: ignore[no-untyped-call]
 
 
 def _upright(image: Image.Image, probe: VideoProbe) -> Image.Image:
