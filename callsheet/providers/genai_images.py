@@ -22,17 +22,17 @@ class GenaiImages:
 
     async def make(self, request: ImageRequest) -> ImageResult:
         """The picture, or a ProviderError. The request is sent once."""
-        response = await guarded(
-            lambda: self._client.aio.models.generate_content(
-                model=request.model,
-                contents=contents(request),
-                config=config(request, agent_platform=self._agent_platform),
-            ),
-            Phase.SUBMIT,
-            f"a picture by {request.model}",
-            self._secrets,
-        )
-        return image_result(response)
+
+        async def send() -> ImageResult:
+            return image_result(
+                await self._client.aio.models.generate_content(
+                    model=request.model,
+                    contents=contents(request),
+                    config=config(request, agent_platform=self._agent_platform),
+                )
+            )
+
+        return await guarded(send, Phase.SUBMIT, f"a picture by {request.model}", self._secrets)
 
 
 def contents(request: ImageRequest) -> types.Content:

@@ -13,7 +13,6 @@ from enum import StrEnum
 from callsheet import errors
 from callsheet.providers.error_bodies import ErrorBody, plain, read_error
 from callsheet.providers.quota_errors import rate_limited
-from callsheet.providers.secrets import NO_SECRETS, Secrets
 
 ErrorClass = type[errors.ProviderError]
 
@@ -130,7 +129,6 @@ def from_reply(
     phase: Phase,
     *,
     what: str,
-    secrets: Secrets = NO_SECRETS,
     retry_after: str | None = None,
 ) -> errors.ProviderError:
     """The error for a reply that is not a success; `what` names the request ("picture by m", say)."""
@@ -138,10 +136,10 @@ def from_reply(
     rule = next(rule for rule in RULES if status in rule.statuses and rule.when(read))
     cls = rule.error(phase)
     said = f"{status} {read.reason}".strip() + (f": {read.message}" if read.message else "")
-    message = secrets.scrub(f"The {phase} of {what} was answered with {said.rstrip('.')}. {_advice(rule, phase, cls)}")
+    message = f"The {phase} of {what} was answered with {said.rstrip('.')}. {_advice(rule, phase, cls)}"
     if cls is errors.RateLimited:
         return rate_limited(read, message, status=status, retry_after=retry_after)
-    return cls(message, reason=secrets.scrub(read.reason), status=status)
+    return cls(message, reason=read.reason, status=status)
 
 
 def without_reply(
@@ -150,7 +148,6 @@ def without_reply(
     *,
     what: str,
     sent: bool | None = None,
-    secrets: Secrets = NO_SECRETS,
     status: int | None = None,
 ) -> errors.ProviderError:
     """The error for an exchange that ended in a transport exception, or in a reply that cannot be read.
@@ -162,7 +159,7 @@ def without_reply(
     cls = WITHOUT_REPLY[phase][was_sent]
     happened = "got no usable reply" if was_sent else "found no connection"
     message = f"The {phase} of {what} {happened}: {told(error)}. {_NO_REPLY_ADVICE.get(cls, _AGAIN)}"
-    return cls(secrets.scrub(message), reason=type(error).__name__, status=status)
+    return cls(message, reason=type(error).__name__, status=status)
 
 
 def never_sent(error: BaseException) -> bool:

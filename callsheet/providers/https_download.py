@@ -63,9 +63,7 @@ class HttpsDownload:
                 # A redirect that stayed on the configured host and wants the key after all may have it there.
                 return await self._get(url, self._headers, target)
             if reply.status_code != 200:
-                raise from_reply(
-                    reply.status_code, await _start(reply), Phase.DOWNLOAD, what="the video", secrets=self._secrets
-                )
+                raise from_reply(reply.status_code, await _start(reply), Phase.DOWNLOAD, what="the video")
             await _write(reply, target)
             return None
         finally:

@@ -31,12 +31,17 @@ _NAME = re.compile(
 )
 
 
-def video_result(operation: Mapping[str, object]) -> VideoReady | None:
+def video_result(operation: object, what: str = "the operation") -> VideoReady | None:
     """The first video of a done operation, None while it runs.
 
     Raises OperationFailed, VideoFiltered (also when only the error's text speaks of policy) or NoVideo. When the
-    filter removed some of several videos, the first that is left counts.
+    filter removed some of several videos, the first that is left counts. Unreachable when `operation` is no JSON
+    object: a free poll went wrong.
     """
+    if not isinstance(operation, Mapping):
+        raise Unreachable(
+            f"The poll of {what} was answered with something that is no operation. Polling again is free."
+        )
     error = operation.get("error")
     if isinstance(error, Mapping) and error:
         raise _failure(error)
@@ -55,11 +60,6 @@ def checked_name(name: object) -> str:
     if not isinstance(name, str) or len(name) > 500 or not _NAME.fullmatch(name) or "/../" in name:
         raise ValueError(f"not an operation name: {plain(repr(name), 120)}")
     return name
-
-
-def unreadable(what: str, found: object) -> Unreachable:
-    """The error for a poll that was answered with something else than an operation; polling again is free."""
-    return Unreachable(f"The poll of {what} was answered with {type(found).__name__} instead of an operation.")
 
 
 def _failure(error: Mapping[str, object]) -> ProviderError:

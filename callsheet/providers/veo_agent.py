@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,7 +11,7 @@ from google.genai import types
 from callsheet.errors import DownloadFailed, Unknown
 from callsheet.providers.bucket_download import BucketReader
 from callsheet.providers.http_errors import Phase
-from callsheet.providers.operations import checked_name, unreadable, video_result
+from callsheet.providers.operations import checked_name, video_result
 from callsheet.providers.protocol import InputImage, VideoReady, VideoRequest
 from callsheet.providers.secrets import NO_SECRETS, Secrets
 from callsheet.providers.video_files import write_video
@@ -53,16 +52,14 @@ class VeoAgentPlatform:
         """The video when done, None while it runs."""
         what = f"operation {operation[:200]}"
 
-        async def fetch() -> _Reply:
+        async def fetch() -> VideoReady | None:
             known = _Reply()
             known.name = routable(checked_name(operation))
             options = types.HttpOptions(extra_body={"operationName": operation})
-            return await self._poll.aio.operations.get(known, config=types.GetOperationConfig(http_options=options))
+            config = types.GetOperationConfig(http_options=options)
+            return video_result((await self._poll.aio.operations.get(known, config=config)).body, what)
 
-        reply = await guarded(fetch, Phase.POLL, what, self._secrets)
-        if not isinstance(reply.body, Mapping):
-            raise unreadable(what, reply.body)
-        return video_result(reply.body)
+        return await guarded(fetch, Phase.POLL, what, self._secrets)
 
     async def download(self, video: VideoReady, target: Path) -> None:
         """Write the video to `target`, from the reply itself or from its bucket."""

@@ -17,7 +17,7 @@ import httpx2
 from callsheet.errors import DownloadFailed, Unknown
 from callsheet.providers.http_errors import Phase, from_reply
 from callsheet.providers.https_download import HttpsDownload
-from callsheet.providers.operations import checked_name, unreadable, video_result
+from callsheet.providers.operations import checked_name, video_result
 from callsheet.providers.protocol import InputImage, VideoReady, VideoRequest
 from callsheet.providers.routes import is_loopback
 from callsheet.providers.sdk_clients import KEEPALIVE_S, tls_context
@@ -44,8 +44,12 @@ class VeoGemini:
     async def submit(self, request: VideoRequest) -> str:
         """The operation's name. The request is sent once."""
         what = f"a video by {request.model}"
-        url = f"{self._root}/models/{_model(request.model)}:predictLongRunning"
-        body = await self._json(self._fresh, "POST", url, Phase.SUBMIT, what, payload(request))
+
+        async def send() -> object:
+            url = f"{self._root}/models/{_model(request.model)}:predictLongRunning"
+            return await self._exchange(self._fresh, "POST", url, Phase.SUBMIT, what, payload(request))
+
+        body = await guarded(send, Phase.SUBMIT, what, self._secrets)
         name = body.get("name") if isinstance(body, Mapping) else None
         if not isinstance(name, str) or not name:
             raise Unknown(f"The submission of {what} was answered without an operation name; see `callsheet resolve`.")
@@ -55,14 +59,11 @@ class VeoGemini:
         """The video when done, None while it runs."""
         what = f"operation {operation[:200]}"
 
-        async def fetch() -> object:
+        async def fetch() -> VideoReady | None:
             url = f"{self._root}/{checked_name(operation)}"
-            return await self._exchange(self._kept, "GET", url, Phase.POLL, what, None)
+            return video_result(await self._exchange(self._kept, "GET", url, Phase.POLL, what, None), what)
 
-        body = await guarded(fetch, Phase.POLL, what, self._secrets)
-        if not isinstance(body, Mapping):
-            raise unreadable(what, body)
-        return video_result(body)
+        return await guarded(fetch, Phase.POLL, what, self._secrets)
 
     async def download(self, video: VideoReady, target: Path) -> None:
         """Stream the video to `target`, from the reply itself or from the provider's files."""
@@ -78,11 +79,6 @@ class VeoGemini:
         await self._fresh.aclose()
         await self._kept.aclose()
 
-    async def _json(
-        self, client: httpx2.AsyncClient, method: str, url: str, phase: Phase, what: str, body: object
-    ) -> object:
-        return await guarded(lambda: self._exchange(client, method, url, phase, what, body), phase, what, self._secrets)
-
     async def _exchange(
         self, client: httpx2.AsyncClient, method: str, url: str, phase: Phase, what: str, body: object
     ) -> object:
@@ -95,7 +91,6 @@ class VeoGemini:
                 reply.content,
                 phase,
                 what=what,
-                secrets=self._secrets,
                 retry_after=reply.headers.get("Retry-After"),
             )
         return json.loads(reply.content)

@@ -22,6 +22,10 @@ from callsheet.providers.http_errors import Phase, from_reply, told, without_rep
 from callsheet.providers.secrets import Secrets
 
 T = TypeVar("T")
+_SIGN_IN = (
+    "Nothing was sent. Run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS or "
+    "CALLSHEET_AGENT_PLATFORM_API_KEY."
+)
 
 
 @dataclass(slots=True)
@@ -37,7 +41,7 @@ _exchange: ContextVar[Exchange | None] = ContextVar("exchange", default=None)
 
 
 async def guarded(call: Callable[[], Awaitable[T]], phase: Phase, what: str, secrets: Secrets) -> T:
-    """The result of `call`, one exchange with the provider; whatever it raises becomes a ProviderError.
+    """The result of `call`, one exchange with the provider; whatever it raises becomes a ProviderError without secrets.
 
     The original exception is not chained: it may hold headers with the key, and the SDK's own do not pickle
     (google-genai 3.4.0 with aiohttp, measured 2026-11-21). Cancellation passes through.
@@ -46,37 +50,28 @@ async def guarded(call: Callable[[], Awaitable[T]], phase: Phase, what: str, sec
     token = _exchange.set(exchange)
     try:
         return await call()
-    except ProviderError:
-        raise
     except Exception as error:  # after sending, any exception may hide an accepted request
-        failure = _translated(error, exchange, phase, what, secrets)
+        failure = error if isinstance(error, ProviderError) else _translated(error, exchange, phase, what)
     finally:
         _exchange.reset(token)
+    failure.message = secrets.scrub(failure.message)
+    failure.reason = secrets.scrub(failure.reason)
+    failure.args = (failure.message,)
     raise failure
 
 
-def _translated(error: Exception, exchange: Exchange, phase: Phase, what: str, secrets: Secrets) -> ProviderError:
+def _translated(error: Exception, exchange: Exchange, phase: Phase, what: str) -> ProviderError:
     if isinstance(error, sdk_errors.APIError):
-        return from_reply(
-            error.code, error.details, phase, what=what, secrets=secrets, retry_after=exchange.retry_after
-        )
+        return from_reply(error.code, error.details, phase, what=what, retry_after=exchange.retry_after)
     if exchange.status is not None and exchange.status != 200:
         # The SDK could not read the error's body; its status still tells what it means.
-        return from_reply(exchange.status, None, phase, what=what, secrets=secrets, retry_after=exchange.retry_after)
-    if not exchange.sent:
-        if isinstance(error, google.auth.exceptions.GoogleAuthError) and not _in_transit(error):
-            return Unauthorised(secrets.scrub(
-                f"No access token for the {phase} of {what}: {told(error)}. Nothing was sent. Run `gcloud auth "
-                "application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS or CALLSHEET_AGENT_PLATFORM_API_KEY."
-            ), reason=type(error).__name__)  # fmt: skip
-        if not _in_transit(error):
-            return Rejected(
-                secrets.scrub(
-                    f"The {phase} of {what} was refused before it was sent: {told(error)}. Change the request."
-                ),
-                reason=type(error).__name__,
-            )
-    return without_reply(error, phase, what=what, sent=exchange.sent, secrets=secrets, status=exchange.status)
+        return from_reply(exchange.status, None, phase, what=what, retry_after=exchange.retry_after)
+    if exchange.sent or _in_transit(error):
+        return without_reply(error, phase, what=what, sent=exchange.sent, status=exchange.status)
+    reason = type(error).__name__
+    if isinstance(error, google.auth.exceptions.GoogleAuthError):
+        return Unauthorised(f"No access token for the {phase} of {what}: {told(error)}. {_SIGN_IN}", reason=reason)
+    return Rejected(f"The {phase} of {what} was refused before it was sent: {told(error)}. Change it.", reason=reason)
 
 
 def _in_transit(error: Exception) -> bool:

@@ -15,8 +15,8 @@ from callsheet.shots import Mode
 if TYPE_CHECKING:
     from google import genai
 
-# Longest wait for one poll's reply and for a submission's, in seconds. A poll may carry the video itself.
-POLL_TIMEOUT_S = 120.0
+# Longest wait for the reply to a video's submission or poll, in seconds. A poll may carry the video itself.
+VIDEO_REPLY_S = 120.0
 
 
 class ModelSource(Protocol):
@@ -30,7 +30,15 @@ class ModelSource(Protocol):
 class Providers:
     """The providers of one mode. Clients are made when a model first needs them (importing the SDK takes a second)."""
 
-    def __init__(self, settings: Settings, access: Access, catalogue: ModelSource, stack: AsyncExitStack) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        access: Access,
+        catalogue: ModelSource,
+        stack: AsyncExitStack,
+        video_reply_s: float = VIDEO_REPLY_S,
+    ) -> None:
+        self._video_reply_s = video_reply_s
         self._settings = settings
         self._access = access
         self._catalogue = catalogue
@@ -87,7 +95,9 @@ class Providers:
         from callsheet.providers.veo_gemini import VeoGemini
 
         key = self._access.gemini_key
-        provider = VeoGemini(self._access.gemini_url, key.get_secret_value() if key else "", timeout_s=POLL_TIMEOUT_S)
+        provider = VeoGemini(
+            self._access.gemini_url, key.get_secret_value() if key else "", timeout_s=self._video_reply_s
+        )
         self._stack.push_async_callback(provider.aclose)
         return provider
 
@@ -97,7 +107,7 @@ class Providers:
         if (way, fresh) not in self._clients:
             session = open_session(base_url(way, self._access), fresh=fresh)
             self._stack.push_async_callback(session.close)
-            timeout_s = POLL_TIMEOUT_S if fresh else self._settings.image_timeout_s
+            timeout_s = self._video_reply_s if fresh else self._settings.image_timeout_s
             client = open_client(way, self._access, session, timeout_s)
             self._stack.push_async_callback(client.aio.aclose)
             self._stack.callback(client.close)
@@ -107,7 +117,12 @@ class Providers:
 
 @asynccontextmanager
 async def open_providers(
-    settings: Settings, *, mode: Mode, rehearsal_url: str | None, catalogue: ModelSource
+    settings: Settings,
+    *,
+    mode: Mode,
+    rehearsal_url: str | None,
+    catalogue: ModelSource,
+    video_reply_s: float = VIDEO_REPLY_S,
 ) -> AsyncIterator[Providers]:
     """The providers of `mode` until the block ends; all clients are closed then, also after an error.
 
@@ -115,4 +130,4 @@ async def open_providers(
     """
     access = access_to(settings, mode, rehearsal_url)
     async with AsyncExitStack() as stack:
-        yield Providers(settings, access, catalogue, stack)
+        yield Providers(settings, access, catalogue, stack, video_reply_s)

@@ -1,0 +1,572 @@
+"""The providers against a raw server on loopback that counts what really arrives."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+import pickle
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from callsheet import errors
+from callsheet.providers import Providers, open_providers
+from callsheet.providers.protocol import ImageRequest, InputImage, VideoReady, VideoRequest
+from callsheet.settings import Settings
+
+KEY = "AQ.secret-key-of-the-test-0123456789"
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(64)
+MP4 = b"\x00\x00\x00\x18ftypmp42" + bytes(3_000_000)
+IMAGE_MODEL, AGENT_MODEL, GEMINI_VIDEO = (
+    "gemini-3.1-flash-image",
+    "veo-3.1-fast-generate-001",
+    "veo-3.1-generate-preview",
+)
+VIDEO_MODELS = (AGENT_MODEL, GEMINI_VIDEO)
+OPERATION = f"projects/rehearsal/locations/us-central1/publishers/google/models/{AGENT_MODEL}/operations/op-1"
+PICTURE = {
+    "candidates": [
+        {
+            "content": {"parts": [{"inlineData": {"mimeType": "image/png", "data": base64.b64encode(PNG).decode()}}]},
+            "finishReason": "STOP",
+        }
+    ],
+    "usageMetadata": {
+        "totalTokenCount": 1299,
+        "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 9}],
+        "candidatesTokensDetails": [{"modality": "IMAGE", "tokenCount": 1290}],
+    },
+    "modelVersion": IMAGE_MODEL,
+    "responseId": "resp-1",
+}
+
+
+class Catalogue:
+    """The part of the catalogue that routing reads."""
+
+    def get(self, model_id: str) -> Any:
+        image = model_id.startswith("gemini")
+        platforms = {AGENT_MODEL: ["agent_platform"], GEMINI_VIDEO: ["gemini_api"]}
+        return SimpleNamespace(
+            id=model_id,
+            kind="image" if image else "video",
+            surface="generate_content" if image else "predict_long_running",
+            platforms=platforms.get(model_id, ["gemini_api", "agent_platform"]),
+        )
+
+
+@dataclass
+class Reply:
+    body: Any = b""
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    declared: int | None = None  # Content-Length, when it is to differ from the body's
+    close: bool = False
+
+
+@dataclass
+class Seen:
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+    connection: int
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Server:
+    """Reads each request whole, then does the next thing of its script; counts requests and connections."""
+
+    def __init__(self) -> None:
+        self.script: list[Reply | str] = []
+        self.seen: list[Seen] = []
+        self.connections = 0
+        self.url = ""
+
+    @property
+    def posts(self) -> int:
+        return sum(request.method == "POST" for request in self.seen)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        number = self.connections
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            while await self._exchange(reader, writer, number):
+                pass
+        writer.close()
+
+    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> bool:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        method, path, _ = head[0].split(" ")
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
+        body = await reader.readexactly(int(headers.get("content-length", 0)))
+        self.seen.append(Seen(method, path, headers, body, number))
+        step = self.script.pop(0) if self.script else Reply(PICTURE)
+        if step == "drop":
+            return False
+        if step == "reset":
+            writer.transport.abort()
+            return False
+        if step == "stall":
+            await asyncio.sleep(30)
+            return False
+        assert isinstance(step, Reply)
+        payload = step.body if isinstance(step.body, bytes) else json.dumps(step.body).encode()
+        kind = "text/html" if isinstance(step.body, bytes) else "application/json"
+        length = len(payload) if step.declared is None else step.declared
+        lines = {"Content-Type": kind, "Content-Length": str(length), **step.headers}
+        fields = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+        writer.write(f"HTTP/1.1 {step.status} X\r\n{fields}\r\n".encode() + payload)
+        await writer.drain()
+        return not (step.close or length != len(payload))
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Server]:
+    it = Server()
+    listening = await asyncio.start_server(it.serve, "127.0.0.1", 0)
+    it.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    yield it
+    listening.close()
+
+
+def settings(**given: Any) -> Settings:
+    return Settings(_env_file=None, image_timeout_s=given.pop("image_timeout_s", 5.0), **given)
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("GOOGLE_API_KEY", "GEMINI_API_KEY", "GOOGLE_CLOUD_PROJECT", "GOOGLE_APPLICATION_CREDENTIALS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+@contextlib.asynccontextmanager
+async def rehearsing(server: Server, **given: Any) -> AsyncIterator[Providers]:
+    async with open_providers(
+        settings(**given), mode="rehearsal", rehearsal_url=server.url, catalogue=Catalogue(), video_reply_s=0.5
+    ) as providers:
+        yield providers
+
+
+@contextlib.asynccontextmanager
+async def live(server: Server, **given: Any) -> AsyncIterator[Providers]:
+    urls = {"gemini_base_url": server.url, "vertex_base_url": server.url}
+    async with open_providers(
+        settings(**urls, **given), mode="live", rehearsal_url=None, catalogue=Catalogue(), video_reply_s=0.5
+    ) as providers:
+        yield providers
+
+
+def paid(providers: Providers, model: str) -> Callable[[], Awaitable[Any]]:
+    """The one paid request of a model."""
+    if model == IMAGE_MODEL:
+        return lambda: providers.images_for(model).make(ImageRequest(model, "a cat"))
+    return lambda: providers.videos_for(model).submit(VideoRequest(model, "a cat runs"))
+
+
+# --- pictures
+
+
+async def test_a_picture_is_asked_for_and_read_whole(server: Server) -> None:
+    request = ImageRequest(
+        IMAGE_MODEL,
+        "a cat",
+        aspect_ratio="16:9",
+        size="2K",
+        seed=7,
+        person_generation="allow_adult",
+        references=(InputImage(PNG, "image/png"),),
+        labels=(("job", "1"),),
+    )
+    async with rehearsing(server) as providers:
+        result = await providers.images_for(IMAGE_MODEL).make(request)
+    assert (result.data, result.mime_type, result.response_id) == (PNG, "image/png", "resp-1")
+    assert result.tokens == {"input_text": 9, "output_image": 1290, "total": 1299}
+    seen = server.seen[0]
+    assert seen.path == f"/v1/models/{IMAGE_MODEL}:generateContent"
+    assert [list(part) for part in seen.json["contents"][0]["parts"]] == [["text"], ["inlineData"]]
+    assert seen.json["generationConfig"] == {
+        "seed": 7,
+        "responseModalities": ["IMAGE"],
+        "imageConfig": {"aspectRatio": "16:9", "imageSize": "2K"},
+    }
+    assert "labels" not in seen.json
+
+
+async def test_labels_and_person_generation_go_to_agent_platform_only(server: Server) -> None:
+    request = ImageRequest(IMAGE_MODEL, "a cat", person_generation="allow_adult", labels=(("job", "1"),))
+    async with live(server, google_cloud_project="p", google_cloud_location="europe-west4") as providers:
+        await providers.images_for(IMAGE_MODEL).make(request)
+    seen = server.seen[0]
+    assert seen.path == (
+        f"/v1beta1/projects/p/locations/europe-west4/publishers/google/models/{IMAGE_MODEL}:generateContent"
+    )
+    assert seen.json["labels"] == {"job": "1"}
+    assert seen.json["generationConfig"]["imageConfig"] == {"personGeneration": "ALLOW_ADULT"}
+    assert seen.headers["authorization"] == "Bearer anonymous"
+
+
+async def test_a_continuation_is_not_followed(server: Server) -> None:
+    server.script = [
+        Reply(
+            {"candidates": [{"finishReason": "CONTINUATION", "continuationToken": "AAAA"}], "continuationToken": "AA"}
+        )
+    ]
+    async with rehearsing(server) as providers:
+        with pytest.raises(errors.NoImage) as caught:
+            await paid(providers, IMAGE_MODEL)()
+    assert (caught.value.reason, server.posts) == ("CONTINUATION", 1)
+
+
+async def test_variables_of_the_sdk_do_not_leak_in(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    leaks = {
+        "GOOGLE_API_KEY": "leaked-key",
+        "GOOGLE_CLOUD_PROJECT": "leaked-project",
+        "GOOGLE_GENAI_USE_ENTERPRISE": "true",
+        "GOOGLE_GENAI_API_VERSION": "v9",
+        "GOOGLE_GEMINI_BASE_URL": "http://127.0.0.1:1/",
+        "GOOGLE_VERTEX_BASE_URL": "http://127.0.0.1:1/",
+        "HTTP_PROXY": "http://127.0.0.1:1/",
+    }
+    for name, value in leaks.items():
+        monkeypatch.setenv(name, value)
+    server.script = [Reply(PICTURE), Reply({"name": OPERATION}), Reply({"name": "models/m/operations/1"})]
+    async with rehearsing(server) as providers:
+        for model in (IMAGE_MODEL, *VIDEO_MODELS):
+            await paid(providers, model)()
+    sent = "".join(f"{seen.path} {seen.headers}" for seen in server.seen)
+    assert len(server.seen) == 3
+    assert "leaked" not in sent
+    assert "v9" not in sent
+    assert server.seen[0].headers["x-goog-api-key"] == "rehearsal"
+    assert server.seen[1].headers["authorization"] == "Bearer rehearsal"
+
+
+# --- money: every paid request is sent once, and what cannot be known is Unknown
+
+
+@pytest.mark.parametrize("model", [IMAGE_MODEL, *VIDEO_MODELS])
+@pytest.mark.parametrize(
+    ("step", "error"),
+    [
+        ("drop", errors.Unknown),
+        ("reset", errors.Unknown),
+        ("stall", errors.Unknown),
+        (Reply(b'{"candi', declared=100), errors.Unknown),
+        (Reply(b"<html>ok</html>"), errors.Unknown),
+        (Reply(b"<html>bad gateway</html>", 502), errors.Unknown),
+        (Reply({"error": {"code": 500, "message": "m", "status": "INTERNAL"}}, 500), errors.Unknown),
+        (Reply({"error": {"code": 504, "message": "m", "status": "DEADLINE_EXCEEDED"}}, 504), errors.Unknown),
+        (Reply({"error": {"code": 503, "message": "overloaded", "status": "UNAVAILABLE"}}, 503), errors.Overloaded),
+        (Reply(b"<html>no json</html>", 503, {"Content-Type": "application/json"}), errors.Overloaded),
+        (Reply([{"error": {"code": 429, "message": "m", "status": "RESOURCE_EXHAUSTED"}}], 429), errors.RateLimited),
+        (Reply({}, 307, {"Location": "/elsewhere"}), errors.Rejected),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+async def test_a_failed_submission_is_sent_once_and_gets_its_class(
+    server: Server, model: str, step: Any, error: type[Exception]
+) -> None:
+    server.script = [step]
+    async with rehearsing(server, image_timeout_s=0.3) as providers:
+        with pytest.raises(errors.ProviderError) as caught:
+            await paid(providers, model)()
+    assert type(caught.value) is error, caught.value
+    assert server.posts == 1
+
+
+@pytest.mark.parametrize("model", [IMAGE_MODEL, *VIDEO_MODELS])
+async def test_without_a_connection_nothing_was_accepted(server: Server, model: str) -> None:
+    async with open_providers(
+        settings(), mode="rehearsal", rehearsal_url="http://127.0.0.1:9", catalogue=Catalogue()
+    ) as providers:
+        with pytest.raises(errors.Unreachable):
+            await paid(providers, model)()
+
+
+@pytest.mark.parametrize("model", [IMAGE_MODEL, *VIDEO_MODELS])
+async def test_a_tls_handshake_that_stalls_is_unreachable_and_not_unknown(
+    model: str,
+) -> None:
+    """A total timeout looks the same before and after sending; only the wire tells."""
+
+    async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    listening = await asyncio.start_server(mute, "127.0.0.1", 0)
+    url = f"https://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    async with open_providers(
+        settings(image_timeout_s=0.3), mode="rehearsal", rehearsal_url=url, catalogue=Catalogue(), video_reply_s=0.3
+    ) as providers:
+        with pytest.raises(errors.Unreachable):
+            await paid(providers, model)()
+    listening.close()
+
+
+@pytest.mark.parametrize("model", VIDEO_MODELS)
+async def test_video_submissions_never_reuse_a_connection(server: Server, model: str) -> None:
+    server.script = [Reply({"name": OPERATION}), Reply({"name": OPERATION})]
+    async with rehearsing(server) as providers:
+        for _ in range(2):
+            await paid(providers, model)()
+    assert [seen.connection for seen in server.seen] == [1, 2]
+
+
+async def test_pictures_reuse_a_connection(server: Server) -> None:
+    async with rehearsing(server) as providers:
+        for _ in range(2):
+            await paid(providers, IMAGE_MODEL)()
+    assert server.connections == 1
+
+
+# --- videos
+
+
+async def test_a_video_is_submitted_polled_and_taken_on_agent_platform(server: Server, tmp_path: Path) -> None:
+    frame = InputImage(PNG, "image/png")
+    encoded = {"bytesBase64Encoded": base64.b64encode(MP4).decode(), "mimeType": "video/mp4"}
+    server.script = [
+        Reply({"name": OPERATION}),
+        Reply({"name": OPERATION}),
+        Reply({"name": OPERATION, "done": True, "response": {"videos": [encoded]}}),
+    ]
+    request = VideoRequest(
+        AGENT_MODEL,
+        "it runs",
+        first_frame=frame,
+        last_frame=frame,
+        negative_prompt="rain",
+        aspect_ratio="16:9",
+        resolution="720p",
+        duration_s=8,
+        seed=3,
+        person_generation="allow_adult",
+        output_uri="gs://b/o/",
+        labels=(("job", "j1"),),
+    )
+    async with rehearsing(server) as providers:
+        provider = providers.videos_for(AGENT_MODEL)
+        name = await provider.submit(request)
+        assert await provider.poll(name) is None
+        video = await provider.poll(name)
+        assert video is not None
+        await provider.download(video, tmp_path / "clip.mp4")
+    assert (tmp_path / "clip.mp4").read_bytes() == MP4
+    submitted, _, polled = server.seen
+    image = {"bytesBase64Encoded": base64.b64encode(PNG).decode(), "mimeType": "image/png"}
+    assert submitted.path.endswith(f"/{AGENT_MODEL}:predictLongRunning")
+    assert submitted.json == {
+        "instances": [{"prompt": "it runs", "image": image, "lastFrame": image}],
+        "parameters": {
+            "sampleCount": 1,
+            "storageUri": "gs://b/o/",
+            "durationSeconds": 8,
+            "seed": 3,
+            "aspectRatio": "16:9",
+            "resolution": "720p",
+            "personGeneration": "allow_adult",
+            "negativePrompt": "rain",
+        },
+        "labels": {"job": "j1"},
+    }
+    assert polled.path.endswith(f"/publishers/google/models/{AGENT_MODEL}:fetchPredictOperation")
+    assert polled.json == {"operationName": OPERATION}
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        (OPERATION, f"/v1beta1/{OPERATION.rpartition('/operations/')[0]}:fetchPredictOperation"),
+        ("models/m/operations/1", "/v1beta1/publishers/google/models/m:fetchPredictOperation"),
+        ("publishers/google/models/m/operations/1", "/v1beta1/publishers/google/models/m:fetchPredictOperation"),
+    ],
+)
+async def test_every_form_of_operation_name_is_polled_with_an_express_key(server: Server, name: str, path: str) -> None:
+    server.script = [Reply({"name": name})]
+    async with live(server, agent_platform_api_key=KEY) as providers:
+        assert await providers.videos_for(AGENT_MODEL).poll(name) is None
+    seen = server.seen[0]
+    assert (seen.path, seen.json, seen.headers["x-goog-api-key"]) == (path, {"operationName": name}, KEY)
+
+
+@pytest.mark.parametrize("model", VIDEO_MODELS)
+@pytest.mark.parametrize("name", ["../../etc", "models/../../x/operations/1", "http://evil/operations/1", "", "a b"])
+async def test_what_is_not_an_operation_name_reaches_no_url(server: Server, model: str, name: str) -> None:
+    async with rehearsing(server) as providers:
+        with pytest.raises(errors.Rejected):
+            await providers.videos_for(model).poll(name)
+    assert server.seen == []
+
+
+@pytest.mark.parametrize("model", VIDEO_MODELS)
+@pytest.mark.parametrize(
+    ("step", "error"),
+    [
+        ("drop", errors.Unreachable),
+        (Reply(b"<html>500</html>", 500), errors.Overloaded),
+        (Reply(b"not json"), errors.Unreachable),
+        (Reply({"error": {"code": 404, "message": "gone", "status": "NOT_FOUND"}}, 404), errors.OperationExpired),
+        (Reply(b"<html>lost</html>", 404), errors.Unreachable),
+        (Reply({"done": True, "error": {"code": 8, "message": "busy"}}), errors.OperationFailed),
+        (Reply({"done": True}), errors.NoVideo),
+    ],
+)
+async def test_a_poll_that_fails_loses_nothing(server: Server, model: str, step: Any, error: type[Exception]) -> None:
+    server.script = [step]
+    async with rehearsing(server) as providers:
+        with pytest.raises(errors.ProviderError) as caught:
+            await providers.videos_for(model).poll(OPERATION)
+    assert type(caught.value) is error, caught.value
+
+
+async def test_a_video_is_submitted_polled_and_downloaded_on_the_gemini_api(server: Server, tmp_path: Path) -> None:
+    name = f"models/{GEMINI_VIDEO}/operations/op-abc123"
+    uri = "https://generativelanguage.googleapis.com/v1beta/files/vid123:download?alt=media"
+    done = {"generateVideoResponse": {"generatedSamples": [{"video": {"uri": uri}}]}}
+    server.script = [Reply({"name": name}), Reply({"name": name, "done": True, "response": done}), Reply(MP4)]
+    frame = InputImage(PNG, "image/png")
+    request = VideoRequest(
+        GEMINI_VIDEO, "it runs", frame, frame, "rain", "9:16", "1080p", 8, 5, "allow_adult", "gs://b/", (("a", "b"),)
+    )
+    async with rehearsing(server) as providers:
+        provider = providers.videos_for(GEMINI_VIDEO)
+        video = await provider.poll(await provider.submit(request))
+        assert video == VideoReady(uri=uri)
+        await provider.download(video, tmp_path / "clip.mp4")
+    assert (tmp_path / "clip.mp4").read_bytes() == MP4
+    image = {"bytesBase64Encoded": base64.b64encode(PNG).decode(), "mimeType": "image/png"}
+    assert server.seen[0].json == {
+        "instances": [{"prompt": "it runs", "image": image, "lastFrame": image}],
+        "parameters": {
+            "sampleCount": 1,
+            "durationSeconds": 8,
+            "aspectRatio": "9:16",
+            "resolution": "1080p",
+            "personGeneration": "allow_adult",
+            "negativePrompt": "rain",
+        },
+    }
+    assert [seen.path for seen in server.seen] == [
+        f"/v1beta/models/{GEMINI_VIDEO}:predictLongRunning",
+        f"/v1beta/{name}",
+        "/v1beta/files/vid123:download?alt=media",
+    ]
+    assert {seen.headers["x-goog-api-key"] for seen in server.seen} == {"rehearsal"}
+
+
+async def _download(server: Server, uri: str, target: Path) -> None:
+    async with rehearsing(server) as providers:
+        await providers.videos_for(GEMINI_VIDEO).download(VideoReady(uri=uri), target)
+
+
+@pytest.mark.parametrize(
+    ("step", "error"),
+    [
+        (Reply(MP4, declared=len(MP4) + 10), errors.DownloadFailed),
+        (Reply(b""), errors.DownloadFailed),
+        ("drop", errors.DownloadFailed),
+        (Reply(b"busy", 503), errors.DownloadFailed),
+        (Reply(b"no", 403), errors.OperationExpired),
+        (Reply(b"no", 404), errors.OperationExpired),
+    ],
+)
+async def test_a_download_that_is_not_whole_leaves_no_file(
+    server: Server, tmp_path: Path, step: Any, error: type[Exception]
+) -> None:
+    server.script = [step]
+    with pytest.raises(errors.ProviderError) as caught:
+        await _download(server, f"{server.url}/v1beta/files/a:download?alt=media", tmp_path / "clip.mp4")
+    assert type(caught.value) is error
+    assert not (tmp_path / "clip.mp4").exists()
+
+
+async def test_redirects_are_followed_without_the_key(server: Server, tmp_path: Path) -> None:
+    server.script = [Reply({}, 302, {"Location": "/storage/clip?sig=1"}), Reply(MP4)]
+    await _download(server, f"{server.url}/v1beta/files/a:download?alt=media", tmp_path / "clip.mp4")
+    assert (tmp_path / "clip.mp4").stat().st_size == len(MP4)
+    assert ["x-goog-api-key" in seen.headers for seen in server.seen] == [True, False]
+
+
+async def test_the_key_is_given_again_only_when_the_configured_host_asks_for_it(server: Server, tmp_path: Path) -> None:
+    server.script = [Reply({}, 302, {"Location": "/download/a"}), Reply(b"key?", 403), Reply(MP4)]
+    await _download(server, f"{server.url}/v1beta/files/a:download", tmp_path / "clip.mp4")
+    assert ["x-goog-api-key" in seen.headers for seen in server.seen] == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "https://evil.example/x.mp4",
+        "file:///etc/passwd",
+        "gs://bucket/x",
+        "https://generativelanguage.googleapis.com.evil.example/x",
+        "https://storage.googleapis.com/x",
+        "http://169.254.0.1/x",
+        "//evil.example/x",
+    ],
+)
+async def test_a_foreign_address_is_never_asked(server: Server, tmp_path: Path, uri: str) -> None:
+    for first in (uri, f"{server.url}/files/a"):
+        server.script = [Reply({}, 302, {"Location": uri})]
+        with pytest.raises(errors.DownloadFailed, match="not fetched"):
+            await _download(server, first, tmp_path / "clip.mp4")
+
+
+async def test_a_rehearsal_reads_no_real_bucket(server: Server, tmp_path: Path) -> None:
+    async with rehearsing(server) as providers:
+        with pytest.raises(errors.DownloadFailed, match="STORAGE_EMULATOR_HOST"):
+            await providers.videos_for(AGENT_MODEL).download(VideoReady(uri="gs://b/o.mp4"), tmp_path / "clip.mp4")
+
+
+# --- secrets
+
+
+@pytest.mark.parametrize("model", [IMAGE_MODEL, *VIDEO_MODELS])
+@pytest.mark.parametrize(
+    "step",
+    [
+        "drop",
+        "stall",
+        Reply(f"<html>{KEY}</html>".encode(), 502),
+        Reply(f"{KEY} no json".encode()),
+        Reply({"promptFeedback": {"blockReason": "SAFETY", "blockReasonMessage": KEY}, "name": ""}),
+        *(
+            Reply({"error": {"code": code, "message": f"key {KEY} is bad", "status": KEY}}, code)
+            for code in (400, 403, 404, 429, 500, 503)
+        ),
+    ],
+)
+async def test_no_error_shows_the_key(server: Server, model: str, step: Any) -> None:
+    server.script = [step]
+    async with live(server, gemini_api_key=KEY, agent_platform_api_key=KEY, image_timeout_s=0.3) as providers:
+        with pytest.raises(errors.ProviderError) as caught:
+            await paid(providers, model)()
+    error = caught.value
+    assert server.seen[0].headers["x-goog-api-key"] == KEY
+    shown = [str(error), repr(error), "".join(traceback.format_exception(error)), repr(vars(error))]
+    assert KEY not in "".join(shown)
+    assert KEY.encode() not in pickle.dumps(error)
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301
+    assert (type(again), vars(again)) == (type(error), vars(error))
+
+
+async def test_clients_are_held_and_closed(server: Server) -> None:
+    async with rehearsing(server) as providers:
+        first = providers.images_for(IMAGE_MODEL)
+        assert providers.images_for("gemini-nano-banana-2.1") is first
+        await paid(providers, IMAGE_MODEL)()
+    with pytest.raises(errors.ProviderError):
+        await first.make(ImageRequest(IMAGE_MODEL, "late"))
+    assert server.posts == 1
