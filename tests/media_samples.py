@@ -48,7 +48,10 @@ def make_clip(
     options: dict[str, str] | None = None,
     colours: int = 2,
 ) -> Path:
-    """A clip of a bar that moves right, with a tone; its colours are those of BT.601 (5), tagged or not (2). `times` gives each frame's time in frame durations."""
+    """A clip of a bar that moves right, with a tone; its colours are BT.601's, tagged so (5) or not tagged (2).
+
+    `times` gives each frame's time in frame durations.
+    """
     width, height = size
     with av.open(str(path), "w", format="mp4", options=options or {}) as container:
         video = container.add_stream(codec, rate=fps)

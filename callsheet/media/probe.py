@@ -21,6 +21,7 @@ MAX_DURATION_S = 900.0
 IMAGE_FORMATS = ("PNG", "JPEG", "WEBP")
 # Nothing but the given file may be opened, whatever it claims to refer to.
 SAFE_OPTIONS = {"protocol_whitelist": "file"}
+_PNG_END = b"IEND\xaeB`\x82"  # the last chunk with its checksum
 # FFmpeg's AVColorSpace (ISO/IEC 23091-2, matrix coefficients).
 _COLOURS = {1: "bt709", 5: "bt601", 6: "bt601", 9: "bt2020", 10: "bt2020"}
 
@@ -41,7 +42,8 @@ class VideoProbe:
     """A video as stored, before rotation. Times are in seconds, `size` in bytes, `sar` is the shape of a pixel.
 
     `video_start_s` and `audio_start_s` count from the start of the file. `rotation` is in degrees clockwise, None
-    when mirrored or slanted. `colours` is "bt709", "bt601", "bt2020", or "" when untagged. `constant_rate` is False when frames last unequally long.
+    when mirrored or slanted. `colours` is "bt709", "bt601", "bt2020", or "" when untagged. `constant_rate` is False
+    when frames last unequally long.
     """
 
     width: int
@@ -105,6 +107,8 @@ def _is_whole(image: Image.Image, format_: str, data: bytes) -> bool:
         return data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda") > 0
     if format_ == "WEBP":
         return len(data) >= int.from_bytes(data[4:8], "little") + 8
+    if _PNG_END not in data:
+        return False
     try:
         image.verify()
     except (OSError, SyntaxError, ValueError):
@@ -121,6 +125,8 @@ def probe_video(path: Path) -> VideoProbe:
                 raise MediaError(f"{path.name} has no video stream.")
             video = container.streams.video[0]
             audio = next(iter(container.streams.audio), None)
+            if any(stream is not None and stream.codec_context is None for stream in (video, audio)):
+                raise MediaError(f"{path.name} uses a codec that is not known here. Use H.264 video with AAC audio.")
             origin = Fraction(container.start_time or 0, av.time_base)
             rate = video.average_rate or Fraction(0)
             probe = VideoProbe(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 
@@ -104,15 +106,14 @@ def _draw_tile(
 
 def _clipped(text: str, width: int) -> str:
     """The text on one line, cut to `width` px with dots."""
-    text = " ".join(text[:200].split())
-    font = _font()
+    text, font = " ".join(text[:200].split()), _font()
     if font.getlength(text) <= width:
         return text
-    while text and font.getlength(text + "...") > width:
-        text = text[:-1]
-    return text + "..."
+    fits = bisect_right(range(len(text)), width, key=lambda length: round(font.getlength(text[:length] + "...")))
+    return text[: max(0, fits - 1)] + "..."
 
 
+@cache
 def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size=12)
 
