@@ -99,7 +99,7 @@ def test_a_rehearsal_never_sees_a_real_key() -> None:
 
 def test_every_driven_model_of_the_catalogue_has_a_rehearsal_route() -> None:
     access = access_to(settings(), "rehearsal", "http://localhost:1")
-    driven = [model for model in load_catalogue(None).models.values() if model.driven]
+    driven = [model for model in load_catalogue().models() if model.driven]
     assert {choose_route(model, access).provider for model in driven} == {"genai_images", "veo_agent", "veo_gemini"}
 
 
@@ -171,7 +171,7 @@ async def test_tls_is_always_verified_and_the_sdk_takes_our_options() -> None:
     access = access_to(settings(**GEMINI), "live")
     session = open_session(access.gemini_url, fresh=True)
     client = open_client(Way.GEMINI, access, session, 12.5)
-    options = client._api_client._http_options  # noqa: SLF001
+    options = client._api_client._http_options
     context = options.async_client_args["ssl"]
     assert (context.verify_mode.name, context.check_hostname) == ("CERT_REQUIRED", True)
     assert (options.retry_options.attempts, options.timeout, options.base_url) == (1, 12500, access.gemini_url)
