@@ -75,7 +75,7 @@ def counts(connection: Connection, batch: str) -> dict[ShotState, int]:
     statement = (
         select(shots.c.state, func.count()).where(shots.c.batch == batch, ~shots.c.dropped).group_by(shots.c.state)
     )
-    found: dict[ShotState, int] = dict(connection.execute(statement).tuples().all())
+    found: dict[ShotState, int] = {state: number for state, number in connection.execute(statement)}  # noqa: C416
     return {state: found.get(state, 0) for state in ShotState}
 
 

@@ -102,8 +102,14 @@ def reopen(connection: Connection, now: datetime, key: str, reason: str) -> Job:
 
 
 def resolve(
-    connection: Connection, now: datetime, key: str, decision: Decision, operation: str | None, usd: Decimal | None, by: str,
-) -> Job:  # fmt: skip
+    connection: Connection,
+    now: datetime,
+    key: str,
+    decision: Decision,
+    operation: str | None,
+    usd: Decimal | None,
+    by: str,
+) -> Job:
     """Decide about a job whose request may or may not have been accepted.
 
     resubmit: plan it again; the earlier attempt counts as spent (unless `usd` says what it cost).
@@ -112,7 +118,7 @@ def resolve(
     """
     job = read_job(connection, key)
     if job.state is not JobState.UNKNOWN:
-        raise LedgerError(f"Job {key[:12]} is {job.state}, not unknown: nothing to resolve, nothing was changed.")
+        raise LedgerError(f"Job {key[:12]} is {job.state}, not unknown: nothing to resolve. Nothing was changed.")
     record = read_attempt(connection, key, job.attempts)
     why = bounded(f"{decision} by {by}: {job.reason}" if by else f"{decision}: {job.reason}")
     if decision == "adopt":
