@@ -119,6 +119,11 @@ def frame_at(path: Path, number: int) -> np.ndarray:
     raise AssertionError(f"no frame {number}")
 
 
-def samples(path: Path) -> np.ndarray:
+def onset_s(path: Path, level: float = 0.03) -> float:
+    """When the tone begins, in seconds of the file."""
     with av.open(str(path)) as container:
-        return np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
+        for frame in container.decode(audio=0):
+            loud = np.abs(frame.to_ndarray()[0]) > level
+            if loud.any():
+                return float(frame.pts * frame.time_base) + int(np.argmax(loud)) / frame.sample_rate
+    raise AssertionError("no tone")
