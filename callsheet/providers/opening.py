@@ -15,7 +15,8 @@ from callsheet.shots import Mode
 if TYPE_CHECKING:
     from google import genai
 
-# Longest wait for the reply to a video's submission or poll, in seconds. A poll may carry the video itself.
+# Longest wait for the reply to a video's submission, and on the Gemini API to a poll, in seconds. On Agent Platform,
+# where a poll may carry the video itself, polls go through the pictures' client and wait as long as a picture may.
 VIDEO_REPLY_S = 120.0
 
 

@@ -24,10 +24,12 @@ RPC_CODES = {
 }  # fmt: skip
 # Reasons of an OperationFailed that may pass: nothing is charged for a failed operation, so submitting again is safe.
 TRANSIENT = frozenset({"RESOURCE_EXHAUSTED", "UNAVAILABLE", "INTERNAL", "ABORTED", "DEADLINE_EXCEEDED"})
+_MIME = re.compile(r"video/[\w.+-]{1,60}")
 _AUDIO = re.compile(r"\b(audio|sound|soundtrack|speech)\b", re.IGNORECASE)
 # Names as seen on both platforms; nothing else is put into a URL.
 _NAME = re.compile(
-    r"(?:projects/[\w.:-]+/locations/[\w-]+/)?(?:publishers/google/)?models/[\w.@-]+/operations/[\w.-]+|operations/[\w.-]+"
+    r"(?:projects/[\w.:-]+/locations/[\w-]+/)?(?:publishers/google/)?models/[\w.@-]+/operations/[\w.-]+"
+    r"|operations/[\w.-]+"
 )
 
 
@@ -57,7 +59,7 @@ def video_result(operation: object, what: str = "the operation") -> VideoReady |
 
 def checked_name(name: object) -> str:
     """The operation's name, fit to be put into a URL; ValueError for anything that is not one."""
-    if not isinstance(name, str) or len(name) > 500 or not _NAME.fullmatch(name) or "/../" in name:
+    if not isinstance(name, str) or len(name) > 500 or not _NAME.fullmatch(name) or {".", ".."} & {*name.split("/")}:
         raise ValueError(f"not an operation name: {plain(repr(name), 120)}")
     return name
 
@@ -96,7 +98,8 @@ def _videos(response: Mapping[str, object]) -> Iterator[VideoReady]:
 
 
 def _video(video: Mapping[str, object]) -> VideoReady | None:
-    mime_type = str(_either(video, "mimeType") or "video/mp4")
+    stated = str(_either(video, "mimeType"))
+    mime_type = stated if _MIME.fullmatch(stated) else "video/mp4"
     uri = _either(video, "gcsUri") or video.get("uri")
     if isinstance(uri, str) and uri:
         return VideoReady(mime_type=mime_type, uri=uri)

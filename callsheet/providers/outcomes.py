@@ -5,6 +5,7 @@ Reasons as listed by google-genai 3.4.0 (2026-11); unknown values are accepted a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ BLOCKING = frozenset(
         "IMAGE_RECITATION", "MODEL_ARMOR", "ESCALATION", "PUP_LIMITED_DISABLED",
     }
 )  # fmt: skip
+_MIME = re.compile(r"image/[\w.+-]{1,60}")
 _BLOCKING_WORDS = ("SAFETY", "PROHIBITED", "BLOCK", "POLICY", "RECITATION")
 
 
@@ -43,8 +45,8 @@ def image_result(reply: types.GenerateContentResponse | Mapping[str, object]) ->
     return ImageResult(
         data=data,
         mime_type=pictures[-1].mime_type or "",
-        model_version=response.model_version or "",
-        response_id=response.response_id or "",
+        model_version=plain(response.model_version or "", 200),
+        response_id=plain(response.response_id or "", 200),
         tokens=_tokens(response.usage_metadata),
         text=_text(response),
     )
@@ -69,7 +71,7 @@ def _parts(response: types.GenerateContentResponse) -> Iterator[types.Part]:
 
 def _picture(part: types.Part) -> types.Blob | None:
     blob = part.inline_data
-    return blob if blob and blob.data and (blob.mime_type or "").startswith("image/") else None
+    return blob if blob and blob.data and _MIME.fullmatch(blob.mime_type or "") else None
 
 
 def _absence(response: types.GenerateContentResponse) -> ProviderError:
