@@ -1,3 +1,4 @@
+# ruff: noqa: ASYNC240 - tests may block their own loop
 from __future__ import annotations
 
 import asyncio

@@ -160,7 +160,9 @@ class Bucket:
             yield
         except FileNotFoundError as error:
             if error.errno is not None:  # raised by the local disk, not by gcsfs
-                raise ArchiveError(f"{error.filename} is not there. Nothing was stored; run again.") from error
+                raise ArchiveError(
+                    f"{error.filename} could not be read: {error.strerror}. Run again once it is there."
+                ) from error
             if "upload_id=" in str(error):
                 raise Doubt("the upload session is gone") from error
             raise ArchiveDenied(

@@ -65,8 +65,7 @@ class GcsStore:
 
         async def write() -> None:
             if size < _RESUMABLE:
-                data = await asyncio.to_thread(source.read_bytes)
-                await self._bucket.upload(key, data, content_type, about, "create")
+                await self._bucket.upload(key, await _read(source), content_type, about, "create")
             else:
                 await self._bucket.upload_file(key, source, content_type, about)
 
@@ -218,6 +217,15 @@ class GcsStore:
 
 def _same(found: Found | None, expected: Found) -> bool:
     return found is not None and (found.size, found.md5) == (expected.size, expected.md5)
+
+
+async def _read(source: Path) -> bytes:
+    try:
+        return await asyncio.to_thread(source.read_bytes)
+    except OSError as error:
+        raise ArchiveError(
+            f"{source} could not be read: {error.strerror}. Nothing was stored; see to the file, then run again."
+        ) from error
 
 
 async def _doubt(write: Callable[[], Awaitable[None]]) -> Doubt | None:
