@@ -29,8 +29,10 @@ CallsheetError
 ├── Parked                      quota or budget: goes on later (exit code 4)
 │   ├── QuotaParked             today's requests are used up
 │   └── BudgetParked            the next submission could exceed the budget
+├── Stopped                     a person stopped the run; nothing new is sent
 ├── LedgerError                 the ledger cannot be opened or contradicts itself
 ├── ArchiveError                the archive refused, or a file there is not what was written
+│   ├── ArchiveLost             a file that was stored is not there any more
 │   ├── ArchiveConflict         the name exists with other bytes
 │   └── ArchiveDenied           no permission or no such bucket: final
 ├── MediaError                  a picture or video is damaged, unsupported or not as declared
@@ -246,12 +248,20 @@ class BudgetParked(Parked):
     """The next submission could exceed the budget."""
 
 
+class Stopped(CallsheetError):
+    """A person stopped the run: nothing new is sent, what was sent stays in the ledger and goes on next time."""
+
+
 class LedgerError(CallsheetError):
     """The ledger cannot be opened, or contradicts itself."""
 
 
 class ArchiveError(CallsheetError):
     """The archive refused, or a file there is not what was written."""
+
+
+class ArchiveLost(ArchiveError):
+    """A file that was made and stored is nowhere any more."""
 
 
 class ArchiveConflict(ArchiveError):

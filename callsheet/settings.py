@@ -24,7 +24,9 @@ class Settings(BaseSettings):
     archive: Annotated[str | None, Field(description="fsspec URI; default: the folder `archive` in the home.")] = None
     budget_usd: Annotated[Decimal | None, Field(ge=0, description="No submission may take spending over this.")] = None
     catalogue: Annotated[Path | None, Field(description="YAML file that adds or overrides models and limits.")] = None
-    tier: Annotated[int, Field(ge=0, le=3, description="Usage tier of the project: selects limits of the catalogue.")] = 1
+    tier: Annotated[
+        int, Field(ge=0, le=3, description="Usage tier of the project: selects limits of the catalogue.")
+    ] = 1
     input_roots: Annotated[
         tuple[str, ...], Field(description="Further folders or gs:// prefixes that reference images may come from.")
     ] = ()
@@ -44,9 +46,9 @@ class Settings(BaseSettings):
     agent_platform_api_key: Annotated[SecretStr | None, Field(description="Agent Platform express key.")] = None
     google_cloud_project: Annotated[str | None, Field(validation_alias="GOOGLE_CLOUD_PROJECT")] = None
     google_cloud_location: Annotated[str, Field(validation_alias="GOOGLE_CLOUD_LOCATION")] = "us-central1"
-    google_application_credentials: Annotated[
-        Path | None, Field(validation_alias="GOOGLE_APPLICATION_CREDENTIALS")
-    ] = None
+    google_application_credentials: Annotated[Path | None, Field(validation_alias="GOOGLE_APPLICATION_CREDENTIALS")] = (
+        None
+    )
     gemini_base_url: Annotated[str | None, Field(validation_alias="GOOGLE_GEMINI_BASE_URL")] = None
     vertex_base_url: Annotated[str | None, Field(validation_alias="GOOGLE_VERTEX_BASE_URL")] = None
     storage_emulator_host: Annotated[str | None, Field(validation_alias="STORAGE_EMULATOR_HOST")] = None

@@ -1,0 +1,49 @@
+# The dev loop: make help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run ui stop test lint format bench lock
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-8s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.installed ## Make the virtual environment from the lock file
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=python3.12, say."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+run: setup ## Rehearse the sample call sheet, without a key and for nothing
+	$(BIN)/callsheet run prompts/demo.csv
+
+ui: setup ## Start the Prefect UI, or say where it is
+	$(BIN)/callsheet ui
+
+stop: setup ## End the local Prefect server
+	$(BIN)/callsheet ui --stop
+
+test: setup ## Run the quick suite
+	$(BIN)/python -m pytest -n 2
+
+lint: setup ## Check style, types, layers and the lock file
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup ## Measure, beside named peers in the same run
+	$(BIN)/python -m benchmarks
+
+lock: setup ## Write the lock file anew
+	$(BIN)/uv pip compile pyproject.toml --group dev --extra postgres --universal --generate-hashes \
+		--python-version 3.11 --no-header --no-annotate --quiet --output-file requirements.lock

@@ -1,0 +1,40 @@
+"""The archive step: how the shot ended is decided, its sidecar written, and its state recorded."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from callsheet.archive.sidecars import write_sidecar
+from callsheet.shots import ShotState
+from callsheet.steps.records import sidecar_of
+from callsheet.steps.work import Work
+from callsheet.studio import Studio
+
+
+async def write_shot(studio: Studio, work: Work) -> None:
+    """Write the sidecar of a shot whose steps have ended. Its files are in the archive already."""
+    state = final_state(work)
+    await write_sidecar(studio.store, studio.batch.prefix, sidecar_of(studio.batch, work, state, datetime.now(UTC)))
+    first = next(iter(work.failures_of_all()), None) if state is not ShotState.DONE else None
+    await studio.ledger.set_shot(
+        studio.batch.name,
+        work.shot.id,
+        state,
+        step=first.step if first else "",
+        kind=first.kind if first else "",
+        reason=first.message if first else "",
+    )
+    studio.progress.advance("shots", failed=state is not ShotState.DONE)
+
+
+def final_state(work: Work) -> ShotState:
+    """How the shot ended: done when what it was made for is there, else why it is not.
+
+    A still shot is made for its pictures: one is enough unless all were asked for. A take that failed is noted but
+    does not spoil a shot whose clips and cuts are there.
+    """
+    if work.ended is not None:
+        return work.ended
+    if work.shot.motion_prompt is None and work.shot.select == "all" and any(t.failure for t in work.takes.values()):
+        return ShotState.FAILED
+    return ShotState.DONE

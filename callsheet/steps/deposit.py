@@ -1,0 +1,129 @@
+"""From the spool to the archive: a file gets its name in the shot's folder, and its paid job becomes `stored`."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+from callsheet.archive import layout
+from callsheet.errors import ArchiveLost, LedgerError, MediaError
+from callsheet.ledger import Job, JobState
+from callsheet.manifest.source import read_bytes
+from callsheet.providers.protocol import InputImage
+from callsheet.shots import Asset, AssetKind, Reference, Shot
+from callsheet.spool import Spooled
+from callsheet.studio import Studio
+
+
+@dataclass(frozen=True, slots=True)
+class Deposit:
+    """A file to archive: pixels, seconds, the hash of what it was made from, and the job that paid for it."""
+
+    kind: AssetKind
+    mime_type: str
+    width: int | None = None
+    height: int | None = None
+    duration_s: float | None = None
+    parent: str | None = None
+    job: Job | None = None
+
+
+async def deposit_paid(studio: Studio, shot: Shot, kind: AssetKind, job: Job, name: str, parent: str | None) -> Asset:
+    """The archived file of a finished job in this shot's folder; the job is `stored` when it returns.
+
+    A file that is there already is not written again; one that two shots share is in both folders.
+    """
+    known = studio.assets.get(shot.id, {}).get(name)
+    if known is not None:
+        return known
+    if not (job.sha256 and job.md5 and job.mime_type and job.size is not None):
+        raise LedgerError(f"Job {job.key[:12]} is {job.state} without a result. Look at it with `callsheet status`.")
+    path = await fetch(studio, job.sha256, job.size)
+    new = Deposit(kind, job.mime_type, job.width, job.height, job.duration_s, parent, job)
+    return await _deposit(studio, shot, new, Spooled(path, job.sha256, job.md5, job.size), name)
+
+
+async def deposit_derived(
+    studio: Studio, shot: Shot, new: Deposit, source: Path, name_of: Callable[[str], str]
+) -> Asset:
+    """Archive a file that was made here for free, under the name of its hash; `source` is moved into the spool."""
+    file = await asyncio.to_thread(studio.spool.adopt, source)
+    return await _deposit(studio, shot, new, file, name_of(file.sha256))
+
+
+async def _deposit(studio: Studio, shot: Shot, new: Deposit, file: Spooled, name: str) -> Asset:
+    batch = studio.batch
+    uri = await studio.store.put_file(
+        file.path,
+        f"{layout.shot_folder(batch.prefix, shot.id)}/{name}",
+        sha256=file.sha256,
+        md5=file.md5,
+        size=file.size,
+        content_type=new.mime_type,
+        metadata={"campaign": batch.campaign, "batch": batch.name, "shot": shot.id, "sha256": file.sha256},
+    )
+    asset = Asset(
+        kind=new.kind,
+        batch=batch.name,
+        shot=shot.id,
+        name=name,
+        sha256=file.sha256,
+        md5=file.md5,
+        size=file.size,
+        mime_type=new.mime_type,
+        uri=uri,
+        created=datetime.now(UTC),
+        width=new.width,
+        height=new.height,
+        duration_s=new.duration_s,
+        job_key=new.job.key if new.job else None,
+        parent=new.parent,
+        usd=new.job.spent_usd if new.job else Decimal(0),
+        model=new.job.model if new.job else None,
+    )
+    if new.job is not None and new.job.state is JobState.FINISHED:
+        await studio.ledger.stored(new.job.key, [asset])
+    else:
+        await studio.ledger.add_assets([asset])
+    studio.assets.setdefault(shot.id, {})[name] = asset
+    return asset
+
+
+async def fetch(studio: Studio, sha256: str, size: int) -> Path:
+    """The file with this hash on this disk: from the spool, else from wherever the archive has it (free).
+
+    Raises ArchiveLost when neither has it any more.
+    """
+    if studio.spool.holds(sha256, size):
+        return studio.spool.path(sha256)
+    asset = await studio.ledger.asset_by_sha(sha256)
+    name = asset.uri.removeprefix(f"{studio.store.uri}/") if asset else ""
+    if asset and name != asset.uri and await studio.store.stat(name) is not None:
+        target = studio.spool.scratch()
+        await studio.store.get_file(name, target, sha256=sha256)
+        return (await asyncio.to_thread(studio.spool.adopt, target)).path
+    raise ArchiveLost(
+        f"The file {sha256[:12]} was made and paid for, but is neither in {studio.spool.root} nor in "
+        f"{studio.store.uri} any more. Restore one of them, or run again with --remake to make and pay for it anew."
+    )
+
+
+async def read_reference(studio: Studio, reference: Reference) -> InputImage:
+    """A picture that the manifest names; MediaError when it is not the one that the batch was planned with."""
+    data = await asyncio.to_thread(read_bytes, reference.uri, reference.size)
+    if hashlib.sha256(data).hexdigest() != reference.sha256:
+        raise MediaError(
+            f"{reference.uri} has changed since the manifest was read. Nothing was sent; run the same command again."
+        )
+    return InputImage(data, reference.mime_type)
+
+
+async def read_frame(studio: Studio, asset: Asset) -> InputImage:
+    """A take's bytes, to be sent as a frame."""
+    path = await fetch(studio, asset.sha256, asset.size)
+    return InputImage(await asyncio.to_thread(path.read_bytes), asset.mime_type)

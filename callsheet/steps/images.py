@@ -1,0 +1,94 @@
+"""The images step: every take of a shot is made, or known why not, and is in the archive."""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+
+from callsheet.archive.layout import take_name
+from callsheet.errors import CallsheetError, MediaError, NoImage
+from callsheet.ledger import Attempt, Job, JobOrder, JobResult, JobState
+from callsheet.media.probe import probe_image
+from callsheet.orders import image_request, take_order
+from callsheet.providers.protocol import ImageResult
+from callsheet.shots import Shot, ShotState
+from callsheet.steps import all_of
+from callsheet.steps.deposit import deposit_paid, read_reference
+from callsheet.steps.paid import UNSENT, claim, submit
+from callsheet.steps.work import TakeWork, Work, failure_of, failure_of_job, is_transient, state_after, state_of
+from callsheet.studio import Studio
+
+
+async def make_images(studio: Studio, work: Work) -> None:
+    """Make the shot's takes, side by side. The shot goes on when at least one of them is there."""
+    for number in range(1, work.shot.takes + 1):
+        work.takes.setdefault(number, TakeWork(number, take_order(studio.batch, work.shot, number).key))
+    states = await all_of(_make_take(studio, work.shot, take) for take in work.takes.values())
+    if work.takes and not any(take.asset for take in work.takes.values()):
+        work.ended = work.ended or next(state for state in states if state is not None)
+
+
+async def _make_take(studio: Studio, shot: Shot, take: TakeWork) -> ShotState | None:
+    """Make one take; None when it is there, else the state in which its absence leaves the shot."""
+    if take.asset is not None:
+        return None
+    order = take_order(studio.batch, shot, take.number)
+    try:
+        async with studio.flight(order.key):
+            take.job = job = await _paid_image(studio, shot, order, take.number)
+            if job.sha256 and job.mime_type:
+                name = take_name(take.number, job.sha256, job.mime_type)
+                take.asset = await deposit_paid(studio, shot, "take", job, name, None)
+                return None
+        take.failure = failure_of_job("images", job, order.slot)
+        return state_after(job)
+    except CallsheetError as error:
+        if is_transient(error):
+            raise
+        take.failure = failure_of("images", error, order.slot)
+        return state_of(error)
+    finally:
+        studio.progress.advance("images", failed=take.asset is None)
+
+
+async def _paid_image(studio: Studio, shot: Shot, order: JobOrder, take: int) -> Job:
+    """The job with its result, or as it ended."""
+    job = await claim(studio, order)
+    if job.state not in UNSENT:
+        studio.tally.count("image", "reused" if job.state is JobState.STORED else "resumed", job)
+        return job
+    price = studio.catalogue.get(order.model).image_price(shot.image_size)
+
+    async def send(attempt: Attempt) -> Job:
+        references = tuple([await read_reference(studio, reference) for reference in shot.reference_images])
+        request = image_request(shot, take, references, order.key)
+        result = await studio.providers.images_for(order.model).make(request)
+        studio.tally.accepted("image")
+        return await studio.ledger.finished(order.key, await _keep(studio, result, price), attempt)
+
+    job = await submit(studio, order, job, price, send, studio.image_slots)
+    studio.tally.count("image", "created", job)
+    return job
+
+
+async def _keep(studio: Studio, result: ImageResult, price: Decimal) -> JobResult:
+    """The picture's bytes, durable in the spool and known to be a whole picture, as a result for the ledger."""
+    try:
+        probe = probe_image(result.data)
+    except MediaError as error:
+        raise NoImage(
+            f"The provider answered with bytes that are no whole picture: {error}", reason="BAD_IMAGE"
+        ) from error
+    file = await asyncio.to_thread(studio.spool.write, result.data)
+    details = {"model_version": result.model_version, "response_id": result.response_id, "tokens": result.tokens}
+    return JobResult(
+        sha256=file.sha256,
+        md5=file.md5,
+        size=file.size,
+        mime_type=probe.mime_type,
+        width=probe.width,
+        height=probe.height,
+        duration_s=None,
+        details=details,
+        usd=price,
+    )

@@ -1,0 +1,79 @@
+"""The opening: the batch is entered in the ledger, the plan is made, and finished shots are set aside."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from callsheet.archive import layout
+from callsheet.archive.success import mark_continuing
+from callsheet.ledger import JobState
+from callsheet.manifest import Manifest
+from callsheet.plan import Kind, Plan, frames_wanted, plan_batch
+from callsheet.progress import Step
+from callsheet.shots import Shot, ShotState
+from callsheet.steps.survey import survey
+from callsheet.studio import Studio
+
+
+async def open_batch(studio: Studio, manifest: Manifest, *, remake: bool = False) -> Plan:
+    """The plan of the batch, entered in ledger and archive. `remake` gives failed and lost jobs another, paid, try.
+
+    Shots that are complete count as done at once; the others are pending.
+    """
+    batch, shots = studio.batch, manifest.shots
+    await studio.ledger.open_batch(batch, [(shot.id, position) for position, shot in enumerate(shots)])
+    known = await survey(studio.ledger, studio.store, batch, shots)
+    if remake:
+        for key, job in known.jobs.items():
+            if job.state in (JobState.FAILED, JobState.EXPIRED):
+                await studio.ledger.reopen(key)
+        known = await survey(studio.ledger, studio.store, batch, shots)
+    studio.remember(known)
+    plan = plan_batch(batch, shots, known, studio.catalogue)
+    await _write_documents(studio, manifest, plan)
+    return plan
+
+
+async def set_aside(studio: Studio, plan: Plan) -> list[Shot]:
+    """Count what is complete and return the shots that still have something to do, in the manifest's order."""
+    going: list[Shot] = []
+    for item in plan.shots:
+        _announce(studio, item.shot)
+        sidecar = f"shots/{layout.folder_name(item.shot.id)}/{layout.SIDECAR}"
+        if not item.complete or sidecar not in studio.files:
+            going.append(item.shot)
+            continue
+        for action in item.actions:
+            studio.tally.count(action.kind, "reused")
+            studio.progress.advance(_STEP_OF[action.kind])
+        studio.progress.advance("shots")
+        await studio.ledger.set_shot(studio.batch.name, item.shot.id, ShotState.DONE)
+    return going
+
+
+_STEP_OF: dict[Kind, Step] = {"image": "images", "video": "clips", "cut": "cuts"}
+
+
+def groups(shots: Sequence[Shot], most: int) -> list[list[Shot]]:
+    """The shots in at most `most` groups of neighbours: groups of one while the batch is small."""
+    size = -(-len(shots) // most) or 1
+    return [list(shots[start : start + size]) for start in range(0, len(shots), size)]
+
+
+def _announce(studio: Studio, shot: Shot) -> None:
+    wanted = studio.progress.wanted
+    wanted["shots"] += 1
+    wanted["images"] += shot.takes
+    if shot.motion_prompt:
+        wanted["clips"] += frames_wanted(shot)
+        wanted["cuts"] += frames_wanted(shot) * len(shot.cuts)
+
+
+async def _write_documents(studio: Studio, manifest: Manifest, plan: Plan) -> None:
+    store, prefix = studio.store, studio.batch.prefix
+    if any(not item.complete for item in plan.shots):
+        await mark_continuing(store, prefix)
+    await store.put_bytes(layout.manifest_name(prefix, manifest.uri), manifest.source, "text/plain; charset=utf-8")
+    text = json.dumps(plan.as_json(), indent=2, ensure_ascii=False)
+    await store.put_bytes(layout.document(prefix, layout.PLAN), text.encode(), "application/json")

@@ -1,0 +1,125 @@
+"""The life of a paid job, from claim to stored. The intent is durable before each request, the result at once after.
+
+claim -> begin (budget, quota, intent) -> request -> submitted (videos) -> finished -> stored
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+
+from callsheet.errors import ProviderError, QuotaParked, RateLimited, Stopped, Unauthorised, Unknown
+from callsheet.ledger import Attempt, Job, JobOrder, JobState
+from callsheet.steps.verdicts import Verdict, backoff_s, rule_for, verdict
+from callsheet.studio import Studio
+
+# How often to look at a job that another process works on, in seconds.
+WATCH_EVERY_S = 1.0
+
+# Sends one request and makes its result durable; returns the job as the ledger then has it.
+Send = Callable[[Attempt], Awaitable[Job]]
+# States in which the request has not been sent, or may not have been.
+UNSENT = frozenset({JobState.PLANNED, JobState.RESERVED, JobState.UNKNOWN})
+ENDED = frozenset({JobState.STORED, JobState.BLOCKED, JobState.FAILED, JobState.EXPIRED})
+
+
+async def claim(studio: Studio, order: JobOrder) -> Job:
+    """The job, ours to work on, or as it ended elsewhere; waits while another process works on it.
+
+    A job whose process died while sending comes back `unknown`: nobody can know whether it was accepted.
+    """
+    while True:
+        claimed = await studio.ledger.claim(order)
+        if claimed.mine or claimed.job.state in ENDED:
+            return claimed.job
+        await asyncio.sleep(WATCH_EVERY_S)
+
+
+async def submit(
+    studio: Studio, order: JobOrder, job: Job, price: Decimal, send: Send, slots: asyncio.Semaphore
+) -> Job:
+    """Send the job's request until it is accepted or a verdict ends it; never two requests at once.
+
+    `slots` bounds what is in flight. Returns the job as accepted (submitted or finished) or as it ended. Raises
+    QuotaParked or BudgetParked when it may not be sent now, Stopped when the batch was halted.
+    """
+    earlier: Counter[type[ProviderError]] = Counter()
+    if job.state is JobState.UNKNOWN:
+        if verdict(order.kind, Unknown(""), 0) is Verdict.HOLD:
+            return job
+        earlier[Unknown] += 1
+        await studio.ledger.resolve(order.key, "resubmit", by="one more try for a picture")
+    while True:
+        attempt, outcome = await _attempt(studio, order, price, send, slots)
+        if isinstance(outcome, Job):
+            return outcome
+        applied = rule_for(outcome).error
+        given = verdict(order.kind, outcome, earlier[applied])
+        await _record(studio, attempt, price, outcome, given)
+        if given not in (Verdict.RETRY, Verdict.AGAIN):
+            return await studio.ledger.job(order.key)
+        await studio.rest(backoff_s(outcome, earlier[applied], random.random()))  # noqa: S311  spreads load, no secret
+        earlier[applied] += 1
+
+
+async def _attempt(
+    studio: Studio, order: JobOrder, price: Decimal, send: Send, slots: asyncio.Semaphore
+) -> tuple[Attempt, Job | ProviderError]:
+    """One attempt: reserve money and a place in the quota, wait for that place, make the intent durable, send.
+
+    The intent is written only when there is a free slot, so that a killed process leaves few requests in doubt.
+    """
+    limits = studio.catalogue.get(order.model).limits(studio.settings.tier)
+    async with slots:
+        if studio.halted is not None:
+            raise Stopped(str(studio.halted))
+        attempt = await studio.ledger.begin(
+            order.key, estimate=price, scope=studio.providers.scope, limits=limits, budget=studio.budget_usd
+        )
+        if attempt.not_before is None:
+            return attempt, await _outcome(send, attempt)
+    await studio.rest((attempt.not_before - studio.clock.now()).total_seconds())
+    async with slots:
+        await studio.ledger.submitting(attempt)
+        return attempt, await _outcome(send, attempt)
+
+
+async def _outcome(send: Send, attempt: Attempt) -> Job | ProviderError:
+    try:
+        return await send(attempt)
+    except ProviderError as error:
+        return error
+
+
+_STATE_AFTER: dict[Verdict, JobState] = {
+    Verdict.RETRY: JobState.PLANNED,
+    Verdict.AGAIN: JobState.PLANNED,
+    Verdict.PARK: JobState.PLANNED,
+    Verdict.HOLD: JobState.UNKNOWN,
+    Verdict.BLOCK: JobState.BLOCKED,
+    Verdict.FAIL: JobState.FAILED,
+}
+
+
+async def _record(studio: Studio, attempt: Attempt, price: Decimal, error: ProviderError, given: Verdict) -> None:
+    """Close the attempt in the ledger, learn the quota that a 429 states, and halt on what will not mend."""
+    # Used-up free retries leave the job planned: nothing was accepted, so the next run may simply try again.
+    free = rule_for(error).video is Verdict.RETRY
+    state = JobState.PLANNED if given is Verdict.FAIL and free else _STATE_AFTER[given]
+    # Spent is never less than what may have been charged: a request in doubt that is sent again counts as paid, one
+    # that is held keeps its reservation until it is resolved.
+    usd = price if isinstance(error, Unknown) and given is Verdict.AGAIN else None
+    await studio.ledger.settle(
+        attempt, state, kind=error.kind, reason=str(error), code=error.reason, status=error.status, usd=usd
+    )
+    if isinstance(error, Unauthorised):
+        studio.halted = error
+    if isinstance(error, RateLimited) and error.per:
+        until = await studio.ledger.lower_limit(
+            attempt.scope, attempt.model, error.per, error.limit, error.retry_after_s
+        )
+        if given is Verdict.PARK:
+            raise QuotaParked(f"{error} Nothing was sent; it goes on at {until:%Y-%m-%d %H:%M} UTC.", until=until)

@@ -1,0 +1,156 @@
+"""From a shot's work to its sidecar: pure, so that what is written can be tested without writing it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from callsheet.archive.sidecar import (
+    ClipRecord,
+    CutRecord,
+    FailureRecord,
+    FileRecord,
+    ImageParams,
+    ScoreRecord,
+    Sidecar,
+    TakeRecord,
+)
+from callsheet.ledger import Job
+from callsheet.media.frames import Verdict
+from callsheet.shots import Asset, Batch, Failure, Shot, ShotState
+from callsheet.steps.work import ClipWork, CutWork, TakeWork, Work
+
+
+def sidecar_of(batch: Batch, work: Work, state: ShotState, updated: datetime) -> Sidecar:
+    """Everything that is known of the shot, as its sidecar."""
+    shot = work.shot
+    takes = tuple(_take(take, work) for take in work.takes.values())
+    clips = tuple(_clip(clip, shot) for clip in work.clips)
+    return Sidecar(
+        campaign=batch.campaign,
+        batch=batch.name,
+        edition=batch.edition,
+        mode=batch.mode,
+        shot=shot.id,
+        line=shot.line,
+        tags=shot.tags,
+        variables=dict(shot.variables),
+        prompt=shot.prompt,
+        negative_prompt=shot.negative_prompt,
+        motion_prompt=shot.motion_prompt,
+        select=shot.select if isinstance(shot.select, str) else ";".join(str(take) for take in shot.select),
+        state=state.value,
+        failures=tuple(_failure(failure) for failure in work.failures_of_all()),
+        image=_image(shot) if shot.takes else None,
+        takes=takes,
+        clips=clips,
+        cuts=tuple(_cut(cut) for cut in work.cuts),
+        usd=round(sum(take.usd for take in takes) + sum(clip.usd for clip in clips), 6),
+        updated=updated,
+    )
+
+
+def _image(shot: Shot) -> ImageParams:
+    references = tuple({"uri": r.uri, "sha256": r.sha256, "mime_type": r.mime_type} for r in shot.reference_images)
+    return ImageParams(
+        model=shot.image_model,
+        aspect_ratio=shot.aspect_ratio,
+        image_size=shot.image_size,
+        seed=shot.seed,
+        person_generation=shot.person_generation,
+        references=references,
+    )
+
+
+def _take(take: TakeWork, work: Work) -> TakeRecord:
+    found = {verdict.take: verdict for verdict in work.choice.verdicts} if work.choice else {}
+    verdict = found.get(take.number)
+    details = (take.job.details if take.job else None) or {}
+    return TakeRecord(
+        take=take.number,
+        job_key=take.key,
+        file=_file(take.asset, thumbnail=take.thumbnail.name if take.thumbnail else None) if take.asset else None,
+        failure=_failure(take.failure) if take.failure else None,
+        usd=_usd(take.job),
+        attempts=take.job.attempts if take.job else 0,
+        model_version=str(details.get("model_version", "")),
+        response_id=str(details.get("response_id", "")),
+        tokens=details.get("tokens", {}),
+        score=_score(take, verdict),
+        chosen=bool(verdict and verdict.chosen),
+        why=verdict.why if verdict else "",
+    )
+
+
+def _score(take: TakeWork, verdict: Verdict | None) -> ScoreRecord | None:
+    if take.score is None:
+        return None
+    score = take.score
+    return ScoreRecord(
+        luma=score.luma,
+        clipped=score.clipped,
+        entropy=score.entropy,
+        sharpness=score.sharpness,
+        contrast=score.contrast,
+        colourfulness=score.colourfulness,
+        dhash=f"{score.dhash:016x}",
+        rank=verdict.rank if verdict else None,
+        rejected=verdict.rejected if verdict else None,
+    )
+
+
+def _clip(clip: ClipWork, shot: Shot) -> ClipRecord:
+    details = (clip.job.details if clip.job else None) or {}
+    return ClipRecord(
+        take=clip.take,
+        job_key=clip.key,
+        model=shot.video_model or "",
+        operation=clip.job.operation if clip.job else None,
+        resolution=shot.resolution,
+        aspect_ratio=shot.video_aspect_ratio,
+        requested_duration_s=shot.duration_s,
+        file=_file(clip.asset, fps=details.get("fps")) if clip.asset else None,
+        poster=_file(clip.poster) if clip.poster else None,
+        failure=_failure(clip.failure) if clip.failure else None,
+        usd=_usd(clip.job),
+        attempts=clip.job.attempts if clip.job else 0,
+    )
+
+
+def _cut(cut: CutWork) -> CutRecord:
+    return CutRecord(
+        spec=cut.spec,
+        take=cut.take,
+        how=cut.how,
+        crop=cut.crop,
+        file=_file(cut.asset) if cut.asset else None,
+        poster=_file(cut.poster) if cut.poster else None,
+        failure=_failure(cut.failure) if cut.failure else None,
+    )
+
+
+def _file(asset: Asset, *, fps: float | None = None, thumbnail: str | None = None) -> FileRecord:
+    return FileRecord(
+        file=asset.name,
+        sha256=asset.sha256,
+        md5=asset.md5,
+        size=asset.size,
+        mime_type=asset.mime_type,
+        uri=asset.uri,
+        created=asset.created,
+        width=asset.width,
+        height=asset.height,
+        duration_s=asset.duration_s,
+        fps=fps,
+        parent=asset.parent,
+        thumbnail=thumbnail,
+    )
+
+
+def _failure(failure: Failure) -> FailureRecord:
+    return FailureRecord(
+        step=failure.step, kind=failure.kind, message=failure.message, reason=failure.reason, slot=failure.slot
+    )
+
+
+def _usd(job: Job | None) -> float:
+    return float(job.spent_usd) if job else 0.0

@@ -1,0 +1,87 @@
+"""The report step: gallery, catalogue part and, last of all, `_SUCCESS.json`; then the summary of the run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from callsheet.archive import layout
+from callsheet.archive.catalogue import write_part
+from callsheet.archive.sidecar import Sidecar
+from callsheet.archive.sidecars import read_sidecars
+from callsheet.archive.success import write_success
+from callsheet.plan import Plan
+from callsheet.report.gallery import gallery_html, gallery_view
+from callsheet.shots import ShotState
+from callsheet.studio import Studio
+
+EXIT_DONE, EXIT_INTERNAL, EXIT_USAGE, EXIT_UNFINISHED, EXIT_PARKED, EXIT_WAITING = range(6)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How a batch stands after a run: the object that `run --json` prints, and the sidecars it was made from."""
+
+    summary: dict[str, Any]
+    sidecars: tuple[Sidecar, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """What the run ends with."""
+        return int(self.summary["exit_code"])
+
+
+async def write_report(studio: Studio, plan: Plan, elapsed_s: float) -> Report:
+    """Write the batch's documents over its sidecars and return the report. Can be repeated; nothing is paid for."""
+    batch, store = studio.batch, studio.store
+    wanted = {item.shot.id for item in plan.shots}
+    sidecars = [one for one in await read_sidecars(store, batch.prefix) if one.shot in wanted]
+    page = await asyncio.to_thread(lambda: gallery_html(gallery_view(sidecars)).encode())
+    gallery = await store.put_bytes(layout.document(batch.prefix, layout.GALLERY), page, "text/html; charset=utf-8")
+    now = datetime.now(UTC)
+    part = await write_part(store, batch.name, sidecars, now.date())
+    if sidecars:
+        await write_success(store, batch.prefix, sidecars, catalogue=part, finished=now)
+    await asyncio.to_thread(_empty_spool, studio)
+    spent = await studio.ledger.spent_on_batch(batch.name)
+    shots = Counter(state.state for state in await studio.ledger.shots_of(batch.name))
+    return Report(_summary(studio, plan, shots, spent, gallery, elapsed_s), tuple(sidecars))
+
+
+def exit_code(shots: Counter[ShotState]) -> int:
+    """The exit code for shots in these states: what has to go on comes before what is over."""
+    if shots[ShotState.PENDING]:
+        return EXIT_INTERNAL
+    if shots[ShotState.PARKED]:
+        return EXIT_PARKED
+    if shots[ShotState.WAITING]:
+        return EXIT_WAITING
+    return EXIT_UNFINISHED if shots[ShotState.BLOCKED] or shots[ShotState.FAILED] else EXIT_DONE
+
+
+def _summary(
+    studio: Studio, plan: Plan, shots: Counter[ShotState], spent: Decimal, gallery: str, elapsed_s: float
+) -> dict[str, Any]:
+    ended = (ShotState.DONE, ShotState.BLOCKED, ShotState.FAILED, ShotState.PARKED, ShotState.WAITING)
+    return {
+        "batch": studio.batch.name,
+        "mode": studio.batch.mode,
+        "exit_code": exit_code(shots),
+        "shots": {"total": len(plan.shots), **{state.value: shots[state] for state in ended}},
+        **studio.tally.as_json(),
+        "usd": {"estimated": float(plan.usd), "spent": float(spent)},
+        "archive": f"{studio.store.uri}/{studio.batch.prefix}",
+        "gallery": gallery,
+        "elapsed_s": round(elapsed_s, 2),
+    }
+
+
+def _empty_spool(studio: Studio) -> None:
+    """Remove from the spool what the archive has of this batch: it was verified when it was written."""
+    for assets in studio.assets.values():
+        for asset in assets.values():
+            studio.spool.discard(asset.sha256)

@@ -1,0 +1,81 @@
+"""What to do after a failed request: one table, read top to bottom, the first matching class decides.
+
+`RETRY` is for what is known not to have been accepted: trying again is free. `AGAIN` sends once more although the
+first may have been paid, and counts the money twice. `HOLD` asks a person (`callsheet resolve`). Sources for what
+each class means: the provider's error bodies as recorded up to 2026-10, see callsheet/providers/outcomes.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from callsheet import errors
+
+
+class Verdict(StrEnum):
+    """What happens to the job after a failed attempt."""
+
+    RETRY = "retry"
+    AGAIN = "again"
+    PARK = "park"
+    HOLD = "hold"
+    BLOCK = "block"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """For failures of class `error`: the verdict on pictures, on videos, and how often it may be given to one job."""
+
+    error: type[errors.ProviderError]
+    image: Verdict
+    video: Verdict
+    times: int = 0
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(errors.Unreachable, Verdict.RETRY, Verdict.RETRY, times=6),
+    Rule(errors.Overloaded, Verdict.RETRY, Verdict.RETRY, times=8),
+    Rule(errors.RateLimited, Verdict.RETRY, Verdict.RETRY, times=12),
+    Rule(errors.Rejected, Verdict.FAIL, Verdict.FAIL),
+    Rule(errors.VideoFiltered, Verdict.BLOCK, Verdict.BLOCK),
+    Rule(errors.Blocked, Verdict.BLOCK, Verdict.BLOCK),
+    Rule(errors.NoImage, Verdict.AGAIN, Verdict.FAIL, times=1),
+    Rule(errors.Unknown, Verdict.AGAIN, Verdict.HOLD, times=1),
+    Rule(errors.ProviderError, Verdict.FAIL, Verdict.FAIL),
+)
+
+# Veo's audio filter removes harmless videos now and then; such a result is not charged and a second try often
+# passes (googleapis/js-genai#1272, read 2026-11-21).
+AUDIO_FILTER_TRIES = 1
+
+
+def verdict(kind: Literal["image", "video"], error: errors.ProviderError, earlier: int) -> Verdict:
+    """The verdict on `error` when the same rule was already applied `earlier` times to this job.
+
+    A used-up RETRY fails (nothing was accepted, so the next run may try again); a used-up AGAIN holds what is
+    unknown and fails the rest.
+    """
+    if isinstance(error, errors.RateLimited) and error.per == "day":
+        return Verdict.PARK
+    if isinstance(error, errors.VideoFiltered) and error.audio and earlier < AUDIO_FILTER_TRIES:
+        return Verdict.RETRY
+    rule = rule_for(error)
+    given = rule.image if kind == "image" else rule.video
+    if given in (Verdict.RETRY, Verdict.AGAIN) and earlier >= rule.times:
+        return Verdict.HOLD if isinstance(error, errors.Unknown) else Verdict.FAIL
+    return given
+
+
+def rule_for(error: errors.ProviderError) -> Rule:
+    """The first rule whose class matches."""
+    return next(rule for rule in RULES if isinstance(error, rule.error))
+
+
+def backoff_s(error: errors.ProviderError, earlier: int, jitter: float) -> float:
+    """Seconds to wait before a RETRY: the provider's hint, else 1, 2, 4 ... 60; `jitter` (0..1) spreads it by 25 %."""
+    hint = getattr(error, "retry_after_s", None)
+    base = float(hint) if hint is not None else min(60.0, 2.0**earlier)
+    return base * (1.0 + 0.25 * jitter)

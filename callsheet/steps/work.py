@@ -1,0 +1,139 @@
+"""What is known of a shot while its batch runs: the results and failures that each step leaves for the next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from callsheet.errors import (
+    ArchiveConflict,
+    ArchiveDenied,
+    ArchiveError,
+    ArchiveLost,
+    CallsheetError,
+    LedgerError,
+    Parked,
+    ProviderError,
+    Stopped,
+)
+from callsheet.ledger import Job, JobState
+from callsheet.media.frames import Choice
+from callsheet.media.scores import FrameScore
+from callsheet.shots import Asset, Failure, Shot, ShotState
+
+
+@dataclass
+class TakeWork:
+    """One take so far: its job, its file, its score, or why there is none."""
+
+    number: int
+    key: str
+    job: Job | None = None
+    asset: Asset | None = None
+    thumbnail: Asset | None = None
+    score: FrameScore | None = None
+    gate: str | None = None
+    failure: Failure | None = None
+
+
+@dataclass
+class ClipWork:
+    """One clip so far; `take` is None when it is made of text alone."""
+
+    take: int | None
+    key: str
+    job: Job | None = None
+    asset: Asset | None = None
+    poster: Asset | None = None
+    failure: Failure | None = None
+
+
+@dataclass
+class CutWork:
+    """One cut of a clip so far."""
+
+    spec: str
+    take: int | None
+    how: Literal["copy", "crop"] | None = None
+    crop: tuple[int, int, int, int] | None = None
+    asset: Asset | None = None
+    poster: Asset | None = None
+    failure: Failure | None = None
+
+
+@dataclass
+class Work:
+    """Everything the steps have made of one shot, and what went wrong."""
+
+    shot: Shot
+    takes: dict[int, TakeWork] = field(default_factory=dict)
+    choice: Choice | None = None
+    clips: list[ClipWork] = field(default_factory=list)
+    cuts: list[CutWork] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    ended: ShotState | None = None
+
+    @property
+    def going(self) -> bool:
+        """Whether the next step has something to do: no step has ended the shot early."""
+        return self.ended is None
+
+    def frames(self) -> list[int | None]:
+        """The takes to animate, by number; [None] for a clip made of text alone."""
+        if self.shot.takes == 0:
+            return [None]
+        return list(self.choice.chosen) if self.choice else []
+
+    def fail(self, failure: Failure, state: ShotState) -> None:
+        """Record why the shot cannot go on; the first such state stays."""
+        self.failures.append(failure)
+        self.ended = self.ended or state
+
+    def failures_of_all(self) -> list[Failure]:
+        """Every failure of the shot and of its parts, in the order of the steps."""
+        parts: list[TakeWork | ClipWork | CutWork] = [*self.takes.values(), *self.clips, *self.cuts]
+        found = [part.failure for part in parts if part.failure] + self.failures
+        return list(dict.fromkeys(found))
+
+
+_STATE_OF_JOB: dict[JobState, ShotState] = {
+    JobState.BLOCKED: ShotState.BLOCKED,
+    JobState.UNKNOWN: ShotState.WAITING,
+}
+
+
+def state_after(job: Job) -> ShotState:
+    """The state of a shot whose needed job ended like this."""
+    if job.state is JobState.PLANNED and job.parked_until is not None:
+        return ShotState.PARKED
+    return _STATE_OF_JOB.get(job.state, ShotState.FAILED)
+
+
+def failure_of_job(step: str, job: Job, slot: str) -> Failure:
+    """Why a job gave nothing, in the words that the ledger kept."""
+    return Failure(
+        step, job.reason_kind or job.state.value, job.reason or "No reason was given.", job.reason_code or "", slot
+    )
+
+
+def failure_of(step: str, error: CallsheetError, slot: str = "") -> Failure:
+    """Why a step gave nothing, from its error."""
+    reason = error.reason if isinstance(error, ProviderError) else ""
+    return Failure(step, type(error).__name__, str(error), reason, slot)
+
+
+def state_of(error: CallsheetError) -> ShotState:
+    """The state of a shot that an error stopped."""
+    if isinstance(error, Stopped):
+        return ShotState.PENDING
+    return ShotState.PARKED if isinstance(error, Parked) else ShotState.FAILED
+
+
+def is_transient(error: CallsheetError) -> bool:
+    """Whether the whole step is worth trying again: archive or ledger did not answer as they should.
+
+    Trying again costs nothing, for what was paid for is in the ledger.
+    """
+    return isinstance(error, ArchiveError | LedgerError) and not isinstance(
+        error, ArchiveConflict | ArchiveDenied | ArchiveLost
+    )

@@ -1,0 +1,155 @@
+"""The studio: everything one process holds open while it works on a batch, opened and closed together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from callsheet.archive.layout import folder_name
+from callsheet.archive.store import Store, open_store
+from callsheet.clock import Clock
+from callsheet.errors import CallsheetError, Stopped
+from callsheet.ledger import Ledger
+from callsheet.models import Catalogue
+from callsheet.plan import Known
+from callsheet.progress import Progress, watcher
+from callsheet.providers import Providers, open_providers
+from callsheet.settings import Settings
+from callsheet.shots import Asset, Batch, Shot
+from callsheet.spool import Spool
+from callsheet.steps.work import Work
+from callsheet.tally import Tally
+
+# Submissions that hold a frame's bytes in memory at the same time: 8 x 30 MB at worst.
+SUBMITS_AT_ONCE = 8
+
+
+@dataclass
+class Studio:
+    """The open resources of one batch in one process, and the shots' work so far.
+
+    `halted` is the error after which nothing new is sent (a bad key, say, or a person's stop); `stopping` also ends
+    all waiting. `flights` lets two shots that want the same job share it inside the process, as the ledger does
+    between processes. `assets` holds the archived files by shot and name, `crashed` counts our own errors.
+    """
+
+    settings: Settings
+    batch: Batch
+    catalogue: Catalogue
+    clock: Clock
+    ledger: Ledger
+    store: Store
+    spool: Spool
+    providers: Providers
+    budget_usd: Decimal | None
+    progress: Progress
+    tally: Tally = field(default_factory=Tally)
+    work: dict[str, Work] = field(default_factory=dict)
+    assets: dict[str, dict[str, Asset]] = field(default_factory=dict)
+    files: frozenset[str] = frozenset()
+    halted: CallsheetError | None = None
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    crashed: int = 0
+    flights: dict[str, asyncio.Lock] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.image_slots = asyncio.Semaphore(self.settings.image_concurrency)
+        self.submit_slots = asyncio.Semaphore(SUBMITS_AT_ONCE)
+        self.video_slots = asyncio.Semaphore(self.settings.video_concurrency)
+        self.encoder_slots = asyncio.Semaphore(self.settings.encoders)
+
+    def hold(self, shots: Sequence[Shot]) -> list[Work]:
+        """The shots' work, begun when it is not there yet."""
+        return [self.work.setdefault(shot.id, Work(shot)) for shot in shots]
+
+    def flight(self, key: str) -> asyncio.Lock:
+        """The lock under which this process works on the job `key`."""
+        return self.flights.setdefault(key, asyncio.Lock())
+
+    def remember(self, known: Known) -> None:
+        """Take over what a survey found. An asset whose file is not there is forgotten, so that it is written again."""
+        self.files = known.files
+        for shot, assets in known.assets.items():
+            folder = f"shots/{folder_name(shot)}"
+            self.assets[shot] = {a.name: a for a in assets if f"{folder}/{a.name}" in known.files}
+
+    def assets_of(self, shot: Shot) -> list[Asset]:
+        """The archived files of a shot that this process knows of."""
+        return list(self.assets.get(shot.id, {}).values())
+
+    def stop(self) -> None:
+        """Send nothing new and wait for nothing more; requests that are on their way are let finish."""
+        self.halted = self.halted or Stopped("Stopped before it was done. Run the same command again to continue.")
+        self.stopping.set()
+
+    async def rest(self, seconds: float) -> None:
+        """Sleep `seconds` of the clock's time; raises Stopped as soon as the run is stopped."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, seconds) / self.clock.factor):
+                await self.stopping.wait()
+        if self.stopping.is_set() and self.halted is not None:
+            raise self.halted
+
+
+_current: ContextVar[Studio] = ContextVar("studio")
+
+
+def current_studio() -> Studio:
+    """The studio that this context works in.
+
+    Steps find it here instead of in their parameters: parameters are shown and stored by the scheduler.
+    """
+    try:
+        return _current.get()
+    except LookupError:
+        raise CallsheetError(
+            "No studio is open: steps run inside a batch (`callsheet run`), not on their own."
+        ) from None
+
+
+@asynccontextmanager
+async def open_studio(
+    settings: Settings,
+    batch: Batch,
+    *,
+    catalogue: Catalogue,
+    clock: Clock,
+    service_url: str | None,
+    budget_usd: Decimal | None,
+) -> AsyncIterator[Studio]:
+    """Open ledger, archive, spool and providers for a batch; all are closed, in reverse order, at the end.
+
+    `service_url` is where the rehearsal service answers (None when live). Raises SettingsError, LedgerError or
+    ArchiveError before anything is created.
+    """
+    async with AsyncExitStack() as stack:
+        ledger = await Ledger.open(settings.ledger_url, clock=clock)
+        stack.push_async_callback(ledger.aclose)
+        store = open_store(settings.archive_uri, emulator_host=settings.storage_emulator_host, link=True)
+        stack.push_async_callback(store.aclose)
+        providers = await stack.enter_async_context(
+            open_providers(settings, mode=batch.mode, rehearsal_url=service_url, catalogue=catalogue)
+        )
+        studio = Studio(
+            settings=settings,
+            batch=batch,
+            catalogue=catalogue,
+            clock=clock,
+            ledger=ledger,
+            store=store,
+            spool=Spool(settings.home / "spool"),
+            providers=providers,
+            budget_usd=budget_usd,
+            progress=Progress(),
+        )
+        if (watching := watcher.get()) is not None:
+            watching.watch(studio)
+        token = _current.set(studio)
+        try:
+            yield studio
+        finally:
+            _current.reset(token)

@@ -1,0 +1,31 @@
+"""`callsheet check`: is the manifest right?"""
+
+from __future__ import annotations
+
+from callsheet.run import read_request
+from callsheet.settings import load_settings
+from cli.options import CampaignOption, JsonOption, LiveOption, ManifestArgument, VarOption, request_of
+from cli.output import out, print_json, say
+
+
+def check(
+    manifest: ManifestArgument,
+    live: LiveOption = False,
+    campaign: CampaignOption = None,
+    var: VarOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Check a manifest: every problem of every row in one pass. Creates nothing, sends nothing."""
+    sheet, _, batch = read_request(request_of(manifest, live, None, campaign, var), load_settings())
+    for warning in sheet.warnings:
+        say(f"warning: {warning}")
+    moving = sum(1 for shot in sheet.shots if shot.motion_prompt)
+    out.print(
+        f"{manifest}: {len(sheet.shots)} shots, {moving} with a clip, {len(sheet.warnings)} warnings. All good.",
+        markup=False,
+    )
+    if json:
+        warnings = [str(warning) for warning in sheet.warnings]
+        print_json(
+            {"exit_code": 0, "batch": batch.name, "shots": len(sheet.shots), "clips": moving, "warnings": warnings}
+        )

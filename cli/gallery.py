@@ -1,0 +1,47 @@
+"""`callsheet gallery`: the gallery page of a batch, made anew from its sidecars."""
+
+from __future__ import annotations
+
+import asyncio
+import webbrowser
+from typing import Annotated
+
+import typer
+
+from callsheet.archive import layout
+from callsheet.archive.sidecars import read_sidecars
+from callsheet.archive.store import open_store
+from callsheet.errors import SettingsError
+from callsheet.report.gallery import gallery_html, gallery_view
+from callsheet.settings import load_settings
+from cli.options import JsonOption
+from cli.output import out, print_json
+
+
+def gallery(
+    batch: Annotated[str, typer.Argument(help="Batch name, such as demo.rehearsal.")],
+    show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Write the gallery page of a batch from its archived sidecars and say where it is."""
+    uri, shots = asyncio.run(_write(batch))
+    out.print(f"{shots} shots: {uri}", markup=False)
+    if show:
+        webbrowser.open(uri if "://" in uri else f"file://{uri}")
+    if json:
+        print_json({"exit_code": 0, "batch": batch, "shots": shots, "gallery": uri})
+
+
+async def _write(batch: str) -> tuple[str, int]:
+    settings = load_settings()
+    store = open_store(settings.archive_uri, emulator_host=settings.storage_emulator_host)
+    prefix = f"{batch.split('.')[0]}/{batch}"
+    try:
+        sidecars = await read_sidecars(store, prefix)
+        if not sidecars:
+            raise SettingsError(f"There is no batch {batch!r} in {store.uri}. `callsheet status` lists the batches.")
+        page = gallery_html(gallery_view(sidecars)).encode()
+        name = layout.document(prefix, layout.GALLERY)
+        return await store.put_bytes(name, page, "text/html; charset=utf-8"), len(sidecars)
+    finally:
+        await store.aclose()

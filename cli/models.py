@@ -1,0 +1,100 @@
+"""`callsheet models`: the model catalogue."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from callsheet.models import Model, load_catalogue
+from callsheet.settings import load_settings
+from cli.options import JsonOption
+from cli.output import out, print_json
+
+
+def models(
+    kind: Annotated[str | None, typer.Option(help="image, video or other.")] = None,
+    retired: Annotated[bool, typer.Option("--all", help="Also the retired ones.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """List the models: what they take, what they cost, whether they are still served."""
+    settings = load_settings()
+    listed = [
+        model
+        for model in load_catalogue(settings.catalogue).models()
+        if kind in (None, model.kind) and (retired or model.status != "retired")
+    ]
+    table = Table()
+    for column in (
+        "model",
+        "kind",
+        "status",
+        "platforms",
+        "aspects",
+        "sizes / resolutions",
+        "seconds",
+        "USD",
+        "source",
+    ):
+        table.add_column(column)
+    for model in listed:
+        table.add_row(*(Text(cell) for cell in _cells(model)))
+    out.print(table)
+    if json:
+        print_json({"exit_code": 0, "models": [_record(model, settings.tier) for model in listed]})
+
+
+def _cells(model: Model) -> tuple[str, ...]:
+    status: str = model.status
+    if model.retired_on:
+        status += f" {model.retired_on}"
+    if model.replacement:
+        status += f" -> {model.replacement}"
+    return (
+        model.id,
+        model.kind,
+        status,
+        ", ".join(model.platforms),
+        " ".join(model.aspect_ratios),
+        " ".join(model.sizes or model.resolutions),
+        " ".join(str(seconds) for seconds in model.durations_s),
+        _prices(model),
+        f"{', '.join(model.source)} ({model.checked_on}, {model.confidence})",
+    )
+
+
+def _prices(model: Model) -> str:
+    prices = [f"{size} {usd}" for size, usd in model.per_image_usd.items()]
+    return ", ".join(prices + [f"{resolution} {usd}/s" for resolution, usd in model.per_second_usd.items()])
+
+
+def _record(model: Model, tier: int) -> dict[str, Any]:
+    limits = model.limits(tier)
+    return {
+        "id": model.id,
+        "name": model.name,
+        "kind": model.kind,
+        "surface": model.surface,
+        "driven": model.driven,
+        "status": model.status,
+        "platforms": list(model.platforms),
+        "released": str(model.released) if model.released else None,
+        "retired_on": str(model.retired_on) if model.retired_on else None,
+        "replacement": model.replacement,
+        "aspect_ratios": list(model.aspect_ratios),
+        "sizes": list(model.sizes),
+        "resolutions": list(model.resolutions),
+        "durations_s": list(model.durations_s),
+        "reference_images": model.reference_images,
+        "person_generation": {
+            place: {task: list(v) for task, v in rules.items()} for place, rules in model.person_generation.items()
+        },
+        "usd_per_image": {size: float(usd) for size, usd in model.per_image_usd.items()},
+        "usd_per_second": {resolution: float(usd) for resolution, usd in model.per_second_usd.items()},
+        "limits": {"tier": tier, "rpm": limits.rpm, "rpd": limits.rpd},
+        "source": list(model.source),
+        "checked_on": str(model.checked_on),
+        "confidence": model.confidence,
+    }

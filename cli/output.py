@@ -1,0 +1,37 @@
+"""What goes where: results and the JSON object to stdout, everything for the eye of a person to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from rich.console import Console
+
+from callsheet.errors import CallsheetError, ManifestError
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def print_json(value: Mapping[str, Any]) -> None:
+    """One JSON object on one line of stdout; call it last."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def say(text: str) -> None:
+    """A line for a person, to stderr, exactly as it is: prompts and messages are never markup."""
+    err.print(text, markup=False)
+
+
+def fail(error: CallsheetError, exit_code: int) -> NoReturn:
+    """Show an error and end; with --json the last line of stdout is an object that says the same."""
+    say(str(error))
+    if isinstance(error, ManifestError):
+        say(f"{len(error.problems)} problem(s). Nothing was created.")
+    if "--json" in sys.argv:
+        problems = [str(problem) for problem in error.problems] if isinstance(error, ManifestError) else []
+        print_json({"exit_code": exit_code, "error": type(error).__name__, "message": str(error), "problems": problems})
+    sys.exit(exit_code)

@@ -1,0 +1,140 @@
+"""`callsheet run`: the whole story, rehearsed for nothing unless --live is given."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from typing import Annotated, Any
+
+import typer
+
+from callsheet.errors import SettingsError
+from callsheet.plan import Plan
+from callsheet.progress import watcher
+from callsheet.providers import live_ready
+from callsheet.run import RunRequest, read_request
+from callsheet.settings import Settings, load_settings
+from cli.options import (
+    BudgetOption,
+    CampaignOption,
+    EditionOption,
+    JsonOption,
+    LiveOption,
+    ManifestArgument,
+    VarOption,
+    request_of,
+)
+from cli.output import out, print_json, say
+from cli.plan import make_plan, show_plan
+from cli.progress import ProgressView
+from flows.server import ensure_server
+
+EXIT_INTERRUPTED = 130
+
+
+def run(
+    manifest: ManifestArgument,
+    live: LiveOption = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --live: do not ask, the cost is fine.")] = False,
+    edition: EditionOption = None,
+    campaign: CampaignOption = None,
+    var: VarOption = None,
+    budget: BudgetOption = None,
+    remake: Annotated[bool, typer.Option("--remake", help="Make failed and lost work again, and pay for it.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Make what the manifest asks for and is not there yet. Running it again continues it, and never pays twice."""
+    started = time.monotonic()
+    settings = load_settings()
+    request = request_of(manifest, live, edition, campaign, var, budget, remake)
+    made = asyncio.run(make_plan(request, settings))
+    if live:
+        _agree(request, settings, made, yes)
+    summary = _run_flow(request, settings)
+    summary["elapsed_s"] = round(time.monotonic() - started, 2)
+    _show(summary)
+    if json:
+        print_json(summary)
+    sys.exit(summary["exit_code"])
+
+
+def _agree(request: RunRequest, settings: Settings, made: Plan, yes: bool) -> None:
+    """Refuse without credentials; show the cost, and have it agreed to."""
+    sheet, catalogue, _ = read_request(request, settings)
+    ids = {shot.image_model for shot in sheet.shots if shot.takes}
+    ids |= {shot.video_model for shot in sheet.shots if shot.motion_prompt and shot.video_model}
+    if missing := live_ready(settings, [catalogue.get(model) for model in sorted(ids)]):
+        raise SettingsError("A live run needs credentials. Nothing was sent.\n  " + "\n  ".join(missing))
+    if yes or made.usd == 0:
+        return
+    show_plan(made)
+    if not sys.stdin.isatty():
+        raise SettingsError(
+            f"This would cost up to ${made.usd:.2f}. Without a terminal, agree with --yes. Nothing was sent."
+        )
+    if not typer.confirm(f"Spend up to ${made.usd:.2f}?", err=True):
+        raise SettingsError("Not agreed to. Nothing was sent.")
+
+
+def _run_flow(request: RunRequest, settings: Settings) -> dict[str, Any]:
+    """Run the flow in this process against the Prefect server; the summary it returns."""
+    say("Looking for the Prefect server; starting one takes some seconds.")
+    server = ensure_server(settings)
+    say(f"Prefect UI: {server.ui_url}")
+    # Prefect reads its settings when it is imported, so this comes first.
+    os.environ["PREFECT_API_URL"] = server.api_url
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    return asyncio.run(_follow(request))
+
+
+async def _follow(request: RunRequest) -> dict[str, Any]:
+    from flows.content_batch import content_batch
+
+    summary: Any
+
+    with ProgressView() as view:
+        token = watcher.set(view)
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGINT, _stop, view, loop)
+        try:
+            summary = await content_batch(
+                manifest=request.manifest,
+                live=request.live,
+                edition=request.edition,
+                campaign=request.campaign,
+                variables=dict(request.variables),
+                budget_usd=float(request.budget_usd) if request.budget_usd is not None else None,
+                remake=request.remake,
+            )
+        finally:
+            loop.remove_signal_handler(signal.SIGINT)
+            watcher.reset(token)
+    if view.studio is not None and view.studio.stopping.is_set():
+        summary["exit_code"] = EXIT_INTERRUPTED
+    return dict(summary)
+
+
+def _stop(view: ProgressView, loop: asyncio.AbstractEventLoop) -> None:
+    say("Stopping: what was sent is let finish. Press Ctrl-C again to stop at once; nothing paid for is lost.")
+    view.stop()
+    loop.remove_signal_handler(signal.SIGINT)
+
+
+def _show(summary: dict[str, Any]) -> None:
+    shots, usd = summary["shots"], summary["usd"]
+    rest = ", ".join(f"{count} {state}" for state, count in shots.items() if count and state not in ("total", "done"))
+    out.print(
+        f"{summary['batch']}: {shots['done']} of {shots['total']} shots done" + (f", {rest}" if rest else ""),
+        markup=False,
+    )
+    charged = "at list price, $0 charged: a rehearsal" if summary["mode"] == "rehearsal" else "spent"
+    out.print(f"USD {usd['spent']:.2f} {charged}", markup=False)
+    out.print(f"Archive: {summary['archive']}\nGallery: {summary['gallery']}", markup=False)
+    if summary["exit_code"] in (EXIT_INTERRUPTED, 1, 4):
+        say("Run the same command again to continue: nothing that was paid for is paid for again.")
+    if summary["exit_code"] == 5:
+        say("Some requests may or may not have been accepted. `callsheet resolve` shows them and lets you decide.")

@@ -1,0 +1,32 @@
+"""`callsheet ui`: the local Prefect server and its UI."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from callsheet.settings import load_settings
+from cli.options import JsonOption
+from cli.output import out, print_json
+from flows.server import ensure_server, stop_server
+
+
+def ui(
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port on 127.0.0.1; default 4200 when free.")
+    ] = None,
+    stop: Annotated[bool, typer.Option("--stop", help="End the local server.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Start the local Prefect server when it is not running, and say where its UI is; --stop ends it."""
+    settings = load_settings()
+    if stop:
+        ended = stop_server(settings)
+        out.print("The local Prefect server was ended." if ended else "No local Prefect server is running.")
+        url = None
+    else:
+        url = ensure_server(settings, port).ui_url
+        out.print(f"Prefect UI: {url}\nEnd it with: callsheet ui --stop", markup=False)
+    if json:
+        print_json({"exit_code": 0, "ui": url})

@@ -1,0 +1,120 @@
+"""The content batch: manifest -> plan -> images -> frames -> clips -> cuts -> archive -> report."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from decimal import Decimal
+from typing import Any
+
+from prefect import flow, tags
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
+
+from callsheet.errors import CallsheetError
+from callsheet.run import RunRequest, open_run
+from callsheet.settings import load_settings
+from callsheet.shots import Failure, Shot, ShotState
+from callsheet.steps.opening import groups, open_batch, set_aside
+from callsheet.steps.report import EXIT_INTERNAL, Report
+from callsheet.steps.work import failure_of, state_of
+from callsheet.studio import Studio
+from tasks.archive import archive
+from tasks.artifacts import bulletin
+from tasks.clips import clips
+from tasks.cuts import cuts
+from tasks.frames import frames
+from tasks.images import images
+from tasks.report import report
+
+log = logging.getLogger(__name__)
+
+# Small batches have a task run for every shot and step; more groups than this would cost the server more time than
+# the pictures take (about 40 ms of its CPU per task run, measured 2026-11-21).
+MOST_GROUPS = 50
+
+
+@flow(
+    name="content-batch",
+    flow_run_name="{manifest}",
+    description="Make, animate, cut and archive every shot of a manifest. Running it again continues it.",
+    persist_result=False,
+    validate_parameters=True,
+)
+async def content_batch(
+    manifest: str,
+    live: bool = False,
+    edition: str | None = None,
+    campaign: str | None = None,
+    variables: dict[str, str] | None = None,
+    budget_usd: float | None = None,
+    remake: bool = False,
+) -> Any:
+    """Bring the batch to what its manifest asks for, paying only for what is not there yet.
+
+    Returns the object that `callsheet run --json` prints. Shots that are blocked, failed or parked do not fail the
+    flow: its final state says how many there are. UsageError when the manifest or the settings are not valid.
+    """
+    started = time.monotonic()
+    budget = None if budget_usd is None else Decimal(str(budget_usd))
+    request = RunRequest(manifest, live, edition, campaign, variables or {}, budget, remake)
+    async with open_run(request, load_settings()) as (studio, sheet):
+        plan = await open_batch(studio, sheet, remake=remake)
+        with tags(studio.batch.campaign, studio.batch.mode):
+            async with bulletin(studio, plan):
+                going = await set_aside(studio, plan)
+                await asyncio.gather(*(story(studio, group) for group in groups(going, MOST_GROUPS)))
+            ended = await report(plan, started)
+    return final_state(studio, ended)
+
+
+async def story(studio: Studio, shots: list[Shot]) -> None:
+    """The steps of one group of shots, one after the other. What goes wrong here stays with these shots."""
+    studio.hold(shots)
+    ids = [shot.id for shot in shots]
+    group = ids[0] if len(ids) == 1 else f"{ids[0]} … {ids[-1]} ({len(ids)})"
+    try:
+        if any(shot.takes for shot in shots):
+            await images(group, ids)
+        if any(shot.takes > 1 or shot.motion_prompt for shot in shots):
+            await frames(group, ids)
+        if any(shot.motion_prompt for shot in shots):
+            await clips(group, ids)
+            await cuts(group, ids)
+    except Exception as error:  # a bug or an outage ends this group, never the batch; it is in the log and the report
+        _give_up(studio, ids, error)
+    try:
+        await archive(group, ids)
+    except Exception as error:
+        _give_up(studio, ids, error)
+
+
+def _give_up(studio: Studio, shots: list[str], error: Exception) -> None:
+    """Note on the group's unfinished shots what stopped them; a bug counts as a crash of ours."""
+    if isinstance(error, CallsheetError):
+        failure, state = failure_of("batch", error), state_of(error)
+    else:
+        log.exception("Group %s stopped by an error of callsheet's own", shots[0], exc_info=error)
+        studio.crashed += 1
+        failure = Failure(
+            "batch",
+            type(error).__name__,
+            f"An error of callsheet's own: {error}. Run it again; if it stays, report it.",
+        )
+        state = ShotState.FAILED
+    for work in studio.hold([studio.work[shot].shot for shot in shots]):
+        if work.going:
+            work.fail(failure, state)
+
+
+def final_state(studio: Studio, ended: Report) -> State[dict[str, Any]]:
+    """The flow run's final state, in the words of the exit code."""
+    summary = dict(ended.summary)
+    if studio.crashed:
+        summary["exit_code"] = EXIT_INTERNAL
+    shots = summary["shots"]
+    rest = ", ".join(f"{count} {state}" for state, count in shots.items() if count and state not in ("total", "done"))
+    name = {0: "Completed", 3: "Partly done", 4: "Parked", 5: "Waiting"}.get(summary["exit_code"], "Unfinished")
+    message = f"{shots['done']} of {shots['total']} shots done" + (f"; {rest}" if rest else "")
+    return Completed(name=name, message=message, data=summary)

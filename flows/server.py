@@ -1,0 +1,130 @@
+"""The local Prefect server: found, or started in the background and left running so that its UI can be looked at."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from callsheet.errors import ServiceError
+from callsheet.settings import Settings
+
+START_WITHIN_S = 120.0
+# Measured with Prefect 3.8.8 on SQLite (2026-11-21): with these the recorder costs a fifth of the CPU per task run.
+BATCHES = {
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "100",
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "200",
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_READ_BATCH_SIZE": "100",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running server: its process id (None when it is not ours) and where API and UI are."""
+
+    pid: int | None
+    api_url: str
+
+    @property
+    def ui_url(self) -> str:
+        """The address to open in a browser."""
+        return self.api_url.removesuffix("/api")
+
+
+def ensure_server(settings: Settings, port: int | None = None) -> Server:
+    """The server of PREFECT_API_URL, else the local one, started when it is not running; ServiceError when it fails."""
+    if settings.prefect_api_url:
+        return Server(None, settings.prefect_api_url.rstrip("/"))
+    return running_server(settings) or _start(settings, port or _free_port())
+
+
+def running_server(settings: Settings) -> Server | None:
+    """The local server that was started from this home folder, when it still answers."""
+    with suppress(OSError, ValueError, KeyError):
+        noted = json.loads(_note(settings).read_text())
+        server = Server(int(noted["pid"]), str(noted["api_url"]))
+        if _is_up(server):
+            return server
+    return None
+
+
+def stop_server(settings: Settings) -> bool:
+    """End the local server by its own process id; False when there is none."""
+    server = running_server(settings)
+    if server is None or server.pid is None:
+        return False
+    with suppress(ProcessLookupError):
+        os.killpg(server.pid, signal.SIGTERM)
+    _note(settings).unlink(missing_ok=True)
+    return True
+
+
+def _start(settings: Settings, port: int) -> Server:
+    folder = _note(settings).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    api_url = f"http://127.0.0.1:{port}/api"
+    log = folder / "server.log"
+    argv = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    with log.open("ab") as out:
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            env=_environment(folder, api_url),
+            start_new_session=True,
+        )
+    server = Server(process.pid, api_url)
+    _note(settings).write_text(json.dumps({"pid": server.pid, "api_url": api_url}))
+    give_up = time.monotonic() + START_WITHIN_S
+    while not _is_up(server):
+        if process.poll() is not None or time.monotonic() > give_up:
+            tail = log.read_text(errors="replace")[-2000:]
+            raise ServiceError(f"The Prefect server did not start. Nothing was made or paid. The end of {log}:\n{tail}")
+        time.sleep(0.2)
+    return server
+
+
+def _environment(folder: Path, api_url: str) -> dict[str, str]:
+    """The environment of the server: its own home and database, no analytics, and a UI that finds the API."""
+    return {
+        **os.environ,
+        **BATCHES,
+        "PREFECT_HOME": str(folder.absolute()),
+        "PREFECT_API_URL": api_url,
+        # Without it the UI asks port 4200, wherever the server is (Prefect 3.8.8).
+        "PREFECT_UI_API_URL": api_url,
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+    }
+
+
+def _note(settings: Settings) -> Path:
+    return settings.home / "prefect" / "server.json"
+
+
+def _is_up(server: Server) -> bool:
+    try:
+        with urlopen(f"{server.api_url}/health", timeout=2) as reply:  # noqa: S310  a loopback http address of ours
+            return bool(reply.status == 200)
+    except (URLError, OSError):
+        return False
+
+
+def _free_port() -> int:
+    """4200, as people expect it, when it is free."""
+    for wish in (4200, 0):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", wish))
+            return int(probe.getsockname()[1])
+    raise ServiceError("No free port on 127.0.0.1 for the Prefect server.")

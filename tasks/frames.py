@@ -1,0 +1,17 @@
+"""The frames task."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import task
+
+from callsheet.steps.frames import choose_takes
+from tasks.groups import each
+from tasks.policy import POLICY
+
+
+@task(name="frames", task_run_name="frames · {group}", tags=["frames"], **POLICY)
+async def frames(group: str, shots: list[str]) -> dict[str, Any]:
+    """Choose the takes to animate."""
+    return await each(choose_takes, shots)

@@ -1,0 +1,165 @@
+"""Real parts for the tests: a Prefect server, the rehearsal service as a separate process, the CLI, a browser."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+# Before anything imports gcsfs: without it every operation would probe the bucket type over gRPC.
+os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
+# What the machine happens to have set must not reach the tests.
+for name in list(os.environ):
+    if name.startswith(("CALLSHEET_", "GOOGLE_", "GEMINI_", "PREFECT_", "STORAGE_EMULATOR")):
+        del os.environ[name]
+os.environ["NO_GCE_CHECK"] = "true"
+os.environ["DO_NOT_TRACK"] = "1"
+
+ROOT = Path(__file__).parent.parent
+
+
+@dataclass
+class Ran:
+    """A finished command."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The JSON object of the last line of stdout."""
+        found: dict[str, Any] = json.loads(self.stdout.strip().splitlines()[-1])
+        return found
+
+
+@dataclass
+class Cli:
+    """The `callsheet` command in a folder of its own."""
+
+    folder: Path
+    env: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def home(self) -> Path:
+        return self.folder / ".callsheet"
+
+    def start(self, *args: str, **env: str) -> subprocess.Popen[str]:
+        """Start the command and return at once."""
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "COV"))}
+        return subprocess.Popen(
+            [sys.executable, "-c", "from cli.main import main; main()", *args],
+            cwd=self.folder,
+            env={**clean, **self.env, **env},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def __call__(self, *args: str, timeout_s: float = 110, **env: str) -> Ran:
+        """Run the command to its end."""
+        process = self.start(*args, **env)
+        try:
+            stdout, stderr = process.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            stdout, stderr = process.communicate()
+            raise AssertionError(f"callsheet {' '.join(args)} hangs:\n{stdout}\n{stderr}") from None
+        return Ran(process.returncode, stdout, stderr)
+
+
+@dataclass
+class Service:
+    """The rehearsal service, served on its own by its command."""
+
+    url: str
+    process: subprocess.Popen[str]
+
+    def counts(self) -> dict[str, Any]:
+        found: dict[str, Any] = httpx2.get(f"{self.url}/rehearsal/counts?full=1", timeout=20).json()
+        return found
+
+    def script(self, *rules: dict[str, Any]) -> None:
+        reply = httpx2.post(f"{self.url}/rehearsal/script", json={"rules": list(rules)}, timeout=20)
+        assert reply.status_code == 200, reply.text
+
+
+def start_service(state: Path, *options: str) -> Service:
+    """Serve a rehearsal service on a free port; the URL is the last word of its first line."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "callsheet.rehearsal", "--state", str(state), "--port", "0", *options],
+        cwd=state.parent,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    return Service(line.split()[-1].rstrip("/"), process)
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    """A rehearsal service of the test's own, with time 60 times faster and no latency to speak of."""
+    service = start_service(tmp_path / "service", "--factor", "60", "--image-latency", "0", "--video-latency", "20")
+    yield service
+    service.process.terminate()
+    service.process.wait(timeout=20)
+
+
+@pytest.fixture(scope="session")
+def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real Prefect server, one for all tests of this process."""
+    from callsheet.settings import load_settings
+    from flows.server import ensure_server, stop_server
+
+    settings = load_settings(home=tmp_path_factory.mktemp("server"))
+    yield ensure_server(settings).api_url
+    stop_server(settings)
+
+
+@pytest.fixture
+def cli(tmp_path: Path, prefect_url: str) -> Cli:
+    """The command in an empty folder, with the tests' Prefect server."""
+    folder = tmp_path / "team"
+    folder.mkdir()
+    return Cli(folder, {"PREFECT_API_URL": prefect_url})
+
+
+@pytest.fixture
+def bare_cli(tmp_path: Path) -> Cli:
+    """The command in an empty folder, for what needs no Prefect server."""
+    folder = tmp_path / "team"
+    folder.mkdir()
+    return Cli(folder)
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    """SIGKILL, and wait until it is gone."""
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=20)
+
+
+def wait_for(condition: Any, within_s: float = 30.0) -> None:
+    """Wait until a condition holds; an assertion error when it does not in time."""
+    give_up = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < give_up, "it did not come to pass"
+        time.sleep(0.05)
+
+
+needs_browser = pytest.mark.skipif(
+    not (shutil.which("chromium") and shutil.which("chromedriver")), reason="needs Chromium and chromedriver"
+)
