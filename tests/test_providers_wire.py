@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import gzip
 import json
 import pickle
 import traceback
@@ -503,6 +504,12 @@ async def test_a_download_that_is_not_whole_leaves_no_file(
         await _download(server, f"{server.url}/v1beta/files/a:download?alt=media", tmp_path / "clip.mp4")
     assert type(caught.value) is error
     assert not (tmp_path / "clip.mp4").exists()
+
+
+async def test_a_download_that_is_compressed_on_the_way_is_whole(server: Server, tmp_path: Path) -> None:
+    server.script = [Reply(gzip.compress(MP4), headers={"Content-Encoding": "gzip"})]
+    await _download(server, f"{server.url}/v1beta/files/a:download", tmp_path / "clip.mp4")
+    assert (tmp_path / "clip.mp4").read_bytes() == MP4
 
 
 async def test_redirects_are_followed_without_the_key(server: Server, tmp_path: Path) -> None:
