@@ -20,7 +20,7 @@ STATUS = {
 
 
 @dataclass(eq=False)
-class Refusal(Exception):
+class RefusedError(Exception):
     """A request that is answered with an error: HTTP status, message, and google.rpc details.
 
     `form` is how the body is written: "json", "array" (a front end's list of one) or "html".
@@ -44,9 +44,9 @@ class Refusal(Exception):
         return (
             "<!DOCTYPE html>\n<html lang=en>\n  <meta charset=utf-8>\n"
             f"  <title>Error {self.code} (Server Error)!!1</title>\n"
-            f"  <p><b>{self.code}.</b> <ins>That’s an error.</ins>\n"
+            f"  <p><b>{self.code}.</b> <ins>That is an error.</ins>\n"
             "  <p>The server encountered a temporary error and could not complete your request."
-            "<p>Please try again in 30 seconds.  <ins>That’s all we know.</ins>\n"
+            "<p>Please try again in 30 seconds.  <ins>That is all we know.</ins>\n"
         )
 
 
@@ -54,107 +54,107 @@ def _info(reason: str, **metadata: str) -> JsonObject:
     return {"@type": TYPES + "ErrorInfo", "reason": reason, "domain": "googleapis.com", "metadata": metadata}
 
 
-def bad_key() -> Refusal:
+def bad_key() -> RefusedError:
     """A wrong API key is 400, not 401."""
     info = _info("API_KEY_INVALID", service="generativelanguage.googleapis.com")
-    return Refusal(400, "API key not valid. Please pass a valid API key.", details=(info,))
+    return RefusedError(400, "API key not valid. Please pass a valid API key.", details=(info,))
 
 
-def no_key() -> Refusal:
+def no_key() -> RefusedError:
     """No API key on a Gemini API route."""
     message = (
         "Method doesn't allow unregistered callers (callers without established identity). Please use API Key or "
         "other form of API consumer identity to call this API."
     )
-    return Refusal(403, message)
+    return RefusedError(403, message)
 
 
-def no_token() -> Refusal:
+def no_token() -> RefusedError:
     """No bearer token on an Agent Platform route."""
     message = (
         "Request is missing required authentication credential. Expected OAuth 2 access token, login cookie or other "
         "valid authentication credential. See https://developers.google.com/identity/sign-in/web/devconsole-project."
     )
-    return Refusal(401, message, details=(_info("CREDENTIALS_MISSING", service="aiplatform.googleapis.com"),))
+    return RefusedError(401, message, details=(_info("CREDENTIALS_MISSING", service="aiplatform.googleapis.com"),))
 
 
-def bad_token() -> Refusal:
+def bad_token() -> RefusedError:
     """A bearer token that is not valid."""
     message = (
         "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other valid "
         "authentication credential. See https://developers.google.com/identity/sign-in/web/devconsole-project."
     )
-    return Refusal(401, message, details=(_info("ACCESS_TOKEN_TYPE_UNSUPPORTED"),))
+    return RefusedError(401, message, details=(_info("ACCESS_TOKEN_TYPE_UNSUPPORTED"),))
 
 
-def invalid(message: str = "Request contains an invalid argument.") -> Refusal:
+def invalid(message: str = "Request contains an invalid argument.") -> RefusedError:
     """400 INVALID_ARGUMENT; without a message the one that names no field."""
-    return Refusal(400, message)
+    return RefusedError(400, message)
 
 
-def unknown_field(name: str, place: str) -> Refusal:
+def unknown_field(name: str, place: str) -> RefusedError:
     """A field the API does not know; `place` is the path of the object that holds it, "" at the top."""
     at = f" at '{place}'" if place else ""
     message = f'Invalid JSON payload received. Unknown name "{name}"{at}: Cannot find field.'
     violation = {"field": place, "description": message} if place else {"description": message}
-    return Refusal(400, message, details=({"@type": TYPES + "BadRequest", "fieldViolations": [violation]},))
+    return RefusedError(400, message, details=({"@type": TYPES + "BadRequest", "fieldViolations": [violation]},))
 
 
-def too_large(limit: int) -> Refusal:
+def too_large(limit: int) -> RefusedError:
     """A request over the payload limit, in bytes."""
     return invalid(f"Request payload size exceeds the limit: {limit} bytes.")
 
 
-def not_found() -> Refusal:
+def not_found() -> RefusedError:
     """An operation, file or other entity that does not exist, or does no longer."""
-    return Refusal(404, "Requested entity was not found.")
+    return RefusedError(404, "Requested entity was not found.")
 
 
-def no_model(model: str, version: str, method: str) -> Refusal:
+def no_model(model: str, version: str, method: str) -> RefusedError:
     """A model the Gemini API does not serve."""
-    return Refusal(
+    return RefusedError(
         404,
         f"models/{model} is not found for API version {version}, or is not supported for {method}. Call ListModels to "
         "see the list of available models and their supported methods.",
     )
 
 
-def no_publisher_model(resource: str) -> Refusal:
+def no_publisher_model(resource: str) -> RefusedError:
     """A model the Agent Platform does not serve, or not to this project."""
     message = (
         f"Publisher model `{resource}` was not found or your project does not have access to it. Please ensure you are "
         "using a valid model version."
     )
-    return Refusal(404, message)
+    return RefusedError(404, message)
 
 
-def internal() -> Refusal:
+def internal() -> RefusedError:
     """500."""
     message = "An internal error has occurred. Please retry or report in https://developers.generativeai.google/guide/troubleshooting"
-    return Refusal(500, message)
+    return RefusedError(500, message)
 
 
-def overloaded(form: str = "json") -> Refusal:
+def overloaded(form: str = "json") -> RefusedError:
     """503, as JSON, as a front end's array, or as its HTML page."""
-    return Refusal(503, "The model is overloaded. Please try again later.", form=form)
+    return RefusedError(503, "The model is overloaded. Please try again later.", form=form)
 
 
-def bad_gateway() -> Refusal:
+def bad_gateway() -> RefusedError:
     """502, which only the front end sends, as HTML."""
-    return Refusal(502, "Bad Gateway", form="html")
+    return RefusedError(502, "Bad Gateway", form="html")
 
 
-def deadline() -> Refusal:
+def deadline() -> RefusedError:
     """504."""
-    return Refusal(504, "Deadline expired before operation could complete.")
+    return RefusedError(504, "Deadline expired before operation could complete.")
 
 
-def exhausted_bare() -> Refusal:
+def exhausted_bare() -> RefusedError:
     """429 without any details."""
-    return Refusal(429, "Resource has been exhausted (e.g. check quota).")
+    return RefusedError(429, "Resource has been exhausted (e.g. check quota).")
 
 
-def exhausted(*, model: str, kind: str, per: str, limit: int, retry_s: float) -> Refusal:
+def exhausted(*, model: str, kind: str, per: str, limit: int, retry_s: float) -> RefusedError:
     """429 for a quota per "minute" or "day"; the hint is only in RetryInfo, there is no Retry-After header.
 
     The daily body follows one recorded in production on 2026-09-02; the per-minute id is its analogue.
@@ -181,7 +181,7 @@ def exhausted(*, model: str, kind: str, per: str, limit: int, retry_s: float) ->
         {"@type": TYPES + "QuotaFailure", "violations": [violation]},
         {"@type": TYPES + "RetryInfo", "retryDelay": f"{int(retry_s)}s"},
     )
-    return Refusal(429, message, details=details)
+    return RefusedError(429, message, details=details)
 
 
 def _spoken(seconds: float) -> str:

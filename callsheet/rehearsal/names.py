@@ -10,30 +10,32 @@ from callsheet.rehearsal import bodies
 # A field whose inside is not looked at: free-form, or of no interest here.
 FREE: Mapping[str, Any] = {}
 
-_BLOB = {"mimeType": FREE, "data": FREE, "displayName": FREE}
+
+def _free(text: str) -> dict[str, Mapping[str, Any]]:
+    return dict.fromkeys(text.split(), FREE)
+
+
+_BLOB = _free("mimeType data displayName")
 _PART = {
-    **dict.fromkeys(("text", "thought", "thoughtSignature", "functionCall", "functionResponse", "executableCode"), FREE),
-    **dict.fromkeys(("codeExecutionResult", "videoMetadata", "mediaResolution", "partMetadata"), FREE),
+    **_free("text thought thoughtSignature functionCall functionResponse executableCode codeExecutionResult"),
+    **_free("videoMetadata mediaResolution partMetadata"),
     "inlineData": _BLOB,
-    "fileData": {"mimeType": FREE, "fileUri": FREE, "displayName": FREE},
+    "fileData": _free("mimeType fileUri displayName"),
 }
 _CONTENT = {"parts": _PART, "role": FREE}
-_IMAGE_CONFIG = {"aspectRatio": FREE, "imageSize": FREE}
+_IMAGE_CONFIG = _free("aspectRatio imageSize")
 _PLATFORM_IMAGE_CONFIG = {
     **_IMAGE_CONFIG,
-    **dict.fromkeys(("personGeneration", "prominentPeople", "outputMimeType", "outputCompressionQuality"), FREE),
-    "imageOutputOptions": {"mimeType": FREE, "compressionQuality": FREE},
+    **_free("personGeneration prominentPeople outputMimeType outputCompressionQuality"),
+    "imageOutputOptions": _free("mimeType compressionQuality"),
 }
-_GENERATION = dict.fromkeys(
+_GENERATION = _free(
     "temperature topP topK candidateCount maxOutputTokens stopSequences presencePenalty frequencyPenalty "
     "responseMimeType responseSchema responseJsonSchema seed responseModalities mediaResolution speechConfig "
     "audioTimestamp thinkingConfig responseLogprobs logprobs routingConfig modelSelectionConfig "
-    "enableEnhancedCivicAnswers enableAffectiveDialog".split(),
-    FREE,
+    "enableEnhancedCivicAnswers enableAffectiveDialog"
 )
-_TOP = dict.fromkeys(
-    "model tools toolConfig safetySettings cachedContent labels serviceTier store modelArmorConfig".split(), FREE
-)
+_TOP = _free("model tools toolConfig safetySettings cachedContent labels serviceTier store modelArmorConfig")
 
 
 def generate_content_fields(*, agent_platform: bool) -> Mapping[str, Any]:

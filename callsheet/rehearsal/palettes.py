@@ -81,7 +81,11 @@ def _shifted(palette: Palette, hue: float, strength: float) -> Palette:
         return (r * 255, g * 255, b * 255)
 
     return Palette(
-        *(shift(colour) for colour in (palette.zenith, palette.sky, palette.horizon, palette.light, palette.far)),
-        shift(palette.near),
-        shift(palette.accent),
+        zenith=shift(palette.zenith),
+        sky=shift(palette.sky),
+        horizon=shift(palette.horizon),
+        light=shift(palette.light),
+        far=shift(palette.far),
+        near=shift(palette.near),
+        accent=shift(palette.accent),
     )

@@ -52,7 +52,8 @@ def _clouds(rng: random.Random, w: int, h: int) -> NDArray[np.float32]:
         noise = bytes(rng.randrange(256) for _ in range(cells * cells * 2))
         tile = Image.frombytes("L", (cells, cells * 2), noise).resize((w, h), Image.Resampling.BICUBIC)
         total += np.asarray(tile, np.float32) * (weight / 255)
-    return np.clip((total - 0.42) * 3.2, 0, 1)
+    clouds: NDArray[np.float32] = np.clip((total - 0.42) * 3.2, 0, 1)
+    return clouds
 
 
 def _disc(canvas: Canvas, colour: Colour, cx: float, cy: float, radius: float) -> None:
@@ -85,7 +86,7 @@ def smooth_line(rng: random.Random, width: int, *, waves: int) -> Line:
     total = np.zeros(width, np.float32)
     for _ in range(waves):
         total += np.sin(x * rng.uniform(0.4, 2.2) + rng.uniform(0, 6.28)) * rng.uniform(0.3, 1)
-    return total / waves
+    return (total / waves).astype(np.float32)
 
 
 def land(canvas: Canvas, ridge: Line, top: Colour, bottom: Colour, *, relief: float = 0.0) -> None:
@@ -137,7 +138,12 @@ def _sea(rng: random.Random, palette: Palette, canvas: Canvas, sun_x: float) -> 
     horizon = int(height * rng.uniform(0.56, 0.64))
     for depth in (0.25, 0.55):
         island = rough_line(rng, width, points=3, octaves=6) * 0.12 - 0.03 + depth * 0.05
-        land(canvas, horizon - height * np.clip(island, -0.001, 1) + 1, mix(palette.far, palette.near, depth), palette.far)
+        land(
+            canvas,
+            horizon - height * np.clip(island, -0.001, 1) + 1,
+            mix(palette.far, palette.near, depth),
+            palette.far,
+        )
     water = canvas[horizon:]
     mirrored = canvas[max(0, 2 * horizon - height) : horizon][::-1].astype(np.float32)
     deep = np.linspace(0.3, 0.72, len(water), dtype=np.float32)[:, None, None]

@@ -76,7 +76,8 @@ def _fitted(image: Image.Image, wish: ClipWish) -> Image.Image:
 
 def _planes(image: Image.Image) -> Planes:
     """The picture in yuv420p as one array, luma above chroma: what x264 takes, so it is converted only once."""
-    return VideoFrame.from_image(image).reformat(format="yuv420p").to_ndarray()
+    frame = VideoFrame.from_ndarray(np.asarray(image), format="rgb24")
+    return frame.reformat(format="yuv420p").to_ndarray().astype(np.uint8, copy=False)
 
 
 def _direction(wish: ClipWish) -> tuple[int, int]:

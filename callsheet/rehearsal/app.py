@@ -1,0 +1,130 @@
+"""The routes: Google's, for every API version alike, and the service's own under /rehearsal."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from callsheet.rehearsal import auth, bodies, delivery, downloads, listing, operations, own, pictures, wire
+from callsheet.rehearsal.bodies import RefusedError
+from callsheet.rehearsal.config import RehearsalConfig
+from callsheet.rehearsal.connections import Connections
+from callsheet.rehearsal.service import Service, refused
+
+VERSIONS = ("v1", "v1beta", "v1beta1", "v1alpha")
+# Inline limit since 2026-01-08: ai.google.dev/gemini-api/docs/changelog.
+MAX_BODY = 100 * 1024 * 1024
+# A resource path: on the Agent Platform with publisher, on the Gemini API without.
+_MODEL = re.compile(
+    r"(?P<resource>(?P<platform>(?:projects/[^/]+/locations/[^/]+/)?publishers/google/)?models/(?P<model>[\w.-]{1,100}))"
+    r"(?P<rest>:\w+|/operations/[\w-]{1,100})?"
+)
+_FILE = re.compile(r"files/(?P<id>[^/:]{1,100})(?P<download>:download)?")
+
+
+def create_app(config: RehearsalConfig, connections: Connections | None = None) -> Starlette:
+    """The application; it keeps its state in `config.state_dir`, which no other process may use meanwhile."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        service = Service(config, connections or Connections())
+        app.state.service = service
+        delivery.resume(service)
+        yield
+        await service.close()
+
+    routes = [*own.ROUTES, Route("/{version}/{path:path}", _google, methods=["GET", "POST"])]
+    handlers = {RefusedError: _refuse, ClientDisconnect: _gone}
+    return Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RefusedError)  # noqa: S101 - registered for this class only
+    return refused(error)
+
+
+async def _gone(request: Request, error: Exception) -> Response:
+    """Nobody is there to read an answer."""
+    return Response(status_code=499)
+
+
+async def _google(request: Request) -> Response:
+    """One entry for all of Google's routes: their custom verbs (`models/m:predict`) do not fit route patterns."""
+    version, path = request.path_params["version"], request.path_params["path"]
+    service: Service = request.app.state.service
+    if version not in VERSIONS:
+        raise bodies.not_found()
+    model, file = _MODEL.fullmatch(path), _FILE.fullmatch(path)
+    auth.check(request.headers, request.query_params, agent_platform=bool(model and model["platform"]))
+    if file and request.method == "GET":
+        _note(service, "files.download" if file["download"] else "files.get")
+        if file["download"]:
+            return await downloads.download(service, file["id"], request)
+        return await downloads.resource(service, file["id"])
+    if path == "models" and request.method == "GET":
+        _note(service, "models.list")
+        return JSONResponse(listing.models(service.catalogue))
+    if model is None:
+        raise bodies.not_found()
+    return await _model(service, request, version, model)
+
+
+async def _model(service: Service, request: Request, version: str, match: re.Match[str]) -> Response:
+    rest = match["rest"] or ""
+    verb = "operations.get" if rest.startswith("/operations/") else rest.removeprefix(":") or "models.get"
+    _note(service, verb)
+    if request.method == "GET":
+        if verb == "operations.get":
+            return await operations.poll(service, match["resource"] + rest)
+        return JSONResponse(listing.model(service.catalogue, match["model"], version))
+    data = wire.parse_json(await _body(request))
+    surface: wire.Surface = "agent_platform" if match["platform"] else "gemini_api"
+    missing = _missing(match, version, verb)
+    if verb in ("generateContent", "streamGenerateContent"):
+        ask = wire.image_ask(match["model"], surface, data)
+        reply = await pictures.generate(service, ask, missing)
+        return _as_event(reply) if verb == "streamGenerateContent" else reply
+    if verb == "countTokens":
+        return JSONResponse(listing.tokens(wire.image_ask(match["model"], surface, data)))
+    if verb == "predictLongRunning":
+        return await operations.submit(
+            service, wire.video_ask(match["model"], surface, data), match["resource"], missing
+        )
+    if verb == "fetchPredictOperation":
+        return await operations.poll(service, str(data.get("operationName") or data.get("operation_name") or ""))
+    raise missing
+
+
+def _missing(match: re.Match[str], version: str, verb: str) -> RefusedError:
+    if match["platform"]:
+        return bodies.no_publisher_model(match["resource"])
+    return bodies.no_model(match["model"], version, verb)
+
+
+def _note(service: Service, verb: str) -> None:
+    """Count a request by its method, in this process; acceptance is counted on disk."""
+    service.requests[verb] = service.requests.get(verb, 0) + 1
+
+
+async def _body(request: Request) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > MAX_BODY:
+            raise bodies.too_large(MAX_BODY)
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _as_event(reply: Response) -> Response:
+    """The whole reply as the one event of a stream."""
+    if type(reply) not in (Response, JSONResponse):
+        return reply
+    return Response(b"data: " + bytes(reply.body) + b"\r\n\r\n", media_type="text/event-stream")

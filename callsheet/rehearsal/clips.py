@@ -1,0 +1,56 @@
+"""The clips of an operation: files that are made when they are first asked for, the same after a restart."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from callsheet.rehearsal.service import Service
+from callsheet.rehearsal.state import Operation
+
+
+def file_ids(operation: Operation) -> list[str]:
+    """The ids of the operation's files: its own id and a digit."""
+    return [f"{operation.id}{sample}" for sample in range(int(stored_ask(operation)["samples"]))]
+
+
+async def clip(service: Service, operation: Operation, file_id: str) -> bytes:
+    """The bytes of one of the operation's files, made at the first call."""
+    path = await service.studio.clip(file_id, _maker(service, operation, int(file_id[-1])))
+    return path.read_bytes()
+
+
+def _maker(service: Service, operation: Operation, sample: int) -> Callable[[], bytes]:
+    ask = stored_ask(operation)
+    first, last = service.studio.input(ask["first"]), service.studio.input(ask["last"])
+
+    def make() -> bytes:
+        # Imported on the thread, at the first clip: PyAV takes a fifth of a second to load.
+        from callsheet.rehearsal import videos
+
+        wish = videos.ClipWish(
+            prompt=ask["prompt"],
+            width=ask["width"],
+            height=ask["height"],
+            duration_s=ask["duration_s"],
+            seed=ask["seed"],
+            take=operation.take + sample,
+            audio=ask["audio"],
+            first_frame=first,
+            last_frame=last,
+        )
+        return videos.render(wish)
+
+    return make
+
+
+def stored_ask(operation: Operation) -> dict[str, Any]:
+    """What the operation was asked for."""
+    loaded: dict[str, Any] = json.loads(operation.ask)
+    return loaded
+
+
+def expired(service: Service, operation: Operation) -> bool:
+    """Whether the retention of the operation and its files is over."""
+    return service.now_s() > operation.due + service.config.retention_s

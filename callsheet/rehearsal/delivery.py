@@ -1,0 +1,95 @@
+"""Videos that go to a bucket: written when they are due, whether or not anyone asks, as the Agent Platform does."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from urllib.parse import quote
+
+import httpx2
+
+from callsheet.rehearsal import replies
+from callsheet.rehearsal.bodies import JsonObject
+from callsheet.rehearsal.clips import clip, file_ids
+from callsheet.rehearsal.service import Service
+from callsheet.rehearsal.state import Operation
+
+FAILED_PRECONDITION = 9
+TIMEOUT_S = 30.0
+TRIES = 3
+
+logger = logging.getLogger(__name__)
+
+
+def schedule(service: Service, operation: Operation) -> None:
+    """Write the operation's videos when it is due; nothing to do without an endpoint or a video."""
+    if service.config.gcs_endpoint and operation.outcome == "made":
+        service.keep(asyncio.create_task(_deliver_when_due(service, operation)))
+
+
+def resume(service: Service) -> None:
+    """Schedule what an earlier process accepted and did not write."""
+    for operation in service.state.undelivered():
+        schedule(service, operation)
+
+
+async def result(service: Service, operation: Operation) -> JsonObject:
+    """The ended operation: its objects' names, or why they could not be written."""
+    if not service.config.gcs_endpoint:
+        message = (
+            "The rehearsal service has no storage endpoint to write the storageUri to: set `gcs_endpoint` to the base "
+            "URL of a storage emulator (STORAGE_EMULATOR_HOST), or leave storageUri out."
+        )
+        return replies.failed(operation.name, FAILED_PRECONDITION, message)
+    if not _prefix(operation):
+        return replies.failed(operation.name, 3, f"storageUri must be gs://bucket/prefix: {operation.storage_uri!r}.")
+    current = service.state.operation(operation.name)
+    if current is not None and not current.delivered:
+        try:
+            await _deliver(service, operation)
+        except httpx2.HTTPError as error:
+            return replies.failed(operation.name, FAILED_PRECONDITION, f"Cannot write to the storageUri: {error!r}")
+    return replies.in_bucket(operation.name, object_uris(operation))
+
+
+def object_uris(operation: Operation) -> list[str]:
+    """Where the videos go: the request's prefix, the operation's number, and the sample, as Veo does it."""
+    prefix = (operation.storage_uri or "").rstrip("/")
+    return [f"{prefix}/{int(operation.id, 16)}/sample_{n}.mp4" for n in range(len(file_ids(operation)))]
+
+
+async def _deliver_when_due(service: Service, operation: Operation) -> None:
+    await service.clock.sleep(operation.due - service.now_s())
+    for attempt in range(TRIES):
+        try:
+            await _deliver(service, operation)
+        except (httpx2.HTTPError, ValueError) as error:
+            # A poll tries again and tells the caller; here there is nobody to tell.
+            logger.warning("Writing %s to its storageUri failed (try %d): %r", operation.name, attempt + 1, error)
+            await asyncio.sleep(1)
+        else:
+            return
+
+
+async def _deliver(service: Service, operation: Operation) -> None:
+    """Upload by one plain request: gcsfs would cost the service a second of start-up, and could reach a real bucket."""
+    bucket, _, _ = _prefix(operation).partition("/")
+    url = f"{(service.config.gcs_endpoint or '').rstrip('/')}/upload/storage/v1/b/{quote(bucket)}/o"
+    async with httpx2.AsyncClient(timeout=TIMEOUT_S, trust_env=False) as client:
+        for file_id, uri in zip(file_ids(operation), object_uris(operation), strict=True):
+            name = uri.removeprefix(f"gs://{bucket}/")
+            data = await clip(service, operation, file_id)
+            reply = await client.post(
+                url,
+                params={"uploadType": "media", "name": name},
+                headers={"Content-Type": "video/mp4"},
+                content=data,
+            )
+            reply.raise_for_status()
+    service.state.delivered(operation.name)
+
+
+def _prefix(operation: Operation) -> str:
+    """`bucket/prefix` of a gs:// URI, empty when it is none."""
+    scheme, _, rest = (operation.storage_uri or "").partition("://")
+    return rest if scheme == "gs" and rest.split("/")[0] else ""

@@ -1,0 +1,76 @@
+"""The Files API of the Gemini API, as far as videos need it: the resource and the bytes."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from callsheet.rehearsal import bodies, replies
+from callsheet.rehearsal.clips import clip, expired, file_ids
+from callsheet.rehearsal.connections import CutShort
+from callsheet.rehearsal.pictures import flipped
+from callsheet.rehearsal.service import Service
+from callsheet.rehearsal.state import Operation
+
+_FILE_ID = re.compile(r"[0-9a-f]{16}[0-9]")
+_RANGE = re.compile(r"bytes=(\d{1,12})-(\d{0,12})")
+
+
+async def resource(service: Service, file_id: str) -> Response:
+    """`files/{id}` with size, hash and expiry."""
+    operation = _owner(service, file_id)
+    data = await clip(service, operation, file_id)
+    created, gone = operation.due, operation.due + service.config.retention_s
+    return JSONResponse(replies.file_resource(file_id, data, _stamp(created), _stamp(gone)))
+
+
+async def download(service: Service, file_id: str, request: Request) -> Response:
+    """The bytes of a video, whole or the range asked for."""
+    operation = _owner(service, file_id)
+    rule = service.fault("download", operation.model)
+    for play in (service.before, service.after):
+        if (dropped := await play(rule, "video", operation.model)) is not None:
+            return dropped
+    fault = rule.fault if rule is not None else ""
+    if fault == "expired":
+        raise bodies.not_found()
+    data = await clip(service, operation, file_id)
+    if fault == "flip":
+        data = flipped(data)
+    if fault == "short":
+        data = data[: len(data) // 2]
+    reply = _ranged(data, request.headers.get("range", ""))
+    return CutShort(reply, service.connections) if fault == "truncate" else reply
+
+
+def _owner(service: Service, file_id: str) -> Operation:
+    """The operation whose file it is, when that is done and kept; an unfinished one has no file yet."""
+    operation = service.state.operation_by_id(file_id[:-1]) if _FILE_ID.fullmatch(file_id) else None
+    if operation is None or operation.outcome != "made" or file_id not in file_ids(operation):
+        raise bodies.not_found()
+    if service.now_s() < operation.due:
+        raise bodies.not_found()
+    if expired(service, operation):
+        service.studio.forget_clip(file_id)
+        raise bodies.not_found()
+    return operation
+
+
+def _ranged(data: bytes, wanted: str) -> Response:
+    headers = {"Accept-Ranges": "bytes"}
+    match = _RANGE.fullmatch(wanted)
+    if match is None:
+        return Response(data, media_type="video/mp4", headers=headers)
+    first = int(match[1])
+    last = min(int(match[2] or len(data) - 1), len(data) - 1)
+    if first > last:
+        return Response(status_code=416, headers={"Content-Range": f"bytes */{len(data)}"})
+    headers["Content-Range"] = f"bytes {first}-{last}/{len(data)}"
+    return Response(data[first : last + 1], 206, media_type="video/mp4", headers=headers)
+
+
+def _stamp(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")

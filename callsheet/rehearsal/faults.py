@@ -1,0 +1,168 @@
+"""Failure scripts: rules that make chosen requests go wrong in a chosen way."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic_core import SchemaError, SchemaValidator, core_schema
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from callsheet.errors import SettingsError
+
+Kind = Literal["image", "video", "poll", "download"]
+FaultName = Literal[
+    "429-minute",
+    "429-day",
+    "429-bare",
+    "500",
+    "502",
+    "503",
+    "504",
+    "html-503",
+    "array-503",
+    "drop-before",
+    "drop-after",
+    "stall",
+    "stall-before",
+    "truncate",
+    "short",
+    "flip",
+    "block",
+    "finish",
+    "text-only",
+    "no-image",
+    "empty",
+    "rai",
+    "rai-audio",
+    "op-error",
+    "expired",
+]
+# What happens instead of acceptance, unless the rule says `accepted: true`.
+REFUSALS = frozenset(("429-minute", "429-day", "429-bare", "500", "502", "503", "504", "html-503", "array-503"))
+MAX_SCRIPT_BYTES = 256 * 1024
+# The pattern is matched against this much of a prompt.
+MATCHED_CHARACTERS = 4000
+
+
+class Match(BaseModel):
+    """Which requests a rule is about; conditions not given hold for all.
+
+    `prompt` is a regular expression without look-around or back-references, matched in linear time. Of the requests
+    that match, counted from 1 over all or `per` prompt, the rule takes those in `nth`, every `every`-th, the `first`
+    ones, or each with `probability` (decided by `seed` and the count, so a replay is the same).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Kind | None = None
+    model: str | None = None
+    prompt: Annotated[str | None, Field(max_length=500)] = None
+    nth: tuple[int, ...] | None = None
+    every: Annotated[int | None, Field(ge=1)] = None
+    first: Annotated[int | None, Field(ge=1)] = None
+    probability: Annotated[float | None, Field(ge=0, le=1)] = None
+    seed: int = 0
+    per: Literal["all", "prompt"] = "all"
+    _pattern: SchemaValidator | None = PrivateAttr(default=None)
+
+    @model_validator(mode="after")
+    def _compile(self) -> Match:
+        if self.prompt is not None:
+            try:
+                # pydantic's own engine (Rust's regex) is linear in the text, which Python's `re` is not.
+                self._pattern = SchemaValidator(core_schema.str_schema(pattern=self.prompt))
+            except SchemaError as error:
+                raise ValueError(f"not a usable regular expression: {self.prompt!r}") from error
+        return self
+
+    def concerns(self, kind: Kind, model: str, prompt: str) -> bool:
+        """Whether the request is one that the rule counts."""
+        if self.kind not in (None, kind) or self.model not in (None, model):
+            return False
+        return self._pattern is None or self._pattern.isinstance_python(prompt[:MATCHED_CHARACTERS])
+
+    def takes(self, count: int) -> bool:
+        """Whether the `count`-th request that the rule counts (from 1) goes wrong."""
+        if self.nth is not None and count not in self.nth:
+            return False
+        if self.every is not None and count % self.every:
+            return False
+        if self.first is not None and count > self.first:
+            return False
+        if self.probability is not None:
+            drawn = hashlib.sha256(f"{self.seed} {count}".encode()).digest()[:8]
+            return int.from_bytes(drawn, "big") < self.probability * 2**64
+        return True
+
+
+class Rule(BaseModel):
+    """One rule: which requests, what goes wrong, for how long (`seconds` of the service's clock), how often at most.
+
+    `accepted` makes an HTTP error follow acceptance: the work is done and charged, but the caller is told 5xx.
+    `reason` is the blockReason, finishReason or support code to give; `limit` the quota a 429 states.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    match: Match = Match()
+    fault: FaultName
+    times: Annotated[int | None, Field(ge=1)] = None
+    seconds: Annotated[float, Field(ge=0, le=1_000_000)] = 60.0
+    accepted: bool = False
+    reason: Annotated[str | None, Field(max_length=100)] = None
+    limit: Annotated[int, Field(ge=0)] = 10
+
+
+class Script(BaseModel):
+    """A failure script: its rules in order; of those that take a request the first is played."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rules: Annotated[tuple[Rule, ...], Field(max_length=200)] = ()
+
+
+class Counter(Protocol):
+    """Keeps counts by name, beyond the process."""
+
+    def increment(self, name: str) -> int:
+        """The count after adding one, durable."""
+        ...
+
+
+def load_script(path: Path) -> Script:
+    """The script of a YAML file; SettingsError says what is wrong with it."""
+    try:
+        if path.stat().st_size > MAX_SCRIPT_BYTES:
+            raise SettingsError(f"The failure script {path} is larger than {MAX_SCRIPT_BYTES} bytes.")
+        return parse_script(YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8")), str(path))
+    except (OSError, UnicodeDecodeError, YAMLError) as error:
+        raise SettingsError(f"Cannot read the failure script {path}: {error}") from error
+
+
+def parse_script(loaded: object, origin: str) -> Script:
+    """The script of parsed YAML or JSON: a mapping with `rules`, or the list of rules itself."""
+    try:
+        return Script.model_validate({"rules": loaded} if isinstance(loaded, list) else loaded or {})
+    except ValidationError as error:
+        lines = [f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors(include_input=False)]
+        raise SettingsError(f"The failure script {origin} is not valid:\n  " + "\n  ".join(lines)) from None
+
+
+def choose(script: Script, counter: Counter, kind: Kind, model: str, prompt: str) -> Rule | None:
+    """The rule that this request plays, None for most; every rule that concerns it counts it."""
+    played: Rule | None = None
+    for number, rule in enumerate(script.rules):
+        if not rule.match.concerns(kind, model, prompt):
+            continue
+        scope = hashlib.sha256(prompt.encode()).hexdigest()[:16] if rule.match.per == "prompt" else "all"
+        count = counter.increment(f"{number}/{scope}/seen")
+        if played is not None or not rule.match.takes(count):
+            continue
+        if rule.times is not None and counter.increment(f"{number}/fired") > rule.times:
+            continue
+        played = rule
+    return played

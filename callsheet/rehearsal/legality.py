@@ -1,0 +1,91 @@
+"""What the models allow, said the way the live services say it. The facts are the catalogue's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+
+from callsheet.models import Catalogue, Finding, Model
+from callsheet.rehearsal import bodies
+from callsheet.rehearsal.bodies import RefusedError
+from callsheet.rehearsal.wire import ImageAsk, VideoAsk
+
+
+def image_model(catalogue: Catalogue, ask: ImageAsk, *, retired_before: date | None) -> Model | None:
+    """The model of a request for a picture, None when there is none there (answer 404)."""
+    return _served(catalogue, ask.model, "image", "generate_content", ask.surface, retired_before)
+
+
+def video_model(catalogue: Catalogue, ask: VideoAsk, *, retired_before: date | None) -> Model | None:
+    """The model of a request for a video, None when there is none there (answer 404)."""
+    return _served(catalogue, ask.model, "video", "predict_long_running", ask.surface, retired_before)
+
+
+def complete_image(model: Model, ask: ImageAsk) -> ImageAsk:
+    """The request with the model's defaults and its true MIME type; raises the 400 that the live service gives."""
+    aspect_ratio = ask.aspect_ratio or model.defaults.aspect_ratio or "1:1"
+    size = ask.size or model.defaults.size or "1K"
+    findings = model.image_problems(
+        aspect_ratio,
+        size,
+        references=len(ask.references),
+        person_generation=ask.person_generation,
+        platform=ask.surface,
+    )
+    if findings:
+        raise bodies.invalid()
+    return replace(ask, aspect_ratio=aspect_ratio, size=size, mime_type=_mime_type(ask))
+
+
+def complete_video(model: Model, ask: VideoAsk) -> VideoAsk:
+    """The request with the model's defaults; raises the 400 that the live service gives."""
+    defaults = model.defaults
+    done = replace(
+        ask,
+        aspect_ratio=ask.aspect_ratio or defaults.aspect_ratio or "16:9",
+        resolution=ask.resolution or defaults.resolution or "720p",
+        duration_s=ask.duration_s if ask.duration_s is not None else defaults.duration_s or 8,
+    )
+    findings = model.video_problems(
+        done.aspect_ratio or "",
+        done.resolution or "",
+        done.duration_s or 0,
+        has_first_frame=ask.first_frame is not None,
+        has_last_frame=ask.last_frame is not None,
+        person_generation=ask.person_generation,
+        platform=ask.surface,
+        references=ask.references,
+    )
+    if findings:
+        raise _video_refusal(model, done, findings[0])
+    return done
+
+
+def _served(
+    catalogue: Catalogue, model_id: str, kind: str, surface: str, platform: str, retired_before: date | None
+) -> Model | None:
+    model = catalogue.find(model_id)
+    if model is None or model.kind != kind or model.surface != surface or platform not in model.platforms:
+        return None
+    return None if retired_before is not None and model.retired(retired_before) else model
+
+
+def _mime_type(ask: ImageAsk) -> str:
+    """PNG from the larger models, JPEG from nano-banana-2.1 and lite (measured 2026-09-20; the sources disagree)."""
+    if ask.mime_type in ("image/png", "image/jpeg"):
+        return ask.mime_type
+    return "image/jpeg" if "-lite-" in ask.model or "nano-banana-2.1" in ask.model else "image/png"
+
+
+def _video_refusal(model: Model, ask: VideoAsk, finding: Finding) -> RefusedError:
+    """Texts seen from the live service in 2026; the one without a field where none is known."""
+    if finding.column == "duration_s":
+        if ask.duration_s in model.durations_s and ask.resolution != model.defaults.resolution:
+            return bodies.invalid(f"{ask.resolution} is not supported for a duration of {ask.duration_s} seconds.")
+        return bodies.invalid(f"durationSeconds {ask.duration_s} is out of bound for this model.")
+    if finding.column == "person_generation":
+        return bodies.invalid(f"{ask.person_generation} for personGeneration is currently not supported.")
+    wire_name = {"last_frame": "lastFrame", "takes": "image", "reference_images": "referenceImages"}.get(finding.column)
+    if wire_name:
+        return bodies.invalid(f"`{wire_name}` isn't supported by this model.")
+    return bodies.invalid()

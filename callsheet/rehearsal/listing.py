@@ -1,0 +1,38 @@
+"""Reads that cost nothing: the models, and the size of a prompt."""
+
+from __future__ import annotations
+
+from callsheet.models import Catalogue, Model
+from callsheet.rehearsal import bodies, replies
+from callsheet.rehearsal.bodies import JsonObject
+from callsheet.rehearsal.wire import ImageAsk
+
+_METHODS = {"generate_content": ["generateContent", "countTokens"], "predict_long_running": ["predictLongRunning"]}
+
+
+def models(catalogue: Catalogue) -> JsonObject:
+    """The models this service serves."""
+    return {"models": [_resource(each) for each in catalogue.models() if each.surface in _METHODS]}
+
+
+def model(catalogue: Catalogue, model_id: str, version: str) -> JsonObject:
+    """One model, or the 404 of the live service."""
+    found = catalogue.find(model_id)
+    if found is None or found.surface not in _METHODS:
+        raise bodies.no_model(model_id, version, "GetModel")
+    return _resource(found)
+
+
+def tokens(ask: ImageAsk) -> JsonObject:
+    """A plausible count of the prompt's tokens."""
+    count = replies.prompt_tokens(ask.prompt, len(ask.references))
+    return {"totalTokens": count, "promptTokensDetails": [{"modality": "TEXT", "tokenCount": count}]}
+
+
+def _resource(each: Model) -> JsonObject:
+    return {
+        "name": f"models/{each.id}",
+        "displayName": each.name,
+        "inputTokenLimit": each.prompt_tokens or 0,
+        "supportedGenerationMethods": _METHODS[each.surface],
+    }

@@ -1,0 +1,135 @@
+"""predictLongRunning: a request for a video, its operation, and the clips it ends with."""
+
+from __future__ import annotations
+
+import json
+
+from starlette.responses import JSONResponse, Response
+
+from callsheet.models import Model
+from callsheet.rehearsal import bodies, delivery, images, legality, replies
+from callsheet.rehearsal.bodies import JsonObject
+from callsheet.rehearsal.clips import clip, expired, file_ids, stored_ask
+from callsheet.rehearsal.outcomes import RAI_AUDIO, Outcome, rai_message, video_outcome
+from callsheet.rehearsal.service import Service, first_digest, latency_s, new_id
+from callsheet.rehearsal.state import Operation, Submission
+from callsheet.rehearsal.wire import VideoAsk
+
+FAILED_PRECONDITION = 9
+INTERNAL = 13
+
+
+async def submit(service: Service, ask: VideoAsk, resource: str, missing: bodies.RefusedError) -> Response:
+    """Accept a request for a video and name its operation under `resource`; durable before the reply is sent."""
+    model = legality.video_model(service.catalogue, ask, retired_before=service.retirement_day())
+    if model is None:
+        raise missing
+    ask = legality.complete_video(model, ask)
+    _check_frames(ask)
+    service.check_quota("video", ask.model)
+    rule = service.fault("video", ask.model, ask.prompt)
+    if (dropped := await service.before(rule, "video", ask.model)) is not None:
+        return dropped
+    operation = _accept(service, model, ask, resource, video_outcome(ask.prompt, rule))
+    if operation.storage_uri:
+        delivery.schedule(service, operation)
+    if (dropped := await service.after(rule, "video", ask.model)) is not None:
+        return dropped
+    return JSONResponse({"name": operation.name})
+
+
+def _check_frames(ask: VideoAsk) -> None:
+    for data in (ask.first_frame, ask.last_frame):
+        try:
+            if data is not None:
+                images.opened(data)
+        except ValueError:
+            raise bodies.invalid("Unable to process input image. Please retry or report.") from None
+
+
+def _accept(service: Service, model: Model, ask: VideoAsk, resource: str, outcome: Outcome) -> Operation:
+    fingerprint, now, operation_id = ask.fingerprint(), service.now_s(), new_id()
+    take = service.state.next_take(fingerprint)
+    due = now + latency_s(service.config.latency.video, int(operation_id[:8], 16))
+    first, last = service.studio.keep_input(ask.first_frame), service.studio.keep_input(ask.last_frame)
+    operation = Operation(
+        name=f"{resource}/operations/{operation_id}",
+        id=operation_id,
+        model=ask.model,
+        take=take,
+        due=due,
+        ask=_stored(model, ask, first, last),
+        outcome=outcome.name,
+        reason=outcome.reason,
+        storage_uri=ask.storage_uri,
+    )
+    submission = Submission(
+        kind="video",
+        model=ask.model,
+        at=now,
+        fingerprint=fingerprint,
+        prompt_sha256=first_digest(ask),
+        labels=ask.labels,
+        outcome=outcome.name,
+        usd=float(model.video_price(ask.resolution, ask.duration_s)) * ask.samples if outcome.charged else 0.0,
+        usd_at=due,
+        first_frame_sha256=first,
+        operation=operation.name,
+    )
+    service.state.accept(submission, take, operation)
+    return operation
+
+
+def _stored(model: Model, ask: VideoAsk, first: str | None, last: str | None) -> str:
+    width, height = model.video_pixels(ask.aspect_ratio or "", ask.resolution or "")
+    return json.dumps(
+        {
+            "surface": ask.surface,
+            "prompt": ask.prompt,
+            "width": width,
+            "height": height,
+            "duration_s": ask.duration_s,
+            "seed": ask.seed,
+            "samples": ask.samples,
+            "audio": ask.audio and not ask.model.startswith("veo-2"),
+            "first": first,
+            "last": last,
+        }
+    )
+
+
+async def poll(service: Service, name: str) -> Response:
+    """The operation's state; 404 when there is none, or none any more."""
+    operation = service.state.operation(name)
+    if operation is None or expired(service, operation):
+        raise bodies.not_found()
+    rule = service.fault("poll", operation.model, stored_ask(operation)["prompt"])
+    for play in (service.before, service.after):
+        if (dropped := await play(rule, "video", operation.model)) is not None:
+            return dropped
+    if rule is not None and rule.fault == "expired":
+        raise bodies.not_found()
+    if service.now_s() < operation.due:
+        return JSONResponse(replies.pending(name))
+    return JSONResponse(await _ended(service, operation))
+
+
+async def _ended(service: Service, operation: Operation) -> JsonObject:
+    surface = stored_ask(operation)["surface"]
+    match operation.outcome:
+        case "rai":
+            return replies.filtered(operation.name, surface, rai_message(operation.reason))
+        case "rai-audio":
+            return replies.filtered(operation.name, surface, RAI_AUDIO)
+        case "empty":
+            return replies.nothing(operation.name)
+        case "op-error":
+            return replies.failed(operation.name, INTERNAL, "Video generation failed. Please try again later.")
+    if operation.storage_uri:
+        return await delivery.result(service, operation)
+    if surface == "gemini_api":
+        for file_id in file_ids(operation):
+            await clip(service, operation, file_id)
+        return replies.by_uri(operation.name, file_ids(operation))
+    clips = [await clip(service, operation, file_id) for file_id in file_ids(operation)]
+    return replies.inline(operation.name, clips)

@@ -1,0 +1,105 @@
+"""generateContent: a request for a picture, from the parsed body to the reply."""
+
+from __future__ import annotations
+
+import base64
+
+from starlette.responses import JSONResponse, Response
+
+from callsheet.models import Model
+from callsheet.rehearsal import bodies, images, legality, replies
+from callsheet.rehearsal.connections import CutShort
+from callsheet.rehearsal.faults import Rule
+from callsheet.rehearsal.outcomes import Outcome, image_outcome
+from callsheet.rehearsal.service import Service, first_digest, latency_s, new_id
+from callsheet.rehearsal.state import Submission
+from callsheet.rehearsal.wire import ImageAsk
+
+
+async def generate(service: Service, ask: ImageAsk, missing: bodies.RefusedError) -> Response:
+    """Answer a request for a picture; `missing` is the 404 of a model that is not there."""
+    model = legality.image_model(service.catalogue, ask, retired_before=service.retirement_day())
+    if model is None:
+        raise missing
+    ask = legality.complete_image(model, ask)
+    _check_references(ask)
+    service.check_quota("image", ask.model)
+    rule = service.fault("image", ask.model, ask.prompt)
+    if (dropped := await service.before(rule, "image", ask.model)) is not None:
+        return dropped
+    outcome = image_outcome(ask.prompt, rule)
+    take, number = _accept(service, model, ask, outcome)
+    await service.clock.sleep(latency_s(service.config.latency.image, number))
+    if (dropped := await service.after(rule, "image", ask.model)) is not None:
+        return dropped
+    if outcome.name != "made":
+        return JSONResponse(_without_picture(ask, outcome))
+    return await _with_picture(service, model, ask, take, number, rule)
+
+
+def _check_references(ask: ImageAsk) -> None:
+    for data in ask.references:
+        try:
+            images.opened(data)
+        except ValueError:
+            raise bodies.invalid("Unable to process input image. Please retry or report.") from None
+
+
+def _accept(service: Service, model: Model, ask: ImageAsk, outcome: Outcome) -> tuple[int, int]:
+    """Record the submission; returns which take it is and its number."""
+    fingerprint = ask.fingerprint()
+    take, now = service.state.next_take(fingerprint), service.now_s()
+    submission = Submission(
+        kind="image",
+        model=ask.model,
+        at=now,
+        fingerprint=fingerprint,
+        prompt_sha256=first_digest(ask),
+        labels=ask.labels,
+        outcome=outcome.name,
+        usd=float(model.image_price(ask.size or "")) if outcome.charged else 0.0,
+        usd_at=now,
+    )
+    return take, service.state.accept(submission, take)
+
+
+async def _with_picture(
+    service: Service, model: Model, ask: ImageAsk, take: int, number: int, rule: Rule | None
+) -> Response:
+    size, mime_type = ask.size or "", ask.mime_type or ""
+    width, height = model.image_pixels(ask.aspect_ratio or "", size)
+    wish = images.Wish(ask.prompt, width, height, mime_type, ask.seed, take, ask.references)
+    encoded = await service.studio.picture(wish, number)
+    if rule is not None and rule.fault == "flip":
+        encoded = base64.b64encode(flipped(base64.b64decode(encoded))).decode()
+    body = replies.picture(
+        encoded,
+        mime_type=mime_type,
+        model=ask.model,
+        response_id=new_id(),
+        prompt=ask.prompt,
+        pictures=len(ask.references),
+        size=size,
+    )
+    whole = Response(body, media_type="application/json; charset=UTF-8")
+    if rule is not None and rule.fault == "truncate":
+        return CutShort(whole, service.connections)
+    return whole
+
+
+def _without_picture(ask: ImageAsk, outcome: Outcome) -> bodies.JsonObject:
+    response_id = new_id()
+    if outcome.name == "block":
+        return replies.blocked(outcome.reason, model=ask.model, response_id=response_id, prompt=ask.prompt)
+    if outcome.name in ("finish", "no-image"):
+        return replies.finished(outcome.reason, model=ask.model, response_id=response_id, prompt=ask.prompt)
+    if outcome.name == "text-only":
+        text = "I can describe that picture for you, but I have not made one."
+        return replies.text_only(text, model=ask.model, response_id=response_id, prompt=ask.prompt)
+    return replies.empty(model=ask.model, response_id=response_id, prompt=ask.prompt)
+
+
+def flipped(data: bytes) -> bytes:
+    """The bytes with one bit of the middle one turned."""
+    middle = len(data) // 2
+    return data[:middle] + bytes([data[middle] ^ 0x10]) + data[middle + 1 :]

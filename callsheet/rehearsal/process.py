@@ -1,0 +1,173 @@
+"""Starting the service as a process of its own, or joining the one that already serves a state directory."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from callsheet.clock import Clock
+from callsheet.errors import ServiceError
+from callsheet.rehearsal.config import RehearsalConfig
+
+START_S = 15.0
+STOP_S = 5.0
+ASK_S = 2.0
+PAUSE_S = 0.02
+TAIL_BYTES = 2000
+NAME = "callsheet-rehearsal"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A service that answers: where, its process, and its clock."""
+
+    base_url: str
+    pid: int
+    clock: Clock
+
+
+class RehearsalProcess:
+    """A service in use. Leaving it ends the process that was started here, unless others are still using it."""
+
+    def __init__(self, running: Running, process: subprocess.Popen[bytes] | None, lease: socket.socket) -> None:
+        self.running = running
+        self._process = process
+        self._lease = lease
+
+    @classmethod
+    def start(cls, config: RehearsalConfig, timeout_s: float = START_S) -> RehearsalProcess:
+        """The service of `config.state_dir`: joined when it runs, otherwise started with these settings.
+
+        Raises ServiceError with the end of the log when it does not answer within `timeout_s` real seconds. A joined
+        service keeps the settings it was started with.
+        """
+        config.state_dir.mkdir(parents=True, exist_ok=True)
+        deadline = time.monotonic() + timeout_s
+        process: subprocess.Popen[bytes] | None = None
+        while time.monotonic() < deadline:
+            lease = _joined(config.state_dir)
+            if lease is not None:
+                return cls(*_own(lease, process))
+            if process is None or process.poll() is not None:
+                # A service that is just ending still holds the state directory: try again until it let go.
+                if process is not None:
+                    time.sleep(5 * PAUSE_S)
+                process = _spawn(config)
+            time.sleep(PAUSE_S)
+        if process is not None:
+            process.kill()
+            process.wait()
+        log = config.state_dir / "service.log"
+        raise ServiceError(
+            f"The rehearsal service did not answer within {timeout_s:g} s; nothing was sent. "
+            f"The end of {log}:\n{_tail(log)}"
+        )
+
+    def stop(self) -> None:
+        """Give the service back; one that was started here ends, unless another process leases it."""
+        self._lease.close()
+        if self._process is None or self._process.stdin is None:
+            return
+        self._process.stdin.close()
+        try:
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            status = _status(self.running.base_url)
+            if status is None or not status.get("leases"):
+                self._process.kill()
+                self._process.wait()
+
+
+@contextlib.asynccontextmanager
+async def rehearsal_service(config: RehearsalConfig) -> AsyncIterator[Running]:
+    """The running service of this configuration, given back at the end of the block."""
+    process = await asyncio.to_thread(RehearsalProcess.start, config)
+    try:
+        yield process.running
+    finally:
+        await asyncio.to_thread(process.stop)
+
+
+def _own(
+    joined: tuple[Running, socket.socket], process: subprocess.Popen[bytes] | None
+) -> tuple[Running, subprocess.Popen[bytes] | None, socket.socket]:
+    """Keep the process only if it is the one that answers; a spare one ends by itself."""
+    running, lease = joined
+    return running, process if process is not None and process.pid == running.pid else None, lease
+
+
+def _spawn(config: RehearsalConfig) -> subprocess.Popen[bytes]:
+    settings = config.model_dump_json(exclude={"state_dir"}, exclude_defaults=True)
+    argv = [sys.executable, "-m", "callsheet.rehearsal", "--attached", "--state", str(config.state_dir.absolute())]
+    with (config.state_dir / "service.log").open("ab") as log:
+        return subprocess.Popen(
+            [*argv, "--settings", settings],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            # Ctrl-C is for the starter, which then closes stdin: the service outlives its last requests.
+            start_new_session=True,
+        )
+
+
+def _joined(state_dir: Path) -> tuple[Running, socket.socket] | None:
+    """The running service and a lease that keeps it so, None when none answers."""
+    try:
+        known = json.loads((state_dir / "service.json").read_text(encoding="utf-8"))
+        url, pid = str(known["url"]), int(known["pid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    status = _status(url)
+    if status is None or status.get("pid") != pid:
+        return None
+    lease = _lease(url)
+    if lease is None:
+        return None
+    clock = Clock(float(str(status["factor"])), datetime.fromisoformat(str(status["origin"])))
+    return Running(url, pid, clock), lease
+
+
+def _status(url: str) -> dict[str, object] | None:
+    """What the service says of itself; None when nobody, or something else, answers there."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"{url}/rehearsal/status", timeout=ASK_S) as reply:
+            status = json.loads(reply.read(65536))
+    except (OSError, ValueError, urllib.error.URLError):
+        return None
+    return status if isinstance(status, dict) and status.get("service") == NAME else None
+
+
+def _lease(url: str) -> socket.socket | None:
+    """An open connection whose reply does not end; the service runs while it is open."""
+    parts = urlsplit(url)
+    try:
+        lease = socket.create_connection((parts.hostname or "", parts.port or 0), timeout=ASK_S)
+        lease.sendall(f"GET /rehearsal/lease HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode())
+        if lease.recv(16).startswith(b"HTTP/1.1 200"):
+            return lease
+        lease.close()
+    except OSError as error:
+        logger.debug("No lease of %s: %s", url, error)
+    return None
+
+
+def _tail(log: Path) -> str:
+    with contextlib.suppress(OSError):
+        return log.read_bytes()[-TAIL_BYTES:].decode(errors="replace")
+    return "(no log)"

@@ -1,0 +1,145 @@
+"""The service's core: what it accepts, refuses, counts, and how long things take. Knows no routes."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime
+from functools import partial
+
+from starlette.responses import HTMLResponse, JSONResponse, Response
+
+from callsheet.models import load_catalogue
+from callsheet.rehearsal import bodies, faults, quota
+from callsheet.rehearsal.bodies import RefusedError
+from callsheet.rehearsal.config import RehearsalConfig
+from callsheet.rehearsal.connections import Connections, Dropped
+from callsheet.rehearsal.faults import Kind, Rule, Script
+from callsheet.rehearsal.state import State
+from callsheet.rehearsal.studio import Studio
+from callsheet.rehearsal.timeline import continued_clock
+from callsheet.rehearsal.wire import ImageAsk, VideoAsk
+
+_PLAIN_REFUSALS: Mapping[str, Callable[[], RefusedError]] = {
+    "429-bare": bodies.exhausted_bare,
+    "500": bodies.internal,
+    "502": bodies.bad_gateway,
+    "503": bodies.overloaded,
+    "504": bodies.deadline,
+    "html-503": partial(bodies.overloaded, "html"),
+    "array-503": partial(bodies.overloaded, "array"),
+}
+
+
+class Service:
+    """Everything the routes share. Made and used on one event loop."""
+
+    def __init__(self, config: RehearsalConfig, connections: Connections) -> None:
+        config.state_dir.mkdir(parents=True, exist_ok=True)
+        self.config = config
+        self.connections = connections
+        self.state = State(config.state_dir / "rehearsal.db")
+        self.clock = continued_clock(self.state, config.factor)
+        self.catalogue = load_catalogue(config.catalogue)
+        self.studio = Studio(config.state_dir, prerender=config.prerender)
+        self.requests: dict[str, int] = {}
+        self.leases = 0
+        self.stopping = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._script = faults.load_script(config.script) if config.script else Script()
+
+    def keep(self, task: asyncio.Task[None]) -> None:
+        """Hold a background task until it ends; the loop itself holds tasks only weakly."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """Stop background work, finish what is being made and close the database."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.studio.close()
+        self.state.close()
+
+    def replace_script(self, script: Script) -> None:
+        """Play another failure script from now on; its counts begin at one."""
+        self._script = script
+        self.state.forget_counts()
+
+    def now_s(self) -> float:
+        """Seconds since 1970 on the service's clock."""
+        return self.clock.now().timestamp()
+
+    def retirement_day(self) -> date | None:
+        """The real day, to judge retired models by; None serves them all."""
+        return datetime.now(UTC).date() if self.config.strict_retirement else None
+
+    def fault(self, kind: Kind, model: str, prompt: str = "") -> Rule | None:
+        """The failure that the script plays for this request."""
+        return faults.choose(self._script, self.state, kind, model, prompt)
+
+    def check_quota(self, kind: str, model: str) -> None:
+        """Raise the 429 of a model whose quota is used up."""
+        limits, now = self.config.quota(model), self.clock.now()
+        minute = self.state.times(model, now.timestamp() - quota.MINUTE_S) if limits.rpm is not None else []
+        today = self.state.count(model, quota.day_start(now).timestamp()) if limits.rpd is not None else 0
+        over = quota.exceeded(limits, now, minute, today)
+        if over is not None:
+            raise bodies.exhausted(model=model, kind=kind, per=over.per, limit=over.limit, retry_s=over.retry_s)
+
+    async def before(self, rule: Rule | None, kind: str, model: str) -> Response | None:
+        """Play what happens before acceptance: an error (raised) or a dropped connection (returned)."""
+        if rule is None:
+            return None
+        if rule.fault == "stall-before":
+            await self.clock.sleep(rule.seconds)
+        elif rule.fault == "drop-before":
+            return Dropped(self.connections)
+        elif rule.fault in faults.REFUSALS and not rule.accepted:
+            raise self._refusal(rule, kind, model)
+        return None
+
+    async def after(self, rule: Rule | None, kind: str, model: str) -> Response | None:
+        """Play what happens to the reply of accepted work."""
+        if rule is None:
+            return None
+        if rule.fault == "stall":
+            await self.clock.sleep(rule.seconds)
+        elif rule.fault == "drop-after":
+            return Dropped(self.connections)
+        elif rule.fault in faults.REFUSALS and rule.accepted:
+            raise self._refusal(rule, kind, model)
+        return None
+
+    def _refusal(self, rule: Rule, kind: str, model: str) -> RefusedError:
+        if rule.fault in ("429-minute", "429-day"):
+            per = rule.fault.removeprefix("429-")
+            now = self.clock.now()
+            wait = rule.seconds if per == "minute" else (quota.day_end(now) - now).total_seconds()
+            return bodies.exhausted(model=model, kind=kind, per=per, limit=rule.limit, retry_s=wait)
+        return _PLAIN_REFUSALS[rule.fault]()
+
+
+def latency_s(mean: float, number: int) -> float:
+    """The mean with a jitter of a quarter either way that depends only on the submission's number."""
+    drawn = hashlib.sha256(f"latency {number}".encode()).digest()[0] / 255
+    return mean * (0.75 + drawn / 2)
+
+
+def first_digest(ask: ImageAsk | VideoAsk) -> str:
+    """The sha256 of the prompt, by which a test finds its submissions."""
+    return hashlib.sha256(ask.prompt.encode()).hexdigest()
+
+
+def new_id() -> str:
+    """An id of 16 letters and digits, which all clients' parsers take."""
+    return secrets.token_hex(8)
+
+
+def refused(refusal: RefusedError) -> Response:
+    """The answer of a refusal."""
+    if refusal.form == "html":
+        return HTMLResponse(refusal.html(), refusal.code)
+    return JSONResponse(refusal.body(), refusal.code)

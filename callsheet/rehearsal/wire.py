@@ -1,0 +1,222 @@
+"""Requests as values: what a JSON body of generateContent or predictLongRunning asks for."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from callsheet.rehearsal import bodies, names
+
+Surface = Literal["gemini_api", "agent_platform"]
+PLATFORM_ONLY = frozenset(("storageUri", "generateAudio", "compressionQuality", "resizeMode", "pubsubTopic", "fps"))
+VIDEO_PARAMETERS = PLATFORM_ONLY | {
+    *("sampleCount", "durationSeconds", "aspectRatio", "resolution"),
+    *("personGeneration", "negativePrompt", "enhancePrompt", "seed"),
+}
+INSTANCE_FIELDS = frozenset(("prompt", "image", "lastFrame", "referenceImages", "video", "mask"))
+
+
+@dataclass(frozen=True, slots=True)
+class ImageAsk:
+    """A generateContent request that asks for a picture; None where the request does not say."""
+
+    model: str
+    surface: Surface
+    prompt: str
+    aspect_ratio: str | None = None
+    size: str | None = None
+    seed: int | None = None
+    person_generation: str | None = None
+    mime_type: str | None = None
+    references: tuple[bytes, ...] = field(default=(), repr=False)
+    labels: tuple[tuple[str, str], ...] = ()
+
+    def fingerprint(self) -> str:
+        """Equal for requests that ask for the same picture."""
+        hashes = [hashlib.sha256(data).hexdigest() for data in self.references]
+        return _fingerprint(["image", self.model, self.prompt, self.aspect_ratio, self.size, self.seed, hashes])
+
+
+@dataclass(frozen=True, slots=True)
+class VideoAsk:
+    """A predictLongRunning request; None where it does not say. Durations are in seconds."""
+
+    model: str
+    surface: Surface
+    prompt: str
+    aspect_ratio: str | None = None
+    resolution: str | None = None
+    duration_s: int | None = None
+    seed: int | None = None
+    samples: int = 1
+    person_generation: str | None = None
+    audio: bool = True
+    storage_uri: str | None = None
+    references: int = 0
+    first_frame: bytes | None = field(default=None, repr=False)
+    last_frame: bytes | None = field(default=None, repr=False)
+    labels: tuple[tuple[str, str], ...] = ()
+
+    def fingerprint(self) -> str:
+        """Equal for requests that ask for the same video."""
+        frames = [hashlib.sha256(data or b"").hexdigest() for data in (self.first_frame, self.last_frame)]
+        return _fingerprint(
+            ["video", self.model, self.prompt, self.aspect_ratio, self.resolution, self.duration_s, self.seed, frames]
+        )
+
+
+def parse_json(data: bytes) -> dict[str, Any]:
+    """The JSON object of a request body, or the live service's 400."""
+    try:
+        loaded = json.loads(data or b"{}")
+    except (ValueError, RecursionError):
+        raise bodies.invalid("Invalid JSON payload received. Unexpected token.") from None
+    if not isinstance(loaded, dict):
+        raise bodies.invalid("Invalid JSON payload received. Expected an object.")
+    return loaded
+
+
+def image_ask(model: str, surface: Surface, body: Mapping[str, Any]) -> ImageAsk:
+    """A generateContent body as a value; raises the live service's 400 for what it does not know."""
+    fields = names.generate_content_fields(agent_platform=surface == "agent_platform")
+    body = names.normalise(body, fields)
+    texts: list[str] = []
+    pictures: list[bytes] = []
+    for part in _parts(body.get("contents")):
+        if isinstance(part.get("text"), str):
+            texts.append(part["text"])
+        elif "inlineData" in part:
+            pictures.append(_bytes(part["inlineData"].get("data"), "contents.parts.inline_data.data"))
+    if not texts and not pictures:
+        raise bodies.invalid("* GenerateContentRequest.contents: contents is not specified")
+    generation = body.get("generationConfig") or {}
+    config = generation.get("imageConfig") or {}
+    output = config.get("imageOutputOptions") or {}
+    return ImageAsk(
+        model=model,
+        surface=surface,
+        prompt="\n".join(texts),
+        aspect_ratio=_text(config, "aspectRatio"),
+        size=_text(config, "imageSize"),
+        seed=_integer(generation, "seed"),
+        person_generation=_text(config, "personGeneration"),
+        mime_type=_text(config, "outputMimeType") or _text(output, "mimeType"),
+        references=tuple(pictures),
+        labels=_labels(body),
+    )
+
+
+def video_ask(model: str, surface: Surface, body: Mapping[str, Any]) -> VideoAsk:
+    """A predictLongRunning body as a value; raises the live service's 400 for what it does not know."""
+    body = names.normalise(body, names.predict_fields(agent_platform=surface == "agent_platform"))
+    instance, parameters = _instance(body), names.camel_names(body.get("parameters") or {})
+    if not isinstance(parameters, dict):
+        raise bodies.invalid("Invalid value at 'parameters', expected an object.")
+    _refuse_parameters(parameters, surface)
+    references = instance.get("referenceImages") or []
+    return VideoAsk(
+        model=model,
+        surface=surface,
+        prompt=_text(instance, "prompt") or "",
+        aspect_ratio=_text(parameters, "aspectRatio"),
+        resolution=_text(parameters, "resolution"),
+        duration_s=_integer(parameters, "durationSeconds"),
+        seed=_integer(parameters, "seed"),
+        samples=_samples(parameters, surface),
+        person_generation=_text(parameters, "personGeneration"),
+        audio=parameters.get("generateAudio") is not False,
+        storage_uri=_text(parameters, "storageUri"),
+        references=len(references) if isinstance(references, list) else 0,
+        first_frame=_image(instance.get("image"), "image"),
+        last_frame=_image(instance.get("lastFrame"), "lastFrame"),
+        labels=_labels(body),
+    )
+
+
+def _instance(body: Mapping[str, Any]) -> dict[str, Any]:
+    instances = names.camel_names(body.get("instances"))
+    if not isinstance(instances, list) or len(instances) != 1 or not isinstance(instances[0], dict):
+        raise bodies.invalid("Exactly one instance is required.")
+    instance: dict[str, Any] = instances[0]
+    for name in instance:
+        if name not in INSTANCE_FIELDS:
+            raise bodies.invalid(f"`{name}` isn't supported by this model.")
+    if not instance.get("prompt") and not instance.get("image"):
+        raise bodies.invalid("Either a prompt or an image is required.")
+    return instance
+
+
+def _refuse_parameters(parameters: Mapping[str, Any], surface: Surface) -> None:
+    for name in parameters:
+        if name not in VIDEO_PARAMETERS or (surface == "gemini_api" and name in PLATFORM_ONLY):
+            raise bodies.invalid(f"`{name}` isn't supported by this model.")
+
+
+def _samples(parameters: Mapping[str, Any], surface: Surface) -> int:
+    samples = _integer(parameters, "sampleCount")
+    most = 1 if surface == "gemini_api" else 4
+    if samples is not None and not 1 <= samples <= most:
+        raise bodies.invalid(f"`sampleCount` must be between 1 and {most}.")
+    return samples or 1
+
+
+def _parts(contents: object) -> Iterator[dict[str, Any]]:
+    for content in contents if isinstance(contents, list) else [contents]:
+        parts = content.get("parts") if isinstance(content, dict) else None
+        for part in parts if isinstance(parts, list) else [parts]:
+            if isinstance(part, dict):
+                yield part
+
+
+def _image(value: object, name: str) -> bytes | None:
+    """A picture as `bytesBase64Encoded` (the SDK) or `inlineData` (the documentation's samples)."""
+    if value is None:
+        return None
+    if isinstance(value, dict):
+        inline = value.get("inlineData")
+        data = inline.get("data") if isinstance(inline, dict) else value.get("bytesBase64Encoded")
+        if isinstance(data, str):
+            return _bytes(data, f"instances[0].{name}")
+    raise bodies.invalid(f"`{name}` needs `bytesBase64Encoded` and `mimeType`.")
+
+
+def _bytes(data: object, place: str) -> bytes:
+    try:
+        if not isinstance(data, str):
+            raise ValueError
+        # URL-safe letters are taken too, as protobuf's JSON form does.
+        return base64.b64decode(data.replace("-", "+").replace("_", "/") + "=" * (-len(data) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        raise bodies.invalid(f"Invalid value at '{place}' (TYPE_BYTES), Base64 decoding failed.") from None
+
+
+def _text(values: Mapping[str, Any], name: str) -> str | None:
+    value = values.get(name)
+    if value is None or isinstance(value, str):
+        return value
+    raise bodies.invalid(f"Invalid value at '{names.snake(name)}' (TYPE_STRING), {json.dumps(value)[:80]}")
+
+
+def _integer(values: Mapping[str, Any], name: str) -> int | None:
+    value = values.get(name)
+    if value is None:
+        return None
+    if isinstance(value, int) and not isinstance(value, bool) and -(2**31) <= value < 2**32:
+        return value
+    raise bodies.invalid(f"Invalid value at '{names.snake(name)}' (TYPE_INT32), {json.dumps(value)[:80]}")
+
+
+def _labels(body: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    labels = body.get("labels") or {}
+    if not isinstance(labels, dict) or len(labels) > 64:
+        raise bodies.invalid("Invalid value at 'labels'.")
+    return tuple(sorted((str(name), str(value)) for name, value in labels.items()))
+
+
+def _fingerprint(values: list[object]) -> str:
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()
