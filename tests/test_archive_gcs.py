@@ -1,4 +1,3 @@
-# ruff: noqa: ASYNC240 - tests may block their own loop
 """gs:// against a real server program on loopback, with a proxy in front that breaks things as networks do."""
 
 from __future__ import annotations
@@ -122,9 +121,11 @@ async def proxy(server: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[P
 
     # gcsfs waits one to two seconds before its own first retry and offers no setting for it.
     monkeypatch.setattr(gcsfs.retry, "asyncio", types.SimpleNamespace(sleep=at_once))
-    async with aiohttp.ClientSession() as session:
-        async with session.post(f"{server}/storage/v1/b", json={"name": "bucket"}) as reply:
-            assert reply.status in {200, 409}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{server}/storage/v1/b", json={"name": "bucket"}) as reply,
+    ):
+        assert reply.status in {200, 409}
     proxy = Proxy(server)
     app = web.Application(client_max_size=64 * 1024 * 1024)
     app.router.add_route("*", "/{path:.*}", proxy.handle)
@@ -160,10 +161,9 @@ async def test_the_bytes_arrive_whole_and_can_be_stored_again(
 async def test_type_and_lineage_are_kept_with_the_object(store: GcsStore, server: str, tmp_path: Path) -> None:
     for name, data in {"small.png": SMALL, "large.png": LARGE}.items():
         await put(store, tmp_path, name, data, metadata={"shot": "hero 1 é"})
-        async with aiohttp.ClientSession() as session:
-            path = f"{tmp_path.name}%2F{name}"
-            async with session.get(f"{server}/storage/v1/b/bucket/o/{path}") as reply:
-                found = await reply.json()
+        url = f"{server}/storage/v1/b/bucket/o/{tmp_path.name}%2F{name}"
+        async with aiohttp.ClientSession() as session, session.get(url) as reply:
+            found = await reply.json()
         assert found["contentType"] == "image/png"
         assert found["metadata"] == {"sha256": hashlib.sha256(data).hexdigest(), "shot": "hero 1 é"}
 

@@ -30,7 +30,7 @@ def test_documents_stand_beside_the_shots() -> None:
     assert layout.sidecar_name(prefix, "hero 1") == f"{prefix}/shots/hero 1/shot.json"
     assert layout.document(prefix, layout.GALLERY) == f"{prefix}/gallery.html"
     assert layout.manifest_name(prefix, "gs://drop/Spring.YAML") == f"{prefix}/manifest.yaml"
-    assert layout.manifest_name(prefix, "/tmp/odd.name/manifest") == f"{prefix}/manifest"
+    assert layout.manifest_name(prefix, "/srv/odd.name/manifest") == f"{prefix}/manifest"
 
 
 def test_catalogue_parts_are_numbered_within_their_batch() -> None:

@@ -29,7 +29,7 @@ _TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=20, sock_read=90)
 _TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
 
 
-class Doubt(Exception):  # noqa: N818 - not an error: the state of things is not known
+class Doubt(Exception):
     """The request may or may not have had its effect; a look at the object tells."""
 
 

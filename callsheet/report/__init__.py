@@ -1,0 +1,1 @@
+"""What people look at: the gallery page of a batch and the Markdown parts of the Prefect artifacts."""

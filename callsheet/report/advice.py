@@ -1,0 +1,33 @@
+"""What to do about a failure, by the class of its error (see callsheet.errors)."""
+
+from __future__ import annotations
+
+_ADVICE = {
+    "PromptBlocked": "Reword the prompt; the provider refused it before making anything.",
+    "ImageBlocked": "Reword the prompt or change the reference; the provider withheld the picture.",
+    "VideoFiltered": "Not charged. Reword the motion prompt or choose another frame, then run again.",
+    "NoImage": "The model answered in text. Ask plainly for a picture, or try another model.",
+    "NoVideo": "Run again; the operation ended without a video and without a reason.",
+    "Unknown": "It may have been paid for: `callsheet resolve` shows the evidence and settles it.",
+    "OperationFailed": "Not charged. Run again.",
+    "OperationExpired": "The provider's retention is over. Run again to have it made anew; that is paid for again.",
+    "OperationOverdue": "It may still finish: run again to go on waiting, free of charge.",
+    "DownloadFailed": "It is paid for and still there: run again soon to fetch it, free of charge.",
+    "RateLimited": "Run again later; the batch goes on where it stopped.",
+    "Overloaded": "The model was overloaded. Run again later.",
+    "Unreachable": "Check the network, then run again. Nothing was sent.",
+    "Unauthorised": "Check key, permission and billing, then run again.",
+    "ModelNotFound": "Check the model's name with `callsheet models`.",
+    "RequestTooLarge": "Use smaller reference images.",
+    "QuotaParked": "Today's quota is used up. Run again after midnight Pacific.",
+    "BudgetParked": "Raise the budget, then run again.",
+    "MediaError": "The file is damaged or not as declared. Run again; look at the file if it happens twice.",
+    "ArchiveDenied": "Grant the missing permission on the archive, then run again.",
+    "ArchiveConflict": "Move the other file of that name away, then run again.",
+}
+_OTHERWISE = "See the message; run again once its cause is gone."
+
+
+def advice(kind: str) -> str:
+    """One sentence for the person who looks at the failure."""
+    return _ADVICE.get(kind, _OTHERWISE)

@@ -1,0 +1,236 @@
+"""The gallery as values: what is shown of each shot, made from sidecars alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from urllib.parse import quote
+
+from callsheet.archive.layout import SIDECAR, folder_name
+from callsheet.archive.sidecar import ClipRecord, CutRecord, FailureRecord, FileRecord, Sidecar, TakeRecord
+from callsheet.report.advice import advice
+from callsheet.report.shown import counted, cut, dollars, size, visible
+from callsheet.shots import Mode
+
+# The order in which states are told: what went well first, then what needs a person.
+STATES = ("done", "waiting", "parked", "pending", "blocked", "failed")
+# All prompts of a page together, so a page of thousands of shots opens on a phone; the sidecar has the whole text.
+_PAGE_TEXT = 2_400_000
+_LONGEST_TEXT = 4_000
+_SHORTEST_TEXT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSummary:
+    """What the sidecars do not know about their batch. Dollars; None where it is not known."""
+
+    campaign: str
+    batch: str
+    mode: Mode
+    made: datetime
+    edition: str | None = None
+    usd_estimated: Decimal | None = None
+    usd_spent: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MediaView:
+    """A picture or video: addresses relative to the page, percent-encoded; pixels."""
+
+    href: str
+    src: str
+    poster: str
+    width: int
+    height: int
+    about: str
+
+
+@dataclass(frozen=True, slots=True)
+class FailureView:
+    """Why a step gave nothing and what to do."""
+
+    what: str
+    message: str
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
+class TakeView:
+    """One candidate: its picture or why there is none; `rank` is 0..100, None when it was not scored."""
+
+    number: int
+    media: MediaView | None
+    failure: FailureView | None
+    rank: int | None
+    chosen: bool
+    why: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class VideoView:
+    """A clip or cut: its video or why there is none. `name` is what it is called on the page."""
+
+    name: str
+    media: MediaView | None
+    failure: FailureView | None
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShotView:
+    """One shot on the page."""
+
+    id: str
+    state: str
+    tags: tuple[str, ...]
+    prompt: str
+    motion_prompt: str
+    negative_prompt: str
+    models: tuple[str, ...]
+    facts: tuple[str, ...]
+    usd: str
+    sidecar: str
+    takes: tuple[TakeView, ...]
+    clips: tuple[VideoView, ...]
+    cuts: tuple[VideoView, ...]
+    failures: tuple[FailureView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryView:
+    """The whole page: counts by state and tag in the order they are shown."""
+
+    summary: BatchSummary
+    shots: tuple[ShotView, ...]
+    states: tuple[tuple[str, int], ...]
+    tags: tuple[tuple[str, int], ...]
+    pictures: int
+    clips: int
+    cuts: int
+    spent: str
+    estimated: str
+
+
+def gallery_view(sidecars: Sequence[Sidecar], summary: BatchSummary) -> GalleryView:
+    """What the page shows, in the order of `sidecars`."""
+    limit = max(_SHORTEST_TEXT, min(_LONGEST_TEXT, _PAGE_TEXT // max(1, len(sidecars))))
+    states: Counter[str] = Counter(sidecar.state for sidecar in sidecars)
+    tags = Counter(visible(tag) for sidecar in sidecars for tag in dict.fromkeys(sidecar.tags))
+    spent = summary.usd_spent if summary.usd_spent is not None else sum(sidecar.usd for sidecar in sidecars)
+    return GalleryView(
+        summary=summary,
+        shots=tuple(_shot(sidecar, limit) for sidecar in sidecars),
+        states=tuple((state, states[state]) for state in STATES if states[state]),
+        tags=tuple(tags.most_common(24)),
+        pictures=sum(1 for sidecar in sidecars for take in sidecar.takes if take.file),
+        clips=sum(1 for sidecar in sidecars for clip in sidecar.clips if clip.file),
+        cuts=sum(1 for sidecar in sidecars for cut_ in sidecar.cuts if cut_.file),
+        spent=dollars(spent),
+        estimated=dollars(summary.usd_estimated),
+    )
+
+
+def _shot(sidecar: Sidecar, limit: int) -> ShotView:
+    folder = f"shots/{folder_name(sidecar.shot)}"
+    own = [take.failure for take in sidecar.takes] + [clip.failure for clip in sidecar.clips]
+    shown = {(f.kind, f.message) for f in [*own, *(cut_.failure for cut_ in sidecar.cuts)] if f}
+    return ShotView(
+        id=cut(sidecar.shot, 200),
+        state=sidecar.state,
+        tags=tuple(visible(tag) for tag in dict.fromkeys(sidecar.tags)),
+        prompt=cut(sidecar.prompt, limit),
+        motion_prompt=cut(sidecar.motion_prompt or "", limit),
+        negative_prompt=cut(sidecar.negative_prompt or "", limit),
+        models=_models(sidecar),
+        facts=_facts(sidecar),
+        usd=dollars(sidecar.usd),
+        sidecar=quote(f"{folder}/{SIDECAR}"),
+        takes=tuple(_take(take, folder, sidecar) for take in sidecar.takes),
+        clips=tuple(_clip(clip, folder, sidecar) for clip in sidecar.clips),
+        cuts=tuple(_cut(cut_, folder, sidecar) for cut_ in sidecar.cuts),
+        failures=tuple(_failure(f) for f in sidecar.failures if (f.kind, f.message) not in shown),
+    )
+
+
+def _take(take: TakeRecord, folder: str, sidecar: Sidecar) -> TakeView:
+    rank = take.score.rank if take.score else None
+    return TakeView(
+        number=take.take,
+        media=_media(take.file, folder, f"{sidecar.shot}, take {take.take}"),
+        failure=_failure(take.failure) if take.failure else None,
+        rank=None if rank is None else round(min(1.0, max(0.0, rank)) * 100),
+        chosen=take.chosen,
+        why=cut(take.why, 300),
+        note=cut((take.score.rejected if take.score else None) or "", 200),
+    )
+
+
+def _clip(clip: ClipRecord, folder: str, sidecar: Sidecar) -> VideoView:
+    name = "Clip" if clip.take is None else f"Clip of take {clip.take}"
+    about = f"{sidecar.shot}, {name.lower()}"
+    return VideoView(
+        name=name,
+        media=_media(clip.file, folder, about, clip.poster),
+        failure=_failure(clip.failure) if clip.failure else None,
+        note=" · ".join(filter(None, [_length(clip.file), clip.resolution or "", _size(clip.file)])),
+    )
+
+
+def _cut(record: CutRecord, folder: str, sidecar: Sidecar) -> VideoView:
+    name = visible(record.spec).replace("x", ":")
+    return VideoView(
+        name=name,
+        media=_media(record.file, folder, f"{sidecar.shot}, cut {name}", record.poster),
+        failure=_failure(record.failure) if record.failure else None,
+        note={"copy": "same video", "crop": "reframed", None: ""}[record.how],
+    )
+
+
+def _media(file: FileRecord | None, folder: str, about: str, poster: FileRecord | None = None) -> MediaView | None:
+    if file is None:
+        return None
+    href = quote(f"{folder}/{file.file}")
+    small = file.thumbnail or (file.file if file.mime_type.startswith("image/") else "")
+    return MediaView(
+        href=href,
+        src=quote(f"{folder}/{small}") if small else href,
+        poster=quote(f"{folder}/{poster.file}") if poster else "",
+        width=file.width or 16,
+        height=file.height or 9,
+        about=cut(about, 200),
+    )
+
+
+def _failure(failure: FailureRecord) -> FailureView:
+    reason = f" ({failure.reason})" if failure.reason and failure.reason not in failure.message else ""
+    return FailureView(
+        what=visible(f"{failure.step}: {failure.kind}"),
+        message=cut(failure.message + reason, 600),
+        advice=advice(failure.kind),
+    )
+
+
+def _models(sidecar: Sidecar) -> tuple[str, ...]:
+    pictures = [sidecar.image.model] if sidecar.image and sidecar.takes else []
+    return tuple(visible(name) for name in dict.fromkeys([*pictures, *(clip.model for clip in sidecar.clips)]))
+
+
+def _facts(sidecar: Sidecar) -> tuple[str, ...]:
+    image = sidecar.image
+    facts = [f"line {sidecar.line}", counted(len(sidecar.takes), "take") if sidecar.takes else ""]
+    if image and sidecar.takes:
+        facts += [image.aspect_ratio, image.image_size, f"seed {image.seed}" if image.seed is not None else ""]
+        facts.append(counted(len(image.references), "reference") if image.references else "")
+    return tuple(visible(fact) for fact in facts if fact)
+
+
+def _length(file: FileRecord | None) -> str:
+    return f"{file.duration_s:.0f} s" if file and file.duration_s else ""
+
+
+def _size(file: FileRecord | None) -> str:
+    return size(file.size) if file else ""
