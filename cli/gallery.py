@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import webbrowser
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -12,7 +13,8 @@ from callsheet.archive import layout
 from callsheet.archive.sidecars import read_sidecars
 from callsheet.archive.store import open_store
 from callsheet.errors import SettingsError
-from callsheet.report.gallery import gallery_html, gallery_view
+from callsheet.report.gallery import gallery_html
+from callsheet.report.view import BatchSummary, gallery_view
 from callsheet.settings import load_settings
 from cli.options import JsonOption
 from cli.output import out, print_json
@@ -40,7 +42,9 @@ async def _write(batch: str) -> tuple[str, int]:
         sidecars = await read_sidecars(store, prefix)
         if not sidecars:
             raise SettingsError(f"There is no batch {batch!r} in {store.uri}. `callsheet status` lists the batches.")
-        page = gallery_html(gallery_view(sidecars)).encode()
+        first = sidecars[0]
+        told = BatchSummary(first.campaign, first.batch, first.mode, datetime.now(UTC), first.edition)
+        page = gallery_html(gallery_view(sidecars, told)).encode()
         name = layout.document(prefix, layout.GALLERY)
         return await store.put_bytes(name, page, "text/html; charset=utf-8"), len(sidecars)
     finally:

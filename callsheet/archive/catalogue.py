@@ -85,7 +85,7 @@ async def read_part(store: Store, name: str) -> pl.DataFrame:
     """The rows of a part; ArchiveError when it is not a catalogue part."""
     data = await store.read_bytes(name, MAX_PART)
     try:
-        return pl.read_parquet(io.BytesIO(data)).select(SCHEMA)
+        return pl.read_parquet(io.BytesIO(data)).select(*SCHEMA)
     except pl.exceptions.PolarsError as error:
         raise ArchiveError(
             f"{store.uri}/{name} is not a catalogue part: {error}. Move it away; the next run lists its files again."

@@ -15,7 +15,8 @@ from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.sidecars import read_sidecars
 from callsheet.archive.success import write_success
 from callsheet.plan import Plan
-from callsheet.report.gallery import gallery_html, gallery_view
+from callsheet.report.gallery import gallery_html
+from callsheet.report.view import BatchSummary, gallery_view
 from callsheet.shots import ShotState
 from callsheet.studio import Studio
 
@@ -40,14 +41,18 @@ async def write_report(studio: Studio, plan: Plan, elapsed_s: float) -> Report:
     batch, store = studio.batch, studio.store
     wanted = {item.shot.id for item in plan.shots}
     sidecars = [one for one in await read_sidecars(store, batch.prefix) if one.shot in wanted]
-    page = await asyncio.to_thread(lambda: gallery_html(gallery_view(sidecars)).encode())
+    spent = await studio.ledger.spent_on_batch(batch.name)
+    # A run with nothing left to make estimates nothing; that says little beside what the batch has cost in all.
+    told = BatchSummary(
+        batch.campaign, batch.name, batch.mode, datetime.now(UTC), batch.edition, plan.usd or None, spent
+    )
+    page = await asyncio.to_thread(lambda: gallery_html(gallery_view(sidecars, told)).encode())
     gallery = await store.put_bytes(layout.document(batch.prefix, layout.GALLERY), page, "text/html; charset=utf-8")
     now = datetime.now(UTC)
     part = await write_part(store, batch.name, sidecars, now.date())
     if sidecars:
         await write_success(store, batch.prefix, sidecars, catalogue=part, finished=now)
     await asyncio.to_thread(_empty_spool, studio)
-    spent = await studio.ledger.spent_on_batch(batch.name)
     shots = Counter(state.state for state in await studio.ledger.shots_of(batch.name))
     return Report(_summary(studio, plan, shots, spent, gallery, elapsed_s), tuple(sidecars))
 
