@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from callsheet.errors import LedgerError
+from callsheet.ledger.prepared import change
 from callsheet.ledger.records import BatchRow, ShotRow
 from callsheet.ledger.rows import ZERO, bounded
 from callsheet.ledger.tables import batches, shots
@@ -59,7 +60,7 @@ def set_shot(
 ) -> None:
     """Record how a shot stands; LedgerError when the batch has no such shot."""
     values = {"state": state, "step": step, "reason_kind": kind, "reason": bounded(reason), "updated": now}
-    if not connection.execute(_SET_SHOT, {"of_batch": batch, "of_shot": shot, **values}).rowcount:
+    if not change(connection, _SET_SHOT, {"of_batch": batch, "of_shot": shot, **values}):
         raise LedgerError(f"Batch {batch!r} has no shot {shot!r}. Nothing was recorded. Call open_batch first.")
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 from callsheet.errors import LedgerError
 from callsheet.ledger.life import TERMINAL, JobState
 from callsheet.ledger.owners import is_dead
+from callsheet.ledger.prepared import change, fetch
 from callsheet.ledger.records import Claim, Job, JobOrder
 from callsheet.ledger.rows import DROPPED, ZERO, change_job, end_attempt, find_job, move_job, read_attempt
 from callsheet.ledger.tables import batches, jobs, wants
@@ -57,7 +58,7 @@ def claim(connection: Connection, now: datetime, order: JobOrder, holder: Holder
 
 def renew(connection: Connection, holder: Holder) -> None:
     """Prolong all leases of the holder."""
-    connection.execute(_RENEW, {"holder": holder.owner, "lease_until": holder.until()})
+    change(connection, _RENEW, {"holder": holder.owner, "lease_until": holder.until()})
 
 
 def release(connection: Connection, now: datetime, holder: Holder, key: str | None = None) -> None:
@@ -78,7 +79,7 @@ def give_back_slot(connection: Connection, job: Job, now: datetime) -> Job:
 
 
 def _plan(connection: Connection, order: JobOrder, holder: Holder, now: datetime) -> Job:
-    if connection.execute(_BATCH, {"batch": order.batch}).scalar() != order.mode:
+    if fetch(connection, _BATCH, {"batch": order.batch}) != [order.mode]:
         raise LedgerError(
             f"Job {order.key[:12]} is for batch {order.batch!r} in mode {order.mode!r}, and no such batch was opened. "
             "Nothing was recorded. Call open_batch first."
@@ -92,7 +93,7 @@ def _plan(connection: Connection, order: JobOrder, holder: Holder, now: datetime
         owner=holder.owner, lease_until=holder.until(), parked_until=None, created=now, updated=now,
         submitted_at=None, finished_at=None,
     )  # fmt: skip
-    connection.execute(_NEW_JOB, {name: getattr(job, name) for name in Job.__slots__})
+    change(connection, _NEW_JOB, {name: getattr(job, name) for name in Job.__slots__})
     return job
 
 
@@ -130,9 +131,9 @@ def _take_over(connection: Connection, job: Job, holder: Holder, now: datetime) 
 
 def _want(connection: Connection, order: JobOrder) -> None:
     place = {"of_batch": order.batch, "of_shot": order.shot, "of_slot": order.slot}
-    wanted = connection.execute(_WANT, place).scalar()
+    wanted = fetch(connection, _WANT, place)
     if wanted is None:
         values = {"batch": order.batch, "shot": order.shot, "slot": order.slot, "job_key": order.key}
-        connection.execute(_NEW_WANT, values)
-    elif wanted != order.key:
-        connection.execute(_OTHER_WANT, {**place, "job_key": order.key})
+        change(connection, _NEW_WANT, values)
+    elif wanted != [order.key]:
+        change(connection, _OTHER_WANT, {**place, "job_key": order.key})

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import SQLAlchemyError
 
+from callsheet.errors import CallsheetError
 from callsheet.ledger import dialect
 from callsheet.ledger.migrate import migrate
 from callsheet.ledger.writer import Step, Writer
@@ -54,9 +54,11 @@ class Database:
                 self._connection = self._engine.connect()
                 dialect.read_only(self._connection)
             return step(self._connection)
-        except SQLAlchemyError as error:
+        except CallsheetError:
+            raise
+        except Exception as error:
             self._forget()
-            raise dialect.explained(error, self._engine.url) from None
+            raise dialect.told(error, self._engine) from error
 
     def _forget(self) -> None:
         connection, self._connection = self._connection, None
@@ -68,5 +70,7 @@ def _prepare(engine: Engine) -> None:
     try:
         with engine.connect() as connection:
             migrate(connection)
-    except SQLAlchemyError as error:
-        raise dialect.explained(error, engine.url) from None
+    except CallsheetError:
+        raise
+    except Exception as error:
+        raise dialect.told(error, engine) from error

@@ -11,6 +11,7 @@ from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, 
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from callsheet.errors import LedgerError
+from callsheet.ledger.prepared import command
 
 BUSY_TIMEOUT_S = 30.0
 # Any number that no other program is likely to lock in the same database: "callshee" in ASCII.
@@ -43,10 +44,10 @@ def begin_write(connection: Connection) -> None:
     Reads inside it are therefore current until its commit: look, decide, write needs no upserts.
     """
     if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        command(connection, "BEGIN IMMEDIATE")
     else:
-        connection.exec_driver_sql("BEGIN")
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")
+        command(connection, "BEGIN")
+        command(connection, f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")
 
 
 def read_only(connection: Connection) -> None:
@@ -57,9 +58,15 @@ def read_only(connection: Connection) -> None:
         connection.exec_driver_sql("SET default_transaction_read_only = on")
 
 
-def explained(error: SQLAlchemyError | sqlite3.Error, url: URL) -> LedgerError:
-    """The LedgerError for a database error, with advice. It never shows a password or a statement's values."""
+def told(error: Exception, engine: Engine) -> Exception:
+    """An error of the database or its driver as a LedgerError with advice; any other error as it is.
+
+    The message never shows a password or the values of a statement.
+    """
+    if not isinstance(error, (SQLAlchemyError, engine.dialect.loaded_dbapi.Error)):
+        return error
     what = str(getattr(error, "orig", None) or error).splitlines()[0]
+    url = engine.url
     place = url.database if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
     for sign, advice in _ADVICE:
         if sign in what:

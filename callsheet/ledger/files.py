@@ -10,6 +10,7 @@ from sqlalchemy import Connection, bindparam, insert, select
 
 from callsheet.errors import LedgerError
 from callsheet.ledger.life import JobState
+from callsheet.ledger.prepared import change, fetch
 from callsheet.ledger.records import Job
 from callsheet.ledger.rows import move_job, read_job
 from callsheet.ledger.tables import assets
@@ -36,12 +37,12 @@ def add(connection: Connection, files: Sequence[Asset]) -> None:
     """Add rows; a file that is already there is left alone. LedgerError when its name stands for other bytes."""
     for asset in files:
         place = {"of_batch": asset.batch, "of_shot": asset.shot, "of_name": asset.name}
-        there = connection.execute(_HASH, place).scalar()
+        there = fetch(connection, _HASH, place)
         if there is None:
-            connection.execute(_NEW, {name: getattr(asset, name) for name in _FIELDS})
-        elif there != asset.sha256:
+            change(connection, _NEW, {name: getattr(asset, name) for name in _FIELDS})
+        elif there != [asset.sha256]:
             raise LedgerError(
-                f"{asset.batch}/{asset.shot}/{asset.name} is on record with sha256 {there[:12]}, "
+                f"{asset.batch}/{asset.shot}/{asset.name} is on record with sha256 {there[0][:12]}, "
                 f"not {asset.sha256[:12]}. Nothing was recorded. "
                 "File names carry the hash, so one of the two files is not what it says."
             )

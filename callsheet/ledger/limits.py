@@ -9,7 +9,8 @@ from typing import Literal
 from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select
 
 from callsheet.ledger.columns import UtcTime
-from callsheet.ledger.quota import Learned, pacific_day
+from callsheet.ledger.prepared import fetch, fetch_all
+from callsheet.ledger.quota import WINDOW, Learned, pacific_day
 from callsheet.ledger.rows import DROPPED, RESERVED
 from callsheet.ledger.tables import attempts, learned_limits
 
@@ -23,7 +24,9 @@ _SENT = (
     # What is not waiting for its slot cannot lie in the future: it comes from another (faster) clock.
     or_(attempts.c.at <= bindparam("now", type_=UtcTime), attempts.c.outcome == RESERVED),
 )
-_NTH = select(attempts.c.at).where(*_SENT).order_by(attempts.c.at.desc()).limit(1).offset(bindparam("skip"))
+# Older ones do not matter for the minute, and need not be read.
+_RECENT = attempts.c.at > bindparam("since", type_=UtcTime)
+_NTH = select(attempts.c.at).where(*_SENT, _RECENT).order_by(attempts.c.at.desc()).limit(1).offset(bindparam("skip"))
 _NTH_SENT = _NTH.where(attempts.c.outcome != RESERVED)
 _COUNT = (
     select(func.count())
@@ -49,14 +52,15 @@ class AttemptTimes:
     waiting: bool = True
 
     def nth_latest(self, n: int) -> datetime | None:
-        """The n-th latest time, None when there are fewer."""
+        """The n-th latest time of the last 60 s and later, None when there are fewer."""
         statement = _NTH if self.waiting else _NTH_SENT
-        found: datetime | None = self.connection.execute(statement, {**self._where(), "skip": n - 1}).scalar()
-        return found
+        row = fetch(self.connection, statement, {**self._where(), "since": self.now - WINDOW, "skip": n - 1})
+        return row[0] if row else None
 
     def count(self, start: datetime, end: datetime) -> int:
         """How many were sent or hold a slot in [start, end)."""
-        return self.connection.execute(_COUNT, {**self._where(), "start": start, "end": end}).scalar_one()
+        row = fetch(self.connection, _COUNT, {**self._where(), "start": start, "end": end})
+        return row[0] if row else 0
 
     def _where(self) -> dict[str, object]:
         return {"in_scope": self.scope, "of_model": self.model, "now": self.now}
@@ -65,7 +69,7 @@ class AttemptTimes:
 def learned(connection: Connection, scope: str, model: str, now: datetime) -> Learned:
     """What is still believed of earlier 429 replies."""
     found: dict[str, datetime | int | None] = {}
-    for per, most, pause_until, until in connection.execute(_LEARNED, {"in_scope": scope, "of_model": model}):
+    for per, most, pause_until, until in fetch_all(connection, _LEARNED, {"in_scope": scope, "of_model": model}):
         if until > now:
             found |= {"day_until": until} if per == "day" else {"rpm": most, "pause_until": pause_until}
     return Learned(**found)  # type: ignore[arg-type]

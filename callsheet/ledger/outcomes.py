@@ -8,10 +8,11 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, delete
+from sqlalchemy import Connection, bindparam, delete
 
 from callsheet.errors import LedgerError
 from callsheet.ledger.life import JobState, check
+from callsheet.ledger.prepared import change
 from callsheet.ledger.records import AttemptRecord, Decision, Job, JobResult
 from callsheet.ledger.rows import (
     OPEN,
@@ -28,6 +29,7 @@ from callsheet.ledger.tables import assets
 
 log = logging.getLogger(__name__)
 
+_FORGET_FILES = delete(assets).where(assets.c.job_key == bindparam("job"))
 _NO_RESULT: dict[str, Any] = dict.fromkeys(
     ("sha256", "md5", "size", "mime_type", "width", "height", "duration_s", "details", "finished_at")
 )
@@ -94,7 +96,7 @@ def reopen(connection: Connection, now: datetime, key: str, reason: str) -> Job:
     job = read_job(connection, key)
     if job.state not in (JobState.FINISHED, JobState.STORED, JobState.BLOCKED, JobState.FAILED, JobState.EXPIRED):
         raise LedgerError(f"Job {key[:12]} is {job.state}: only ended jobs can be reopened. Nothing was changed.")
-    connection.execute(delete(assets).where(assets.c.job_key == key))
+    change(connection, _FORGET_FILES, {"job": key})
     return move_job(
         connection, job, JobState.PLANNED, now, operation=None, parked_until=None, submitted_at=None,
         reason_kind="Reopened", reason=bounded(reason), reason_code="", **_NO_RESULT,

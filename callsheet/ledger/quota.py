@@ -61,7 +61,7 @@ class Times(Protocol):
     """The times of requests that count against the quota."""
 
     def nth_latest(self, n: int) -> datetime | None:
-        """The n-th latest time (1 is the latest), None when there are fewer."""
+        """The n-th latest time (1 is the latest), None when there are fewer; those older than 60 s may be left out."""
         ...
 
     def count(self, start: datetime, end: datetime) -> int:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, bindparam, select, update
 from callsheet.errors import LedgerError
 from callsheet.ledger.columns import MicroUsd
 from callsheet.ledger.life import TERMINAL, JobState, check
+from callsheet.ledger.prepared import change, fetch
 from callsheet.ledger.records import AttemptRecord, Job
 from callsheet.ledger.tables import attempts, batches, jobs
 
@@ -22,7 +23,7 @@ RESERVED, OPEN, DROPPED = "reserved", "open", "dropped"
 _WITHOUT_OWNER = TERMINAL | {JobState.UNKNOWN}
 _REASON_MAX = 4000
 
-# Statements are built once: SQLAlchemy then finds their compiled form by a cached key.
+# Statements are built once, so that they are compiled once.
 _JOB = select(jobs).where(jobs.c.key == bindparam("job"))
 _MOVE = update(jobs).where(jobs.c.key == bindparam("job"))
 _ATTEMPT = select(attempts).where(attempts.c.job_key == bindparam("job"), attempts.c.n == bindparam("number"))
@@ -39,7 +40,7 @@ _POST = (
 
 def find_job(connection: Connection, key: str) -> Job | None:
     """The job, None when there is none."""
-    row = connection.execute(_JOB, {"job": key}).one_or_none()
+    row = fetch(connection, _JOB, {"job": key})
     return None if row is None else Job(*row)
 
 
@@ -62,13 +63,13 @@ def move_job(connection: Connection, job: Job, state: JobState, now: datetime, *
 def change_job(connection: Connection, job: Job, now: datetime, **changes: Any) -> Job:
     """The job with other columns than its state changed (moves go through `move_job`)."""
     changes["updated"] = now
-    connection.execute(_MOVE, {"job": job.key, **changes})
+    change(connection, _MOVE, {"job": job.key, **changes})
     return replace(job, **changes)
 
 
 def read_attempt(connection: Connection, key: str, n: int) -> AttemptRecord:
     """The attempt; LedgerError when there is none."""
-    row = connection.execute(_ATTEMPT, {"job": key, "number": n}).one_or_none()
+    row = fetch(connection, _ATTEMPT, {"job": key, "number": n})
     if row is None:
         raise LedgerError(f"The ledger has no attempt {n} of job {key[:12]}: `begin` comes before the request.")
     return AttemptRecord(*row)
@@ -89,7 +90,7 @@ def change_attempt(
         changes["reserved_usd"] = reserved
     if usd is not None:
         changes["usd"] = usd
-    connection.execute(_CHANGE, {"job": attempt.job_key, "number": attempt.n, **changes})
+    change(connection, _CHANGE, {"job": attempt.job_key, "number": attempt.n, **changes})
     post(connection, attempt.batch, held=held, paid=paid)
     return paid
 
@@ -97,7 +98,7 @@ def change_attempt(
 def post(connection: Connection, payer: str, *, held: Decimal = ZERO, paid: Decimal = ZERO) -> None:
     """Add to what a batch has reserved and spent."""
     if held or paid:
-        connection.execute(_POST, {"payer": payer, "held": held, "paid": paid})
+        change(connection, _POST, {"payer": payer, "held": held, "paid": paid})
 
 
 def end_attempt(

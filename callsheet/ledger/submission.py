@@ -13,6 +13,7 @@ from callsheet.ledger.budget import Position, lacking
 from callsheet.ledger.claims import give_back_slot
 from callsheet.ledger.life import JobState, check
 from callsheet.ledger.limits import AttemptTimes, learned
+from callsheet.ledger.prepared import change, fetch
 from callsheet.ledger.quota import DayFull, Limits, place
 from callsheet.ledger.records import Attempt, AttemptRecord, BudgetScope, Job
 from callsheet.ledger.rows import (
@@ -146,8 +147,8 @@ def _ours(connection: Connection, key: str, owner: str) -> Job:
 def _position(connection: Connection, payer: str, terms: Terms) -> Position:
     if terms.budget is None:
         return Position()
-    row = connection.execute(_CAMPAIGN if terms.budget_scope == "campaign" else _BATCH, {"payer": payer}).one()
-    return Position(spent=row[0] or ZERO, reserved=row[1] or ZERO)
+    row = fetch(connection, _CAMPAIGN if terms.budget_scope == "campaign" else _BATCH, {"payer": payer})
+    return Position(spent=row[0] or ZERO, reserved=row[1] or ZERO) if row else Position()
 
 
 def _write(connection: Connection, job: Job, terms: Terms, payer: str, not_before: datetime, now: datetime) -> Attempt:
@@ -158,7 +159,7 @@ def _write(connection: Connection, job: Job, terms: Terms, payer: str, not_befor
         ended_at=None, outcome=RESERVED if waits else OPEN, status=None, detail="", estimated_usd=terms.estimate,
         reserved_usd=terms.estimate, usd=ZERO, operation=None,
     )  # fmt: skip
-    connection.execute(_NEW_ATTEMPT, {name: getattr(record, name) for name in AttemptRecord.__slots__})
+    change(connection, _NEW_ATTEMPT, {name: getattr(record, name) for name in AttemptRecord.__slots__})
     move_job(
         connection,
         job,

@@ -20,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from callsheet.errors import LedgerError
 from callsheet.ledger import dialect
+from callsheet.ledger.prepared import command
 
 log = logging.getLogger(__name__)
 
@@ -98,18 +99,14 @@ class Writer:
             dialect.begin_write(connection)
             for waiting in group:
                 _attempt(connection, waiting)
-            connection.exec_driver_sql("COMMIT")
+            command(connection, "COMMIT")
             self.commits += 1
-        except SQLAlchemyError as error:
-            self._disconnect()
-            for waiting in group:
-                waiting.error = dialect.explained(error, self._engine.url)
-        except BaseException as error:
+        except Exception as error:
             # The thread has to live on: without it every caller would wait for ever.
             self._disconnect()
-            log.exception("The ledger's writer failed")
+            given = dialect.told(error, self._engine)
             for waiting in group:
-                waiting.error = error
+                waiting.error = given
         _deliver(group)
 
     def _connect(self) -> Connection:
@@ -128,13 +125,13 @@ class Writer:
 
 def _attempt(connection: Connection, waiting: _Waiting) -> None:
     """One step inside its savepoint. An error of the database itself that breaks the transaction is passed on."""
-    connection.exec_driver_sql("SAVEPOINT step")
+    command(connection, "SAVEPOINT step")
     try:
         waiting.value = waiting.step(connection)
     except Exception as error:
-        connection.exec_driver_sql("ROLLBACK TO SAVEPOINT step")
-        waiting.error = dialect.explained(error, connection.engine.url) if isinstance(error, SQLAlchemyError) else error
-    connection.exec_driver_sql("RELEASE SAVEPOINT step")
+        command(connection, "ROLLBACK TO SAVEPOINT step")
+        waiting.error = dialect.told(error, connection.engine)
+    command(connection, "RELEASE SAVEPOINT step")
 
 
 def _deliver(group: list[_Waiting]) -> None:
