@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
 import types
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
@@ -111,6 +112,8 @@ class Proxy:
 def server() -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch, FakeGCSServer() as fake:
         patch.delenv("STORAGE_EMULATOR_HOST")  # set by the wrapper; the store is told explicitly
+        # The server logs every request into a pipe that the wrapper never reads; when it is full, the server stops.
+        threading.Thread(target=fake._process.stderr.read, daemon=True).start()
         yield fake.url
 
 

@@ -19,7 +19,7 @@ def gallery_html(view: GalleryView) -> str:
     All text of the view is escaped. The page's policy allows its own style and script by their hashes and files
     from the page's own place, nothing else.
     """
-    style, script = _part("gallery.css"), _part("gallery.js")
+    style, script = _part("gallery.css") + _shapes(view), _part("gallery.js")
     return (
         _environment()
         .get_template("gallery.html.jinja")
@@ -31,6 +31,11 @@ def gallery_html(view: GalleryView) -> str:
             policy=_policy(style, script),
         )
     )
+
+
+def _shapes(view: GalleryView) -> str:
+    """One rule per aspect ratio of the page: the policy forbids style attributes, and posters may have another one."""
+    return "".join(f".a{width}x{height}{{aspect-ratio:{width}/{height}}}\n" for width, height in view.shapes)
 
 
 def _policy(style: str, script: str) -> str:

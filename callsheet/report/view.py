@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from math import gcd
 from urllib.parse import quote
 
 from callsheet.archive.layout import SIDECAR, folder_name
@@ -18,7 +19,7 @@ from callsheet.shots import Mode
 # The order in which states are told: what went well first, then what needs a person.
 STATES = ("done", "waiting", "parked", "pending", "blocked", "failed")
 # All prompts of a page together, so a page of thousands of shots opens on a phone; the sidecar has the whole text.
-_PAGE_TEXT = 2_400_000
+_PAGE_TEXT = 700_000
 _LONGEST_TEXT = 4_000
 _SHORTEST_TEXT = 200
 
@@ -38,13 +39,12 @@ class BatchSummary:
 
 @dataclass(frozen=True, slots=True)
 class MediaView:
-    """A picture or video: addresses relative to the page, percent-encoded; pixels."""
+    """A picture or video: addresses relative to the page, percent-encoded. `shape` names its aspect ratio."""
 
     href: str
     src: str
     poster: str
-    width: int
-    height: int
+    shape: str
     about: str
 
 
@@ -113,6 +113,7 @@ class GalleryView:
     cuts: int
     spent: str
     estimated: str
+    shapes: tuple[tuple[int, int], ...]
 
 
 def gallery_view(sidecars: Sequence[Sidecar], summary: BatchSummary) -> GalleryView:
@@ -131,7 +132,21 @@ def gallery_view(sidecars: Sequence[Sidecar], summary: BatchSummary) -> GalleryV
         cuts=sum(1 for sidecar in sidecars for cut_ in sidecar.cuts if cut_.file),
         spent=dollars(spent),
         estimated=dollars(summary.usd_estimated),
+        shapes=tuple(sorted({shape(file.width, file.height) for sidecar in sidecars for file in _files(sidecar)})),
     )
+
+
+def shape(width: int | None, height: int | None) -> tuple[int, int]:
+    """The aspect ratio of a picture or video in lowest terms; 16:9 when its size is not known."""
+    if not width or not height or width < 0 or height < 0:
+        return 16, 9
+    common = gcd(width, height)
+    return width // common, height // common
+
+
+def _files(sidecar: Sidecar) -> Iterator[FileRecord]:
+    records: list[TakeRecord | ClipRecord | CutRecord] = [*sidecar.takes, *sidecar.clips, *sidecar.cuts]
+    return (record.file for record in records if record.file)
 
 
 def _shot(sidecar: Sidecar, limit: int) -> ShotView:
@@ -143,8 +158,8 @@ def _shot(sidecar: Sidecar, limit: int) -> ShotView:
         state=sidecar.state,
         tags=tuple(visible(tag) for tag in dict.fromkeys(sidecar.tags)),
         prompt=cut(sidecar.prompt, limit),
-        motion_prompt=cut(sidecar.motion_prompt or "", limit),
-        negative_prompt=cut(sidecar.negative_prompt or "", limit),
+        motion_prompt=cut(sidecar.motion_prompt or "", limit // 2),
+        negative_prompt=cut(sidecar.negative_prompt or "", limit // 2),
         models=_models(sidecar),
         facts=_facts(sidecar),
         usd=dollars(sidecar.usd),
@@ -199,8 +214,7 @@ def _media(file: FileRecord | None, folder: str, about: str, poster: FileRecord 
         href=href,
         src=quote(f"{folder}/{small}") if small else href,
         poster=quote(f"{folder}/{poster.file}") if poster else "",
-        width=file.width or 16,
-        height=file.height or 9,
+        shape="a{}x{}".format(*shape(file.width, file.height)),
         about=cut(about, 200),
     )
 
