@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
@@ -14,25 +14,21 @@ from sqlalchemy import Connection
 
 from callsheet.clock import Clock
 from callsheet.errors import LedgerError, Parked
-from callsheet.ledger import batches, claims, files, limits, outcomes, owners, reads, rows, submission
+from callsheet.ledger import batches, claims, files, limits, outcomes, owners, submission
+from callsheet.ledger.answers import Answers
 from callsheet.ledger.database import Database
-from callsheet.ledger.life import TERMINAL, JobState
+from callsheet.ledger.life import JobState
 from callsheet.ledger.quota import Limits, RequestLimits
 from callsheet.ledger.records import (
     Attempt,
-    AttemptRecord,
-    BatchRow,
     BudgetScope,
     Claim,
     Decision,
     Job,
     JobOrder,
     JobResult,
-    ShotRow,
-    SpendRow,
-    Want,
 )
-from callsheet.shots import Asset, Batch, Mode, ShotState
+from callsheet.shots import Asset, Batch, ShotState
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +36,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Ledger:
+class Ledger(Answers):
     """What a method wrote is durable when it returns; when it raises, it wrote nothing (parking apart: see `begin`).
 
     The order for one job: claim, begin, submitting, (the request), submitted for videos, finished, stored; `settle`
@@ -48,8 +44,8 @@ class Ledger:
     """
 
     def __init__(self, database: Database, clock: Clock, holder: claims.Holder) -> None:
+        super().__init__(database)
         self.owner = holder.owner
-        self._db = database
         self._clock = clock
         self._holder = holder
         self._heartbeat = asyncio.create_task(self._renew_leases(), name="ledger-heartbeat")
@@ -207,67 +203,6 @@ class Ledger:
     ) -> None:
         """Record how a shot stands, at which step, and why."""
         await self._write(batches.set_shot, batch, shot, state, step, kind, reason)
-
-    async def job(self, key: str) -> Job:
-        """The job; LedgerError when there is none."""
-        return await self._db.read(lambda c: rows.read_job(c, key))
-
-    async def jobs(self, keys: Iterable[str]) -> dict[str, Job]:
-        """The jobs that exist among `keys`."""
-        return await self._db.read(lambda c: reads.jobs_by_key(c, keys))
-
-    async def jobs_of(self, batch: str) -> list[Job]:
-        """The jobs that the batch's shots want, whoever paid for them."""
-        return await self._db.read(lambda c: reads.jobs_of(c, batch))
-
-    async def wants_of(self, batch: str) -> list[Want]:
-        """Which job fills which slot of the batch's shots."""
-        return await self._db.read(lambda c: reads.wants_of(c, batch))
-
-    async def unresolved(self) -> list[Job]:
-        """The jobs that wait for `resolve`."""
-        return await self._db.read(lambda c: reads.jobs_in(c, [JobState.UNKNOWN]))
-
-    async def under_way(self) -> list[Job]:
-        """The jobs that were sent and have not ended, in every batch: what `collect` looks after."""
-        live = [state for state in JobState if state not in TERMINAL | {JobState.PLANNED, JobState.RESERVED}]
-        return await self._db.read(lambda c: reads.jobs_in(c, live))
-
-    async def assets_of(self, batch: str, shot: str | None = None) -> list[Asset]:
-        """The files of a batch, or of one of its shots."""
-        return await self._db.read(lambda c: files.assets_of(c, batch, shot))
-
-    async def asset_by_sha(self, sha256: str) -> Asset | None:
-        """A file with these bytes, in whatever batch."""
-        return await self._db.read(lambda c: files.asset_by_sha(c, sha256))
-
-    async def shots_of(self, batch: str) -> list[ShotRow]:
-        """How the batch's shots stand, in the manifest's order."""
-        return await self._db.read(lambda c: batches.shots_of(c, batch))
-
-    async def counts(self, batch: str) -> dict[ShotState, int]:
-        """How many of the batch's shots are in each state."""
-        return await self._db.read(lambda c: batches.counts(c, batch))
-
-    async def batches(self) -> list[BatchRow]:
-        """Every batch with its money, the one touched last first."""
-        return await self._db.read(batches.all_batches)
-
-    async def spend(self, *, campaign: str | None = None, mode: Mode | None = None) -> list[SpendRow]:
-        """Money by campaign, mode, model and day (UTC)."""
-        return await self._db.read(lambda c: reads.spend(c, campaign, mode))
-
-    async def spent_on_batch(self, batch: str) -> Decimal:
-        """What the batch's own submissions have cost (USD)."""
-        return await self._db.read(lambda c: reads.spent_on_batch(c, batch))
-
-    async def attempts_of(self, batch: str) -> list[AttemptRecord]:
-        """The attempts that the batch paid for, in order of time."""
-        return await self._db.read(lambda c: reads.attempts_of(c, batch))
-
-    async def attempts_on(self, key: str) -> list[AttemptRecord]:
-        """The attempts of one job, first to last."""
-        return await self._db.read(lambda c: reads.attempts_on(c, key))
 
     async def _write(
         self, step: Callable[Concatenate[Connection, datetime, P], T], *args: P.args, **kwargs: P.kwargs

@@ -1,0 +1,80 @@
+"""What the ledger can be asked. Answers hold what was committed before the question; nothing is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+
+from callsheet.ledger import batches, files, reads, rows
+from callsheet.ledger.database import Database
+from callsheet.ledger.life import TERMINAL, JobState
+from callsheet.ledger.records import AttemptRecord, BatchRow, Job, ShotRow, SpendRow, Want
+from callsheet.shots import Asset, Mode, ShotState
+
+
+class Answers:
+    """The reading half of a ledger."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    async def job(self, key: str) -> Job:
+        """The job; LedgerError when there is none."""
+        return await self._db.read(lambda c: rows.read_job(c, key))
+
+    async def jobs(self, keys: Iterable[str]) -> dict[str, Job]:
+        """The jobs that exist among `keys`."""
+        return await self._db.read(lambda c: reads.jobs_by_key(c, keys))
+
+    async def jobs_of(self, batch: str) -> list[Job]:
+        """The jobs that the batch's shots want, whoever paid for them."""
+        return await self._db.read(lambda c: reads.jobs_of(c, batch))
+
+    async def wants_of(self, batch: str) -> list[Want]:
+        """Which job fills which slot of the batch's shots."""
+        return await self._db.read(lambda c: reads.wants_of(c, batch))
+
+    async def unresolved(self) -> list[Job]:
+        """The jobs that wait for `resolve`."""
+        return await self._db.read(lambda c: reads.jobs_in(c, [JobState.UNKNOWN]))
+
+    async def under_way(self) -> list[Job]:
+        """The jobs that were sent and have not ended, in every batch: what `collect` looks after."""
+        live = [state for state in JobState if state not in TERMINAL | {JobState.PLANNED, JobState.RESERVED}]
+        return await self._db.read(lambda c: reads.jobs_in(c, live))
+
+    async def assets_of(self, batch: str, shot: str | None = None) -> list[Asset]:
+        """The files of a batch, or of one of its shots."""
+        return await self._db.read(lambda c: files.assets_of(c, batch, shot))
+
+    async def asset_by_sha(self, sha256: str) -> Asset | None:
+        """A file with these bytes, in whatever batch."""
+        return await self._db.read(lambda c: files.asset_by_sha(c, sha256))
+
+    async def shots_of(self, batch: str) -> list[ShotRow]:
+        """How the batch's shots stand, in the manifest's order."""
+        return await self._db.read(lambda c: batches.shots_of(c, batch))
+
+    async def counts(self, batch: str) -> dict[ShotState, int]:
+        """How many of the batch's shots are in each state."""
+        return await self._db.read(lambda c: batches.counts(c, batch))
+
+    async def batches(self) -> list[BatchRow]:
+        """Every batch with its money, the one touched last first."""
+        return await self._db.read(batches.all_batches)
+
+    async def spend(self, *, campaign: str | None = None, mode: Mode | None = None) -> list[SpendRow]:
+        """Money by campaign, mode, model and day (UTC)."""
+        return await self._db.read(lambda c: reads.spend(c, campaign, mode))
+
+    async def spent_on_batch(self, batch: str) -> Decimal:
+        """What the batch's own submissions have cost (USD)."""
+        return await self._db.read(lambda c: reads.spent_on_batch(c, batch))
+
+    async def attempts_of(self, batch: str) -> list[AttemptRecord]:
+        """The attempts that the batch paid for, in order of time."""
+        return await self._db.read(lambda c: reads.attempts_of(c, batch))
+
+    async def attempts_on(self, key: str) -> list[AttemptRecord]:
+        """The attempts of one job, first to last."""
+        return await self._db.read(lambda c: reads.attempts_on(c, key))

