@@ -1,0 +1,8 @@
+"""Manifests: CSV, TSV and YAML files of prompts, read and checked as a whole."""
+
+from __future__ import annotations
+
+from callsheet.manifest.columns import COLUMNS, CUT_SPECS
+from callsheet.manifest.reader import Manifest, read_manifest
+
+__all__ = ["COLUMNS", "CUT_SPECS", "Manifest", "read_manifest"]

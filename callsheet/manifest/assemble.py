@@ -1,0 +1,206 @@
+"""From completed drafts to shots: defaults of the models, legality, pictures, and what depends on each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import cast
+
+from callsheet.manifest.columns import COLUMNS, items_of
+from callsheet.manifest.draft import Draft
+from callsheet.manifest.findings import Findings
+from callsheet.manifest.inputs import InputFiles, Refused
+from callsheet.manifest.legality import Legality
+from callsheet.manifest.table import check_cuts
+from callsheet.models import Catalogue, Model
+from callsheet.models.rules import nearest_ratio
+from callsheet.shots import Reference, Select, Shot
+
+_VIDEO_COLUMNS = tuple(name for name, column in COLUMNS.items() if column.video)
+
+
+@dataclass(frozen=True, slots=True)
+class Assembler:
+    """Builds the shots of one manifest; `wrong` holds what the table check has already reported."""
+
+    catalogue: Catalogue
+    legality: Legality
+    inputs: InputFiles
+    findings: Findings
+    wrong: set[tuple[int, str]]
+
+    def shots(self, drafts: Sequence[Draft]) -> tuple[Shot, ...]:
+        """One shot per draft; worthless if any problem was noted on the way."""
+        return tuple(self._shot(index, draft) for index, draft in enumerate(drafts))
+
+    def _shot(self, index: int, draft: Draft) -> Shot:
+        skip = frozenset(column for column in COLUMNS if (index, column) in self.wrong) if self.wrong else frozenset()
+        takes = _number(draft, "takes", skip, 1)
+        motion = draft.text("motion_prompt")
+        if takes == 0 and not motion:
+            self._problem(draft, "takes", "0 takes make nothing without a motion prompt", "allowed: 1 to 20")
+        references = self._pictures(draft, "reference_images")
+        seed = _number(draft, "seed", skip, -1)
+        person = draft.text("person_generation")
+        image = self._image(draft, motion is not None, takes, len(references), None if seed < 0 else seed, person, skip)
+        shot = Shot(
+            id=draft.text("id") or "",
+            line=draft.line,
+            prompt=draft.text("prompt") or motion or "",
+            image_model=image[0],
+            aspect_ratio=image[1],
+            image_size=image[2],
+            takes=takes,
+            negative_prompt=draft.text("negative_prompt"),
+            seed=None if seed < 0 else seed,
+            reference_images=references,
+            person_generation=person,
+            tags=items_of(draft.cells.get("tags")),
+            variables=tuple(sorted(draft.variables.items())),
+        )
+        self._fit(draft, references, "reference_images", image[0])
+        return shot if motion is None else self._animated(draft, shot, motion, skip)
+
+    def _image(
+        self,
+        draft: Draft,
+        animated: bool,
+        takes: int,
+        references: int,
+        seed: int | None,
+        person: str | None,
+        skip: frozenset[str],
+    ) -> tuple[str, str, str]:
+        """Model, aspect ratio and size of the pictures, with defaults applied."""
+        model_id = draft.text("image_model") or self.catalogue.default_image
+        model = self.legality.model(draft, "image_model", model_id, "image") if takes else self.catalogue.find(model_id)
+        video = self.catalogue.find(draft.text("video_model") or self.catalogue.default_video) if animated else None
+        ratio = draft.text("aspect_ratio") or (draft.text("video_aspect_ratio") if animated else None)
+        ratio = ratio or _default_ratio(model, video)
+        size = draft.text("image_size") or (model.defaults.size if model else None) or "1K"
+        if model is not None and takes:
+            combination = (model.id, ratio, size, references, person, seed is None)
+            self.legality.judge(
+                draft, combination, lambda: model.image_problems(ratio, size, references, person, seed), skip
+            )
+        return model_id, ratio, size
+
+    def _animated(self, draft: Draft, shot: Shot, motion: str, skip: frozenset[str]) -> Shot:
+        model_id = draft.text("video_model") or self.catalogue.default_video
+        model = self.legality.model(draft, "video_model", model_id, "video")
+        ratio = draft.text("video_aspect_ratio") or nearest_ratio(
+            shot.aspect_ratio, model.aspect_ratios if model else ()
+        )
+        resolution = draft.text("resolution") or (model.defaults.resolution if model else None) or "720p"
+        duration = _number(draft, "duration_s", skip, (model.defaults.duration_s if model else None) or 8)
+        last = self._pictures(draft, "last_frame")
+        self._fit(draft, last, "last_frame", model_id)
+        cuts = items_of(draft.cells.get("cuts"))
+        check_cuts(draft, cuts, self.findings)
+        values = (ratio or "16:9", resolution, duration, shot.takes > 0, bool(last), shot.seed, shot.person_generation)
+        if model is not None:
+            self._judge_video(draft, model, values, motion, skip)
+        return _with_video(shot, motion, model_id, values, last, cuts, self._select(draft, shot.takes, skip))
+
+    def _judge_video(
+        self,
+        draft: Draft,
+        model: Model,
+        values: tuple[str, str, int, bool, bool, int | None, str | None],
+        motion: str,
+        skip: frozenset[str],
+    ) -> None:
+        ratio, resolution, duration, first, last, seed, person = values
+        combination = ("video", model.id, ratio, resolution, duration, first, last, seed is None, person)
+        self.legality.judge(
+            draft,
+            combination,
+            lambda: model.video_problems(ratio, resolution, duration, first, last, seed, person),
+            skip,
+        )
+        # A token is about four characters of English (ai.google.dev/gemini-api/docs/tokens, 2026).
+        if model.prompt_tokens and len(motion) > 4 * model.prompt_tokens:
+            what = f"the text has {len(motion)} characters, about {len(motion) // 4} tokens"
+            self._problem(draft, "motion_prompt", what, f"allowed for {model.id}: {model.prompt_tokens} tokens")
+
+    def _select(self, draft: Draft, takes: int, skip: frozenset[str]) -> Select:
+        text = draft.text("select")
+        if text is None or "select" in skip or text in ("best", "first", "all"):
+            return cast(Select, text if text and "select" not in skip else "best")
+        numbers = tuple(dict.fromkeys(int(item) for item in items_of(text)))
+        if takes and any(not 1 <= number <= takes for number in numbers):
+            self._problem(draft, "select", f"there is no take {max(numbers)}", f"allowed: 1 to {takes}", "raise takes")
+        return numbers
+
+    def _pictures(self, draft: Draft, column: str) -> tuple[Reference, ...]:
+        cell = draft.cells.get(column)
+        locations = items_of(cell) if COLUMNS[column].kind == "list" else ((draft.text(column) or "",) if cell else ())
+        pictures = []
+        for location in locations:
+            opened = self.inputs.open(location)
+            if isinstance(opened, Refused):
+                self._problem(draft, column, opened.what, opened.allowed, opened.suggestion)
+            else:
+                pictures.append(opened)
+        return tuple(pictures)
+
+    def _fit(self, draft: Draft, pictures: tuple[Reference, ...], column: str, model_id: str) -> None:
+        model = self.catalogue.find(model_id)
+        for picture in pictures if model else ():
+            if model and picture.size > model.max_bytes:
+                what = f"{picture.uri} has {picture.size} bytes"
+                self._problem(draft, column, what, f"allowed for {model.id}: at most {model.max_bytes}", "shrink it")
+            if model and picture.mime_type not in model.mime_types:
+                what = f"{picture.uri} is {picture.mime_type}"
+                self._problem(
+                    draft, column, what, f"allowed for {model.id}: {', '.join(model.mime_types)}", "convert it"
+                )
+
+    def _problem(self, draft: Draft, column: str, what: str, allowed: str = "", suggestion: str = "") -> None:
+        draft.problem(self.findings, column, what, allowed, suggestion)
+
+
+def warn_of_idle_columns(draft: Draft, findings: Findings) -> None:
+    """Warn of a shot's own video settings that have no effect because it stays a picture."""
+    if "motion_prompt" in draft.cells:
+        return
+    idle = [column for column in _VIDEO_COLUMNS if column in draft.own]
+    if idle:
+        what = "no effect: the shot has no motion prompt and stays a picture"
+        findings.warn(draft.file, draft.line_of(idle[0]), ", ".join(idle), what, "", "add motion_prompt")
+
+
+def _default_ratio(image: Model | None, video: Model | None) -> str:
+    """A picture that will be animated has the video's aspect, so that nothing is cropped."""
+    allowed = image.aspect_ratios if image else ()
+    wanted = video.defaults.aspect_ratio if video else None
+    if wanted and wanted in allowed:
+        return wanted
+    return (image.defaults.aspect_ratio if image else None) or "1:1"
+
+
+def _number(draft: Draft, column: str, skip: frozenset[str], default: int) -> int:
+    text = draft.text(column)
+    return int(text) if text and column not in skip else default
+
+
+def _with_video(
+    shot: Shot,
+    motion: str,
+    model_id: str,
+    values: tuple[str, str, int, bool, bool, int | None, str | None],
+    last: tuple[Reference, ...],
+    cuts: tuple[str, ...],
+    select: Select,
+) -> Shot:
+    return replace(
+        shot,
+        motion_prompt=motion,
+        video_model=model_id,
+        video_aspect_ratio=values[0],
+        resolution=values[1],
+        duration_s=values[2],
+        last_frame=last[0] if last else None,
+        cuts=cuts,
+        select=select,
+    )

@@ -1,0 +1,83 @@
+"""A shot on its way from text to value: its cells, its variables, and where each was written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from callsheet.manifest.columns import COLUMNS, Cell
+from callsheet.manifest.findings import Findings, did_you_mean, shown
+from callsheet.manifest.templates import render
+
+
+@dataclass(slots=True)
+class Draft:
+    """One shot before checks. Blank cells are absent; `literal` columns hold no placeholders.
+
+    `label` is the shot's position, used as its id when none is given; `id_suffix` tells the shots of a matrix apart.
+    """
+
+    file: str
+    line: int
+    cells: dict[str, Cell]
+    variables: Mapping[str, str]
+    label: str
+    literal: frozenset[str] = frozenset()
+    lines: Mapping[str, int] = field(default_factory=dict)
+    own: frozenset[str] = frozenset()
+    id_suffix: str = ""
+
+    def line_of(self, column: str) -> int:
+        """The line of one value, or of the shot when it is not known more closely."""
+        return self.lines.get(column, self.line)
+
+    def text(self, column: str) -> str | None:
+        """The value of a column as text, None when absent."""
+        cell = self.cells.get(column)
+        return ";".join(cell) if isinstance(cell, tuple) else cell
+
+    def problem(self, findings: Findings, column: str, what: str, allowed: str = "", suggestion: str = "") -> None:
+        """Note a problem about a value of this shot."""
+        findings.problem(self.file, self.line_of(column), column, what, allowed, suggestion)
+
+
+def complete(draft: Draft, defaults: Mapping[str, Cell], findings: Findings) -> None:
+    """Apply the defaults, fill every placeholder and settle the id, in place."""
+    draft.own = frozenset(draft.cells)
+    for column, cell in defaults.items():
+        draft.cells.setdefault(column, cell)
+    for column, cell in draft.cells.items():
+        # A default is a template even where the row's own cells are literal.
+        if column in draft.literal and column in draft.own:
+            continue
+        if isinstance(cell, str):
+            draft.cells[column] = _filled(draft, column, cell, findings)
+        else:
+            draft.cells[column] = tuple(_filled(draft, column, each, findings) for each in cell)
+    base = draft.text("id")
+    draft.cells["id"] = (
+        f"{base}-{draft.id_suffix}" if base and draft.id_suffix else base or draft.id_suffix or draft.label
+    )
+
+
+def _filled(draft: Draft, column: str, text: str, findings: Findings) -> str:
+    rendered = render(text, draft.variables)
+    for name in rendered.unknown:
+        known = ", ".join(sorted(draft.variables)[:20]) or "none in this file"
+        hint = did_you_mean(name, draft.variables) or "write {{ and }} for braces"
+        draft.problem(findings, column, f"unknown placeholder {{{shown(name)[1:-1]}}}", f"known: {known}", hint)
+    if rendered.stray:
+        draft.problem(findings, column, "a single brace stands alone", "", "write {{ and }} for braces")
+    return rendered.text.strip()
+
+
+def known_column(
+    name: str, file: str, line: int, findings: Findings, *, where: str, barred: frozenset[str] = frozenset()
+) -> bool:
+    """Whether `name` is a column that may stand here; if not, that is noted as a problem."""
+    if name in COLUMNS and name not in barred:
+        return True
+    what = f"{shown(name)} is no column that {where} may set"
+    allowed = [column for column in COLUMNS if column not in barred]
+    findings.problem(file, line, where, what, f"allowed: {', '.join(allowed)}", did_you_mean(name, allowed))
+    return False

@@ -1,0 +1,115 @@
+"""Expanding a campaign: shots x rows of a table x matrix, with ids that stay the same from run to run."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import product
+from math import prod
+
+from callsheet.manifest.columns import COLUMNS, MAX_SHOTS, Cell
+from callsheet.manifest.draft import Draft
+from callsheet.manifest.findings import Findings
+from callsheet.manifest.form import CampaignForm, ShotForm
+from callsheet.manifest.templates import placeholders
+
+_SLUG_CHARS = 40
+
+
+def expand(
+    form: CampaignForm, rows: Sequence[Draft] | None, variables: Mapping[str, str], file: str, findings: Findings
+) -> list[Draft]:
+    """All drafts of a campaign. `rows` None means that there is no table; without `shots` each row is a shot.
+
+    Values of a matrix win over cells of a row, these over `variables`. An id is the shot's own, then the row's id
+    or position, then the slugs of the matrix values; a part that the id's own placeholders hold is not repeated.
+    """
+    templates = form.shots or ([ShotForm(form.lines.get("rows", 1))] if rows is not None else [])
+    total = sum(_size({**form.matrix, **shot.matrix}) * (1 if rows is None else len(rows)) for shot in templates)
+    if total > MAX_SHOTS:
+        line = form.lines.get("matrix", form.lines.get("shots", form.lines.get("rows", 1)))
+        findings.problem(file, line, "matrix", f"this expands to {total} shots", f"allowed: at most {MAX_SHOTS}")
+        return []
+    return [
+        draft
+        for position, shot in enumerate(templates, start=1)
+        for draft in _expand_shot(shot, position, len(templates), form, rows, variables, file)
+    ]
+
+
+def _expand_shot(
+    shot: ShotForm,
+    position: int,
+    count: int,
+    form: CampaignForm,
+    rows: Sequence[Draft] | None,
+    variables: Mapping[str, str],
+    file: str,
+) -> list[Draft]:
+    axes = {**form.matrix, **shot.matrix}
+    combinations = [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
+    slugs = _unique_slugs([tuple(combination.values()) for combination in combinations])
+    own_id = shot.cells.get("id")
+    named = placeholders(own_id) if isinstance(own_id, str) else frozenset()
+    label = f"{position:04d}"
+    drafts = []
+    for row in rows if rows is not None else (None,):
+        for combination, slug in zip(combinations, slugs, strict=True):
+            parts = [] if "id" in shot.cells or (row is not None and count == 1) else [label]
+            if row is not None and not named & row.variables.keys() - variables.keys():
+                parts.append(row.text("id") or row.label)
+            if slug and not named & axes.keys():
+                parts.append(slug)
+            drafts.append(_merge(shot, row, combination, variables, file, "-".join(parts)))
+    return drafts
+
+
+def _merge(
+    shot: ShotForm,
+    row: Draft | None,
+    combination: Mapping[str, str],
+    variables: Mapping[str, str],
+    file: str,
+    suffix: str,
+) -> Draft:
+    below = {} if row is None else {column: cell for column, cell in row.cells.items() if column != "id"}
+    axis_cells: dict[str, Cell] = {name: value for name, value in combination.items() if name in COLUMNS}
+    cells: dict[str, Cell] = {**below, **shot.cells, **axis_cells}
+    filled = {**variables, **({} if row is None else row.variables), **shot.variables, **combination}
+    literal = frozenset(axis_cells) | ((row.literal if row is not None else frozenset()) - shot.cells.keys())
+    where = (shot.line, shot.lines) if row is None or shot.cells else (row.line, {})
+    origin = file if row is None or shot.cells else row.file
+    return Draft(origin, where[0], cells, filled, suffix, literal, where[1], id_suffix=suffix)
+
+
+def _unique_slugs(combinations: Sequence[tuple[str, ...]]) -> list[str]:
+    """A slug for each combination of values; those that would be equal or empty get a short hash of the values."""
+    slugs = ["-".join(slug(value) for value in values) for values in combinations]
+    counts = Counter(slugs)
+    return [
+        f"{text.strip('-')}-{_short_hash(values)}".lstrip("-")
+        if values and (counts[text] > 1 or _lossy(values))
+        else text
+        for text, values in zip(slugs, combinations, strict=True)
+    ]
+
+
+def slug(text: str) -> str:
+    """Lower-case ASCII letters and digits of the text, joined by dashes, at most 40 characters; may be empty."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:_SLUG_CHARS].strip("-")
+
+
+def _lossy(values: tuple[str, ...]) -> bool:
+    return any(not slug(value) or len(value) > _SLUG_CHARS for value in values)
+
+
+def _short_hash(values: tuple[str, ...]) -> str:
+    return hashlib.sha256("\0".join(values).encode()).hexdigest()[:6]
+
+
+def _size(axes: Mapping[str, Sequence[str]]) -> int:
+    return prod(len(values) for values in axes.values())

@@ -1,0 +1,51 @@
+"""Collecting what is wrong with a manifest, so that one pass reports every row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from callsheet.errors import ManifestError, Problem
+from callsheet.manifest.columns import MAX_PROBLEMS
+from callsheet.models.rules import did_you_mean
+
+__all__ = ["Findings", "did_you_mean", "shown"]
+
+
+@dataclass(slots=True)
+class Findings:
+    """Problems and warnings about one manifest, in the order found."""
+
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+    _seen: set[tuple[str, int, str, str]] = field(default_factory=set)
+
+    def problem(self, file: str, line: int, column: str, what: str, allowed: str = "", suggestion: str = "") -> None:
+        """Note a problem; the same words about the same place are noted once."""
+        key = (file, line, column, what)
+        if key not in self._seen:
+            self._seen.add(key)
+            self.problems.append(Problem(file, line, column, what, allowed, suggestion))
+
+    def warn(self, file: str, line: int, column: str, what: str, allowed: str = "", suggestion: str = "") -> None:
+        """Note something that does not stop the batch."""
+        self.warnings.append(Problem(file, line, column, what, allowed, suggestion))
+
+    def raise_if_any(self) -> None:
+        """Raise ManifestError with all problems sorted by line; beyond the first 1,000 only their number."""
+        if self.problems:
+            raise ManifestError(_capped(self.problems))
+
+
+def _capped(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    ordered = sorted(problems, key=lambda problem: (problem.file, problem.line))
+    if len(ordered) <= MAX_PROBLEMS:
+        return tuple(ordered)
+    last = ordered[-1]
+    more = Problem(last.file, last.line, "-", f"and {len(ordered) - MAX_PROBLEMS} more problems")
+    return (*ordered[:MAX_PROBLEMS], more)
+
+
+def shown(value: str, limit: int = 60) -> str:
+    """A value quoted for a message: shortened, with control characters escaped."""
+    return repr(value if len(value) <= limit else value[: limit - 3] + "...")

@@ -1,0 +1,163 @@
+"""The YAML form of a manifest: from nodes to a typed campaign, with a problem for everything that does not fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from callsheet.manifest.columns import COLUMNS, MAX_CELL_CHARS, Cell
+from callsheet.manifest.document import ListNode, MapNode, Node, ScalarNode
+from callsheet.manifest.draft import known_column
+from callsheet.manifest.findings import Findings, did_you_mean, shown
+
+TOP_KEYS = ("campaign", "budget_usd", "defaults", "vars", "matrix", "rows", "columns", "shots")
+# `id` must differ and so cannot be a default or an axis.
+NOT_DEFAULTS = frozenset({"id"})
+_LISTS = frozenset(name for name, column in COLUMNS.items() if column.kind == "list") | {"select"}
+
+
+@dataclass(slots=True)
+class ShotForm:
+    """One entry of `shots:` before expansion."""
+
+    line: int
+    cells: dict[str, Cell] = field(default_factory=dict)
+    lines: dict[str, int] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)
+    matrix: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class CampaignForm:
+    """The whole file; `lines` holds the line of each top-level key."""
+
+    lines: dict[str, int]
+    campaign: str | None = None
+    budget_usd: str | None = None
+    defaults: dict[str, Cell] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)
+    matrix: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    rows: str | None = None
+    columns: dict[str, str] = field(default_factory=dict)
+    shots: list[ShotForm] = field(default_factory=list)
+
+
+def read_form(root: Node, file: str, findings: Findings) -> CampaignForm | None:
+    """The campaign in a document; None (with a problem) when the document is not a mapping."""
+    if not isinstance(root, MapNode):
+        findings.problem(file, root.line, "-", "a manifest is a mapping", f"allowed keys: {', '.join(TOP_KEYS)}")
+        return None
+    reader = _FormReader(file, findings)
+    form = CampaignForm(root.key_lines)
+    for key, node in root.items.items():
+        reader.top(form, key, root.key_lines[key], node)
+    if not form.shots and form.rows is None and "shots" not in root.items:
+        findings.problem(file, root.line, "shots", "there is neither `shots:` nor `rows:`", "needed: one of them")
+    return form
+
+
+class _FormReader:
+    def __init__(self, file: str, findings: Findings) -> None:
+        self._file = file
+        self._findings = findings
+
+    def top(self, form: CampaignForm, key: str, line: int, node: Node) -> None:
+        if key == "campaign":
+            form.campaign = self._text(node, key)
+        elif key == "budget_usd":
+            form.budget_usd = self._text(node, key)
+        elif key == "rows":
+            form.rows = self._text(node, key)
+        elif key == "vars":
+            form.variables = self._texts(node, key)
+        elif key == "columns":
+            form.columns = self._texts(node, key)
+        elif key == "matrix":
+            form.matrix = self._matrix(node)
+        elif key == "defaults":
+            form.defaults = self._defaults(node)
+        elif key == "shots":
+            form.shots = self._shots(node)
+        else:
+            what = f"unknown key {shown(key)}"
+            self._problem(line, key[:60], what, f"allowed: {', '.join(TOP_KEYS)}", did_you_mean(key, TOP_KEYS))
+
+    def _shots(self, node: Node) -> list[ShotForm]:
+        if not isinstance(node, ListNode) or not node.items:
+            self._problem(
+                node.line, "shots", "this is not a list of shots", "needed: one entry `- prompt: ...` or more"
+            )
+            return []
+        return [self._shot(each) for each in node.items]
+
+    def _shot(self, node: Node) -> ShotForm:
+        shot = ShotForm(node.line)
+        if not isinstance(node, MapNode):
+            self._problem(node.line, "shots", "this is not a shot", "needed: a mapping with `prompt:`")
+            return shot
+        for key, value in node.items.items():
+            shot.lines[key] = node.key_lines[key]
+            if key == "matrix":
+                shot.matrix = self._matrix(value)
+            elif key in COLUMNS:
+                cell = self._cell(value, key)
+                if cell:
+                    shot.cells[key] = cell
+            else:
+                shot.variables[key] = self._text(value, key) or ""
+        return shot
+
+    def _defaults(self, node: Node) -> dict[str, Cell]:
+        cells: dict[str, Cell] = {}
+        for key, value, line in self._pairs(node, "defaults"):
+            if known_column(key, self._file, line, self._findings, where="defaults", barred=NOT_DEFAULTS):
+                cell = self._cell(value, key)
+                if cell:
+                    cells[key] = cell
+        return cells
+
+    def _matrix(self, node: Node) -> dict[str, tuple[str, ...]]:
+        axes: dict[str, tuple[str, ...]] = {}
+        for key, value, line in self._pairs(node, "matrix"):
+            items = value.items if isinstance(value, ListNode) else []
+            texts = tuple(self._text(each, key) or "" for each in items)
+            if not texts or "" in texts:
+                self._problem(line, "matrix", f"{shown(key)} has no list of values", "needed: a list such as [a, b]")
+            elif len(set(texts)) < len(texts):
+                self._problem(line, "matrix", f"{shown(key)} lists a value twice", "allowed: each value once")
+            elif key in NOT_DEFAULTS:
+                self._problem(line, "matrix", f"{shown(key)} cannot be an axis", "", "ids are made from the values")
+            else:
+                axes[key] = texts
+        return axes
+
+    def _cell(self, node: Node, column: str) -> Cell | None:
+        if isinstance(node, ListNode) and column in _LISTS:
+            return tuple(text for each in node.items if (text := self._text(each, column)))
+        return self._text(node, column)
+
+    def _texts(self, node: Node, where: str) -> dict[str, str]:
+        return {key: self._text(value, where) or "" for key, value, _ in self._pairs(node, where)}
+
+    def _text(self, node: Node, column: str) -> str | None:
+        if not isinstance(node, ScalarNode):
+            self._problem(node.line, column[:60], "this is a list or mapping", "allowed: text or a number")
+            return None
+        text = (node.text or "").strip()
+        if len(text) > MAX_CELL_CHARS:
+            what = f"the value has {len(text)} characters"
+            self._problem(node.line, column[:60], what, f"allowed: at most {MAX_CELL_CHARS}")
+            return None
+        if "\0" in text:
+            self._problem(node.line, column[:60], "there is a NUL character", "allowed: text only")
+            return None
+        return text or None
+
+    def _pairs(self, node: Node, where: str) -> list[tuple[str, Node, int]]:
+        if isinstance(node, MapNode):
+            return [(key, value, node.key_lines[key]) for key, value in node.items.items()]
+        if not (isinstance(node, ScalarNode) and node.text is None):
+            self._problem(node.line, where, "this is not a mapping", "needed: `name: value` lines")
+        return []
+
+    def _problem(self, line: int, column: str, what: str, allowed: str = "", suggestion: str = "") -> None:
+        self._findings.problem(self._file, line, column, what, allowed, suggestion)

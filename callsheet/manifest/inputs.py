@@ -1,0 +1,100 @@
+"""Pictures that a manifest refers to: kept within allowed places, recognised by their bytes, hashed once."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from callsheet.errors import ManifestError
+from callsheet.manifest.findings import shown
+from callsheet.manifest.source import is_remote, read_bytes
+from callsheet.shots import Reference
+
+_TYPES = "allowed: PNG, JPEG or WebP"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Why a picture cannot be used."""
+
+    what: str
+    allowed: str = ""
+    suggestion: str = ""
+
+
+class InputFiles:
+    """Opens the pictures of one manifest; each is read at most once, at most `max_bytes` of it."""
+
+    def __init__(self, manifest_uri: str, input_roots: tuple[str, ...], max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._cache: dict[str, Reference | Refused] = {}
+        self._folder: Path | None = None
+        self._prefixes = [root.rstrip("/") + "/" for root in input_roots if is_remote(root)]
+        self._roots = [Path(root).resolve() for root in input_roots if not is_remote(root)]
+        self._base = manifest_uri.rpartition("/")[0] + "/"
+        if is_remote(manifest_uri):
+            self._prefixes.append(self._base)
+        else:
+            self._folder = Path(manifest_uri).parent.resolve()
+            self._roots.append(self._folder)
+
+    def open(self, location: str) -> Reference | Refused:
+        """The picture at a path beside the manifest or at an allowed URI, or why not."""
+        if location not in self._cache:
+            place = self.locate(location)
+            self._cache[location] = place if isinstance(place, Refused) else self._read(place, location)
+        return self._cache[location]
+
+    def locate(self, location: str) -> str | Refused:
+        """The resolved path or URI of a location, when it is within the allowed places."""
+        if "\0" in location or len(location) > 2000:
+            return Refused("this is no path", "allowed: at most 2000 characters of text")
+        if is_remote(location) or (self._folder is None and not location.startswith("/")):
+            return self._locate_remote(location if is_remote(location) else self._base + location)
+        if self._folder is None:
+            return Refused(f"{shown(location)} is outside the manifest's folder", f"allowed: below {self._base}")
+        return self._locate_local(self._folder, location)
+
+    def _locate_remote(self, uri: str) -> str | Refused:
+        if uri.lower().startswith(("http://", "https://")):
+            return Refused("web addresses are not fetched", "allowed: files beside the manifest", "download it first")
+        rest = uri.partition("://")[2].split("/")
+        plain = ".." not in rest and "." not in rest and not set("?#%*[]\\") & set(uri)
+        if plain and uri.startswith(tuple(self._prefixes)):
+            return uri
+        listed = ", ".join(self._prefixes) or "no URIs here"
+        hint = "add its prefix to CALLSHEET_INPUT_ROOTS"
+        return Refused(f"{shown(uri)} is outside the allowed places", f"allowed: {listed}", hint)
+
+    def _locate_local(self, folder: Path, location: str) -> str | Refused:
+        try:
+            path = (folder / location).resolve()
+        except (OSError, RuntimeError):
+            return Refused(f"{shown(location)} cannot be resolved", "allowed: files beside the manifest")
+        if not any(path.is_relative_to(root) for root in self._roots):
+            hint = "move it beside the manifest, or add its folder to CALLSHEET_INPUT_ROOTS"
+            return Refused(f"{shown(location)} leads out of the manifest's folder", "allowed: files below it", hint)
+        return str(path)
+
+    def _read(self, place: str, location: str) -> Reference | Refused:
+        try:
+            data = read_bytes(place, self._max_bytes)
+        except ManifestError as error:
+            problem = error.problems[0]
+            return Refused(f"{shown(location)}: {problem.what}", problem.allowed, "check the file")
+        mime_type = picture_type(data)
+        if mime_type is None:
+            return Refused(f"{shown(location)} is no picture of a known type", _TYPES, "convert it")
+        return Reference(place, hashlib.sha256(data).hexdigest(), mime_type, len(data))
+
+
+def picture_type(data: bytes) -> str | None:
+    """The MIME type told by the first bytes: PNG, JPEG or WebP, else None."""
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "image/png"
+    if data.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "image/webp"
+    return None

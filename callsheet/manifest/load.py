@@ -1,0 +1,127 @@
+"""Loading a manifest's shots as drafts: a table by itself, or a YAML file with or without a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from callsheet.errors import ManifestError
+from callsheet.manifest.columns import Cell
+from callsheet.manifest.document import read_document
+from callsheet.manifest.draft import Draft
+from callsheet.manifest.expand import expand
+from callsheet.manifest.findings import Findings
+from callsheet.manifest.form import CampaignForm, read_form
+from callsheet.manifest.inputs import InputFiles, Refused
+from callsheet.manifest.sheet import read_sheet
+from callsheet.manifest.source import decode, read_bytes
+from callsheet.manifest.table_rows import check_prompt_column, drafts_of, warn_of_lookalikes
+from callsheet.manifest.templates import placeholders, render
+
+
+@dataclass(slots=True)
+class Loaded:
+    """What a file says before it is checked; `table` holds the bytes of the table it refers to."""
+
+    drafts: list[Draft]
+    defaults: dict[str, Cell] = field(default_factory=dict)
+    campaign: str | None = None
+    budget_usd: str | None = None
+    lines: dict[str, int] = field(default_factory=dict)
+    table: bytes | None = None
+    table_variable: str | None = None
+
+
+def load_table(
+    uri: str, text: str, columns: Mapping[str, str], variables: Mapping[str, str], findings: Findings, *, tabs: bool
+) -> Loaded:
+    """The shots of a CSV or TSV file: one per row."""
+    sheet = read_sheet(text, uri, tabs=tabs, findings=findings)
+    drafts = drafts_of(sheet, uri, columns, variables, findings)
+    can_lack = "prompt" in columns or ("takes" in sheet.headers and "motion_prompt" in sheet.headers)
+    check_prompt_column(sheet, uri, can_lack, findings)
+    warn_of_lookalikes(sheet, uri, columns, _used(draft.cells for draft in drafts), findings)
+    return Loaded(drafts)
+
+
+def load_yaml(
+    uri: str, text: str, columns: Mapping[str, str], variables: Mapping[str, str], findings: Findings
+) -> Loaded:
+    """The shots of a YAML file, expanded over its matrix and the rows of its table."""
+    root = read_document(text, uri, findings)
+    form = read_form(root, uri, findings) if root is not None else None
+    if form is None:
+        return Loaded([])
+    form.columns.update(columns)
+    filled = {**form.variables, **variables}
+    loaded = Loaded([], form.defaults, form.campaign, form.budget_usd, form.lines)
+    rows = None
+    if form.rows is not None:
+        rows = _rows(form, uri, filled, variables, loaded, findings)
+    elif form.columns:
+        findings.problem(uri, form.lines.get("columns", 1), "columns", "there is no table to map", "needed: `rows:`")
+    loaded.drafts = expand(form, rows, filled, uri, findings)
+    return loaded
+
+
+def _rows(
+    form: CampaignForm,
+    uri: str,
+    filled: Mapping[str, str],
+    given: Mapping[str, str],
+    loaded: Loaded,
+    findings: Findings,
+) -> list[Draft]:
+    """The rows of the table that `rows:` names, as drafts."""
+    place = _table_place(form, uri, filled, given, loaded, findings)
+    if place is None:
+        return []
+    try:
+        loaded.table = read_bytes(place)
+        text = decode(loaded.table, place)
+    except ManifestError as error:
+        findings.problems.extend(error.problems)
+        return []
+    tabs = PurePosixPath(place).suffix.lower() in (".tsv", ".tab")
+    sheet = read_sheet(text, place, tabs=tabs, findings=findings)
+    drafts = drafts_of(sheet, place, form.columns, filled, findings)
+    has_prompt = "prompt" in form.columns or "prompt" in form.defaults or bool(form.shots)
+    check_prompt_column(sheet, place, has_prompt, findings)
+    used = _used([*(draft.cells for draft in drafts), *(shot.cells for shot in form.shots), form.defaults])
+    warn_of_lookalikes(sheet, place, form.columns, used, findings)
+    return drafts
+
+
+def _table_place(
+    form: CampaignForm,
+    uri: str,
+    filled: Mapping[str, str],
+    given: Mapping[str, str],
+    loaded: Loaded,
+    findings: Findings,
+) -> str | None:
+    """Where the table is. A path that the user gives as a variable is trusted; one in the file is confined."""
+    written, line = form.rows or "", form.lines.get("rows", 1)
+    names = placeholders(written)
+    if missing := sorted(names - filled.keys()):
+        what = f"the table is not named: {{{missing[0]}}} has no value"
+        findings.problem(uri, line, "rows", what, "", f"give it: --var {missing[0]}=PATH")
+        return None
+    text = render(written, filled).text
+    if len(names) == 1 and names <= given.keys() and written == f"{{{next(iter(names))}}}":
+        loaded.table_variable = next(iter(names))
+        return text
+    place = InputFiles(uri, (), 0).locate(text)
+    if isinstance(place, Refused):
+        findings.problem(
+            uri, line, "rows", place.what, place.allowed, "name it beside the manifest, or give it by --var"
+        )
+        return None
+    return place
+
+
+def _used(cells: Iterable[Mapping[str, Cell]]) -> frozenset[str]:
+    """All placeholders that occur in some cells."""
+    texts = {text for each in cells for cell in each.values() for text in ((cell,) if isinstance(cell, str) else cell)}
+    return frozenset(name for text in texts if "{" in text for name in placeholders(text))

@@ -1,0 +1,153 @@
+"""read_manifest: from a location to a checked Manifest, or to every problem in it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal, InvalidOperation
+from pathlib import PurePosixPath
+
+from callsheet.errors import Problem
+from callsheet.manifest.columns import CAMPAIGN, Cell
+from callsheet.manifest.draft import Draft, complete, known_column
+from callsheet.manifest.expand import slug
+from callsheet.manifest.findings import Findings, shown
+from callsheet.manifest.form import NOT_DEFAULTS
+from callsheet.manifest.inputs import InputFiles
+from callsheet.manifest.legality import Legality
+from callsheet.manifest.load import Loaded, load_table, load_yaml
+from callsheet.manifest.source import decode, read_bytes
+from callsheet.models import Catalogue
+from callsheet.shots import Shot
+
+_MAX_BUDGET = Decimal(10_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A manifest whose every shot is legal. `sha256` covers the file, its table and the given variables.
+
+    `budget_usd` is None when the file sets none; `warnings` do not stop a batch.
+    """
+
+    uri: str
+    campaign: str
+    sha256: str
+    budget_usd: Decimal | None
+    shots: tuple[Shot, ...]
+    warnings: tuple[Problem, ...] = ()
+
+
+def read_manifest(
+    uri: str,
+    *,
+    catalogue: Catalogue,
+    today: date,
+    live: bool = False,
+    columns: Mapping[str, str] | None = None,
+    defaults: Mapping[str, str] | None = None,
+    campaign: str | None = None,
+    input_roots: tuple[str, ...] = (),
+    variables: Mapping[str, str] | None = None,
+) -> Manifest:
+    """The manifest at a local path or fsspec URI; ManifestError holds all problems of all rows.
+
+    `columns` maps a column to a header of a foreign table, whose cells are then taken literally. `defaults` and
+    `variables` win over the file's own `defaults` and `vars`, not over a shot. With `live` a retired model is a
+    problem, without it a warning. Pictures must lie beside the manifest or below `input_roots`.
+    """
+    findings = Findings()
+    data = read_bytes(uri)
+    given = dict(variables or {})
+    loaded = _load(uri, decode(data, uri), dict(columns or {}), given, findings)
+    chosen = _defaults(loaded, defaults or {}, uri, findings)
+    shots = _shots(loaded.drafts, chosen, uri, input_roots, catalogue, live, today, findings)
+    name = _campaign(uri, campaign, loaded, findings)
+    budget = _budget(uri, loaded, findings)
+    findings.raise_if_any()
+    return Manifest(uri, name, _fingerprint(data, loaded, given), budget, shots, tuple(findings.warnings))
+
+
+def _load(uri: str, text: str, columns: dict[str, str], variables: dict[str, str], findings: Findings) -> Loaded:
+    kind = PurePosixPath(uri.partition("?")[0]).suffix.lower()
+    if kind in (".csv", ".tsv", ".tab"):
+        return load_table(uri, text, columns, variables, findings, tabs=kind != ".csv")
+    if kind in (".yaml", ".yml"):
+        return load_yaml(uri, text, columns, variables, findings)
+    findings.problem(
+        uri, 1, "-", f"unknown kind of file {shown(kind)}", "allowed: .csv, .tsv, .yaml, .yml", "rename it"
+    )
+    return Loaded([])
+
+
+def _shots(
+    drafts: Sequence[Draft],
+    defaults: Mapping[str, Cell],
+    uri: str,
+    input_roots: tuple[str, ...],
+    catalogue: Catalogue,
+    live: bool,
+    today: date,
+    findings: Findings,
+) -> tuple[Shot, ...]:
+    # pandera takes a second to import; commands that read no manifest need not wait for it.
+    from callsheet.manifest.assemble import Assembler, warn_of_idle_columns
+    from callsheet.manifest.table import check_table
+
+    for draft in drafts:
+        complete(draft, defaults, findings)
+        if draft.text("takes") != "0" or "motion_prompt" not in draft.cells:
+            draft.cells.setdefault("prompt", "")
+        warn_of_idle_columns(draft, findings)
+    wrong = check_table(drafts, findings)
+    largest = max((model.max_bytes for model in catalogue.models()), default=0)
+    inputs = InputFiles(uri, input_roots, largest)
+    return Assembler(catalogue, Legality(catalogue, live, today, findings), inputs, findings, wrong).shots(drafts)
+
+
+def _defaults(loaded: Loaded, given: Mapping[str, str], uri: str, findings: Findings) -> dict[str, Cell]:
+    for name in given:
+        known_column(name, uri, 1, findings, where="defaults", barred=NOT_DEFAULTS)
+    return {**loaded.defaults, **{name: text for name, text in given.items() if text}}
+
+
+def _campaign(uri: str, given: str | None, loaded: Loaded, findings: Findings) -> str:
+    written = given if given is not None else loaded.campaign
+    if written is None:
+        return slug(PurePosixPath(uri.rstrip("/")).stem.replace("_", "-")) or "campaign"
+    if not CAMPAIGN.match(written):
+        allowed = "allowed: a-z, 0-9, _ and -, first a letter or digit, at most 100 characters"
+        hint = f"did you mean {slug(written)}?" if slug(written) else ""
+        findings.problem(
+            uri, loaded.lines.get("campaign", 1), "campaign", f"{shown(written)} is not fit", allowed, hint
+        )
+    return written
+
+
+def _budget(uri: str, loaded: Loaded, findings: Findings) -> Decimal | None:
+    if loaded.budget_usd is None:
+        return None
+    try:
+        budget = Decimal(loaded.budget_usd)
+    except InvalidOperation:
+        budget = Decimal("NaN")
+    if budget.is_finite() and 0 <= budget <= _MAX_BUDGET:
+        return budget
+    what = f"{shown(loaded.budget_usd)} is no budget"
+    allowed = f"allowed: US dollars from 0 to {_MAX_BUDGET}, such as 12.50"
+    findings.problem(uri, loaded.lines.get("budget_usd", 1), "budget_usd", what, allowed)
+    return None
+
+
+def _fingerprint(data: bytes, loaded: Loaded, variables: Mapping[str, str]) -> str:
+    """Of the file alone when it stands alone, so that anyone can check it with sha256sum."""
+    digest = hashlib.sha256(data)
+    if loaded.table is not None or variables:
+        digest.update(b"\0")
+        digest.update(loaded.table or b"")
+        # The path of a table is not its content: the same table elsewhere is the same manifest.
+        names = sorted(name for name in variables if name != loaded.table_variable)
+        digest.update("".join(f"\0{name}\0{variables[name]}" for name in names).encode())
+    return digest.hexdigest()

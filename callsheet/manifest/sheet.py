@@ -1,0 +1,132 @@
+"""Reading CSV and TSV into rows that know their true line, whatever quoting, line ends and blank lines do."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from callsheet.manifest.columns import MAX_CELL_CHARS, MAX_SHOTS
+from callsheet.manifest.findings import Findings, shown
+
+
+@dataclass(frozen=True, slots=True)
+class SheetRow:
+    """The cells of one record as written, and the 1-based physical line it starts on."""
+
+    line: int
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A table: its header cells without outer blanks, the header's line, and its rows; all-blank rows are left out."""
+
+    headers: tuple[str, ...]
+    header_line: int
+    rows: tuple[SheetRow, ...]
+
+
+class _BadSheet(Exception):
+    def __init__(self, line: int, what: str) -> None:
+        super().__init__(what)
+        self.line = line
+        self.what = what
+
+
+def read_sheet(text: str, file: str, *, tabs: bool, findings: Findings) -> Sheet:
+    """The table in `text`; structural problems (quotes, ragged rows, headers) go to `findings`.
+
+    A CSV whose header holds semicolons or tabs and no commas is read with that delimiter, as spreadsheets of
+    many countries write it. A TSV that is not well-formed with quotes is read without any quoting.
+    """
+    records: list[SheetRow] = []
+    delimiter = "\t" if tabs else _delimiter(text)
+    try:
+        records.extend(_records(text, delimiter))
+    except _BadSheet as bad:
+        if tabs:
+            records = list(_plain_records(text))
+        else:
+            allowed = f"allowed: at most {MAX_CELL_CHARS} characters in a cell, quotes doubled inside quotes"
+            findings.problem(file, bad.line, "-", bad.what, allowed, "the rows after this one were not checked")
+    if not records:
+        findings.problem(file, 1, "-", "the file is empty", "needed: a header line and at least one row")
+        return Sheet((), 1, ())
+    headers = tuple(cell.strip() for cell in records[0].cells)
+    _check_headers(headers, file, records[0].line, findings)
+    rows = tuple(row for row in records[1:] if any(cell.strip() for cell in row.cells))
+    if not rows and not findings.problems:
+        findings.problem(file, records[0].line, "-", "there is a header but no row", "needed: at least one row")
+    for row in rows:
+        _check_row(row, headers, file, findings)
+    return Sheet(headers, records[0].line, rows)
+
+
+def _delimiter(text: str) -> str:
+    header = text.lstrip().partition("\n")[0]
+    if "," in header:
+        return ","
+    return max(";\t,", key=header.count) if any(mark in header for mark in ";\t") else ","
+
+
+def _records(text: str, delimiter: str) -> Iterator[SheetRow]:
+    # newline="" leaves line ends to the csv module, as it asks; its line_num then counts physical lines.
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    start = 1
+    while True:
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise _BadSheet(start, _explained(str(error))) from None
+        if cells:
+            yield SheetRow(start, tuple(cells))
+        start = reader.line_num + 1
+
+
+def _explained(error: str) -> str:
+    if "unexpected end of data" in error:
+        return "a quoted cell that starts in this row is never closed"
+    if "field larger" in error:
+        return "a cell is too long, or its quote is never closed"
+    return f"the quotes do not fit: {error}"
+
+
+def _plain_records(text: str) -> Iterator[SheetRow]:
+    for number, line in enumerate(io.StringIO(text, newline=None), start=1):
+        if line.strip():
+            yield SheetRow(number, tuple(line.rstrip("\n").split("\t")))
+
+
+def _check_headers(headers: tuple[str, ...], file: str, line: int, findings: Findings) -> None:
+    seen: set[str] = set()
+    for position, name in enumerate(headers, start=1):
+        if not name:
+            findings.problem(file, line, f"column {position}", "the header is blank", "needed: a name for each column")
+        elif name in seen:
+            findings.problem(file, line, name[:60], "the header occurs twice", "allowed: each name once", "rename one")
+        elif len(name) > 100 or "{" in name or "}" in name:
+            findings.problem(file, line, shown(name), "not fit for a header", "allowed: 100 characters, no braces")
+        seen.add(name)
+
+
+def _check_row(row: SheetRow, headers: tuple[str, ...], file: str, findings: Findings) -> None:
+    if len(row.cells) != len(headers):
+        what = f"the row has {len(row.cells)} cells, the header {len(headers)}"
+        hint = "quote cells that hold the delimiter" if len(row.cells) > len(headers) else "add the missing cells"
+        findings.problem(file, row.line, "-", what, "needed: one cell for each header", hint)
+    for name, cell in zip(headers, row.cells, strict=False):
+        if len(cell) > MAX_CELL_CHARS:
+            what = f"the cell has {len(cell)} characters"
+            findings.problem(file, row.line, name[:60], what, f"allowed: at most {MAX_CELL_CHARS}")
+
+
+def rows_within_limit(rows: tuple[SheetRow, ...], file: str, findings: Findings) -> tuple[SheetRow, ...]:
+    """The rows, cut off with a problem beyond the limit of shots."""
+    if len(rows) > MAX_SHOTS:
+        line = rows[MAX_SHOTS].line
+        findings.problem(file, line, "-", f"{len(rows)} rows are too many", f"allowed: at most {MAX_SHOTS} shots")
+    return rows[:MAX_SHOTS]

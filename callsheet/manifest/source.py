@@ -1,0 +1,68 @@
+"""Reading the bytes of a manifest or table from a local path or any fsspec URI, bounded, and decoding them."""
+
+from __future__ import annotations
+
+import codecs
+from pathlib import Path
+
+import fsspec
+
+from callsheet.errors import ManifestError, Problem
+from callsheet.manifest.columns import MAX_MANIFEST_BYTES
+
+_MIB = 1024 * 1024
+
+
+def is_remote(uri: str) -> bool:
+    """Whether the location is a URI rather than a local path."""
+    return "://" in uri
+
+
+def read_bytes(uri: str, limit: int = MAX_MANIFEST_BYTES) -> bytes:
+    """The whole file; ManifestError when it is missing, unreadable or larger than `limit` bytes."""
+    try:
+        data = _read(uri, limit + 1)
+    except FileNotFoundError:
+        raise _refused(uri, "there is no such file", "", "check the path") from None
+    except Exception as error:  # each fsspec backend raises its own client's errors
+        raise _refused(uri, f"cannot be read: {_reason(error)}", "", "check the path and the permissions") from error
+    if len(data) > limit:
+        raise _refused(uri, "the file is too large", f"allowed: at most {limit // _MIB} MB", "split it")
+    return data
+
+
+def decode(data: bytes, file: str) -> str:
+    """The text of UTF-8 (with or without BOM) or UTF-16 with BOM; ManifestError names the line of a bad byte."""
+    encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        what = f"the text is not {encoding.upper().removesuffix('-SIG')} (byte {error.start})"
+        raise ManifestError(
+            (Problem(file, line, "-", what, "allowed: UTF-8, or UTF-16 with BOM", "save it as UTF-8"),)
+        ) from None
+    if (nul := text.find("\0")) >= 0:
+        line = text.count("\n", 0, nul) + 1
+        raise ManifestError((Problem(file, line, "-", "there is a NUL character", "allowed: text only"),))
+    return text
+
+
+def _read(uri: str, count: int) -> bytes:
+    if is_remote(uri):
+        with fsspec.open(uri, "rb") as stream:
+            return bytes(stream.read(count))
+    path = Path(uri)
+    if path.exists() and not path.is_file():
+        raise OSError("it is not a regular file")
+    with path.open("rb") as file:
+        return file.read(count)
+
+
+def _reason(error: Exception) -> str:
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return (text or type(error).__name__).splitlines()[0][:300]
+
+
+def _refused(uri: str, what: str, allowed: str, suggestion: str) -> ManifestError:
+    return ManifestError((Problem(uri, 1, "-", what, allowed, suggestion),))

@@ -1,0 +1,156 @@
+"""The pandera schema: types, ranges, patterns and uniqueness of all rows at once, on polars.
+
+Importing pandera takes about a second, so this module is imported only when a manifest is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import pandera.polars as pa
+import polars as pl
+from pandera.api.polars.types import PolarsData
+from pandera.errors import SchemaErrors
+
+from callsheet.manifest.columns import (
+    COLUMNS,
+    CUT_SPECS,
+    ID_PATTERN,
+    MAX_CELL_CHARS,
+    MAX_SEED,
+    MAX_TAKES,
+    SELECT_PATTERN,
+)
+from callsheet.manifest.draft import Draft
+from callsheet.manifest.findings import Findings, did_you_mean, shown
+
+_ID_ALLOWED = "allowed: 1 to 200 of A-Z a-z 0-9 . _ -, first a letter or digit, no `..` and no dot at the end"
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    column: str
+    name: str
+    holds: Callable[[pl.Expr], pl.Expr]
+    what: Callable[[str], str]
+    allowed: str
+    suggestion: Callable[[str], str] = lambda _value: ""
+
+
+def _whole(column: str, low: int, high: int, *, unit: str = "") -> _Rule:
+    def holds(value: pl.Expr) -> pl.Expr:
+        digits = value.str.contains(r"^[0-9]{1,10}$")
+        return digits & value.cast(pl.Int64, strict=False).is_between(low, high)
+
+    return _Rule(
+        column, "whole", holds, lambda value: f"{shown(value)} is no such number", f"allowed: {low} to {high}{unit}"
+    )
+
+
+def _pattern(column: str, pattern: str, allowed: str, suggestion: Callable[[str], str] = lambda _value: "") -> _Rule:
+    # Lookahead is not in polars' regular expressions, so ids say "no two dots, none at the end" apart from it.
+    simple = pattern.replace(r"|\.(?!\.|$)", r"|\.")
+
+    def holds(value: pl.Expr) -> pl.Expr:
+        matches = value.str.contains(simple)
+        if simple == pattern:
+            return matches
+        return matches & ~value.str.contains("..", literal=True) & ~value.str.ends_with(".")
+
+    return _Rule(column, "pattern", holds, lambda value: f"{shown(value)} is not fit", allowed, suggestion)
+
+
+_RULES: tuple[_Rule, ...] = (
+    _pattern("id", ID_PATTERN, _ID_ALLOWED),
+    _whole("takes", 0, MAX_TAKES),
+    _whole("seed", 0, MAX_SEED),
+    _whole("duration_s", 1, 3600, unit=" seconds"),
+    _pattern(
+        "select",
+        SELECT_PATTERN,
+        "allowed: best, first, all, or take numbers such as 2 or 1;3",
+        lambda value: did_you_mean(value, ("best", "first", "all")),
+    ),
+    _Rule("prompt", "present", lambda value: value.str.len_chars() > 0, lambda _: "there is no prompt", "needed: text"),
+    *(
+        _Rule(
+            column,
+            "length",
+            lambda value: value.str.len_chars() <= MAX_CELL_CHARS,
+            lambda value: f"the text has {len(value)} characters",
+            f"allowed: at most {MAX_CELL_CHARS}",
+        )
+        for column in COLUMNS
+        if column != "id"
+    ),
+)
+_BY_NAME = {(rule.column, rule.name): rule for rule in _RULES}
+
+
+def _check(rule: _Rule) -> pa.Check:
+    def check(data: PolarsData) -> pl.LazyFrame:
+        return data.lazyframe.select(rule.holds(pl.col(data.key)))
+
+    return pa.Check(check, name=rule.name, error=rule.name)
+
+
+SCHEMA = pa.DataFrameSchema(
+    {
+        **{
+            column: pa.Column(pl.String, [_check(rule) for rule in _RULES if rule.column == column], nullable=True)
+            for column in COLUMNS
+        },
+        # Ids are folder names, and some file systems do not tell A from a.
+        "folded_id": pa.Column(pl.String, unique=True, nullable=True),
+    },
+    strict=True,
+)
+
+
+def check_table(drafts: Sequence[Draft], findings: Findings) -> set[tuple[int, str]]:
+    """Note every value that breaks a rule; gives back which (position of the draft, column) those are."""
+    frame = pl.DataFrame(
+        {
+            **{column: [draft.text(column) for draft in drafts] for column in COLUMNS},
+            "folded_id": [(draft.text("id") or "").casefold() for draft in drafts],
+        },
+        schema={**dict.fromkeys(COLUMNS, pl.String), "folded_id": pl.String},
+    )
+    try:
+        SCHEMA.validate(frame, lazy=True)
+    except SchemaErrors as errors:
+        return _note(errors.failure_cases, drafts, findings)
+    return set()
+
+
+def _note(cases: pl.DataFrame, drafts: Sequence[Draft], findings: Findings) -> set[tuple[int, str]]:
+    wrong: set[tuple[int, str]] = set()
+    first: dict[str, int] = {}
+    for column, check, index in cases.select("column", "check", "index").iter_rows():
+        if column == "folded_id":
+            _note_duplicate(drafts, index, first, findings)
+            continue
+        rule = _BY_NAME[column, check]
+        value = drafts[index].text(column) or ""
+        drafts[index].problem(findings, column, rule.what(value), rule.allowed, rule.suggestion(value))
+        wrong.add((index, column))
+    return wrong
+
+
+def _note_duplicate(drafts: Sequence[Draft], index: int, first: dict[str, int], findings: Findings) -> None:
+    shot_id = drafts[index].text("id") or ""
+    earlier = first.setdefault(shot_id.casefold(), index)
+    if earlier != index:
+        what = f"the id {shown(shot_id)} occurs twice (first in line {drafts[earlier].line_of('id')})"
+        drafts[index].problem(findings, "id", what, "allowed: each id once, without regard to case")
+
+
+def check_cuts(draft: Draft, cuts: Sequence[str], findings: Findings) -> None:
+    """Note every cut that is not known or listed twice."""
+    for position, cut in enumerate(cuts):
+        if cut not in CUT_SPECS:
+            allowed = f"allowed: {', '.join(CUT_SPECS)}"
+            draft.problem(findings, "cuts", f"unknown cut {shown(cut)}", allowed, did_you_mean(cut, CUT_SPECS))
+        elif cut in cuts[:position]:
+            draft.problem(findings, "cuts", f"the cut {cut} is listed twice", "allowed: each cut once")

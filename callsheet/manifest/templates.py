@@ -1,0 +1,53 @@
+"""Filling `{placeholders}` in the text of a manifest: plain replacement, nothing is ever evaluated."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+_TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """The filled text, the placeholders that have no value, and whether a single brace stands alone."""
+
+    text: str
+    unknown: tuple[str, ...] = ()
+    stray: bool = False
+
+
+def render(text: str, variables: Mapping[str, str]) -> Rendered:
+    """Replace every `{name}` by its value; `{{` and `}}` are braces. Values are not filled again.
+
+    A name is looked up as it is written (outer blanks apart), so `{a.b}`, `{a[0]}` or `{a!r}` are only unknown names.
+    """
+    if "{" not in text and "}" not in text:
+        return Rendered(text)
+    unknown: list[str] = []
+    stray = False
+
+    def fill(token: re.Match[str]) -> str:
+        nonlocal stray
+        name = token.group(1)
+        if name is None:
+            stray = stray or len(token.group()) == 1
+            return token.group()[0]
+        value = variables.get(name.strip())
+        if value is None:
+            unknown.append(name.strip())
+            return token.group()
+        return value
+
+    return Rendered(_TOKEN.sub(fill, text), tuple(unknown), stray)
+
+
+def placeholders(text: str) -> frozenset[str]:
+    """The names of all placeholders in the text."""
+    return frozenset(token.group(1).strip() for token in _TOKEN.finditer(text) if token.group(1) is not None)
+
+
+def escape(text: str) -> str:
+    """The text with braces doubled, so that `render` gives it back unchanged."""
+    return text.replace("{", "{{").replace("}", "}}")
