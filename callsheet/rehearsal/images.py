@@ -70,7 +70,7 @@ def picture(wish: Wish) -> Image.Image:
     _scrim(small)
     image = Image.fromarray(small).resize((wish.width, wish.height), Image.Resampling.BICUBIC)
     _cards(image, references)
-    _caption(image, wish.prompt, wish.take)
+    _caption(image, wish.prompt, f"take {wish.take}" if wish.seed is None else f"seed {wish.seed}")
     return _with_look(image, odd)
 
 
@@ -156,12 +156,12 @@ def _font(size: int) -> Font:
     return ImageFont.load_default(size=size)
 
 
-def _caption(image: Image.Image, prompt: str, take: int) -> None:
+def _caption(image: Image.Image, prompt: str, variant: str) -> None:
     width, height = image.size
     unit = max(9, min(width, height) // 24)
     margin = unit
     draw = ImageDraw.Draw(image, "RGBA")
-    _badge(draw, margin, max(8, int(unit * 0.62)), "R E H E A R S A L", f"take {take}")
+    _badge(draw, margin, max(8, int(unit * 0.62)), "R E H E A R S A L", variant)
     shown = textwrap.shorten(prompt[: 8 * CAPTION_CHARACTERS], CAPTION_CHARACTERS, placeholder=" …") or "(no prompt)"
     columns = max(10, int((width - 2 * margin) / (unit * 0.56)))
     lines = textwrap.wrap(shown, columns, max_lines=2, placeholder=" …")

