@@ -229,7 +229,7 @@ def rich(name: str, **more: object) -> Sidecar:
             take=n,
             job_key=f"{n}",
             file=record(f"take-{n}-0123456789ab.png"),
-            score=score(n / 4),
+            score=score(0.9 if n == 3 else n / 6),
             chosen=n == 3,
             why="Sharpest of four, best mean rank." if n == 3 else "",
         )
@@ -249,7 +249,7 @@ def rich(name: str, **more: object) -> Sidecar:
             take=3,
             how="crop",
             file=record(f"cut-{spec}-0123456789ab.mp4", "video/mp4", width=width, height=height),
-            poster=record(f"poster-{spec}.jpg", "image/jpeg"),
+            poster=record(f"poster-{spec}.jpg", "image/jpeg", width=width, height=height),
         )
         for spec, width, height in (("9x16", 360, 640), ("1x1", 480, 480), ("16x9", 640, 360))
     )

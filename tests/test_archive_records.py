@@ -1,0 +1,173 @@
+"""Sidecars, catalogue and success marker on a local archive."""
+
+from __future__ import annotations
+
+import io
+import json
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from callsheet.archive.catalogue import SCHEMA, catalogue_rows, read_part, write_part
+from callsheet.archive.local import LocalStore
+from callsheet.archive.sidecar import ClipRecord, CutRecord, FailureRecord, FileRecord, ImageParams, Sidecar, TakeRecord
+from callsheet.archive.sidecars import read_sidecars, sidecar_bytes, write_sidecar
+from callsheet.archive.success import mark_continuing, read_success, write_success
+from callsheet.errors import ArchiveError
+
+NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
+PREFIX = "spring/spring.live"
+TODAY = date(2026, 11, 21)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> LocalStore:
+    return LocalStore(tmp_path)
+
+
+def record(name: str, mime: str, parent: str | None = None, length: float | None = None) -> FileRecord:
+    return FileRecord(
+        file=name,
+        sha256=name[0] * 64,
+        md5="0" * 32,
+        size=10,
+        mime_type=mime,
+        uri=f"gs://b/{name}",
+        created=NOW,
+        width=1280,
+        height=720,
+        duration_s=length,
+        parent=parent,
+    )
+
+
+def shot(name: str = "hero", line: int = 2, **more: object) -> Sidecar:
+    clip = ClipRecord(
+        take=1,
+        job_key="clip-key",
+        model="veo-3.1",
+        operation="operations/1",
+        resolution="720p",
+        file=record("c.mp4", "video/mp4", "t" * 64, 8.0),
+        poster=record("p.jpg", "image/jpeg", "c" * 64),
+        usd=3.2,
+    )
+    values: dict[str, object] = {
+        "campaign": "spring",
+        "batch": "spring.live",
+        "mode": "live",
+        "shot": name,
+        "line": line,
+        "tags": ("a", "b"),
+        "prompt": "A boat",
+        "motion_prompt": "Drift",
+        "state": "done",
+        "image": ImageParams(model="gemini-3-pro-image", aspect_ratio="16:9", image_size="2K"),
+        "takes": (
+            TakeRecord(take=1, job_key="take-key", file=record("t.png", "image/png"), usd=0.134, chosen=True),
+            TakeRecord(take=2, job_key="k2", failure=FailureRecord(step="image", kind="NoImage", message="text")),
+        ),
+        "clips": (clip,),
+        "cuts": (CutRecord(spec="9x16", take=1, how="crop", file=record("v.mp4", "video/mp4", "c" * 64, 8.0)),),
+        "updated": NOW,
+        **more,
+    }
+    return Sidecar.model_validate(values)
+
+
+async def test_sidecars_come_back_in_the_manifests_order(store: LocalStore) -> None:
+    written = [shot(f"shot/{n} é", line=100 - n) for n in range(50)]
+    for sidecar in written:
+        await write_sidecar(store, PREFIX, sidecar)
+    await store.put_bytes(f"{PREFIX}/shots/other/notes.json", b"not a sidecar", "text/plain")
+    assert await read_sidecars(store, PREFIX) == written[::-1]
+
+
+async def test_an_unchanged_sidecar_is_not_written_again(store: LocalStore) -> None:
+    name = await write_sidecar(store, PREFIX, shot())
+    later = shot(updated=NOW + timedelta(hours=1))
+    await write_sidecar(store, PREFIX, later)
+    assert await store.read_bytes(name, 10**6) == sidecar_bytes(shot())
+    changed = later.model_copy(update={"usd": 9.0})
+    await write_sidecar(store, PREFIX, changed)
+    assert await read_sidecars(store, PREFIX) == [changed]
+
+
+async def test_a_damaged_sidecar_is_told_and_replaced_by_the_next_write(store: LocalStore) -> None:
+    name = await write_sidecar(store, PREFIX, shot())
+    await store.put_bytes(name, b'{"shot": 1', "application/json")
+    with pytest.raises(ArchiveError, match="run the batch again"):
+        await read_sidecars(store, PREFIX)
+    await write_sidecar(store, PREFIX, shot())
+    assert await read_sidecars(store, PREFIX) == [shot()]
+
+
+def test_every_file_has_a_row_and_money_stands_on_what_it_paid_for() -> None:
+    rows = catalogue_rows(shot())
+    assert all(set(row) == set(SCHEMA) for row in rows)
+    told = [(row["kind"], row["file"], row["model"], row["usd"], row["parent"]) for row in rows]
+    assert told == [
+        ("take", "t.png", "gemini-3-pro-image", 0.134, None),
+        ("clip", "c.mp4", "veo-3.1", 3.2, "t" * 64),
+        ("poster", "p.jpg", "veo-3.1", 0.0, "c" * 64),
+        ("cut", "v.mp4", "veo-3.1", 0.0, "c" * 64),
+    ]
+    assert json.loads(str(rows[1]["parameters"])) == {"resolution": "720p"}
+    assert [row["prompt"] for row in rows] == ["A boat", "Drift", "Drift", "Drift"]
+
+
+async def test_a_part_lists_only_what_earlier_parts_do_not(store: LocalStore) -> None:
+    first = await write_part(store, "spring.live", [shot()], TODAY)
+    assert first == "catalog/dt=2026-11-21/spring.live-1.parquet"
+    assert await write_part(store, "spring.live", [shot()], TODAY) is None
+    await write_part(store, "other.live", [shot(batch="other.live")], TODAY)
+    second = await write_part(store, "spring.live", [shot(), shot("new", 3)], TODAY + timedelta(days=1))
+    assert second == "catalog/dt=2026-11-22/spring.live-2.parquet"
+    assert set((await read_part(store, second))["shot"]) == {"new"}
+    assert await write_part(store, "empty.live", [], TODAY) is None
+
+
+async def test_parts_have_the_schema_even_where_columns_are_empty(store: LocalStore) -> None:
+    name = await write_part(store, "spring.live", [shot(clips=(), cuts=(), tags=())], TODAY)
+    assert name
+    frame = pl.read_parquet(io.BytesIO(await store.read_bytes(name, 10**6)))
+    assert dict(frame.schema) == SCHEMA
+    assert frame.row(0, named=True)["created"] == NOW
+
+
+async def test_a_file_that_is_no_part_is_told(store: LocalStore) -> None:
+    await store.put_bytes("catalog/dt=2026-11-21/spring.live-1.parquet", b"PAR1 not", "text/plain")
+    with pytest.raises(ArchiveError, match="Move it away"):
+        await write_part(store, "spring.live", [shot()], TODAY)
+
+
+async def test_the_marker_tells_how_complete_the_batch_is(store: LocalStore) -> None:
+    sidecars = [shot(), shot("two", 3, state="blocked")]
+    for sidecar in sidecars:
+        await write_sidecar(store, PREFIX, sidecar)
+    assert await read_success(store, PREFIX) is None
+    marker = await write_success(store, PREFIX, sidecars, catalogue="catalog/x.parquet", finished=NOW)
+    assert await read_success(store, PREFIX) == marker
+    assert (marker.status, marker.complete, marker.unfinished) == ("finished", False, ("two",))
+    assert marker.shots == {"total": 2, "done": 1, "blocked": 1}
+    assert [file.name for file in marker.sidecars] == [f"{PREFIX}/shots/{name}/shot.json" for name in ("hero", "two")]
+    assert (await write_success(store, PREFIX, sidecars[:1], catalogue=None, finished=NOW)).complete
+
+
+async def test_new_work_takes_completeness_back(store: LocalStore) -> None:
+    await mark_continuing(store, PREFIX)
+    assert await read_success(store, PREFIX) is None
+    await write_sidecar(store, PREFIX, shot())
+    await write_success(store, PREFIX, [shot()], catalogue=None, finished=NOW)
+    await mark_continuing(store, PREFIX)
+    marker = await read_success(store, PREFIX)
+    assert marker
+    assert (marker.status, marker.complete) == ("continuing", False)
+
+
+async def test_a_marker_that_is_not_understood_is_told(store: LocalStore) -> None:
+    await store.put_bytes(f"{PREFIX}/_SUCCESS.json", b"{}", "application/json")
+    with pytest.raises(ArchiveError, match="written anew"):
+        await read_success(store, PREFIX)

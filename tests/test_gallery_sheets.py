@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from callsheet.archive.sidecar import FailureRecord, Sidecar, TakeRecord
+from callsheet.plan import Action, Plan, ShotPlan
+from callsheet.report.sheets import (
+    contact_sheet_markdown,
+    escaped,
+    failures_markdown,
+    plan_markdown,
+    spend_markdown,
+)
+from callsheet.shots import Batch, Shot
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "![x](http://evil.example/x.png)",
+    "[click](javascript:alert(1)) `code` **bold** | cell | another",
+    "http://evil.example www.evil.example someone@evil.example",
+    "# head\n\n- item\n> quote\n```\nfence",
+    "&lt;img src=x&gt; \\<b> ~~gone~~ ://",
+)
+
+
+def rendered(markdown: str) -> str:
+    return str(MarkdownIt("gfm-like", {"html": True, "linkify": False}).render(markdown))
+
+
+def plan(prompt: str, count: int = 1) -> Plan:
+    shots = [
+        Shot(id=f"s{n}", line=n, prompt=prompt, image_model="m", aspect_ratio="1:1", image_size="1K", takes=2)
+        for n in range(count)
+    ]
+    actions = (Action("image", "take-1", "create", usd=Decimal("0.134")), Action("image", "take-2", "reuse"))
+    return Plan(Batch("spring", None, "live"), tuple(ShotPlan(shot, actions) for shot in shots))
+
+
+def sidecar(text: str) -> Sidecar:
+    failure = FailureRecord(step="image", kind="ImageBlocked", message=text, reason="IMAGE_SAFETY")
+    take = TakeRecord(take=1, job_key="k", failure=failure)
+    return Sidecar(
+        campaign="spring",
+        batch="spring.live",
+        mode="live",
+        shot=text,
+        line=1,
+        prompt=text,
+        state="blocked",
+        takes=(take,),
+        failures=(failure,),
+        updated=datetime(2026, 11, 21, tzinfo=UTC),
+    )
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_untrusted_text_is_only_text_in_every_artifact(text: str) -> None:
+    line = " ".join(text.split())
+    for markdown in (plan_markdown(plan(text)), failures_markdown([sidecar(text)])):
+        html = rendered(markdown)
+        plain = rendered(markdown.replace(escaped(text), "plain"))
+        shown = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
+        assert shown in html
+        assert html.replace(shown, "plain") == plain
+
+
+@given(st.text())
+def test_no_text_breaks_out_of_its_cell(text: str) -> None:
+    html = rendered(f"| a | b |\n| --- | --- |\n| x{escaped(text)}x | end |\n")
+    assert html.count("<td>") == 2
+    assert html.count("<") == rendered("| a | b |\n| --- | --- |\n| x | end |\n").count("<")
+
+
+def test_the_plan_tells_what_is_made_and_the_cost() -> None:
+    text = plan_markdown(plan("A boat", 250))
+    assert "250 shots, at most **$33.50**" in text
+    assert "| Pictures | create 250, reuse 250 |" in text
+    assert "| Videos | none |" in text
+    assert "| s0 | A boat | create 1, reuse 1 | $0.134 |" in text
+    assert "and 50 more" in text
+    assert "s200" not in text
+
+
+def test_failures_are_told_once_with_what_to_do() -> None:
+    text = failures_markdown([sidecar("no luck")])
+    assert text.count("no luck") == 2
+    assert "Reword the prompt" in text
+    assert failures_markdown([]) == "Nothing failed."
+
+
+def test_the_spend_of_a_rehearsal_is_said_to_be_none() -> None:
+    summary = {
+        "batch": "spring.rehearsal",
+        "mode": "rehearsal",
+        "shots": {"total": 3, "done": 2, "blocked": 1, "failed": 0},
+        "images": {"created": 4, "reused": 0},
+        "videos": {"created": 0, "reused": 0, "resumed": 1},
+        "cuts": {"created": 0, "reused": 0},
+        "usd": {"estimated": 1.5, "spent": 0.536},
+    }
+    text = spend_markdown(summary)
+    assert "would have cost" in text
+    assert "| Spent by this batch | $0.536 |" in text
+    assert "| Images | 4 created |" in text
+    assert "| Cuts | none |" in text
+    assert "| Shots | 3 total, 2 done, 1 blocked |" in text
+    assert "would have cost" not in spend_markdown({**summary, "mode": "live"})
+
+
+def test_contact_sheets_carry_their_pictures() -> None:
+    html = rendered(contact_sheet_markdown([("a](x) <b>", b"\xff\xd8jpeg"), ("two", b"\xff\xd8")]))
+    assert html.count('<img src="data:image/jpeg;base64,/9hqcGVn"') == 1
+    assert html.count("<img") == 2
+    assert 'alt="a](x) &lt;b&gt;"' in html
