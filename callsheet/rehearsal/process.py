@@ -61,9 +61,14 @@ class RehearsalProcess:
         deadline = time.monotonic() + timeout_s
         process: subprocess.Popen[bytes] | None = None
         while time.monotonic() < deadline:
-            lease = _joined(config.state_dir)
-            if lease is not None:
-                return cls(*_own(lease, process))
+            joined = _joined(config.state_dir)
+            if joined is not None:
+                running, lease = joined
+                # A process of ours that does not answer lost the race for the state directory, and ends by itself.
+                own = process if process is not None and process.pid == running.pid else None
+                if own is None:
+                    _warn_of_other_settings(running, config)
+                return cls(running, own, lease)
             if process is not None and process.poll() is not None and not _taken(config.state_dir):
                 break
             if process is None or process.poll() is not None:
@@ -118,12 +123,14 @@ def _running(url: str, status: dict[str, object]) -> Running:
     return Running(url, int(str(status["pid"])), clock)
 
 
-def _own(
-    joined: tuple[Running, socket.socket], process: subprocess.Popen[bytes] | None
-) -> tuple[Running, subprocess.Popen[bytes] | None, socket.socket]:
-    """Keep the process only if it is the one that answers; a spare one ends by itself."""
-    running, lease = joined
-    return running, process if process is not None and process.pid == running.pid else None, lease
+def _warn_of_other_settings(running: Running, config: RehearsalConfig) -> None:
+    status = _status(running.base_url) or {}
+    if status.get("settings") != config.fingerprint():
+        logger.warning(
+            "The rehearsal service of %s is already running with other settings, which it keeps: %s",
+            config.state_dir,
+            running.base_url,
+        )
 
 
 def _taken(state_dir: Path) -> bool:
@@ -148,6 +155,16 @@ def _spawn(config: RehearsalConfig) -> subprocess.Popen[bytes]:
             # Ctrl-C is for the starter, which then closes stdin: the service outlives its last requests.
             start_new_session=True,
         )
+
+
+def service_at(url: str) -> Running | None:
+    """The rehearsal service that answers at a base URL; None when nobody, or something else, answers there."""
+    url = url.rstrip("/")
+    status = _status(url)
+    if status is None:
+        return None
+    clock = Clock(float(str(status["factor"])), datetime.fromisoformat(str(status["origin"])))
+    return Running(url, int(str(status["pid"])), clock)
 
 
 def _joined(state_dir: Path) -> tuple[Running, socket.socket] | None:

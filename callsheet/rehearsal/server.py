@@ -76,8 +76,10 @@ class Server:
             if self._uvicorn.started:
                 _announce(self._config.state_dir, url)
                 ready(url)
-            await serving
-            (self._config.state_dir / READY_FILE).unlink(missing_ok=True)
+            try:
+                await serving
+            finally:
+                (self._config.state_dir / READY_FILE).unlink(missing_ok=True)
             if not self._uvicorn.started:
                 raise ServiceError("The rehearsal service did not start; its log says why.")
 
