@@ -167,7 +167,7 @@ def warn_of_idle_columns(draft: Draft, findings: Findings) -> None:
     idle = [column for column in _VIDEO_COLUMNS if column in draft.own]
     if idle:
         what = "no effect: the shot has no motion prompt and stays a picture"
-        findings.warn(draft.file, draft.line_of(idle[0]), ", ".join(idle), what, "", "add motion_prompt")
+        findings.warn(*draft.place_of(idle[0]), ", ".join(idle), what, "", "add motion_prompt")
 
 
 def _default_ratio(image: Model | None, video: Model | None) -> str:

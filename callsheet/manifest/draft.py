@@ -23,13 +23,13 @@ class Draft:
     variables: Mapping[str, str]
     label: str
     literal: frozenset[str] = frozenset()
-    lines: Mapping[str, int] = field(default_factory=dict)
+    places: Mapping[str, tuple[str, int]] = field(default_factory=dict)
     own: frozenset[str] = frozenset()
     id_suffix: str = ""
 
-    def line_of(self, column: str) -> int:
-        """The line of one value, or of the shot when it is not known more closely."""
-        return self.lines.get(column, self.line)
+    def place_of(self, column: str) -> tuple[str, int]:
+        """File and line of one value, or of the shot when it is not known more closely."""
+        return self.places.get(column, (self.file, self.line))
 
     def text(self, column: str) -> str | None:
         """The value of a column as text, None when absent."""
@@ -38,7 +38,7 @@ class Draft:
 
     def problem(self, findings: Findings, column: str, what: str, allowed: str = "", suggestion: str = "") -> None:
         """Note a problem about a value of this shot."""
-        findings.problem(self.file, self.line_of(column), column, what, allowed, suggestion)
+        findings.problem(*self.place_of(column), column, what, allowed, suggestion)
 
 
 def complete(draft: Draft, defaults: Mapping[str, Cell], findings: Findings) -> None:
@@ -51,7 +51,8 @@ def complete(draft: Draft, defaults: Mapping[str, Cell], findings: Findings) -> 
         if column in draft.literal and column in draft.own:
             continue
         if isinstance(cell, str):
-            draft.cells[column] = _filled(draft, column, cell, findings)
+            if "{" in cell or "}" in cell:
+                draft.cells[column] = _filled(draft, column, cell, findings)
         else:
             draft.cells[column] = tuple(_filled(draft, column, each, findings) for each in cell)
     base = draft.text("id")

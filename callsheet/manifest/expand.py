@@ -80,9 +80,9 @@ def _merge(
     cells: dict[str, Cell] = {**below, **shot.cells, **axis_cells}
     filled = {**variables, **({} if row is None else row.variables), **shot.variables, **combination}
     literal = frozenset(axis_cells) | ((row.literal if row is not None else frozenset()) - shot.cells.keys())
-    where = (shot.line, shot.lines) if row is None or shot.cells else (row.line, {})
-    origin = file if row is None or shot.cells else row.file
-    return Draft(origin, where[0], cells, filled, suffix, literal, where[1], id_suffix=suffix)
+    places = {column: (file, line) for column, line in shot.lines.items()}
+    origin, line = (file, shot.line) if row is None else (row.file, row.line)
+    return Draft(origin, line, cells, filled, suffix, literal, places, id_suffix=suffix)
 
 
 def _unique_slugs(combinations: Sequence[tuple[str, ...]]) -> list[str]:

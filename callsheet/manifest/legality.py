@@ -63,7 +63,7 @@ class Legality:
         elif (retired or model.status == "deprecated") and model.id not in self._warned:
             self._warned.add(model.id)
             what = f"{model.id} is deprecated" if not retired else f"{model.id} is shut down; a live run will refuse it"
-            self.findings.warn(draft.file, draft.line_of(column), column, what, "", hint)
+            self.findings.warn(*draft.place_of(column), column, what, "", hint)
 
     def _usable(self, model_id: str, kind: Kind) -> tuple[str, str]:
         """What is allowed and the nearest of it, for a message."""

@@ -61,6 +61,8 @@ def load_yaml(
         rows = _rows(form, uri, filled, variables, loaded, findings)
     elif form.columns:
         findings.problem(uri, form.lines.get("columns", 1), "columns", "there is no table to map", "needed: `rows:`")
+    # Where the table lies is no property of a shot.
+    filled.pop(loaded.table_variable or "", None)
     loaded.drafts = expand(form, rows, filled, uri, findings)
     return loaded
 
@@ -85,7 +87,7 @@ def _rows(
         return []
     tabs = PurePosixPath(place).suffix.lower() in (".tsv", ".tab")
     sheet = read_sheet(text, place, tabs=tabs, findings=findings)
-    drafts = drafts_of(sheet, place, form.columns, filled, findings)
+    drafts = drafts_of(sheet, place, form.columns, {}, findings)
     has_prompt = "prompt" in form.columns or "prompt" in form.defaults or bool(form.shots)
     check_prompt_column(sheet, place, has_prompt, findings)
     used = _used([*(draft.cells for draft in drafts), *(shot.cells for shot in form.shots), form.defaults])

@@ -142,7 +142,7 @@ def _note_duplicate(drafts: Sequence[Draft], index: int, first: dict[str, int], 
     shot_id = drafts[index].text("id") or ""
     earlier = first.setdefault(shot_id.casefold(), index)
     if earlier != index:
-        what = f"the id {shown(shot_id)} occurs twice (first in line {drafts[earlier].line_of('id')})"
+        what = f"the id {shown(shot_id)} occurs twice (first in line {drafts[earlier].place_of('id')[1]})"
         drafts[index].problem(findings, "id", what, "allowed: each id once, without regard to case")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from rapidfuzz import process
@@ -22,7 +23,12 @@ class Finding(NamedTuple):
 
 def nearest(word: str, choices: Iterable[str], cutoff: float = 60.0) -> str | None:
     """The choice most like `word` (case ignored), None when none is at all like it."""
-    match = process.extractOne(word[:200], list(choices), processor=str.casefold, score_cutoff=cutoff)
+    return _nearest(word[:200], tuple(choices), cutoff)
+
+
+@lru_cache(maxsize=4096)  # a mistake is often made in every row
+def _nearest(word: str, choices: tuple[str, ...], cutoff: float) -> str | None:
+    match = process.extractOne(word, choices, processor=str.casefold, score_cutoff=cutoff)
     return match[0] if match else None
 
 

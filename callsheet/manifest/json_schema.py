@@ -1,0 +1,110 @@
+"""The JSON Schema of the YAML form, for editors: made from the same columns that the reader checks."""
+
+from __future__ import annotations
+
+from callsheet.manifest.columns import (
+    CAMPAIGN_PATTERN,
+    COLUMNS,
+    CUT_SPECS,
+    MAX_CELL_CHARS,
+    MAX_SEED,
+    MAX_SHOTS,
+    MAX_TAKES,
+    SELECT_PATTERN,
+)
+from callsheet.manifest.form import NOT_DEFAULTS
+
+_Schema = dict[str, object]
+_TEXT: _Schema = {"type": ["string", "number", "boolean", "null"], "maxLength": MAX_CELL_CHARS}
+# A value that a template makes is checked when it is filled, not by an editor.
+_TEMPLATE: _Schema = {"type": "string", "pattern": r"\{"}
+_RANGES = {"takes": (0, MAX_TAKES), "seed": (0, MAX_SEED), "duration_s": (1, 3600)}
+_MATRIX: _Schema = {
+    "type": "object",
+    "description": "Variables or columns with their values; the shot is made once for each combination.",
+    "additionalProperties": {"type": "array", "items": {"type": ["string", "number", "boolean"]}, "minItems": 1},
+}
+
+
+def manifest_json_schema() -> _Schema:
+    """The schema of a YAML manifest (JSON Schema draft 2020-12)."""
+    cells = {name: _cell(name) for name in COLUMNS}
+    defaults = {name: {"$ref": f"#/$defs/{name}"} for name in COLUMNS if name not in NOT_DEFAULTS}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "callsheet manifest",
+        "description": "A campaign of pictures and clips, written as shots or made from the rows of a table.",
+        "type": "object",
+        "additionalProperties": False,
+        "anyOf": [{"required": ["shots"]}, {"required": ["rows"]}],
+        "properties": {
+            "campaign": {
+                "type": "string",
+                "pattern": CAMPAIGN_PATTERN,
+                "description": "Name of the campaign and of its folder; the file's name when absent.",
+            },
+            "budget_usd": {"type": "number", "minimum": 0, "description": "No run may take spending over this."},
+            "defaults": {
+                "type": "object",
+                "description": "Values for shots that do not give their own.",
+                "properties": defaults,
+                "additionalProperties": False,
+            },
+            "vars": {
+                "type": "object",
+                "description": "Variables for {placeholders}; --var on the command line overrides them.",
+                "additionalProperties": _TEXT,
+            },
+            "matrix": {"$ref": "#/$defs/matrix"},
+            "rows": {
+                "type": "string",
+                "description": 'A CSV or TSV file beside this one, or "{name}" to take its path from --var name=PATH.',
+            },
+            "columns": {
+                "type": "object",
+                "description": "Takes a column from a header of the table; such cells are used as they are.",
+                "properties": {name: {"type": "string"} for name in COLUMNS},
+                "additionalProperties": False,
+            },
+            "shots": {
+                "type": "array",
+                "description": "The shots; with `rows`, each is made once for each row.",
+                "minItems": 1,
+                "maxItems": MAX_SHOTS,
+                "items": {"$ref": "#/$defs/shot"},
+            },
+        },
+        "$defs": {
+            **cells,
+            "matrix": _MATRIX,
+            "shot": {
+                "type": "object",
+                "description": "One shot; any further key is a variable for {placeholders}.",
+                "properties": {
+                    **{name: {"$ref": f"#/$defs/{name}"} for name in COLUMNS},
+                    "matrix": {"$ref": "#/$defs/matrix"},
+                },
+                "additionalProperties": _TEXT,
+            },
+        },
+    }
+
+
+def _cell(name: str) -> _Schema:
+    column = COLUMNS[name]
+    described: _Schema = {"description": column.description}
+    if name in _RANGES:
+        low, high = _RANGES[name]
+        return {**described, "anyOf": [{"type": "integer", "minimum": low, "maximum": high}, _digits(), _TEMPLATE]}
+    if name == "select":
+        numbers: _Schema = {"type": "integer", "minimum": 1, "maximum": MAX_TAKES}
+        text: _Schema = {"type": "string", "pattern": SELECT_PATTERN}
+        return {**described, "anyOf": [text, numbers, {"type": "array", "items": numbers}, _TEMPLATE]}
+    if column.kind == "list":
+        item: _Schema = {"enum": list(CUT_SPECS)} if name == "cuts" else {"type": ["string", "number"]}
+        return {**described, "anyOf": [{"type": "array", "items": item}, {"type": ["string", "null"]}]}
+    return {**described, **_TEXT}
+
+
+def _digits() -> _Schema:
+    return {"type": ["string", "null"], "pattern": "^[0-9]*$"}
