@@ -38,7 +38,7 @@ def models(
         "USD",
         "source",
     ):
-        table.add_column(column)
+        table.add_column(column, no_wrap=column == "model", overflow="fold")
     for model in listed:
         table.add_row(*(Text(cell) for cell in _cells(model)))
     out.print(table)

@@ -11,7 +11,8 @@ from rich.console import Console
 
 from callsheet.errors import CallsheetError, ManifestError
 
-out = Console(highlight=False, soft_wrap=True)
+# Into a pipe or file, tables get room: nobody's window bounds them.
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 

@@ -96,24 +96,23 @@ class Service:
         assert reply.status_code == 200, reply.text
 
 
-def start_service(state: Path, *options: str) -> Service:
-    """Serve a rehearsal service on a free port; the URL is the last word of its first line."""
+def start_service(state: Path, **settings: object) -> Service:
+    """Serve a rehearsal service with these settings on a free port."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "callsheet.rehearsal", "--state", str(state), "--port", "0", *options],
+        [sys.executable, "-m", "callsheet.rehearsal", "--state", str(state), "--settings", json.dumps(settings)],
         cwd=state.parent,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
     assert process.stdout is not None
-    line = process.stdout.readline()
-    return Service(line.split()[-1].rstrip("/"), process)
+    return Service(process.stdout.readline().strip(), process)
 
 
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[Service]:
     """A rehearsal service of the test's own, with time 60 times faster and no latency to speak of."""
-    service = start_service(tmp_path / "service", "--factor", "60", "--image-latency", "0", "--video-latency", "20")
+    service = start_service(tmp_path / "service", factor=60, latency={"image": 0, "video": 20})
     yield service
     service.process.terminate()
     service.process.wait(timeout=20)

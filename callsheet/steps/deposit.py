@@ -101,16 +101,30 @@ async def fetch(studio: Studio, sha256: str, size: int) -> Path:
     """
     if studio.spool.holds(sha256, size):
         return studio.spool.path(sha256)
+    name = await _archived(studio, sha256)
+    if name is None:
+        raise ArchiveLost(
+            f"The file {sha256[:12]} was made and paid for, but is neither in {studio.spool.root} nor in "
+            f"{studio.store.uri} any more. Restore one of them, or run again with --remake to make and pay for it anew."
+        )
+    target = studio.spool.scratch()
+    await studio.store.get_file(name, target, sha256=sha256)
+    return (await asyncio.to_thread(studio.spool.adopt, target)).path
+
+
+async def is_lost(studio: Studio, job: Job) -> bool:
+    """Whether a job has a result whose bytes are nowhere any more."""
+    if job.sha256 is None or studio.spool.holds(job.sha256, job.size or 0):
+        return False
+    return await _archived(studio, job.sha256) is None
+
+
+async def _archived(studio: Studio, sha256: str) -> str | None:
+    """The name of an archived file with these bytes, in whatever batch."""
     asset = await studio.ledger.asset_by_sha(sha256)
     name = asset.uri.removeprefix(f"{studio.store.uri}/") if asset else ""
-    if asset and name != asset.uri and await studio.store.stat(name) is not None:
-        target = studio.spool.scratch()
-        await studio.store.get_file(name, target, sha256=sha256)
-        return (await asyncio.to_thread(studio.spool.adopt, target)).path
-    raise ArchiveLost(
-        f"The file {sha256[:12]} was made and paid for, but is neither in {studio.spool.root} nor in "
-        f"{studio.store.uri} any more. Restore one of them, or run again with --remake to make and pay for it anew."
-    )
+    known = asset is not None and name != asset.uri
+    return name if known and await studio.store.stat(name) is not None else None
 
 
 async def read_reference(studio: Studio, reference: Reference) -> InputImage:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 
@@ -9,9 +10,11 @@ from callsheet.archive import layout
 from callsheet.archive.success import mark_continuing
 from callsheet.ledger import JobState
 from callsheet.manifest import Manifest
+from callsheet.manifest.source import read_bytes
 from callsheet.plan import Kind, Plan, frames_wanted, plan_batch
 from callsheet.progress import Step
 from callsheet.shots import Shot, ShotState
+from callsheet.steps.deposit import is_lost
 from callsheet.steps.survey import survey
 from callsheet.studio import Studio
 
@@ -26,7 +29,7 @@ async def open_batch(studio: Studio, manifest: Manifest, *, remake: bool = False
     known = await survey(studio.ledger, studio.store, batch, shots)
     if remake:
         for key, job in known.jobs.items():
-            if job.state in (JobState.FAILED, JobState.EXPIRED):
+            if job.state in (JobState.FAILED, JobState.EXPIRED) or await is_lost(studio, job):
                 await studio.ledger.reopen(key)
         known = await survey(studio.ledger, studio.store, batch, shots)
     studio.remember(known)
@@ -74,6 +77,7 @@ async def _write_documents(studio: Studio, manifest: Manifest, plan: Plan) -> No
     store, prefix = studio.store, studio.batch.prefix
     if any(not item.complete for item in plan.shots):
         await mark_continuing(store, prefix)
-    await store.put_bytes(layout.manifest_name(prefix, manifest.uri), manifest.source, "text/plain; charset=utf-8")
+    source = await asyncio.to_thread(read_bytes, manifest.uri)
+    await store.put_bytes(layout.manifest_name(prefix, manifest.uri), source, "text/plain; charset=utf-8")
     text = json.dumps(plan.as_json(), indent=2, ensure_ascii=False)
     await store.put_bytes(layout.document(prefix, layout.PLAN), text.encode(), "application/json")
