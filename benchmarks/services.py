@@ -1,0 +1,53 @@
+"""The services that rows measure against: the rehearsal service and a Prefect server, each a process of its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+from callsheet.rehearsal.config import Latency, RehearsalConfig
+from callsheet.rehearsal.process import RehearsalProcess
+from callsheet.settings import Settings
+from flows.server import ensure_server, stop_server
+
+# So fast that no quota window and no poll makes anyone wait.
+FACTOR = 1000.0
+
+
+@contextmanager
+def instant_service(folder: Path) -> Iterator[str]:
+    """The base URL of a rehearsal service that answers at once, with pictures that were painted before."""
+    config = RehearsalConfig(state_dir=folder, prerender=True, factor=FACTOR, latency=Latency(image=0, video=0))
+    process = RehearsalProcess.start(config)
+    try:
+        yield process.running.base_url
+    finally:
+        process.stop()
+
+
+@contextmanager
+def prefect_server(home: Path) -> Iterator[str]:
+    """The API URL of a Prefect server of our own, ended with the block."""
+    settings = Settings(home=home, prefect_api_url=None)
+    server = ensure_server(settings)
+    try:
+        yield server.api_url
+    finally:
+        stop_server(settings)
+
+
+def last_flow_s(api_url: str) -> float:
+    """How long the flow run that started last took, from its start to its end, as the server has it."""
+    asked = json.dumps({"sort": "START_TIME_DESC", "limit": 1}).encode()
+    request = Request(  # noqa: S310  a loopback address of ours
+        f"{api_url}/flow_runs/filter", asked, {"content-type": "application/json"}
+    )
+    with urlopen(request, timeout=30) as reply:  # noqa: S310
+        runs: list[dict[str, Any]] = json.load(reply)
+    start, end = (datetime.fromisoformat(runs[0][name]) for name in ("start_time", "end_time"))
+    return (end - start).total_seconds()
