@@ -15,7 +15,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from callsheet.errors import CatalogueError
 from callsheet.models.convert import to_model
 from callsheet.models.model import DRIVEN_SURFACES, Model
-from callsheet.models.overlay import inherit, overlay
+from callsheet.models.overlay import inherit, overlay, text_keys
 from callsheet.models.rules import nearest
 from callsheet.models.schema import CatalogueRecord, Kind
 
@@ -66,20 +66,23 @@ def load_catalogue(extra: Path | None = None) -> Catalogue:
     The file has the form of the built-in one and needs to hold only what differs: a field replaces that field of
     a model, a new id adds a model (`inherits:` fills the rest), null takes an optional value away.
     """
-    return _load(_BUILT_IN) if extra is None else _parse(overlay(_raw(_BUILT_IN), _read(extra)), extra)
+    if extra is None:
+        return _built_in()
+    # Built-in models are complete before the overlay: a change to one does not spread to those that inherit from it.
+    return _parse(inherit(overlay(_built_in_data(), text_keys(_read(extra))), extra), extra)
 
 
 @cache
-def _load(path: Path) -> Catalogue:
-    return _parse(_raw(path), path)
+def _built_in() -> Catalogue:
+    return _parse(_built_in_data(), _BUILT_IN)
 
 
 @cache
-def _raw(path: Path) -> dict[str, object]:
-    return _read(path)
+def _built_in_data() -> dict[str, object]:
+    return inherit(text_keys(_read(_BUILT_IN)), _BUILT_IN)
 
 
-def _read(path: Path) -> dict[str, object]:
+def _read(path: Path) -> dict[object, object]:
     try:
         with path.open("rb") as file:
             text = file.read(MAX_BYTES + 1)
@@ -90,7 +93,7 @@ def _read(path: Path) -> dict[str, object]:
     return _safe_yaml(text, path)
 
 
-def _safe_yaml(text: bytes, path: Path) -> dict[str, object]:
+def _safe_yaml(text: bytes, path: Path) -> dict[object, object]:
     yaml = YAML(typ="safe")
     try:
         if any(event.__class__.__name__ == "AliasEvent" for event in yaml.parse(text.decode())):
@@ -110,7 +113,7 @@ def _safe_yaml(text: bytes, path: Path) -> dict[str, object]:
 
 def _parse(data: dict[str, object], path: Path) -> Catalogue:
     try:
-        record = CatalogueRecord.model_validate(inherit(data, path))
+        record = CatalogueRecord.model_validate(data)
     except ValidationError as error:
         lines = [f"{path}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False)]
         raise CatalogueError("The model catalogue is not valid:\n  " + "\n  ".join(lines[:50])) from None

@@ -35,7 +35,7 @@ def _resolve(model_id: str, models: Mapping[str, object], path: Path, seen: tupl
     fields = models[model_id]
     if not isinstance(fields, Mapping):
         raise CatalogueError(f"{path}: models.{model_id}: a mapping of fields is needed.")
-    own = {str(key): _text_keys(value) for key, value in fields.items() if key != "inherits"}
+    own = {key: value for key, value in fields.items() if key != "inherits"}
     parent = fields.get("inherits")
     if parent is None:
         return own
@@ -49,8 +49,6 @@ def _resolve(model_id: str, models: Mapping[str, object], path: Path, seen: tupl
     return {**overlay(below, own), **whole}
 
 
-def _text_keys(value: object) -> object:
-    """YAML reads the tier `1:` and the size `512:` as numbers; all keys of a catalogue are text."""
-    if isinstance(value, Mapping):
-        return {str(key): _text_keys(each) for key, each in value.items()}
-    return value
+def text_keys(data: Mapping[object, object]) -> dict[str, object]:
+    """The same data with text for every key: YAML reads the tier `1:` and the size `512:` as numbers."""
+    return {str(key): text_keys(value) if isinstance(value, Mapping) else value for key, value in data.items()}

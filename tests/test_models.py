@@ -1,0 +1,229 @@
+"""The model catalogue: every known model, its legality, price, limits and end."""
+
+from __future__ import annotations
+
+import pickle
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from callsheet.errors import CatalogueError
+from callsheet.models import Catalogue, Limits, Model, load_catalogue
+
+TODAY = date(2026, 11, 21)
+
+
+@pytest.fixture(scope="module")
+def catalogue() -> Catalogue:
+    return load_catalogue()
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "mine.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_defaults_are_usable_today(catalogue: Catalogue) -> None:
+    for model_id, kind in ((catalogue.default_image, "image"), (catalogue.default_video, "video")):
+        model = catalogue.get(model_id)
+        assert (model.kind, model.driven, model.retired(TODAY)) == (kind, True, False)
+
+
+def test_every_retired_model_names_a_replacement_that_runs(catalogue: Catalogue) -> None:
+    retired = [model for model in catalogue.models() if model.retired(TODAY)]
+    assert len(retired) >= 20
+    for model in retired:
+        replacement = catalogue.get(model.replacement or "")
+        assert not replacement.retired(TODAY), model.id
+        assert replacement.kind == model.kind, model.id
+
+
+@pytest.mark.parametrize(
+    ("model_id", "replacement"),
+    [
+        ("veo-3.0-generate-001", "veo-3.1-generate-001"),
+        ("veo-3.0-fast-generate-preview", "veo-3.1-fast-generate-001"),
+        ("veo-3.1-lite-generate-preview", "veo-3.1-lite-generate-001"),
+        ("gemini-2.5-flash-image", "gemini-3.1-flash-image"),
+        ("imagen-4.0-generate-001", "gemini-nano-banana-2.1"),
+    ],
+)
+def test_retired_models_point_to_their_successor(catalogue: Catalogue, model_id: str, replacement: str) -> None:
+    assert catalogue.get(model_id).replacement == replacement
+
+
+def test_every_picture_or_video_model_has_a_price_for_its_defaults(catalogue: Catalogue) -> None:
+    for model in catalogue.models("image"):
+        assert model.image_price(model.defaults.size or "") > 0
+    for model in catalogue.models("video"):
+        assert model.video_price(None, None) > 0
+
+
+def test_every_record_says_where_it_is_from(catalogue: Catalogue) -> None:
+    for model in catalogue.models():
+        assert model.source, model.id
+        assert model.checked_on == TODAY
+
+
+def test_a_model_is_retired_from_its_day_on(catalogue: Catalogue) -> None:
+    model = catalogue.get("veo-2.0-generate-001")
+    assert not model.retired(date(2026, 6, 29))
+    assert model.retired(date(2026, 6, 30))
+
+
+def problems(model: Model, *args: object, **kwargs: object) -> list[str]:
+    found = (model.image_problems if model.kind == "image" else model.video_problems)(*args, **kwargs)  # type: ignore[operator]
+    return [finding.column for finding in found]
+
+
+def test_pictures_are_judged_by_ratio_size_references_and_people(catalogue: Catalogue) -> None:
+    model = catalogue.get("gemini-nano-banana-2.1")
+    assert problems(model, "16:9", "2K", 14, "ALLOW_ADULT", 7) == []
+    assert problems(model, "16:10", "512", 15, "everyone") == [
+        "aspect_ratio",
+        "image_size",
+        "person_generation",
+        "reference_images",
+    ]
+    assert problems(model, "1:1", "1K", person_generation="allow_all", platform="gemini_api") == ["person_generation"]
+
+
+def test_findings_carry_what_is_allowed_and_the_nearest(catalogue: Catalogue) -> None:
+    findings = catalogue.get("gemini-3-pro-image").image_problems("16:10", "1k")
+    assert [finding.suggestion for finding in findings] == ["the nearest is 3:2", "write 1K"]
+    assert "4K" in findings[1].allowed
+
+
+@pytest.mark.parametrize("model_id", ["veo-3.1-generate-001", "veo-3.1-fast-generate-001"])
+@pytest.mark.parametrize("resolution", ["1080p", "4k"])
+def test_veo_makes_large_videos_only_in_eight_seconds(catalogue: Catalogue, model_id: str, resolution: str) -> None:
+    model = catalogue.get(model_id)
+    assert problems(model, "16:9", resolution, 8) == []
+    assert problems(model, "16:9", resolution, 6) == ["duration_s"]
+    assert problems(model, "16:9", "720p", 5) == ["duration_s"]
+
+
+def test_veo_lite_makes_no_4k(catalogue: Catalogue) -> None:
+    model = catalogue.get("veo-3.1-lite-generate-001")
+    assert problems(model, "9:16", "4k", 8) == ["resolution"]
+    assert problems(model, "9:16", "1080p", 4) == ["duration_s"]
+
+
+def test_reference_images_need_eight_seconds(catalogue: Catalogue) -> None:
+    assert problems(catalogue.get("veo-3.1-generate-001"), "16:9", "720p", 4, references=1) == ["duration_s"]
+
+
+def test_a_last_frame_needs_a_first(catalogue: Catalogue) -> None:
+    model = catalogue.get("veo-3.1-generate-001")
+    assert problems(model, "16:9", "720p", 8, True, True) == []
+    assert problems(model, "16:9", "720p", 8, False, True) == ["last_frame"]
+
+
+def test_seed_and_people_depend_on_the_platform(catalogue: Catalogue) -> None:
+    model = catalogue.get("veo-3.1-generate-001")
+    assert problems(model, "16:9", "720p", 8, seed=1, platform="agent_platform") == []
+    assert problems(model, "16:9", "720p", 8, seed=1, platform="gemini_api") == ["seed"]
+    assert problems(model, "16:9", "720p", 8, True, person_generation="allow_all", platform="gemini_api") == [
+        "person_generation"
+    ]
+
+
+def test_omni_takes_a_range_of_seconds(catalogue: Catalogue) -> None:
+    model = catalogue.get("gemini-omni-1.2-flash")
+    assert (model.durations_s[0], model.durations_s[-1], model.driven) == (3, 15, False)
+    assert problems(model, "16:9", "720p", 16) == ["duration_s"]
+
+
+def test_prices_are_exact(catalogue: Catalogue) -> None:
+    assert catalogue.get("gemini-nano-banana-2.1").image_price("1K") == Decimal("0.0336")
+    assert catalogue.get("veo-3.1-fast-generate-001").video_price("1080p", 8) == Decimal("0.96")
+    with pytest.raises(CatalogueError, match="prices 720p, 1080p"):
+        catalogue.get("veo-3.1-lite-generate-001").video_price("4k", 8)
+
+
+def test_pixels_come_from_the_table_or_are_about_a_megapixel(catalogue: Catalogue) -> None:
+    assert catalogue.get("gemini-nano-banana-2.1").image_pixels("16:9", "2K") == (2752, 1536)
+    width, height = catalogue.get("imagen-4.0-generate-001").image_pixels("16:9", "1K")
+    assert abs(width * height / 1024**2 - 1) < 0.05
+    assert abs(width / height - 16 / 9) < 0.05
+
+
+@pytest.mark.parametrize(
+    ("ratio", "resolution", "pixels"),
+    [("16:9", "360p", (640, 360)), ("9:16", "720p", (720, 1280)), ("16:9", "4k", (3840, 2160))],
+)
+def test_video_pixels(catalogue: Catalogue, ratio: str, resolution: str, pixels: tuple[int, int]) -> None:
+    assert catalogue.get("veo-3.1-generate-001").video_pixels(ratio, resolution) == pixels
+
+
+def test_limits_go_by_tier_and_are_open_when_unknown(catalogue: Catalogue) -> None:
+    assert catalogue.get("veo-3.1-generate-001").limits(2) == Limits(rpm=50)
+    assert catalogue.get("gemini-3.1-flash-image").limits(1) == Limits(500, 2000)
+    assert catalogue.get("imagen-4.0-generate-001").limits(1) == Limits()
+
+
+def test_an_unknown_model_gets_the_nearest_suggestion(catalogue: Catalogue) -> None:
+    assert catalogue.find("veo-3.1-fast") is None
+    with pytest.raises(CatalogueError, match=r"Did you mean veo-3\.1-fast-generate-001"):
+        catalogue.get("veo-3.1-fast-generate-01")
+
+
+def test_a_users_file_overrides_single_fields_and_adds_models(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        "default_image: my-model\n"
+        "models:\n"
+        "  gemini-nano-banana-2.1:\n"
+        "    limits: {1: {rpm: 7}}\n"
+        "    price_usd: {per_image: {1K: 0.5}}\n"
+        "  my-model:\n"
+        "    inherits: gemini-nano-banana-2.1\n"
+        "    sizes: [1K]\n",
+    )
+    mine = load_catalogue(path)
+    model = mine.get("gemini-nano-banana-2.1")
+    assert model.limits(1) == Limits(rpm=7, rpd=2000)
+    assert (model.image_price("1K"), model.image_price("2K")) == (Decimal("0.5"), Decimal("0.0504"))
+    assert (mine.default_image, mine.get("my-model").sizes) == ("my-model", ("1K",))
+    assert load_catalogue().get("gemini-nano-banana-2.1").limits(1).rpm == 500
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("models: {veo-3.1-generate-001: {colour: red}}", "models.veo-3.1-generate-001.colour"),
+        ("models: {x: {inherits: veo-3.1-generate}}", "models.x.inherits"),
+        ("models: {x: {inherits: y}, y: {inherits: x}}", "inherits from itself"),
+        ("models: {x: {name: X, kind: image}}", "models.x.surface"),
+        ("models: {gemini-3-pro-image: {price_usd: {per_image: {1K: -1}}}}", "per_image.1K"),
+        ("models: [1]", "models"),
+        ("default_video: nothing", "default_video"),
+        ("models: {gemini-3-pro-image: {defaults: {size: 8K}}}", "defaults.size"),
+        ("models: {gemini-3-pro-image: {replacement: nobody}}", "replacement"),
+        ("a: [", "mine.yaml:"),
+        ("a: &x [1]\nb: *x", "aliases"),
+        ("a: !!python/object:os.system 1", "not valid YAML"),
+        ("- 1", "mapping"),
+        ("[" * 5000, "not valid YAML"),
+    ],
+)
+def test_a_wrong_file_is_refused_by_file_and_field(tmp_path: Path, text: str, named: str) -> None:
+    with pytest.raises(CatalogueError) as caught:
+        load_catalogue(write(tmp_path, text))
+    assert named in str(caught.value)
+    assert "mine.yaml" in str(caught.value)
+
+
+def test_a_missing_or_huge_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CatalogueError, match="cannot be read"):
+        load_catalogue(tmp_path / "none.yaml")
+    with pytest.raises(CatalogueError, match="larger than"):
+        load_catalogue(write(tmp_path, "#" * 1_100_000))
+
+
+def test_models_cross_process_borders(catalogue: Catalogue) -> None:
+    model = catalogue.get("veo-3.1-generate-001")
+    assert pickle.loads(pickle.dumps(model)) == model  # noqa: S301
