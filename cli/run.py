@@ -86,7 +86,8 @@ def _run_flow(request: RunRequest, settings: Settings) -> dict[str, Any]:
     say(f"Prefect UI: {server.ui_url}")
     # Prefect reads its settings when it is imported, so this comes first.
     os.environ["PREFECT_API_URL"] = server.api_url
-    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
+    # The run's log goes to the UI; the terminal has the progress.
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "ERROR")
     os.environ.setdefault("DO_NOT_TRACK", "1")
     return asyncio.run(_follow(request))
 

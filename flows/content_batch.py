@@ -20,6 +20,7 @@ from callsheet.steps.opening import groups, open_batch, set_aside
 from callsheet.steps.report import EXIT_INTERNAL, Report
 from callsheet.steps.work import failure_of, state_of
 from callsheet.studio import Studio
+from flows.labels import label_run, log_plan, log_report
 from tasks.archive import archive
 from tasks.artifacts import bulletin
 from tasks.clips import clips
@@ -60,12 +61,15 @@ async def content_batch(
     budget = None if budget_usd is None else Decimal(str(budget_usd))
     request = RunRequest(manifest, live, edition, campaign, variables or {}, budget, remake)
     async with open_run(request, load_settings()) as (studio, sheet):
+        await label_run(studio.batch)
         plan = await open_batch(studio, sheet, remake=remake)
+        log_plan(plan)
         with tags(studio.batch.campaign, studio.batch.mode):
             async with bulletin(studio, plan):
                 going = await set_aside(studio, plan)
                 await asyncio.gather(*(story(studio, group) for group in groups(going, MOST_GROUPS)))
             ended = await report(plan, started)
+    log_report(ended)
     return final_state(studio, ended)
 
 

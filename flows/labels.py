@@ -1,0 +1,39 @@
+"""How a flow run is found in the UI: by campaign, edition and batch, with a log that a content lead can read."""
+
+from __future__ import annotations
+
+from prefect import get_client, get_run_logger
+from prefect.runtime import flow_run
+
+from callsheet.plan import Plan
+from callsheet.shots import Batch
+from callsheet.steps.report import Report
+
+# Beyond this the log repeats what the failures artifact says better.
+FAILURES_LOGGED = 50
+
+
+async def label_run(batch: Batch) -> None:
+    """Name the flow run after its batch and tag it with campaign, mode and edition."""
+    tags = {*flow_run.tags, batch.campaign, batch.mode, *([batch.edition] if batch.edition else [])}
+    async with get_client() as client:
+        await client.update_flow_run(flow_run.id, name=batch.name, tags=sorted(tags))
+
+
+def log_plan(plan: Plan) -> None:
+    """One line on what the run is going to do."""
+    doing = {
+        noun: dict(plan.counts(kind)) for noun, kind in (("pictures", "image"), ("clips", "video"), ("cuts", "cut"))
+    }
+    get_run_logger().info("%s: %d shots, at most $%.2f: %s", plan.batch.name, len(plan.shots), plan.usd, doing)
+
+
+def log_report(ended: Report) -> None:
+    """How it ended, and a warning per shot that is not done."""
+    logger, shots = get_run_logger(), ended.summary["shots"]
+    for sidecar in [one for one in ended.sidecars if one.state != "done"][:FAILURES_LOGGED]:
+        first = sidecar.failures[0] if sidecar.failures else None
+        logger.warning(
+            "%s: %s: %s", sidecar.shot, sidecar.state, f"{first.kind}: {first.message}" if first else "no reason"
+        )
+    logger.info("%d of %d shots done. Gallery: %s", shots["done"], shots["total"], ended.summary["gallery"])
