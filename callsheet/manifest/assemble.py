@@ -23,11 +23,14 @@ _VIDEO_COLUMNS = tuple(name for name, column in COLUMNS.items() if column.video)
 class Assembler:
     """Builds the shots of one manifest; `wrong` holds what the table check has already reported."""
 
-    catalogue: Catalogue
     legality: Legality
     inputs: InputFiles
-    findings: Findings
     wrong: set[tuple[int, str]]
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The models that shots may name."""
+        return self.legality.catalogue
 
     def shots(self, drafts: Sequence[Draft]) -> tuple[Shot, ...]:
         """One shot per draft; worthless if any problem was noted on the way."""
@@ -96,7 +99,7 @@ class Assembler:
         last = self._pictures(draft, "last_frame")
         self._fit(draft, last, "last_frame", model_id)
         cuts = items_of(draft.cells.get("cuts"))
-        check_cuts(draft, cuts, self.findings)
+        check_cuts(draft, cuts, self.legality.findings)
         values = (ratio or "16:9", resolution, duration, shot.takes > 0, bool(last), shot.seed, shot.person_generation)
         if model is not None:
             self._judge_video(draft, model, values, motion, skip)
@@ -157,7 +160,7 @@ class Assembler:
                 )
 
     def _problem(self, draft: Draft, column: str, what: str, allowed: str = "", suggestion: str = "") -> None:
-        draft.problem(self.findings, column, what, allowed, suggestion)
+        draft.problem(self.legality.findings, column, what, allowed, suggestion)
 
 
 def warn_of_idle_columns(draft: Draft, findings: Findings) -> None:

@@ -22,7 +22,10 @@ from callsheet.manifest.templates import placeholders, render
 
 @dataclass(slots=True)
 class Loaded:
-    """What a file says before it is checked; `table` holds the bytes of the table it refers to."""
+    """What a file says before it is checked; `table` holds the bytes of the table it refers to.
+
+    `prompted` is False when it has been noted that there is no column to take prompts from.
+    """
 
     drafts: list[Draft]
     defaults: dict[str, Cell] = field(default_factory=dict)
@@ -31,18 +34,26 @@ class Loaded:
     lines: dict[str, int] = field(default_factory=dict)
     table: bytes | None = None
     table_variable: str | None = None
+    prompted: bool = True
 
 
 def load_table(
-    uri: str, text: str, columns: Mapping[str, str], variables: Mapping[str, str], findings: Findings, *, tabs: bool
+    uri: str,
+    text: str,
+    columns: Mapping[str, str],
+    variables: Mapping[str, str],
+    findings: Findings,
+    *,
+    tabs: bool,
+    defaulted: bool,
 ) -> Loaded:
-    """The shots of a CSV or TSV file: one per row."""
+    """The shots of a CSV or TSV file: one per row. `defaulted`: prompts have a default from outside."""
     sheet = read_sheet(text, uri, tabs=tabs, findings=findings)
     drafts = drafts_of(sheet, uri, columns, variables, findings)
-    can_lack = "prompt" in columns or ("takes" in sheet.headers and "motion_prompt" in sheet.headers)
-    check_prompt_column(sheet, uri, can_lack, findings)
+    of_text = "takes" in sheet.headers and "motion_prompt" in sheet.headers
+    prompted = check_prompt_column(sheet, uri, columns, of_text or defaulted, findings)
     warn_of_lookalikes(sheet, uri, columns, _used(draft.cells for draft in drafts), findings)
-    return Loaded(drafts)
+    return Loaded(drafts, prompted=prompted)
 
 
 def load_yaml(
@@ -88,8 +99,8 @@ def _rows(
     tabs = PurePosixPath(place).suffix.lower() in (".tsv", ".tab")
     sheet = read_sheet(text, place, tabs=tabs, findings=findings)
     drafts = drafts_of(sheet, place, form.columns, {}, findings)
-    has_prompt = "prompt" in form.columns or "prompt" in form.defaults or bool(form.shots)
-    check_prompt_column(sheet, place, has_prompt, findings)
+    elsewhere = "prompt" in form.defaults or bool(form.shots)
+    loaded.prompted = check_prompt_column(sheet, place, form.columns, elsewhere, findings)
     used = _used([*(draft.cells for draft in drafts), *(shot.cells for shot in form.shots), form.defaults])
     warn_of_lookalikes(sheet, place, form.columns, used, findings)
     return drafts

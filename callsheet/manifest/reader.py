@@ -61,19 +61,27 @@ def read_manifest(
     findings = Findings()
     data = read_bytes(uri)
     given = dict(variables or {})
-    loaded = _load(uri, decode(data, uri), dict(columns or {}), given, findings)
+    loaded = _load(uri, decode(data, uri), columns or {}, given, "prompt" in (defaults or {}), findings)
     chosen = _defaults(loaded, defaults or {}, uri, findings)
-    shots = _shots(loaded.drafts, chosen, uri, input_roots, catalogue, live, today, findings)
+    _complete(loaded, chosen, findings)
+    shots = _shots(loaded.drafts, uri, input_roots, Legality(catalogue, live, today, findings))
     name = _campaign(uri, campaign, loaded, findings)
     budget = _budget(uri, loaded, findings)
     findings.raise_if_any()
     return Manifest(uri, name, _fingerprint(data, loaded, given), budget, shots, tuple(findings.warnings))
 
 
-def _load(uri: str, text: str, columns: dict[str, str], variables: dict[str, str], findings: Findings) -> Loaded:
+def _load(
+    uri: str,
+    text: str,
+    columns: Mapping[str, str],
+    variables: Mapping[str, str],
+    defaulted: bool,
+    findings: Findings,
+) -> Loaded:
     kind = PurePosixPath(uri.partition("?")[0]).suffix.lower()
     if kind in (".csv", ".tsv", ".tab"):
-        return load_table(uri, text, columns, variables, findings, tabs=kind != ".csv")
+        return load_table(uri, text, columns, variables, findings, tabs=kind != ".csv", defaulted=defaulted)
     if kind in (".yaml", ".yml"):
         return load_yaml(uri, text, columns, variables, findings)
     findings.problem(
@@ -82,29 +90,26 @@ def _load(uri: str, text: str, columns: dict[str, str], variables: dict[str, str
     return Loaded([])
 
 
-def _shots(
-    drafts: Sequence[Draft],
-    defaults: Mapping[str, Cell],
-    uri: str,
-    input_roots: tuple[str, ...],
-    catalogue: Catalogue,
-    live: bool,
-    today: date,
-    findings: Findings,
-) -> tuple[Shot, ...]:
+def _complete(loaded: Loaded, defaults: Mapping[str, Cell], findings: Findings) -> None:
+    for draft in loaded.drafts:
+        complete(draft, defaults, findings)
+        of_text = draft.text("takes") == "0" and "motion_prompt" in draft.cells
+        if loaded.prompted and not of_text:
+            # A blank prompt is a value that the table check refuses; an absent one is not checked.
+            draft.cells.setdefault("prompt", "")
+
+
+def _shots(drafts: Sequence[Draft], uri: str, input_roots: tuple[str, ...], legality: Legality) -> tuple[Shot, ...]:
     # pandera takes a second to import; commands that read no manifest need not wait for it.
     from callsheet.manifest.assemble import Assembler, warn_of_idle_columns
     from callsheet.manifest.table import check_table
 
+    findings = legality.findings
     for draft in drafts:
-        complete(draft, defaults, findings)
-        if draft.text("takes") != "0" or "motion_prompt" not in draft.cells:
-            draft.cells.setdefault("prompt", "")
         warn_of_idle_columns(draft, findings)
     wrong = check_table(drafts, findings)
-    largest = max((model.max_bytes for model in catalogue.models()), default=0)
-    inputs = InputFiles(uri, input_roots, largest)
-    return Assembler(catalogue, Legality(catalogue, live, today, findings), inputs, findings, wrong).shots(drafts)
+    largest = max((model.max_bytes for model in legality.catalogue.models()), default=0)
+    return Assembler(legality, InputFiles(uri, input_roots, largest), wrong).shots(drafts)
 
 
 def _defaults(loaded: Loaded, given: Mapping[str, str], uri: str, findings: Findings) -> dict[str, Cell]:

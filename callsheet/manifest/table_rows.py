@@ -51,14 +51,19 @@ def _sources(sheet: Sheet, file: str, columns: Mapping[str, str], findings: Find
     return sources
 
 
-def check_prompt_column(sheet: Sheet, file: str, has_prompt: bool, findings: Findings) -> None:
-    """Note a missing prompt column, naming the header that looks like it."""
-    if has_prompt or not sheet.headers or "prompt" in sheet.headers:
-        return
+def check_prompt_column(
+    sheet: Sheet, file: str, columns: Mapping[str, str], elsewhere: bool, findings: Findings
+) -> bool:
+    """Whether prompts can be had, from this table or `elsewhere`; if not, the header that looks like one is named."""
+    if "prompt" in columns:
+        return columns["prompt"] in sheet.headers
+    if elsewhere or not sheet.headers or "prompt" in sheet.headers:
+        return True
     guess = nearest("prompt", [header for header in sheet.headers if header not in COLUMNS], 75)
     hint = f"rename {guess!r} to 'prompt', or map it in a YAML file: columns: {{prompt: {guess}}}" if guess else ""
     listed = f"the table has: {', '.join(sheet.headers[:30])}"
     findings.problem(file, sheet.header_line, "prompt", "there is no column prompt", listed, hint)
+    return False
 
 
 def warn_of_lookalikes(
