@@ -10,6 +10,8 @@ from callsheet.shots import Mode
 
 # Raised when the meaning of a key changes; old results are then made anew rather than mistaken for new ones.
 KEY_VERSION = 1
+# Every request carries it where labels are taken, so that a lost job can be found again.
+JOB_LABEL = "callsheet_job"
 
 
 def job_key(
@@ -41,6 +43,11 @@ def job_key(
             "edition": edition,
         }
     )
+
+
+def label_of(key: str) -> str:
+    """The value of JOB_LABEL on a job's request. A label value may hold 63 characters of [a-z0-9_-] (2026-11)."""
+    return key[:40]
 
 
 def _digest(value: object) -> str:

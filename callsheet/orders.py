@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from callsheet.keys import job_key
+from callsheet.keys import JOB_LABEL, job_key, label_of
 from callsheet.ledger import JobOrder
 from callsheet.providers.protocol import ImageRequest, InputImage, VideoRequest
 from callsheet.shots import Batch, Shot
@@ -83,7 +83,7 @@ def image_request(shot: Shot, take: int, references: tuple[InputImage, ...], key
         seed=_take_seed(shot, take),
         person_generation=shot.person_generation,
         references=references,
-        labels=_labels(key),
+        labels=((JOB_LABEL, label_of(key)),),
     )
 
 
@@ -103,7 +103,7 @@ def video_request(
         seed=shot.seed,
         person_generation=shot.person_generation,
         output_uri=output_uri,
-        labels=_labels(key),
+        labels=((JOB_LABEL, label_of(key)),),
     )
 
 
@@ -136,8 +136,3 @@ def _take_seed(shot: Shot, take: int) -> int | None:
 
 def _known(params: dict[str, object]) -> dict[str, object]:
     return {name: value for name, value in params.items() if value is not None}
-
-
-def _labels(key: str) -> tuple[tuple[str, str], ...]:
-    # A label value may hold 63 characters of [a-z0-9_-] (Agent Platform, 2026-11): enough to find a lost job again.
-    return (("callsheet_job", key[:40]),)

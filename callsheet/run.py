@@ -87,7 +87,11 @@ async def _rehearsal(stack: AsyncExitStack, settings: Settings) -> tuple[str, Cl
         joined = await asyncio.to_thread(service_at, given)
         return given.rstrip("/"), joined.clock if joined else Clock()
     config = RehearsalConfig(
-        state_dir=settings.home / "rehearsal", factor=settings.rehearsal_factor, script=settings.rehearsal_script
+        state_dir=settings.home / "rehearsal",
+        factor=settings.rehearsal_factor,
+        script=settings.rehearsal_script,
+        catalogue=settings.catalogue,
+        gcs_endpoint=settings.storage_emulator_host,
     )
     running = await stack.enter_async_context(rehearsal_service(config))
     return running.base_url, running.clock

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import httpx2
 import psutil
@@ -60,7 +60,8 @@ def test_a_killed_service_goes_on_with_the_same_operations_counts_clock_and_byte
     second = RehearsalProcess.start(config)
     try:
         assert second.running.pid != first.running.pid
-        assert second.running.clock == first.running.clock
+        behind = first.running.clock.now() - second.running.clock.now()
+        assert timedelta(seconds=-1) < behind < timedelta(hours=2), "time stood still while it was down, no more"
         assert video_of(second.running.base_url, name) == before
         assert video_of(second.running.base_url, waiting) != before
         status = httpx2.get(f"{second.running.base_url}/rehearsal/counts?full=1").json()
@@ -169,3 +170,12 @@ def test_on_its_own_the_service_prints_its_address_and_ends_on_interrupt(tmp_pat
         service.send_signal(signal.SIGINT)
         assert service.wait(10) == 130
     assert not (tmp_path / "service.json").exists()
+
+
+def test_time_stands_still_between_two_starts(tmp_path):
+    state = State(tmp_path / "rehearsal.db")
+    clock = continued_clock(state, 60.0)
+    yesterday = clock.now() - timedelta(days=1)
+    state.remember("noted", yesterday.isoformat())
+    went_on = continued_clock(state, 60.0).now()
+    assert timedelta(0) <= went_on - yesterday < timedelta(minutes=5)

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from callsheet.errors import SettingsError
+from callsheet.providers.evidence import Evidence, evidence_in
 from callsheet.providers.protocol import ImageProvider, VideoProvider
 from callsheet.providers.routes import Access, RoutableModel, Way, access_to, choose_route
 from callsheet.settings import Settings
@@ -52,6 +53,12 @@ class Providers:
     def scope(self) -> str:
         """Whose quota the requests count against: the project id, or `key-` and a short hash of the key."""
         return self._access.scope
+
+    async def evidence_of(self, key: str) -> Evidence | None:
+        """What is known of a job's submission when its reply was never seen; None when nobody can tell."""
+        if self._access.mode == "live":
+            return None
+        return await evidence_in(self._access.gemini_url, key)
 
     def images_for(self, model_id: str) -> ImageProvider:
         """The provider of pictures by this model; SettingsError when no credentials lead there."""

@@ -19,6 +19,7 @@ from callsheet.rehearsal.app import create_app
 from callsheet.rehearsal.config import RehearsalConfig
 from callsheet.rehearsal.connections import Connections
 from callsheet.rehearsal.service import Service
+from callsheet.rehearsal.timeline import note_time
 
 LOOPBACK = frozenset(("127.0.0.1", "::1", "localhost"))
 READY_FILE = "service.json"
@@ -75,6 +76,7 @@ class Server:
                 await asyncio.sleep(0.005)
             if self._uvicorn.started:
                 _announce(self._config.state_dir, url)
+                self.service.keep(asyncio.create_task(note_time(self.service.state, self.service.clock)))
                 ready(url)
             try:
                 await serving

@@ -2,25 +2,45 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 from callsheet.clock import Clock
 from callsheet.rehearsal.state import State
 
+NOTE_EVERY_S = 1.0
+
 
 def continued_clock(state: State, factor: float) -> Clock:
-    """The clock of this state with this factor; its first start sets the origin, later ones keep it."""
+    """The clock of this state with this factor. Its first start sets the origin; time stands still between starts.
+
+    So an operation of a rehearsal that was killed does not expire before it is continued, a day later, say.
+    """
     origin, old = state.fact("origin"), state.fact("factor")
     if origin is None or old is None:
         clock = Clock(factor)
-    elif float(old) == factor:
-        clock = Clock(factor, datetime.fromisoformat(origin))
     else:
-        now = Clock(float(old), datetime.fromisoformat(origin)).now()
-        clock = Clock(factor, _origin(now, factor))
+        before = Clock(float(old), datetime.fromisoformat(origin))
+        now, ended = before.now(), _last_noted(state, float(old))
+        clock = before if float(old) == factor and now <= ended else Clock(factor, _origin(min(now, ended), factor))
     state.remember("origin", clock.origin.isoformat())
     state.remember("factor", repr(factor))
     return clock
+
+
+async def note_time(state: State, clock: Clock) -> None:
+    """Note the time again and again, until cancelled: where the next start goes on."""
+    while True:
+        state.remember("noted", clock.now().isoformat())
+        await asyncio.sleep(NOTE_EVERY_S)
+
+
+def _last_noted(state: State, factor: float) -> datetime:
+    """The latest time that the service can have seen: one interval after the last note, so no time passes twice."""
+    noted = state.fact("noted")
+    if noted is None:
+        return datetime.max.replace(tzinfo=UTC)
+    return datetime.fromisoformat(noted) + timedelta(seconds=NOTE_EVERY_S * factor)
 
 
 def _origin(now: datetime, factor: float) -> datetime:

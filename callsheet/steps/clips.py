@@ -96,6 +96,8 @@ async def _paid_video(studio: Studio, shot: Shot, order: JobOrder, frame: Asset 
     job = await claim(studio, order)
     how: How = "created" if job.state in UNSENT else "reused" if job.state is JobState.STORED else "resumed"
     price = studio.catalogue.get(order.model).video_price(shot.resolution or "", shot.duration_s or 0)
+    if job.state is JobState.UNKNOWN:
+        job = await _look_for_evidence(studio, order, job)
     for filtered in count():
         if job.state in UNSENT:
             job = await submit(studio, order, job, price, _sender(studio, shot, order, frame), studio.submit_slots)
@@ -106,6 +108,16 @@ async def _paid_video(studio: Studio, shot: Shot, order: JobOrder, frame: Asset 
             break
     studio.tally.count("video", how, job)
     return job
+
+
+async def _look_for_evidence(studio: Studio, order: JobOrder, job: Job) -> Job:
+    """A job in doubt, decided when it is certain what became of its submission; else as it is, for a person."""
+    evidence = await studio.providers.evidence_of(order.key)
+    if evidence is None:
+        return job
+    if evidence.operation is None:
+        return await studio.ledger.resolve(order.key, "resubmit", by="evidence: never accepted", usd=Decimal(0))
+    return await studio.ledger.resolve(order.key, "adopt", evidence.operation, by="evidence: found by its label")
 
 
 def _sender(studio: Studio, shot: Shot, order: JobOrder, frame: Asset | None) -> Send:
