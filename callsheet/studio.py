@@ -15,7 +15,7 @@ from callsheet.clock import Clock
 from callsheet.errors import CallsheetError, Stopped
 from callsheet.ledger import Ledger
 from callsheet.models import Catalogue
-from callsheet.plan import Known
+from callsheet.plan import Known, Plan
 from callsheet.progress import Progress, watcher
 from callsheet.providers import Providers, open_providers
 from callsheet.settings import Settings
@@ -51,6 +51,7 @@ class Studio:
     work: dict[str, Work] = field(default_factory=dict)
     assets: dict[str, dict[str, Asset]] = field(default_factory=dict)
     files: frozenset[str] = frozenset()
+    plan: Plan | None = None
     halted: CallsheetError | None = None
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     crashed: int = 0

@@ -68,7 +68,7 @@ async def content_batch(
             async with bulletin(studio, plan):
                 going = await set_aside(studio, plan)
                 await asyncio.gather(*(story(studio, group) for group in groups(going, MOST_GROUPS)))
-            ended = await report(plan, started)
+            ended = await report(started)
     log_report(ended)
     return final_state(studio, ended)
 

@@ -6,7 +6,6 @@ import time
 
 from prefect import task
 
-from callsheet.plan import Plan
 from callsheet.steps.report import Report, write_report
 from callsheet.studio import current_studio
 from tasks.artifacts import publish_report
@@ -14,8 +13,8 @@ from tasks.policy import POLICY
 
 
 @task(name="report", task_run_name="report", tags=["report"], **POLICY)
-async def report(plan: Plan, started: float) -> Report:
+async def report(started: float) -> Report:
     """Write gallery, catalogue and `_SUCCESS.json`, and show the report. `started` is the monotonic start, seconds."""
-    ended = await write_report(current_studio(), plan, time.monotonic() - started)
+    ended = await write_report(current_studio(), time.monotonic() - started)
     await publish_report(current_studio(), ended)
     return ended

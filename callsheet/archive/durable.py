@@ -7,6 +7,7 @@ import errno
 import hashlib
 import os
 import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -109,10 +110,14 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def discard(part: Path) -> None:
-    """Remove an unfinished file, if it is there."""
-    with contextlib.suppress(FileNotFoundError):
-        part.unlink()
+@contextlib.contextmanager
+def discarded_on_failure(part: Path) -> Iterator[None]:
+    """Remove the unfinished file `part`, if it is there, when the block raises."""
+    try:
+        yield
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def _create(path: Path) -> FileIO:

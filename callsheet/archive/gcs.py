@@ -98,14 +98,12 @@ class GcsStore:
 
         async def fetch() -> None:
             part = durable.unfinished_beside(target)
-            try:
+            with durable.discarded_on_failure(part):
                 await self._bucket.download(key, part)
                 found = (await asyncio.to_thread(durable.digests, part)).sha256
                 if found != sha256:
                     raise Doubt(f"the bytes received have the sha256 {found}, not {sha256}")
                 part.replace(target)
-            finally:
-                durable.discard(part)
 
         if await self.stat(name) is None:
             raise self._absent(name)

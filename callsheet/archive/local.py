@@ -95,29 +95,25 @@ class LocalStore:
             if durable.link_new(source, target):
                 return
         part = durable.unfinished_beside(target)
-        try:
+        with durable.discarded_on_failure(part):
             md5 = durable.write_copy(source, part)
             _check(source, expected, Stat(part.stat().st_size, md5))
             durable.publish_new(part, target)
-        finally:
-            durable.discard(part)
 
     def _put_bytes(self, target: Path, data: bytes) -> None:
         with _told(target, "could not be written"):
             self._make_folder(target.parent)
             part = durable.unfinished_beside(target)
-            try:
+            with durable.discarded_on_failure(part):
                 durable.write_bytes(data, part)
                 part.replace(target)
-            finally:
-                durable.discard(part)
             durable.sync_folder(target.parent)
 
     def _get_file(self, path: Path, target: Path, sha256: str) -> None:
         with _told(path, "could not be fetched"):
             target.parent.mkdir(parents=True, exist_ok=True)
             part = durable.unfinished_beside(target)
-            try:
+            with durable.discarded_on_failure(part):
                 durable.write_copy(path, part)
                 found = durable.digests(part).sha256
                 if found != sha256:
@@ -126,8 +122,6 @@ class LocalStore:
                         f"{target} was not written. Restore the file from a copy, or remove it and run again."
                     )
                 part.replace(target)
-            finally:
-                durable.discard(part)
 
     def _read_bytes(self, path: Path, limit: int) -> bytes:
         with _told(path, "could not be read"), path.open("rb") as stream:

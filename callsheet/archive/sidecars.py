@@ -25,10 +25,13 @@ def sidecar_bytes(sidecar: Sidecar) -> bytes:
     return sidecar.model_dump_json(indent=2).encode() + b"\n"
 
 
-async def write_sidecar(store: Store, prefix: str, sidecar: Sidecar) -> str:
-    """Store a sidecar and return its name; a stored one that differs only in `updated` is left as it is."""
+async def write_sidecar(store: Store, prefix: str, sidecar: Sidecar, *, new: bool = False) -> str:
+    """Store a sidecar and return its name; a stored one that differs only in `updated` is left as it is.
+
+    `new`: none is stored, so there is no need to look; should there be one after all, it is replaced.
+    """
     name = layout.sidecar_name(prefix, sidecar.shot)
-    if not await _unchanged(store, name, sidecar):
+    if new or not await _unchanged(store, name, sidecar):
         await store.put_bytes(name, sidecar_bytes(sidecar), "application/json")
     return name
 

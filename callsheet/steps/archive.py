@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from callsheet.archive.layout import SIDECAR, folder_name
 from callsheet.archive.sidecars import write_sidecar
 from callsheet.shots import ShotState
 from callsheet.steps.records import sidecar_of
@@ -14,7 +15,9 @@ from callsheet.studio import Studio
 async def write_shot(studio: Studio, work: Work) -> None:
     """Write the sidecar of a shot whose steps have ended. Its files are in the archive already."""
     state = final_state(work)
-    await write_sidecar(studio.store, studio.batch.prefix, sidecar_of(studio.batch, work, state, datetime.now(UTC)))
+    sidecar = sidecar_of(studio.batch, work, state, datetime.now(UTC))
+    known = f"shots/{folder_name(work.shot.id)}/{SIDECAR}" in studio.files
+    await write_sidecar(studio.store, studio.batch.prefix, sidecar, new=not known)
     first = next(iter(work.failures_of_all()), None) if state is not ShotState.DONE else None
     await studio.ledger.set_shot(
         studio.batch.name,

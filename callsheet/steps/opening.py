@@ -33,7 +33,7 @@ async def open_batch(studio: Studio, manifest: Manifest, *, remake: bool = False
                 await studio.ledger.reopen(key)
         known = await survey(studio.ledger, studio.store, batch, shots)
     studio.remember(known)
-    plan = plan_batch(batch, shots, known, studio.catalogue)
+    studio.plan = plan = plan_batch(batch, shots, known, studio.catalogue)
     await _write_documents(studio, manifest, plan)
     return plan
 

@@ -14,6 +14,7 @@ from callsheet.archive.catalogue import write_part
 from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.sidecars import read_sidecars
 from callsheet.archive.success import write_success
+from callsheet.errors import CallsheetError
 from callsheet.plan import Plan
 from callsheet.report.gallery import gallery_html
 from callsheet.report.view import BatchSummary, gallery_view
@@ -36,9 +37,11 @@ class Report:
         return int(self.summary["exit_code"])
 
 
-async def write_report(studio: Studio, plan: Plan, elapsed_s: float) -> Report:
+async def write_report(studio: Studio, elapsed_s: float) -> Report:
     """Write the batch's documents over its sidecars and return the report. Can be repeated; nothing is paid for."""
-    batch, store = studio.batch, studio.store
+    batch, store, plan = studio.batch, studio.store, studio.plan
+    if plan is None:
+        raise CallsheetError("The batch has no plan yet. Nothing was written; open it first.")
     wanted = {item.shot.id for item in plan.shots}
     sidecars = [one for one in await read_sidecars(store, batch.prefix) if one.shot in wanted]
     spent = await studio.ledger.spent_on_batch(batch.name)
