@@ -59,8 +59,11 @@ _STEP_OF: dict[Kind, Step] = {"image": "images", "video": "clips", "cut": "cuts"
 
 
 def groups(shots: Sequence[Shot], most: int) -> list[list[Shot]]:
-    """The shots in at most `most` groups of neighbours: groups of one while the batch is small."""
-    size = -(-len(shots) // most) or 1
+    """The shots in groups of neighbours: of one while the batch has at most `most`, else in half as many groups.
+
+    A large batch is not followed shot by shot, and the task runs of each group cost this process and the server CPU.
+    """
+    size = 1 if len(shots) <= most else -(-len(shots) // max(1, most // 2))
     return [list(shots[start : start + size]) for start in range(0, len(shots), size)]
 
 
