@@ -44,7 +44,13 @@ class Server:
 def ensure_server(settings: Settings, port: int | None = None) -> Server:
     """The server of PREFECT_API_URL, else the local one, started when it is not running; ServiceError when it fails."""
     if settings.prefect_api_url:
-        return Server(None, settings.prefect_api_url.rstrip("/"))
+        given = Server(None, settings.prefect_api_url.rstrip("/"))
+        if not _is_up(given):
+            raise ServiceError(
+                f"No Prefect server answers at PREFECT_API_URL ({given.api_url}). Nothing was made or paid. "
+                "Start it, or unset the variable: a local server is then started."
+            )
+        return given
     return running_server(settings) or _start(settings, port or _free_port())
 
 

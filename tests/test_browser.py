@@ -1,0 +1,78 @@
+"""What people look at after a run, in a real browser: the gallery page and the run in the Prefect UI."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service as Driver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+from tests.conftest import Cli, needs_browser
+
+pytestmark = [pytest.mark.xdist_group("prefect"), pytest.mark.browser, needs_browser]
+
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync --window-size=1280,1000"
+)
+HOSTILE = '"<script>document.title=`owned`</script> a ""quoted"" boat"'
+SHEET = f"id,prompt,takes,seed,motion_prompt,duration_s,cuts\nboat,{HOSTILE},2,1,It sails,4,9x16\n"
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium") or ""
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    for flag in [*FLAGS.split(), f"--user-data-dir={tmp_path / 'profile'}"]:
+        options.add_argument(flag)
+    driver = webdriver.Chrome(options=options, service=Driver(shutil.which("chromedriver")))
+    yield driver
+    driver.quit()
+
+
+def test_the_gallery_and_the_ui_show_a_finished_batch(cli: Cli, browser: webdriver.Chrome) -> None:
+    (cli.folder / "sheet.csv").write_text(SHEET)
+    done = cli("run", "sheet.csv", "--json")
+    assert done.exit_code == 0, done.stderr
+    gallery_is_whole(browser, done.json["gallery"])
+    run_is_shown(browser, cli.env["PREFECT_API_URL"], "sheet.rehearsal")
+
+
+def gallery_is_whole(browser: webdriver.Chrome, path: str) -> None:
+    """No console message, every picture decoded, every video playable, and the prompt is text."""
+    browser.get(f"file://{path}")
+    load_all = "document.querySelectorAll('img').forEach(i => i.loading = 'eager');"
+    browser.execute_script(
+        load_all + "document.querySelectorAll('video').forEach(v => {v.preload = 'auto'; v.load();})"
+    )
+    WebDriverWait(browser, 20).until(
+        lambda b: b.execute_script("return [...document.images].every(i => i.complete && i.naturalWidth > 0)")
+    )
+    WebDriverWait(browser, 20).until(
+        lambda b: b.execute_script("return [...document.querySelectorAll('video')].every(v => v.readyState >= 2)")
+    )
+    assert len(browser.find_elements(By.TAG_NAME, "video")) == 2
+    assert "<script>document.title" in browser.find_element(By.TAG_NAME, "body").text
+    assert browser.title != "owned"
+    assert browser.get_log("browser") == []
+
+
+def run_is_shown(browser: webdriver.Chrome, api_url: str, batch: str) -> None:
+    """The flow run is named by its batch, has the batch's artifacts, and none of them holds a key."""
+    runs = httpx2.post(f"{api_url}/flow_runs/filter", json={"flow_runs": {"name": {"any_": [batch]}}}).json()
+    assert [run["state"]["message"] for run in runs] == ["1 of 1 shots done"]
+    assert set(runs[0]["tags"]) == {"sheet", "rehearsal"}
+    wanted = {"artifacts": {"flow_run_id": {"any_": [runs[0]["id"]]}}}
+    artifacts: list[dict[str, Any]] = httpx2.post(f"{api_url}/artifacts/filter", json=wanted).json()
+    kinds = {artifact["key"].removeprefix("sheet-rehearsal-") for artifact in artifacts}
+    assert kinds >= {"plan", "progress", "contact-sheet", "failures", "spend", "gallery"}
+    browser.get(f"{api_url.removesuffix('/api')}/runs/flow-run/{runs[0]['id']}")
+    WebDriverWait(browser, 30).until(lambda b: batch in b.find_element(By.TAG_NAME, "body").text)
