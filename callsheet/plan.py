@@ -16,6 +16,7 @@ from callsheet.shots import Asset, Batch, Shot
 
 What = Literal["create", "reuse", "resume", "parked", "held", "blocked", "failed"]
 Kind = Literal["image", "video", "cut"]
+NOUNS: dict[Kind, str] = {"image": "pictures", "video": "clips", "cut": "cuts"}
 
 
 @dataclass(frozen=True, slots=True)

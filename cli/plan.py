@@ -11,7 +11,7 @@ from rich.text import Text
 from callsheet.archive.store import open_store
 from callsheet.clock import Clock
 from callsheet.ledger import Ledger
-from callsheet.plan import Action, Kind, Plan, plan_batch
+from callsheet.plan import NOUNS, Action, Kind, Plan, plan_batch
 from callsheet.run import RunRequest, read_request
 from callsheet.settings import Settings, load_settings
 from callsheet.steps.survey import survey
@@ -20,7 +20,6 @@ from cli.output import out, print_json, say
 
 # A longer table helps nobody; the totals below it count every shot.
 ROWS = 60
-NOUNS: dict[Kind, str] = {"image": "pictures", "video": "clips", "cut": "cuts"}
 
 
 def plan(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prefect import get_client, get_run_logger
 from prefect.runtime import flow_run
 
-from callsheet.plan import Plan
+from callsheet.plan import NOUNS, Plan
 from callsheet.shots import Batch
 from callsheet.steps.report import Report
 
@@ -22,9 +22,7 @@ async def label_run(batch: Batch) -> None:
 
 def log_plan(plan: Plan) -> None:
     """One line on what the run is going to do."""
-    doing = {
-        noun: dict(plan.counts(kind)) for noun, kind in (("pictures", "image"), ("clips", "video"), ("cuts", "cut"))
-    }
+    doing = {noun: dict(plan.counts(kind)) for kind, noun in NOUNS.items()}
     get_run_logger().info("%s: %d shots, at most $%.2f: %s", plan.batch.name, len(plan.shots), plan.usd, doing)
 
 

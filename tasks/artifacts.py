@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from uuid import UUID
 
-from callsheet.report.sheets import contact_sheet_markdown, failures_markdown, plan_markdown, spend_markdown
 from prefect.artifacts import (
     acreate_link_artifact,
     acreate_markdown_artifact,
@@ -18,6 +17,7 @@ from prefect.artifacts import (
 
 from callsheet.plan import Plan
 from callsheet.progress import Progress
+from callsheet.report.sheets import contact_sheet_markdown, failures_markdown, plan_markdown, spend_markdown
 from callsheet.steps.contact import contact_sheets
 from callsheet.steps.report import Report
 from callsheet.studio import Studio

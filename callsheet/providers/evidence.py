@@ -7,6 +7,7 @@ here. The rehearsal service keeps account of what it accepted, and every submiss
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import httpx2
 
@@ -38,11 +39,11 @@ async def evidence_in(service_url: str, key: str) -> Evidence:
             after = page[-1]["id"]
 
 
-async def _page(client: httpx2.AsyncClient, after: int) -> list[dict[str, object]]:
+async def _page(client: httpx2.AsyncClient, after: int) -> list[dict[str, Any]]:
     try:
         reply = await client.get("/rehearsal/counts", params={"after": after})
         reply.raise_for_status()
-        page: list[dict[str, object]] = reply.json()["submissions"]
+        page: list[dict[str, Any]] = reply.json()["submissions"]
     except (httpx2.HTTPError, ValueError, KeyError) as error:
         raise Unreachable(
             f"The rehearsal service could not be asked what it accepted: {error}. Nothing was sent; run it again."
