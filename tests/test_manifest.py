@@ -461,6 +461,13 @@ def test_bad_yaml_is_a_report_and_never_a_traceback(write: Write, text: str) -> 
     assert problems(write(text, "c.yaml"))
 
 
+def test_a_small_file_cannot_expand_to_endless_text(write: Write) -> None:
+    axes = ", ".join(f"{axis}: [{', '.join(map(str, range(30)))}]" for axis in "abc")
+    long = "x" * 19_000
+    uri = write(f"matrix: {{{axes}}}\nshots: [{{prompt: '{{a}} {long}', negative_prompt: '{long}'}}]\n", "c.yaml")
+    assert "too much text" in problems(uri)[0].what
+
+
 # Speed
 
 

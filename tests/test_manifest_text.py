@@ -48,6 +48,12 @@ def test_values_are_not_filled_again() -> None:
     assert render("{a}", {"a": "{b}", "b": "no"}).text == "{b}"
 
 
+def test_filling_stops_at_the_limit() -> None:
+    rendered = render("{a}" * 6_000, {"a": "x" * 20_000})
+    assert rendered.overlong
+    assert len(rendered.text) <= 20_000
+
+
 def test_a_single_brace_is_noticed() -> None:
     assert render("a } b", {}).stray
     assert render("a { b", {}).stray

@@ -9,6 +9,8 @@ from typing import Literal
 MAX_MANIFEST_BYTES = 64 * 1024 * 1024
 MAX_SHOTS = 100_000
 MAX_CELL_CHARS = 20_000
+# A small file can expand to much text by defaults, templates and matrix.
+MAX_TOTAL_CHARS = 128 * 1024 * 1024
 MAX_PROBLEMS = 1_000
 MAX_TAKES = 20
 # A seed is a signed 32-bit number in generateContent (google-genai 3.4.0, GenerationConfig.seed, 2026-11-21).

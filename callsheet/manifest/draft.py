@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from callsheet.manifest.columns import COLUMNS, Cell
+from callsheet.manifest.columns import COLUMNS, MAX_CELL_CHARS, Cell
 from callsheet.manifest.findings import Findings, did_you_mean, shown
 from callsheet.manifest.templates import render
 
@@ -41,6 +41,11 @@ class Draft:
         findings.problem(*self.place_of(column), column, what, allowed, suggestion)
 
 
+def size(draft: Draft) -> int:
+    """The characters of all cells."""
+    return sum(len(each) for cell in draft.cells.values() for each in ((cell,) if isinstance(cell, str) else cell))
+
+
 def complete(draft: Draft, defaults: Mapping[str, Cell], findings: Findings) -> None:
     """Apply the defaults, fill every placeholder and settle the id, in place."""
     draft.own = frozenset(draft.cells)
@@ -67,6 +72,8 @@ def _filled(draft: Draft, column: str, text: str, findings: Findings) -> str:
         known = ", ".join(sorted(draft.variables)[:20]) or "none in this file"
         hint = did_you_mean(name, draft.variables) or "write {{ and }} for braces"
         draft.problem(findings, column, f"unknown placeholder {{{shown(name)[1:-1]}}}", f"known: {known}", hint)
+    if rendered.overlong:
+        draft.problem(findings, column, "the filled text is too long", f"allowed: at most {MAX_CELL_CHARS} characters")
     if rendered.stray:
         draft.problem(findings, column, "a single brace stands alone", "", "write {{ and }} for braces")
     return rendered.text.strip()

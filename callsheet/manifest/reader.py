@@ -10,8 +10,8 @@ from decimal import Decimal, InvalidOperation
 from pathlib import PurePosixPath
 
 from callsheet.errors import Problem
-from callsheet.manifest.columns import CAMPAIGN, Cell
-from callsheet.manifest.draft import Draft, complete, known_column
+from callsheet.manifest.columns import CAMPAIGN, MAX_TOTAL_CHARS, Cell
+from callsheet.manifest.draft import Draft, complete, known_column, size
 from callsheet.manifest.expand import slug
 from callsheet.manifest.findings import Findings, shown
 from callsheet.manifest.form import NOT_DEFAULTS
@@ -91,8 +91,15 @@ def _load(
 
 
 def _complete(loaded: Loaded, defaults: Mapping[str, Cell], findings: Findings) -> None:
+    room = MAX_TOTAL_CHARS
     for draft in loaded.drafts:
         complete(draft, defaults, findings)
+        room -= size(draft)
+        if room < 0:
+            what = "all shots together hold too much text from here on"
+            findings.problem(draft.file, draft.line, "-", what, f"allowed: {MAX_TOTAL_CHARS} characters", "split it")
+            loaded.drafts.clear()
+            return
         of_text = draft.text("takes") == "0" and "motion_prompt" in draft.cells
         if loaded.prompted and not of_text:
             # A blank prompt is a value that the table check refuses; an absent one is not checked.

@@ -21,6 +21,7 @@ from callsheet.models.schema import CatalogueRecord, Kind
 
 _BUILT_IN = Path(__file__).with_name("catalogue.yaml")
 MAX_BYTES = 1024 * 1024
+_MAX_DEPTH = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +95,8 @@ def _read(path: Path) -> dict[object, object]:
 
 
 def _safe_yaml(text: bytes, path: Path) -> dict[object, object]:
-    yaml = YAML(typ="safe")
     try:
-        if any(event.__class__.__name__ == "AliasEvent" for event in yaml.parse(text.decode())):
-            raise CatalogueError(f"{path}: YAML aliases are not taken; write the value out, or use `inherits`.")
+        _check_shape(text.decode(), path)
         data = YAML(typ="safe").load(text.decode())
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
@@ -109,6 +108,20 @@ def _safe_yaml(text: bytes, path: Path) -> dict[object, object]:
     if not isinstance(data, dict):
         raise CatalogueError(f"{path}: a catalogue is a mapping with `models:`, not a {type(data).__name__}.")
     return data
+
+
+def _check_shape(text: str, path: Path) -> None:
+    """Refuse what could grow while it is loaded: aliases and deep nesting."""
+    depth = 0
+    for event in YAML(typ="safe").parse(text):
+        name = type(event).__name__
+        depth += name in ("MappingStartEvent", "SequenceStartEvent")
+        depth -= name in ("MappingEndEvent", "SequenceEndEvent")
+        if name == "AliasEvent":
+            raise CatalogueError(f"{path}: YAML aliases are not taken; write the value out, or use `inherits`.")
+        if depth > _MAX_DEPTH:
+            line = event.start_mark.line + 1
+            raise CatalogueError(f"{path}:{line}: the values are nested too deep; at most {_MAX_DEPTH} levels.")
 
 
 def _parse(data: dict[str, object], path: Path) -> Catalogue:
