@@ -26,7 +26,9 @@ def write_results(path: Path, rows: Sequence[Row], bench: Bench) -> None:
     text = f"""# Results of `make bench`
 
 {datetime.now(UTC):%Y-%m-%d}, {machine()}. Medians of {bench.repeats}; the peers ran in turns with callsheet on the same
-machine. The rehearsal service and the Prefect server ran on the same cores. Pictures: {table}.
+machine. The rehearsal service and the Prefect server ran on the same cores. Prompts: {table}. The service answers at
+once with one of six pictures that it painted before, so most of them share their bytes and are written to the spool
+only a few times; archiving them is not saved by that.
 
 {as_text(rows)}
 """
