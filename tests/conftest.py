@@ -109,6 +109,12 @@ def start_service(state: Path, **settings: object) -> Service:
     return Service(process.stdout.readline().strip(), process)
 
 
+@pytest.fixture(autouse=True)
+def _no_emulator(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The emulator's wrapper leaves its address in the environment; here it is always given explicitly."""
+    monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
+
+
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[Service]:
     """A rehearsal service of the test's own, with time 60 times faster and no latency to speak of."""

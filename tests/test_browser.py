@@ -39,11 +39,11 @@ def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
 
 
 def test_the_gallery_and_the_ui_show_a_finished_batch(cli: Cli, browser: webdriver.Chrome) -> None:
-    (cli.folder / "sheet.csv").write_text(SHEET)
-    done = cli("run", "sheet.csv", "--json")
+    (cli.folder / "boats.csv").write_text(SHEET)
+    done = cli("run", "boats.csv", "--json")
     assert done.exit_code == 0, done.stderr
     gallery_is_whole(browser, done.json["gallery"])
-    run_is_shown(browser, cli.env["PREFECT_API_URL"], "sheet.rehearsal")
+    run_is_shown(browser, cli.env["PREFECT_API_URL"], "boats.rehearsal")
 
 
 def gallery_is_whole(browser: webdriver.Chrome, path: str) -> None:
@@ -69,10 +69,10 @@ def run_is_shown(browser: webdriver.Chrome, api_url: str, batch: str) -> None:
     """The flow run is named by its batch, has the batch's artifacts, and none of them holds a key."""
     runs = httpx2.post(f"{api_url}/flow_runs/filter", json={"flow_runs": {"name": {"any_": [batch]}}}).json()
     assert [run["state"]["message"] for run in runs] == ["1 of 1 shots done"]
-    assert set(runs[0]["tags"]) == {"sheet", "rehearsal"}
+    assert set(runs[0]["tags"]) == {"boats", "rehearsal"}
     wanted = {"artifacts": {"flow_run_id": {"any_": [runs[0]["id"]]}}}
     artifacts: list[dict[str, Any]] = httpx2.post(f"{api_url}/artifacts/filter", json=wanted).json()
-    kinds = {artifact["key"].removeprefix("sheet-rehearsal-") for artifact in artifacts}
+    kinds = {artifact["key"].removeprefix("boats-rehearsal-") for artifact in artifacts}
     assert kinds >= {"plan", "progress", "contact-sheet", "failures", "spend", "gallery"}
     browser.get(f"{api_url.removesuffix('/api')}/runs/flow-run/{runs[0]['id']}")
     WebDriverWait(browser, 30).until(lambda b: batch in b.find_element(By.TAG_NAME, "body").text)

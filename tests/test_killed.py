@@ -13,7 +13,7 @@ from tests.conftest import Cli, Service, kill, start_service, wait_for
 
 pytestmark = pytest.mark.xdist_group("prefect")
 
-KILLS = 4
+KILLS = 3
 SHEET = "id,prompt,takes,seed,motion_prompt,duration_s,cuts\n" + "".join(
     f"scene{n},A paper theatre scene number {n},2,{n},The curtain opens,4,1x1\n" for n in range(1, 5)
 )

@@ -77,16 +77,18 @@ def manifest_json_schema() -> _Schema:
         "$defs": {
             **cells,
             "matrix": _MATRIX,
-            "shot": {
-                "type": "object",
-                "description": "One shot; any further key is a variable for {placeholders}.",
-                "properties": {
-                    **{name: {"$ref": f"#/$defs/{name}"} for name in COLUMNS},
-                    "matrix": {"$ref": "#/$defs/matrix"},
-                },
-                "additionalProperties": _TEXT,
-            },
+            "shot": _shot(),
         },
+    }
+
+
+def _shot() -> _Schema:
+    cells = {name: {"$ref": f"#/$defs/{name}"} for name in COLUMNS}
+    return {
+        "type": "object",
+        "description": "One shot; any further key is a variable for {placeholders}.",
+        "properties": {**cells, "matrix": {"$ref": "#/$defs/matrix"}},
+        "additionalProperties": _TEXT,
     }
 
 
