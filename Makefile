@@ -29,7 +29,7 @@ stop: setup ## End the local Prefect server
 	$(BIN)/callsheet ui --stop
 
 test: setup ## Run the quick suite
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 lint: setup ## Check style, types, layers and the lock file
 	$(BIN)/ruff check .

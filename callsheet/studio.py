@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from callsheet.archive.layout import folder_name
+from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.store import Store, open_store
 from callsheet.clock import Clock
 from callsheet.errors import CallsheetError, Stopped
@@ -34,7 +35,8 @@ class Studio:
 
     `halted` is the error after which nothing new is sent (a bad key, say, or a person's stop); `stopping` also ends
     all waiting. `flights` lets two shots that want the same job share it inside the process, as the ledger does
-    between processes. `assets` holds the archived files by shot and name, `crashed` counts our own errors.
+    between processes. `assets` holds the archived files by shot and name, `sidecars` those of this run by shot, with
+    the hash of their bytes where it is known; `crashed` counts our own errors.
     """
 
     settings: Settings
@@ -51,6 +53,7 @@ class Studio:
     work: dict[str, Work] = field(default_factory=dict)
     assets: dict[str, dict[str, Asset]] = field(default_factory=dict)
     files: frozenset[str] = frozenset()
+    sidecars: dict[str, tuple[Sidecar, str | None]] = field(default_factory=dict)
     plan: Plan | None = None
     halted: CallsheetError | None = None
     stopping: asyncio.Event = field(default_factory=asyncio.Event)

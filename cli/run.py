@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any
 
 import typer
@@ -14,7 +15,7 @@ import typer
 from callsheet.errors import SettingsError
 from callsheet.plan import Plan
 from callsheet.progress import watcher
-from callsheet.providers import live_ready
+from callsheet.providers import live_ready, load_sdk
 from callsheet.run import RunRequest, read_request
 from callsheet.settings import Settings, load_settings
 from cli.options import (
@@ -82,7 +83,10 @@ def _agree(request: RunRequest, settings: Settings, made: Plan, yes: bool) -> No
 def _run_flow(request: RunRequest, settings: Settings) -> dict[str, Any]:
     """Run the flow in this process against the Prefect server; the summary it returns."""
     say("Looking for the Prefect server; starting one takes some seconds.")
-    server = ensure_server(settings)
+    with ThreadPoolExecutor(1) as pool:
+        loaded = pool.submit(load_sdk)
+        server = ensure_server(settings)
+        loaded.result()
     say(f"Prefect UI: {server.ui_url}")
     # Prefect reads its settings when it is imported, so this comes first.
     os.environ["PREFECT_API_URL"] = server.api_url

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from datetime import UTC, date, datetime, timedelta
@@ -11,6 +12,7 @@ import polars as pl
 import pytest
 
 from callsheet.archive.catalogue import SCHEMA, catalogue_rows, read_part, write_part
+from callsheet.archive.layout import sidecar_name
 from callsheet.archive.local import LocalStore
 from callsheet.archive.sidecar import ClipRecord, CutRecord, FailureRecord, FileRecord, ImageParams, Sidecar, TakeRecord
 from callsheet.archive.sidecars import read_sidecars, sidecar_bytes, write_sidecar
@@ -86,9 +88,10 @@ async def test_sidecars_come_back_in_the_manifests_order(store: LocalStore) -> N
 
 
 async def test_an_unchanged_sidecar_is_not_written_again(store: LocalStore) -> None:
-    name = await write_sidecar(store, PREFIX, shot())
+    name = sidecar_name(PREFIX, shot().shot)
+    assert await write_sidecar(store, PREFIX, shot()) == hashlib.sha256(sidecar_bytes(shot())).hexdigest()
     later = shot(updated=NOW + timedelta(hours=1))
-    await write_sidecar(store, PREFIX, later)
+    assert await write_sidecar(store, PREFIX, later) is None
     assert await store.read_bytes(name, 10**6) == sidecar_bytes(shot())
     changed = later.model_copy(update={"usd": 9.0})
     await write_sidecar(store, PREFIX, changed)
@@ -96,7 +99,8 @@ async def test_an_unchanged_sidecar_is_not_written_again(store: LocalStore) -> N
 
 
 async def test_a_damaged_sidecar_is_told_and_replaced_by_the_next_write(store: LocalStore) -> None:
-    name = await write_sidecar(store, PREFIX, shot())
+    name = sidecar_name(PREFIX, shot().shot)
+    await write_sidecar(store, PREFIX, shot())
     await store.put_bytes(name, b'{"shot": 1', "application/json")
     with pytest.raises(ArchiveError, match="run the batch again"):
         await read_sidecars(store, PREFIX)

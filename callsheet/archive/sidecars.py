@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import Sequence
 
@@ -25,15 +26,17 @@ def sidecar_bytes(sidecar: Sidecar) -> bytes:
     return sidecar.model_dump_json(indent=2).encode() + b"\n"
 
 
-async def write_sidecar(store: Store, prefix: str, sidecar: Sidecar, *, new: bool = False) -> str:
-    """Store a sidecar and return its name; a stored one that differs only in `updated` is left as it is.
+async def write_sidecar(store: Store, prefix: str, sidecar: Sidecar, *, new: bool = False) -> str | None:
+    """Store a sidecar and return the sha256 of its bytes; None when a stored one, equal but for `updated`, was left.
 
     `new`: none is stored, so there is no need to look; should there be one after all, it is replaced.
     """
     name = layout.sidecar_name(prefix, sidecar.shot)
-    if new or not await _unchanged(store, name, sidecar):
-        await store.put_bytes(name, sidecar_bytes(sidecar), "application/json")
-    return name
+    if not new and await _unchanged(store, name, sidecar):
+        return None
+    data = sidecar_bytes(sidecar)
+    await store.put_bytes(name, data, "application/json")
+    return hashlib.sha256(data).hexdigest()
 
 
 async def read_sidecar(store: Store, name: str) -> Sidecar:
@@ -51,9 +54,13 @@ async def read_sidecar(store: Store, name: str) -> Sidecar:
 
 
 async def read_sidecars(store: Store, prefix: str) -> list[Sidecar]:
-    """All sidecars of the batch at `prefix`, in the manifest's order; at most 32 are read at once."""
+    """All sidecars of the batch at `prefix`, in the manifest's order."""
     root = f"{prefix}/shots/"
-    names = [name for name in await store.list(root) if _is_sidecar(name.removeprefix(root))]
+    return await read_named(store, [name for name in await store.list(root) if _is_sidecar(name.removeprefix(root))])
+
+
+async def read_named(store: Store, names: Sequence[str]) -> list[Sidecar]:
+    """The sidecars with these names, in the manifest's order; at most 32 are read at once."""
     limit = asyncio.Semaphore(_AT_ONCE)
 
     async def read(name: str) -> Sidecar:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -52,13 +52,25 @@ class Success(_Part):
 
 
 async def write_success(
-    store: Store, prefix: str, sidecars: Sequence[Sidecar], *, catalogue: str | None, finished: datetime
+    store: Store,
+    prefix: str,
+    sidecars: Sequence[Sidecar],
+    *,
+    catalogue: str | None,
+    finished: datetime,
+    hashes: Mapping[str, str] | None = None,
 ) -> Success:
-    """Write the marker over the sidecars as they are stored now; call it last. `sidecars` must not be empty."""
+    """Write the marker over the sidecars as they are stored now; call it last. `sidecars` must not be empty.
+
+    `hashes` are the sha256 of stored sidecars by shot, as far as they are known; the others are read.
+    """
+    known = hashes or {}
     limit = asyncio.Semaphore(_AT_ONCE)
 
     async def listed(sidecar: Sidecar) -> ListedSidecar:
         name = layout.sidecar_name(prefix, sidecar.shot)
+        if sidecar.shot in known:
+            return ListedSidecar(name=name, sha256=known[sidecar.shot])
         async with limit:
             data = await store.read_bytes(name, MAX_SIDECAR)
         return ListedSidecar(name=name, sha256=hashlib.sha256(data).hexdigest())

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 VIDEO_REPLY_S = 120.0
 
 
+def load_sdk() -> None:
+    """Import google-genai now, while something else is waited for: it takes about a second."""
+    import google.genai  # noqa: F401
+
+
 class ModelSource(Protocol):
     """The catalogue, as far as routing needs it."""
 

@@ -17,7 +17,8 @@ async def write_shot(studio: Studio, work: Work) -> None:
     state = final_state(work)
     sidecar = sidecar_of(studio.batch, work, state, datetime.now(UTC))
     known = f"shots/{folder_name(work.shot.id)}/{SIDECAR}" in studio.files
-    await write_sidecar(studio.store, studio.batch.prefix, sidecar, new=not known)
+    written = await write_sidecar(studio.store, studio.batch.prefix, sidecar, new=not known)
+    studio.sidecars[work.shot.id] = sidecar, written
     first = next(iter(work.failures_of_all()), None) if state is not ShotState.DONE else None
     await studio.ledger.set_shot(
         studio.batch.name,

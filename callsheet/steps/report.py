@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -12,7 +13,7 @@ from typing import Any
 from callsheet.archive import layout
 from callsheet.archive.catalogue import write_part
 from callsheet.archive.sidecar import Sidecar
-from callsheet.archive.sidecars import read_sidecars
+from callsheet.archive.sidecars import in_order, read_named
 from callsheet.archive.success import write_success
 from callsheet.errors import CallsheetError
 from callsheet.plan import Plan
@@ -42,8 +43,7 @@ async def write_report(studio: Studio, elapsed_s: float) -> Report:
     batch, store, plan = studio.batch, studio.store, studio.plan
     if plan is None:
         raise CallsheetError("The batch has no plan yet. Nothing was written; open it first.")
-    wanted = {item.shot.id for item in plan.shots}
-    sidecars = [one for one in await read_sidecars(store, batch.prefix) if one.shot in wanted]
+    sidecars = await _sidecars(studio, [item.shot.id for item in plan.shots])
     spent = await studio.ledger.spent_on_batch(batch.name)
     # A run with nothing left to make estimates nothing; that says little beside what the batch has cost in all.
     told = BatchSummary(
@@ -54,10 +54,19 @@ async def write_report(studio: Studio, elapsed_s: float) -> Report:
     now = datetime.now(UTC)
     part = await write_part(store, batch.name, sidecars, now.date())
     if sidecars:
-        await write_success(store, batch.prefix, sidecars, catalogue=part, finished=now)
+        hashes = {shot: written for shot, (_, written) in studio.sidecars.items() if written}
+        await write_success(store, batch.prefix, sidecars, catalogue=part, finished=now, hashes=hashes)
     await asyncio.to_thread(_empty_spool, studio)
     shots = Counter(state.state for state in await studio.ledger.shots_of(batch.name))
     return Report(_summary(studio, plan, shots, spent, gallery, elapsed_s), tuple(sidecars))
+
+
+async def _sidecars(studio: Studio, shots: Sequence[str]) -> list[Sidecar]:
+    """The sidecars of the shots: those of this run from memory, earlier ones from the archive."""
+    mine = [studio.sidecars[shot][0] for shot in shots if shot in studio.sidecars]
+    names = [layout.sidecar_name(studio.batch.prefix, shot) for shot in shots if shot not in studio.sidecars]
+    earlier = [name for name in names if name.removeprefix(f"{studio.batch.prefix}/") in studio.files]
+    return in_order([*mine, *await read_named(studio.store, earlier)])
 
 
 def exit_code(shots: Counter[ShotState]) -> int:
