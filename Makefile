@@ -46,4 +46,4 @@ bench: setup ## Measure, beside named peers in the same run
 
 lock: setup ## Write the lock file anew
 	$(BIN)/uv pip compile pyproject.toml --group dev --extra postgres --universal --generate-hashes \
-		--python-version 3.11 --no-header --no-annotate --quiet --output-file requirements.lock
+		--python-version 3.11 --no-strip-extras --no-header --no-annotate --quiet --output-file requirements.lock
