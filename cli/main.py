@@ -9,7 +9,7 @@ import typer
 
 from callsheet.errors import CallsheetError, UsageError
 from cli import check, gallery, models, plan, rehearsal, resolve, run, status, ui
-from cli.output import fail
+from cli.output import err, fail, warnings_to
 
 EXIT_INTERNAL, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
@@ -34,7 +34,7 @@ app.command("ui")(ui.ui)
 
 def main() -> None:
     """Run the command; exit codes are 0, 1 internal, 2 usage, 3 partly done, 4 parked, 5 waiting, 130 interrupted."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.basicConfig(handlers=[warnings_to(err)], format="%(name)s: %(message)s")
     try:
         app()
     except UsageError as error:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from rich.console import Console
+from rich.logging import RichHandler
 
 from callsheet.errors import CallsheetError, ManifestError
 
 # Into a pipe or file, tables get room: nobody's window bounds them.
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def warnings_to(console: Console) -> RichHandler:
+    """A log handler for a person: warnings and worse, between the progress bars; the whole log is in the Prefect UI."""
+    return RichHandler(logging.WARNING, console, show_time=False, show_path=False, markup=False)
 
 
 def print_json(value: Mapping[str, Any]) -> None:
