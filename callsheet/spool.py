@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+
+from callsheet.errors import ArchiveError
+from callsheet.media.fingerprint import digest_file
+
+SCRATCH_KEPT_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +32,8 @@ class Spool:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        root.mkdir(parents=True, exist_ok=True)
+        (root / "scratch").mkdir(parents=True, exist_ok=True)
+        self._sweep()
 
     def path(self, sha256: str) -> Path:
         """Where the file with this hash is, or would be."""
@@ -42,37 +51,53 @@ class Spool:
         digests = Spooled(Path(), hashlib.sha256(data).hexdigest(), _md5(data).hexdigest(), len(data))
         target = self.path(digests.sha256)
         if not self.holds(digests.sha256, digests.size):
-            target.parent.mkdir(exist_ok=True)
-            with NamedTemporaryFile(dir=target.parent, prefix=".", delete=False) as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            _publish(Path(file.name), target)
+            with _told(self.root):
+                target.parent.mkdir(exist_ok=True)
+                with NamedTemporaryFile(dir=target.parent, prefix=".", delete=False) as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                _publish(Path(file.name), target)
         return Spooled(target, digests.sha256, digests.md5, digests.size)
 
     def adopt(self, source: Path) -> Spooled:
         """Move a finished file of the same file system into the spool; read once, in 1 MiB pieces."""
-        sha256, md5, size = hashlib.sha256(), _md5(b""), 0
-        with source.open("rb") as file:
-            while piece := file.read(1 << 20):
-                sha256.update(piece)
-                md5.update(piece)
-                size += len(piece)
-            os.fsync(file.fileno())
-        target = self.path(sha256.hexdigest())
-        target.parent.mkdir(exist_ok=True)
-        _publish(source, target)
-        return Spooled(target, sha256.hexdigest(), md5.hexdigest(), size)
+        digest = digest_file(source)
+        target = self.path(digest.sha256)
+        with _told(self.root):
+            with source.open("rb") as file:
+                os.fsync(file.fileno())
+            target.parent.mkdir(exist_ok=True)
+            _publish(source, target)
+        return Spooled(target, digest.sha256, digest.md5, digest.size)
 
     def scratch(self, suffix: str = "") -> Path:
         """A new empty file on the spool's file system, for work in progress; the caller removes or adopts it."""
-        (self.root / "scratch").mkdir(exist_ok=True)
         with NamedTemporaryFile(dir=self.root / "scratch", suffix=suffix, delete=False) as file:
             return Path(file.name)
+
+    def _sweep(self) -> None:
+        """Remove work in progress that a killed process left behind; a day is longer than any encoder runs."""
+        for path in (self.root / "scratch").iterdir():
+            with suppress(OSError):
+                if path.stat().st_mtime < time.time() - SCRATCH_KEPT_S:
+                    path.unlink()
 
     def discard(self, sha256: str) -> None:
         """Remove a file that is safe in the archive."""
         self.path(sha256).unlink(missing_ok=True)
+
+
+@contextmanager
+def _told(root: Path) -> Iterator[None]:
+    """A full or broken disk as an ArchiveError that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise ArchiveError(
+            f"{root} cannot be written to: {error.strerror or error}. What was just made could not be kept. Free some "
+            "space, or move CALLSHEET_HOME, and run the same command again."
+        ) from error
 
 
 def _md5(data: bytes) -> hashlib._Hash:

