@@ -50,7 +50,9 @@ def result(name: str) -> JobResult:
 
 def start(story: str, *arguments: str) -> subprocess.Popen[str]:
     code = WORKER.format(tests=str(Path(__file__).parent), story=story)
-    return subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, text=True)
+    # A pipe of its own: where the tests have no standard input, a worker would end at once.
+    pipe = subprocess.PIPE
+    return subprocess.Popen([sys.executable, "-c", code, *arguments], stdin=pipe, stdout=pipe, text=True)
 
 
 @pytest.fixture
