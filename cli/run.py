@@ -87,13 +87,14 @@ def _run_flow(request: RunRequest, settings: Settings) -> dict[str, Any]:
         loaded = pool.submit(load_sdk)
         server = ensure_server(settings)
         loaded.result()
-    say(f"Prefect UI: {server.ui_url}")
     # Prefect reads its settings when it is imported, so this comes first.
     os.environ["PREFECT_API_URL"] = server.api_url
     # The run's log goes to the UI; the terminal has the progress.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "ERROR")
     os.environ.setdefault("DO_NOT_TRACK", "1")
-    return asyncio.run(_follow(request))
+    summary = asyncio.run(_follow(request))
+    say(f"Prefect UI: {server.ui_url}")
+    return summary
 
 
 async def _follow(request: RunRequest) -> dict[str, Any]:

@@ -131,6 +131,8 @@ def _free_port() -> int:
     """4200, as people expect it, when it is free."""
     for wish in (4200, 0):
         with socket.socket() as probe, suppress(OSError):
+            # As the server itself does: connections that are just closing do not keep the port.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", wish))
             return int(probe.getsockname()[1])
     raise ServiceError("No free port on 127.0.0.1 for the Prefect server.")
