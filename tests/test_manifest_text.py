@@ -35,8 +35,8 @@ def test_a_value_is_put_in_as_it_is(before: str, value: str, after: str) -> None
 
 
 @given(TEXT)
-def test_any_text_renders_without_error(text: str) -> None:
-    render(text, {"a": "b"})
+def test_any_text_renders_and_a_known_name_is_never_unknown(text: str) -> None:
+    assert "a" not in render(f"{text}{{a}}", {"a": "b"}).unknown
 
 
 @pytest.mark.parametrize("name", ["a.b", "a[0]", "a!r", "a:>9", "a.__class__", "0", ""])
