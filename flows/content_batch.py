@@ -107,7 +107,7 @@ def _give_up(studio: Studio, shots: list[str], error: Exception) -> None:
             f"An error of callsheet's own: {error}. Run it again; if it stays, report it.",
         )
         state = ShotState.FAILED
-    for work in studio.hold([studio.work[shot].shot for shot in shots]):
+    for work in (studio.work[shot] for shot in shots):
         if work.going:
             work.fail(failure, state)
 

@@ -1,0 +1,125 @@
+"""Keys and plans: what determines a result names it, and what is known decides what is done."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from callsheet.keys import job_key
+from callsheet.ledger import Job, JobState
+from callsheet.models import load_catalogue
+from callsheet.orders import clip_order, take_order
+from callsheet.plan import Known, plan_shot
+from callsheet.shots import Asset, Batch, Shot
+from callsheet.steps.opening import groups
+
+CATALOGUE = load_catalogue()
+BATCH = Batch("campaign", None, "rehearsal")
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
+SHOT = Shot(
+    id="a",
+    line=2,
+    prompt="A boat",
+    image_model=CATALOGUE.default_image,
+    aspect_ratio="16:9",
+    image_size="1K",
+    takes=2,
+    motion_prompt="It sails",
+    video_model=CATALOGUE.default_video,
+    video_aspect_ratio="16:9",
+    resolution="720p",
+    duration_s=8,
+    cuts=("9x16",),
+)
+TEXT = st.text(max_size=40)
+
+
+def job(order: Any, state: JobState, sha256: str | None = None) -> Job:
+    filled: dict[str, Any] = {field.name: None for field in dataclasses.fields(Job)}
+    asked = {
+        name: getattr(order, name) for name in ("key", "kind", "mode", "model", "batch", "shot", "slot", "request")
+    }
+    money = {"estimated_usd": Decimal(0), "spent_usd": Decimal(0), "attempts": 1, "created": NOW, "updated": NOW}
+    return Job(**{**filled, **asked, **money, "state": state, "sha256": sha256, "reason": "", "reason_kind": ""})
+
+
+def asset(kind: Any, name: str, order: Any, sha256: str, parent: str | None = None) -> Asset:
+    key = order.key if order else None
+    return Asset(kind, BATCH.name, "a", name, sha256, "m", 1, "x/y", "uri", NOW, job_key=key, parent=parent)
+
+
+@given(TEXT, TEXT, st.integers(1, 9), st.sampled_from(["image", "video"]), st.lists(TEXT, max_size=3))
+def test_a_key_is_64_hex_digits_and_the_same_for_the_same_wish(
+    model: str, prompt: str, take: int, kind: str, inputs: list[str]
+) -> None:
+    wish: dict[str, Any] = {
+        "kind": kind,
+        "model": model,
+        "prompt": prompt,
+        "take": take,
+        "inputs": inputs,
+        "params": {},
+    }
+    key = job_key(mode="live", **wish)
+    assert len(bytes.fromhex(key)) == 32
+    assert key == job_key(mode="live", **{**wish, "params": {"seed": None}}), "an unused parameter changes nothing"
+    others = [
+        job_key(mode="rehearsal", **wish),
+        job_key(mode="live", **{**wish, "prompt": prompt + "."}),
+        job_key(mode="live", **{**wish, "take": take + 1}),
+        job_key(mode="live", **{**wish, "params": {"seed": 1}}),
+        job_key(mode="live", **{**wish, "inputs": [*inputs, "x"]}),
+        job_key(mode="live", edition="2026-11-21", **wish),
+    ]
+    assert len({key, *others}) == len(others) + 1
+
+
+def test_a_new_shot_is_created_at_list_price() -> None:
+    plan = plan_shot(BATCH, SHOT, Known(), CATALOGUE)
+    assert [(action.slot, action.what) for action in plan.actions] == [
+        ("take-1", "create"),
+        ("take-2", "create"),
+        ("clip", "create"),
+        ("cut-9x16", "create"),
+    ]
+    picture = CATALOGUE.get(SHOT.image_model).image_price("1K")
+    video = CATALOGUE.get(SHOT.video_model or "").video_price("720p", 8)
+    assert plan.usd == 2 * picture + video
+
+
+def test_what_is_stored_is_reused_and_what_was_submitted_is_resumed_for_nothing() -> None:
+    takes = [take_order(BATCH, SHOT, number) for number in (1, 2)]
+    clip = clip_order(BATCH, SHOT, 2, "sha-2")
+    jobs = {order.key: job(order, JobState.STORED, f"sha-{n}") for n, order in enumerate(takes, start=1)}
+    assets = [asset("take", f"take-{n}", order, f"sha-{n}") for n, order in enumerate(takes, start=1)]
+    files = frozenset({"shots/a/take-1", "shots/a/take-2"})
+    known = Known({**jobs, clip.key: job(clip, JobState.SUBMITTED)}, {"a": tuple(assets)}, files)
+    plan = plan_shot(BATCH, SHOT, known, CATALOGUE)
+    assert [action.what for action in plan.actions] == ["reuse", "reuse", "resume", "create"]
+    assert plan.usd == 0
+    lost = plan_shot(BATCH, SHOT, dataclasses.replace(known, files=files - {"shots/a/take-1"}), CATALOGUE)
+    assert lost.actions[0].what == "resume", "a file that is gone is not reused"
+
+
+def test_a_shot_is_complete_only_with_its_cuts() -> None:
+    shot = dataclasses.replace(SHOT, takes=1)
+    take, clip = take_order(BATCH, shot, 1), clip_order(BATCH, shot, 1, "sha-1")
+    jobs = {take.key: job(take, JobState.STORED, "sha-1"), clip.key: job(clip, JobState.STORED, "sha-c")}
+    made = (asset("take", "t", take, "sha-1"), asset("clip", "c", clip, "sha-c"))
+    cut = asset("cut", "cut-9x16-1", None, "sha-x", "sha-c")
+    files = frozenset({"shots/a/t", "shots/a/c", "shots/a/cut-9x16-1"})
+    assert not plan_shot(BATCH, shot, Known(jobs, {"a": made}, files), CATALOGUE).complete
+    assert plan_shot(BATCH, shot, Known(jobs, {"a": (*made, cut)}, files), CATALOGUE).complete
+
+
+@given(st.integers(0, 3000))
+def test_small_batches_have_groups_of_one_and_large_ones_few(count: int) -> None:
+    shots = [dataclasses.replace(SHOT, id=str(number)) for number in range(count)]
+    made = groups(shots, 50)
+    assert [shot for group in made for shot in group] == shots
+    assert len(made) == count if count <= 50 else len(made) <= 25
