@@ -22,7 +22,11 @@ from callsheet.studio import Studio, open_studio
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """What a run is asked to do: small values that a scheduler can store and show."""
+    """What a run is asked to do: small values that a scheduler can store and show.
+
+    `wait` sleeps through a full day's quota instead of ending parked. `only` limits the work to these shots, and
+    `free` to what costs nothing. `plan` names a plan file that the run has to follow exactly.
+    """
 
     manifest: str
     live: bool = False
@@ -31,6 +35,10 @@ class RunRequest:
     variables: Mapping[str, str] = field(default_factory=dict)
     budget_usd: Decimal | None = None
     remake: bool = False
+    wait: bool = False
+    only: tuple[str, ...] = ()
+    free: bool = False
+    plan: str | None = None
 
 
 def read_request(request: RunRequest, settings: Settings) -> tuple[Manifest, Catalogue, Batch]:

@@ -51,6 +51,10 @@ async def content_batch(
     variables: dict[str, str] | None = None,
     budget_usd: float | None = None,
     remake: bool = False,
+    wait: bool = False,
+    only: list[str] | None = None,
+    free: bool = False,
+    plan: str | None = None,
 ) -> Any:
     """Bring the batch to what its manifest asks for, paying only for what is not there yet.
 
@@ -59,14 +63,16 @@ async def content_batch(
     """
     started = time.monotonic()
     budget = None if budget_usd is None else Decimal(str(budget_usd))
-    request = RunRequest(manifest, live, edition, campaign, variables or {}, budget, remake)
+    request = RunRequest(
+        manifest, live, edition, campaign, variables or {}, budget, remake, wait, tuple(only or ()), free, plan
+    )
     async with open_run(request, load_settings()) as (studio, sheet):
         await label_run(studio.batch)
-        plan = await open_batch(studio, sheet, remake=remake)
-        log_plan(plan)
+        made = await open_batch(studio, sheet, request)
+        log_plan(made)
         with tags(studio.batch.campaign, studio.batch.mode):
-            async with bulletin(studio, plan):
-                going = await set_aside(studio, plan)
+            async with bulletin(studio, made):
+                going = await set_aside(studio, made)
                 await asyncio.gather(*(story(studio, group) for group in groups(going, MOST_GROUPS)))
             ended = await report(started)
     log_report(ended)

@@ -13,13 +13,14 @@ from callsheet.manifest import Manifest
 from callsheet.manifest.source import read_bytes
 from callsheet.plan import Kind, Plan, frames_wanted, plan_batch
 from callsheet.progress import Step
+from callsheet.run import RunRequest
 from callsheet.shots import Shot, ShotState
 from callsheet.steps.deposit import is_lost
 from callsheet.steps.survey import survey
 from callsheet.studio import Studio
 
 
-async def open_batch(studio: Studio, manifest: Manifest, *, remake: bool = False) -> Plan:
+async def open_batch(studio: Studio, manifest: Manifest, request: RunRequest) -> Plan:
     """The plan of the batch, entered in ledger and archive. `remake` gives failed and lost jobs another, paid, try.
 
     Shots that are complete count as done at once; the others are pending.
@@ -27,7 +28,7 @@ async def open_batch(studio: Studio, manifest: Manifest, *, remake: bool = False
     batch, shots = studio.batch, manifest.shots
     await studio.ledger.open_batch(batch, [(shot.id, position) for position, shot in enumerate(shots)])
     known = await survey(studio.ledger, studio.store, batch, shots)
-    if remake:
+    if request.remake:
         for key, job in known.jobs.items():
             if job.state in (JobState.FAILED, JobState.EXPIRED) or await is_lost(studio, job):
                 await studio.ledger.reopen(key)
