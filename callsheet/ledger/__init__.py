@@ -3,6 +3,7 @@
 from callsheet.ledger.ledger import Ledger
 from callsheet.ledger.life import TERMINAL, TRANSITIONS, JobState
 from callsheet.ledger.quota import Limits, RequestLimits
+from callsheet.ledger.rebuild import Entered, ShotRecords
 from callsheet.ledger.records import (
     Attempt,
     AttemptRecord,
@@ -23,6 +24,7 @@ __all__ = [
     "AttemptRecord",
     "BatchRow",
     "Claim",
+    "Entered",
     "Job",
     "JobOrder",
     "JobResult",
@@ -30,6 +32,7 @@ __all__ = [
     "Ledger",
     "Limits",
     "RequestLimits",
+    "ShotRecords",
     "ShotRow",
     "SpendRow",
     "Want",

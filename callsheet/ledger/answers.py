@@ -47,9 +47,17 @@ class Answers:
         """The files of a batch, or of one of its shots."""
         return await self._db.read(lambda c: files.assets_of(c, batch, shot))
 
-    async def asset_by_sha(self, sha256: str) -> Asset | None:
-        """A file with these bytes, in whatever batch."""
-        return await self._db.read(lambda c: files.asset_by_sha(c, sha256))
+    async def copies_of(self, sha256: str) -> list[Asset]:
+        """The files with these bytes, in whatever batches, oldest first."""
+        return await self._db.read(lambda c: files.copies_of(c, sha256))
+
+    async def paid_files(self) -> list[Asset]:
+        """The files of every batch that paid jobs gave."""
+        return await self._db.read(files.paid_files)
+
+    async def stored_jobs(self) -> list[Job]:
+        """The jobs whose files should be in the archive, in every batch."""
+        return await self._db.read(lambda c: reads.jobs_in(c, [JobState.STORED]))
 
     async def shots_of(self, batch: str) -> list[ShotRow]:
         """How the batch's shots stand, in the manifest's order."""

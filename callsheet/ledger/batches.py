@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
@@ -18,9 +19,18 @@ _ONE_SHOT = (shots.c.batch == bindparam("of_batch"), shots.c.shot == bindparam("
 _SET_SHOT = update(shots).where(*_ONE_SHOT)
 
 
-def open_batch(connection: Connection, now: datetime, batch: Batch, wanted: Sequence[tuple[str, int]]) -> None:
-    """Make the batch's rows what its manifest says now; shots that are gone from it are kept, but marked dropped."""
-    _put_batch(connection, batch, now)
+def open_batch(
+    connection: Connection,
+    now: datetime,
+    batch: Batch,
+    wanted: Sequence[tuple[str, int]],
+    request: Mapping[str, Any] | None = None,
+) -> None:
+    """Make the batch's rows what its manifest says now; shots that are gone from it are kept, but marked dropped.
+
+    `request` says how the batch was asked for; None leaves on record what is there.
+    """
+    put_batch(connection, batch, now, request)
     known = {row.shot: row for row in connection.execute(select(shots).where(shots.c.batch == batch.name))}
     new = [
         {"batch": batch.name, "shot": shot, "position": position, "dropped": False, "state": ShotState.PENDING,
@@ -37,8 +47,15 @@ def open_batch(connection: Connection, now: datetime, batch: Batch, wanted: Sequ
             connection.execute(_SET_SHOT, {"of_batch": batch.name, "of_shot": shot, **values})
 
 
-def _put_batch(connection: Connection, batch: Batch, now: datetime) -> None:
-    manifest = {"manifest_uri": batch.manifest_uri, "manifest_sha256": batch.manifest_sha256, "updated": now}
+def put_batch(connection: Connection, batch: Batch, now: datetime, request: Mapping[str, Any] | None) -> None:
+    """Enter the batch, or bring its manifest up to date; its money stays as it is."""
+    manifest: dict[str, Any] = {
+        "manifest_uri": batch.manifest_uri,
+        "manifest_sha256": batch.manifest_sha256,
+        "updated": now,
+    }
+    if request is not None:
+        manifest["request"] = dict(request)
     if connection.execute(update(batches).where(batches.c.name == batch.name).values(manifest)).rowcount:
         return
     connection.execute(
@@ -90,6 +107,7 @@ def all_batches(connection: Connection) -> list[BatchRow]:
             row.spent_usd,
             row.created,
             row.updated,
+            row.request,
         )
         for row in connection.execute(statement)
     ]

@@ -13,7 +13,7 @@ from callsheet.ledger.life import TERMINAL, JobState
 from callsheet.ledger.owners import is_dead
 from callsheet.ledger.prepared import change, fetch
 from callsheet.ledger.records import Claim, Job, JobOrder
-from callsheet.ledger.rows import DROPPED, ZERO, change_job, end_attempt, find_job, move_job, read_attempt
+from callsheet.ledger.rows import DROPPED, ZERO, change_job, end_attempt, find_job, move_job, read_attempt, read_job
 from callsheet.ledger.tables import batches, jobs, wants
 
 _REQUEST_MAX = 256 * 1024
@@ -49,11 +49,22 @@ def claim(connection: Connection, now: datetime, order: JobOrder, holder: Holder
     if job is None:
         job, mine = _plan(connection, order, holder, now), True
     else:
-        mine = job.state not in TERMINAL and _is_free(job, holder)
-        if mine and job.owner != holder.owner:
-            job = _take_over(connection, job, holder, now)
+        job, mine = _held(connection, job, holder, now)
     _want(connection, order)
     return Claim(job, mine)
+
+
+def take(connection: Connection, now: datetime, key: str, holder: Holder) -> Claim:
+    """A job that is on record, and whether it is this holder's to work on. Which slots want it stays as it is."""
+    return Claim(*_held(connection, read_job(connection, key), holder, now))
+
+
+def _held(connection: Connection, job: Job, holder: Holder, now: datetime) -> tuple[Job, bool]:
+    """The job with this holder's lease when it can be had."""
+    mine = job.state not in TERMINAL and _is_free(job, holder)
+    if mine and job.owner != holder.owner:
+        job = _take_over(connection, job, holder, now)
+    return job, mine
 
 
 def renew(connection: Connection, holder: Holder) -> None:

@@ -58,8 +58,13 @@ def assets_of(connection: Connection, batch: str, shot: str | None) -> list[Asse
     return [Asset(*row) for row in connection.execute(statement)]
 
 
-def asset_by_sha(connection: Connection, sha256: str) -> Asset | None:
-    """A file with these bytes, in whatever batch; the oldest when there are several."""
-    statement = select(*_COLUMNS).where(assets.c.sha256 == sha256).order_by(assets.c.created, assets.c.batch).limit(1)
-    row = connection.execute(statement).one_or_none()
-    return None if row is None else Asset(*row)
+def copies_of(connection: Connection, sha256: str) -> list[Asset]:
+    """The files with these bytes, in whatever batches, oldest first."""
+    statement = select(*_COLUMNS).where(assets.c.sha256 == sha256).order_by(assets.c.created, assets.c.batch)
+    return [Asset(*row) for row in connection.execute(statement)]
+
+
+def paid_files(connection: Connection) -> list[Asset]:
+    """The files of every batch that paid jobs gave, by batch."""
+    statement = select(*_COLUMNS).where(assets.c.job_key.is_not(None)).order_by(assets.c.batch, assets.c.created)
+    return [Asset(*row) for row in connection.execute(statement)]

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
-from typing import Concatenate, Literal, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar
 
 from sqlalchemy import Connection
 
 from callsheet.clock import Clock
 from callsheet.errors import LedgerError, Parked
-from callsheet.ledger import batches, claims, files, limits, outcomes, owners, submission
+from callsheet.ledger import batches, claims, files, limits, outcomes, owners, rebuild, submission
 from callsheet.ledger.answers import Answers
 from callsheet.ledger.database import Database
 from callsheet.ledger.life import JobState
@@ -75,9 +75,22 @@ class Ledger(Answers):
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    async def open_batch(self, batch: Batch, shots: Sequence[tuple[str, int]]) -> None:
-        """Make the batch what its manifest says now: ids and positions of its shots; others are dropped from it."""
-        await self._write(batches.open_batch, batch, shots)
+    async def open_batch(
+        self, batch: Batch, shots: Sequence[tuple[str, int]], request: Mapping[str, Any] | None = None
+    ) -> None:
+        """Make the batch what its manifest says now: ids and positions of its shots; others are dropped from it.
+
+        `request` (JSON, no secrets) is how it was asked for, so that `collect` can ask the same; None keeps the last.
+        """
+        await self._write(batches.open_batch, batch, shots, request)
+
+    async def enter_batch(self, batch: Batch) -> bool:
+        """Enter a batch that only the archive knows of; False when it is on record, which then stays as it is."""
+        return await self._write(rebuild.enter_batch, batch)
+
+    async def enter_shot(self, records: rebuild.ShotRecords) -> rebuild.Entered:
+        """Enter what a sidecar tells of a shot, in one step; rows that are there already win. The batch comes first."""
+        return await self._db.write(lambda c: rebuild.enter_shot(c, records))
 
     async def claim(self, order: JobOrder) -> Claim:
         """The job of an order (new ones are planned), and whether it is ours: among all that ask, one gets it.
@@ -86,6 +99,13 @@ class Ledger(Answers):
         dead holder was sending comes back `unknown`, one that only held a slot comes back `planned`.
         """
         return await self._write(claims.claim, order, self._holder)
+
+    async def take(self, key: str) -> Claim:
+        """Like `claim`, for a job that is there already and for nobody's wish: it says what is still to be collected.
+
+        LedgerError when there is no such job.
+        """
+        return await self._write(claims.take, key, self._holder)
 
     async def release(self, key: str) -> None:
         """Give a job's lease back before its end; a slot and money that were held are free again."""

@@ -153,13 +153,17 @@ class ShotRow:
 
 @dataclass(frozen=True, slots=True)
 class BatchRow:
-    """A batch and its money: what its own submissions hold and have spent."""
+    """A batch and its money: what its own submissions hold and have spent.
+
+    `request` is how it was asked for last (variables, budget ...), None where the ledger does not know.
+    """
 
     batch: Batch
     reserved_usd: Decimal
     spent_usd: Decimal
     created: datetime
     updated: datetime
+    request: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,8 @@ batches = Table(
     Column("mode", String(16), nullable=False),
     Column("manifest_uri", Text, nullable=False),
     Column("manifest_sha256", String(64), nullable=False),
+    # How it was asked for last: variables, budget and the like; NULL where nobody knows (schema 0001, rebuilt).
+    Column("request", JSON),
     Column("reserved_usd", MicroUsd, nullable=False),
     Column("spent_usd", MicroUsd, nullable=False),
     Column("created", UtcTime, nullable=False),

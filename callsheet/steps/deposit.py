@@ -36,11 +36,17 @@ class Deposit:
 async def deposit_paid(studio: Studio, shot: Shot, kind: AssetKind, job: Job, name: str, parent: str | None) -> Asset:
     """The archived file of a finished job in this shot's folder; the job is `stored` when it returns.
 
-    A file that is there already is not written again; one that two shots share is in both folders.
+    A file that is there already, under whatever name, is not written again; one that two shots share is in both
+    folders.
     """
-    known = studio.assets.get(shot.id, {}).get(name)
-    if known is not None:
-        return known
+    for known in studio.assets_of(shot):
+        if known.kind == kind and known.job_key == job.key:
+            return known
+    return await deposit_result(studio, shot.id, kind, job, name, parent)
+
+
+async def deposit_result(studio: Studio, shot: str, kind: AssetKind, job: Job, name: str, parent: str | None) -> Asset:
+    """The same for a shot of which nothing but its id is known, whether the file is there or not."""
     if not (job.sha256 and job.md5 and job.mime_type and job.size is not None):
         raise LedgerError(f"Job {job.key[:12]} is {job.state} without a result. Look at it with `callsheet status`.")
     path = await fetch(studio, job.sha256, job.size)
@@ -53,24 +59,24 @@ async def deposit_derived(
 ) -> Asset:
     """Archive a file that was made here for free, under the name of its hash; `source` is moved into the spool."""
     file = await asyncio.to_thread(studio.spool.adopt, source)
-    return await _deposit(studio, shot, new, file, name_of(file.sha256))
+    return await _deposit(studio, shot.id, new, file, name_of(file.sha256))
 
 
-async def _deposit(studio: Studio, shot: Shot, new: Deposit, file: Spooled, name: str) -> Asset:
+async def _deposit(studio: Studio, shot: str, new: Deposit, file: Spooled, name: str) -> Asset:
     batch = studio.batch
     uri = await studio.store.put_file(
         file.path,
-        f"{layout.shot_folder(batch.prefix, shot.id)}/{name}",
+        f"{layout.shot_folder(batch.prefix, shot)}/{name}",
         sha256=file.sha256,
         md5=file.md5,
         size=file.size,
         content_type=new.mime_type,
-        metadata={"campaign": batch.campaign, "batch": batch.name, "shot": shot.id, "sha256": file.sha256},
+        metadata={"campaign": batch.campaign, "batch": batch.name, "shot": shot, "sha256": file.sha256},
     )
     asset = Asset(
         kind=new.kind,
         batch=batch.name,
-        shot=shot.id,
+        shot=shot,
         name=name,
         sha256=file.sha256,
         md5=file.md5,
@@ -90,7 +96,7 @@ async def _deposit(studio: Studio, shot: Shot, new: Deposit, file: Spooled, name
         await studio.ledger.stored(new.job.key, [asset])
     else:
         await studio.ledger.add_assets([asset])
-    studio.assets.setdefault(shot.id, {})[name] = asset
+    studio.assets.setdefault(shot, {})[name] = asset
     return asset
 
 
@@ -121,10 +127,11 @@ async def is_lost(studio: Studio, job: Job) -> bool:
 
 async def _archived(studio: Studio, sha256: str) -> str | None:
     """The name of an archived file with these bytes, in whatever batch."""
-    asset = await studio.ledger.asset_by_sha(sha256)
-    name = asset.uri.removeprefix(f"{studio.store.uri}/") if asset else ""
-    known = asset is not None and name != asset.uri
-    return name if known and await studio.store.stat(name) is not None else None
+    for asset in await studio.ledger.copies_of(sha256):
+        name = asset.uri.removeprefix(f"{studio.store.uri}/")
+        if name != asset.uri and await studio.store.stat(name) is not None:
+            return name
+    return None
 
 
 async def read_reference(studio: Studio, reference: Reference) -> InputImage:
