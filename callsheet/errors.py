@@ -20,15 +20,17 @@ CallsheetError
 │   │   └── VideoFiltered       Veo's RAI filter; not charged
 │   ├── NothingMade             answered, charged or not, but without an asset
 │   │   ├── NoImage             text only, or no image part
+│   │   │   └── BadImage        a picture came, but it is damaged or too large
 │   │   └── NoVideo             done without a video and without a reason
 │   ├── OperationFailed         a long-running operation ended with an error
 │   ├── OperationExpired        the operation or its file is gone (retention)
 │   ├── OperationOverdue        not done within the deadline: still running as far as we know
 │   ├── DownloadFailed          the asset exists there but could not be fetched whole
 │   └── Unknown                 the request may or may not have been accepted: never sent again unasked
-├── Parked                      quota or budget: goes on later (exit code 4)
+├── Parked                      quota, budget or disk: goes on later (exit code 4)
 │   ├── QuotaParked             today's requests are used up
-│   └── BudgetParked            the next submission could exceed the budget
+│   ├── BudgetParked            the next submission could exceed the budget
+│   └── NoRoom                  the disk is nearly full: what is paid for next could not be kept
 ├── Stopped                     a person stopped the run; nothing new is sent
 ├── LedgerError                 the ledger cannot be opened or contradicts itself
 ├── ArchiveError                the archive refused, or a file there is not what was written
@@ -197,7 +199,13 @@ class NothingMade(ProviderError):
 class NoImage(NothingMade):
     """A reply without a picture (text only, say); billed for its text."""
 
-    charged = None
+    charged: bool | None = None
+
+
+class BadImage(NoImage):
+    """A reply whose picture is damaged or of a kind that is not taken: it was made, so it is billed."""
+
+    charged = True
 
 
 class NoVideo(NothingMade):
@@ -246,6 +254,10 @@ class QuotaParked(Parked):
 
 class BudgetParked(Parked):
     """The next submission could exceed the budget."""
+
+
+class NoRoom(Parked):
+    """The disk is nearly full, so nothing is sent whose result could not be kept."""
 
 
 class Stopped(CallsheetError):

@@ -8,16 +8,26 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 from urllib.parse import urlsplit
 
+from callsheet.archive.store import open_store
 from callsheet.clock import Clock
+from callsheet.errors import SettingsError, Stopped
+from callsheet.ledger import Ledger
 from callsheet.manifest import Manifest, read_manifest
 from callsheet.models import Catalogue, load_catalogue
+from callsheet.plan import plan_batch
+from callsheet.providers import load_sdk
 from callsheet.rehearsal.config import RehearsalConfig
 from callsheet.rehearsal.process import rehearsal_service, service_at
 from callsheet.settings import Settings
 from callsheet.shots import Batch
+from callsheet.steps.survey import is_whole, survey
 from callsheet.studio import Studio, open_studio
+
+# The service's address for a batch with nothing left to make: nobody listens there, and nothing is sent.
+NO_SERVICE = "http://127.0.0.1:1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +49,15 @@ class RunRequest:
     only: tuple[str, ...] = ()
     free: bool = False
     plan: str | None = None
+
+    def asked(self) -> dict[str, Any]:
+        """What the ledger keeps, so that the batch can be carried on later as it was asked for: JSON, no secrets."""
+        return {
+            "campaign": self.campaign,
+            "variables": dict(self.variables),
+            "budget_usd": None if self.budget_usd is None else str(self.budget_usd),
+            "wait": self.wait,
+        }
 
 
 def read_request(request: RunRequest, settings: Settings) -> tuple[Manifest, Catalogue, Batch]:
@@ -65,13 +84,18 @@ def read_request(request: RunRequest, settings: Settings) -> tuple[Manifest, Cat
 
 @asynccontextmanager
 async def open_run(request: RunRequest, settings: Settings) -> AsyncIterator[tuple[Studio, Manifest]]:
-    """The studio for a request, with the rehearsal service running unless the request is live."""
+    """The studio for a request, with the rehearsal service running unless the request is live.
+
+    SettingsError when `only` names shots that the manifest does not have, or `free` is asked to remake.
+    """
     manifest, catalogue, batch = read_request(request, settings)
+    _check_scope(request, manifest)
     budgets = [usd for usd in (request.budget_usd, manifest.budget_usd, settings.budget_usd) if usd is not None]
     async with AsyncExitStack() as stack:
         clock, url = Clock(), None
         if not request.live:
-            url, clock = await _rehearsal(stack, settings)
+            whole = await _is_whole(settings, batch, manifest, catalogue)
+            url, clock = (NO_SERVICE, clock) if whole else await join_rehearsal(stack, settings)
         studio = await stack.enter_async_context(
             open_studio(
                 settings,
@@ -80,12 +104,39 @@ async def open_run(request: RunRequest, settings: Settings) -> AsyncIterator[tup
                 clock=clock,
                 service_url=url,
                 budget_usd=min(budgets, default=None),
+                wait=request.wait,
             )
         )
+        studio.only, studio.free = frozenset(request.only), request.free
+        if request.free:
+            studio.halted = Stopped("This run sends nothing that costs. Start the batch as usual to go on with it.")
         yield studio, manifest
 
 
-async def _rehearsal(stack: AsyncExitStack, settings: Settings) -> tuple[str, Clock]:
+def _check_scope(request: RunRequest, manifest: Manifest) -> None:
+    known = [shot.id for shot in manifest.shots]
+    if strange := [shot for shot in request.only if shot not in known]:
+        named = ", ".join(repr(shot) for shot in strange[:10])
+        raise SettingsError(
+            f"{request.manifest} has no shot {named}. Nothing was made. It has: {', '.join(known[:20])}"
+            + (f" and {len(known) - 20} more." if len(known) > 20 else ".")
+        )
+    if request.free and request.remake:
+        raise SettingsError("What is made again is paid for again, and this run was asked to spend nothing.")
+
+
+async def _is_whole(settings: Settings, batch: Batch, manifest: Manifest, catalogue: Catalogue) -> bool:
+    """Whether nothing is left to make: the batch then needs no service. Looks at ledger and archive only."""
+    async with AsyncExitStack() as stack:
+        ledger = await stack.enter_async_context(await Ledger.open(settings.ledger_url, clock=Clock()))
+        store = open_store(settings.archive_uri, emulator_host=settings.storage_emulator_host)
+        stack.push_async_callback(store.aclose)
+        known = await survey(ledger, store, batch, manifest.shots)
+    made = plan_batch(batch, manifest.shots, known, catalogue)
+    return all(is_whole(item, known.files) for item in made.shots)
+
+
+async def join_rehearsal(stack: AsyncExitStack, settings: Settings) -> tuple[str, Clock]:
     """The rehearsal service: the one that the base URL points to on this machine, else one started for this run.
 
     A rehearsal never leaves the machine and never carries a real key, so it cannot cost anything.
@@ -101,5 +152,8 @@ async def _rehearsal(stack: AsyncExitStack, settings: Settings) -> tuple[str, Cl
         catalogue=settings.catalogue,
         gcs_endpoint=settings.storage_emulator_host,
     )
+    # The SDK takes half a second to import, and the service longer to start.
+    loading = asyncio.create_task(asyncio.to_thread(load_sdk))
     running = await stack.enter_async_context(rehearsal_service(config))
+    await loading
     return running.base_url, running.clock

@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from callsheet.errors import SettingsError
 
 MIB = 1024 * 1024
+OUTPUT_OFF = "off"
 
 
 class Settings(BaseSettings):
@@ -30,11 +31,21 @@ class Settings(BaseSettings):
     input_roots: Annotated[
         tuple[str, ...], Field(description="Further folders or gs:// prefixes that reference images may come from.")
     ] = ()
+    video_output: Annotated[
+        str | None,
+        Field(
+            pattern=r"^(off|gs://[a-z0-9][\w.-]+(/.*)?)$",
+            description='Where Agent Platform writes videos: gs://bucket/prefix, or "off"; default: in the archive.',
+        ),
+    ] = None
     image_concurrency: Annotated[int, Field(ge=1, le=256, description="Picture requests in flight at once.")] = 16
     video_concurrency: Annotated[int, Field(ge=1, le=256, description="Video operations waited on at once.")] = 64
     encoders: Annotated[int, Field(ge=1, le=64, description="ffmpeg processes at once, one thread each.")] = 2
     image_timeout_s: Annotated[float, Field(gt=0, description="Longest wait for one picture, seconds.")] = 180.0
-    video_deadline_s: Annotated[float, Field(gt=0, description="Longest wait for one video, seconds.")] = 1800.0
+    video_deadline_s: Annotated[
+        float | None, Field(gt=0, description="Longest wait for one video, seconds; default: by the model's latency.")
+    ] = None
+    min_free_mb: Annotated[int, Field(ge=0, description="Nothing is sent while the home's disk has less, MB.")] = 256
     rehearsal_factor: Annotated[float, Field(gt=0, description="How much faster rehearsal time passes.")] = 60.0
     rehearsal_script: Annotated[Path | None, Field(description="Failure script for the rehearsal service.")] = None
 

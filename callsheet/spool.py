@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-from callsheet.errors import ArchiveError
+from callsheet.errors import ArchiveError, NoRoom
 from callsheet.media.fingerprint import digest_file
 
 SCRATCH_KEPT_S = 86_400.0
+MB = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,15 @@ class Spool:
         """A new empty file on the spool's file system, for work in progress; the caller removes or adopts it."""
         with NamedTemporaryFile(dir=self.root / "scratch", suffix=suffix, delete=False) as file:
             return Path(file.name)
+
+    def check_room(self, megabytes: int) -> None:
+        """Raise NoRoom when the disk has less than this free: what is paid for next could not be kept."""
+        free = shutil.disk_usage(self.root).free
+        if free < megabytes * MB:
+            raise NoRoom(
+                f"The disk of {self.root} has {free // MB} MB left, less than the {megabytes} MB kept free for "
+                "results (CALLSHEET_MIN_FREE_MB). Nothing was sent. Free some space and run the same command again."
+            )
 
     def _sweep(self) -> None:
         """Remove work in progress that a killed process left behind; a day is longer than any encoder runs."""

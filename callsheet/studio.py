@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 
 from callsheet.archive.layout import folder_name
@@ -17,6 +18,7 @@ from callsheet.errors import CallsheetError, Stopped
 from callsheet.ledger import Ledger
 from callsheet.models import Catalogue
 from callsheet.plan import Known, Plan
+from callsheet.poller import Poller
 from callsheet.progress import Progress, watcher
 from callsheet.providers import Providers, open_providers
 from callsheet.settings import Settings
@@ -24,9 +26,11 @@ from callsheet.shots import Asset, Batch, Shot
 from callsheet.spool import Spool
 from callsheet.steps.work import Work
 from callsheet.tally import Tally
+from callsheet.turns import Turns
 
 # Submissions that hold a frame's bytes in memory at the same time: 8 x 30 MB at worst.
 SUBMITS_AT_ONCE = 8
+DOWNLOADS_AT_ONCE = 8
 
 
 @dataclass
@@ -36,7 +40,10 @@ class Studio:
     `halted` is the error after which nothing new is sent (a bad key, say, or a person's stop); `stopping` also ends
     all waiting. `flights` lets two shots that want the same job share it inside the process, as the ledger does
     between processes. `assets` holds the archived files by shot and name, `sidecars` those of this run by shot, with
-    the hash of their bytes where it is known; `crashed` counts our own errors.
+    the hash of their bytes where it is known; `crashed` counts our own errors. With `wait`, work that does not fit
+    today sleeps until it does; `full_until` tells when a model's day is over. `only` names the shots that are worked
+    on (none: all); a `free` run sends nothing that costs. While `troubled`, something paid for
+    cannot be written down, and nothing new is sent.
     """
 
     settings: Settings
@@ -49,6 +56,9 @@ class Studio:
     providers: Providers
     budget_usd: Decimal | None
     progress: Progress
+    wait: bool = False
+    only: frozenset[str] = frozenset()
+    free: bool = False
     tally: Tally = field(default_factory=Tally)
     work: dict[str, Work] = field(default_factory=dict)
     assets: dict[str, dict[str, Asset]] = field(default_factory=dict)
@@ -58,6 +68,8 @@ class Studio:
     halted: CallsheetError | None = None
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     crashed: int = 0
+    troubled: int = 0
+    full_until: dict[str, datetime] = field(default_factory=dict)
     flights: dict[str, asyncio.Lock] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -65,6 +77,8 @@ class Studio:
         self.submit_slots = asyncio.Semaphore(SUBMITS_AT_ONCE)
         self.video_slots = asyncio.Semaphore(self.settings.video_concurrency)
         self.encoder_slots = asyncio.Semaphore(self.settings.encoders)
+        self.downloads = Turns(DOWNLOADS_AT_ONCE)
+        self.poller = Poller(self.clock, self.rest)
 
     def hold(self, shots: Sequence[Shot]) -> list[Work]:
         """The shots' work, begun when it is not there yet."""
@@ -85,6 +99,10 @@ class Studio:
         """The archived files of a shot that this process knows of."""
         return list(self.assets.get(shot.id, {}).values())
 
+    def wants(self, shot: str) -> bool:
+        """Whether this run works on the shot."""
+        return not self.only or shot in self.only
+
     def stop(self) -> None:
         """Send nothing new and wait for nothing more; requests that are on their way are let finish."""
         self.halted = self.halted or Stopped("Stopped before it was done. Run the same command again to continue.")
@@ -92,8 +110,12 @@ class Studio:
 
     async def rest(self, seconds: float) -> None:
         """Sleep `seconds` of the clock's time; raises Stopped as soon as the run is stopped."""
+        await self.rest_really(seconds / self.clock.factor)
+
+    async def rest_really(self, seconds: float) -> None:
+        """The same in real seconds: for what does not depend on the provider."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(max(0.0, seconds) / self.clock.factor):
+            async with asyncio.timeout(max(0.0, seconds)):
                 await self.stopping.wait()
         if self.stopping.is_set() and self.halted is not None:
             raise self.halted
@@ -124,6 +146,7 @@ async def open_studio(
     clock: Clock,
     service_url: str | None,
     budget_usd: Decimal | None,
+    wait: bool = False,
 ) -> AsyncIterator[Studio]:
     """Open ledger, archive, spool and providers for a batch; all are closed, in reverse order, at the end.
 
@@ -149,6 +172,7 @@ async def open_studio(
             providers=providers,
             budget_usd=budget_usd,
             progress=Progress(),
+            wait=wait,
         )
         if (watching := watcher.get()) is not None:
             watching.watch(studio)

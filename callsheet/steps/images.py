@@ -6,7 +6,7 @@ import asyncio
 from decimal import Decimal
 
 from callsheet.archive.layout import take_name
-from callsheet.errors import CallsheetError, MediaError, NoImage
+from callsheet.errors import BadImage, CallsheetError, MediaError
 from callsheet.ledger import Attempt, Job, JobOrder, JobResult, JobState
 from callsheet.media.probe import probe_image
 from callsheet.orders import image_request, take_order
@@ -14,7 +14,8 @@ from callsheet.providers.protocol import ImageResult
 from callsheet.shots import Shot, ShotState
 from callsheet.steps import all_of
 from callsheet.steps.deposit import deposit_paid, read_reference
-from callsheet.steps.paid import UNSENT, claim, submit
+from callsheet.steps.paid import UNSENT, claim, patiently, submit
+from callsheet.steps.persist import persist
 from callsheet.steps.work import TakeWork, Work, failure_of, failure_of_job, is_transient, state_after, state_of
 from callsheet.studio import Studio
 
@@ -35,7 +36,7 @@ async def _make_take(studio: Studio, shot: Shot, take: TakeWork) -> ShotState | 
     order = take_order(studio.batch, shot, take.number)
     try:
         async with studio.flight(order.key):
-            take.job = job = await _paid_image(studio, shot, order, take.number)
+            take.job = job = await patiently(studio, order, lambda: _paid_image(studio, shot, order, take.number))
             if job.sha256 and job.mime_type:
                 name = take_name(take.number, job.sha256, job.mime_type)
                 take.asset = await deposit_paid(studio, shot, "take", job, name, None)
@@ -61,10 +62,12 @@ async def _paid_image(studio: Studio, shot: Shot, order: JobOrder, take: int) ->
 
     async def send(attempt: Attempt) -> Job:
         references = tuple([await read_reference(studio, reference) for reference in shot.reference_images])
-        request = image_request(shot, take, references, order.key)
+        request = image_request(shot, take, references, order.key, attempt.n)
         result = await studio.providers.images_for(order.model).make(request)
         studio.tally.accepted("image")
-        return await studio.ledger.finished(order.key, await _keep(studio, result, price), attempt)
+        kept = await _keep(studio, result, price)
+        what = f"picture {kept.sha256[:12]} of shot {shot.id}, job {order.key[:12]}"
+        return await persist(studio, lambda: studio.ledger.finished(order.key, kept, attempt), what)
 
     job = await submit(studio, order, job, price, send, studio.image_slots)
     studio.tally.count("image", "created", job)
@@ -76,10 +79,10 @@ async def _keep(studio: Studio, result: ImageResult, price: Decimal) -> JobResul
     try:
         probe = probe_image(result.data)
     except MediaError as error:
-        raise NoImage(
+        raise BadImage(
             f"The provider answered with bytes that are no whole picture: {error}", reason="BAD_IMAGE"
         ) from error
-    file = await asyncio.to_thread(studio.spool.write, result.data)
+    file = await persist(studio, lambda: asyncio.to_thread(studio.spool.write, result.data), "a picture")
     details = {"model_version": result.model_version, "response_id": result.response_id, "tokens": result.tokens}
     return JobResult(
         sha256=file.sha256,

@@ -6,18 +6,34 @@ claim -> begin (budget, quota, intent) -> request -> submitted (videos) -> finis
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
 
-from callsheet.errors import ModelNotFound, NotAccepted, ProviderError, QuotaParked, RateLimited, Unauthorised, Unknown
+from callsheet.errors import (
+    ModelNotFound,
+    NotAccepted,
+    ProviderError,
+    QuotaParked,
+    RateLimited,
+    Unauthorised,
+    Unknown,
+)
 from callsheet.ledger import Attempt, Job, JobOrder, JobState
+from callsheet.steps.doubt import decide
+from callsheet.steps.persist import persist
 from callsheet.steps.verdicts import Verdict, backoff_s, rule_for, verdict
 from callsheet.studio import Studio
 
+log = logging.getLogger(__name__)
+
 # How often to look at a job that another process works on, in seconds.
 WATCH_EVERY_S = 1.0
+
+# How often a request in doubt is sent again in one run when evidence shows that it was not accepted.
+DOUBTS = 8
 
 # Sends one request and makes its result durable; returns the job as the ledger then has it.
 Send = Callable[[Attempt], Awaitable[Job]]
@@ -35,7 +51,22 @@ async def claim(studio: Studio, order: JobOrder) -> Job:
         claimed = await studio.ledger.claim(order)
         if claimed.mine or claimed.job.state in ENDED:
             return claimed.job
-        await asyncio.sleep(WATCH_EVERY_S)
+        await studio.rest_really(WATCH_EVERY_S)
+
+
+async def patiently(studio: Studio, order: JobOrder, work: Callable[[], Awaitable[Job]]) -> Job:
+    """The job that `work()` gives. With `wait`, a day that is full is slept through and the work begun again."""
+    while True:
+        try:
+            return await work()
+        except QuotaParked as parked:
+            if not studio.wait or parked.until is None:
+                raise
+            until = parked.until
+            if studio.full_until.get(order.model) != until:
+                log.warning("%s Waiting for it.", parked)
+            studio.full_until[order.model] = until
+        await studio.rest((until - studio.clock.now()).total_seconds())
 
 
 async def submit(
@@ -43,26 +74,31 @@ async def submit(
 ) -> Job:
     """Send the job's request until it is accepted or a verdict ends it; never two requests at once.
 
-    `slots` bounds what is in flight. Returns the job as accepted (submitted or finished) or as it ended. Raises
-    QuotaParked or BudgetParked when it may not be sent now, and the error that halted the batch.
+    `slots` bounds what is in flight. Returns the job as accepted (submitted or finished) or as it ended; still
+    `unknown` when a person has to decide. Raises QuotaParked or BudgetParked when it may not be sent now, and the
+    error that halted the batch.
     """
     earlier: Counter[type[ProviderError]] = Counter()
     if job.state is JobState.UNKNOWN:
-        if verdict(order.kind, Unknown(""), 0) is Verdict.HOLD:
-            return job
-        earlier[Unknown] += 1
-        await studio.ledger.resolve(order.key, "resubmit", by="one more try for a picture")
-    while True:
+        job = await decide(studio, order, job)
+    while job.state in (JobState.PLANNED, JobState.RESERVED):
         attempt, outcome = await _attempt(studio, order, price, send, slots)
         if isinstance(outcome, Job):
             return outcome
         applied = rule_for(outcome).error
-        given = verdict(order.kind, outcome, earlier[applied])
-        await _record(studio, attempt, price, outcome, given)
-        if given not in (Verdict.RETRY, Verdict.AGAIN):
-            return await studio.ledger.job(order.key)
-        await studio.rest(backoff_s(outcome, earlier[applied], random.random()))  # noqa: S311  spreads load, no secret
+        pause_s = backoff_s(outcome, earlier[applied], random.random())  # noqa: S311  spreads load, no secret
+        if isinstance(outcome, Unknown):
+            job = await decide(studio, order, await _doubt(studio, attempt, outcome))
+            going = job.state is JobState.PLANNED and earlier[applied] < DOUBTS
+        else:
+            given = verdict(order.kind, outcome, earlier[applied])
+            job = await _record(studio, attempt, price, outcome, given, pause_s)
+            going = given in (Verdict.RETRY, Verdict.AGAIN)
+        if not going:
+            return job
+        await studio.rest(pause_s)
         earlier[applied] += 1
+    return job
 
 
 async def _attempt(
@@ -74,8 +110,7 @@ async def _attempt(
     """
     limits = studio.catalogue.get(order.model).limits(studio.settings.tier)
     async with slots:
-        if studio.halted is not None:
-            raise studio.halted
+        await _may_send(studio, order)
         attempt = await studio.ledger.begin(
             order.key, estimate=price, scope=studio.providers.scope, limits=limits, budget=studio.budget_usd
         )
@@ -83,8 +118,21 @@ async def _attempt(
             return attempt, await _outcome(studio, send, attempt)
     await studio.rest((attempt.not_before - studio.clock.now()).total_seconds())
     async with slots:
+        await _may_send(studio, order)
         await studio.ledger.submitting(attempt)
         return attempt, await _outcome(studio, send, attempt)
+
+
+async def _may_send(studio: Studio, order: JobOrder) -> None:
+    """Return when nothing is in the way of sending; raises what halted the batch, NoRoom, or a full day known of."""
+    while studio.troubled:
+        await studio.rest_really(WATCH_EVERY_S)
+    if studio.halted is not None:
+        raise studio.halted
+    studio.spool.check_room(studio.settings.min_free_mb)
+    full = studio.full_until.get(order.model)
+    if full is not None and full > studio.clock.now():
+        raise QuotaParked(f"Today's requests for {order.model} are used up. Nothing was sent.", until=full)
 
 
 async def _outcome(studio: Studio, send: Send, attempt: Attempt) -> Job | ProviderError:
@@ -105,28 +153,48 @@ _STATE_AFTER: dict[Verdict, JobState] = {
     Verdict.RETRY: JobState.PLANNED,
     Verdict.AGAIN: JobState.PLANNED,
     Verdict.PARK: JobState.PLANNED,
-    Verdict.HOLD: JobState.UNKNOWN,
     Verdict.BLOCK: JobState.BLOCKED,
     Verdict.FAIL: JobState.FAILED,
 }
 
 
-async def _record(studio: Studio, attempt: Attempt, price: Decimal, error: ProviderError, given: Verdict) -> None:
+async def _doubt(studio: Studio, attempt: Attempt, error: Unknown) -> Job:
+    """Record that the request may have been accepted: its money stays held until that is decided."""
+    return await persist(
+        studio,
+        lambda: studio.ledger.settle(
+            attempt, JobState.UNKNOWN, kind=error.kind, reason=str(error), code=error.reason, status=error.status
+        ),
+        f"a request in doubt for job {attempt.key[:12]}",
+    )
+
+
+async def _record(
+    studio: Studio, attempt: Attempt, price: Decimal, error: ProviderError, given: Verdict, pause_s: float
+) -> Job:
     """Close the attempt in the ledger, learn the quota that a 429 states, and halt on what will not mend."""
     # What was not accepted for a reason outside the request leaves the job planned: the next run tries it again.
     mendable = isinstance(error, NotAccepted | Unauthorised | ModelNotFound)
     state = JobState.PLANNED if given is Verdict.FAIL and mendable else _STATE_AFTER[given]
-    # Spent is never less than what may have been charged: a request in doubt that is sent again counts as paid, one
-    # that is held keeps its reservation until it is resolved.
-    usd = price if isinstance(error, Unknown) and given is Verdict.AGAIN else None
-    await studio.ledger.settle(
-        attempt, state, kind=error.kind, reason=str(error), code=error.reason, status=error.status, usd=usd
+    usd = price if error.charged else None
+    job = await persist(
+        studio,
+        lambda: studio.ledger.settle(
+            attempt, state, kind=error.kind, reason=str(error), code=error.reason, status=error.status, usd=usd
+        ),
+        f"the end of an attempt at job {attempt.key[:12]}",
     )
     if isinstance(error, Unauthorised):
         studio.halted = error
-    if isinstance(error, RateLimited) and error.per:
+    if isinstance(error, RateLimited):
+        # A 429 without details pauses the model for as long as this job waits: all others would get the same answer.
         until = await studio.ledger.lower_limit(
-            attempt.scope, attempt.model, error.per, error.limit, error.retry_after_s
+            attempt.scope,
+            attempt.model,
+            error.per or "minute",
+            error.limit,
+            error.retry_after_s if error.per else pause_s,
         )
         if given is Verdict.PARK:
             raise QuotaParked(f"{error} Nothing was sent; it goes on at {until:%Y-%m-%d %H:%M} UTC.", until=until)
+    return job

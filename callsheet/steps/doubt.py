@@ -1,0 +1,36 @@
+"""A request in doubt: it may or may not have been accepted. Evidence first, then the rule, then a person."""
+
+from __future__ import annotations
+
+import logging
+
+from callsheet.errors import NotAccepted, Unknown
+from callsheet.ledger import AttemptRecord, Job, JobOrder, JobState
+from callsheet.steps.evidence import look_for_evidence
+from callsheet.steps.verdicts import Verdict, verdict
+from callsheet.studio import Studio
+
+log = logging.getLogger(__name__)
+
+
+async def decide(studio: Studio, order: JobOrder, job: Job) -> Job:
+    """The job after what can be decided without a person: planned again, submitted (adopted), or still unknown.
+
+    Certain knowledge decides first. Without it a picture is sent once more, counted twice, and a video is held.
+    """
+    try:
+        job = await look_for_evidence(studio, order, job)
+    except NotAccepted as error:
+        log.warning("Job %s of shot %s stays in doubt for now: %s", job.key[:12], order.shot, error)
+        return job
+    if job.state is not JobState.UNKNOWN:
+        return job
+    lost = sum(1 for attempt in await studio.ledger.attempts_on(order.key) if _is_lost(attempt))
+    if verdict(order.kind, Unknown(job.reason), lost - 1) is not Verdict.AGAIN:
+        return job
+    return await studio.ledger.resolve(order.key, "resubmit", by="the rule of one more try for a picture")
+
+
+def _is_lost(attempt: AttemptRecord) -> bool:
+    """Whether the attempt was given up as paid without a result."""
+    return attempt.outcome == JobState.UNKNOWN and bool(attempt.usd or attempt.reserved_usd)

@@ -1,0 +1,118 @@
+"""From an accepted submission to a video on this disk: wait for its operation, fetch it, look whether it is whole.
+
+Nothing here is paid for, so everything may be done again: by the next run, or by `callsheet recover`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from decimal import Decimal
+from itertools import count
+from pathlib import Path
+
+from callsheet.errors import DownloadFailed, LedgerError, MediaError, NotAccepted, ProviderError
+from callsheet.ledger import Job, JobResult
+from callsheet.media.probe import VideoProbe, probe_video
+from callsheet.poller import Watch, deadline_s
+from callsheet.providers.protocol import VideoReady
+from callsheet.spool import Spooled
+from callsheet.steps.persist import persist
+from callsheet.studio import Studio
+
+log = logging.getLogger(__name__)
+
+DOWNLOADS = 4
+# A video may be this much shorter or longer than ordered (a frame or two, or the sound's last packet), in seconds.
+TOLERANCE_S = 0.5
+
+
+def watch_of(studio: Studio, job: Job) -> Watch:
+    """The watch on the operation of a submitted job; LedgerError when it has none."""
+    if job.operation is None:
+        raise LedgerError(f"Job {job.key[:12]} of shot {job.shot} is {job.state} without an operation's name.")
+    return Watch(
+        operation=job.operation,
+        provider=studio.providers.videos_for(job.model),
+        since=job.submitted_at or studio.clock.now(),
+        deadline_s=deadline_s(studio.catalogue.get(job.model), studio.settings.video_deadline_s),
+    )
+
+
+async def fetch_video(studio: Studio, job: Job, price: Decimal) -> JobResult:
+    """The video of a submitted job, whole and durable in the spool.
+
+    Raises the operation's outcome when that is no video (see `poller.ENDS`), OperationOverdue, Unauthorised, and
+    DownloadFailed after four tries: after those three the job is still submitted, and the next run goes on from there.
+    """
+    watch = watch_of(studio, job)
+    return await download(studio, job, watch, await studio.poller.result(watch), price)
+
+
+async def download(studio: Studio, job: Job, watch: Watch, ready: VideoReady, price: Decimal) -> JobResult:
+    """The video of a finished operation, verified; what came damaged is fetched again, from an address asked for anew.
+
+    A file that is whole but not as long as ordered is taken when it comes the same twice: it is what was paid for.
+    """
+    odd: set[str] = set()
+    for tried in count(1):
+        try:
+            file, probe = await _fetch_once(studio, watch, ready)
+            strange = _strange(job, probe)
+            if not strange or file.sha256 in odd:
+                return _result(file, probe, ready, price, strange)
+            odd.add(file.sha256)
+            raise MediaError(strange)
+        except (DownloadFailed, NotAccepted, MediaError) as error:
+            if tried == DOWNLOADS:
+                raise DownloadFailed(
+                    f"The video of {watch.operation} was made but could not be fetched whole in {DOWNLOADS} tries: "
+                    f"{error} Run the same command again, or `callsheet recover`: it is fetched for free while the "
+                    "provider keeps it (two days)."
+                ) from error
+            log.debug("Fetching the video of %s, try %d: %s", watch.operation, tried, error)
+        await studio.rest(2.0**tried)
+        ready = await studio.poller.result(watch)
+    raise AssertionError
+
+
+async def _fetch_once(studio: Studio, watch: Watch, ready: VideoReady) -> tuple[Spooled, VideoProbe]:
+    target = studio.spool.scratch(".mp4")
+    try:
+        async with studio.downloads.turn(watch.expires.timestamp()):
+            await watch.provider.download(ready, target)
+        probe = await asyncio.to_thread(probe_video, target)
+        return await persist(studio, lambda: asyncio.to_thread(studio.spool.adopt, target), watch.operation), probe
+    except (ProviderError, MediaError):
+        await asyncio.to_thread(_discard, target)
+        raise
+    except OSError as error:
+        await asyncio.to_thread(_discard, target)
+        raise DownloadFailed(f"It could not be written to {target.parent}: {error.strerror or error}.") from error
+
+
+def _discard(path: Path) -> None:
+    path.unlink(missing_ok=True)
+
+
+def _strange(job: Job, probe: VideoProbe) -> str:
+    """What is odd about a whole video, as a sentence; "" when it is as ordered."""
+    ordered = job.request.get("duration_s")
+    if not isinstance(ordered, int | float) or abs(probe.duration_s - ordered) <= TOLERANCE_S:
+        return ""
+    return f"It is {probe.duration_s:.2f} s long, and {ordered} s were ordered."
+
+
+def _result(file: Spooled, probe: VideoProbe, ready: VideoReady, price: Decimal, strange: str) -> JobResult:
+    details = {"fps": probe.fps, "video_codec": probe.video_codec, "audio_codec": probe.audio_codec}
+    return JobResult(
+        sha256=file.sha256,
+        md5=file.md5,
+        size=file.size,
+        mime_type=ready.mime_type,
+        width=probe.width,
+        height=probe.height,
+        duration_s=probe.duration_s,
+        details=details | ({"warning": strange} if strange else {}),
+        usd=price,
+    )
