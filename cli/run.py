@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any
 
 import typer
@@ -15,7 +14,7 @@ import typer
 from callsheet.errors import SettingsError
 from callsheet.plan import Plan
 from callsheet.progress import watcher
-from callsheet.providers import live_ready, load_sdk
+from callsheet.providers import live_ready
 from callsheet.run import RunRequest, read_request
 from callsheet.settings import Settings, load_settings
 from cli.options import (
@@ -29,7 +28,7 @@ from cli.options import (
     request_of,
 )
 from cli.output import out, print_json, say
-from cli.plan import make_plan, show_plan
+from cli.plan import make_plan, show_plan, warn_of
 from cli.progress import ProgressView
 from flows.server import ensure_server
 
@@ -45,15 +44,19 @@ def run(
     var: VarOption = None,
     budget: BudgetOption = None,
     remake: Annotated[bool, typer.Option("--remake", help="Make failed and lost work again, and pay for it.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Sleep through full quota days instead of ending parked.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Make what the manifest asks for and is not there yet. Running it again continues it, and never pays twice."""
     started = time.monotonic()
     settings = load_settings()
-    request = request_of(manifest, live, edition, campaign, var, budget, remake)
-    made = asyncio.run(make_plan(request, settings))
+    request = replace(request_of(manifest, live, edition, campaign, var, budget, remake), wait=wait)
     if live:
-        _agree(request, settings, made, yes)
+        _agree(request, settings, asyncio.run(make_plan(request, settings)), yes)
+    else:  # bad input is told before a server is started
+        warn_of(read_request(request, settings)[0])
     summary = _run_flow(request, settings)
     summary["elapsed_s"] = round(time.monotonic() - started, 2)
     _show(summary)
@@ -83,10 +86,7 @@ def _agree(request: RunRequest, settings: Settings, made: Plan, yes: bool) -> No
 def _run_flow(request: RunRequest, settings: Settings) -> dict[str, Any]:
     """Run the flow in this process against the Prefect server; the summary it returns."""
     say("Looking for the Prefect server; starting one takes some seconds.")
-    with ThreadPoolExecutor(1) as pool:
-        loaded = pool.submit(load_sdk)
-        server = ensure_server(settings)
-        loaded.result()
+    server = ensure_server(settings)
     # Prefect reads its settings when it is imported, so this comes first.
     os.environ["PREFECT_API_URL"] = server.api_url
     # The run's log goes to the UI; the terminal has the progress.
@@ -115,6 +115,7 @@ async def _follow(request: RunRequest) -> dict[str, Any]:
                 variables=dict(request.variables),
                 budget_usd=float(request.budget_usd) if request.budget_usd is not None else None,
                 remake=request.remake,
+                wait=request.wait,
             )
         finally:
             loop.remove_signal_handler(signal.SIGINT)
