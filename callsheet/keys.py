@@ -10,8 +10,9 @@ from callsheet.shots import Mode
 
 # Raised when the meaning of a key changes; old results are then made anew rather than mistaken for new ones.
 KEY_VERSION = 1
-# Every request carries it where labels are taken, so that a lost job can be found again.
+# Every request carries both where labels are taken, so that a lost one can be found again.
 JOB_LABEL = "callsheet_job"
+ATTEMPT_LABEL = "callsheet_attempt"
 
 
 def job_key(
@@ -48,6 +49,11 @@ def job_key(
 def label_of(key: str) -> str:
     """The value of JOB_LABEL on a job's request. A label value may hold 63 characters of [a-z0-9_-] (2026-11)."""
     return key[:40]
+
+
+def labels_of(key: str, n: int) -> tuple[tuple[str, str], ...]:
+    """The labels of attempt `n` at a job: no other request ever carries the same."""
+    return ((JOB_LABEL, label_of(key)), (ATTEMPT_LABEL, str(n)))
 
 
 def _digest(value: object) -> str:

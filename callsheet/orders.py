@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from callsheet.keys import JOB_LABEL, job_key, label_of
+from callsheet.keys import job_key, labels_of
 from callsheet.ledger import JobOrder
 from callsheet.providers.protocol import ImageRequest, InputImage, VideoRequest
 from callsheet.shots import Batch, Shot
@@ -73,8 +73,8 @@ def image_prompt(shot: Shot) -> str:
     return f"{shot.prompt}\n\nAvoid: {shot.negative_prompt}" if shot.negative_prompt else shot.prompt
 
 
-def image_request(shot: Shot, take: int, references: tuple[InputImage, ...], key: str) -> ImageRequest:
-    """The request for picture `take` of a shot."""
+def image_request(shot: Shot, take: int, references: tuple[InputImage, ...], key: str, n: int) -> ImageRequest:
+    """The request for picture `take` of a shot, as attempt `n` at the job `key`."""
     return ImageRequest(
         model=shot.image_model,
         prompt=image_prompt(shot),
@@ -83,14 +83,19 @@ def image_request(shot: Shot, take: int, references: tuple[InputImage, ...], key
         seed=_take_seed(shot, take),
         person_generation=shot.person_generation,
         references=references,
-        labels=((JOB_LABEL, label_of(key)),),
+        labels=labels_of(key, n),
     )
 
 
 def video_request(
-    shot: Shot, first_frame: InputImage | None, last_frame: InputImage | None, key: str, output_uri: str | None = None
+    shot: Shot,
+    first_frame: InputImage | None,
+    last_frame: InputImage | None,
+    key: str,
+    n: int,
+    output_uri: str | None,
 ) -> VideoRequest:
-    """The request for a clip of a shot."""
+    """The request for a clip of a shot, as attempt `n` at the job `key`; `output_uri` is where Veo writes it."""
     return VideoRequest(
         model=shot.video_model or "",
         prompt=shot.motion_prompt or "",
@@ -103,7 +108,7 @@ def video_request(
         seed=shot.seed,
         person_generation=shot.person_generation,
         output_uri=output_uri,
-        labels=((JOB_LABEL, label_of(key)),),
+        labels=labels_of(key, n),
     )
 
 

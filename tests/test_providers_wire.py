@@ -204,10 +204,20 @@ async def test_a_picture_is_asked_for_and_read_whole(server: Server) -> None:
         "responseModalities": ["IMAGE"],
         "imageConfig": {"aspectRatio": "16:9", "imageSize": "2K"},
     }
-    assert "labels" not in seen.json
+    assert seen.json["labels"] == {"job": "1"}, "a rehearsal can tell what became of every request"
 
 
-async def test_labels_and_person_generation_go_to_agent_platform_only(server: Server) -> None:
+async def test_labels_and_person_generation_do_not_go_to_a_live_gemini_api(server: Server) -> None:
+    server.script = [Reply(PICTURE), Reply({"name": f"models/{GEMINI_VIDEO}/operations/1"})]
+    async with live(server, gemini_api_key=KEY) as providers:
+        image = ImageRequest(IMAGE_MODEL, "a cat", person_generation="allow_adult", labels=(("job", "1"),))
+        await providers.images_for(IMAGE_MODEL).make(image)
+        await providers.videos_for(GEMINI_VIDEO).submit(VideoRequest(GEMINI_VIDEO, "it runs", labels=(("job", "1"),)))
+    assert [set(seen.json) for seen in server.seen] == [{"contents", "generationConfig"}, {"instances", "parameters"}]
+    assert server.seen[0].json["generationConfig"]["imageConfig"] == {}
+
+
+async def test_labels_and_person_generation_go_to_agent_platform(server: Server) -> None:
     request = ImageRequest(IMAGE_MODEL, "a cat", person_generation="allow_adult", labels=(("job", "1"),))
     async with live(server, google_cloud_project="p", google_cloud_location="europe-west4") as providers:
         await providers.images_for(IMAGE_MODEL).make(request)
@@ -471,6 +481,7 @@ async def test_a_video_is_submitted_polled_and_downloaded_on_the_gemini_api(serv
             "personGeneration": "allow_adult",
             "negativePrompt": "rain",
         },
+        "labels": {"a": "b"},
     }
     assert [seen.path for seen in server.seen] == [
         f"/v1beta/models/{GEMINI_VIDEO}:predictLongRunning",

@@ -39,11 +39,26 @@ class Defaults:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Seconds from request to result."""
+    """Seconds from request to result: never under `min` or over `max`, half of the requests within `typical`.
+
+    `tail` shapes the slow half: 1 is even, more means that few requests come near `max`.
+    """
 
     min: float
     typical: float
     max: float
+    tail: float = 3.0
+
+    def at(self, share: float) -> float:
+        """The seconds within which `share` (0 to 1) of the requests are answered."""
+        if share < 0.5:
+            return self.min + (self.typical - self.min) * 2 * share
+        return self.typical + (self.max - self.typical) * float((2 * share - 1) ** self.tail)
+
+    @classmethod
+    def around(cls, seconds: float) -> Latency:
+        """These seconds, and up to a quarter less or more, evenly."""
+        return cls(0.75 * seconds, seconds, 1.25 * seconds, tail=1.0)
 
 
 @dataclass(frozen=True, slots=True)

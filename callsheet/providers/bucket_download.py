@@ -1,15 +1,18 @@
-"""Fetching a video that Agent Platform wrote to a bucket."""
+"""Finding and fetching a video that Agent Platform wrote to a bucket."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from callsheet.errors import DownloadFailed, OperationExpired
+from callsheet.errors import DownloadFailed, OperationExpired, Unreachable
 from callsheet.providers.http_errors import told
 from callsheet.providers.operations import MAX_VIDEO_BYTES
+
+T = TypeVar("T")
 
 
 class BucketReader:
@@ -29,9 +32,7 @@ class BucketReader:
         if self._refused:
             raise DownloadFailed(f"The rehearsal named {uri[:200]}, but STORAGE_EMULATOR_HOST is not set. Set it.")
         try:
-            async with self._lock:
-                if self._files is None:
-                    self._files = await asyncio.to_thread(self._open)
+            await self._ready()
             await asyncio.to_thread(self._copy, uri, target)
         except FileNotFoundError:
             raise OperationExpired(
@@ -41,6 +42,40 @@ class BucketReader:
             raise
         except Exception as error:
             raise DownloadFailed(f"{uri[:200]} could not be read: {told(error)}. Fetching it again is free.") from None
+
+    async def names(self, prefix: str) -> list[str]:
+        """The gs:// names of all objects under `prefix`, sorted; Unreachable when they cannot be listed."""
+        return await self._asked(prefix, self._find)
+
+    async def holds(self, uri: str) -> bool:
+        """Whether the object is there; Unreachable when nobody can tell."""
+        return await self._asked(uri, self._is_object)
+
+    async def _asked(self, uri: str, look: Callable[[str], T]) -> T:
+        if self._refused:
+            raise Unreachable(f"A rehearsal looks into no real bucket ({uri[:200]}): set STORAGE_EMULATOR_HOST.")
+        try:
+            await self._ready()
+            return await asyncio.to_thread(look, uri)
+        except Exception as error:
+            raise Unreachable(f"{uri[:200]} could not be looked for: {told(error)}. Looking again is free.") from None
+
+    async def _ready(self) -> None:
+        async with self._lock:
+            if self._files is None:
+                self._files = await asyncio.to_thread(self._open)
+
+    def _find(self, prefix: str) -> list[str]:
+        try:
+            return sorted(f"gs://{name}" for name in self._files.find(prefix))
+        except FileNotFoundError:
+            return []
+
+    def _is_object(self, uri: str) -> bool:
+        try:
+            return bool(self._files.info(uri)["type"] == "file")
+        except FileNotFoundError:
+            return False
 
     def _open(self) -> Any:
         # gcsfs would ask for the bucket's type over gRPC first, 39 s and more where that is blocked (2026.10.1).

@@ -1,51 +1,69 @@
-"""Evidence of a submission whose reply was never seen: was it accepted, and as which operation?
+"""Evidence of a submission whose reply was never seen: was it accepted, and what came of it?
 
-Google has no list of Veo operations and no request ids (gemini-api reference, 2026-11-21), so live nobody can tell from
-here. The rehearsal service keeps account of what it accepted, and every submission carries its job's label.
+Google has no list of Veo operations and no request ids (gemini-api reference, 2026-11-21). What is left live is a
+bucket: every attempt writes under a prefix of its own, so an object there proves that it was accepted and has ended.
+The rehearsal service keeps account of what it accepted, and every submission carries labels that name job and attempt.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import httpx2
 
 from callsheet.errors import Unreachable
-from callsheet.keys import JOB_LABEL, label_of
+from callsheet.providers.bucket_download import BucketReader
+from callsheet.providers.http_errors import told
 
-PAGE = 500
-TIMEOUT_S = 20.0
+TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What is known for certain: the operation of an accepted submission, or None when none was accepted."""
+    """What became of one submission, for certain.
 
-    operation: str | None
+    `operation` is the name to wait for when a video was accepted: an operation, or the gs:// object that it wrote.
+    `charged_usd` is what was billed until now; None when that is not known.
+    """
 
-
-async def evidence_in(service_url: str, key: str) -> Evidence:
-    """What the rehearsal service at `service_url` has accepted for a job; Unreachable when it does not answer."""
-    after = 0
-    async with httpx2.AsyncClient(base_url=service_url, timeout=TIMEOUT_S, trust_env=False) as client:
-        while True:
-            page = await _page(client, after)
-            for submission in page:
-                if submission["labels"].get(JOB_LABEL) == label_of(key) and submission["operation"]:
-                    return Evidence(submission["operation"])
-            if len(page) < PAGE:
-                return Evidence(None)
-            after = page[-1]["id"]
+    accepted: bool
+    operation: str | None = None
+    charged_usd: Decimal | None = None
 
 
-async def _page(client: httpx2.AsyncClient, after: int) -> list[dict[str, Any]]:
+async def evidence_in(service_url: str, labels: tuple[tuple[str, str], ...]) -> Evidence | None:
+    """What the rehearsal service has accepted with these labels; it accepts no more of them afterwards.
+
+    None when the server there keeps no such account (a gateway on this machine, say); Unreachable when it does not
+    answer.
+    """
     try:
-        reply = await client.get("/rehearsal/counts", params={"after": after})
+        async with httpx2.AsyncClient(base_url=service_url, timeout=TIMEOUT_S, trust_env=False) as client:
+            reply = await client.post("/rehearsal/evidence", json={"labels": dict(labels)})
+        if reply.status_code in (404, 405):
+            return None
         reply.raise_for_status()
-        page: list[dict[str, Any]] = reply.json()["submissions"]
-    except (httpx2.HTTPError, ValueError, KeyError) as error:
+        return _read(reply.json()["submissions"])
+    except (httpx2.HTTPError, ValueError, KeyError, TypeError, InvalidOperation) as error:
         raise Unreachable(
-            f"The rehearsal service could not be asked what it accepted: {error}. Nothing was sent; run it again."
+            f"The rehearsal service could not be asked what it accepted: {told(error)}. Nothing was sent."
         ) from error
-    return page
+
+
+def _read(submissions: list[dict[str, Any]]) -> Evidence:
+    if not submissions:
+        return Evidence(accepted=False, charged_usd=Decimal(0))
+    operation = next((each["operation"] for each in submissions if each["operation"]), None)
+    charged = sum((Decimal(str(each["charged_usd"])) for each in submissions), Decimal(0))
+    return Evidence(accepted=True, operation=operation, charged_usd=charged)
+
+
+async def evidence_under(bucket: BucketReader, prefix: str) -> Evidence | None:
+    """The video that an attempt wrote under its own prefix. None when there is none (yet): that proves nothing.
+
+    Unreachable when the bucket cannot be listed.
+    """
+    videos = [name for name in await bucket.names(prefix) if name.endswith(".mp4")]
+    return Evidence(accepted=True, operation=min(videos)) if videos else None

@@ -15,20 +15,28 @@ from callsheet.providers.wire import guarded
 
 
 class GenaiImages:
-    """An ImageProvider over one SDK client (see sdk_clients: it sends each request once)."""
+    """An ImageProvider over one SDK client (see sdk_clients: it sends each request once).
 
-    def __init__(self, client: genai.Client, *, agent_platform: bool, secrets: Secrets = NO_SECRETS) -> None:
+    `labels` is off where gateways that speak the Gemini API's protocol may reject them as an unknown field.
+    """
+
+    def __init__(
+        self, client: genai.Client, *, agent_platform: bool, labels: bool, secrets: Secrets = NO_SECRETS
+    ) -> None:
         self._client = client
         self._agent_platform = agent_platform
+        self._labels = labels
         self._secrets = secrets
         self._last: tuple[ImageRequest, types.GenerateContentConfig] | None = None
 
     def _config(self, request: ImageRequest) -> types.GenerateContentConfig:
         """The request's parameters, kept from the last request when they are the same: making them costs 0.1 ms."""
-        wanted = replace(request, prompt="", references=(), labels=request.labels if self._agent_platform else ())
+        wanted = replace(request, prompt="", references=(), labels=())
         if self._last is None or self._last[0] != wanted:
             self._last = wanted, config(wanted, agent_platform=self._agent_platform)
-        return self._last[1]
+        if not (self._labels and request.labels):
+            return self._last[1]
+        return self._last[1].model_copy(update={"labels": dict(request.labels)})
 
     async def make(self, request: ImageRequest) -> ImageResult:
         """The picture, or a ProviderError. The request is sent once."""
@@ -52,11 +60,7 @@ def contents(request: ImageRequest) -> types.Content:
 
 
 def config(request: ImageRequest, *, agent_platform: bool) -> types.GenerateContentConfig:
-    """The request's parameters. Labels and person_generation go only to Agent Platform.
-
-    The Gemini API has no person_generation for pictures (the SDK refuses it), and gateways that speak its protocol
-    may reject labels as an unknown field.
-    """
+    """The request's parameters, without its labels. The Gemini API has no person_generation (the SDK refuses it)."""
     person = request.person_generation if agent_platform else None
     return types.GenerateContentConfig(
         response_modalities=["IMAGE"],
@@ -66,7 +70,6 @@ def config(request: ImageRequest, *, agent_platform: bool) -> types.GenerateCont
             person_generation=types.PersonGeneration(person.upper()) if person else None,
         ),
         seed=request.seed,
-        labels=dict(request.labels) or None if agent_platform else None,
         # Both are on by default and would send further requests behind one call.
         automatic_continuation=False,
         automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
@@ -10,12 +11,15 @@ from urllib.parse import urljoin, urlsplit
 import httpx2
 
 from callsheet.errors import DownloadFailed
+from callsheet.providers.file_check import check_file, resource_of
 from callsheet.providers.http_errors import Phase, from_reply
 from callsheet.providers.operations import MAX_VIDEO_BYTES
 from callsheet.providers.routes import GEMINI_URL, is_google, is_loopback
 from callsheet.providers.secrets import Secrets
 from callsheet.providers.video_files import opened
 from callsheet.providers.wire import guarded, httpx2_watch
+
+log = logging.getLogger(__name__)
 
 MAX_REDIRECTS = 5
 CHUNK = 1024 * 1024
@@ -33,9 +37,11 @@ class HttpsDownload:
     async def fetch(self, uri: str, target: Path) -> None:
         """Stream the file to `target`; DownloadFailed unless it came whole, OperationExpired when it is gone.
 
-        The key goes to the configured host only. Redirects are followed without it.
+        The key goes to the configured host only. Redirects are followed without it. Where the Files API tells size
+        and hash of the file, they are compared.
         """
         url, headers = rebased(uri, self._base_url), self._headers
+        resource = resource_of(url)
         for _ in range(MAX_REDIRECTS + 1):
             if not allowed(url, self._base_url):
                 raise DownloadFailed(
@@ -44,9 +50,20 @@ class HttpsDownload:
                 )
             moved = await self._hop(url, headers if same_origin(url, self._base_url) else {}, target)
             if moved is None:
-                return
+                return await self._compare(resource, target)
             url, headers = urljoin(url, moved), {}
         raise DownloadFailed(f"The video's address was redirected over {MAX_REDIRECTS} times. Fetch it again later.")
+
+    async def _compare(self, resource: str | None, target: Path) -> None:
+        if resource is None or not same_origin(resource, self._base_url):
+            return
+        try:
+            reply = await self._client.get(resource, headers=self._headers)
+        except httpx2.HTTPError as error:
+            log.debug("%s could not be asked for size and hash: %s", resource, type(error).__name__)
+            return
+        if reply.status_code == 200:
+            await asyncio.to_thread(check_file, target, reply.content)
 
     async def _hop(self, url: str, headers: Mapping[str, str], target: Path) -> str | None:
         return await guarded(lambda: self._get(url, headers, target), Phase.DOWNLOAD, "the video", self._secrets)

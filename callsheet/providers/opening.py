@@ -7,7 +7,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from callsheet.errors import SettingsError
-from callsheet.providers.evidence import Evidence, evidence_in
+from callsheet.keys import labels_of
+from callsheet.providers.bucket_download import BucketReader
+from callsheet.providers.evidence import Evidence, evidence_in, evidence_under
+from callsheet.providers.output import output_root, prefix_of
 from callsheet.providers.protocol import ImageProvider, VideoProvider
 from callsheet.providers.routes import Access, RoutableModel, Way, access_to, choose_route
 from callsheet.settings import Settings
@@ -50,6 +53,8 @@ class Providers:
         self._access = access
         self._catalogue = catalogue
         self._stack = stack
+        self._rehearsal = access.mode == "rehearsal"
+        self._bucket = BucketReader(emulator=settings.storage_emulator_host, rehearsal=self._rehearsal)
         self._clients: dict[tuple[Way, bool], genai.Client] = {}
         self._images: dict[Way, ImageProvider] = {}
         self._videos: dict[Way, VideoProvider] = {}
@@ -59,11 +64,22 @@ class Providers:
         """Whose quota the requests count against: the project id, or `key-` and a short hash of the key."""
         return self._access.scope
 
-    async def evidence_of(self, key: str) -> Evidence | None:
-        """What is known of a job's submission when its reply was never seen; None when nobody can tell."""
-        if self._access.mode == "live":
-            return None
-        return await evidence_in(self._access.gemini_url, key)
+    def output_uri(self, model_id: str, key: str, n: int) -> str | None:
+        """Where attempt `n` at a video is to be written: a gs:// prefix of its own; None when it is not to a bucket."""
+        root = output_root(self._settings, self._access, choose_route(self._catalogue.get(model_id), self._access))
+        return prefix_of(root, key, n) if root else None
+
+    async def evidence_of(self, model_id: str, key: str, n: int) -> Evidence | None:
+        """What is known for certain of attempt `n` at a job, whose reply was never seen; None when nobody can tell.
+
+        To be asked only when that attempt has been given up: a rehearsal accepts it no more. Raises Unreachable.
+        """
+        if self._rehearsal:
+            evidence = await evidence_in(self._access.gemini_url, labels_of(key, n))
+            if evidence is not None:
+                return evidence
+        prefix = self.output_uri(model_id, key, n)
+        return await evidence_under(self._bucket, prefix) if prefix else None
 
     def images_for(self, model_id: str) -> ImageProvider:
         """The provider of pictures by this model; SettingsError when no credentials lead there."""
@@ -89,18 +105,22 @@ class Providers:
         from callsheet.providers.sdk_clients import secrets_of
 
         client = self._client(way, fresh=False)
-        return GenaiImages(client, agent_platform=way is not Way.GEMINI, secrets=secrets_of(self._access))
+        agent_platform = way is not Way.GEMINI
+        return GenaiImages(
+            client,
+            agent_platform=agent_platform,
+            labels=agent_platform or self._rehearsal,
+            secrets=secrets_of(self._access),
+        )
 
     def _veo_agent(self, way: Way) -> VideoProvider:
-        from callsheet.providers.bucket_download import BucketReader
         from callsheet.providers.sdk_clients import secrets_of
         from callsheet.providers.veo_agent import VeoAgentPlatform
 
-        bucket = BucketReader(emulator=self._settings.storage_emulator_host, rehearsal=self._access.mode == "rehearsal")
         return VeoAgentPlatform(
             self._client(way, fresh=True),
             self._client(way, fresh=False),
-            bucket=bucket,
+            bucket=self._bucket,
             secrets=secrets_of(self._access),
         )
 
@@ -109,7 +129,10 @@ class Providers:
 
         key = self._access.gemini_key
         provider = VeoGemini(
-            self._access.gemini_url, key.get_secret_value() if key else "", timeout_s=self._video_reply_s
+            self._access.gemini_url,
+            key.get_secret_value() if key else "",
+            timeout_s=self._video_reply_s,
+            labels=self._rehearsal,
         )
         self._stack.push_async_callback(provider.aclose)
         return provider

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from callsheet.errors import ImageBlocked, NoImage, PromptBlocked, ProviderError
+from callsheet.errors import BadImage, ImageBlocked, NoImage, PromptBlocked, ProviderError
 from callsheet.providers.error_bodies import plain
 from callsheet.providers.protocol import ImageResult
 
@@ -41,7 +41,7 @@ def image_result(reply: types.GenerateContentResponse | Mapping[str, object]) ->
         raise _absence(response)
     data = pictures[-1].data or b""
     if len(data) > MAX_IMAGE_BYTES:
-        raise NoImage(f"The reply holds a picture of {len(data)} bytes; the most taken is {MAX_IMAGE_BYTES}.")
+        raise BadImage(f"The reply holds a picture of {len(data)} bytes; the most taken is {MAX_IMAGE_BYTES}.")
     return ImageResult(
         data=data,
         mime_type=pictures[-1].mime_type or "",

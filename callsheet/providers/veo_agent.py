@@ -49,7 +49,13 @@ class VeoAgentPlatform:
         return operation.name
 
     async def poll(self, operation: str) -> VideoReady | None:
-        """The video when done, None while it runs."""
+        """The video when done, None while it runs.
+
+        A job that was adopted by the object it wrote has that object's gs:// name for an operation: done when it is
+        there.
+        """
+        if operation.startswith("gs://"):
+            return VideoReady(uri=operation) if await self._bucket.holds(operation) else None
         what = f"operation {operation[:200]}"
 
         async def fetch() -> VideoReady | None:

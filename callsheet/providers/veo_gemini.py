@@ -29,13 +29,17 @@ API_VERSION = "v1beta"
 
 
 class VeoGemini:
-    """A VideoProvider with an API key at `base_url` (which ends with a slash). Close it with `aclose`."""
+    """A VideoProvider with an API key at `base_url` (which ends with a slash). Close it with `aclose`.
 
-    def __init__(self, base_url: str, key: str, *, timeout_s: float) -> None:
+    `labels` are sent in rehearsals only: the Gemini API refuses them for videos.
+    """
+
+    def __init__(self, base_url: str, key: str, *, timeout_s: float, labels: bool = False) -> None:
         self._root = f"{base_url}{API_VERSION}"
         self._headers = {"x-goog-api-key": key}
         self._secrets = Secrets((key,))
         self._timeout_s = timeout_s
+        self._labels = labels
         # Submissions never reuse a connection: one that the server closed while idle would make them `Unknown`.
         self._fresh = _client(base_url, timeout_s, httpx2.Limits(max_keepalive_connections=0))
         self._kept = _client(base_url, timeout_s, httpx2.Limits(keepalive_expiry=KEEPALIVE_S))
@@ -47,7 +51,7 @@ class VeoGemini:
 
         async def send() -> object:
             url = f"{self._root}/models/{_model(request.model)}:predictLongRunning"
-            return await self._exchange(self._fresh, "POST", url, Phase.SUBMIT, what, payload(request))
+            return await self._exchange(self._fresh, "POST", url, Phase.SUBMIT, what, self._payload(request))
 
         body = await guarded(send, Phase.SUBMIT, what, self._secrets)
         name = body.get("name") if isinstance(body, Mapping) else None
@@ -78,6 +82,9 @@ class VeoGemini:
         """Close the connections."""
         await self._fresh.aclose()
         await self._kept.aclose()
+
+    def _payload(self, request: VideoRequest) -> dict[str, object]:
+        return payload(request) | ({"labels": dict(request.labels)} if self._labels else {})
 
     async def _exchange(
         self, client: httpx2.AsyncClient, method: str, url: str, phase: Phase, what: str, body: object

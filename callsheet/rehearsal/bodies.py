@@ -12,6 +12,7 @@ STATUS = {
     403: "PERMISSION_DENIED",
     404: "NOT_FOUND",
     429: "RESOURCE_EXHAUSTED",
+    499: "CANCELLED",
     500: "INTERNAL",
     502: "UNAVAILABLE",
     503: "UNAVAILABLE",
@@ -147,6 +148,17 @@ def bad_gateway() -> RefusedError:
 def deadline() -> RefusedError:
     """504."""
     return RefusedError(504, "Deadline expired before operation could complete.")
+
+
+def disconnected() -> RefusedError:
+    """503 of a proxy that had passed the request on when it lost its backend."""
+    reset = "upstream connect error or disconnect/reset before headers. reset reason: connection termination"
+    return RefusedError(503, reset)
+
+
+def cancelled() -> RefusedError:
+    """499: the caller was told that this request had not been accepted, so it is not any more."""
+    return RefusedError(499, "The operation was cancelled.")
 
 
 def exhausted_bare() -> RefusedError:

@@ -10,7 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from callsheet import models
 from callsheet.errors import SettingsError
+from callsheet.models import Model
 
 DAY_S = 86_400.0
 
@@ -25,12 +27,17 @@ class Quota(BaseModel):
 
 
 class Latency(BaseModel):
-    """How long a request takes, in seconds of the service's clock, before jitter of a quarter either way."""
+    """How long requests take, in seconds of the service's clock, a quarter more or less; None: as the catalogue says."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    image: Annotated[float, Field(ge=0)] = 3.0
-    video: Annotated[float, Field(ge=0)] = 60.0
+    image: Annotated[float | None, Field(ge=0)] = None
+    video: Annotated[float | None, Field(ge=0)] = None
+
+    def of(self, model: Model) -> models.Latency:
+        """How long requests to this model take."""
+        seconds = self.image if model.kind == "image" else self.video
+        return model.latency_s if seconds is None else models.Latency.around(seconds)
 
 
 class RehearsalConfig(BaseModel):

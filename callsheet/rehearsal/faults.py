@@ -44,6 +44,9 @@ FaultName = Literal[
 # What happens instead of acceptance, unless the rule says `accepted: true`.
 REFUSALS = frozenset(("429-minute", "429-day", "429-bare", "500", "502", "503", "504", "html-503", "array-503"))
 MAX_SCRIPT_BYTES = 256 * 1024
+# What may also be said of work that was accepted: errors that leave it open. An overloaded model or a full quota has
+# not accepted anything.
+OPEN_ERRORS = frozenset(("500", "502", "503", "504"))
 # The pattern is matched against this much of a prompt.
 MATCHED_CHARACTERS = 4000
 
@@ -102,7 +105,8 @@ class Match(BaseModel):
 class Rule(BaseModel):
     """One rule: which requests, what goes wrong, for how long (`seconds` of the service's clock), how often at most.
 
-    `accepted` makes an HTTP error follow acceptance: the work is done and charged, but the caller is told 5xx.
+    `accepted` makes a 500, 502, 503 or 504 follow acceptance: the work is done and charged, but the caller is told 5xx
+    (503 then tells of a connection lost to the backend, not of an overloaded model).
     `reason` is the blockReason, finishReason or support code to give; `limit` the quota a 429 states.
     """
 
@@ -115,6 +119,12 @@ class Rule(BaseModel):
     accepted: bool = False
     reason: Annotated[str | None, Field(max_length=100)] = None
     limit: Annotated[int, Field(ge=0)] = 10
+
+    @model_validator(mode="after")
+    def _check(self) -> Rule:
+        if self.accepted and self.fault not in OPEN_ERRORS:
+            raise ValueError(f"`accepted` is for the faults {', '.join(sorted(OPEN_ERRORS))}, not {self.fault}")
+        return self
 
 
 class Script(BaseModel):

@@ -50,9 +50,12 @@ def generate_content_fields(*, agent_platform: bool) -> Mapping[str, Any]:
 
 
 def predict_fields(*, agent_platform: bool) -> Mapping[str, Any]:
-    """The top fields of a predictLongRunning request; what is inside is a free value on the wire."""
-    extra = {"labels": FREE} if agent_platform else {"webhookConfig": FREE}
-    return {"instances": FREE, "parameters": FREE, **extra}
+    """The top fields of a predictLongRunning request; what is inside is a free value on the wire.
+
+    The Gemini API itself takes no labels for videos. Rehearsals send them all the same, to ask what became of them.
+    """
+    extra = {} if agent_platform else {"webhookConfig": FREE}
+    return {"instances": FREE, "parameters": FREE, "labels": FREE, **extra}
 
 
 def camel(name: str) -> str:

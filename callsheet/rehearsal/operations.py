@@ -12,7 +12,7 @@ from callsheet.rehearsal import bodies, delivery, images, legality, replies
 from callsheet.rehearsal.bodies import JsonObject
 from callsheet.rehearsal.clips import clip, expired, file_ids, stored_ask
 from callsheet.rehearsal.outcomes import RAI_AUDIO, Outcome, rai_message, video_outcome
-from callsheet.rehearsal.service import Service, first_digest, latency_s, new_id
+from callsheet.rehearsal.service import Service, first_digest, new_id
 from callsheet.rehearsal.state import Operation, Submission
 from callsheet.rehearsal.wire import VideoAsk
 
@@ -49,9 +49,10 @@ def _check_frames(ask: VideoAsk) -> None:
 
 
 def _accept(service: Service, model: Model, ask: VideoAsk, resource: str, outcome: Outcome) -> Operation:
+    service.check_open(ask.labels)
     fingerprint, now, operation_id = ask.fingerprint(), service.now_s(), new_id()
     take = service.state.next_take(fingerprint)
-    due = now + latency_s(service.config.latency.video, int(operation_id[:8], 16))
+    due = now + service.latency_s(model, int(operation_id[:8], 16))
     first, last = service.studio.keep_input(ask.first_frame), service.studio.keep_input(ask.last_frame)
     operation = Operation(
         name=f"{resource}/operations/{operation_id}",

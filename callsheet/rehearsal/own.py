@@ -12,7 +12,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from callsheet.errors import SettingsError
-from callsheet.rehearsal import faults, wire
+from callsheet.rehearsal import bodies, faults, wire
 from callsheet.rehearsal.service import Service
 
 NAME = "callsheet-rehearsal"
@@ -35,6 +35,7 @@ async def _status(request: Request) -> Response:
             "origin": service.clock.origin.isoformat(),
             "now": service.clock.now().isoformat(),
             "leases": service.leases,
+            "latency": service.config.latency.model_dump(),
             "settings": service.config.fingerprint(),
         }
     )
@@ -55,6 +56,19 @@ async def _counts(request: Request) -> Response:
             "submissions": list(service.state.submissions(after, limit, now)),
         }
     )
+
+
+async def _evidence(request: Request) -> Response:
+    """What was accepted with exactly these labels: `{"labels": {...}}`. What was not by now never will be.
+
+    Google has nothing like it. It is a POST because it closes the labels: a request that is still on its way, its
+    sender long gone, would otherwise make the answer wrong a moment later.
+    """
+    service = _service(request)
+    labels = wire.labels(wire.parse_json(await request.body()))
+    if not labels:
+        raise bodies.invalid("`labels` has to name at least one label.")
+    return JSONResponse({"submissions": service.state.close_labels(labels, service.now_s())})
 
 
 async def _script(request: Request) -> Response:
@@ -100,6 +114,7 @@ async def _lease(request: Request) -> Response:
 ROUTES = [
     Route("/rehearsal/status", _status),
     Route("/rehearsal/counts", _counts),
+    Route("/rehearsal/evidence", _evidence, methods=["POST"]),
     Route("/rehearsal/script", _script, methods=["POST"]),
     Route("/rehearsal/lease", _lease),
 ]

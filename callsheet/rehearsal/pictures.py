@@ -11,7 +11,7 @@ from callsheet.rehearsal import bodies, images, legality, replies
 from callsheet.rehearsal.connections import CutShort
 from callsheet.rehearsal.faults import Rule
 from callsheet.rehearsal.outcomes import Outcome, image_outcome
-from callsheet.rehearsal.service import Service, first_digest, latency_s, new_id
+from callsheet.rehearsal.service import Service, first_digest, new_id
 from callsheet.rehearsal.state import Submission
 from callsheet.rehearsal.wire import ImageAsk
 
@@ -29,7 +29,7 @@ async def generate(service: Service, ask: ImageAsk, missing: bodies.RefusedError
         return dropped
     outcome = image_outcome(ask.prompt, rule)
     take, number = _accept(service, model, ask, outcome)
-    await service.clock.sleep(latency_s(service.config.latency.image, number))
+    await service.clock.sleep(service.latency_s(model, number))
     if (dropped := await service.after(rule, "image", ask.model)) is not None:
         return dropped
     if outcome.name != "made":
@@ -47,6 +47,7 @@ def _check_references(ask: ImageAsk) -> None:
 
 def _accept(service: Service, model: Model, ask: ImageAsk, outcome: Outcome) -> tuple[int, int]:
     """Record the submission; returns which take it is and its number."""
+    service.check_open(ask.labels)
     fingerprint = ask.fingerprint()
     take, now = service.state.next_take(fingerprint), service.now_s()
     submission = Submission(

@@ -11,7 +11,7 @@ from functools import partial
 
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from callsheet.models import load_catalogue
+from callsheet.models import Model, load_catalogue
 from callsheet.rehearsal import bodies, faults, quota
 from callsheet.rehearsal.bodies import RefusedError
 from callsheet.rehearsal.config import RehearsalConfig
@@ -89,6 +89,15 @@ class Service:
         if over is not None:
             raise bodies.exhausted(model=model, kind=kind, per=over.per, limit=over.limit, retry_s=over.retry_s)
 
+    def check_open(self, labels: tuple[tuple[str, str], ...]) -> None:
+        """Raise a 499 when somebody was told that nothing was accepted with these labels."""
+        if labels and self.state.is_closed(labels):
+            raise bodies.cancelled()
+
+    def latency_s(self, model: Model, number: int) -> float:
+        """How long the submission with this number takes, in seconds of the service's clock."""
+        return self.config.latency.of(model).at(drawn_share(number))
+
     async def before(self, rule: Rule | None, kind: str, model: str) -> Response | None:
         """Play what happens before acceptance: an error (raised) or a dropped connection (returned)."""
         if rule is None:
@@ -119,13 +128,14 @@ class Service:
             now = self.clock.now()
             wait = rule.seconds if per == "minute" else (quota.day_end(now) - now).total_seconds()
             return bodies.exhausted(model=model, kind=kind, per=per, limit=rule.limit, retry_s=wait)
+        if rule.fault == "503" and rule.accepted:
+            return bodies.disconnected()
         return _PLAIN_REFUSALS[rule.fault]()
 
 
-def latency_s(mean: float, number: int) -> float:
-    """The mean with a jitter of a quarter either way that depends only on the submission's number."""
-    drawn = hashlib.sha256(f"latency {number}".encode()).digest()[0] / 255
-    return mean * (0.75 + drawn / 2)
+def drawn_share(number: int) -> float:
+    """A share (0 to 1) that depends only on the submission's number: where its latency lies among all."""
+    return hashlib.sha256(f"latency {number}".encode()).digest()[0] / 255
 
 
 def first_digest(ask: ImageAsk | VideoAsk) -> str:

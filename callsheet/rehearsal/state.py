@@ -22,11 +22,22 @@ CREATE TABLE IF NOT EXISTS submissions (
   operation TEXT, outcome TEXT NOT NULL, usd REAL NOT NULL, usd_at REAL NOT NULL);
 CREATE INDEX IF NOT EXISTS submissions_by_model ON submissions (model, at);
 CREATE INDEX IF NOT EXISTS submissions_by_fingerprint ON submissions (fingerprint);
+CREATE INDEX IF NOT EXISTS submissions_by_labels ON submissions (labels);
+CREATE TABLE IF NOT EXISTS closed (labels TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS operations (
   name TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, model TEXT NOT NULL, take INTEGER NOT NULL, due REAL NOT NULL,
   ask TEXT NOT NULL, outcome TEXT NOT NULL, reason TEXT NOT NULL, storage_uri TEXT,
   delivered INTEGER NOT NULL DEFAULT 0);
 """
+
+
+# A submission as the service's own routes show it; the first parameter is the time until which charges count.
+_SHOWN = (
+    "SELECT id, kind, model, at, take, prompt_sha256, labels, first_frame_sha256, operation, outcome, "
+    "CASE WHEN usd_at <= ? THEN usd ELSE 0 END AS charged_usd FROM submissions"
+)
+
+Labels = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +49,7 @@ class Submission:
     at: float
     fingerprint: str
     prompt_sha256: str
-    labels: tuple[tuple[str, str], ...]
+    labels: Labels
     outcome: str
     usd: float
     usd_at: float
@@ -116,7 +127,7 @@ class State:
         return number
 
     def _insert(self, s: Submission, take: int) -> int:
-        labels = json.dumps(dict(s.labels))
+        labels = _written(s.labels)
         row = (s.kind, s.model, s.at, s.fingerprint, take, s.prompt_sha256, labels, s.first_frame_sha256)
         tail = (s.operation, s.outcome, s.usd, s.usd_at)
         cursor = self._db.execute(
@@ -172,22 +183,34 @@ class State:
 
     def submissions(self, after: int, limit: int, now: float) -> Iterator[dict[str, object]]:
         """Accepted submissions with a number above `after`, in order, as the counts route shows them."""
-        rows = self._db.execute(
-            "SELECT id, kind, model, at, take, prompt_sha256, labels, first_frame_sha256, operation, outcome, "
-            "CASE WHEN usd_at <= ? THEN usd ELSE 0 END FROM submissions WHERE id > ? ORDER BY id LIMIT ?",
-            (now, after, limit),
-        )
-        columns = ("id", "kind", "model", "at", "take", "prompt_sha256", "labels", "first_frame_sha256")
-        for row in rows:
-            shown = dict(zip((*columns, "operation", "outcome", "charged_usd"), row, strict=True))
-            shown["at"] = datetime.fromtimestamp(row[3], UTC).isoformat()
-            shown["labels"] = json.loads(row[6])
-            yield shown
+        rows = self._db.execute(f"{_SHOWN} WHERE id > ? ORDER BY id LIMIT ?", (now, after, limit))
+        return (_shown(row) for row in rows)
+
+    def close_labels(self, labels: Labels, now: float) -> list[dict[str, object]]:
+        """The accepted submissions with exactly these labels; from now on no more of them are accepted."""
+        self._db.execute("INSERT OR IGNORE INTO closed VALUES (?)", (_written(labels),))
+        return [
+            _shown(row) for row in self._db.execute(f"{_SHOWN} WHERE labels = ? ORDER BY id", (now, _written(labels)))
+        ]
+
+    def is_closed(self, labels: Labels) -> bool:
+        """Whether submissions with exactly these labels are not accepted any more."""
+        return self._db.execute("SELECT 1 FROM closed WHERE labels = ?", (_written(labels),)).fetchone() is not None
 
 
 def _values(o: Operation) -> tuple[object, ...]:
     head = (o.name, o.id, o.model, o.take, o.due, o.ask, o.outcome, o.reason)
     return (*head, o.storage_uri, int(o.delivered))
+
+
+def _written(labels: Labels) -> str:
+    """Equal for equal labels."""
+    return json.dumps(dict(sorted(labels)))
+
+
+def _shown(row: sqlite3.Row) -> dict[str, object]:
+    at = datetime.fromtimestamp(row["at"], UTC).isoformat()
+    return {**dict(row), "at": at, "labels": json.loads(row["labels"])}
 
 
 def _operation(row: sqlite3.Row) -> Operation:

@@ -107,7 +107,7 @@ def image_ask(model: str, surface: Surface, body: Mapping[str, Any]) -> ImageAsk
         person_generation=_text(config, "personGeneration"),
         mime_type=_text(config, "outputMimeType") or _text(output, "mimeType"),
         references=tuple(pictures),
-        labels=_labels(body),
+        labels=labels(body),
     )
 
 
@@ -134,7 +134,7 @@ def video_ask(model: str, surface: Surface, body: Mapping[str, Any]) -> VideoAsk
         references=len(references) if isinstance(references, list) else 0,
         first_frame=_image(instance.get("image"), "image"),
         last_frame=_image(instance.get("lastFrame"), "lastFrame"),
-        labels=_labels(body),
+        labels=labels(body),
     )
 
 
@@ -211,11 +211,12 @@ def _integer(values: Mapping[str, Any], name: str) -> int | None:
     raise bodies.invalid(f"Invalid value at '{names.snake(name)}' (TYPE_INT32), {json.dumps(value)[:80]}")
 
 
-def _labels(body: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    labels = body.get("labels") or {}
-    if not isinstance(labels, dict) or len(labels) > 64:
+def labels(body: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """The labels of a request body, by name; raises the live service's 400 when they are none."""
+    given = body.get("labels") or {}
+    if not isinstance(given, dict) or len(given) > 64:
         raise bodies.invalid("Invalid value at 'labels'.")
-    return tuple(sorted((str(name), str(value)) for name, value in labels.items()))
+    return tuple(sorted((str(name), str(value)) for name, value in given.items()))
 
 
 def _fingerprint(values: list[object]) -> str:
