@@ -11,6 +11,7 @@ from rich.text import Text
 from callsheet.archive.store import open_store
 from callsheet.clock import Clock
 from callsheet.ledger import Ledger
+from callsheet.manifest import Manifest
 from callsheet.plan import NOUNS, Action, Kind, Plan, plan_batch
 from callsheet.run import RunRequest, read_request
 from callsheet.settings import Settings, load_settings
@@ -40,8 +41,7 @@ def plan(
 async def make_plan(request: RunRequest, settings: Settings) -> Plan:
     """The plan of a request, from the ledger and the archive as they are."""
     sheet, catalogue, batch = read_request(request, settings)
-    for warning in sheet.warnings:
-        say(f"warning: {warning}")
+    warn_of(sheet)
     store = open_store(settings.archive_uri, emulator_host=settings.storage_emulator_host)
     try:
         async with await Ledger.open(settings.ledger_url, clock=Clock()) as ledger:
@@ -49,6 +49,12 @@ async def make_plan(request: RunRequest, settings: Settings) -> Plan:
     finally:
         await store.aclose()
     return plan_batch(batch, sheet.shots, known, catalogue)
+
+
+def warn_of(sheet: Manifest) -> None:
+    """Say what is doubtful about a manifest that is valid."""
+    for warning in sheet.warnings:
+        say(f"warning: {warning}")
 
 
 def show_plan(made: Plan) -> None:

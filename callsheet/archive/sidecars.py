@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 # Far above any real sidecar (16 takes and a 100 kB prompt are 150 kB); a bound against a file that is something else.
 MAX_SIDECAR = 8 * 1024 * 1024
 _AT_ONCE = 32
+# A sidecar as it is stored, and the sha256 of its bytes.
+Stored = tuple[Sidecar, str]
 
 
 def sidecar_bytes(sidecar: Sidecar) -> bytes:
@@ -41,9 +43,13 @@ async def write_sidecar(store: Store, prefix: str, sidecar: Sidecar, *, new: boo
 
 async def read_sidecar(store: Store, name: str) -> Sidecar:
     """The sidecar with this name; ArchiveError when it is missing or not of a version that is understood."""
+    return (await _read(store, name))[0]
+
+
+async def _read(store: Store, name: str) -> Stored:
     data = await store.read_bytes(name, MAX_SIDECAR)
     try:
-        return Sidecar.model_validate_json(data)
+        return Sidecar.model_validate_json(data), hashlib.sha256(data).hexdigest()
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"
@@ -56,18 +62,19 @@ async def read_sidecar(store: Store, name: str) -> Sidecar:
 async def read_sidecars(store: Store, prefix: str) -> list[Sidecar]:
     """All sidecars of the batch at `prefix`, in the manifest's order."""
     root = f"{prefix}/shots/"
-    return await read_named(store, [name for name in await store.list(root) if _is_sidecar(name.removeprefix(root))])
+    names = [name for name in await store.list(root) if _is_sidecar(name.removeprefix(root))]
+    return in_order([sidecar for sidecar, _ in await read_named(store, names)])
 
 
-async def read_named(store: Store, names: Sequence[str]) -> list[Sidecar]:
-    """The sidecars with these names, in the manifest's order; at most 32 are read at once."""
+async def read_named(store: Store, names: Sequence[str]) -> list[Stored]:
+    """The sidecars with these names, in the order of the names; at most 32 are read at once."""
     limit = asyncio.Semaphore(_AT_ONCE)
 
-    async def read(name: str) -> Sidecar:
+    async def read(name: str) -> Stored:
         async with limit:
-            return await read_sidecar(store, name)
+            return await _read(store, name)
 
-    return in_order(await asyncio.gather(*(read(name) for name in names)))
+    return await asyncio.gather(*(read(name) for name in names))
 
 
 def in_order(sidecars: Sequence[Sidecar]) -> list[Sidecar]:

@@ -224,6 +224,16 @@ class Ledger(Answers):
         """Record how a shot stands, at which step, and why."""
         await self._write(batches.set_shot, batch, shot, state, step, kind, reason)
 
+    async def set_shots(self, batch: str, shots: Sequence[str], state: ShotState) -> None:
+        """Record for many shots, in one write, that they stand like this without a reason."""
+
+        def all_of_them(connection: Connection, now: datetime) -> None:
+            for shot in shots:
+                batches.set_shot(connection, now, batch, shot, state, "", "", "")
+
+        if shots:
+            await self._write(all_of_them)
+
     async def _write(
         self, step: Callable[Concatenate[Connection, datetime, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:

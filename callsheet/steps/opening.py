@@ -11,12 +11,12 @@ from callsheet.archive.success import mark_continuing
 from callsheet.ledger import JobState
 from callsheet.manifest import Manifest
 from callsheet.manifest.source import read_bytes
-from callsheet.plan import Kind, Plan, frames_wanted, plan_batch
+from callsheet.plan import Kind, Plan, ShotPlan, frames_wanted, plan_batch
 from callsheet.progress import Step
 from callsheet.run import RunRequest
 from callsheet.shots import Shot, ShotState
 from callsheet.steps.deposit import is_lost
-from callsheet.steps.survey import survey
+from callsheet.steps.survey import is_whole, survey
 from callsheet.studio import Studio
 
 
@@ -41,19 +41,18 @@ async def open_batch(studio: Studio, manifest: Manifest, request: RunRequest) ->
 
 async def set_aside(studio: Studio, plan: Plan) -> list[Shot]:
     """Count what is complete and return the shots that still have something to do, in the manifest's order."""
-    going: list[Shot] = []
+    whole: list[ShotPlan] = []
+    going: list[ShotPlan] = []
     for item in plan.shots:
         _announce(studio, item.shot)
-        sidecar = f"shots/{layout.folder_name(item.shot.id)}/{layout.SIDECAR}"
-        if not item.complete or sidecar not in studio.files:
-            going.append(item.shot)
-            continue
+        (whole if is_whole(item, studio.files) else going).append(item)
+    for item in whole:
         for action in item.actions:
             studio.tally.count(action.kind, "reused")
             studio.progress.advance(_STEP_OF[action.kind])
         studio.progress.advance("shots")
-        await studio.ledger.set_shot(studio.batch.name, item.shot.id, ShotState.DONE)
-    return going
+    await studio.ledger.set_shots(studio.batch.name, [item.shot.id for item in whole], ShotState.DONE)
+    return [item.shot for item in going]
 
 
 _STEP_OF: dict[Kind, Step] = {"image": "images", "video": "clips", "cut": "cuts"}

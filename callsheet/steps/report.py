@@ -62,11 +62,11 @@ async def write_report(studio: Studio, elapsed_s: float) -> Report:
 
 
 async def _sidecars(studio: Studio, shots: Sequence[str]) -> list[Sidecar]:
-    """The sidecars of the shots: those of this run from memory, earlier ones from the archive."""
-    mine = [studio.sidecars[shot][0] for shot in shots if shot in studio.sidecars]
+    """The sidecars of the shots: those of this run from memory, earlier ones from the archive, each read once."""
     names = [layout.sidecar_name(studio.batch.prefix, shot) for shot in shots if shot not in studio.sidecars]
     earlier = [name for name in names if name.removeprefix(f"{studio.batch.prefix}/") in studio.files]
-    return in_order([*mine, *await read_named(studio.store, earlier)])
+    studio.sidecars.update({stored[0].shot: stored for stored in await read_named(studio.store, earlier)})
+    return in_order([studio.sidecars[shot][0] for shot in shots if shot in studio.sidecars])
 
 
 def exit_code(shots: Counter[ShotState]) -> int:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
+from callsheet.archive.layout import SIDECAR, folder_name
 from callsheet.archive.store import Store
 from callsheet.ledger import Ledger
 from callsheet.orders import take_order
-from callsheet.plan import Known, clip_keys
+from callsheet.plan import Known, ShotPlan, clip_keys
 from callsheet.shots import Asset, Batch, Shot
 
 
@@ -27,3 +28,11 @@ async def survey(ledger: Ledger, store: Store, batch: Batch, shots: Sequence[Sho
         assets={shot: tuple(assets) for shot, assets in by_shot.items()},
         files=frozenset(name.removeprefix(f"{batch.prefix}/") for name in names),
     )
+
+
+def is_whole(item: ShotPlan, files: Collection[str]) -> bool:
+    """Whether nothing is left to do for a shot: all that it wants is in the archive, and its sidecar too.
+
+    `files` are the names in the batch's folder.
+    """
+    return item.complete and f"shots/{folder_name(item.shot.id)}/{SIDECAR}" in files
