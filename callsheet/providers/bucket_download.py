@@ -14,6 +14,9 @@ from callsheet.providers.operations import MAX_VIDEO_BYTES
 
 T = TypeVar("T")
 
+# Longest wait for an answer about an object, seconds.
+LOOK_S = 30.0
+
 
 class BucketReader:
     """Reads gs:// objects with Google's credentials, or from the emulator at `emulator`; opened at first use.
@@ -56,7 +59,8 @@ class BucketReader:
             raise Unreachable(f"A rehearsal looks into no real bucket ({uri[:200]}): set STORAGE_EMULATOR_HOST.")
         try:
             await self._ready()
-            return await asyncio.to_thread(look, uri)
+            async with asyncio.timeout(LOOK_S):  # gcsfs itself goes on trying for minutes
+                return await asyncio.to_thread(look, uri)
         except Exception as error:
             raise Unreachable(f"{uri[:200]} could not be looked for: {told(error)}. Looking again is free.") from None
 

