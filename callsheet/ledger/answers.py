@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from decimal import Decimal
 
-from callsheet.ledger import batches, files, reads, rows
+from callsheet.ledger import batches, files, reads, rows, use
 from callsheet.ledger.database import Database
 from callsheet.ledger.life import TERMINAL, JobState
 from callsheet.ledger.records import AttemptRecord, BatchRow, Job, ShotRow, SpendRow, Want
@@ -62,6 +63,14 @@ class Answers:
     async def shots_of(self, batch: str) -> list[ShotRow]:
         """How the batch's shots stand, in the manifest's order."""
         return await self._db.read(lambda c: batches.shots_of(c, batch))
+
+    async def ever_of(self, batch: str) -> list[str]:
+        """Every shot that the batch ever had, also those that its manifest has no more."""
+        return await self._db.read(lambda c: batches.ever_of(c, batch))
+
+    async def use_of(self, scope: str, models: Iterable[str], now: datetime) -> dict[str, use.Use]:
+        """How much of each model's quota is used at `now` by all that share the scope."""
+        return await self._db.read(lambda c: use.use_of(c, scope, models, now))
 
     async def counts(self, batch: str) -> dict[ShotState, int]:
         """How many of the batch's shots are in each state."""

@@ -88,6 +88,12 @@ def shots_of(connection: Connection, batch: str) -> list[ShotRow]:
     return [ShotRow(*row) for row in connection.execute(statement)]
 
 
+def ever_of(connection: Connection, batch: str) -> list[str]:
+    """Every shot that the batch ever had, in the order of its manifest."""
+    statement = select(shots.c.shot).where(shots.c.batch == batch).order_by(shots.c.position, shots.c.shot)
+    return list(connection.execute(statement).scalars())
+
+
 def counts(connection: Connection, batch: str) -> dict[ShotState, int]:
     """How many shots of the manifest are in each state; every state is named."""
     statement = (

@@ -15,7 +15,7 @@ from callsheet.ledger.rows import DROPPED, RESERVED
 from callsheet.ledger.tables import attempts, learned_limits
 
 # A lower limit per minute is believed this long: quotas are raised and shared out anew without notice.
-_MINUTE_MEMORY = timedelta(minutes=5)
+MINUTE_MEMORY = timedelta(minutes=5)
 
 _SENT = (
     attempts.c.scope == bindparam("in_scope"),
@@ -95,7 +95,7 @@ def lower_limit(
     else:
         wait_s = retry_after_s if retry_after_s is not None else (60.0 if limit is None else 0.0)
         resume = now + timedelta(seconds=wait_s)
-        until = max(resume, now + _MINUTE_MEMORY)
+        until = max(resume, now + MINUTE_MEMORY)
     connection.execute(_FORGET, {"in_scope": scope, "of_model": model, "of_per": per})
     values = {"scope": scope, "model": model, "per": per, "most": limit, "pause_until": resume, "until": until}
     connection.execute(_LEARN, values)

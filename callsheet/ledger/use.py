@@ -1,0 +1,47 @@
+"""How much of a model's quota is used: what a forecast of the next requests begins with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import Connection, or_, select
+
+from callsheet.ledger.limits import AttemptTimes, learned
+from callsheet.ledger.quota import WINDOW, Learned, pacific_day
+from callsheet.ledger.rows import DROPPED, RESERVED
+from callsheet.ledger.tables import attempts
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """The requests to one model that count now: times of the latest (ascending), the number of today's (Pacific day).
+
+    `learned` is what 429 replies said and is still believed.
+    """
+
+    times: tuple[datetime, ...] = ()
+    today: int = 0
+    learned: Learned = field(default_factory=Learned)
+
+
+def use_of(connection: Connection, scope: str, models: Iterable[str], now: datetime) -> dict[str, Use]:
+    """The use of each model by all that share the scope's quota."""
+    return {model: _use(connection, scope, model, now) for model in models}
+
+
+def _use(connection: Connection, scope: str, model: str, now: datetime) -> Use:
+    today = AttemptTimes(connection, scope, model, now).count(*pacific_day(now))
+    return Use(tuple(_latest(connection, scope, model, now)), today, learned(connection, scope, model, now))
+
+
+def _latest(connection: Connection, scope: str, model: str, now: datetime) -> list[datetime]:
+    statement = (
+        select(attempts.c.at)
+        .where(attempts.c.scope == scope, attempts.c.model == model, attempts.c.outcome != DROPPED)
+        # What is not waiting for its slot cannot lie in the future: it comes from another (faster) clock.
+        .where(attempts.c.at > now - 2 * WINDOW, or_(attempts.c.at <= now, attempts.c.outcome == RESERVED))
+        .order_by(attempts.c.at)
+    )
+    return list(connection.execute(statement).scalars())

@@ -1,0 +1,134 @@
+"""A plan as a value: what is done about each picture, clip and cut of each shot, why, and what it costs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Literal
+
+from callsheet.plan.forecast import Forecast
+from callsheet.plan.money import Money
+from callsheet.shots import Batch, Shot
+
+What = Literal["create", "reuse", "resume", "parked", "waiting", "blocked", "failed"]
+Kind = Literal["image", "video", "cut"]
+NOUNS: dict[Kind, str] = {"image": "pictures", "video": "clips", "cut": "cuts"}
+ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One thing a shot needs: what will be done about it, why, and what it costs (USD).
+
+    `usd` is the cost when the request is answered at its first try; `extra_usd` may come on top of it. `job_key` is
+    None while the job is not known: a clip whose frame is not chosen yet; `wish` then names all else that is asked.
+    `until` is when a parked action goes on, None for one that the budget does not allow. `since` is when an operation
+    under way was submitted.
+    """
+
+    kind: Kind
+    slot: str
+    what: What
+    why: str = ""
+    usd: Decimal = ZERO
+    job_key: str | None = None
+    extra_usd: Decimal = ZERO
+    model: str | None = None
+    wish: str | None = None
+    until: datetime | None = None
+    since: datetime | None = None
+
+    @property
+    def usd_high(self) -> Decimal:
+        """The most it can cost."""
+        return self.usd + self.extra_usd
+
+    @property
+    def sent(self) -> bool:
+        """Whether a paid request is to be sent for it, now or later."""
+        return self.kind != "cut" and self.what in ("create", "parked")
+
+
+@dataclass(frozen=True, slots=True)
+class ShotPlan:
+    """The actions of one shot; `complete` when every one of them is a reuse."""
+
+    shot: Shot
+    actions: tuple[Action, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Nothing is left to do: everything wanted is in the archive."""
+        return all(action.what == "reuse" for action in self.actions)
+
+    @property
+    def usd(self) -> Decimal:
+        """What this shot still costs when every request is answered at its first try."""
+        return sum((action.usd for action in self.actions), ZERO)
+
+    @property
+    def usd_high(self) -> Decimal:
+        """The most this shot can cost."""
+        return sum((action.usd_high for action in self.actions), ZERO)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The actions of a whole batch; `dropped` are shots that the manifest has no more (their files are kept).
+
+    `money` and `forecast` are there when the plan was made with the circumstances of a run.
+    """
+
+    batch: Batch
+    shots: tuple[ShotPlan, ...]
+    dropped: tuple[str, ...] = ()
+    money: Money | None = None
+    forecast: Forecast | None = None
+
+    @property
+    def usd(self) -> Decimal:
+        """What is still to be paid when every request is answered at its first try; parked work counts."""
+        return sum((plan.usd for plan in self.shots), ZERO)
+
+    @property
+    def usd_high(self) -> Decimal:
+        """The most that is still to be paid: requests whose answer is lost are paid for as well."""
+        return sum((plan.usd_high for plan in self.shots), ZERO)
+
+    def counts(self, kind: Kind) -> Counter[str]:
+        """How many actions of a kind there are, by what is done."""
+        return Counter(action.what for plan in self.shots for action in plan.actions if action.kind == kind)
+
+    def as_json(self) -> dict[str, object]:
+        """The plan as written to `plan.json` and printed by `callsheet plan --json`."""
+        return {
+            "batch": self.batch.name,
+            "mode": self.batch.mode,
+            "usd_estimated": float(self.usd),
+            "usd_low": float(self.usd),
+            "usd_high": float(self.usd_high),
+            "budget": self.money.as_json() if self.money else None,
+            "forecast": self.forecast.as_json() if self.forecast else None,
+            "images": dict(self.counts("image")),
+            "videos": dict(self.counts("video")),
+            "cuts": dict(self.counts("cut")),
+            "shots": [_shot_json(plan) for plan in self.shots],
+            "dropped": list(self.dropped),
+        }
+
+
+def _shot_json(plan: ShotPlan) -> dict[str, object]:
+    return {
+        "shot": plan.shot.id,
+        "line": plan.shot.line,
+        "usd": float(plan.usd),
+        "usd_high": float(plan.usd_high),
+        "actions": [_action_json(action) for action in plan.actions],
+    }
+
+
+def _action_json(action: Action) -> dict[str, object]:
+    shown = {"kind": action.kind, "slot": action.slot, "what": action.what, "why": action.why, "usd": float(action.usd)}
+    return shown | ({"until": action.until.isoformat()} if action.until else {})

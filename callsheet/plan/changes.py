@@ -1,0 +1,55 @@
+"""Why a slot of a shot is made anew: the order as it is now beside the job that filled the slot before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from callsheet.ledger import Job, JobOrder
+
+# Texts are too long to be shown twice.
+_TEXTS = {"prompt": "prompt", "negative_prompt": "negative prompt"}
+_WORDS = {
+    "aspect_ratio": "aspect ratio",
+    "image_size": "size",
+    "seed": "seed",
+    "person_generation": "person generation",
+    "resolution": "resolution",
+    "duration_s": "duration",
+}
+
+
+def changed(old: Job, new: JobOrder, *, frame_known: bool = True) -> str:
+    """What differs between the two, in words, such as "prompt changed, seed changed from 3 to 4".
+
+    `frame_known` False leaves the frame out: it is not chosen yet.
+    """
+    before, now = old.request, new.request
+    found = [f"model changed from {old.model} to {new.model}"] if old.model != new.model else []
+    found += [f"{word} changed" for name, word in _TEXTS.items() if before.get(name) != now.get(name)]
+    found += [
+        f"{word} changed from {_shown(before.get(name))} to {_shown(now.get(name))}"
+        for name, word in _WORDS.items()
+        if before.get(name) != now.get(name)
+    ]
+    found += _changed_inputs(new.kind, before, now, frame_known)
+    return ", ".join(found)
+
+
+def _changed_inputs(kind: str, before: Mapping[str, Any], now: Mapping[str, Any], frame_known: bool) -> list[str]:
+    if kind == "image":
+        return ["reference images changed"] if before.get("inputs", []) != now.get("inputs", []) else []
+    (old_frame, old_last), (new_frame, new_last) = _frames(before), _frames(now)
+    found = ["last frame changed"] if old_last != new_last else []
+    return [*found, "frame changed"] if frame_known and old_frame != new_frame else found
+
+
+def _frames(request: Mapping[str, Any]) -> tuple[object, object]:
+    """First and last frame of a video's request: the last one is the last input, when there is one."""
+    inputs = list(request.get("inputs") or [])
+    last = inputs.pop() if request.get("last_frame") and inputs else None
+    return (inputs[0] if inputs else None), last
+
+
+def _shown(value: object) -> str:
+    return "none" if value is None else str(value)[:40]

@@ -1,0 +1,182 @@
+"""From shots and what is known to actions: what is done about each slot, and why. Pure: equal values, equal plans."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
+
+from callsheet.archive.layout import folder_name
+from callsheet.errors import Unknown
+from callsheet.ledger import Job, JobOrder, JobState
+from callsheet.models import Catalogue
+from callsheet.orders import clip_order, take_order
+from callsheet.plan.actions import ZERO, Action, Kind, ShotPlan, What
+from callsheet.plan.changes import changed
+from callsheet.plan.known import Known
+from callsheet.shots import Asset, Batch, Shot
+from callsheet.steps.verdicts import Verdict, verdict
+
+_AGAIN = "--remake makes it again"
+_LEFT_OVER: tuple[What, ...] = ("waiting", "blocked", "failed")
+
+
+def plan_shot(batch: Batch, shot: Shot, known: Known, catalogue: Catalogue) -> ShotPlan:
+    """The plan of one shot."""
+    takes = [_take_action(batch, shot, take, known, catalogue) for take in range(1, shot.takes + 1)]
+    clips = _clip_actions(batch, shot, takes, known, catalogue) if shot.motion_prompt else []
+    cuts = [cut for clip in clips for cut in _cut_actions(shot, clip, known)]
+    return ShotPlan(shot, (*takes, *clips, *cuts))
+
+
+def clip_keys(batch: Batch, shot: Shot, known: Known) -> list[tuple[int | None, str]]:
+    """The keys that the shot's clips could have: one for each take that is made, or the one of text alone."""
+    return [(take, order.key) for take, order in _clip_orders(batch, shot, known)]
+
+
+def frames_wanted(shot: Shot) -> int:
+    """How many takes will be animated."""
+    if shot.takes == 0:
+        return 1
+    if isinstance(shot.select, tuple):
+        return len(dict.fromkeys(shot.select))
+    return shot.takes if shot.select == "all" else 1
+
+
+def _clip_orders(batch: Batch, shot: Shot, known: Known) -> list[tuple[int | None, JobOrder]]:
+    if shot.takes == 0:
+        return [(None, clip_order(batch, shot, None, None))]
+    asked = shot.select if isinstance(shot.select, tuple) else range(1, shot.takes + 1)
+    made = ((take, known.jobs.get(take_order(batch, shot, take).key)) for take in dict.fromkeys(asked))
+    return [(take, clip_order(batch, shot, take, job.sha256)) for take, job in made if job and job.sha256]
+
+
+def _take_action(batch: Batch, shot: Shot, take: int, known: Known, catalogue: Catalogue) -> Action:
+    order = take_order(batch, shot, take)
+    price = catalogue.get(shot.image_model).image_price(shot.image_size)
+    return _paid_action(order, price, known)
+
+
+def _clip_actions(
+    batch: Batch, shot: Shot, takes: Sequence[Action], known: Known, catalogue: Catalogue
+) -> list[Action]:
+    price = catalogue.get(shot.video_model or "").video_price(shot.resolution, shot.duration_s)
+    orders, wanted = _clip_orders(batch, shot, known), frames_wanted(shot)
+    if len(orders) != wanted or any(take.what in _LEFT_OVER for take in takes):
+        orders = [(take, order) for take, order in orders if order.key in known.jobs]
+    current = {job.key for (of, slot), job in known.earlier.items() if of == shot.id and slot.startswith("clip")}
+    orders.sort(key=lambda pair: pair[1].key not in current)
+    started = [_paid_action(order, price, known) for _, order in orders[:wanted]]
+    missing = wanted - len(started)
+    return started + [_unknown_clip(batch, shot, takes, price, known) for _ in range(missing)]
+
+
+def _unknown_clip(batch: Batch, shot: Shot, takes: Sequence[Action], price: Decimal, known: Known) -> Action:
+    """The clip of a frame that is not chosen yet, or that cannot be had as long as its takes stay as they are."""
+    order = clip_order(batch, shot, None, None)
+    clip = Action("video", "clip", "create", "", price, model=order.model, wish=order.key)
+    stuck = [take for take in takes if take.what in _LEFT_OVER]
+    if isinstance(shot.select, tuple):
+        stuck = [take for take in stuck if take.slot in {f"take-{number}" for number in shot.select}]
+    if stuck and (isinstance(shot.select, tuple) or len(stuck) == len(takes)):
+        return replace(clip, what=stuck[0].what, why=f"its frame is {stuck[0].what}", usd=ZERO)
+    old = _earlier(known, shot.id, "clip")
+    differs = changed(old, order, frame_known=False) if old else ""
+    return replace(clip, why="; ".join(part for part in (differs, "its frame is not chosen yet") if part))
+
+
+def _cut_actions(shot: Shot, clip: Action, known: Known) -> list[Action]:
+    job = known.jobs.get(clip.job_key or "")
+    cuts = [a for a in known.assets.get(shot.id, ()) if a.kind == "cut" and job and a.parent == job.sha256]
+    what: What = clip.what if clip.what in _LEFT_OVER else "create"
+    return [Action("cut", f"cut-{spec}", "reuse" if _is_cut(shot, cuts, spec, known) else what) for spec in shot.cuts]
+
+
+def _is_cut(shot: Shot, cuts: Sequence[Asset], spec: str, known: Known) -> bool:
+    return any(_is_there(shot.id, cut, known) for cut in cuts if cut.name.startswith(f"cut-{spec}-"))
+
+
+def _paid_action(order: JobOrder, price: Decimal, known: Known) -> Action:
+    job = known.jobs.get(order.key)
+    new = Action(order.kind, order.slot, "create", "", price, order.key, _extra(order.kind, price), order.model)
+    if job is None:
+        return replace(new, why=_why_new(order, known))
+    if job.state in (JobState.UNKNOWN, JobState.SUBMITTING):
+        return _in_doubt(new, order, job, known)
+    if job.state in (JobState.PLANNED, JobState.RESERVED):
+        return _unsent(new, job)
+    return replace(_sent(new, order, job, known), usd=ZERO, extra_usd=ZERO)
+
+
+def _why_new(order: JobOrder, known: Known) -> str:
+    old = _earlier(known, order.shot, order.slot)
+    if old is None and order.kind == "video":
+        old = _earlier(known, order.shot, "clip")
+    if old is not None:
+        return changed(old, order) or "asked for in another way"
+    return "new" if order.shot in known.shots else "new shot"
+
+
+def _earlier(known: Known, shot: str, slot: str) -> Job | None:
+    """The job that filled the slot before; for a clip whose frame is not known, that of any clip of the shot."""
+    found = known.earlier.get((shot, slot))
+    if found is None and slot == "clip":
+        takes = (known.earlier.get((shot, f"clip-{take}")) for take in range(1, 10))
+        found = next((job for job in takes if job), None)
+    return found
+
+
+def _unsent(new: Action, job: Job) -> Action:
+    if job.parked_until is not None:
+        until = f"goes on at {job.parked_until:%Y-%m-%d %H:%M} UTC"
+        return replace(new, what="parked", why=until, until=job.parked_until)
+    return replace(new, why="reserved, not sent yet" if job.state is JobState.RESERVED else job.reason)
+
+
+def _in_doubt(new: Action, order: JobOrder, job: Job, known: Known) -> Action:
+    """A request that may have been accepted: a picture is sent once more, a video waits for evidence or a person."""
+    if job.state is JobState.SUBMITTING and job.key not in known.abandoned:
+        return replace(new, what="resume", why="is being sent", usd=ZERO, extra_usd=new.usd + new.extra_usd)
+    # What was spent on a job without a result went to an earlier attempt that was lost.
+    if verdict(order.kind, Unknown(""), 1 if job.spent_usd else 0) is Verdict.AGAIN:
+        return replace(new, why="may have been accepted: is sent once more, and both are counted", extra_usd=ZERO)
+    why = "may have been accepted: see `callsheet resolve`"
+    return replace(new, what="waiting", why=why, usd=ZERO, extra_usd=new.usd)
+
+
+def _extra(kind: Kind, price: Decimal) -> Decimal:
+    """What is paid on top when the answer is lost: what is then sent again is counted twice (steps/verdicts.py)."""
+    return price if kind == "image" and verdict("image", Unknown(""), 0) is Verdict.AGAIN else ZERO
+
+
+def _sent(new: Action, order: JobOrder, job: Job, known: Known) -> Action:
+    """A job that was sent and ended, or is under way."""
+    match job.state:
+        case JobState.STORED:
+            return _stored(new, order, known)
+        case JobState.SUBMITTED:
+            since = f" since {job.submitted_at:%Y-%m-%d %H:%M} UTC" if job.submitted_at else ""
+            return replace(new, what="resume", why=f"its operation is under way{since}", since=job.submitted_at)
+        case JobState.FINISHED:
+            return replace(new, what="resume", why="made, not archived yet")
+        case JobState.BLOCKED:
+            return replace(new, what="blocked", why=_reason(job))
+        case _:
+            return replace(new, what="failed", why=f"{_reason(job)} ({_AGAIN})")
+
+
+def _stored(new: Action, order: JobOrder, known: Known) -> Action:
+    mine = [a for a in known.assets.get(order.shot, ()) if a.job_key == order.key and a.kind in ("take", "clip")]
+    if any(_is_there(order.shot, asset, known) for asset in mine):
+        return replace(new, what="reuse")
+    why = "its file is missing in the archive: is put back for nothing" if mine else "paid for; is copied to this batch"
+    return replace(new, what="resume", why=why)
+
+
+def _reason(job: Job) -> str:
+    code = f" [{job.reason_code}]" if job.reason_code else ""
+    return f"{job.reason or job.state.value}{code}"
+
+
+def _is_there(shot: str, asset: Asset, known: Known) -> bool:
+    return f"shots/{folder_name(shot)}/{asset.name}" in known.files

@@ -1,0 +1,131 @@
+"""When a batch will be done: the courses that a run could take, put into one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from callsheet.ledger.quota import PACIFIC
+from callsheet.plan.conditions import Conditions
+from callsheet.plan.pipeline import Course, Errand, course_of
+
+# Courses that are drawn: more give a steadier mean; a large batch is steady by itself, and its courses take time.
+DRAWS, ITEMS_IN_ALL = 16, 12_000
+# Above this share of the mean, the time is told as a span.
+WIDE = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class ModelForecast:
+    """The requests to one model: how many, its limits per minute and day (None: none), and when the last is done."""
+
+    model: str
+    kind: Literal["image", "video"]
+    count: int
+    per_minute: int | None
+    per_day: int | None
+    done_at: datetime
+
+    def as_json(self) -> dict[str, object]:
+        """The model's part of `callsheet plan --json`."""
+        return {
+            "model": self.model,
+            "kind": self.kind,
+            "count": self.count,
+            "per_minute": self.per_minute,
+            "per_day": self.per_day,
+            "done_at": self.done_at.isoformat(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """When everything is done if the run starts now and sleeps through full days (`run --wait`).
+
+    Seconds of the run's clock: `seconds` is the mean of the courses that were drawn, `low_s` and `high_s` the fastest
+    and the slowest of them.
+    """
+
+    now: datetime
+    tier: int
+    seconds: float
+    low_s: float
+    high_s: float
+    models: tuple[ModelForecast, ...] = ()
+
+    @property
+    def done_at(self) -> datetime:
+        """When everything is done (UTC)."""
+        return self.now + timedelta(seconds=self.seconds)
+
+    def as_json(self) -> dict[str, object]:
+        """The forecast as `callsheet plan --json` prints it."""
+        return {
+            "seconds": round(self.seconds, 1),
+            "seconds_low": round(self.low_s, 1),
+            "seconds_high": round(self.high_s, 1),
+            "done_at": self.done_at.isoformat(),
+            "models": [model.as_json() for model in self.models],
+        }
+
+    def sentences(self) -> list[str]:
+        """The forecast for a person: one sentence for each model, and one for all."""
+        if not self.seconds:
+            return ["Nothing to wait for."]
+        return [self._sentence(model) for model in self.models] + [self._of_all()]
+
+    def _sentence(self, model: ModelForecast) -> str:
+        nouns = {"image": ("picture", "pictures"), "video": ("clip", "clips")}[model.kind]
+        limits = [(model.per_minute, "a minute"), (model.per_day, "a day")]
+        told = ", ".join(f"{most:,} {per}" for most, per in limits if most is not None) or "no limit known"
+        noun = nouns[model.count != 1]
+        return (
+            f"{model.count:,} {noun} of {model.model} at tier {self.tier} ({told}): done on {pacific(model.done_at)}."
+        )
+
+    def _of_all(self) -> str:
+        low, high = (self.now + timedelta(seconds=seconds) for seconds in (self.low_s, self.high_s))
+        if self.high_s - self.low_s > WIDE * self.seconds and pacific(low) != pacific(high):
+            return f"All done in about {span(self.seconds)}, between {pacific(low)} and {pacific(high)}."
+        return f"All done in about {span(self.seconds)}, on {pacific(self.done_at)}."
+
+
+def make_forecast(errands: Sequence[Errand], conditions: Conditions) -> tuple[Forecast, Course]:
+    """The forecast, and the course from which it is told what is parked."""
+    items = sum(len(part) for errand in errands for part in (errand.images, errand.videos, errand.cuts))
+    draws = max(1, min(DRAWS, ITEMS_IN_ALL // max(1, items)))
+    courses = [course_of(errands, conditions, seed) for seed in range(draws)]
+    seconds = [course.seconds for course in courses]
+    mean = sum(seconds) / draws
+    models = tuple(_model(errands, conditions, name, courses) for name in _models(errands))
+    return Forecast(conditions.now, conditions.tier, mean, min(seconds), max(seconds), models), courses[0]
+
+
+def _models(errands: Sequence[Errand]) -> list[str]:
+    used = (item.model for errand in errands for item in (*errand.images, *errand.videos))
+    return [model for model in dict.fromkeys(used) if model]
+
+
+def _model(errands: Sequence[Errand], conditions: Conditions, name: str, courses: Sequence[Course]) -> ModelForecast:
+    items = [item for errand in errands for item in (*errand.images, *errand.videos) if item.model == name]
+    last = [max(course.done[item.number] for item in items) for course in courses]
+    limits = conditions.models[name].limits
+    done_at = conditions.now + timedelta(seconds=sum(last) / len(last))
+    kind: Literal["image", "video"] = "image" if items[0].kind == "image" else "video"
+    return ModelForecast(name, kind, len(items), limits.rpm, limits.rpd, done_at)
+
+
+def pacific(moment: datetime) -> str:
+    """A moment as "24 Nov 09:10 Pacific", the time zone in which quotas are counted; with its year when it is far."""
+    local = moment.astimezone(PACIFIC)
+    return f"{local.day} {local:%b %H:%M} Pacific"
+
+
+def span(seconds: float) -> str:
+    """A time span for a person: "40 s", "12 min", "3.5 h", "50 days"."""
+    for size, word, most in ((1, "s", 120), (60, "min", 7200), (3600, "h", 172_800)):
+        if seconds < most:
+            return f"{seconds / size:.{1 if word == 'h' else 0}f} {word}"
+    return f"{seconds / 86_400:.0f} days"

@@ -1,0 +1,26 @@
+"""What a plan is made from: what ledger and archive know of a batch, as one value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from callsheet.ledger import Job
+from callsheet.shots import Asset
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the ledger and the archive know: jobs by key, assets by shot, and the file names that are there.
+
+    `files` holds names relative to the batch's folder; a stored asset that is not among them is not reused. `earlier`
+    has the job that filled a slot of a shot when the batch ran last, by shot and slot. `abandoned` are the keys of jobs
+    whose process was gone while their request was under way. `shots` are all that the batch ever had.
+    """
+
+    jobs: Mapping[str, Job] = field(default_factory=dict)
+    assets: Mapping[str, tuple[Asset, ...]] = field(default_factory=dict)
+    files: frozenset[str] = frozenset()
+    earlier: Mapping[tuple[str, str], Job] = field(default_factory=dict)
+    abandoned: frozenset[str] = frozenset()
+    shots: tuple[str, ...] = ()

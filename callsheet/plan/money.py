@@ -1,0 +1,48 @@
+"""What a budget allows: which of the paid requests still fit, in the order in which they are sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from callsheet.ledger.budget import Position, lacking
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """The money of a campaign and mode (USD): the budget (None: there is none), what is spent, and what is held.
+
+    `parked` requests worth `parked_usd` do not fit the budget any more.
+    """
+
+    budget: Decimal | None = None
+    position: Position = field(default_factory=Position)
+    parked: int = 0
+    parked_usd: Decimal = Decimal(0)
+
+    @property
+    def left(self) -> Decimal | None:
+        """What may still be started; None without a budget."""
+        return None if self.budget is None else max(Decimal(0), self.budget - self.position.committed)
+
+    def as_json(self) -> dict[str, object]:
+        """The money as `callsheet plan --json` prints it."""
+        return {
+            "usd": None if self.budget is None else float(self.budget),
+            "spent": float(self.position.spent),
+            "reserved": float(self.position.reserved),
+            "left": None if self.left is None else float(self.left),
+            "parked": self.parked,
+            "parked_usd": float(self.parked_usd),
+        }
+
+
+def fitting(prices: Iterable[Decimal], budget: Decimal | None, position: Position) -> list[bool]:
+    """For each price in turn, whether its request may be sent: all that may have to be paid stays in the budget."""
+    fits: list[bool] = []
+    for price in prices:
+        fits.append(not lacking(position, price, budget))
+        if fits[-1]:
+            position = Position(position.spent + price, position.reserved)
+    return fits

@@ -1,0 +1,219 @@
+"""The pipeline as a simulation: the steps of a run with its waiting, and nothing of its work.
+
+It follows flows/content_batch.py and callsheet/steps: groups of shots side by side, each through pictures, frames,
+clips and cuts; a place among the requests in flight, then a place in the quota, then the provider's time, then ours.
+A day that is full is slept through, as `run --wait` does.
+"""
+
+from __future__ import annotations
+
+import random
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from callsheet.ledger.limits import MINUTE_MEMORY
+from callsheet.ledger.quota import DayFull, Learned, Limits, pacific_day, place
+from callsheet.models import Latency
+from callsheet.plan.conditions import Conditions, ModelConditions
+from callsheet.plan.simulation import Process, Room, Simulation
+
+# Which action of a plan: the shot's place in it, and the action's place in the shot.
+Number = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """Something to make. `paid`: a request has to be sent; `running_s`: for how long its operation is under way."""
+
+    number: Number
+    kind: str
+    model: str | None = None
+    paid: bool = True
+    running_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """A group of shots and what is to be made for it, by step."""
+
+    shots: int
+    images: Sequence[Item] = ()
+    videos: Sequence[Item] = ()
+    cuts: Sequence[Item] = ()
+
+
+@dataclass(slots=True)
+class Course:
+    """What one run of the simulation gave, in seconds from its start: when items were done, and which were parked.
+
+    `parked` has the moment at which an item that did not fit its day was sent after all.
+    """
+
+    seconds: float = 0.0
+    done: dict[Number, float] = field(default_factory=dict)
+    parked: dict[Number, datetime] = field(default_factory=dict)
+
+
+def course_of(errands: Sequence[Errand], conditions: Conditions, seed: int) -> Course:
+    """One course that the run could take; the seed draws the latencies."""
+    pipeline = _Pipeline(conditions, random.Random(seed))  # noqa: S311  a forecast is no secret
+    return pipeline.run(errands)
+
+
+class _Desk:
+    """Gives out the places of one model's quota, in the order in which they are asked for."""
+
+    def __init__(self, pipeline: _Pipeline, model: ModelConditions) -> None:
+        self._pipeline = pipeline
+        self._limits, self._learned = Limits(model.limits.rpm, model.limits.rpd), model.use.learned
+        self._free = self._limits == Limits() and self._learned == Learned()
+        self._times = _Times(list(model.use.times), model.use.today, pacific_day(pipeline.now()))
+        self.latency = model.latency
+        self.parked = 0
+        self.line = Room(pipeline.simulation, 0)
+        self.granted: deque[float] = deque()
+
+    def ask(self) -> float | datetime:
+        """Seconds until a request may be sent, which it then is; or the moment until which the day is full."""
+        if self._free:
+            return 0.0
+        now = self._pipeline.now()
+        slot = place(self._times, now, self._limits, self._believed())
+        if isinstance(slot, DayFull):
+            return slot.until
+        self._times.add(slot.not_before)
+        return (slot.not_before - now).total_seconds()
+
+    def _believed(self) -> Learned:
+        """What 429 replies said; a lower limit per minute is soon forgotten."""
+        fresh = self._pipeline.simulation.now < MINUTE_MEMORY.total_seconds()
+        return self._learned if fresh else Learned(day_until=self._learned.day_until)
+
+
+class _Times:
+    """The times of requests, those before the simulation and those in it, ascending. Implements quota.Times."""
+
+    def __init__(self, recent: list[datetime], today: int, day: tuple[datetime, datetime]) -> None:
+        self._times = recent
+        # Of today's requests only the latest are known one by one.
+        self._day, self._more = day[0], today - sum(day[0] <= time < day[1] for time in recent)
+
+    def add(self, time: datetime) -> None:
+        """One more, not earlier than all others."""
+        self._times.append(time)
+
+    def nth_latest(self, n: int) -> datetime | None:
+        """The n-th latest time, None when there are fewer."""
+        return self._times[-n] if n <= len(self._times) else None
+
+    def count(self, start: datetime, end: datetime) -> int:
+        """How many lie in [start, end)."""
+        more = self._more if start == self._day else 0
+        return bisect_left(self._times, end) - bisect_left(self._times, start) + more
+
+
+class _Pipeline:
+    def __init__(self, conditions: Conditions, dice: random.Random) -> None:
+        self.simulation = simulation = Simulation()
+        self.conditions, self.dice = conditions, dice
+        self.course = Course()
+        self.desks = {name: _Desk(self, model) for name, model in conditions.models.items()}
+        self.image_places = Room(simulation, conditions.images_at_once)
+        self.video_places = Room(simulation, conditions.videos_at_once)
+        self.encoders = Room(simulation, conditions.encoders)
+        self.processors = Room(simulation, conditions.processors)
+
+    def now(self) -> datetime:
+        """The simulated time."""
+        return self.conditions.now + timedelta(seconds=self.simulation.now)
+
+    def run(self, errands: Sequence[Errand]) -> Course:
+        for errand in errands:
+            self.simulation.start(self._group(errand))
+        self.course.seconds = self.simulation.run()
+        return self.course
+
+    def _group(self, errand: Errand) -> Process:
+        yield self.conditions.effort.opening_s * self.conditions.factor
+        yield [self._picture(item) for item in errand.images]
+        yield [self._work(self.conditions.effort.shot_s) for _ in range(errand.shots)]
+        yield [self._clip(item) for item in errand.videos]
+        yield [self._cut(item) for item in errand.cuts]
+
+    def _picture(self, item: Item) -> Process:
+        if item.paid:
+            yield self.image_places
+            yield from self._quota(item, self.image_places)
+            yield self._latency(item).at(self.dice.random())
+            self.image_places.leave()
+        yield from self._work(self.conditions.effort.image_s)
+        self.course.done[item.number] = self.simulation.now
+
+    def _clip(self, item: Item) -> Process:
+        if item.paid:
+            yield self.video_places
+            yield from self._quota(item, self.video_places)
+            yield self._latency(item).at(self.dice.random())
+        elif item.running_s is not None:
+            yield max(0.0, self._latency(item).at(self.dice.random()) - item.running_s)
+        if item.paid or item.running_s is not None:
+            yield self.dice.random() * self.conditions.look_s
+        yield from self._work(self.conditions.effort.video_s)
+        if item.paid:
+            self.video_places.leave()
+        self.course.done[item.number] = self.simulation.now
+
+    def _cut(self, item: Item) -> Process:
+        yield self.encoders
+        yield from self._work(self.conditions.effort.cut_s)
+        self.encoders.leave()
+        self.course.done[item.number] = self.simulation.now
+
+    def _latency(self, item: Item) -> Latency:
+        return self.desks[item.model or ""].latency
+
+    def _work(self, real_s: float) -> Process:
+        """Work of this machine: takes one of its processors."""
+        if real_s:
+            yield self.processors
+            yield real_s * self.conditions.factor
+            self.processors.leave()
+
+    def _quota(self, item: Item, places: Room) -> Process:
+        """Wait for a place in the quota; a picture that has to wait lets others go first meanwhile."""
+        desk = self.desks[item.model or ""]
+        wait = desk.ask()
+        if isinstance(wait, datetime):
+            places.leave()
+            yield from self._parked(desk, wait)
+            self.course.parked[item.number] = pacific_day(self.now())[0]
+            wait = desk.granted.popleft()
+            yield places
+        if wait and item.kind == "image":
+            places.leave()
+            yield wait
+            yield places
+        else:
+            yield wait
+
+    def _parked(self, desk: _Desk, until: datetime) -> Process:
+        if not desk.parked:
+            self.simulation.start(self._turn_of_day(desk, until))
+        desk.parked += 1
+        yield desk.line
+
+    def _turn_of_day(self, desk: _Desk, until: datetime) -> Process:
+        """At the turn of each day, let as many of the parked go on as fit it."""
+        while desk.parked:
+            yield (until - self.now()).total_seconds()
+            while desk.parked:
+                wait = desk.ask()
+                if isinstance(wait, datetime):
+                    until = wait
+                    break
+                desk.parked -= 1
+                desk.granted.append(wait)
+                desk.line.leave()

@@ -1,0 +1,103 @@
+"""A small discrete-event simulation: processes are generators that say what they wait for; time jumps from one to next.
+
+A process yields seconds to sleep, a `Room` to get a place in, or a list of processes to run to their end beside each
+other. Everything happens in the order of time, then of coming, so equal inputs give equal runs.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Generator, Sequence
+from typing import Any, Union
+
+Step = Union[float, "Room", Sequence["Process"]]
+Process = Generator[Step, Any, None]
+
+
+class Room:
+    """A number of places; whoever finds none free waits in line. The holder gives its place back with `leave`."""
+
+    def __init__(self, simulation: Simulation, places: int) -> None:
+        self._simulation = simulation
+        self._free = places
+        self._line: deque[_Running] = deque()
+
+    def enter(self, running: _Running) -> bool:
+        """Take a place now, or stand in line and be gone on with later (False)."""
+        if self._free > 0:
+            self._free -= 1
+            return True
+        self._line.append(running)
+        return False
+
+    def leave(self) -> None:
+        """Give a place back: to the next in line."""
+        if self._line:
+            self._simulation.wake(self._line.popleft())
+        else:
+            self._free += 1
+
+
+class _Running:
+    """A process under way, and the one that waits until it and its siblings have ended."""
+
+    __slots__ = ("children", "parent", "process")
+
+    def __init__(self, process: Process, parent: _Running | None) -> None:
+        self.process = process
+        self.parent = parent
+        self.children = 0
+
+
+class Simulation:
+    """Runs processes on a clock of its own, `now`, in seconds from 0."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._number = 0
+        self._events: list[tuple[float, int, _Running]] = []
+
+    def start(self, process: Process) -> None:
+        """Let a process begin now."""
+        self.wake(_Running(process, None))
+
+    def wake(self, running: _Running, after_s: float = 0.0) -> None:
+        """Go on with a process, after everything that is due before then."""
+        self._number += 1
+        heapq.heappush(self._events, (self.now + after_s, self._number, running))
+
+    def run(self) -> float:
+        """Run until no process has anything left to do; the time then."""
+        events = self._events
+        while events:
+            self.now, _, running = heapq.heappop(events)
+            self._go_on(running)
+        return self.now
+
+    def _go_on(self, running: _Running) -> None:
+        """Let a process go on until it has to wait."""
+        while True:
+            try:
+                step = next(running.process)
+            except StopIteration:
+                self._ended(running)
+                return
+            if isinstance(step, Room):
+                if not step.enter(running):
+                    return
+            elif isinstance(step, int | float):
+                self.wake(running, step)
+                return
+            elif step:
+                running.children = len(step)
+                for process in step:
+                    self.wake(_Running(process, running))
+                return
+
+    def _ended(self, running: _Running) -> None:
+        parent = running.parent
+        if parent is not None:
+            parent.children -= 1
+            if parent.children == 0:
+                self.wake(parent)

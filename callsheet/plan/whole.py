@@ -1,0 +1,129 @@
+"""The plan of a whole batch: the shots' actions, what of it fits budget and quota, and when all of it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from callsheet.models import Catalogue
+from callsheet.plan.actions import ZERO, Action, Plan, ShotPlan
+from callsheet.plan.conditions import Conditions
+from callsheet.plan.decide import plan_shot
+from callsheet.plan.forecast import make_forecast, pacific
+from callsheet.plan.groups import groups
+from callsheet.plan.known import Known
+from callsheet.plan.money import Money, fitting
+from callsheet.plan.pipeline import Errand, Item, Number
+from callsheet.shots import Batch, Shot
+
+
+def plan_batch(
+    batch: Batch, shots: Iterable[Shot], known: Known, catalogue: Catalogue, conditions: Conditions | None = None
+) -> Plan:
+    """The plan of a batch from values alone; the same values give the same plan.
+
+    With `conditions` it also says what does not fit the budget or today's quota, and when everything is done.
+    """
+    items = [plan_shot(batch, shot, known, catalogue) for shot in shots]
+    asked = {item.shot.id for item in items}
+    dropped = tuple(shot for shot in known.shots if shot not in asked)
+    if conditions is None:
+        return Plan(batch, tuple(items), dropped)
+    items, money = within_budget([_unparked(item) for item in items], conditions.money)
+    forecast, course = make_forecast(_errands(items, conditions.now), conditions)
+    items = [_parked_by_quota(number, item, course.parked) for number, item in enumerate(items)]
+    return Plan(batch, tuple(items), dropped, money, forecast)
+
+
+def within_budget(items: Sequence[ShotPlan], money: Money) -> tuple[list[ShotPlan], Money]:
+    """The plans with those requests parked that do not fit the budget: pictures have their turn first, then clips."""
+    if money.budget is None:
+        return list(items), money
+    paid = [
+        (shot, place)
+        for kind in ("image", "video")
+        for shot, item in enumerate(items)
+        for place, action in enumerate(item.actions)
+        if action.kind == kind and action.sent
+    ]
+    prices = [items[shot].actions[place].usd for shot, place in paid]
+    fits = fitting(prices, money.budget, money.position)
+    short = {where for where, fit in zip(paid, fits, strict=True) if not fit}
+    parked = [_short_of_money(number, item, short) for number, item in enumerate(items)]
+    lacking = [usd for usd, fit in zip(prices, fits, strict=True) if not fit]
+    return parked, replace(money, parked=len(lacking), parked_usd=sum(lacking, ZERO))
+
+
+def _short_of_money(number: int, item: ShotPlan, short: set[Number]) -> ShotPlan:
+    """The shot with what the budget does not allow parked, and with it what would be made of that."""
+    actions = [
+        replace(action, what="parked", why=f"${action.usd:.3f} does not fit the budget", usd=ZERO, extra_usd=ZERO)
+        if (number, place) in short
+        else action
+        for place, action in enumerate(item.actions)
+    ]
+    takes = [action for action in actions if action.kind == "image"]
+    if takes and all(action.what == "parked" for action in takes):
+        actions = [_without_frame(action) for action in actions]
+    return _with_cuts(replace(item, actions=tuple(actions)))
+
+
+def _without_frame(action: Action) -> Action:
+    if action.kind != "video" or action.what != "create":
+        return action
+    return replace(action, what="parked", why="its frame is parked", usd=ZERO, extra_usd=ZERO)
+
+
+def _with_cuts(item: ShotPlan) -> ShotPlan:
+    """The shot whose cuts are parked as their clips are."""
+    clips = [action for action in item.actions if action.kind == "video"]
+    of_each = len(item.shot.cuts)
+    actions, cuts = [], 0
+    for action in item.actions:
+        if action.kind == "cut":
+            clip, cuts = clips[cuts // of_each], cuts + 1
+            if clip.what == "parked" and action.what == "create":
+                action = replace(action, what="parked", until=clip.until)
+        actions.append(action)
+    return replace(item, actions=tuple(actions))
+
+
+def _unparked(item: ShotPlan) -> ShotPlan:
+    """The shot without what an earlier run parked: whether it fits is found out anew."""
+    if not any(action.what == "parked" for action in item.actions):
+        return item
+    actions = [replace(a, what="create", why="", until=None) if a.what == "parked" else a for a in item.actions]
+    return replace(item, actions=tuple(actions))
+
+
+def _parked_by_quota(number: int, item: ShotPlan, parked: Mapping[Number, datetime]) -> ShotPlan:
+    actions = list(item.actions)
+    for place, action in enumerate(actions):
+        until = parked.get((number, place))
+        if until is not None:
+            why = f"today's requests are used up: goes on {pacific(until)}"
+            actions[place] = replace(action, what="parked", why=why, until=until)
+    return item if tuple(actions) == item.actions else _with_cuts(replace(item, actions=tuple(actions)))
+
+
+def _errands(items: Sequence[ShotPlan], now: datetime) -> list[Errand]:
+    """What is to be made, in the groups in which a run makes it."""
+    going = [(number, item) for number, item in enumerate(items) if not item.complete]
+    return [_errand(group, now) for group in groups(going)]
+
+
+def _errand(group: Sequence[tuple[int, ShotPlan]], now: datetime) -> Errand:
+    made = [
+        _item((number, place), action, now)
+        for number, item in group
+        for place, action in enumerate(item.actions)
+        if action.what in ("create", "resume")
+    ]
+    images, videos, cuts = ([item for item in made if item.kind == kind] for kind in ("image", "video", "cut"))
+    return Errand(len(group), images, videos, cuts)
+
+
+def _item(number: Number, action: Action, now: datetime) -> Item:
+    running_s = (now - action.since).total_seconds() if action.since else None
+    return Item(number, action.kind, action.model, action.sent, running_s)
