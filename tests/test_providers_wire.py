@@ -6,6 +6,7 @@ import asyncio
 import base64
 import contextlib
 import gzip
+import hashlib
 import json
 import pickle
 import traceback
@@ -487,6 +488,7 @@ async def test_a_video_is_submitted_polled_and_downloaded_on_the_gemini_api(serv
         f"/v1beta/models/{GEMINI_VIDEO}:predictLongRunning",
         f"/v1beta/{name}",
         "/v1beta/files/vid123:download?alt=media",
+        "/v1beta/files/vid123",  # its size and hash, to compare
     ]
     assert {seen.headers["x-goog-api-key"] for seen in server.seen} == {"rehearsal"}
 
@@ -527,13 +529,29 @@ async def test_redirects_are_followed_without_the_key(server: Server, tmp_path: 
     server.script = [Reply({}, 302, {"Location": "/storage/clip?sig=1"}), Reply(MP4)]
     await _download(server, f"{server.url}/v1beta/files/a:download?alt=media", tmp_path / "clip.mp4")
     assert (tmp_path / "clip.mp4").stat().st_size == len(MP4)
-    assert ["x-goog-api-key" in seen.headers for seen in server.seen] == [True, False]
+    assert ["x-goog-api-key" in seen.headers for seen in server.seen] == [True, False, True]
+    assert server.seen[-1].path == "/v1beta/files/a"
 
 
 async def test_the_key_is_given_again_only_when_the_configured_host_asks_for_it(server: Server, tmp_path: Path) -> None:
     server.script = [Reply({}, 302, {"Location": "/download/a"}), Reply(b"key?", 403), Reply(MP4)]
     await _download(server, f"{server.url}/v1beta/files/a:download", tmp_path / "clip.mp4")
-    assert ["x-goog-api-key" in seen.headers for seen in server.seen] == [True, False, True]
+    assert ["x-goog-api-key" in seen.headers for seen in server.seen] == [True, False, True, True]
+
+
+@pytest.mark.parametrize(
+    "encode", [lambda h: base64.b64encode(h.encode()), lambda h: base64.b64encode(bytes.fromhex(h))]
+)
+async def test_a_file_that_is_not_what_the_provider_tells_of_is_refused(
+    server: Server, tmp_path: Path, encode: Callable[[str], bytes]
+) -> None:
+    told = {"sizeBytes": str(len(MP4)), "sha256Hash": encode(hashlib.sha256(MP4).hexdigest()).decode()}
+    flipped = MP4[:-1] + bytes([MP4[-1] ^ 1])
+    server.script = [Reply(flipped), Reply(told)]
+    with pytest.raises(errors.DownloadFailed, match="damaged"):
+        await _download(server, f"{server.url}/v1beta/files/a:download?alt=media", tmp_path / "clip.mp4")
+    server.script = [Reply(MP4), Reply(told)]
+    await _download(server, f"{server.url}/v1beta/files/a:download?alt=media", tmp_path / "clip.mp4")
 
 
 @pytest.mark.parametrize(
