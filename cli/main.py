@@ -8,7 +8,7 @@ import sys
 import typer
 
 from callsheet.errors import CallsheetError, UsageError
-from cli import check, gallery, models, plan, rehearsal, resolve, run, status, ui
+from cli import check, gallery, models, plan, recover, rehearsal, resolve, run, status, ui
 from cli.output import err, fail, warnings_to
 
 EXIT_INTERNAL, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
@@ -26,6 +26,7 @@ app.command("plan")(plan.plan)
 app.command("run")(run.run)
 app.command("status")(status.status)
 app.command("resolve")(resolve.resolve)
+app.command("recover")(recover.recover)
 app.command("gallery")(gallery.gallery)
 app.command("models")(models.models)
 app.command("rehearsal")(rehearsal.rehearsal)

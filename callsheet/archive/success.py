@@ -59,10 +59,12 @@ async def write_success(
     catalogue: str | None,
     finished: datetime,
     hashes: Mapping[str, str] | None = None,
+    absent: Sequence[str] = (),
 ) -> Success:
     """Write the marker over the sidecars as they are stored now; call it last. `sidecars` must not be empty.
 
-    `hashes` are the sha256 of stored sidecars by shot, as far as they are known; the others are read.
+    `hashes` are the sha256 of stored sidecars by shot, as far as they are known; the others are read. `absent` are the
+    ids of pending shots that have no sidecar yet.
     """
     known = hashes or {}
     limit = asyncio.Semaphore(_AT_ONCE)
@@ -76,7 +78,7 @@ async def write_success(
         return ListedSidecar(name=name, sha256=hashlib.sha256(data).hexdigest())
 
     files = await asyncio.gather(*(listed(sidecar) for sidecar in sidecars))
-    marker = _marker(sidecars, files, catalogue, finished)
+    marker = _marker(sidecars, files, catalogue, finished, absent)
     await _write(store, prefix, marker)
     return marker
 
@@ -104,17 +106,22 @@ async def read_success(store: Store, prefix: str) -> Success | None:
 
 
 def _marker(
-    sidecars: Sequence[Sidecar], files: Sequence[ListedSidecar], catalogue: str | None, finished: datetime
+    sidecars: Sequence[Sidecar],
+    files: Sequence[ListedSidecar],
+    catalogue: str | None,
+    finished: datetime,
+    absent: Sequence[str],
 ) -> Success:
     first = sidecars[0]
-    unfinished = tuple(sidecar.shot for sidecar in sidecars if sidecar.state != "done")
+    unfinished = (*(sidecar.shot for sidecar in sidecars if sidecar.state != "done"), *absent)
+    states = Counter([*(sidecar.state for sidecar in sidecars), *("pending" for _ in absent)])
     return Success(
         campaign=first.campaign,
         batch=first.batch,
         mode=first.mode,
         status="finished",
         complete=not unfinished,
-        shots={"total": len(sidecars), **Counter(sidecar.state for sidecar in sidecars)},
+        shots={"total": len(sidecars) + len(absent), **states},
         unfinished=unfinished,
         sidecars=tuple(files),
         catalogue=catalogue,

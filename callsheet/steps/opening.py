@@ -26,10 +26,12 @@ async def open_batch(studio: Studio, manifest: Manifest, request: RunRequest) ->
     Shots that are complete count as done at once; the others are pending.
     """
     batch, shots = studio.batch, manifest.shots
-    await studio.ledger.open_batch(batch, [(shot.id, position) for position, shot in enumerate(shots)])
+    positions = [(shot.id, position) for position, shot in enumerate(shots)]
+    await studio.ledger.open_batch(batch, positions, request.asked())
     known = await survey(studio.ledger, studio.store, batch, shots)
     if request.remake:
-        for key, job in known.jobs.items():
+        asked_for = await survey(studio.ledger, studio.store, batch, [shot for shot in shots if studio.wants(shot.id)])
+        for key, job in asked_for.jobs.items():
             if job.state in (JobState.FAILED, JobState.EXPIRED) or await is_lost(studio, job):
                 await studio.ledger.reopen(key)
         known = await survey(studio.ledger, studio.store, batch, shots)
@@ -40,18 +42,27 @@ async def open_batch(studio: Studio, manifest: Manifest, request: RunRequest) ->
 
 
 async def set_aside(studio: Studio, plan: Plan) -> list[Shot]:
-    """Count what is complete and return the shots that still have something to do, in the manifest's order."""
+    """Count what is complete and return the shots that are to be worked on, in the manifest's order.
+
+    A shot that is not asked for, and not complete any more, is pending.
+    """
     whole: list[ShotPlan] = []
     going: list[ShotPlan] = []
+    left: list[ShotPlan] = []
     for item in plan.shots:
-        _announce(studio, item.shot)
-        (whole if is_whole(item, studio.files) else going).append(item)
+        chosen = whole if is_whole(item, studio.files) else going if studio.wants(item.shot.id) else left
+        chosen.append(item)
+        if chosen is not left:
+            _announce(studio, item.shot)
     for item in whole:
         for action in item.actions:
             studio.tally.count(action.kind, "reused")
             studio.progress.advance(_STEP_OF[action.kind])
         studio.progress.advance("shots")
     await studio.ledger.set_shots(studio.batch.name, [item.shot.id for item in whole], ShotState.DONE)
+    done = {row.shot for row in await studio.ledger.shots_of(studio.batch.name) if row.state is ShotState.DONE}
+    stale = [item.shot.id for item in left if item.shot.id in done]
+    await studio.ledger.set_shots(studio.batch.name, stale, ShotState.PENDING)
     return [item.shot for item in going]
 
 

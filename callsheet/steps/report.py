@@ -16,10 +16,13 @@ from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.sidecars import in_order, read_named
 from callsheet.archive.success import write_success
 from callsheet.errors import CallsheetError
+from callsheet.ledger import ShotRow
 from callsheet.plan import Plan
 from callsheet.report.gallery import gallery_html
 from callsheet.report.view import BatchSummary, gallery_view
 from callsheet.shots import ShotState
+from callsheet.steps.records import sidecar_of
+from callsheet.steps.work import Work
 from callsheet.studio import Studio
 
 EXIT_DONE, EXIT_INTERNAL, EXIT_USAGE, EXIT_UNFINISHED, EXIT_PARKED, EXIT_WAITING = range(6)
@@ -40,39 +43,51 @@ class Report:
 
 async def write_report(studio: Studio, elapsed_s: float) -> Report:
     """Write the batch's documents over its sidecars and return the report. Can be repeated; nothing is paid for."""
-    batch, store, plan = studio.batch, studio.store, studio.plan
+    batch, store, plan, started = studio.batch, studio.store, studio.plan, datetime.now(UTC)
     if plan is None:
         raise CallsheetError("The batch has no plan yet. Nothing was written; open it first.")
-    sidecars = await _sidecars(studio, [item.shot.id for item in plan.shots])
+    sidecars = await _sidecars(studio, plan)
+    absent = [item.shot for item in plan.shots if item.shot.id not in studio.sidecars]
+    shown = in_order([*sidecars, *(sidecar_of(batch, Work(shot), ShotState.PENDING, started) for shot in absent)])
     spent = await studio.ledger.spent_on_batch(batch.name)
     # A run with nothing left to make estimates nothing; that says little beside what the batch has cost in all.
-    told = BatchSummary(
-        batch.campaign, batch.name, batch.mode, datetime.now(UTC), batch.edition, plan.usd or None, spent
-    )
-    page = await asyncio.to_thread(lambda: gallery_html(gallery_view(sidecars, told)).encode())
+    told = BatchSummary(batch.campaign, batch.name, batch.mode, started, batch.edition, plan.usd or None, spent)
+    page = await asyncio.to_thread(lambda: gallery_html(gallery_view(shown, told)).encode())
     gallery = await store.put_bytes(layout.document(batch.prefix, layout.GALLERY), page, "text/html; charset=utf-8")
     now = datetime.now(UTC)
     part = await write_part(store, batch.name, sidecars, now.date())
     if sidecars:
         hashes = {shot: written for shot, (_, written) in studio.sidecars.items() if written}
-        await write_success(store, batch.prefix, sidecars, catalogue=part, finished=now, hashes=hashes)
+        ids = [shot.id for shot in absent]
+        await write_success(store, batch.prefix, sidecars, catalogue=part, finished=now, hashes=hashes, absent=ids)
     await asyncio.to_thread(_empty_spool, studio)
-    shots = Counter(state.state for state in await studio.ledger.shots_of(batch.name))
-    return Report(_summary(studio, plan, shots, spent, gallery, elapsed_s), tuple(sidecars))
+    rows = await studio.ledger.shots_of(batch.name)
+    return Report(_summary(studio, plan, rows, spent, gallery, elapsed_s), tuple(shown))
 
 
-async def _sidecars(studio: Studio, shots: Sequence[str]) -> list[Sidecar]:
-    """The sidecars of the shots: those of this run from memory, earlier ones from the archive, each read once."""
+async def _sidecars(studio: Studio, plan: Plan) -> list[Sidecar]:
+    """The sidecars of the shots: those of this run from memory, earlier ones from the archive, each read once.
+
+    A shot that this run leaves alone although its plan has something to do is pending, whatever its sidecar says.
+    """
+    shots = [item.shot.id for item in plan.shots]
+    left = {item.shot.id for item in plan.shots if not item.complete and item.shot.id not in studio.sidecars}
     names = [layout.sidecar_name(studio.batch.prefix, shot) for shot in shots if shot not in studio.sidecars]
     earlier = [name for name in names if name.removeprefix(f"{studio.batch.prefix}/") in studio.files]
     studio.sidecars.update({stored[0].shot: stored for stored in await read_named(studio.store, earlier)})
+    for sidecar, digest in [studio.sidecars[shot] for shot in left if shot in studio.sidecars]:
+        if sidecar.state == ShotState.DONE.value:
+            studio.sidecars[sidecar.shot] = sidecar.model_copy(update={"state": ShotState.PENDING.value}), digest
     return in_order([studio.sidecars[shot][0] for shot in shots if shot in studio.sidecars])
 
 
-def exit_code(shots: Counter[ShotState]) -> int:
-    """The exit code for shots in these states: what has to go on comes before what is over."""
+def exit_code(shots: Counter[ShotState], *, free: bool = False) -> int:
+    """The exit code for shots in these states: what has to go on comes before what is over.
+
+    What a free run leaves pending goes on when the batch is started as usual.
+    """
     if shots[ShotState.PENDING]:
-        return EXIT_INTERNAL
+        return EXIT_PARKED if free else EXIT_INTERNAL
     if shots[ShotState.PARKED]:
         return EXIT_PARKED
     if shots[ShotState.WAITING]:
@@ -81,13 +96,16 @@ def exit_code(shots: Counter[ShotState]) -> int:
 
 
 def _summary(
-    studio: Studio, plan: Plan, shots: Counter[ShotState], spent: Decimal, gallery: str, elapsed_s: float
+    studio: Studio, plan: Plan, rows: Sequence[ShotRow], spent: Decimal, gallery: str, elapsed_s: float
 ) -> dict[str, Any]:
+    """The exit code is that of the shots that this run was asked for; the counts are those of the whole batch."""
+    shots = Counter(row.state for row in rows)
+    asked_for = Counter(row.state for row in rows if studio.wants(row.shot))
     ended = (ShotState.DONE, ShotState.BLOCKED, ShotState.FAILED, ShotState.PARKED, ShotState.WAITING)
     return {
         "batch": studio.batch.name,
         "mode": studio.batch.mode,
-        "exit_code": exit_code(shots),
+        "exit_code": exit_code(asked_for, free=studio.free),
         "shots": {"total": len(plan.shots), **{state.value: shots[state] for state in ended}},
         **studio.tally.as_json(),
         "usd": {"estimated": float(plan.usd), "spent": float(spent)},

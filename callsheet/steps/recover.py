@@ -1,0 +1,265 @@
+"""Recovery: fetch, for free, what was paid for and is not in the archive, from the ledger alone.
+
+Works without manifest, plan or Prefect, in whatever batch, and submits nothing. What expires first comes first.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Literal
+
+from callsheet.archive import layout
+from callsheet.archive.store import Store
+from callsheet.errors import (
+    ArchiveError,
+    ArchiveLost,
+    CallsheetError,
+    NotAccepted,
+    OperationExpired,
+    ProviderError,
+)
+from callsheet.ledger import Job, JobOrder, JobState, Ledger
+from callsheet.poller import ENDS, FIRST_LOOK_S, NOT_FOUND_TIMES, RETENTION, Watch
+from callsheet.providers.protocol import VideoReady
+from callsheet.shots import Asset, AssetKind, Batch
+from callsheet.steps import all_of
+from callsheet.steps.clips import end_operation
+from callsheet.steps.deposit import deposit_result
+from callsheet.steps.evidence import look_for_evidence
+from callsheet.steps.persist import persist
+from callsheet.steps.waiting import download, fetch_video, watch_of
+from callsheet.studio import Studio
+
+log = logging.getLogger(__name__)
+
+# fetched: in the archive now. running: not done yet. held: another process works on it. ended: over, without a video.
+# doubt: nobody knows whether it was accepted. failed: could not be fetched now. lost: cannot be had any more.
+How = Literal["fetched", "running", "held", "ended", "doubt", "failed", "lost"]
+EXIT_DONE, EXIT_UNFINISHED, EXIT_RUNNING, EXIT_WAITING = 0, 3, 4, 5
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What became of one job, and why."""
+
+    key: str
+    batch: str
+    shot: str
+    slot: str
+    how: How
+    reason: str
+
+    def as_json(self) -> dict[str, str]:
+        """As `callsheet recover --json` prints it, and as a task gives it back."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A paid job whose file is not in the archive as it should be; `file` is on record but gone from its place."""
+
+    job: Job
+    file: Asset | None = None
+
+    @property
+    def batch(self) -> str:
+        """The name of the batch in whose folder it is missing."""
+        return (self.file or self.job).batch
+
+    @property
+    def expires(self) -> datetime:
+        """When the provider may forget it; what is not known to be there at all comes with the youngest."""
+        return (self.job.submitted_at or self.job.updated) + RETENTION
+
+    def told(self, how: How, reason: str) -> Recovered:
+        """What became of it."""
+        place = self.file or self.job
+        return Recovered(self.job.key, place.batch, place.shot, self.job.slot, how, reason)
+
+
+def exit_code(found: Iterable[Recovered]) -> int:
+    """0 when nothing is left behind, 3 when something was lost or gave nothing, 4 while some run, 5 for a person."""
+    ways = {one.how for one in found}
+    if ways & {"lost", "failed", "ended"}:
+        return EXIT_UNFINISHED
+    if ways & {"running", "held"}:
+        return EXIT_RUNNING
+    return EXIT_WAITING if "doubt" in ways else EXIT_DONE
+
+
+async def missing_in(ledger: Ledger, store: Store, batches: Mapping[str, Batch]) -> list[Missing]:
+    """What of these batches (by name) is paid for and not in the archive, most urgent first.
+
+    A batch whose folder cannot be listed now counts as whole: what is under way at the provider must not wait for that.
+    """
+    files = {name: await _listed(store, batch) for name, batch in batches.items()}
+    stored = {job.key: job for job in await ledger.stored_jobs()}
+    on_record = [file for file in await ledger.paid_files() if file.job_key in stored]
+    nowhere = stored.keys() - {file.job_key for file in on_record}
+    found = [
+        *(Missing(job) for job in await ledger.under_way()),
+        *(
+            Missing(stored[file.job_key or ""], file)
+            for file in on_record
+            if not _is_there(file, files.get(file.batch))
+        ),
+        *(Missing(stored[key]) for key in nowhere),
+    ]
+    return sorted((one for one in found if one.batch in batches), key=lambda one: (one.expires, one.job.key))
+
+
+async def _listed(store: Store, batch: Batch) -> frozenset[str] | None:
+    try:
+        names = await store.list(f"{batch.prefix}/")
+    except ArchiveError as error:
+        log.warning("The files of %s cannot be listed, so none of them is looked for: %s", batch.name, error)
+        return None
+    return frozenset(name.removeprefix(f"{batch.prefix}/") for name in names)
+
+
+def _is_there(file: Asset, files: frozenset[str] | None) -> bool:
+    return files is None or f"shots/{layout.folder_name(file.shot)}/{file.name}" in files
+
+
+async def recover(studio: Studio, missing: Sequence[Missing], batches: Mapping[str, Batch]) -> list[Recovered]:
+    """Fetch what can be fetched now, side by side. What goes wrong with one job stays with it."""
+    return await all_of(_one(studio_of(studio, batches[one.batch]), one) for one in missing)
+
+
+def studio_of(studio: Studio, batch: Batch) -> Studio:
+    """The same studio for another batch of its mode: what it holds open is shared, the shots' work is not."""
+    other = copy.copy(studio)
+    other.batch, other.assets, other.work = batch, {}, {}
+    return other
+
+
+async def _one(studio: Studio, one: Missing) -> Recovered:
+    try:
+        how, reason = await (_again(studio, one) if one.job.state is JobState.STORED else _claimed(studio, one.job))
+    except ArchiveLost as error:
+        how, reason = "lost", str(error)
+    except CallsheetError as error:
+        how, reason = "failed", str(error)
+    return one.told(how, reason)
+
+
+async def _claimed(studio: Studio, job: Job) -> tuple[How, str]:
+    """Work on a job under its lease, which is given back at the end: the next run may go on at once."""
+    claim = await studio.ledger.take(job.key)
+    if not claim.mine:
+        if claim.job.state is JobState.STORED:
+            return "fetched", "Another process has just stored it."
+        return "held", f"Held by another process ({claim.job.owner}), which looks after it."
+    try:
+        return await _collect(studio, claim.job)
+    finally:
+        await studio.ledger.release(job.key)
+
+
+async def _collect(studio: Studio, job: Job) -> tuple[How, str]:
+    if job.state is JobState.UNKNOWN:
+        job = await _decided(studio, job)
+    if job.state is JobState.SUBMITTED:
+        return await _from_operation(studio, job)
+    if job.state is JobState.FINISHED:
+        return await _from_anywhere(studio, job, None)
+    if job.state is JobState.PLANNED:
+        return "ended", "It was never accepted, and cost nothing: the next run sends it."
+    return "doubt", f"{job.reason} Decide with `callsheet resolve`."
+
+
+async def _decided(studio: Studio, job: Job) -> Job:
+    """A job in doubt, adopted when it is certain that it was accepted; nothing is sent either way."""
+    order = JobOrder(
+        job.key, job.kind, job.mode, job.model, studio.batch.campaign, job.batch, job.shot, job.slot, job.request
+    )
+    try:
+        return await look_for_evidence(studio, order, job)
+    except NotAccepted:
+        return job
+
+
+async def _from_operation(studio: Studio, job: Job) -> tuple[How, str]:
+    """Look at the operation once: fetch its video, record its end, or leave it running."""
+    watch = watch_of(studio, job)
+    try:
+        ready = await _look(studio, watch)
+        if ready is None:
+            return "running", f"{watch.operation} is not done yet. It is kept until {watch.expires:%Y-%m-%d %H:%M} UTC."
+        result = await download(studio, job, watch, ready, job.estimated_usd)
+    except ENDS as error:
+        ended = await end_operation(studio, job, error, job.estimated_usd)
+        again = " The next run tries it once more." if ended.state is JobState.PLANNED else ""
+        return "lost" if ended.state is JobState.EXPIRED else "ended", f"{error.kind}: {error}{again}"
+    what = f"the video of {job.operation}, {result.sha256}"
+    job = await persist(studio, lambda: studio.ledger.finished(job.key, result), what)
+    return await _from_anywhere(studio, job, None)
+
+
+async def _look(studio: Studio, watch: Watch) -> VideoReady | None:
+    """One look. A young operation that is not found is looked for again before it counts as gone, as a run does."""
+    for tried in range(1, NOT_FOUND_TIMES + 1):
+        try:
+            return await studio.poller.look(watch)
+        except OperationExpired:
+            if tried == NOT_FOUND_TIMES or studio.clock.now() > watch.expires:
+                raise
+        await studio.rest(FIRST_LOOK_S)
+    raise AssertionError
+
+
+async def _again(studio: Studio, one: Missing) -> tuple[How, str]:
+    """Put a stored job's file back where it belongs."""
+    return await _from_anywhere(studio, one.job, one.file)
+
+
+async def _from_anywhere(studio: Studio, job: Job, file: Asset | None) -> tuple[How, str]:
+    """Deposit the job's bytes from the spool, from another copy in the archive, or from the provider once more."""
+    try:
+        asset = await _deposit(studio, job, file)
+        return "fetched", f"Stored as {asset.uri}."
+    except ArchiveLost as lost:
+        if job.operation is None:
+            raise
+        try:
+            again = await fetch_video(studio, job, job.spent_usd)
+        except OperationExpired as error:
+            raise ArchiveLost(f"{lost} The provider does not have it any more either: {error}") from error
+        except ProviderError as error:
+            return "failed", f"Its file is gone, and it cannot be fetched again now: {error}"
+        if again.sha256 != job.sha256:
+            raise ArchiveLost(f"{lost} What the provider has under {job.operation} is another file.") from None
+    asset = await _deposit(studio, job, file)
+    return "fetched", f"Fetched again from the provider; stored as {asset.uri}."
+
+
+async def _deposit(studio: Studio, job: Job, file: Asset | None) -> Asset:
+    if file is not None:
+        return await deposit_result(studio, file.shot, file.kind, job, file.name, file.parent)
+    kind: AssetKind = "take" if job.kind == "image" else "clip"
+    slots = [want.slot for want in await studio.ledger.wants_of(job.batch) if want.shot == job.shot]
+    return await deposit_result(studio, job.shot, kind, job, name_of(job, slots), parent_of(job))
+
+
+def name_of(job: Job, slots: Sequence[str]) -> str:
+    """The name of a job's file in its shot's folder, as a run would give it. `slots` are those the shot wants.
+
+    A clip carries its take's number when its shot has several clips.
+    """
+    _, _, number = job.slot.partition("-")
+    take = int(number) if number else None
+    if job.kind == "image":
+        return layout.take_name(take or 1, job.sha256 or "", job.mime_type or "")
+    several = sum(slot.startswith("clip") for slot in slots) > 1
+    return layout.clip_name(job.sha256 or "", job.mime_type or "", take=take if several else None)
+
+
+def parent_of(job: Job) -> str | None:
+    """The hash of the frame that a clip was made of; None for a picture, and for a clip made of text alone."""
+    inputs = job.request.get("inputs")
+    framed = job.kind == "video" and job.request.get("take") is not None and bool(inputs)
+    return str(inputs[0]) if framed and inputs else None

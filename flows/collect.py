@@ -1,0 +1,104 @@
+"""The collect flow: fetch what was paid for and left behind, and carry its shots on, without spending anything.
+
+For a schedule, beside the batches: what a killed, disconnected or switched-off machine has left is finished here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+from prefect import flow, get_run_logger
+
+from callsheet.clock import Clock
+from callsheet.errors import CallsheetError
+from callsheet.ledger import Ledger
+from callsheet.recovery import find_missing, open_recovery
+from callsheet.settings import Settings, load_settings
+from callsheet.shots import Mode
+from callsheet.steps.carry_on import Resumable, resumable
+from callsheet.steps.recover import Recovered, exit_code
+from flows.content_batch import content_batch
+from tasks.collect import recover_batch
+
+
+@flow(
+    name="collect",
+    flow_run_name="collect",
+    description="Fetch what is paid for and not archived, and carry its shots on. Never spends.",
+    persist_result=False,
+    validate_parameters=True,
+)
+async def collect(live: bool = False, batch: str | None = None) -> dict[str, Any]:
+    """Do what `callsheet recover` does in the batches of one mode, or for one batch, and finish their shots for free.
+
+    Operations whose owner is gone are adopted; those of a living process are left to it. Returns `jobs` (what became
+    of each), `carried_on` (the summaries of the batches that were run), `left` (batches that could not be, and why)
+    and an exit code as `callsheet recover` has it.
+    """
+    settings, mode = load_settings(), _mode(live)
+    jobs = await _recover(settings, mode, batch)
+    async with await Ledger.open(settings.ledger_url, clock=Clock()) as ledger:
+        found = await resumable(ledger, settings, mode, batch)
+    carried, left = await _carry_on(found)
+    codes = [exit_code(jobs), *(summary["exit_code"] for summary in carried)]
+    return {
+        "exit_code": next((code for code in codes if code), 0),
+        "counts": dict(Counter(job.how for job in jobs)),
+        "jobs": [job.as_json() for job in jobs],
+        "carried_on": carried,
+        "left": left,
+    }
+
+
+def _mode(live: bool) -> Mode:
+    return "live" if live else "rehearsal"
+
+
+async def _recover(settings: Settings, mode: Mode, batch: str | None) -> list[Recovered]:
+    """What is missing, fetched batch by batch side by side; what expires first has the first turn in all of them."""
+    found = await find_missing(settings, batch)
+    missing = found.of(mode)
+    if not missing:
+        return []
+    names = list(dict.fromkeys(one.batch for one in missing))
+    async with open_recovery(settings, mode, found.batches[names[0]]):
+        ended = await asyncio.gather(*(recover_batch(name) for name in names))
+    jobs = [Recovered(**job) for of_batch in ended for job in of_batch]
+    for job in jobs:
+        get_run_logger().info("%s: %s / %s / %s: %s", job.how, job.batch, job.shot, job.slot, job.reason)
+    return jobs
+
+
+async def _carry_on(found: list[Resumable]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The summaries of the batches that were carried on, and those that were left, with the reason."""
+    carried, left = [], []
+    for one in found:
+        why_not = one.why_not
+        if one.request is not None:
+            try:
+                carried.append(await _run(one))
+                continue
+            except CallsheetError as error:
+                why_not = str(error)
+        get_run_logger().warning("%s is not carried on: %s", one.batch, why_not)
+        left.append({"batch": one.batch, "shots": list(one.shots), "why": why_not})
+    return carried, left
+
+
+async def _run(one: Resumable) -> dict[str, Any]:
+    request = one.request
+    assert request is not None  # noqa: S101  narrows the type: the caller has looked
+    summary = await content_batch(
+        manifest=request.manifest,
+        live=request.live,
+        edition=request.edition,
+        campaign=request.campaign,
+        variables=dict(request.variables),
+        budget_usd=float(request.budget_usd) if request.budget_usd is not None else None,
+        wait=request.wait,
+        only=list(request.only),
+        free=True,
+    )
+    return dict(summary)
