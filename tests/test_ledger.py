@@ -12,17 +12,20 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from hand_clock import HandClock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callsheet.clock import Clock
 from callsheet.errors import BudgetParked, LedgerError, QuotaParked
 from callsheet.ledger import Attempt, Job, JobOrder, JobResult, JobState, Ledger, Limits
+from callsheet.ledger.quota import MARGIN, WINDOW
 from callsheet.shots import Asset, Batch, ShotState
 
 PRICE = Decimal("0.0336")
 BATCH = Batch("spring", None, "rehearsal")
 S = JobState
+NOON = datetime(2026, 11, 20, 20, tzinfo=UTC)
 
 
 def digest(text: str) -> str:
@@ -356,6 +359,29 @@ async def test_leases_end_and_are_renewed(url: str) -> None:
             assert (await other.claim(wish)).mine
             with pytest.raises(LedgerError, match="Claim it again"):
                 await one.begin(wish.key, estimate=PRICE, scope="p")
+
+
+async def test_what_was_sent_before_the_clock_was_set_back_still_counts(url: str) -> None:
+    live = Batch("spring", None, "live")
+    ahead, right = HandClock(NOON + timedelta(days=3)), HandClock(NOON)
+    async with await Ledger.open(url, clock=ahead) as early, await Ledger.open(url, clock=right) as late:
+        await late.open_batch(live, [("s1", 0)])
+        for name in "ab":
+            await begun(early, order(name, batch=live))
+        attempt = await begun(late, order("c", batch=live), limits=Limits(rpm=2))
+        assert attempt.not_before == NOON + WINDOW + MARGIN
+        with pytest.raises(QuotaParked):
+            await begun(late, order("d", batch=live), limits=Limits(rpd=3))
+
+
+async def test_what_lives_on_this_machine_keeps_its_jobs_though_its_lease_looks_over(url: str) -> None:
+    """As after the wall clock was set, or the machine slept: a lease of 0 s is over at once."""
+    async with await Ledger.open(url, clock=Clock(), lease_s=0) as one, await Ledger.open(url, clock=Clock()) as other:
+        await one.open_batch(BATCH, [("s1", 0)])
+        assert (await one.claim(order("cat"))).mine
+        assert not (await other.claim(order("cat"))).mine
+        await one.aclose()
+        assert (await other.claim(order("cat"))).mine
 
 
 async def test_closing_gives_jobs_back_and_what_was_being_sent_is_unknown(url: str) -> None:

@@ -232,12 +232,17 @@ async def test_a_mistake_in_one_step_leaves_the_ledger_working(url: str) -> None
 
 def test_owners_are_alive_dead_or_not_to_be_known() -> None:
     mine = owners.new_owner()
+    assert owners.is_alive(mine)
     assert not owners.is_dead(mine)
     machine, pid, start_token, _ = mine.rsplit(":", 3)
     assert pid == str(os.getpid())
     assert owners.is_dead(f"{machine}:{pid}:{int(start_token) - 1}:x")  # the number was used again
-    assert not owners.is_dead(f"elsewhere:{pid}:1:x")
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     assert owners.is_dead(f"{machine}:{gone.pid}:1:x")
-    assert not owners.is_dead("nonsense")
+    for stranger in (f"elsewhere:{pid}:1:x", "nonsense"):
+        assert not owners.is_dead(stranger)
+        assert not owners.is_alive(stranger)
+    owners.forget(mine)
+    assert owners.is_dead(mine)  # closed, in a process that goes on
+    assert not owners.is_alive(mine)

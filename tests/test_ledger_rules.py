@@ -13,7 +13,18 @@ from callsheet.errors import LedgerError
 from callsheet.ledger import TERMINAL, TRANSITIONS, JobState, Limits
 from callsheet.ledger.budget import Position, lacking
 from callsheet.ledger.life import check
-from callsheet.ledger.quota import WINDOW, DayFull, Learned, Slot, TimeList, pacific_day, place
+from callsheet.ledger.quota import (
+    MARGIN,
+    PACIFIC,
+    WINDOW,
+    DayFull,
+    Learned,
+    Slot,
+    TimeList,
+    pacific_day,
+    place,
+    recovered,
+)
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 # Around both changes of Pacific time in 2026: 8 March (23 hours) and 1 November (25 hours).
@@ -64,7 +75,7 @@ def test_slots_are_handed_out_as_early_as_the_window_allows() -> None:
         slot = place(TimeList(sent), NOON, Limits(rpm=2))
         assert isinstance(slot, Slot)
         sent.append(slot.not_before)
-    assert [(time - NOON).total_seconds() for time in sent] == [0, 0, 60, 60, 120]
+    assert [(time - NOON).total_seconds() for time in sent] == [0, 0, 61.5, 61.5, 123]
 
 
 def test_a_full_day_ends_at_midnight_in_california() -> None:
@@ -85,16 +96,35 @@ def test_pacific_days_follow_daylight_saving(moment: datetime, hours: int) -> No
 def test_the_slot_of_the_next_day_counts_for_that_day() -> None:
     late = datetime(2026, 11, 22, 7, 59, 30, tzinfo=UTC)
     tomorrow = pacific_day(late)[1]
-    assert place(TimeList([late]), late, Limits(rpm=1, rpd=1)) == Slot(late + WINDOW)
+    assert place(TimeList([late]), late, Limits(rpm=1, rpd=1)) == Slot(late + WINDOW + MARGIN)
     assert isinstance(place(TimeList([tomorrow, late]), late, Limits(rpm=2, rpd=1)), DayFull)
 
 
 def test_what_a_429_said_lowers_pauses_or_ends_the_day() -> None:
     minute = Learned(rpm=1, pause_until=NOON + timedelta(seconds=20))
     assert place(TimeList([]), NOON, Limits(rpm=10), minute) == Slot(NOON + timedelta(seconds=20))
-    assert place(TimeList([NOON]), NOON, Limits(rpm=10), minute) == Slot(NOON + WINDOW)
+    assert place(TimeList([NOON]), NOON, Limits(rpm=10), minute) == Slot(NOON + WINDOW + MARGIN)
     day = Learned(day_until=NOON + timedelta(hours=3))
     assert place(TimeList([]), NOON, Limits(), day) == DayFull(NOON + timedelta(hours=3))
+
+
+def test_a_lower_limit_is_believed_then_grows_back_and_is_forgotten() -> None:
+    minutes = [recovered(20, NOON, NOON + timedelta(minutes=n)) for n in (-1, 0, 1, 2, 60)]
+    assert minutes == [20, 25, 30, 35, None]
+    assert recovered(0, NOON, NOON) == 1  # a limit of none at all is tried again too
+
+
+@settings(max_examples=300, deadline=None)
+@given(moment=st.integers(1_700_000_000, 2_000_000_000).map(lambda s: datetime.fromtimestamp(s, UTC)))
+def test_every_moment_lies_in_one_pacific_day_from_midnight_to_midnight(moment: datetime) -> None:
+    start, end = pacific_day(moment)
+    assert start <= moment < end
+    for edge in (start, end):
+        assert (edge.astimezone(PACIFIC).hour, edge.astimezone(PACIFIC).minute) == (0, 0)
+    assert end.astimezone(PACIFIC).date() - start.astimezone(PACIFIC).date() == timedelta(days=1)
+    assert end - start in {timedelta(hours=hours) for hours in (23, 24, 25)}
+    assert pacific_day(end)[0] == end
+    assert pacific_day(end - timedelta(microseconds=1)) == (start, end)
 
 
 money = st.decimals(min_value=0, max_value=1000, places=6)

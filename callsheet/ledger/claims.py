@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 
 from callsheet.errors import LedgerError
 from callsheet.ledger.life import TERMINAL, JobState
-from callsheet.ledger.owners import is_dead
+from callsheet.ledger.owners import is_alive, is_dead
 from callsheet.ledger.prepared import change, fetch
 from callsheet.ledger.records import Claim, Job, JobOrder
 from callsheet.ledger.rows import DROPPED, ZERO, change_job, end_attempt, find_job, move_job, read_attempt, read_job
@@ -121,10 +121,15 @@ def _check_request(order: JobOrder) -> None:
 
 
 def _is_free(job: Job, holder: Holder) -> bool:
+    """Whether the job may be taken: nobody holds it, or its holder is dead, or its lease is over.
+
+    What is seen to live on this machine keeps its jobs: a lease that looks over is then one of a wall clock that was
+    set, or of a machine that was asleep. Of another machine's process only the lease is known.
+    """
     if job.owner is None or job.owner == holder.owner:
         return True
     expired = job.lease_until is None or job.lease_until <= datetime.now(UTC)
-    return expired or is_dead(job.owner)
+    return is_dead(job.owner) or (expired and not is_alive(job.owner))
 
 
 def _take_over(connection: Connection, job: Job, holder: Holder, now: datetime) -> Job:

@@ -67,6 +67,7 @@ class Ledger(Answers):
         try:
             await self._write(claims.release, self._holder)
         finally:
+            owners.forget(self.owner)
             await self._db.aclose()
 
     async def __aenter__(self) -> Self:

@@ -6,23 +6,21 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select
+from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, update
 
 from callsheet.ledger.columns import UtcTime
-from callsheet.ledger.prepared import fetch, fetch_all
-from callsheet.ledger.quota import WINDOW, Learned, pacific_day
+from callsheet.ledger.prepared import change, fetch, fetch_all
+from callsheet.ledger.quota import MARGIN, MINUTE_MEMORY, WINDOW, Learned, pacific_day, recovered
 from callsheet.ledger.rows import DROPPED, RESERVED
 from callsheet.ledger.tables import attempts, learned_limits
-
-# A lower limit per minute is believed this long: quotas are raised and shared out anew without notice.
-MINUTE_MEMORY = timedelta(minutes=5)
 
 _SENT = (
     attempts.c.scope == bindparam("in_scope"),
     attempts.c.model == bindparam("of_model"),
     attempts.c.outcome != DROPPED,
-    # What is not waiting for its slot cannot lie in the future: it comes from another (faster) clock.
-    or_(attempts.c.at <= bindparam("now", type_=UtcTime), attempts.c.outcome == RESERVED),
+    # What is not waiting for its slot and lies far in the future is of another clock: of a rehearsal that ran faster,
+    # say. (In live scopes there is no such thing: see `redate`.)
+    or_(attempts.c.at <= bindparam("latest", type_=UtcTime), attempts.c.outcome == RESERVED),
 )
 # Older ones do not matter for the minute, and need not be read.
 _RECENT = attempts.c.at > bindparam("since", type_=UtcTime)
@@ -32,6 +30,12 @@ _COUNT = (
     select(func.count())
     .select_from(attempts)
     .where(*_SENT, attempts.c.at >= bindparam("start", type_=UtcTime), attempts.c.at < bindparam("end", type_=UtcTime))
+)
+_REDATE = update(attempts).where(
+    attempts.c.scope == bindparam("in_scope"),
+    attempts.c.model == bindparam("of_model"),
+    attempts.c.outcome.not_in([RESERVED, DROPPED]),
+    attempts.c.at > bindparam("ahead", type_=UtcTime),
 )
 _ONE = (learned_limits.c.scope == bindparam("in_scope"), learned_limits.c.model == bindparam("of_model"))
 _LEARNED = select(
@@ -52,9 +56,9 @@ class AttemptTimes:
     waiting: bool = True
 
     def nth_latest(self, n: int) -> datetime | None:
-        """The n-th latest time of the last 60 s and later, None when there are fewer."""
+        """The n-th latest time of the last window and later, None when there are fewer."""
         statement = _NTH if self.waiting else _NTH_SENT
-        row = fetch(self.connection, statement, {**self._where(), "since": self.now - WINDOW, "skip": n - 1})
+        row = fetch(self.connection, statement, {**self._where(), "since": self.now - WINDOW - MARGIN, "skip": n - 1})
         return row[0] if row else None
 
     def count(self, start: datetime, end: datetime) -> int:
@@ -63,16 +67,26 @@ class AttemptTimes:
         return row[0] if row else 0
 
     def _where(self) -> dict[str, object]:
-        return {"in_scope": self.scope, "of_model": self.model, "now": self.now}
+        return {"in_scope": self.scope, "of_model": self.model, "latest": self.now + WINDOW}
 
 
 def learned(connection: Connection, scope: str, model: str, now: datetime) -> Learned:
     """What is still believed of earlier 429 replies."""
-    found: dict[str, datetime | int | None] = {}
-    for per, most, pause_until, until in fetch_all(connection, _LEARNED, {"in_scope": scope, "of_model": model}):
-        if until > now:
-            found |= {"day_until": until} if per == "day" else {"rpm": most, "pause_until": pause_until}
-    return Learned(**found)  # type: ignore[arg-type]
+    rpm, pause_until, day_until = None, None, None
+    for per, most, pause, until in fetch_all(connection, _LEARNED, {"in_scope": scope, "of_model": model}):
+        if per == "day":
+            day_until = until
+        else:
+            rpm, pause_until = None if most is None else recovered(most, until, now), pause
+    return Learned(rpm, pause_until, day_until)
+
+
+def redate(connection: Connection, scope: str, model: str, now: datetime) -> None:
+    """Let what was sent with a clock that ran far ahead count as sent now: that clock has been set back since.
+
+    What lies less than a window ahead is left: clocks of two machines may differ by that, and it counts as it is.
+    """
+    change(connection, _REDATE, {"in_scope": scope, "of_model": model, "ahead": now + WINDOW, "at": now})
 
 
 def lower_limit(
@@ -87,8 +101,8 @@ def lower_limit(
     """Record a 429; returns when requests may be sent again.
 
     Per day: the day is used up, whatever the number (others may share the quota): until midnight Pacific.
-    Per minute: the limit is lowered for five minutes, and nothing is sent before the provider's hint, or for a
-    minute when it gave neither hint nor number.
+    Per minute: the limit is lowered for five minutes and then grows back step by step (`quota.recovered`); nothing is
+    sent before the provider's hint, or for a minute when it gave neither hint nor number.
     """
     if per == "day":
         until = resume = pacific_day(now)[1]

@@ -7,28 +7,52 @@ import secrets
 import socket
 from pathlib import Path
 
+# The owners that are ledgers of this very process, still open.
+_open: set[str] = set()
+
 
 def new_owner() -> str:
-    """`host:pid:start:random` for this process; unique for every ledger that is opened."""
+    """`host:pid:start:random` for a ledger of this process; unique, and alive until it is given to `forget`."""
     pid = os.getpid()
-    return f"{_machine()}:{pid}:{_start_token(pid)}:{secrets.token_hex(4)}"
+    owner = f"{_machine()}:{pid}:{_start_token(pid)}:{secrets.token_hex(4)}"
+    _open.add(owner)
+    return owner
+
+
+def forget(owner: str) -> None:
+    """The owner is closed: it will not act any more, though its process goes on."""
+    _open.discard(owner)
 
 
 def is_dead(owner: str) -> bool:
-    """True when the owner was a process of this machine that no longer runs; False when alive or not to be known."""
+    """True when the owner was of this machine and will never act again; False when alive or not to be known."""
+    return _lives(owner) is False
+
+
+def is_alive(owner: str) -> bool:
+    """True when the owner is of this machine and still runs; False when dead or not to be known."""
+    return _lives(owner) is True
+
+
+def _lives(owner: str) -> bool | None:
+    """Whether the owner's process runs; None when that cannot be known from here."""
     machine, _, rest = owner.rpartition(":")[0].partition(":")
     pid_text, _, start = rest.partition(":")
     if machine != _machine() or not pid_text.isdigit():
-        return False
+        return None
     pid = int(pid_text)
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
-        return True
+        return False
     except PermissionError:
         pass  # it lives, under another user
     token = _start_token(pid)
-    return bool(start and token and token != start)
+    if not (start and token):
+        return None
+    if token != start:
+        return False
+    return pid != os.getpid() or owner in _open
 
 
 def _machine() -> str:

@@ -12,9 +12,9 @@ from callsheet.errors import BudgetParked, LedgerError, Parked, QuotaParked
 from callsheet.ledger.budget import Position, lacking
 from callsheet.ledger.claims import give_back_slot
 from callsheet.ledger.life import JobState, check
-from callsheet.ledger.limits import AttemptTimes, learned
+from callsheet.ledger.limits import AttemptTimes, learned, redate
 from callsheet.ledger.prepared import change, fetch
-from callsheet.ledger.quota import DayFull, Limits, place
+from callsheet.ledger.quota import DayFull, Limits, Slot, place
 from callsheet.ledger.records import Attempt, AttemptRecord, BudgetScope, Job
 from callsheet.ledger.rows import (
     DROPPED,
@@ -64,12 +64,7 @@ def begin(connection: Connection, now: datetime, key: str, terms: Terms, owner: 
     short = lacking(_position(connection, payer, terms), terms.estimate, terms.budget)
     if short:
         return _park(connection, job, _over_budget(job, terms, payer, short), now)
-    slot = place(
-        AttemptTimes(connection, terms.scope, job.model, now),
-        now,
-        terms.limits,
-        learned(connection, terms.scope, job.model, now),
-    )
+    slot = _place(connection, job, terms.scope, terms.limits, now)
     if isinstance(slot, DayFull):
         return _park(connection, job, _day_full(job, slot), now)
     return _write(connection, job, terms, payer, slot.not_before, now)
@@ -90,8 +85,7 @@ def submitting(connection: Connection, now: datetime, attempt: Attempt, owner: s
     if record.at > now:
         return record.at
     change_attempt(connection, record, outcome=DROPPED)  # so that it does not count against itself
-    times = AttemptTimes(connection, record.scope, record.model, now, waiting=False)
-    slot = place(times, now, attempt.limits, learned(connection, record.scope, record.model, now))
+    slot = _place(connection, job, record.scope, attempt.limits, now, waiting=False)
     if isinstance(slot, DayFull):
         end_attempt(connection, record, now, DROPPED, usd=ZERO)
         return _park(connection, job, _day_full(job, slot), now)
@@ -131,6 +125,15 @@ def _to_submitted(connection: Connection, job: Job, operation: str, now: datetim
         reason="",
         reason_code="",
     )
+
+
+def _place(
+    connection: Connection, job: Job, scope: str, limits: Limits, now: datetime, *, waiting: bool = True
+) -> Slot | DayFull:
+    if job.mode == "live":  # rehearsals of one scope may have had faster clocks; real time is one
+        redate(connection, scope, job.model, now)
+    times = AttemptTimes(connection, scope, job.model, now, waiting)
+    return place(times, now, limits, learned(connection, scope, job.model, now))
 
 
 def _ours(connection: Connection, key: str, owner: str) -> Job:

@@ -40,8 +40,8 @@ def _latest(connection: Connection, scope: str, model: str, now: datetime) -> li
     statement = (
         select(attempts.c.at)
         .where(attempts.c.scope == scope, attempts.c.model == model, attempts.c.outcome != DROPPED)
-        # What is not waiting for its slot cannot lie in the future: it comes from another (faster) clock.
-        .where(attempts.c.at > now - 2 * WINDOW, or_(attempts.c.at <= now, attempts.c.outcome == RESERVED))
+        # What is not waiting for its slot and lies far in the future is of another (faster) clock.
+        .where(attempts.c.at > now - 2 * WINDOW, or_(attempts.c.at <= now + WINDOW, attempts.c.outcome == RESERVED))
         .order_by(attempts.c.at)
     )
     return list(connection.execute(statement).scalars())

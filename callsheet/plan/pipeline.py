@@ -14,8 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from callsheet.ledger.limits import MINUTE_MEMORY
-from callsheet.ledger.quota import DayFull, Learned, Limits, pacific_day, place
+from callsheet.ledger.quota import MINUTE_MEMORY, DayFull, Learned, Limits, pacific_day, place
 from callsheet.models import Latency
 from callsheet.plan.conditions import Conditions, ModelConditions
 from callsheet.plan.simulation import Process, Room, Simulation

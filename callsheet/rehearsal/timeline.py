@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 
-from callsheet.clock import Clock
+from callsheet.clock import Clock, real_now
 from callsheet.rehearsal.state import State
 
 NOTE_EVERY_S = 1.0
@@ -48,7 +48,7 @@ def _origin(now: datetime, factor: float) -> datetime:
 
     A factor of 1 is the real time and knows no origin: service time then steps back to it.
     """
-    real = datetime.now(UTC)
+    real = real_now()
     if factor == 1.0:
         return real
     return real - timedelta(seconds=(now - real).total_seconds() / (factor - 1))
