@@ -17,6 +17,9 @@ from callsheet.errors import CallsheetError, ManifestError
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
+# JSON escapes the controls below 32 only; some terminals obey these as well.
+_CONTROLS = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}
+
 
 def warnings_to(console: Console) -> RichHandler:
     """A log handler for a person: warnings and worse, between the progress bars; the whole log is in the Prefect UI."""
@@ -24,8 +27,8 @@ def warnings_to(console: Console) -> RichHandler:
 
 
 def print_json(value: Mapping[str, Any]) -> None:
-    """One JSON object on one line of stdout; call it last."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    """One JSON object on one line of stdout; call it last. No control character of any kind is in it as it is."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False).translate(_CONTROLS) + "\n")
     sys.stdout.flush()
 
 

@@ -4,59 +4,193 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
 
 from callsheet.clock import Clock
+from callsheet.doubts import Choice, Doubt, check_adoption, chosen, decide, looked_at
 from callsheet.errors import SettingsError
-from callsheet.ledger import Job, Ledger
-from callsheet.settings import load_settings
+from callsheet.ledger import AttemptRecord, BatchRow, Job, Ledger
+from callsheet.providers.error_bodies import plain
+from callsheet.settings import Settings, load_settings
 from cli.options import JsonOption
-from cli.output import out, print_json
+from cli.output import out, print_json, say
+
+PROMPT_CHARS, KEY_CHARS = 120, 16
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What the command did: the jobs in doubt as they were, those decided as they are now, and how to go on."""
+
+    doubts: list[Doubt]
+    decided: list[Job]
+    commands: list[str]
+    notes: list[str]
 
 
 def resolve(
-    key: Annotated[str | None, typer.Argument(help="Job key, or its beginning; without it, all are listed.")] = None,
+    keys: Annotated[list[str] | None, typer.Argument(help="Job keys, or their beginnings; without any: all.")] = None,
     resubmit: Annotated[bool, typer.Option("--resubmit", help="Send it again, at the risk of paying twice.")] = False,
-    adopt: Annotated[str | None, typer.Option(help="The operation's name, found in the provider's console.")] = None,
-    drop: Annotated[bool, typer.Option("--drop", help="Give it up.")] = False,
+    adopt: Annotated[str | None, typer.Option(help="It was accepted: its operation, or its gs:// object.")] = None,
+    drop: Annotated[bool, typer.Option("--drop", help="Give it up; what it may have cost counts as spent.")] = False,
+    by_evidence: Annotated[bool, typer.Option("--by-evidence", help="Decide what is certain, leave the rest.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Decide about all of them (of one batch with --batch).")] = False,
+    batch: Annotated[str | None, typer.Option(help="Only the requests of this batch.")] = None,
+    look: Annotated[bool, typer.Option("--look/--no-look", help="Ask providers and buckets for evidence.")] = True,
     json: JsonOption = False,
 ) -> None:
-    """List the requests in doubt, or decide about one: resubmit, adopt its operation, or drop it."""
-    if sum((resubmit, adopt is not None, drop)) > 1 or (key is None and (resubmit or adopt or drop)):
-        raise SettingsError("Give one job key and one of --resubmit, --adopt OPERATION and --drop.")
-    decision = "resubmit" if resubmit else "adopt" if adopt else "drop" if drop else None
-    jobs = asyncio.run(_resolve(key, decision, adopt))
-    for job in jobs:
-        out.print(f"{job['key'][:16]}  {job['state']:10} {job['batch']} / {job['shot']} / {job['slot']}", markup=False)
-        out.print(f"    {job['model']}, {job['usd']:.2f} USD, sent {job['sent']}: {job['reason']}", markup=False)
-    if not jobs:
-        out.print("No request is in doubt.")
+    """List the requests in doubt with all that is known of them, or decide: resubmit, adopt, drop, or by evidence.
+
+    A decision needs the keys of the jobs it is about, or --all.
+    """
+    given: dict[Choice, bool] = {
+        "resubmit": resubmit, "adopt": adopt is not None, "drop": drop, "by-evidence": by_evidence
+    }  # fmt: skip
+    choices = [choice for choice, wanted in given.items() if wanted]
+    _check(choices, keys or [], every, look)
+    shown = asyncio.run(_resolve(load_settings(), keys or [], batch, choices[0] if choices else None, adopt, look))
+    _show(shown, decided=bool(choices))
     if json:
-        print_json({"exit_code": 0, "jobs": jobs})
+        jobs = [_as_json(doubt) for doubt in shown.doubts]
+        done = [{"key": job.key, "state": job.state.value, "operation": job.operation} for job in shown.decided]
+        held = sum(float(doubt.job.estimated_usd) for doubt in shown.doubts)
+        print_json({"exit_code": 0, "jobs": jobs, "usd_in_doubt": held, "decided": done, "next": shown.commands})
 
 
-async def _resolve(key: str | None, decision: Any, operation: str | None) -> list[dict[str, Any]]:
-    async with await Ledger.open(load_settings().ledger_url, clock=Clock()) as ledger:
-        jobs = [job for job in await ledger.unresolved() if key is None or job.key.startswith(key)]
-        if key is not None and len(jobs) != 1:
-            raise SettingsError(f"{len(jobs)} requests in doubt have a key that begins with {key!r}; one is needed.")
-        if decision is not None:
-            jobs = [await ledger.resolve(jobs[0].key, decision, operation, by=getpass.getuser())]
-        return [_shown(job) for job in jobs]
+def _check(choices: Sequence[Choice], keys: Sequence[str], every: bool, look: bool) -> None:
+    if len(choices) > 1:
+        raise SettingsError(f"Give one decision, not {len(choices)}: --{', --'.join(choices)}.")
+    if every and (keys or not choices):
+        raise SettingsError("--all goes with a decision and without keys; `callsheet resolve` alone lists everything.")
+    if choices and not (keys or every):
+        raise SettingsError(f"--{choices[0]} needs the key of a job, or --all. `callsheet resolve` lists the keys.")
+    if choices == ["adopt"] and (every or len(keys) != 1):
+        raise SettingsError("--adopt is about one job: give its key.")
+    if choices == ["by-evidence"] and not look:
+        raise SettingsError("--by-evidence has to look: leave --no-look out.")
 
 
-def _shown(job: Job) -> dict[str, Any]:
+async def _resolve(
+    settings: Settings, keys: Sequence[str], batch: str | None, choice: Choice | None, name: str | None, look: bool
+) -> Shown:
+    async with await Ledger.open(settings.ledger_url, clock=Clock()) as ledger:
+        jobs = await chosen(ledger, keys, batch)
+        notes = [await check_adoption(settings, jobs[0], name, look=look)] if name is not None else []
+        doubts = await looked_at(ledger, settings, jobs, look=look)
+        decided: list[Job] = []
+        for doubt in doubts if choice else ():
+            try:
+                job = await decide(ledger, doubt, choice or "drop", name, by=getpass.getuser())
+            except SettingsError as error:
+                if len(doubts) == 1:
+                    raise
+                notes.append(str(error))
+                continue
+            decided += [job] if job else []
+        rows = await ledger.batches()
+        return Shown(doubts, decided, _commands(rows, decided), [note for note in notes if note])
+
+
+def _commands(rows: Sequence[BatchRow], decided: Sequence[Job]) -> list[str]:
+    """The commands that go on with the batches of the jobs decided."""
+    wanted = {job.batch for job in decided}
+    commands = []
+    for batch in (row.batch for row in rows if row.batch.name in wanted and row.batch.manifest_uri):
+        options = ["--live"] if batch.mode == "live" else []
+        options += ["--edition", batch.edition] if batch.edition else []
+        commands.append(shlex.join(["callsheet", "run", batch.manifest_uri, *options]))
+    return commands
+
+
+def _show(shown: Shown, *, decided: bool) -> None:
+    after = {job.key: job for job in shown.decided}
+    for doubt in shown.doubts:
+        for line in _lines(doubt, after.get(doubt.job.key)) if decided else [*_lines(doubt, None), *_facts(doubt)]:
+            out.print(plain_line(line), markup=False)
+    for note in shown.notes:
+        say(plain_line(note))
+    if not shown.doubts:
+        out.print("No request is in doubt.")
+    elif decided:
+        left = len(shown.doubts) - len(after)
+        out.print(f"{len(after)} decided" + (f", {left} left as they were." if left else "."))
+        for command in shown.commands:
+            out.print(f"Run the batch again: {plain_line(command)}", markup=False)
+    else:
+        _advise(shown.doubts)
+
+
+def _advise(doubts: Sequence[Doubt]) -> None:
+    usd = sum(float(doubt.job.estimated_usd) for doubt in doubts)
+    certain = sum(1 for doubt in doubts if doubt.evidence is not None)
+    out.print(f"{len(doubts)} in doubt, {usd:.2f} USD held; evidence decides {certain} of them.")
+    if certain:
+        out.print("What is certain, at once: callsheet resolve --all --by-evidence", markup=False)
+    out.print("All of them, or of one batch: callsheet resolve --all [--batch NAME] --resubmit | --drop", markup=False)
+
+
+def _lines(doubt: Doubt, now: Job | None) -> list[str]:
+    job = doubt.job
+    became = f" -> {now.state}" if now else ""
+    place = f"{job.batch} / {job.shot} / {job.slot}"
+    return [f"{job.key[:KEY_CHARS]}  {job.state}{became}  {place}  {job.model}  {job.estimated_usd:.2f} USD"]
+
+
+def _facts(doubt: Doubt) -> list[str]:
+    job, key = doubt.job, doubt.job.key[:KEY_CHARS]
+    adopt = doubt.evidence.operation if doubt.evidence and doubt.evidence.operation else "OPERATION"
+    facts = [
+        f"prompt: {plain(str(job.request.get('prompt') or ''), PROMPT_CHARS)}",
+        *map(_attempt_line, doubt.attempts),
+    ]
+    if doubt.labels:
+        facts.append("labels: " + ", ".join(f"{name}={value}" for name, value in doubt.labels))
+    if doubt.prefix:
+        facts.append(f"output: {doubt.prefix}")
+    if doubt.found:
+        facts.append(f"evidence: {doubt.found}")
+    facts.append(f"send it again:  callsheet resolve {key} --resubmit")
+    if job.kind == "video":
+        facts.append(f"it was accepted: callsheet resolve {key} --adopt {adopt}")
+    return [f"    {fact}" for fact in (*facts, f"give it up:     callsheet resolve {key} --drop")]
+
+
+def _attempt_line(attempt: AttemptRecord) -> str:
+    status = f"HTTP {attempt.status}" if attempt.status else "no reply"
+    return f"attempt {attempt.n}: {attempt.at:%Y-%m-%d %H:%M:%S} UTC, {status}, {attempt.outcome}. {attempt.detail}"
+
+
+def plain_line(text: str) -> str:
+    """The line without control characters: prompts and replies may hold sequences that a terminal obeys."""
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
+def _as_json(doubt: Doubt) -> dict[str, Any]:
+    job, evidence = doubt.job, doubt.evidence
+    attempts = [
+        {
+            "n": one.n,
+            "at": one.at.isoformat(timespec="seconds"),
+            "status": one.status,
+            "outcome": one.outcome,
+            "detail": one.detail,
+            "usd": float(one.usd),
+            "usd_reserved": float(one.reserved_usd),
+        }
+        for one in doubt.attempts
+    ]
     return {
-        "key": job.key,
-        "state": job.state.value,
-        "batch": job.batch,
-        "shot": job.shot,
-        "slot": job.slot,
-        "model": job.model,
-        "usd": float(job.estimated_usd),
-        "sent": job.updated.isoformat(timespec="seconds"),
-        "operation": job.operation,
-        "reason": job.reason,
-    }
+        "key": job.key, "kind": job.kind, "mode": job.mode, "state": job.state.value, "batch": job.batch,
+        "shot": job.shot, "slot": job.slot, "model": job.model, "request": dict(job.request),
+        "usd": float(job.estimated_usd), "sent": attempts[-1]["at"] if attempts else None, "reason": job.reason,
+        "attempts": attempts, "labels": dict(doubt.labels), "output": doubt.prefix, "found": doubt.found,
+        "evidence": None if evidence is None else {
+            "accepted": evidence.accepted, "operation": evidence.operation,
+            "usd_charged": None if evidence.charged_usd is None else float(evidence.charged_usd),
+        },
+    }  # fmt: skip

@@ -69,6 +69,11 @@ class Providers:
         root = output_root(self._settings, self._access, choose_route(self._catalogue.get(model_id), self._access))
         return prefix_of(root, key, n) if root else None
 
+    def takes_labels(self, model_id: str) -> bool:
+        """Whether requests to this model carry labels: not on the live Gemini API."""
+        way = choose_route(self._catalogue.get(model_id), self._access).way
+        return self._rehearsal or way is not Way.GEMINI
+
     async def evidence_of(self, model_id: str, key: str, n: int) -> Evidence | None:
         """What is known for certain of attempt `n` at a job, whose reply was never seen; None when nobody can tell.
 

@@ -32,6 +32,8 @@ _NAME = re.compile(
     r"|operations/[\w.-]+"
 )
 
+_OBJECT = re.compile(r"gs://[a-z0-9][\w.-]{1,220}/[^\x00-\x1f\x7f-\x9f]*[^/\x00-\x1f\x7f-\x9f]")
+
 
 def video_result(operation: object, what: str = "the operation") -> VideoReady | None:
     """The first video of a done operation, None while it runs.
@@ -62,6 +64,14 @@ def checked_name(name: object) -> str:
     if not isinstance(name, str) or len(name) > 500 or not _NAME.fullmatch(name) or {".", ".."} & {*name.split("/")}:
         raise ValueError(f"not an operation name: {plain(repr(name), 120)}")
     return name
+
+
+def adoptable(name: str) -> str:
+    """What a job in doubt may be said to have become: an operation's name, or the gs:// object that it wrote.
+
+    ValueError for anything else.
+    """
+    return name if _OBJECT.fullmatch(name) and len(name) <= 1200 else checked_name(name)
 
 
 def _failure(error: Mapping[str, object]) -> ProviderError:
