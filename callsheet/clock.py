@@ -46,6 +46,8 @@ class Clock:
     async def sleep(self, seconds: float) -> None:
         """Sleep `seconds` of this clock's time."""
         until = time.clock_gettime(_TICKS) + max(0.0, seconds) / self.factor
-        while (left := until - time.clock_gettime(_TICKS)) > _LOOK_S:
+        left = until - time.clock_gettime(_TICKS)
+        while left > _LOOK_S:
             await asyncio.sleep(_LOOK_S)
+            left = until - time.clock_gettime(_TICKS)
         await asyncio.sleep(max(0.0, left))

@@ -9,15 +9,19 @@ from callsheet.clock import Clock
 
 
 class HandClock(Clock):
-    """Reads `at`. Who sleeps moves it on at once, so nobody waits."""
+    """Reads the time it was set to. Who sleeps moves it on at once, so nobody waits."""
 
     def __init__(self, at: datetime) -> None:
         super().__init__()
-        self.at = at
+        self.set(at)
+
+    def set(self, at: datetime) -> None:
+        object.__setattr__(self, "_at", at)  # clocks are frozen
 
     def now(self) -> datetime:
-        return self.at
+        at: datetime = self._at  # type: ignore[attr-defined]
+        return at
 
     async def sleep(self, seconds: float) -> None:
-        self.at += timedelta(seconds=max(0.0, seconds))
+        self.set(self.now() + timedelta(seconds=max(0.0, seconds)))
         await asyncio.sleep(0)
