@@ -34,7 +34,8 @@ _COUNT = (
 _REDATE = update(attempts).where(
     attempts.c.scope == bindparam("in_scope"),
     attempts.c.model == bindparam("of_model"),
-    attempts.c.outcome.not_in([RESERVED, DROPPED]),
+    attempts.c.outcome != RESERVED,
+    attempts.c.outcome != DROPPED,
     attempts.c.at > bindparam("ahead", type_=UtcTime),
 )
 _ONE = (learned_limits.c.scope == bindparam("in_scope"), learned_limits.c.model == bindparam("of_model"))
