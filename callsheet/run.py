@@ -90,7 +90,6 @@ async def open_run(request: RunRequest, settings: Settings) -> AsyncIterator[tup
     """
     manifest, catalogue, batch = read_request(request, settings)
     _check_scope(request, manifest)
-    budgets = [usd for usd in (request.budget_usd, manifest.budget_usd, settings.budget_usd) if usd is not None]
     async with AsyncExitStack() as stack:
         clock, url = Clock(), None
         if not request.live:
@@ -103,7 +102,7 @@ async def open_run(request: RunRequest, settings: Settings) -> AsyncIterator[tup
                 catalogue=catalogue,
                 clock=clock,
                 service_url=url,
-                budget_usd=min(budgets, default=None),
+                budget_usd=budget_of(request, manifest, settings),
                 wait=request.wait,
             )
         )
@@ -111,6 +110,12 @@ async def open_run(request: RunRequest, settings: Settings) -> AsyncIterator[tup
         if request.free:
             studio.halted = Stopped("This run sends nothing that costs. Start the batch as usual to go on with it.")
         yield studio, manifest
+
+
+def budget_of(request: RunRequest, manifest: Manifest, settings: Settings) -> Decimal | None:
+    """The lowest of the budgets that were given (USD); None without one."""
+    given = (request.budget_usd, manifest.budget_usd, settings.budget_usd)
+    return min((usd for usd in given if usd is not None), default=None)
 
 
 def _check_scope(request: RunRequest, manifest: Manifest) -> None:

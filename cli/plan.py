@@ -1,26 +1,41 @@
-"""`callsheet plan`: what would be done, and what it would cost."""
+"""`callsheet plan`: what would be done, why, what it would cost, and when it would be done."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.table import Table
 from rich.text import Text
 
 from callsheet.archive.store import open_store
-from callsheet.clock import Clock
 from callsheet.ledger import Ledger
 from callsheet.manifest import Manifest
-from callsheet.plan import NOUNS, Action, Kind, Plan, plan_batch
-from callsheet.run import RunRequest, read_request
+from callsheet.plan import NOUNS, Action, Kind, Plan
+from callsheet.plan.file import write_plan
+from callsheet.plan.money import amount
+from callsheet.run import RunRequest, budget_of, read_request
 from callsheet.settings import Settings, load_settings
-from callsheet.steps.survey import survey
-from cli.options import CampaignOption, EditionOption, JsonOption, LiveOption, ManifestArgument, VarOption, request_of
+from callsheet.steps.planning import Desk, follow, make_plan, plan_file, time_of
+from cli.options import (
+    BudgetOption,
+    CampaignOption,
+    EditionOption,
+    JsonOption,
+    LiveOption,
+    ManifestArgument,
+    VarOption,
+    request_of,
+)
 from cli.output import out, print_json, say
 
 # A longer table helps nobody; the totals below it count every shot.
 ROWS = 60
+SIGNS = {"create": "+", "reuse": "=", "resume": ">", "parked": "z", "waiting": "?", "blocked": "x", "failed": "!"}
+OutOption = Annotated[str | None, typer.Option("--out", help="Write the plan to this file, for `run --plan`.")]
 
 
 def plan(
@@ -29,26 +44,37 @@ def plan(
     edition: EditionOption = None,
     campaign: CampaignOption = None,
     var: VarOption = None,
+    budget: BudgetOption = None,
+    out_file: OutOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show per shot what will be created, reused or resumed, and the cost. Sends nothing."""
-    made = asyncio.run(make_plan(request_of(manifest, live, edition, campaign, var), load_settings()))
+    """Show per shot what will be made, reused or resumed, and why; the cost; and when it is done. Sends nothing."""
+    settings = load_settings()
+    request = request_of(manifest, live, edition, campaign, var, budget)
+    made = asyncio.run(plan_of(request, settings))
     show_plan(made)
+    if out_file is not None:
+        write_plan(Path(out_file), plan_file(made, request, settings))
+        say(f"Written to {out_file}. To execute exactly this: callsheet run --plan {out_file}{' --live' * live}")
     if json:
         print_json({"exit_code": 0, **made.as_json()})
 
 
-async def make_plan(request: RunRequest, settings: Settings) -> Plan:
-    """The plan of a request, from the ledger and the archive as they are."""
+async def plan_of(request: RunRequest, settings: Settings) -> Plan:
+    """The plan of a request, from ledger, archive and clock as they are; it agrees with the request's plan file."""
     sheet, catalogue, batch = read_request(request, settings)
     warn_of(sheet)
+    clock, latency = await time_of(settings, batch.mode)
     store = open_store(settings.archive_uri, emulator_host=settings.storage_emulator_host)
     try:
-        async with await Ledger.open(settings.ledger_url, clock=Clock()) as ledger:
-            known = await survey(ledger, store, batch, sheet.shots)
+        async with await Ledger.open(settings.ledger_url, clock=clock) as ledger:
+            budget = budget_of(request, sheet, settings)
+            desk = Desk(settings, ledger, store, catalogue, clock, latency, budget)
+            made, _ = await make_plan(desk, batch, sheet.shots)
     finally:
         await store.aclose()
-    return plan_batch(batch, sheet.shots, known, catalogue)
+    await follow(made, request, settings)
+    return made
 
 
 def warn_of(sheet: Manifest) -> None:
@@ -58,26 +84,40 @@ def warn_of(sheet: Manifest) -> None:
 
 
 def show_plan(made: Plan) -> None:
-    """The plan as a table with totals."""
+    """The plan as a table with totals, and below it money and time."""
     table = Table(title=f"Plan of {made.batch.name}", title_justify="left")
     for column in ("shot", "pictures", "clips", "cuts", "why"):
         table.add_column(column)
     table.add_column("USD", justify="right")
     for item in made.shots[:ROWS]:
         cells = [Text(_counted(item.actions, kind)) for kind in NOUNS]
-        reasons = dict.fromkeys(action.why for action in item.actions if action.why)
-        table.add_row(Text(item.shot.id), *cells, Text("; ".join(reasons)), f"{item.usd:.3f}")
+        table.add_row(Text(item.shot.id), *cells, Text(_reasons(item.actions)), amount(item.usd, item.usd_high))
     out.print(table)
     if len(made.shots) > ROWS:
         out.print(f"... and {len(made.shots) - ROWS} more shots")
+    if made.dropped:
+        names = ", ".join(made.dropped[:10]) + (f" and {len(made.dropped) - 10} more" if len(made.dropped) > 10 else "")
+        out.print(f"No longer in the manifest, kept in the archive: {names}", markup=False)
+    for line in _totals(made):
+        out.print(line, markup=False)
+
+
+def _totals(made: Plan) -> list[str]:
     totals = "; ".join(
-        f"{noun}: " + (", ".join(f"{count} to {what}" for what, count in sorted(made.counts(kind).items())) or "none")
+        f"{noun}: " + (", ".join(f"{count} {what}" for what, count in sorted(made.counts(kind).items())) or "none")
         for kind, noun in NOUNS.items()
     )
-    free = " (a rehearsal: $0 is charged)" if made.batch.mode == "rehearsal" else ""
-    out.print(f"{totals}. At most ${made.usd:.2f} at list price{free}.", markup=False)
+    free = " A rehearsal: $0 is charged." if made.batch.mode == "rehearsal" else ""
+    cost = f"Cost at list price: ${amount(made.usd, made.usd_high, 2)}.{free}"
+    budget = made.money.sentence() if made.money else ""
+    return [totals, cost, *filter(None, [budget]), *(made.forecast.sentences() if made.forecast else [])]
+
+
+def _reasons(actions: tuple[Action, ...]) -> str:
+    """The reasons of a shot's actions, each once."""
+    return "; ".join(dict.fromkeys(action.why for action in actions if action.why))
 
 
 def _counted(actions: tuple[Action, ...], kind: Kind) -> str:
     counts = Counter(action.what for action in actions if action.kind == kind)
-    return ", ".join(f"{count} {what}" for what, count in counts.items())
+    return ", ".join(f"{SIGNS[what]}{count} {what}" for what, count in counts.items())

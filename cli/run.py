@@ -24,12 +24,14 @@ from cli.options import (
     EditionOption,
     JsonOption,
     LiveOption,
-    ManifestArgument,
+    ManifestOrNone,
+    PlanOption,
     VarOption,
+    planned_request,
     request_of,
 )
 from cli.output import out, print_json, say
-from cli.plan import make_plan, show_plan, warn_of
+from cli.plan import plan_of, show_plan, warn_of
 from cli.progress import ProgressView
 from flows.server import ensure_server
 
@@ -37,7 +39,7 @@ EXIT_INTERRUPTED = 130
 
 
 def run(
-    manifest: ManifestArgument,
+    manifest: ManifestOrNone = None,
     live: LiveOption = False,
     yes: Annotated[bool, typer.Option("--yes", help="With --live: do not ask, the cost is fine.")] = False,
     edition: EditionOption = None,
@@ -48,14 +50,18 @@ def run(
     wait: Annotated[
         bool, typer.Option("--wait", help="Sleep through full quota days instead of ending parked.")
     ] = False,
+    plan: PlanOption = None,
     json: JsonOption = False,
 ) -> None:
     """Make what the manifest asks for and is not there yet. Running it again continues it, and never pays twice."""
     started = time.monotonic()
     settings = load_settings()
-    request = replace(request_of(manifest, live, edition, campaign, var, budget, remake), wait=wait)
-    if live:
-        _agree(request, settings, asyncio.run(make_plan(request, settings)), yes)
+    given = replace(request_of(manifest or "", live, edition, campaign, var, budget, remake), wait=wait, plan=plan)
+    request = planned_request(given)
+    if live or plan:
+        made = asyncio.run(plan_of(request, settings))
+        if live:
+            _agree(request, settings, made, yes)
     else:  # bad input is told before a server is started
         warn_of(read_request(request, settings)[0])
     summary = _run_flow(request, settings)
@@ -78,9 +84,9 @@ def _agree(request: RunRequest, settings: Settings, made: Plan, yes: bool) -> No
     show_plan(made)
     if not sys.stdin.isatty():
         raise SettingsError(
-            f"This would cost up to ${made.usd:.2f}. Without a terminal, agree with --yes. Nothing was sent."
+            f"This would cost up to ${made.usd_high:.2f}. Without a terminal, agree with --yes. Nothing was sent."
         )
-    if not typer.confirm(f"Spend up to ${made.usd:.2f}?", err=True):
+    if not typer.confirm(f"Spend up to ${made.usd_high:.2f}?", err=True):
         raise SettingsError("Not agreed to. Nothing was sent.")
 
 
@@ -117,6 +123,7 @@ async def _follow(request: RunRequest) -> dict[str, Any]:
                 budget_usd=float(request.budget_usd) if request.budget_usd is not None else None,
                 remake=request.remake,
                 wait=request.wait,
+                plan=request.plan,
             )
         finally:
             loop.remove_signal_handler(signal.SIGINT)

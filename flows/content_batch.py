@@ -13,10 +13,11 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from callsheet.errors import CallsheetError
+from callsheet.plan.groups import groups
 from callsheet.run import RunRequest, open_run
 from callsheet.settings import load_settings
 from callsheet.shots import Failure, Shot, ShotState
-from callsheet.steps.opening import groups, open_batch, set_aside
+from callsheet.steps.opening import open_batch, set_aside
 from callsheet.steps.report import EXIT_INTERNAL, Report
 from callsheet.steps.work import failure_of, state_of
 from callsheet.studio import Studio
@@ -30,10 +31,6 @@ from tasks.images import images
 from tasks.report import report
 
 log = logging.getLogger(__name__)
-
-# Small batches have a task run for every shot and step; more groups than this would cost the server more time than
-# the pictures take (about 40 ms of its CPU per task run, measured 2026-11-21).
-MOST_GROUPS = 50
 
 
 @flow(
@@ -73,7 +70,7 @@ async def content_batch(
         with tags(studio.batch.campaign, studio.batch.mode):
             async with bulletin(studio, made):
                 going = await set_aside(studio, made)
-                await asyncio.gather(*(story(studio, group) for group in groups(going, MOST_GROUPS)))
+                await asyncio.gather(*(story(studio, group) for group in groups(going)))
             ended = await report(started)
     log_report(ended)
     return final_state(studio, ended)

@@ -15,8 +15,8 @@ from callsheet.ledger import Job, JobState
 from callsheet.models import load_catalogue
 from callsheet.orders import clip_order, take_order
 from callsheet.plan import Known, plan_shot
+from callsheet.plan.groups import groups
 from callsheet.shots import Asset, Batch, Shot
-from callsheet.steps.opening import groups
 
 CATALOGUE = load_catalogue()
 BATCH = Batch("campaign", None, "rehearsal")

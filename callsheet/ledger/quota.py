@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
@@ -97,10 +98,14 @@ class TimeList:
 
 def pacific_day(moment: datetime) -> tuple[datetime, datetime]:
     """Start and end (UTC) of the Pacific calendar day of `moment`: 23, 24 or 25 hours apart."""
-    date = moment.astimezone(PACIFIC).date()
+    return _day_of(moment.astimezone(PACIFIC).date())
+
+
+@lru_cache(maxsize=64)
+def _day_of(day: date) -> tuple[datetime, datetime]:
     start, end = (
-        datetime(day.year, day.month, day.day, tzinfo=PACIFIC).astimezone(UTC)
-        for day in (date, date + timedelta(days=1))
+        datetime(each.year, each.month, each.day, tzinfo=PACIFIC).astimezone(UTC)
+        for each in (day, day + timedelta(days=1))
     )
     return start, end
 

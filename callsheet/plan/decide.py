@@ -31,7 +31,8 @@ def plan_shot(batch: Batch, shot: Shot, known: Known, catalogue: Catalogue) -> S
 
 def clip_keys(batch: Batch, shot: Shot, known: Known) -> list[tuple[int | None, str]]:
     """The keys that the shot's clips could have: one for each take that is made, or the one of text alone."""
-    return [(take, order.key) for take, order in _clip_orders(batch, shot, known)]
+    keys = [take_order(batch, shot, take).key for take in range(1, shot.takes + 1)]
+    return [(take, order.key) for take, order in _clip_orders(batch, shot, keys, known)]
 
 
 def frames_wanted(shot: Shot) -> int:
@@ -43,11 +44,14 @@ def frames_wanted(shot: Shot) -> int:
     return shot.takes if shot.select == "all" else 1
 
 
-def _clip_orders(batch: Batch, shot: Shot, known: Known) -> list[tuple[int | None, JobOrder]]:
+def _clip_orders(
+    batch: Batch, shot: Shot, keys: Sequence[str | None], known: Known
+) -> list[tuple[int | None, JobOrder]]:
+    """The orders of clips whose frame is there; `keys` are those of the takes."""
     if shot.takes == 0:
         return [(None, clip_order(batch, shot, None, None))]
     asked = shot.select if isinstance(shot.select, tuple) else range(1, shot.takes + 1)
-    made = ((take, known.jobs.get(take_order(batch, shot, take).key)) for take in dict.fromkeys(asked))
+    made = ((take, known.jobs.get(keys[take - 1] or "")) for take in dict.fromkeys(asked) if take <= shot.takes)
     return [(take, clip_order(batch, shot, take, job.sha256)) for take, job in made if job and job.sha256]
 
 
@@ -61,11 +65,10 @@ def _clip_actions(
     batch: Batch, shot: Shot, takes: Sequence[Action], known: Known, catalogue: Catalogue
 ) -> list[Action]:
     price = catalogue.get(shot.video_model or "").video_price(shot.resolution, shot.duration_s)
-    orders, wanted = _clip_orders(batch, shot, known), frames_wanted(shot)
+    orders, wanted = _clip_orders(batch, shot, [take.job_key for take in takes], known), frames_wanted(shot)
     if len(orders) != wanted or any(take.what in _LEFT_OVER for take in takes):
         orders = [(take, order) for take, order in orders if order.key in known.jobs]
-    current = {job.key for (of, slot), job in known.earlier.items() if of == shot.id and slot.startswith("clip")}
-    orders.sort(key=lambda pair: pair[1].key not in current)
+    orders.sort(key=lambda pair: known.earlier.get((shot.id, pair[1].slot)) is None)
     started = [_paid_action(order, price, known) for _, order in orders[:wanted]]
     missing = wanted - len(started)
     return started + [_unknown_clip(batch, shot, takes, price, known) for _ in range(missing)]

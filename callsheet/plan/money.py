@@ -26,6 +26,15 @@ class Money:
         """What may still be started; None without a budget."""
         return None if self.budget is None else max(Decimal(0), self.budget - self.position.committed)
 
+    def sentence(self) -> str:
+        """The budget for a person; "" without one."""
+        if self.budget is None:
+            return ""
+        committed = f"${self.position.committed:.2f} of ${self.budget:.2f} is spent or held, ${self.left:.2f} is left"
+        if not self.parked:
+            return f"Budget: {committed}; the plan fits."
+        return f"Budget: {committed}; {self.parked} requests worth ${self.parked_usd:.2f} do not fit and are parked."
+
     def as_json(self) -> dict[str, object]:
         """The money as `callsheet plan --json` prints it."""
         return {
@@ -46,3 +55,9 @@ def fitting(prices: Iterable[Decimal], budget: Decimal | None, position: Positio
         if fits[-1]:
             position = Position(position.spent + price, position.reserved)
     return fits
+
+
+def amount(low: Decimal, high: Decimal, places: int = 3) -> str:
+    """An amount in USD, or the span of it: "0.034", "0.034-0.067"."""
+    told = f"{low:.{places}f}", f"{high:.{places}f}"
+    return told[0] if told[0] == told[1] else "-".join(told)

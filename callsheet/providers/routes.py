@@ -106,6 +106,16 @@ def access_to(settings: Settings, mode: Mode, rehearsal_url: str | None = None) 
     )
 
 
+def quota_scope(settings: Settings, mode: Mode) -> str:
+    """Whose quota requests of this mode use, without a service running; SettingsError for a bad base URL."""
+    return _REHEARSAL if mode == "rehearsal" else access_to(settings, mode).scope
+
+
+def scope_of(settings: Settings, mode: Mode) -> str:
+    """Whose quota the requests of a mode count against with these settings; see `Access.scope`."""
+    return access_to(settings, mode, "http://127.0.0.1" if mode == "rehearsal" else None).scope
+
+
 def choose_route(model: RoutableModel, access: Access) -> Route:
     """The way to `model`; SettingsError that names the variables to set when there is none."""
     platforms = frozenset(model.platforms)

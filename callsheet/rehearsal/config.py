@@ -27,7 +27,7 @@ class Quota(BaseModel):
 
 
 class Latency(BaseModel):
-    """How long requests take, in seconds of the service's clock, a quarter more or less; None: as the catalogue says."""
+    """How long requests take, in seconds of its clock, a quarter more or less; None: as the catalogue says."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -14,14 +14,14 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from callsheet.clock import Clock
 from callsheet.errors import ServiceError
-from callsheet.rehearsal.config import RehearsalConfig
+from callsheet.rehearsal.config import Latency, RehearsalConfig
 
 START_S = 15.0
 STOP_S = 5.0
@@ -35,11 +35,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A service that answers: where, its process, and its clock."""
+    """A service that answers: where, its process, its clock, and the latency it was told to have."""
 
     base_url: str
     pid: int
     clock: Clock
+    latency: Latency = field(default_factory=Latency)
 
 
 class RehearsalProcess:
@@ -120,7 +121,7 @@ def service_at(url: str) -> Running | None:
 
 def _running(url: str, status: dict[str, object]) -> Running:
     clock = Clock(float(str(status["factor"])), datetime.fromisoformat(str(status["origin"])))
-    return Running(url, int(str(status["pid"])), clock)
+    return Running(url, int(str(status["pid"])), clock, Latency.model_validate(status.get("latency") or {}))
 
 
 def _warn_of_other_settings(running: Running, config: RehearsalConfig) -> None:

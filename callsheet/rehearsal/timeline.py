@@ -16,16 +16,20 @@ def continued_clock(state: State, factor: float) -> Clock:
 
     So an operation of a rehearsal that was killed does not expire before it is continued, a day later, say.
     """
-    origin, old = state.fact("origin"), state.fact("factor")
-    if origin is None or old is None:
-        clock = Clock(factor)
-    else:
-        before = Clock(float(old), datetime.fromisoformat(origin))
-        now, ended = before.now(), _last_noted(state, float(old))
-        clock = before if float(old) == factor and now <= ended else Clock(factor, _origin(min(now, ended), factor))
+    clock = clock_to_continue(state, factor)
     state.remember("origin", clock.origin.isoformat())
     state.remember("factor", repr(factor))
     return clock
+
+
+def clock_to_continue(state: State, factor: float) -> Clock:
+    """The clock that a service would continue with if it were started now; nothing is changed."""
+    origin, old = state.fact("origin"), state.fact("factor")
+    if origin is None or old is None:
+        return Clock(factor)
+    before = Clock(float(old), datetime.fromisoformat(origin))
+    now, ended = before.now(), _last_noted(state, float(old))
+    return before if float(old) == factor and now <= ended else Clock(factor, _origin(min(now, ended), factor))
 
 
 async def note_time(state: State, clock: Clock) -> None:

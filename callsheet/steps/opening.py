@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
 
 from callsheet.archive import layout
 from callsheet.archive.success import mark_continuing
 from callsheet.ledger import JobState
 from callsheet.manifest import Manifest
 from callsheet.manifest.source import read_bytes
-from callsheet.plan import Kind, Plan, ShotPlan, frames_wanted, plan_batch
+from callsheet.plan import Kind, Plan, ShotPlan, frames_wanted
 from callsheet.progress import Step
 from callsheet.run import RunRequest
 from callsheet.shots import Shot, ShotState
 from callsheet.steps.deposit import is_lost
+from callsheet.steps.planning import Desk, follow, make_plan, time_of
 from callsheet.steps.survey import is_whole, survey
 from callsheet.studio import Studio
 
@@ -23,20 +23,26 @@ from callsheet.studio import Studio
 async def open_batch(studio: Studio, manifest: Manifest, request: RunRequest) -> Plan:
     """The plan of the batch, entered in ledger and archive. `remake` gives failed and lost jobs another, paid, try.
 
+    SettingsError, before anything is entered, when the request names a plan file and the plan is another one now.
     Shots that are complete count as done at once; the others are pending.
     """
     batch, shots = studio.batch, manifest.shots
+    _, latency = await time_of(studio.settings, batch.mode)
+    desk = Desk(
+        studio.settings, studio.ledger, studio.store, studio.catalogue, studio.clock, latency, studio.budget_usd
+    )
+    plan, known = await make_plan(desk, batch, shots)
+    await follow(plan, request, studio.settings)
     positions = [(shot.id, position) for position, shot in enumerate(shots)]
     await studio.ledger.open_batch(batch, positions, request.asked())
-    known = await survey(studio.ledger, studio.store, batch, shots)
     if request.remake:
         asked_for = await survey(studio.ledger, studio.store, batch, [shot for shot in shots if studio.wants(shot.id)])
         for key, job in asked_for.jobs.items():
             if job.state in (JobState.FAILED, JobState.EXPIRED) or await is_lost(studio, job):
                 await studio.ledger.reopen(key)
-        known = await survey(studio.ledger, studio.store, batch, shots)
+        plan, known = await make_plan(desk, batch, shots)
     studio.remember(known)
-    studio.plan = plan = plan_batch(batch, shots, known, studio.catalogue)
+    studio.plan = plan
     await _write_documents(studio, manifest, plan)
     return plan
 
@@ -67,15 +73,6 @@ async def set_aside(studio: Studio, plan: Plan) -> list[Shot]:
 
 
 _STEP_OF: dict[Kind, Step] = {"image": "images", "video": "clips", "cut": "cuts"}
-
-
-def groups(shots: Sequence[Shot], most: int) -> list[list[Shot]]:
-    """The shots in groups of neighbours: of one while the batch has at most `most`, else in half as many groups.
-
-    A large batch is not followed shot by shot, and the task runs of each group cost this process and the server CPU.
-    """
-    size = 1 if len(shots) <= most else -(-len(shots) // max(1, most // 2))
-    return [list(shots[start : start + size]) for start in range(0, len(shots), size)]
 
 
 def _announce(studio: Studio, shot: Shot) -> None:

@@ -1,0 +1,186 @@
+"""The plan as a file that can be looked at, agreed to, and executed exactly, or not at all.
+
+A plan file is untrusted input: it only ever says what was expected. What a run does comes from the manifest, the ledger
+and the archive, and must agree with the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from callsheet.errors import SettingsError
+from callsheet.plan.actions import Action, Plan
+from callsheet.shots import Mode
+
+# A batch of 100,000 actions has about 20 MB.
+MAX_BYTES = 64 * 1024 * 1024
+TOLD = 10
+
+# One line without control characters: what a file says is shown on terminals.
+Line = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f-\x9f]*$", max_length=2000)]
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Usd = Annotated[Decimal, Field(ge=0, le=1_000_000)]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PlannedAction(_Record):
+    """What was planned for a slot. `key` names everything that is asked; of a clip without a frame, all but that."""
+
+    shot: Line
+    slot: Line
+    what: Line
+    key: Digest | None = None
+    usd: Usd = Decimal(0)
+    why: Line = ""
+
+    @property
+    def expected(self) -> tuple[str, str | None, Decimal]:
+        """What has to be the same when the plan is executed. Quota is left out: it comes back with time."""
+        return self.what, self.key, self.usd
+
+
+class PlanFile(_Record):
+    """A plan, and what it was made from. `state` is the digest of all that has to be the same."""
+
+    format: Literal[1] = 1
+    made: datetime
+    manifest: Annotated[str, StringConstraints(max_length=4096)]
+    manifest_sha256: Digest
+    batch: Line
+    campaign: Line
+    edition: Line | None = None
+    mode: Mode
+    variables: dict[Line, Annotated[str, StringConstraints(max_length=100_000)]] = {}
+    tier: Annotated[int, Field(ge=0, le=3)]
+    budget_usd: Usd | None = None
+    usd_low: Usd
+    usd_high: Usd
+    actions: Annotated[tuple[PlannedAction, ...], Field(max_length=500_000)]
+    state: Digest
+
+    @classmethod
+    def of(cls, plan: Plan, made: datetime, variables: dict[str, str], tier: int) -> Self:
+        """The file of a plan."""
+        batch = plan.batch
+        actions = tuple(_planned(item.shot.id, action) for item in plan.shots for action in item.actions)
+        return cls(
+            made=made,
+            manifest=batch.manifest_uri,
+            manifest_sha256=batch.manifest_sha256,
+            batch=batch.name,
+            campaign=batch.campaign,
+            edition=batch.edition,
+            mode=batch.mode,
+            variables=variables,
+            tier=tier,
+            budget_usd=plan.money.budget if plan.money else None,
+            usd_low=plan.usd,
+            usd_high=plan.usd_high,
+            actions=actions,
+            state=_digest(batch.manifest_sha256, batch.name, actions),
+        )
+
+    def differences(self, now: PlanFile) -> list[str]:
+        """What is not as it was when this plan was made, in words, the manifest's order first."""
+        heads = (("the batch", self.batch, now.batch), ("the tier", self.tier, now.tier))
+        found = [f"{what} was {old}, and is {new}" for what, old, new in heads if old != new]
+        if self.manifest_sha256 != now.manifest_sha256:
+            found.append("the manifest has other bytes")
+        old, new = _by_slot(self.actions), _by_slot(now.actions)
+        found += [_difference(place, old.get(place), new.get(place)) for place in {**old, **new}]
+        return [each for each in found if each]
+
+
+def write_plan(path: Path, file: PlanFile) -> None:
+    """Write the plan file; SettingsError when it cannot be written."""
+    try:
+        path.write_text(file.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(f"The plan cannot be written to {path}: {error.strerror}. Nothing was sent.") from error
+
+
+def read_plan(path: Path) -> PlanFile:
+    """The plan of a file; SettingsError when it is none, or was changed after it was made."""
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise SettingsError(f"The plan {path} cannot be read: {error.strerror}. Nothing was sent.") from error
+    if len(data) > MAX_BYTES:
+        raise SettingsError(f"The plan {path} is larger than {MAX_BYTES:,} bytes. Nothing was sent.")
+    try:
+        file = PlanFile.model_validate_json(data)
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False)[:TOLD]]
+        raise SettingsError(
+            f"{path} is no plan that `callsheet plan --out` wrote. Nothing was sent.\n  " + "\n  ".join(lines)
+        ) from None
+    if file.state != _digest(file.manifest_sha256, file.batch, file.actions):
+        raise SettingsError(f"{path} was changed after it was made, so it is not followed. Nothing was sent.")
+    return file
+
+
+def check_same(path: str, planned: PlanFile, now: PlanFile) -> None:
+    """Raise SettingsError with the first differences, unless what would be done now is what was planned."""
+    found = planned.differences(now)
+    if not found:
+        return
+    rest = [f"... and {len(found) - TOLD:,} more"] if len(found) > TOLD else []
+    raise SettingsError(
+        f"The world has changed since {path} was made ({planned.made:%Y-%m-%d %H:%M} UTC). Nothing was created or "
+        "sent.\n  " + "\n  ".join([*found[:TOLD], *rest]) + "\nLook at it and plan again: callsheet plan --out."
+    )
+
+
+def _planned(shot: str, action: Action) -> PlannedAction:
+    quota = action.what == "parked" and action.until is not None
+    return PlannedAction(
+        shot=shot,
+        slot=action.slot,
+        # What waits for its quota is made all the same, later: it counts as what it will be.
+        what="create" if quota else action.what,
+        key=action.job_key or action.wish,
+        usd=action.usd,
+        why=" ".join(action.why.split())[:2000],
+    )
+
+
+def _by_slot(actions: tuple[PlannedAction, ...]) -> dict[tuple[str, str, int], PlannedAction]:
+    """The actions by shot, slot and number: a shot may have several clips whose frame is not known yet."""
+    found: dict[tuple[str, str, int], PlannedAction] = {}
+    seen: dict[tuple[str, str], int] = {}
+    for action in actions:
+        place = (action.shot, action.slot)
+        seen[place] = seen.get(place, 0) + 1
+        found[(*place, seen[place])] = action
+    return found
+
+
+def _difference(place: tuple[str, str, int], old: PlannedAction | None, new: PlannedAction | None) -> str:
+    name = f"{place[0]}: {place[1]}"
+    if old is None or new is None:
+        return f"{name} was not planned" if old is None else f"{name} was planned, and is not wanted any more"
+    if old.expected == new.expected:
+        return ""
+    if old.what != new.what:
+        return f"{name} was {old.what}, and is {new.what} now" + (f": {new.why}" if new.why else "")
+    if old.key != new.key:
+        return f"{name} is asked for in another way" + (f": {new.why}" if new.why else "")
+    return f"{name} was to cost ${old.usd:.4f}, and costs ${new.usd:.4f} now"
+
+
+def _digest(manifest_sha256: str, batch: str, actions: tuple[PlannedAction, ...]) -> str:
+    """The sha256 of everything that has to be the same for a plan to hold."""
+    digest = hashlib.sha256(f"{manifest_sha256}\n{batch}\n".encode())
+    for action in actions:
+        digest.update(repr((action.shot, action.slot, action.what, action.key, f"{action.usd:f}")).encode())
+    return digest.hexdigest()

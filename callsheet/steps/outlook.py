@@ -1,0 +1,67 @@
+"""The outlook: under which conditions a run would begin now, read before a plan is made. Changes nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from decimal import Decimal
+
+from callsheet.clock import Clock
+from callsheet.ledger import Ledger
+from callsheet.ledger.budget import Position
+from callsheet.models import Catalogue
+from callsheet.plan.conditions import LIVE, REHEARSAL, Conditions, ModelConditions
+from callsheet.plan.money import Money
+from callsheet.poller import INTERVAL_S, SHORTEST_S
+from callsheet.providers.routes import quota_scope
+from callsheet.rehearsal.config import Latency
+from callsheet.settings import Settings
+from callsheet.shots import Batch, Shot
+
+
+async def outlook(
+    ledger: Ledger,
+    settings: Settings,
+    batch: Batch,
+    shots: Sequence[Shot],
+    catalogue: Catalogue,
+    clock: Clock,
+    budget: Decimal | None,
+    latency: Latency,
+) -> Conditions:
+    """What a run of the batch would find at this moment. `latency` is what the rehearsal service was told of it."""
+    now, scope = clock.now(), quota_scope(settings, batch.mode)
+    names = sorted({model for shot in shots for model in _models(shot)})
+    use = await ledger.use_of(scope, names, now)
+    rehearsal = batch.mode == "rehearsal"
+    models = {}
+    for name in names:
+        model = catalogue.get(name)
+        takes = latency.of(model) if rehearsal else model.latency_s
+        models[name] = ModelConditions(model.limits(settings.tier), takes, use[name])
+    return Conditions(
+        now=now,
+        tier=settings.tier,
+        models=models,
+        money=Money(budget, await _position(ledger, batch)),
+        effort=REHEARSAL if rehearsal else LIVE,
+        factor=clock.factor,
+        processors=os.cpu_count() or 1,
+        images_at_once=settings.image_concurrency,
+        videos_at_once=settings.video_concurrency,
+        encoders=settings.encoders,
+        look_s=max(INTERVAL_S, SHORTEST_S * clock.factor),
+    )
+
+
+def _models(shot: Shot) -> list[str]:
+    image = [shot.image_model] if shot.takes else []
+    return [*image, shot.video_model] if shot.motion_prompt and shot.video_model else image
+
+
+async def _position(ledger: Ledger, batch: Batch) -> Position:
+    """The money of the campaign in this mode, over all its editions: what a budget is compared with."""
+    rows = [
+        row for row in await ledger.batches() if (row.batch.campaign, row.batch.mode) == (batch.campaign, batch.mode)
+    ]
+    return Position(sum((r.spent_usd for r in rows), Decimal(0)), sum((r.reserved_usd for r in rows), Decimal(0)))

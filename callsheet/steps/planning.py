@@ -1,0 +1,70 @@
+"""Planning: the survey and the outlook, made into a plan; and a plan file held against it. Changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+from callsheet.archive.store import Store
+from callsheet.clock import Clock
+from callsheet.ledger import Ledger
+from callsheet.models import Catalogue
+from callsheet.plan import Known, Plan, plan_batch
+from callsheet.plan.file import PlanFile, check_same, read_plan
+from callsheet.providers.routes import is_loopback
+from callsheet.rehearsal.config import Latency
+from callsheet.rehearsal.glance import glance
+from callsheet.run import RunRequest
+from callsheet.settings import Settings
+from callsheet.shots import Batch, Mode, Shot
+from callsheet.steps.outlook import outlook
+from callsheet.steps.survey import survey
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What a plan is made with: where things are known, and the time and money there is."""
+
+    settings: Settings
+    ledger: Ledger
+    store: Store
+    catalogue: Catalogue
+    clock: Clock
+    latency: Latency
+    budget: Decimal | None
+
+
+async def make_plan(desk: Desk, batch: Batch, shots: Sequence[Shot]) -> tuple[Plan, Known]:
+    """The plan of a batch as everything is now, and what it was made from."""
+    known = await survey(desk.ledger, desk.store, batch, shots)
+    conditions = await outlook(
+        desk.ledger, desk.settings, batch, shots, desk.catalogue, desk.clock, desk.budget, desk.latency
+    )
+    # The simulation of a large batch takes a second.
+    plan = await asyncio.to_thread(plan_batch, batch, shots, known, desk.catalogue, conditions)
+    return plan, known
+
+
+async def time_of(settings: Settings, mode: Mode) -> tuple[Clock, Latency]:
+    """The clock that a run would have, and the latency that its service was told of. No service is started for it."""
+    if mode == "live":
+        return Clock(), Latency()
+    url = settings.gemini_base_url
+    here = url if url and is_loopback(url) else None
+    return await asyncio.to_thread(glance, settings.home / "rehearsal", settings.rehearsal_factor, here)
+
+
+def plan_file(plan: Plan, request: RunRequest, settings: Settings) -> PlanFile:
+    """The plan as a file that `run --plan` follows."""
+    return PlanFile.of(plan, datetime.now(UTC), dict(request.variables), settings.tier)
+
+
+async def follow(plan: Plan, request: RunRequest, settings: Settings) -> None:
+    """Return when the plan is the one of `request.plan`, or none is named; SettingsError with what differs."""
+    if request.plan is not None:
+        planned = await asyncio.to_thread(read_plan, Path(request.plan))
+        check_same(request.plan, planned, plan_file(plan, request, settings))
