@@ -8,7 +8,7 @@ import sys
 import typer
 
 from callsheet.errors import CallsheetError, UsageError
-from cli import check, gallery, models, plan, recover, rehearsal, resolve, run, status, ui
+from cli import check, gallery, ledger, models, plan, recover, rehearsal, resolve, run, status, ui
 from cli.output import err, fail, warnings_to
 
 EXIT_INTERNAL, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
@@ -29,6 +29,7 @@ app.command("resolve")(resolve.resolve)
 app.command("recover")(recover.recover)
 app.command("gallery")(gallery.gallery)
 app.command("models")(models.models)
+app.add_typer(ledger.app, name="ledger")
 app.command("rehearsal")(rehearsal.rehearsal)
 app.command("ui")(ui.ui)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 SCHEMA_VERSION = 1
 # IPTC NewsCodes, http://cv.iptc.org/newscodes/digitalsourcetype/, checked 2026-11-21.
@@ -58,6 +58,29 @@ class ScoreRecord(_Part):
     rejected: str | None = None
 
 
+class JobRecord(_Part):
+    """The paid job behind a take or clip as the ledger had it: `callsheet ledger rebuild` enters it again.
+
+    `batch`, `shot` and `slot` wanted it first, and that batch pays. Times are the ledger's, so rehearsal time in a
+    rehearsal. Money in USD.
+    """
+
+    state: str
+    batch: str
+    shot: str
+    slot: str
+    model: str
+    request: dict[str, JsonValue] = Field(default_factory=dict)
+    operation: str | None = None
+    estimated_usd: float = 0.0
+    reason_kind: str = ""
+    reason: str = ""
+    reason_code: str = ""
+    created: datetime
+    submitted_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
 class TakeRecord(_Part):
     """A candidate picture: its file, or why there is none."""
 
@@ -65,6 +88,7 @@ class TakeRecord(_Part):
     job_key: str
     file: FileRecord | None = None
     failure: FailureRecord | None = None
+    job: JobRecord | None = None
     usd: float = 0.0
     attempts: int = 0
     model_version: str = ""
@@ -88,6 +112,7 @@ class ClipRecord(_Part):
     file: FileRecord | None = None
     poster: FileRecord | None = None
     failure: FailureRecord | None = None
+    job: JobRecord | None = None
     usd: float = 0.0
     attempts: int = 0
 

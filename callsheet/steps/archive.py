@@ -8,13 +8,14 @@ from callsheet.archive.layout import SIDECAR, folder_name
 from callsheet.archive.sidecars import write_sidecar
 from callsheet.shots import ShotState
 from callsheet.steps.records import sidecar_of
-from callsheet.steps.work import Work
+from callsheet.steps.work import ClipWork, TakeWork, Work
 from callsheet.studio import Studio
 
 
 async def write_shot(studio: Studio, work: Work) -> None:
     """Write the sidecar of a shot whose steps have ended. Its files are in the archive already."""
     state = final_state(work)
+    await _recall_jobs(studio, work)
     sidecar = sidecar_of(studio.batch, work, state, datetime.now(UTC))
     known = f"shots/{folder_name(work.shot.id)}/{SIDECAR}" in studio.files
     written = await write_sidecar(studio.store, studio.batch.prefix, sidecar, new=not known)
@@ -29,6 +30,15 @@ async def write_shot(studio: Studio, work: Work) -> None:
         reason=first.message if first else "",
     )
     studio.progress.advance("shots", failed=state is not ShotState.DONE)
+
+
+async def _recall_jobs(studio: Studio, work: Work) -> None:
+    """Ask the ledger for the jobs of what gave nothing: an operation that still runs must be in the sidecar."""
+    paid: list[TakeWork | ClipWork] = [*work.takes.values(), *work.clips]
+    parts = [part for part in paid if part.asset is None]
+    jobs = await studio.ledger.jobs(part.key for part in parts) if parts else {}
+    for part in parts:
+        part.job = jobs.get(part.key, part.job)
 
 
 def final_state(work: Work) -> ShotState:

@@ -17,13 +17,14 @@ async def decide(studio: Studio, order: JobOrder, job: Job) -> Job:
     """The job after what can be decided without a person: planned again, submitted (adopted), or still unknown.
 
     Certain knowledge decides first. Without it a picture is sent once more, counted twice, and a video is held.
+    A free run sends nothing, and so leaves both as they are.
     """
     try:
         job = await look_for_evidence(studio, order, job)
     except NotAccepted as error:
         log.warning("Job %s of shot %s stays in doubt for now: %s", job.key[:12], order.shot, error)
         return job
-    if job.state is not JobState.UNKNOWN:
+    if job.state is not JobState.UNKNOWN or studio.free:
         return job
     lost = sum(1 for attempt in await studio.ledger.attempts_on(order.key) if _is_lost(attempt))
     if verdict(order.kind, Unknown(job.reason), lost - 1) is not Verdict.AGAIN:

@@ -10,6 +10,7 @@ from callsheet.archive.sidecar import (
     FailureRecord,
     FileRecord,
     ImageParams,
+    JobRecord,
     ScoreRecord,
     Sidecar,
     TakeRecord,
@@ -70,6 +71,7 @@ def _take(take: TakeWork, work: Work) -> TakeRecord:
         job_key=take.key,
         file=_file(take.asset, thumbnail=take.thumbnail.name if take.thumbnail else None) if take.asset else None,
         failure=_failure(take.failure) if take.failure else None,
+        job=_job(take.job) if take.job else None,
         usd=_usd(take.job),
         attempts=take.job.attempts if take.job else 0,
         model_version=str(details.get("model_version", "")),
@@ -111,6 +113,7 @@ def _clip(clip: ClipWork, shot: Shot) -> ClipRecord:
         file=_file(clip.asset, fps=details.get("fps")) if clip.asset else None,
         poster=_file(clip.poster) if clip.poster else None,
         failure=_failure(clip.failure) if clip.failure else None,
+        job=_job(clip.job) if clip.job else None,
         usd=_usd(clip.job),
         attempts=clip.job.attempts if clip.job else 0,
     )
@@ -143,6 +146,26 @@ def _file(asset: Asset, *, fps: float | None = None, thumbnail: str | None = Non
         fps=fps,
         parent=asset.parent,
         thumbnail=thumbnail,
+    )
+
+
+def _job(job: Job) -> JobRecord:
+    # A finished job becomes stored with its file, which `Work` holds beside the job as it was before.
+    return JobRecord(
+        state=job.state.value,
+        batch=job.batch,
+        shot=job.shot,
+        slot=job.slot,
+        model=job.model,
+        request=dict(job.request),
+        operation=job.operation,
+        estimated_usd=float(job.estimated_usd),
+        reason_kind=job.reason_kind,
+        reason=job.reason,
+        reason_code=job.reason_code,
+        created=job.created,
+        submitted_at=job.submitted_at,
+        finished_at=job.finished_at,
     )
 
 

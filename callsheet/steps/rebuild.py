@@ -1,0 +1,216 @@
+"""Rebuilding a lost ledger from the sidecars of an archive: what they tell is checked against the files themselves.
+
+Can be repeated, and beside runs: what the ledger has, in whatever state, wins over what a sidecar tells.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+
+from callsheet.archive import layout
+from callsheet.archive.sidecar import Sidecar
+from callsheet.archive.sidecars import read_sidecar
+from callsheet.archive.store import Stat, Store
+from callsheet.errors import ArchiveDenied, ArchiveError, MediaError
+from callsheet.ledger import Entered, Ledger, ShotRecords
+from callsheet.media.probe import probe_image
+from callsheet.shots import Asset, Batch, Mode
+from callsheet.steps import all_of
+from callsheet.steps.rebuilt_rows import Listed, batch_of, check, listed, shot_records
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 16
+THUMBNAIL_LIMIT = 1 << 20
+DOCUMENT_LIMIT = 256 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Doubtful:
+    """A file of the archive that was not believed, and why."""
+
+    name: str
+    why: str
+
+
+@dataclass
+class Rebuilt:
+    """What was entered. `refused`: sidecars that were not believed; `missing`: files that are not as they tell."""
+
+    batches: int = 0
+    shots: int = 0
+    jobs: int = 0
+    assets: int = 0
+    sidecars: int = 0
+    refused: list[Doubtful] = field(default_factory=list)
+    missing: list[Doubtful] = field(default_factory=list)
+
+    def count(self, entered: Entered) -> None:
+        """Add what one sidecar gave."""
+        self.sidecars += 1
+        self.shots += entered.shots
+        self.jobs += entered.jobs
+        self.assets += entered.assets
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """The shots of a batch's last plan, in the manifest's order; None when there is no plan to read."""
+
+    shots: tuple[str, ...] | None
+
+    def position(self, sidecar: Sidecar) -> int:
+        return self.shots.index(sidecar.shot) if self.shots and sidecar.shot in self.shots else sidecar.line
+
+    def dropped(self, sidecar: Sidecar) -> bool:
+        return self.shots is not None and sidecar.shot not in self.shots
+
+
+async def rebuild(ledger: Ledger, store: Store, scopes: Mapping[Mode, str]) -> Rebuilt:
+    """Enter all that the archive's sidecars tell. `scopes` says whose quota the requests of each mode used.
+
+    Raises ArchiveError when the archive cannot be read at all, LedgerError when nothing can be written.
+    """
+    names = await store.list("")
+    rebuilt, limit = Rebuilt(), asyncio.Semaphore(AT_ONCE)
+    found = await all_of(_read(store, name, rebuilt, limit) for name in names if _is_sidecar(name))
+    believed = sorted((one for one in found if one), key=lambda one: (one.updated, one.batch, one.line, one.shot))
+    batches = {one.batch: batch_of(one) for one in believed}
+    for batch in batches.values():
+        rebuilt.batches += await ledger.enter_batch(await _with_manifest(store, batch, names))
+    orders = {name: await _order(store, batch) for name, batch in batches.items()}
+    known = frozenset(names)
+
+    async def records_of(sidecar: Sidecar) -> ShotRecords:
+        order = orders[sidecar.batch]
+        async with limit:
+            assets = await _verified(store, sidecar, known, rebuilt)
+        return shot_records(
+            sidecar,
+            assets,
+            position=order.position(sidecar),
+            dropped=order.dropped(sidecar),
+            scope=scopes[sidecar.mode],
+        )
+
+    records = await all_of(records_of(sidecar) for sidecar in believed)
+    # In order, so that a job of several batches belongs to the oldest where its sidecars do not say whose it is.
+    for entered in await all_of(ledger.enter_shot(one) for one in records):
+        rebuilt.count(entered)
+    return rebuilt
+
+
+def _is_sidecar(name: str) -> bool:
+    parts = name.split("/")
+    return len(parts) == 5 and parts[2] == "shots" and parts[4] == layout.SIDECAR
+
+
+async def _read(store: Store, name: str, rebuilt: Rebuilt, limit: asyncio.Semaphore) -> Sidecar | None:
+    async with limit:
+        try:
+            sidecar = await read_sidecar(store, name)
+            check(name, sidecar)
+        except ArchiveDenied:
+            raise
+        except ArchiveError as error:
+            rebuilt.refused.append(Doubtful(name, str(error)))
+            return None
+    return sidecar
+
+
+async def _with_manifest(store: Store, batch: Batch, names: Sequence[str]) -> Batch:
+    """The batch with its archived manifest: where the original was, no sidecar says; the next run does."""
+    copies = [name for name in names if re.fullmatch(rf"{re.escape(batch.prefix)}/manifest(\.[a-z0-9]+)?", name)]
+    if not copies:
+        return batch
+    data = await store.read_bytes(copies[0], DOCUMENT_LIMIT)
+    return replace(batch, manifest_uri=f"{store.uri}/{copies[0]}", manifest_sha256=hashlib.sha256(data).hexdigest())
+
+
+async def _order(store: Store, batch: Batch) -> _Order:
+    name = layout.document(batch.prefix, layout.PLAN)
+    try:
+        plan = json.loads(await store.read_bytes(name, DOCUMENT_LIMIT))
+        return _Order(tuple(str(shot["shot"]) for shot in plan["shots"]))
+    except (ArchiveError, ValueError, KeyError, TypeError) as error:
+        log.info("%s cannot be read, so the shots are in the order of their lines: %s", name, error)
+        return _Order(None)
+
+
+async def _verified(store: Store, sidecar: Sidecar, names: frozenset[str], rebuilt: Rebuilt) -> list[Asset]:
+    """The assets whose files are there with the size and md5 that the sidecar tells."""
+    folder = layout.shot_folder(batch_of(sidecar).prefix, sidecar.shot)
+    assets = []
+    for one in listed(sidecar):
+        name = f"{folder}/{one.file.file}"
+        found = await store.stat(name) if name in names else None
+        if found == Stat(one.file.size, one.file.md5):
+            assets.append(_asset(sidecar, one, f"{store.uri}/{name}"))
+        else:
+            rebuilt.missing.append(Doubtful(name, _how_different(one, found)))
+    for take in sidecar.takes:
+        if take.file and take.file.thumbnail and f"{folder}/{take.file.thumbnail}" in names:
+            assets += await _thumbnail(store, sidecar, f"{folder}/{take.file.thumbnail}", take.file.sha256)
+    return list({asset.name: asset for asset in assets}.values())
+
+
+def _how_different(one: Listed, found: Stat | None) -> str:
+    again = "`callsheet recover` looks for its bytes." if one.part else "The next run of its shot makes it again."
+    if found is None:
+        return f"It is not there. {again}"
+    told = f"not {one.file.size} with {one.file.md5}"
+    return f"It has {found.size} bytes with md5 {found.md5}, {told}. Move it away. {again}"
+
+
+def _asset(sidecar: Sidecar, one: Listed, uri: str) -> Asset:
+    file, part = one.file, one.part
+    model = None
+    if part is not None:
+        image = sidecar.image.model if sidecar.image else None
+        model = part.job.model if part.job else getattr(part, "model", image)
+    return Asset(
+        kind=one.kind,
+        batch=sidecar.batch,
+        shot=sidecar.shot,
+        name=file.file,
+        sha256=file.sha256,
+        md5=file.md5,
+        size=file.size,
+        mime_type=file.mime_type,
+        uri=uri,
+        created=file.created,
+        width=file.width,
+        height=file.height,
+        duration_s=file.duration_s,
+        job_key=part.job_key if part else None,
+        parent=file.parent,
+        usd=Decimal(str(part.usd)) if part else Decimal(0),
+        model=model,
+    )
+
+
+async def _thumbnail(store: Store, sidecar: Sidecar, name: str, parent: str) -> list[Asset]:
+    """A thumbnail, of which a sidecar has only the name; it is small, and read to know it. [] when it is no picture."""
+    try:
+        data = await store.read_bytes(name, THUMBNAIL_LIMIT)
+        probe = probe_image(data)
+    except (ArchiveError, MediaError) as error:
+        log.info("The thumbnail %s was left out: %s", name, error)
+        return []
+    digest, md5 = hashlib.sha256(data).hexdigest(), hashlib.md5(data, usedforsecurity=False).hexdigest()
+    file = name.rpartition("/")[2]
+    if digest[:12] not in file:
+        return []
+    return [
+        Asset(
+            "thumbnail", sidecar.batch, sidecar.shot, file, digest, md5, len(data), probe.mime_type,
+            f"{store.uri}/{name}", sidecar.updated, probe.width, probe.height, parent=parent,
+        )
+    ]  # fmt: skip

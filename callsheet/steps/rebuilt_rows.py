@@ -1,0 +1,247 @@
+"""From a sidecar to the ledger's rows: pure, and suspicious, for a sidecar is a file that anyone could have changed."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Literal
+
+from callsheet import errors
+from callsheet.archive import layout
+from callsheet.archive.sidecar import ClipRecord, FailureRecord, FileRecord, Sidecar, TakeRecord
+from callsheet.errors import ArchiveError
+from callsheet.keys import job_key
+from callsheet.ledger import AttemptRecord, Job, JobState, ShotRecords, ShotRow, Want
+from callsheet.orders import clip_slot, take_slot
+from callsheet.shots import Asset, AssetKind, Batch, ShotState
+
+Part = TakeRecord | ClipRecord
+_SLOT = re.compile(r"(take|clip)(-[1-9]\d{0,5})?")
+_LARGEST = 2**62
+# The fields of a job's request that are not parameters.
+_NOT_PARAMETERS = frozenset({"prompt", "take", "inputs"})
+_OUTCOMES = {JobState.STORED: "finished", JobState.SUBMITTED: "open"}
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A file that a sidecar lists, and what it is: kind, the paid part that it is the result of, its parent's hash."""
+
+    kind: AssetKind
+    file: FileRecord
+    part: Part | None = None
+
+
+def batch_of(sidecar: Sidecar) -> Batch:
+    """The batch that the sidecar says it belongs to."""
+    return Batch(sidecar.campaign, sidecar.edition, sidecar.mode)
+
+
+def listed(sidecar: Sidecar) -> Iterator[Listed]:
+    """Every file of the sidecar but the thumbnails, of which it has only the names."""
+    for take in sidecar.takes:
+        if take.file:
+            yield Listed("take", take.file, take)
+    for clip in sidecar.clips:
+        if clip.file:
+            yield Listed("clip", clip.file, clip)
+        if clip.poster:
+            yield Listed("poster", clip.poster)
+    for cut in sidecar.cuts:
+        if cut.file:
+            yield Listed("cut", cut.file)
+        if cut.poster:
+            yield Listed("poster", cut.poster)
+
+
+def check(name: str, sidecar: Sidecar) -> None:
+    """Raise ArchiveError unless the sidecar lies where it says it belongs, names only its own files, and adds up."""
+    batch = batch_of(sidecar)
+    if sidecar.batch != batch.name or name != layout.sidecar_name(batch.prefix, sidecar.shot):
+        raise _refused(f"it is of shot {sidecar.shot!r} in batch {sidecar.batch!r}, which is another place")
+    for one in listed(sidecar):
+        _check_file(one.file)
+    for take in sidecar.takes:
+        if take.file and take.file.thumbnail is not None:
+            _check_name(take.file.thumbnail)
+    parts: list[Part] = [*sidecar.takes, *sidecar.clips]
+    for part in parts:
+        _check_part(sidecar, part)
+
+
+def _check_file(file: FileRecord) -> None:
+    _check_name(file.file)
+    if not re.fullmatch(r"[0-9a-f]{64}", file.sha256) or not re.fullmatch(r"[0-9a-f]{32}", file.md5):
+        raise _refused(f"the hashes of {file.file!r} are none")
+    if file.sha256[:12] not in file.file:
+        raise _refused(f"the name {file.file!r} does not carry the hash {file.sha256[:12]}")
+    if not 0 <= file.size < _LARGEST:
+        raise _refused(f"{file.file!r} cannot be {file.size} bytes long")
+
+
+def _check_name(name: str) -> None:
+    if name in ("", ".", "..") or re.search(r"[/\\\x00-\x1f]", name):
+        raise _refused(f"{name!r} is not the name of a file in its folder")
+
+
+def _check_part(sidecar: Sidecar, part: Part) -> None:
+    if not re.fullmatch(r"[0-9a-f]{64}", part.job_key):
+        raise _refused(f"{part.job_key[:80]!r} is not a job's key")
+    usd = (part.usd, part.job.estimated_usd if part.job else 0.0)
+    if not all(math.isfinite(amount) and 0 <= amount < 1e9 for amount in usd) or not 0 <= part.attempts < 1e6:
+        raise _refused(f"job {part.job_key[:12]} cannot have cost {part.usd} USD in {part.attempts} attempts")
+    if part.job is None:
+        return
+    if part.job.state not in set(JobState) or not _SLOT.fullmatch(part.job.slot):
+        raise _refused(f"job {part.job_key[:12]} is {part.job.state!r} for slot {part.job.slot!r}")
+    if key_of(sidecar, part) != part.job_key:
+        raise _refused(f"its key {part.job_key[:12]} is not that of what it says was asked for")
+
+
+def key_of(sidecar: Sidecar, part: Part) -> str:
+    """The key that the request of a part leads to."""
+    request = part.job.request if part.job else {}
+    image = isinstance(part, TakeRecord)
+    inputs = request.get("inputs")
+    return job_key(
+        kind="image" if image else "video",
+        mode=sidecar.mode,
+        model=part.job.model if part.job else "",
+        prompt=str(request.get("prompt", "")),
+        params={name: value for name, value in request.items() if name not in _NOT_PARAMETERS},
+        inputs=[str(one) for one in inputs] if isinstance(inputs, list) else [],
+        take=part.take if image and part.take else 1,
+        edition=sidecar.edition,
+    )
+
+
+def _refused(why: str) -> ArchiveError:
+    return ArchiveError(f"{why[0].upper()}{why[1:]}. It was not believed; restore the sidecar, or run its batch again.")
+
+
+def shot_records(sidecar: Sidecar, assets: Sequence[Asset], *, position: int, dropped: bool, scope: str) -> ShotRecords:
+    """The rows of a checked sidecar with those of its files that were verified. `scope`: whose quota was used."""
+    first = next(iter(sidecar.failures), None)
+    row = ShotRow(
+        sidecar.batch, sidecar.shot, position, ShotState(sidecar.state), first.step if first else "",
+        first.kind[:64] if first else "", first.message if first else "", sidecar.updated,
+    )  # fmt: skip
+    parts: list[Part] = [*sidecar.takes, *sidecar.clips]
+    jobs = [job for part in parts if (job := job_of(sidecar, part, scope))]
+    entered = {job.key for job, _ in jobs}
+    wants = [Want(sidecar.batch, sidecar.shot, _slot(part), part.job_key) for part in parts if part.job_key in entered]
+    return ShotRecords(row, dropped, tuple(jobs), tuple(wants), tuple(assets))
+
+
+def job_of(sidecar: Sidecar, part: Part, scope: str) -> tuple[Job, AttemptRecord] | None:
+    """The job behind a take or clip, and one attempt that stands for all of its own; None when nothing was sent."""
+    state = state_of(part)
+    if state is None:
+        return None
+    was, file, usd = part.job, part.file, Decimal(str(part.usd))
+    kind: Literal["image", "video"] = "image" if isinstance(part, TakeRecord) else "video"
+    created = was.created if was else file.created if file else sidecar.updated
+    submitted = was.submitted_at if was else created
+    finished = (was.finished_at if was else None) or (file.created if file else None)
+    estimate = Decimal(str(was.estimated_usd)) if was else usd
+    held = estimate if state in (JobState.SUBMITTED, JobState.UNKNOWN) else Decimal(0)
+    operation = (was.operation if was else None) or (part.operation if isinstance(part, ClipRecord) else None)
+    model = was.model if was else _model(sidecar, part)
+    why = _why(part, state)
+    job = Job(
+        key=part.job_key, kind=kind, mode=sidecar.mode, model=model, state=state,
+        batch=was.batch if was else sidecar.batch, shot=was.shot if was else sidecar.shot,
+        slot=was.slot if was else _slot(part), request=dict(was.request) if was else _request(sidecar, part),
+        operation=operation, reason_kind=why.kind[:64], reason=why.message, reason_code=why.reason,
+        estimated_usd=estimate, spent_usd=usd, attempts=max(1, part.attempts),
+        sha256=file.sha256 if file else None, md5=file.md5 if file else None, size=file.size if file else None,
+        mime_type=file.mime_type if file else None, width=file.width if file else None,
+        height=file.height if file else None, duration_s=file.duration_s if file else None,
+        details=_details(part) if file else None, owner=None, lease_until=None, parked_until=None, created=created,
+        updated=sidecar.updated, submitted_at=submitted if kind == "video" else None, finished_at=finished,
+    )  # fmt: skip
+    return job, _attempt(job, scope, submitted or finished or created, held)
+
+
+def _attempt(job: Job, scope: str, at: datetime, held: Decimal) -> AttemptRecord:
+    return AttemptRecord(
+        job_key=job.key, n=job.attempts, batch=job.batch, scope=scope, model=job.model, kind=job.kind, at=at,
+        ended_at=None if job.state is JobState.SUBMITTED else job.finished_at or job.updated,
+        outcome=_OUTCOMES.get(job.state, job.state.value), status=None, detail="As the sidecar tells it.",
+        estimated_usd=job.estimated_usd, reserved_usd=held, usd=job.spent_usd, operation=job.operation,
+    )  # fmt: skip
+
+
+def state_of(part: Part) -> JobState | None:
+    """The state in which a part's job is entered; None when nothing was sent for it.
+
+    In doubt it is the state that cannot pay twice: an operation is awaited, a lost request waits for a person.
+    """
+    if part.file is not None:
+        return JobState.STORED
+    operation = part.operation if isinstance(part, ClipRecord) else None
+    if part.job is None:
+        return _state_told(part, operation)
+    state = JobState(part.job.state)
+    if state in (JobState.STORED, JobState.FINISHED):
+        return JobState.SUBMITTED if part.job.operation else JobState.FAILED
+    if state in (JobState.PLANNED, JobState.RESERVED):
+        return JobState.PLANNED if part.usd else None
+    return JobState.UNKNOWN if state is JobState.SUBMITTING else state
+
+
+def _state_told(part: Part, operation: str | None) -> JobState | None:
+    """The same from a sidecar of before it kept the job: by the class of what went wrong."""
+    kind = getattr(errors, part.failure.kind, None) if part.failure else None
+    error = kind if isinstance(kind, type) and issubclass(kind, errors.ProviderError) else None
+    if error is not None and issubclass(error, errors.Blocked):
+        return JobState.BLOCKED
+    if error is errors.OperationExpired:
+        return JobState.EXPIRED
+    if operation is not None:
+        over = error is not None and issubclass(error, errors.NothingMade | errors.OperationFailed)
+        return JobState.FAILED if over else JobState.SUBMITTED
+    if error is errors.Unknown:
+        return JobState.UNKNOWN
+    return JobState.FAILED if part.usd else None
+
+
+def _why(part: Part, state: JobState) -> FailureRecord:
+    if state in (JobState.STORED, JobState.SUBMITTED):
+        return FailureRecord(step="", kind="", message="")
+    if part.job is not None and part.job.reason_kind:
+        return FailureRecord(step="", kind=part.job.reason_kind, message=part.job.reason, reason=part.job.reason_code)
+    return part.failure or FailureRecord(
+        step="", kind="ArchiveLost", message="Its file never reached the archive. --remake pays for it anew."
+    )
+
+
+def _slot(part: Part) -> str:
+    return take_slot(part.take) if isinstance(part, TakeRecord) else clip_slot(part.take)
+
+
+def _model(sidecar: Sidecar, part: Part) -> str:
+    if isinstance(part, ClipRecord):
+        return part.model
+    return sidecar.image.model if sidecar.image else ""
+
+
+def _request(sidecar: Sidecar, part: Part) -> dict[str, object]:
+    """What an older sidecar tells of a request, for people and for `recover`."""
+    if isinstance(part, TakeRecord):
+        return {"prompt": sidecar.prompt, "take": part.take, "inputs": []}
+    frames = [take.file.sha256 for take in sidecar.takes if take.take == part.take and take.file]
+    asked: dict[str, object] = {"prompt": sidecar.motion_prompt or "", "take": part.take, "inputs": frames}
+    if part.requested_duration_s:
+        asked["duration_s"] = part.requested_duration_s
+    return asked
+
+
+def _details(part: Part) -> dict[str, object]:
+    if isinstance(part, TakeRecord):
+        return {"model_version": part.model_version, "response_id": part.response_id, "tokens": dict(part.tokens)}
+    return {"fps": part.file.fps if part.file else None}
