@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
-from callsheet.clock import Clock
+from callsheet.clock import Clock, real_now
 from callsheet.errors import SettingsError
-from callsheet.ledger import Ledger, ShotRow
+from callsheet.ledger import BatchRow, Job, JobState, Ledger, ShotRow, SpendRow
 from callsheet.settings import load_settings
 from callsheet.shots import ShotState
 from cli.options import JsonOption
@@ -37,48 +40,121 @@ async def _read(batch: str | None) -> dict[str, Any]:
         if batch is not None and all(row.batch.name != batch for row in rows):
             known = ", ".join(row.batch.name for row in rows[:20]) or "none"
             raise SettingsError(f"There is no batch {batch!r} in this ledger. Known: {known}.")
-        unresolved, under_way = await ledger.unresolved(), await ledger.under_way()
-        return {
-            "batches": [
-                {
-                    "batch": row.batch.name,
-                    "mode": row.batch.mode,
-                    "shots": {state.value: count for state, count in (await ledger.counts(row.batch.name)).items()},
-                    "usd": {"reserved": float(row.reserved_usd), "spent": float(row.spent_usd)},
-                    "under_way": sum(1 for job in under_way if job.batch == row.batch.name),
-                    "unresolved": sum(1 for job in unresolved if job.batch == row.batch.name),
-                    "updated": row.updated.isoformat(),
-                }
-                for row in rows
-                if batch in (None, row.batch.name)
-            ],
-            "shots": [_shot(row) for row in await ledger.shots_of(batch)] if batch else [],
+        chosen = [row for row in rows if batch in (None, row.batch.name)]
+        jobs = {
+            "under_way": [job for job in await ledger.under_way() if job.state is not JobState.UNKNOWN],
+            "unresolved": await ledger.unresolved(),
+            "parked": await ledger.parked(),
         }
+        mine = {name: [job for job in found if batch in (None, job.batch)] for name, found in jobs.items()}
+        campaigns = {(row.batch.campaign, row.batch.mode) for row in chosen}
+        return {
+            "batches": [{**_batch(row, mine), "shots": await _counts(ledger, row)} for row in chosen],
+            "shots": [_shot(row) for row in await ledger.shots_of(batch)] if batch else [],
+            "spend": [_spend(row) for row in await ledger.spend() if (row.campaign, row.mode) in campaigns],
+            "parked": [_job(job, until=_told(job.parked_until)) for job in mine["parked"]],
+            "under_way": [_sent(job) for job in mine["under_way"]],
+            "unresolved": [_job(job, reason=job.reason) for job in mine["unresolved"]],
+        }
+
+
+async def _counts(ledger: Ledger, row: BatchRow) -> dict[str, int]:
+    return {state.value: count for state, count in (await ledger.counts(row.batch.name)).items()}
+
+
+def _batch(row: BatchRow, jobs: Mapping[str, Sequence[Job]]) -> dict[str, Any]:
+    return {
+        "batch": row.batch.name,
+        "mode": row.batch.mode,
+        "usd": {"reserved": float(row.reserved_usd), "spent": float(row.spent_usd)},
+        **{name: sum(job.batch == row.batch.name for job in found) for name, found in jobs.items()},
+        "updated": row.updated.isoformat(),
+    }
 
 
 def _shot(row: ShotRow) -> dict[str, str]:
     return {"shot": row.shot, "state": row.state.value, "step": row.step, "kind": row.reason_kind, "reason": row.reason}
 
 
+def _spend(row: SpendRow) -> dict[str, Any]:
+    usd = {"estimated": row.estimated_usd, "reserved": row.reserved_usd, "spent": row.spent_usd}
+    return {
+        "campaign": row.campaign,
+        "mode": row.mode,
+        "model": row.model,
+        "day": row.day.isoformat(),
+        "attempts": row.attempts,
+        "usd": {name: float(value) for name, value in usd.items()},
+    }
+
+
+def _job(job: Job, **more: Any) -> dict[str, Any]:
+    return {"batch": job.batch, "shot": job.shot, "slot": job.slot, "model": job.model, "key": job.key, **more}
+
+
+def _sent(job: Job) -> dict[str, Any]:
+    return _job(job, state=job.state.value, operation=job.operation, age_s=_age_s(job))
+
+
+def _told(moment: datetime | None) -> str | None:
+    """A time as JSON has it."""
+    return moment.isoformat() if moment else None
+
+
+def _age_s(job: Job) -> float | None:
+    """How long ago it was submitted; None for a rehearsal, whose clock is the service's own."""
+    if job.submitted_at is None or job.mode == "rehearsal":
+        return None
+    return round((real_now() - job.submitted_at).total_seconds(), 1)
+
+
 def _show(found: dict[str, Any]) -> None:
-    table = Table()
-    for column in ("batch", "shots", "under way", "to resolve", "USD reserved", "USD spent"):
-        table.add_column(column)
-    for row in found["batches"]:
-        shots = ", ".join(f"{count} {state}" for state, count in row["shots"].items() if count) or "none"
-        usd = row["usd"]
-        cells = (
-            row["batch"],
-            shots,
-            str(row["under_way"]),
-            str(row["unresolved"]),
-            f"{usd['reserved']:.2f}",
-            f"{usd['spent']:.2f}",
-        )
-        table.add_row(*(Text(cell) for cell in cells))
-    out.print(table)
+    out.print(_batches_table(found["batches"]))
+    if found["spend"]:
+        out.print(_spend_table(found["spend"]))
+    for line in _lines(found):
+        out.print(line, markup=False)
     unfinished = [shot for shot in found["shots"] if shot["state"] != ShotState.DONE.value]
     for shot in unfinished[:ROWS]:
         out.print(f"{shot['shot']}: {shot['state']}: {shot['kind']} {shot['reason']}".rstrip(), markup=False)
     if len(unfinished) > ROWS:
         out.print(f"... and {len(unfinished) - ROWS} more (all of them with --json)")
+
+
+def _batches_table(rows: Sequence[dict[str, Any]]) -> Table:
+    table = Table()
+    for column in ("batch", "shots", "under way", "parked", "to resolve", "USD reserved", "USD spent"):
+        table.add_column(column)
+    for row in rows:
+        shots = ", ".join(f"{count} {state}" for state, count in row["shots"].items() if count) or "none"
+        numbers = (str(row[name]) for name in ("under_way", "parked", "unresolved"))
+        money = (f"{row['usd'][name]:.2f}" for name in ("reserved", "spent"))
+        table.add_row(*(Text(cell) for cell in (row["batch"], shots, *numbers, *money)))
+    return table
+
+
+def _spend_table(rows: Sequence[dict[str, Any]]) -> Table:
+    table = Table(title="Money by campaign, model and day (Pacific)", title_justify="left")
+    for column in ("campaign", "mode", "model", "day", "requests", "USD estimated", "USD reserved", "USD spent"):
+        table.add_column(column, justify="right" if column.startswith(("USD", "requests")) else "left")
+    for row in rows[-ROWS:]:
+        money = (f"{row['usd'][name]:.4f}" for name in ("estimated", "reserved", "spent"))
+        names = (row[name] for name in ("campaign", "mode", "model", "day"))
+        table.add_row(*(Text(cell) for cell in (*names, str(row["attempts"]), *money)))
+    return table
+
+
+def _lines(found: dict[str, Any]) -> list[str]:
+    """What is parked, under way and in doubt, in words."""
+    untils = Counter(job["until"] for job in found["parked"])
+    lines = [
+        f"{count} parked until {until or 'the budget is raised'}" for until, count in sorted(untils.items(), key=str)
+    ]
+    for job in found["under_way"][:ROWS]:
+        age = f"for {timedelta(seconds=round(job['age_s']))}" if job["age_s"] is not None else ""
+        lines.append(" ".join(f"{job['shot']}: {job['slot']} {job['state']} {age} {job['operation'] or ''}".split()))
+    if len(found["under_way"]) > ROWS:
+        lines.append(f"... and {len(found['under_way']) - ROWS} more under way (all of them with --json)")
+    if found["unresolved"]:
+        lines.append(f"{len(found['unresolved'])} may or may not have been accepted: `callsheet resolve` shows them.")
+    return lines

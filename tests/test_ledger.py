@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from callsheet.clock import Clock
 from callsheet.errors import BudgetParked, LedgerError, QuotaParked
 from callsheet.ledger import Attempt, Job, JobOrder, JobResult, JobState, Ledger, Limits
-from callsheet.ledger.quota import MARGIN, WINDOW
+from callsheet.ledger.quota import MARGIN, PACIFIC, WINDOW
 from callsheet.shots import Asset, Batch, ShotState
 
 PRICE = Decimal("0.0336")
@@ -257,7 +257,7 @@ async def test_spending_is_reported_by_campaign_mode_model_and_day(ledger: Ledge
     await ledger.finished(digest("a"), result(), await begun(ledger, order("a")))
     await begun(ledger, order("b"))
     (row,) = await ledger.spend(campaign="spring", mode="rehearsal")
-    assert (row.model, row.attempts, row.day) == ("m", 2, datetime.now(UTC).date())
+    assert (row.model, row.attempts, row.day) == ("m", 2, datetime.now(PACIFIC).date())
     assert (row.estimated_usd, row.reserved_usd, row.spent_usd) == (2 * PRICE, PRICE, PRICE)
     assert await ledger.spend(mode="live") == []
 

@@ -39,6 +39,10 @@ class Answers:
         """The jobs that wait for `resolve`."""
         return await self._db.read(lambda c: reads.jobs_in(c, [JobState.UNKNOWN]))
 
+    async def parked(self) -> list[Job]:
+        """The jobs that wait for a quota (`parked_until`) or a budget (None)."""
+        return await self._db.read(reads.parked)
+
     async def under_way(self) -> list[Job]:
         """The jobs that were sent and have not ended, in every batch: what `collect` looks after."""
         live = [state for state in JobState if state not in TERMINAL | {JobState.PLANNED, JobState.RESERVED}]
@@ -81,7 +85,7 @@ class Answers:
         return await self._db.read(batches.all_batches)
 
     async def spend(self, *, campaign: str | None = None, mode: Mode | None = None) -> list[SpendRow]:
-        """Money by campaign, mode, model and day (UTC)."""
+        """Money by campaign, mode, model and Pacific day, of what was sent or holds a slot."""
         return await self._db.read(lambda c: reads.spend(c, campaign, mode))
 
     async def spent_on_batch(self, batch: str) -> Decimal:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from datetime import timedelta
 from decimal import Decimal
@@ -9,15 +10,18 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Connection, Select, func, select, type_coerce
 
+from callsheet.errors import BudgetParked, QuotaParked
 from callsheet.ledger.columns import EPOCH
 from callsheet.ledger.life import JobState
+from callsheet.ledger.quota import PACIFIC
 from callsheet.ledger.records import AttemptRecord, Job, SpendRow, Want
-from callsheet.ledger.rows import ZERO
+from callsheet.ledger.rows import DROPPED, ZERO
 from callsheet.ledger.tables import attempts, batches, jobs, shots, wants
 
 # Databases bound how many values one statement may carry; this is far below every such bound.
 _KEYS_AT_ONCE = 500
-_DAY_US = 24 * 3600 * 1_000_000
+_PARKED = (BudgetParked.__name__, QuotaParked.__name__)
+_HOUR_US = 3600 * 1_000_000
 
 
 def jobs_by_key(connection: Connection, keys: Iterable[str]) -> dict[str, Job]:
@@ -53,6 +57,12 @@ def jobs_in(connection: Connection, states: Iterable[JobState]) -> list[Job]:
     return _jobs(connection, statement)
 
 
+def parked(connection: Connection) -> list[Job]:
+    """The jobs that wait for a quota or a budget, in every batch, oldest first."""
+    statement = select(jobs).where(jobs.c.state == JobState.PLANNED, jobs.c.reason_kind.in_(_PARKED))
+    return _jobs(connection, statement.order_by(jobs.c.created, jobs.c.key))
+
+
 def attempts_of(connection: Connection, batch: str) -> list[AttemptRecord]:
     """The attempts that the batch paid for, in order of time."""
     statement = select(attempts).where(attempts.c.batch == batch)
@@ -72,25 +82,32 @@ def spent_on_batch(connection: Connection, batch: str) -> Decimal:
 
 
 def spend(connection: Connection, campaign: str | None, mode: str | None) -> list[SpendRow]:
-    """Money by campaign, mode, model and day (UTC), of everything or of one campaign or mode."""
+    """Money by campaign, mode, model and Pacific day (the provider's), of everything or of one campaign or mode."""
     at = type_coerce(attempts.c.at, BigInteger)
-    day = (at - at % _DAY_US).label("day")
-    group = (batches.c.campaign, batches.c.mode, attempts.c.model, day)
+    hour = (at - at % _HOUR_US).label("hour")
+    group = (batches.c.campaign, batches.c.mode, attempts.c.model, hour)
     sums = (attempts.c.estimated_usd, attempts.c.reserved_usd, attempts.c.usd)
     statement = (
         select(*group, func.count(), *(func.sum(column) for column in sums))
         .join(batches, batches.c.name == attempts.c.batch)
+        .where(attempts.c.outcome != DROPPED)
         .group_by(*group)
-        .order_by(*group)
     )
     if campaign is not None:
         statement = statement.where(batches.c.campaign == campaign)
     if mode is not None:
         statement = statement.where(batches.c.mode == mode)
-    return [
-        SpendRow(row[0], row[1], row[2], (EPOCH + timedelta(microseconds=row[3])).date(), *row[4:])
-        for row in connection.execute(statement)
-    ]
+    return _by_day([tuple(row) for row in connection.execute(statement)])
+
+
+def _by_day(hours: Iterable[tuple[Any, ...]]) -> list[SpendRow]:
+    """Hours are summed to days here: midnight Pacific is always on the hour, and SQL knows no time zones."""
+    days: dict[tuple[Any, ...], list[Any]] = defaultdict(lambda: [0, ZERO, ZERO, ZERO])
+    for campaign, mode, model, hour, *values in hours:
+        day = (EPOCH + timedelta(microseconds=int(hour))).astimezone(PACIFIC).date()
+        sums = days[campaign, mode, model, day]
+        sums[:] = [total + value for total, value in zip(sums, values, strict=True)]
+    return [SpendRow(*group, *sums) for group, sums in sorted(days.items(), key=lambda item: item[0])]
 
 
 def _jobs(connection: Connection, statement: Select[Any]) -> list[Job]:

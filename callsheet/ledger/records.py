@@ -178,7 +178,7 @@ class Want:
 
 @dataclass(frozen=True, slots=True)
 class SpendRow:
-    """Money by campaign, mode, model and day (UTC) of the attempts."""
+    """Money by campaign, mode, model and Pacific day of the attempts that were sent or hold a slot."""
 
     campaign: str
     mode: Mode
