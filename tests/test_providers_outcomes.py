@@ -246,7 +246,7 @@ TABLE = [
     (402, b"", U, U, U),
     (403, error_json(403, "m", "PERMISSION_DENIED"), U, U, errors.OperationExpired),
     (404, error_json(404, "models/x is not found", "NOT_FOUND"), errors.ModelNotFound, errors.OperationExpired, None),
-    (404, b"<html>nginx</html>", errors.ModelNotFound, errors.Unreachable, errors.OperationExpired),
+    (404, b"<html>nginx</html>", errors.ModelNotFound, errors.Unreachable, errors.DownloadFailed),
     (408, b"", K, errors.Unreachable, errors.DownloadFailed),
     (409, error_json(409, "m", "ABORTED"), R, R, errors.DownloadFailed),
     (413, b"<html><title>413</title></html>", errors.RequestTooLarge, R, errors.DownloadFailed),

@@ -505,8 +505,13 @@ async def _download(server: Server, uri: str, target: Path) -> None:
         (Reply(b""), errors.DownloadFailed),
         ("drop", errors.DownloadFailed),
         (Reply(b"busy", 503), errors.DownloadFailed),
-        (Reply(b"no", 403), errors.OperationExpired),
-        (Reply(b"no", 404), errors.OperationExpired),
+        (Reply(b"a proxy's page", 403), errors.DownloadFailed),
+        (Reply(b"a proxy's page", 404), errors.DownloadFailed),
+        (
+            Reply({"error": {"code": 403, "message": "gone", "status": "PERMISSION_DENIED"}}, 403),
+            errors.OperationExpired,
+        ),
+        (Reply({"error": {"code": 404, "message": "gone", "status": "NOT_FOUND"}}, 404), errors.OperationExpired),
     ],
 )
 async def test_a_download_that_is_not_whole_leaves_no_file(

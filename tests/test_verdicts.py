@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from callsheet import errors
+from callsheet.poller import ENDS
+from callsheet.providers.http_errors import Phase, from_reply
+from callsheet.report.failures import failures_page
 from callsheet.steps.verdicts import Verdict, backoff_s, verdict
 
 
@@ -35,6 +40,17 @@ def test_the_audio_filter_gets_one_more_free_try_and_the_content_filter_none() -
     assert verdict("video", errors.VideoFiltered("x"), 0) is Verdict.BLOCK
 
 
+def test_an_operation_that_ended_with_a_passing_error_is_submitted_again_and_others_are_not() -> None:
+    busy = errors.OperationFailed("x", reason="UNAVAILABLE")
+    assert [verdict("video", busy, earlier) for earlier in (0, 1, 2)] == [Verdict.RETRY, Verdict.RETRY, Verdict.FAIL]
+    assert verdict("video", errors.OperationFailed("x", reason="INVALID_ARGUMENT"), 0) is Verdict.FAIL
+
+
+def test_a_damaged_picture_is_made_again_once_and_both_are_paid_for() -> None:
+    assert errors.BadImage("x").charged is True
+    assert [verdict("image", errors.BadImage("x"), earlier) for earlier in (0, 1)] == [Verdict.AGAIN, Verdict.FAIL]
+
+
 def test_a_used_up_day_is_parked() -> None:
     assert verdict("image", errors.RateLimited("x", per="day"), 0) is Verdict.PARK
 
@@ -44,3 +60,27 @@ def test_the_providers_hint_is_kept_to_and_spread() -> None:
     assert backoff_s(hinted, 5, 0.0) == 30
     assert backoff_s(hinted, 5, 1.0) == 37.5
     assert [backoff_s(errors.Overloaded("x"), n, 0.0) for n in (0, 1, 2, 10)] == [1, 2, 4, 60]
+
+
+def test_the_page_about_failures_is_what_the_code_does() -> None:
+    page = Path(__file__).parent.parent / "docs" / "failures.md"
+    assert page.read_text() == failures_page(), "write it anew: python -m callsheet.report.failures > docs/failures.md"
+
+
+def test_no_reply_to_a_poll_ends_a_paid_operation_but_the_providers_own() -> None:
+    """What the poller takes for an end: see callsheet.poller.ENDS."""
+    own = {"error": {"code": 404, "message": "Requested entity was not found.", "status": "NOT_FOUND"}}
+    for status in range(300, 600):
+        for body in (None, b"<html>a proxy</html>", {"error": {"code": status, "message": "m", "status": "S"}}, own):
+            error = from_reply(status, body, Phase.POLL, what="an operation")
+            genuine_404 = status in (404, 410) and isinstance(body, dict)
+            assert isinstance(error, ENDS) == genuine_404, (status, body)
+
+
+def test_every_submission_error_is_either_known_not_to_be_accepted_or_unknown() -> None:
+    for status in range(300, 600):
+        for body in (None, b"<html>a proxy</html>", {"error": {"code": status, "message": "m", "status": "S"}}):
+            error = from_reply(status, body, Phase.SUBMIT, what="a video")
+            surely_not = status in (301, 302, 307, 308, 429, 503) or (400 <= status < 500 and status not in (408, 499))
+            assert isinstance(error, errors.Unknown) != surely_not, (status, error)
+            assert (verdict("video", error, 0) is Verdict.HOLD) != surely_not

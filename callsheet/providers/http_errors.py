@@ -42,31 +42,37 @@ class Rule:
 
 
 def _always(_: ErrorBody) -> bool:
+    """Any reply."""
     return True
 
 
 def _bad_key(body: ErrorBody) -> bool:
+    """The key is not valid."""
     return body.reason.startswith("API_KEY_") or "api key not valid" in body.message.lower()
 
 
 def _too_large(body: ErrorBody) -> bool:
+    """The request is too large."""
     return "payload size exceeds" in body.message.lower()
 
 
 def _precondition(body: ErrorBody) -> bool:
+    """FAILED_PRECONDITION: region or billing."""
     return body.status == "FAILED_PRECONDITION"
 
 
 def _policy(body: ErrorBody) -> bool:
+    """The message speaks of safety or policy."""
     return body.against_policy
 
 
 def _cut_off(body: ErrorBody) -> bool:
-    # A 503 that says the request had already been passed on: an expired deadline, or a proxy that lost its backend.
+    """The request had been passed on: a deadline that expired, or a proxy that lost its backend."""
     return any(word in body.message.lower() for word in ("deadline", "reset", "disconnect"))
 
 
 def _from_elsewhere(body: ErrorBody) -> bool:
+    """Not Google's own error: the page of a proxy or gateway."""
     return not body.genuine
 
 
@@ -90,9 +96,10 @@ RULES: tuple[Rule, ...] = (
     Rule({400}, _precondition, E.Unauthorised, E.Unauthorised, E.DownloadFailed, _ACCESS),
     Rule({400}, _policy, E.PromptBlocked, E.Rejected, E.DownloadFailed, "Change the prompt; nothing was charged."),
     Rule({401, 402}, _always, E.Unauthorised, E.Unauthorised, E.Unauthorised, _ACCESS),
+    # What is not Google's own (a proxy's page) must not declare a paid operation or its video dead.
+    Rule({403}, _from_elsewhere, E.Unauthorised, E.Unreachable, E.DownloadFailed, _ACCESS),
+    Rule({404, 410}, _from_elsewhere, E.ModelNotFound, E.Unreachable, E.DownloadFailed, _BASE),
     Rule({403}, _always, E.Unauthorised, E.Unauthorised, E.OperationExpired, _ACCESS),
-    # A 404 that is not Google's own (a proxy's page) must not declare a paid operation dead.
-    Rule({404, 410}, _from_elsewhere, E.ModelNotFound, E.Unreachable, E.OperationExpired, _BASE),
     Rule({404, 410}, _always, E.ModelNotFound, E.OperationExpired, E.OperationExpired, _BASE),
     Rule({413}, _always, E.RequestTooLarge, E.Rejected, E.DownloadFailed, _SIZE),
     Rule({429}, _always, E.RateLimited, E.RateLimited, E.DownloadFailed, _FREE),

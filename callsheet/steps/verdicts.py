@@ -12,10 +12,11 @@ from enum import StrEnum
 from typing import Literal
 
 from callsheet import errors
+from callsheet.providers.operations import TRANSIENT
 
 
 class Verdict(StrEnum):
-    """What happens to the job after a failed attempt."""
+    """What happens to the job after a failed attempt; see MEANING."""
 
     RETRY = "retry"
     AGAIN = "again"
@@ -23,6 +24,16 @@ class Verdict(StrEnum):
     HOLD = "hold"
     BLOCK = "block"
     FAIL = "fail"
+
+
+MEANING: dict[Verdict, str] = {
+    Verdict.RETRY: "Tried again after a pause: the provider's hint, else 1, 2, 4 ... 60 s. Nothing was accepted.",
+    Verdict.AGAIN: "Sent once more although it may have been charged; the money is counted twice.",
+    Verdict.PARK: "Waits until midnight Pacific. The run ends with exit code 4, or waits with `--wait`.",
+    Verdict.HOLD: "Waits for a person: `callsheet resolve`. The money stays held. The run ends with exit code 5.",
+    Verdict.BLOCK: "Final, with the provider's reason. The shot is blocked; the others go on.",
+    Verdict.FAIL: "Final for this run, with the reason. What was not accepted is tried again by the next run.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +61,8 @@ RULES: tuple[Rule, ...] = (
 # Veo's audio filter removes harmless videos now and then; such a result is not charged and a second try often
 # passes (googleapis/js-genai#1272, read 2026-11-21).
 AUDIO_FILTER_TRIES = 1
+# An operation that ended with a passing error (busy, internal) is not charged either (Veo bills for videos only).
+OPERATION_TRIES = 2
 
 
 def verdict(kind: Literal["image", "video"], error: errors.ProviderError, earlier: int) -> Verdict:
@@ -61,6 +74,8 @@ def verdict(kind: Literal["image", "video"], error: errors.ProviderError, earlie
     if isinstance(error, errors.RateLimited) and error.per == "day":
         return Verdict.PARK
     if isinstance(error, errors.VideoFiltered) and error.audio and earlier < AUDIO_FILTER_TRIES:
+        return Verdict.RETRY
+    if isinstance(error, errors.OperationFailed) and error.reason in TRANSIENT and earlier < OPERATION_TRIES:
         return Verdict.RETRY
     rule = rule_for(error)
     given = rule.image if kind == "image" else rule.video

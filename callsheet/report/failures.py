@@ -1,0 +1,127 @@
+"""The page about failures, `docs/failures.md`, made from the tables that the code itself decides by.
+
+`python -m callsheet.report.failures > docs/failures.md` writes it anew; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+
+from callsheet import errors
+from callsheet.providers.http_errors import RULES as REPLIES
+from callsheet.providers.http_errors import WITHOUT_REPLY, Phase
+from callsheet.providers.operations import TRANSIENT
+from callsheet.providers.outcomes import BLOCKING
+from callsheet.steps.verdicts import AUDIO_FILTER_TRIES, MEANING, OPERATION_TRIES, RULES, Rule, Verdict
+
+_INTRO = """# Failures: what is tried again, held, or final
+
+One question decides about money: may the provider have accepted the request? What was not accepted is tried again for
+free. What may have been accepted is never sent again unasked, but for one more try of a picture. SDK and transports
+send a paid POST once and follow no redirect. Polls and downloads are free and are repeated.
+
+This page is made from the code: `callsheet/steps/verdicts.py`, `callsheet/providers/http_errors.py`, `operations.py`
+and `outcomes.py`. Write it anew with `python -m callsheet.report.failures > docs/failures.md`.
+"""
+_EVIDENCE = """
+## In doubt: evidence first
+
+A request whose reply was lost is `Unknown`. Before the table decides, evidence is looked for:
+
+| where | what is looked at | what it proves |
+|---|---|---|
+| rehearsal | what was accepted with the attempt's labels | everything: accepted or not, as what, for how much |
+| live, Agent Platform with an output bucket | the attempt's own prefix in it | an object there: accepted and done |
+| live, otherwise | nothing: Google keeps no list of requests or operations | nothing; a person looks in the console |
+
+Never accepted: planned again for nothing. An accepted video: waited for. An accepted picture, whose bytes were lost
+with the reply: made again, and both are counted. Without evidence the table above holds.
+
+The prefix is `CALLSHEET_VIDEO_OUTPUT` and `/<40 digits of the job's key>-<attempt>/`. By default it lies in the
+archive's bucket, under `incoming/`, when the videos are made in a project; `off` takes the videos from the replies instead. What
+lies there is a second copy of the clips: a lifecycle rule on `incoming/` may delete it after some days.
+"""
+_WHEN_POLLED = """
+While an operation is waited for, only the provider's own word ends it: a 404 of Google's, seen three times, or an
+end as below. Every other reply, or none, means that it is looked at again; a refused key stops the run and loses nothing.
+"""
+
+
+def failures_page() -> str:
+    """The whole page, as Markdown."""
+    parts = [_INTRO, "\n## Verdicts\n\n", _meanings(), "\n", _verdicts(), _EVIDENCE, "\n## Replies\n\n", _replies()]
+    parts += [_WHEN_POLLED, "\n## No usable reply\n\n", _silence(), "\n## Answers without a result\n\n", _answers()]
+    return "".join(parts)
+
+
+def _meanings() -> str:
+    return _table(("verdict", "what happens"), ((verdict, meaning) for verdict, meaning in MEANING.items()))
+
+
+def _verdicts() -> str:
+    heads = ("failure", "meaning", "pictures", "videos", "how often", "charged")
+    rows: list[Sequence[str]] = [
+        ("RateLimited, per day", "429: today's requests are used up.", Verdict.PARK, Verdict.PARK, "", "no"),
+        ("VideoFiltered, audio", "Veo's audio filter, often wrong.", "", Verdict.RETRY, str(AUDIO_FILTER_TRIES), "no"),
+        ("OperationFailed, passing", _in_words(TRANSIENT), "", Verdict.RETRY, str(OPERATION_TRIES), "no"),
+    ]
+    return _table(heads, [*rows, *map(_verdict_row, RULES)])
+
+
+def _verdict_row(rule: Rule) -> Sequence[str]:
+    meaning = (rule.error.__doc__ or "").strip().splitlines()[0]
+    charged = {False: "no", True: "yes", None: "perhaps"}[rule.error.charged]
+    name = "any other" if rule.error is errors.ProviderError else rule.error.__name__
+    return name, meaning, rule.image, rule.video, str(rule.times or ""), charged if name != "any other" else "no"
+
+
+def _replies() -> str:
+    rows = [(_statuses(rule.statuses), rule.when.__doc__ or "", *(_named(rule.error(phase)) for phase in Phase))
+            for rule in REPLIES]  # fmt: skip
+    return _table(("reply", "when", *(str(phase) for phase in Phase)), rows)
+
+
+def _silence() -> str:
+    sent = ("before anything was sent", "after sending, or perhaps after")
+    rows = [(when, *(_named(WITHOUT_REPLY[phase][n]) for phase in Phase)) for n, when in enumerate(sent)]
+    return _table(("connection lost or timed out", *(str(phase) for phase in Phase)), rows)
+
+
+def _answers() -> str:
+    rows = (
+        ("promptFeedback.blockReason, any", "PromptBlocked"),
+        (f"finishReason {_in_words(BLOCKING)}, or one with such words", "ImageBlocked"),
+        ("any other finishReason, or none, without a picture", "NoImage"),
+        ("a picture that is damaged or too large", "BadImage (as NoImage, and charged)"),
+        ("operation done, raiMediaFiltered reasons", "VideoFiltered, with its support codes"),
+        ("operation done, an error that speaks of policy", "VideoFiltered"),
+        ("operation done, another error", "OperationFailed, with its code"),
+        ("operation done, no video and no reason", "NoVideo"),
+        ("operation gone, or its retention of two days over", "OperationExpired"),
+        ("operation not done within the deadline", "OperationOverdue: waited for again by the next run"),
+    )
+    return _table(("answer", "failure"), rows)
+
+
+def _statuses(statuses: Iterable[int]) -> str:
+    if isinstance(statuses, range):
+        return "any other 4xx" if statuses.start == 400 else "anything else"
+    return ", ".join(str(status) for status in sorted(statuses))
+
+
+def _named(error: type[errors.ProviderError]) -> str:
+    return error.__name__
+
+
+def _in_words(codes: Iterable[str]) -> str:
+    return ", ".join(sorted(codes))
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "".join("| " + " | ".join(str(cell) or "-" for cell in line) + " |\n" for line in lines)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(failures_page())
