@@ -57,6 +57,13 @@ async def find_missing(settings: Settings, batch: str | None = None) -> Found:
     return Found(tuple(missing), batches)
 
 
+def check_mode(found: Found, mode: Mode, batch: str | None) -> None:
+    """SettingsError when the one batch that was named is of the other mode."""
+    if batch is not None and found.batches[batch].mode != mode:
+        other = "live" if mode == "rehearsal" else "a rehearsal"
+        raise SettingsError(f"Batch {batch!r} is {other}: ask for it with live={mode == 'rehearsal'}.")
+
+
 @asynccontextmanager
 async def open_recovery(settings: Settings, mode: Mode, batch: Batch) -> AsyncIterator[Studio]:
     """A studio that looks and fetches in one mode, with the rehearsal service running for rehearsals. Sends nothing.

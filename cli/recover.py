@@ -5,20 +5,24 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import Counter
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 import typer
 
-from callsheet.recovery import recover_all
-from callsheet.settings import load_settings
-from callsheet.steps.recover import Recovered, exit_code
+from callsheet.recovery import MODES, find_missing, recover_all
+from callsheet.settings import Settings, load_settings
+from callsheet.steps.recover import exit_code
 from cli.options import JsonOption
 from cli.output import out, print_json, say
+from cli.run import join_server
 
 
 def recover(
     batch: Annotated[str | None, typer.Argument(help="Batch name; without it, all batches of both modes.")] = None,
+    carry_on: Annotated[
+        bool, typer.Option("--carry-on", help="Then finish, for free, the shots of which everything is paid for.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Fetch, for free, everything that is paid for and not in the archive yet. Needs no manifest and sends nothing.
@@ -26,24 +30,54 @@ def recover(
     Ends with 0 when nothing is left behind, 3 when something ended without a file or is lost, 4 while some still run,
     5 when a person has to decide (`callsheet resolve`).
     """
-    found = asyncio.run(recover_all(load_settings(), batch))
-    code = exit_code(found)
-    show(found)
-    if code == 0:
-        say("`callsheet run` goes on with the shots of what was fetched." if found else "Nothing is missing.")
+    settings = load_settings()
+    summary = _collected(settings, batch) if carry_on else _recovered(settings, batch)
+    _show(summary)
     if json:
-        print_json({"exit_code": code, "counts": counts(found), "jobs": [one.as_json() for one in found]})
-    sys.exit(code)
+        print_json(summary)
+    sys.exit(summary["exit_code"])
 
 
-def show(found: Sequence[Recovered]) -> None:
-    """A line for each job, and one that counts them."""
-    for one in found:
-        out.print(f"{one.how:8} {one.batch} / {one.shot} / {one.slot}: {one.reason}", markup=False)
-    if found:
-        out.print(", ".join(f"{count} {how}" for how, count in counts(found).items()))
+def _recovered(settings: Settings, batch: str | None) -> dict[str, Any]:
+    found = asyncio.run(recover_all(settings, batch))
+    return {"exit_code": exit_code(found), **_counted([one.as_json() for one in found])}
 
 
-def counts(found: Sequence[Recovered]) -> dict[str, int]:
-    """How many jobs went which way."""
-    return dict(Counter(one.how for one in found))
+def _collected(settings: Settings, batch: str | None) -> dict[str, Any]:
+    """The same by the collect flow, which also carries on, in each mode that has batches; live first."""
+    batches = asyncio.run(find_missing(settings, batch)).batches
+    modes = [mode for mode in MODES if any(mode == one.mode for name, one in batches.items() if batch in (None, name))]
+    parts = []
+    if modes:
+        server = join_server(settings)
+        from flows.collect import collect
+
+        parts = [asyncio.run(collect(live=mode == "live", batch=batch)) for mode in modes]
+        say(f"Prefect UI: {server.ui_url}")
+    return {
+        "exit_code": next((part["exit_code"] for part in parts if part["exit_code"]), 0),
+        **_counted([job for part in parts for job in part["jobs"]]),
+        "carried_on": [summary for part in parts for summary in part["carried_on"]],
+        "left": [left for part in parts for left in part["left"]],
+    }
+
+
+def _counted(jobs: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    return {"counts": dict(Counter(job["how"] for job in jobs)), "jobs": list(jobs)}
+
+
+def _show(summary: Mapping[str, Any]) -> None:
+    """A line for each job and each batch, and one that counts the jobs."""
+    for job in summary["jobs"]:
+        out.print(f"{job['how']:8} {job['batch']} / {job['shot']} / {job['slot']}: {job['reason']}", markup=False)
+    if summary["jobs"]:
+        out.print(", ".join(f"{count} {how}" for how, count in summary["counts"].items()))
+    else:
+        say("Nothing is missing.")
+    for batch in summary.get("carried_on", ()):
+        shots = batch["shots"]
+        out.print(f"{batch['batch']}: carried on; {shots['done']} of {shots['total']} shots done", markup=False)
+    for left in summary.get("left", ()):
+        out.print(f"{left['batch']}: not carried on, {len(left['shots'])} shots left. {left['why']}", markup=False)
+    if summary["counts"].get("fetched") and "carried_on" not in summary:
+        say("Run the batch's manifest to go on with the shots, or `callsheet recover --carry-on`.")

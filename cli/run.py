@@ -33,7 +33,7 @@ from cli.options import (
 from cli.output import out, print_json, say
 from cli.plan import plan_of, show_plan, warn_of
 from cli.progress import ProgressView
-from flows.server import ensure_server
+from flows.server import Server, ensure_server
 
 EXIT_INTERRUPTED = 130
 
@@ -92,6 +92,14 @@ def _agree(request: RunRequest, settings: Settings, made: Plan, yes: bool) -> No
 
 def _run_flow(request: RunRequest, settings: Settings) -> dict[str, Any]:
     """Run the flow in this process against the Prefect server; the summary it returns."""
+    server = join_server(settings)
+    summary = asyncio.run(_follow(request))
+    say(f"Prefect UI: {server.ui_url}")
+    return summary
+
+
+def join_server(settings: Settings) -> Server:
+    """The Prefect server for flows of this process, found or started; call it before Prefect is imported."""
     say("Looking for the Prefect server; starting one takes some seconds.")
     server = ensure_server(settings)
     # Prefect reads its settings when it is imported, so this comes first.
@@ -99,9 +107,7 @@ def _run_flow(request: RunRequest, settings: Settings) -> dict[str, Any]:
     # The run's log goes to the UI; the terminal has the progress.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "ERROR")
     os.environ.setdefault("DO_NOT_TRACK", "1")
-    summary = asyncio.run(_follow(request))
-    say(f"Prefect UI: {server.ui_url}")
-    return summary
+    return server
 
 
 async def _follow(request: RunRequest) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from prefect import flow, get_run_logger
 from callsheet.clock import Clock
 from callsheet.errors import CallsheetError
 from callsheet.ledger import Ledger
-from callsheet.recovery import find_missing, open_recovery
+from callsheet.recovery import check_mode, find_missing, open_recovery
 from callsheet.settings import Settings, load_settings
 from callsheet.shots import Mode
 from callsheet.steps.carry_on import Resumable, resumable
@@ -59,6 +59,7 @@ def _mode(live: bool) -> Mode:
 async def _recover(settings: Settings, mode: Mode, batch: str | None) -> list[Recovered]:
     """What is missing, fetched batch by batch side by side; what expires first has the first turn in all of them."""
     found = await find_missing(settings, batch)
+    check_mode(found, mode, batch)
     missing = found.of(mode)
     if not missing:
         return []
