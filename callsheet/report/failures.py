@@ -39,12 +39,13 @@ Never accepted: planned again for nothing. An accepted video: waited for. An acc
 with the reply: made again, and both are counted. Without evidence the table above holds.
 
 The prefix is `CALLSHEET_VIDEO_OUTPUT` and `/<40 digits of the job's key>-<attempt>/`. By default it lies in the
-archive's bucket, under `incoming/`, when the videos are made in a project; `off` takes the videos from the replies instead. What
-lies there is a second copy of the clips: a lifecycle rule on `incoming/` may delete it after some days.
+archive's bucket, under `incoming/`, when the videos are made in a project; `off` takes the videos from the replies
+instead. What lies there is a second copy of the clips: a lifecycle rule on `incoming/` may delete it after some days.
 """
 _WHEN_POLLED = """
 While an operation is waited for, only the provider's own word ends it: a 404 of Google's, seen three times, or an
-end as below. Every other reply, or none, means that it is looked at again; a refused key stops the run and loses nothing.
+end as below. Every other reply, or none, means that it is looked at again; a refused key stops the run and loses
+nothing.
 """
 
 
