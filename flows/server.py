@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -51,7 +52,12 @@ def ensure_server(settings: Settings, port: int | None = None) -> Server:
                 "Start it, or unset the variable: a local server is then started."
             )
         return given
-    return running_server(settings) or _start(settings, port or _free_port())
+    folder = _note(settings).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    # Of two commands that start at once, one starts the server and the other finds it running.
+    with (folder / "starting.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return running_server(settings) or _start(settings, port or _free_port())
 
 
 def running_server(settings: Settings) -> Server | None:
@@ -77,7 +83,6 @@ def stop_server(settings: Settings) -> bool:
 
 def _start(settings: Settings, port: int) -> Server:
     folder = _note(settings).parent
-    folder.mkdir(parents=True, exist_ok=True)
     api_url = f"http://127.0.0.1:{port}/api"
     log = folder / "server.log"
     argv = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]

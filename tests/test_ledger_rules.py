@@ -75,7 +75,7 @@ def test_slots_are_handed_out_as_early_as_the_window_allows() -> None:
         slot = place(TimeList(sent), NOON, Limits(rpm=2))
         assert isinstance(slot, Slot)
         sent.append(slot.not_before)
-    assert [(time - NOON).total_seconds() for time in sent] == [0, 0, 61.5, 61.5, 123]
+    assert [(time - NOON).total_seconds() for time in sent] == [0, 0, 61, 61, 122]
 
 
 def test_a_full_day_ends_at_midnight_in_california() -> None:

@@ -16,8 +16,8 @@ from zoneinfo import ZoneInfo
 
 WINDOW = timedelta(seconds=60)
 # The provider counts when a request arrives, we when it is sent: two that leave 60 s apart may arrive a little closer.
-# A slot lies this much later than the window asks; what is lost is 1.5 of 61.5 s, 2.4 % of the minute's requests.
-MARGIN = timedelta(seconds=1.5)
+# A slot lies this much later than the window asks; what is lost is 1 of 61 s, 1.6 % of the minute's requests.
+MARGIN = timedelta(seconds=1)
 # How long a lower limit that a 429 stated is believed, and how it then grows back: by a quarter of it every minute,
 # until it meets the configured limit or is forgotten. Quotas are raised and shared out anew without notice.
 MINUTE_MEMORY = timedelta(minutes=5)
