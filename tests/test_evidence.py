@@ -26,7 +26,10 @@ from callsheet.providers.protocol import VideoReady, VideoRequest
 from callsheet.run import RunRequest, open_run
 from callsheet.settings import Settings, load_settings
 from callsheet.shots import Shot
+from callsheet.steps.clips import make_clips
 from callsheet.steps.evidence import look_for_evidence, nothing_under
+from callsheet.steps.images import make_images
+from callsheet.steps.work import Work
 from callsheet.studio import Studio
 from tests.conftest import Service, start_service
 
@@ -46,13 +49,22 @@ LOST = [
 
 
 @contextlib.asynccontextmanager
-async def studio_at(service: Service, folder: Path, **settings: Any) -> AsyncIterator[tuple[Studio, Shot]]:
-    """The studio of a batch of one shot, in a rehearsal against the service."""
-    (folder / "sheet.csv").write_text(SHEET)
+async def batch_at(
+    service: Service, folder: Path, sheet: str = SHEET, **settings: Any
+) -> AsyncIterator[tuple[Studio, tuple[Shot, ...]]]:
+    """The studio and the shots of a batch, in a rehearsal against the service."""
+    (folder / "sheet.csv").write_text(sheet)
     given = load_settings(home=folder / "home", gemini_base_url=service.url, **settings)
     async with open_run(RunRequest(str(folder / "sheet.csv")), given) as (studio, manifest):
-        await studio.ledger.open_batch(studio.batch, [("kite", 0)])
-        yield studio, manifest.shots[0]
+        await studio.ledger.open_batch(studio.batch, [(shot.id, n) for n, shot in enumerate(manifest.shots)])
+        yield studio, tuple(manifest.shots)
+
+
+@contextlib.asynccontextmanager
+async def studio_at(service: Service, folder: Path, **settings: Any) -> AsyncIterator[tuple[Studio, Shot]]:
+    """The same for a batch of one shot."""
+    async with batch_at(service, folder, **settings) as (studio, shots):
+        yield studio, shots[0]
 
 
 async def begun(studio: Studio, order: JobOrder) -> Attempt:
@@ -266,3 +278,50 @@ def test_an_empty_prefix_is_told_with_the_time_that_has_passed() -> None:
     assert "up to 360 s" in early
     assert "look again later" in early
     assert "hardly accepted" in late
+
+
+# --- from end to end: the money in the ledger is what the service charged
+
+
+FAULTS: list[dict[str, Any]] = [
+    {"fault": "drop-after", "match": {"nth": [1]}},
+    {"fault": "500", "match": {"nth": [2]}},
+    {"fault": "504", "accepted": True, "match": {"nth": [3]}},
+    {"fault": "drop-before", "match": {"nth": [4]}},
+    {"fault": "503", "accepted": True, "match": {"nth": [5]}},
+    {"fault": "429-bare", "match": {"nth": [6]}},
+    {"fault": "truncate", "match": {"nth": [7]}},
+    {"fault": "flip", "match": {"nth": [8]}},
+    {"fault": "text-only", "match": {"nth": [9]}},
+    {"fault": "op-error", "match": {"nth": [10]}},
+]
+
+
+async def test_every_fault_of_pictures_leaves_spent_equal_to_charged(service: Service, tmp_path: Path) -> None:
+    service.script(*({**rule, "match": {**rule["match"], "kind": "image"}} for rule in FAULTS))
+    async with batch_at(service, tmp_path, "id,prompt,takes,seed\nkite,A kite over dunes,6,5\n") as (studio, shots):
+        work = Work(shots[0])
+        await make_images(studio, work)
+        assert all(take.asset for take in work.takes.values())
+        spent = await studio.ledger.spent_on_batch(studio.batch.name)
+        attempts = await studio.ledger.attempts_of(studio.batch.name)
+    counts = service.counts()
+    assert spent == Decimal(str(counts["charged_usd"]))
+    assert counts["accepted"]["image"] > 6, "some were made twice, for their bytes were lost"
+    assert sum(attempt.reserved_usd for attempt in attempts) == 0
+
+
+async def test_every_fault_of_videos_leaves_one_submission_each_and_spent_equal_to_charged(
+    service: Service, tmp_path: Path
+) -> None:
+    rules = [rule for rule in FAULTS if rule["fault"] not in ("flip", "text-only", "truncate", "op-error")]
+    service.script(*({**rule, "match": {**rule["match"], "kind": "video"}} for rule in rules))
+    rows = "".join(f"kite{n},,0,A kite climbs number {n},4\n" for n in range(4))
+    async with batch_at(service, tmp_path, f"id,prompt,takes,motion_prompt,duration_s\n{rows}") as (studio, shots):
+        works = [Work(shot) for shot in shots]
+        await asyncio.gather(*(make_clips(studio, work) for work in works))
+        assert all(clip.asset for work in works for clip in work.clips), [work.failures_of_all() for work in works]
+        spent = await studio.ledger.spent_on_batch(studio.batch.name)
+    counts = service.counts()
+    assert counts["accepted"]["video"] == 4
+    assert spent == Decimal(str(counts["charged_usd"]))

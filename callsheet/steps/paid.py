@@ -88,7 +88,10 @@ async def submit(
         applied = rule_for(outcome).error
         pause_s = backoff_s(outcome, earlier[applied], random.random())  # noqa: S311  spreads load, no secret
         if isinstance(outcome, Unknown):
-            job = await decide(studio, order, await _doubt(studio, attempt, outcome))
+            await _doubt(studio, attempt, outcome)
+            # A job in doubt is nobody's, and only whoever has it may send it again.
+            job = await claim(studio, order)
+            job = await decide(studio, order, job) if job.state is JobState.UNKNOWN else job
             going = job.state is JobState.PLANNED and earlier[applied] < DOUBTS
         else:
             given = verdict(order.kind, outcome, earlier[applied])
