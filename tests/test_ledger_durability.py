@@ -11,12 +11,15 @@ import sqlite3
 import subprocess
 import sys
 from decimal import Decimal
+from importlib.resources import as_file, files
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, make_url, text
 
 from callsheet.clock import Clock
 from callsheet.errors import LedgerError
@@ -187,6 +190,36 @@ async def test_the_migrations_make_the_tables_that_the_code_uses(url: str) -> No
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE, "compare_type": True})
         assert compare_metadata(context, metadata) == []
     engine.dispose()
+
+
+def make_first_schema(url: str) -> None:
+    """A ledger as the first release made it, with a batch."""
+    Path(make_url(url).database or "").parent.mkdir()
+    engine = create_engine(url)
+    with as_file(files("callsheet.ledger") / "migrations") as folder, engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(folder))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.execute(
+            text(
+                "INSERT INTO batches (name, campaign, mode, manifest_uri, manifest_sha256, reserved_usd, spent_usd, "
+                "created, updated) VALUES (:name, 'spring', 'rehearsal', 'old.csv', '', 0, 1250000, 1, 2)"
+            ),
+            {"name": BATCH.name},
+        )
+    engine.dispose()
+
+
+async def test_a_ledger_of_the_first_schema_is_brought_up_to_date_with_its_rows(url: str) -> None:
+    make_first_schema(url)
+    async with await Ledger.open(url, clock=Clock()) as ledger:
+        [row] = await ledger.batches()
+        assert (row.batch.manifest_uri, row.spent_usd, row.request) == ("old.csv", Decimal("1.25"), None)
+        await ledger.open_batch(BATCH, [("s1", 0)], {"variables": {"city": "Köln"}, "budget_usd": "12.50"})
+        await ledger.open_batch(BATCH, [("s1", 0)])
+        [row] = await ledger.batches()
+        assert (row.spent_usd, row.request) == (Decimal("1.25"), {"variables": {"city": "Köln"}, "budget_usd": "12.50"})
 
 
 async def test_a_damaged_file_is_refused_and_left_alone(tmp_path: Path) -> None:

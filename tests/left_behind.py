@@ -1,0 +1,61 @@
+"""A batch that a process left behind with its video submitted, made in this process with real parts."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from callsheet.ledger import JobState
+from callsheet.run import RunRequest, open_run
+from callsheet.settings import Settings, load_settings
+from callsheet.steps.archive import write_shot
+from callsheet.steps.clips import make_clips
+from callsheet.steps.frames import choose_takes
+from callsheet.steps.images import make_images
+from callsheet.steps.opening import open_batch
+from callsheet.steps.work import Work
+from callsheet.studio import Studio
+from tests.conftest import Service
+
+SHEET = "id,prompt,takes,seed,motion_prompt,duration_s\nkite,A kite over dunes,1,5,It climbs,4\n"
+BATCH = "sheet.rehearsal"
+
+
+def settings_at(service: Service, folder: Path, **given: Any) -> Settings:
+    return load_settings(home=folder / "home", gemini_base_url=service.url, **given)
+
+
+def request_in(folder: Path) -> RunRequest:
+    (folder / "sheet.csv").write_text(SHEET)
+    return RunRequest(str(folder / "sheet.csv"))
+
+
+async def leave_behind(request: RunRequest, settings: Settings) -> None:
+    """Make the picture, submit the video, and be gone before it is done."""
+    async with open_run(request, settings) as (studio, manifest):
+        await open_batch(studio, manifest, request)
+        [work] = studio.hold(manifest.shots)
+        await framed(studio, work)
+        waiting = asyncio.create_task(make_clips(studio, work))
+        while JobState.SUBMITTED not in [job.state for job in await studio.ledger.jobs_of(BATCH)]:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        waiting.cancel()
+        with suppress(asyncio.CancelledError):
+            await waiting
+
+
+async def give_up_waiting(request: RunRequest, settings: Settings) -> None:
+    """Make the picture, submit the video, wait for it in vain, and write the sidecar."""
+    async with open_run(request, settings) as (studio, manifest):
+        await open_batch(studio, manifest, request)
+        [work] = studio.hold(manifest.shots)
+        await framed(studio, work)
+        await make_clips(studio, work)
+        await write_shot(studio, work)
+
+
+async def framed(studio: Studio, work: Work) -> None:
+    await make_images(studio, work)
+    await choose_takes(studio, work)

@@ -1,0 +1,77 @@
+"""A lost ledger is rebuilt from the sidecars of its archive, and nothing is paid for again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import Any
+
+import pytest
+
+from tests.conftest import Cli, Service
+
+pytestmark = pytest.mark.xdist_group("prefect")
+
+SHEET = """id,prompt,takes,seed,motion_prompt,duration_s,cuts
+harbour,A harbour at first light,2,7,The boats drift in,4,9x16
+cup,A hand-thrown cup,1,8,,,
+knife,Something that is refused,1,9,,,
+"""
+
+
+def at(service: Service) -> dict[str, str]:
+    return {"GOOGLE_GEMINI_BASE_URL": service.url, "GOOGLE_VERTEX_BASE_URL": service.url}
+
+
+@pytest.fixture
+def made(cli: Cli, service: Service) -> Cli:
+    """A batch that is done but for one shot that the service refuses."""
+    (cli.folder / "sheet.csv").write_text(SHEET)
+    service.script({"match": {"kind": "image", "prompt": "refused"}, "fault": "block"})
+    done = cli("run", "sheet.csv", "--json", **at(service))
+    assert done.exit_code == 3, done.stderr
+    return cli
+
+
+def lose_ledger(cli: Cli) -> None:
+    for path in cli.home.glob("ledger.db*"):
+        path.unlink()
+    shutil.rmtree(cli.home / "spool")
+
+
+def money(cli: Cli) -> tuple[Any, ...]:
+    status = cli("status", "--json").json["batches"][0]
+    return status["batch"], status["shots"], status["usd"]
+
+
+def test_after_a_rebuild_the_same_manifest_submits_nothing_and_the_money_is_the_same(
+    made: Cli, service: Service
+) -> None:
+    before, counts = money(made), service.counts()
+    lose_ledger(made)
+    rebuilt = made("ledger", "rebuild", "--json")
+    assert rebuilt.exit_code == 0, rebuilt.stderr
+    assert (rebuilt.json["batches"], rebuilt.json["shots"], rebuilt.json["jobs"]) == (1, 3, 5)
+    assert money(made) == before
+    again = made("ledger", "rebuild", "--json").json
+    assert (again["batches"], again["shots"], again["jobs"], again["assets"]) == (0, 0, 0, 0)
+    done = made("run", "sheet.csv", "--json", **at(service))
+    assert done.json["shots"] == {"total": 3, "done": 2, "blocked": 1, "failed": 0, "parked": 0, "waiting": 0}
+    assert done.json["submissions"] == {"image": 0, "video": 0}
+    assert service.counts()["requests"] == counts["requests"]
+    assert money(made) == before
+
+
+def test_an_archive_is_rebuilt_into_the_ledger_that_an_older_callsheet_filled_too(made: Cli, service: Service) -> None:
+    """Sidecars of before they kept their jobs: the same manifest still submits nothing."""
+    before = money(made)
+    for path in (made.home / "archive").rglob("shot.json"):
+        sidecar = json.loads(path.read_text())
+        for part in (*sidecar["takes"], *sidecar["clips"]):
+            del part["job"]
+        path.write_text(json.dumps(sidecar))
+    lose_ledger(made)
+    assert made("ledger", "rebuild").exit_code == 0
+    assert money(made) == before
+    done = made("run", "sheet.csv", "--json", **at(service)).json
+    assert (done["shots"]["done"], done["submissions"]) == (2, {"image": 0, "video": 0})
