@@ -38,7 +38,7 @@ def plan(prompt: str, count: int = 1) -> Plan:
         Shot(id=f"s{n}", line=n, prompt=prompt, image_model="m", aspect_ratio="1:1", image_size="1K", takes=2)
         for n in range(count)
     ]
-    actions = (Action("image", "take-1", "create", usd=Decimal("0.134")), Action("image", "take-2", "reuse"))
+    actions = (Action("image", "take-1", "create", "new shot", Decimal("0.134")), Action("image", "take-2", "reuse"))
     return Plan(Batch("spring", None, "live"), tuple(ShotPlan(shot, actions) for shot in shots))
 
 
@@ -79,10 +79,10 @@ def test_no_text_breaks_out_of_its_cell(text: str) -> None:
 
 def test_the_plan_tells_what_is_made_and_the_cost() -> None:
     text = plan_markdown(plan("A boat", 250))
-    assert "250 shots, at most **$33.50**" in text
+    assert "250 shots, **$33.50**" in text
     assert "| Pictures | create 250, reuse 250 |" in text
     assert "| Videos | none |" in text
-    assert "| s0 | A boat | create 1, reuse 1 | $0.134 |" in text
+    assert "| s0 | A boat | create 1, reuse 1 | new shot | $0.134 |" in text
     assert "and 50 more" in text
     assert "s200" not in text
 

@@ -220,7 +220,7 @@ async def test_a_video_runs_then_is_fetched_by_file_and_counts_when_done(tmp_pat
         name = (await veo(client)).json()["name"]
         running = (await client.get(f"/v1beta/{name}")).json()
         before = (await client.get("/rehearsal/counts")).json()["charged_usd"]
-        client.clock.time += timedelta(minutes=5)
+        client.clock.time += timedelta(minutes=6)
         done = (await client.get(f"/v1beta/{name}")).json()
         uri = done["response"]["generateVideoResponse"]["generatedSamples"][0]["video"]["uri"]
         path = uri.removeprefix("https://generativelanguage.googleapis.com/v1beta")
@@ -267,7 +267,7 @@ async def test_both_ways_of_sending_a_first_frame_are_taken(tmp_path, form):
 async def test_markers_end_operations_without_a_video_and_without_a_charge(tmp_path, marker, expected):
     async with service(tmp_path) as client:
         name = (await veo(client, f"waves {marker}")).json()["name"]
-        client.clock.time += timedelta(minutes=5)
+        client.clock.time += timedelta(minutes=6)
         done = (await client.get(f"/v1beta/{name}")).json()
         counts = (await client.get("/rehearsal/counts")).json()
     assert done["done"] is True
@@ -282,7 +282,7 @@ async def test_operation_and_file_are_gone_after_two_days(tmp_path):
         client.clock.time += timedelta(days=1)
         done = (await client.get(f"/v1beta/{name}")).json()
         file_id = done["response"]["generateVideoResponse"]["generatedSamples"][0]["video"]["uri"].split("/")[-1]
-        client.clock.time += timedelta(days=1, minutes=5)
+        client.clock.time += timedelta(days=1, minutes=6)
         gone = [
             await client.get(f"/v1beta/{name}"),
             await client.get(f"/v1beta/files/{file_id}", params={"alt": "media"}),
@@ -298,7 +298,7 @@ async def test_agent_platform_returns_bytes_and_without_an_endpoint_refuses_a_bu
         name = (await client.post(f"{VERTEX_VEO}:predictLongRunning", json=body, headers=TOKEN)).json()["name"]
         bucket = veo_body(storageUri="gs://bucket/prefix/")
         other = (await client.post(f"{VERTEX_VEO}:predictLongRunning", json=bucket, headers=TOKEN)).json()["name"]
-        client.clock.time += timedelta(minutes=5)
+        client.clock.time += timedelta(minutes=6)
         fetch = f"{VERTEX_VEO}:fetchPredictOperation"
         done = (await client.post(fetch, json={"operationName": name}, headers=TOKEN)).json()
         refused = (await client.post(fetch, json={"operation_name": other}, headers=TOKEN)).json()

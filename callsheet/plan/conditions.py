@@ -16,21 +16,33 @@ from callsheet.plan.money import Money
 class Effort:
     """Seconds of real time that our own work takes one of the machine's processors.
 
-    `opening_s` from the start of a run to its first request, `shot_s` for the steps of a shot around the rest,
-    `image_s` for a picture, `video_s` for a clip, `cut_s` for a cut with its poster.
+    `opening_s`: from the start of a run to its first request. `image_s`: a picture, until it is archived. `loading_s`:
+    to load what measures takes, once. `frame_s`: to measure a take and make its thumbnail. `video_s`: a clip from the
+    last look at its operation until it is archived, with poster. `cut_s`: a cut with its poster; to encode it,
+    `encode_s` for each second of a million pixels comes on top.
     """
 
     opening_s: float
-    shot_s: float
     image_s: float
+    loading_s: float
+    frame_s: float
     video_s: float
     cut_s: float
+    encode_s: float
+
+    def of_cut(self, aspect: float, made_aspect: float, short_edge: int, seconds: float) -> float:
+        """The seconds for a cut of `aspect` (width through height) from a clip; the same aspect is only copied."""
+        if abs(aspect / made_aspect - 1) < SAME_ASPECT:
+            return self.cut_s
+        pixels = short_edge**2 * max(aspect, 1 / aspect)
+        return self.cut_s + self.encode_s * seconds * pixels / 1e6
 
 
-# Measured with the demo and with batches of 10 to 60 shots on a machine with 2 processors, 2026-11-21. In a rehearsal
-# the service, which paints the pictures and renders the clips, is at work on the same machine.
-LIVE = Effort(opening_s=1.5, shot_s=0.15, image_s=0.3, video_s=0.4, cut_s=1.5)
-REHEARSAL = Effort(opening_s=1.5, shot_s=0.15, image_s=0.6, video_s=0.9, cut_s=1.5)
+SAME_ASPECT = 0.02
+# Measured on a machine with 2 processors, 2026-11-21: the demo, `make bench`, and batches of 10 to 60 shots. In a
+# rehearsal the service, which paints the pictures and renders the clips, is at work on the same machine.
+LIVE = Effort(opening_s=0.5, image_s=0.05, loading_s=1.0, frame_s=0.3, video_s=0.4, cut_s=0.6, encode_s=0.52)
+REHEARSAL = Effort(opening_s=0.5, image_s=0.15, loading_s=1.0, frame_s=0.3, video_s=0.8, cut_s=0.6, encode_s=0.52)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,20 +25,24 @@ Number = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """Something to make. `paid`: a request has to be sent; `running_s`: for how long its operation is under way."""
+    """Something to make. `paid`: a request has to be sent; `running_s`: for how long its operation is under way.
+
+    `work_s` are the real seconds of our own work for it.
+    """
 
     number: Number
     kind: str
     model: str | None = None
     paid: bool = True
     running_s: float | None = None
+    work_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """A group of shots and what is to be made for it, by step."""
+    """A group of shots and what is to be made for it, by step; `takes` are there or made, and looked at."""
 
-    shots: int
+    takes: int = 0
     images: Sequence[Item] = ()
     videos: Sequence[Item] = ()
     cuts: Sequence[Item] = ()
@@ -68,6 +72,7 @@ class _Desk:
     def __init__(self, pipeline: _Pipeline, model: ModelConditions) -> None:
         self._pipeline = pipeline
         self._limits, self._learned = Limits(model.limits.rpm, model.limits.rpd), model.use.learned
+        self._later = Learned(day_until=self._learned.day_until)
         self._free = self._limits == Limits() and self._learned == Learned()
         self._times = _Times(list(model.use.times), model.use.today, pacific_day(pipeline.now()))
         self.latency = model.latency
@@ -88,8 +93,7 @@ class _Desk:
 
     def _believed(self) -> Learned:
         """What 429 replies said; a lower limit per minute is soon forgotten."""
-        fresh = self._pipeline.simulation.now < MINUTE_MEMORY.total_seconds()
-        return self._learned if fresh else Learned(day_until=self._learned.day_until)
+        return self._learned if self._pipeline.simulation.now < MINUTE_MEMORY.total_seconds() else self._later
 
 
 class _Times:
@@ -138,7 +142,9 @@ class _Pipeline:
     def _group(self, errand: Errand) -> Process:
         yield self.conditions.effort.opening_s * self.conditions.factor
         yield [self._picture(item) for item in errand.images]
-        yield [self._work(self.conditions.effort.shot_s) for _ in range(errand.shots)]
+        if errand.takes:
+            yield self.conditions.effort.loading_s * self.conditions.factor
+        yield [self._work(self.conditions.effort.frame_s) for _ in range(errand.takes)]
         yield [self._clip(item) for item in errand.videos]
         yield [self._cut(item) for item in errand.cuts]
 
@@ -148,7 +154,7 @@ class _Pipeline:
             yield from self._quota(item, self.image_places)
             yield self._latency(item).at(self.dice.random())
             self.image_places.leave()
-        yield from self._work(self.conditions.effort.image_s)
+        yield from self._work(item.work_s)
         self.course.done[item.number] = self.simulation.now
 
     def _clip(self, item: Item) -> Process:
@@ -160,14 +166,14 @@ class _Pipeline:
             yield max(0.0, self._latency(item).at(self.dice.random()) - item.running_s)
         if item.paid or item.running_s is not None:
             yield self.dice.random() * self.conditions.look_s
-        yield from self._work(self.conditions.effort.video_s)
+        yield from self._work(item.work_s)
         if item.paid:
             self.video_places.leave()
         self.course.done[item.number] = self.simulation.now
 
     def _cut(self, item: Item) -> Process:
         yield self.encoders
-        yield from self._work(self.conditions.effort.cut_s)
+        yield from self._work(item.work_s)
         self.encoders.leave()
         self.course.done[item.number] = self.simulation.now
 

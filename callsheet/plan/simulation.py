@@ -83,12 +83,12 @@ class Simulation:
             except StopIteration:
                 self._ended(running)
                 return
+            if isinstance(step, float):
+                self.wake(running, step)
+                return
             if isinstance(step, Room):
                 if not step.enter(running):
                     return
-            elif isinstance(step, int | float):
-                self.wake(running, step)
-                return
             elif step:
                 running.children = len(step)
                 for process in step:

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from callsheet.models import Catalogue
 from callsheet.plan.actions import ZERO, Action, Plan, ShotPlan
-from callsheet.plan.conditions import Conditions
+from callsheet.plan.conditions import Conditions, Effort
 from callsheet.plan.decide import plan_shot
 from callsheet.plan.forecast import make_forecast, pacific
 from callsheet.plan.groups import groups
@@ -16,6 +16,8 @@ from callsheet.plan.known import Known
 from callsheet.plan.money import Money, fitting
 from callsheet.plan.pipeline import Errand, Item, Number
 from callsheet.shots import Batch, Shot
+
+_SHORT_EDGES = {"360p": 360, "720p": 720, "1080p": 1080, "4k": 2160}
 
 
 def plan_batch(
@@ -31,7 +33,7 @@ def plan_batch(
     if conditions is None:
         return Plan(batch, tuple(items), dropped)
     items, money = within_budget([_unparked(item) for item in items], conditions.money)
-    forecast, course = make_forecast(_errands(items, conditions.now), conditions)
+    forecast, course = make_forecast(_errands(items, conditions), conditions)
     items = [_parked_by_quota(number, item, course.parked) for number, item in enumerate(items)]
     return Plan(batch, tuple(items), dropped, money, forecast)
 
@@ -107,23 +109,41 @@ def _parked_by_quota(number: int, item: ShotPlan, parked: Mapping[Number, dateti
     return item if tuple(actions) == item.actions else _with_cuts(replace(item, actions=tuple(actions)))
 
 
-def _errands(items: Sequence[ShotPlan], now: datetime) -> list[Errand]:
+def _errands(items: Sequence[ShotPlan], conditions: Conditions) -> list[Errand]:
     """What is to be made, in the groups in which a run makes it."""
     going = [(number, item) for number, item in enumerate(items) if not item.complete]
-    return [_errand(group, now) for group in groups(going)]
+    return [_errand(group, conditions) for group in groups(going)]
 
 
-def _errand(group: Sequence[tuple[int, ShotPlan]], now: datetime) -> Errand:
+def _errand(group: Sequence[tuple[int, ShotPlan]], conditions: Conditions) -> Errand:
     made = [
-        _item((number, place), action, now)
+        Item(
+            (number, place),
+            action.kind,
+            action.model,
+            action.sent,
+            (conditions.now - action.since).total_seconds() if action.since else None,
+            _work_s(item.shot, action, conditions.effort),
+        )
         for number, item in group
         for place, action in enumerate(item.actions)
         if action.what in ("create", "resume")
     ]
     images, videos, cuts = ([item for item in made if item.kind == kind] for kind in ("image", "video", "cut"))
-    return Errand(len(group), images, videos, cuts)
+    takes = sum(item.shot.takes for _, item in group if item.shot.takes > 1 or item.shot.motion_prompt)
+    return Errand(takes, images, videos, cuts)
 
 
-def _item(number: Number, action: Action, now: datetime) -> Item:
-    running_s = (now - action.since).total_seconds() if action.since else None
-    return Item(number, action.kind, action.model, action.sent, running_s)
+def _work_s(shot: Shot, action: Action, effort: Effort) -> float:
+    if action.kind == "image":
+        return effort.image_s
+    if action.kind == "video":
+        return effort.video_s
+    aspect = _aspect(action.slot.removeprefix("cut-"), "x")
+    edge = _SHORT_EDGES.get(shot.resolution or "", 720)
+    return effort.of_cut(aspect, _aspect(shot.video_aspect_ratio or "16:9", ":"), edge, shot.duration_s or 8)
+
+
+def _aspect(text: str, between: str) -> float:
+    width, _, height = text.partition(between)
+    return int(width) / int(height)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import string
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from callsheet.archive.sidecar import FailureRecord, Sidecar
@@ -32,20 +33,42 @@ def escaped(text: str, limit: int = _LONGEST_CELL) -> str:
 
 
 def plan_markdown(plan: Plan) -> str:
-    """What a run will make, reuse and resume, and the most it can cost; the first 200 shots one by one."""
+    """What a run will make, reuse and resume, and why; cost, budget and time; the first 200 shots one by one."""
     rows = [
-        [escaped(one.shot.id), escaped(one.shot.prompt), _doing([a.what for a in one.actions]), dollars(one.usd)]
+        [
+            escaped(one.shot.id),
+            escaped(one.shot.prompt),
+            _doing([a.what for a in one.actions]),
+            escaped("; ".join(dict.fromkeys(a.why for a in one.actions if a.why)), 300),
+            _cost(one.usd, one.usd_high),
+        ]
         for one in plan.shots[:_MOST_ROWS]
     ]
     totals = [[title, _doing(list(plan.counts(kind).elements())) or "none"] for kind, title in _KINDS]
     return "\n\n".join(
-        (
-            f"**{escaped(plan.batch.name)}**: {counted(len(plan.shots), 'shot')}, at most **{dollars(plan.usd)}**",
+        part
+        for part in (
+            f"**{escaped(plan.batch.name)}**: {counted(len(plan.shots), 'shot')}, **{_cost(plan.usd, plan.usd_high)}**",
             _table(("", "What will be done"), totals),
-            _table(("Shot", "Prompt", "What will be done", "At most"), rows),
+            *(escaped(line, 300) for line in _outlook(plan)),
+            _table(("Shot", "Prompt", "What will be done", "Why", "Cost"), rows),
             _rest(len(plan.shots)),
         )
-    ).strip()
+        if part
+    )
+
+
+def _cost(low: Decimal, high: Decimal) -> str:
+    return dollars(low) if low == high else f"{dollars(low)} to {dollars(high)}"
+
+
+def _outlook(plan: Plan) -> list[str]:
+    """Budget, time, and what the manifest has no more, one sentence each."""
+    told = [plan.money.sentence()] if plan.money else []
+    told += plan.forecast.sentences() if plan.forecast else []
+    if plan.dropped:
+        told.append(f"No longer in the manifest, kept in the archive: {', '.join(plan.dropped)}")
+    return [line for line in told if line]
 
 
 def failures_markdown(sidecars: Sequence[Sidecar]) -> str:
