@@ -15,7 +15,8 @@ from callsheet.models import load_catalogue
 from callsheet.run import join_rehearsal
 from callsheet.settings import Settings
 from callsheet.shots import Batch, Mode
-from callsheet.steps.recover import Missing, Recovered, missing_in, recover
+from callsheet.steps.missing import Missing, Recovered, missing_in
+from callsheet.steps.recover import recover
 from callsheet.studio import Studio, open_studio
 
 log = logging.getLogger(__name__)

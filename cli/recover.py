@@ -12,7 +12,7 @@ import typer
 
 from callsheet.recovery import MODES, find_missing, recover_all
 from callsheet.settings import Settings, load_settings
-from callsheet.steps.recover import exit_code
+from callsheet.steps.missing import exit_code
 from cli.options import JsonOption
 from cli.output import out, print_json, say
 from cli.run import join_server

@@ -18,7 +18,7 @@ from callsheet.recovery import check_mode, find_missing, open_recovery
 from callsheet.settings import Settings, load_settings
 from callsheet.shots import Mode
 from callsheet.steps.carry_on import Resumable, resumable
-from callsheet.steps.recover import Recovered, exit_code
+from callsheet.steps.missing import Recovered, exit_code
 from flows.content_batch import content_batch
 from tasks.collect import recover_batch
 

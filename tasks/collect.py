@@ -6,7 +6,8 @@ from typing import Any
 
 from prefect import task
 
-from callsheet.steps.recover import missing_in, recover
+from callsheet.steps.missing import missing_in
+from callsheet.steps.recover import recover
 from callsheet.studio import current_studio
 from tasks.policy import POLICY
 

@@ -22,7 +22,8 @@ from callsheet.run import open_run
 from callsheet.settings import Settings
 from callsheet.shots import ShotState
 from callsheet.steps.carry_on import resumable, resumable_shots
-from callsheet.steps.recover import Recovered, exit_code, name_of, parent_of
+from callsheet.steps.missing import Recovered, exit_code
+from callsheet.steps.recover import name_of, parent_of
 from tests.conftest import Service, start_service
 from tests.left_behind import BATCH, leave_behind, request_in, settings_at
 

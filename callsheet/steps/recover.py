@@ -6,123 +6,28 @@ Works without manifest, plan or Prefect, in whatever batch, and submits nothing.
 from __future__ import annotations
 
 import copy
-import logging
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
-from datetime import datetime
-from typing import Literal
+from collections.abc import Mapping, Sequence
 
 from callsheet.archive import layout
-from callsheet.archive.store import Store
 from callsheet.errors import (
-    ArchiveError,
     ArchiveLost,
     CallsheetError,
     NotAccepted,
     OperationExpired,
     ProviderError,
 )
-from callsheet.ledger import Job, JobOrder, JobState, Ledger
-from callsheet.poller import ENDS, FIRST_LOOK_S, NOT_FOUND_TIMES, RETENTION, Watch
+from callsheet.ledger import Job, JobOrder, JobState
+from callsheet.poller import ENDS, FIRST_LOOK_S, NOT_FOUND_TIMES, Watch
 from callsheet.providers.protocol import VideoReady
 from callsheet.shots import Asset, AssetKind, Batch
 from callsheet.steps import all_of
 from callsheet.steps.clips import end_operation
 from callsheet.steps.deposit import deposit_result
 from callsheet.steps.evidence import look_for_evidence
+from callsheet.steps.missing import How, Missing, Recovered
 from callsheet.steps.persist import persist
 from callsheet.steps.waiting import download, fetch_video, watch_of
 from callsheet.studio import Studio
-
-log = logging.getLogger(__name__)
-
-# fetched: in the archive now. running: not done yet. held: another process works on it. ended: over, without a video.
-# doubt: nobody knows whether it was accepted. failed: could not be fetched now. lost: cannot be had any more.
-How = Literal["fetched", "running", "held", "ended", "doubt", "failed", "lost"]
-EXIT_DONE, EXIT_UNFINISHED, EXIT_RUNNING, EXIT_WAITING = 0, 3, 4, 5
-
-
-@dataclass(frozen=True, slots=True)
-class Recovered:
-    """What became of one job, and why."""
-
-    key: str
-    batch: str
-    shot: str
-    slot: str
-    how: How
-    reason: str
-
-    def as_json(self) -> dict[str, str]:
-        """As `callsheet recover --json` prints it, and as a task gives it back."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
-
-
-@dataclass(frozen=True, slots=True)
-class Missing:
-    """A paid job whose file is not in the archive as it should be; `file` is on record but gone from its place."""
-
-    job: Job
-    file: Asset | None = None
-
-    @property
-    def batch(self) -> str:
-        """The name of the batch in whose folder it is missing."""
-        return (self.file or self.job).batch
-
-    @property
-    def expires(self) -> datetime:
-        """When the provider may forget it; what is not known to be there at all comes with the youngest."""
-        return (self.job.submitted_at or self.job.updated) + RETENTION
-
-    def told(self, how: How, reason: str) -> Recovered:
-        """What became of it."""
-        place = self.file or self.job
-        return Recovered(self.job.key, place.batch, place.shot, self.job.slot, how, reason)
-
-
-def exit_code(found: Iterable[Recovered]) -> int:
-    """0 when nothing is left behind, 3 when something was lost or gave nothing, 4 while some run, 5 for a person."""
-    ways = {one.how for one in found}
-    if ways & {"lost", "failed", "ended"}:
-        return EXIT_UNFINISHED
-    if ways & {"running", "held"}:
-        return EXIT_RUNNING
-    return EXIT_WAITING if "doubt" in ways else EXIT_DONE
-
-
-async def missing_in(ledger: Ledger, store: Store, batches: Mapping[str, Batch]) -> list[Missing]:
-    """What of these batches (by name) is paid for and not in the archive, most urgent first.
-
-    A batch whose folder cannot be listed now counts as whole: what is under way at the provider must not wait for that.
-    """
-    files = {name: await _listed(store, batch) for name, batch in batches.items()}
-    stored = {job.key: job for job in await ledger.stored_jobs()}
-    on_record = [file for file in await ledger.paid_files() if file.job_key in stored]
-    nowhere = stored.keys() - {file.job_key for file in on_record}
-    found = [
-        *(Missing(job) for job in await ledger.under_way()),
-        *(
-            Missing(stored[file.job_key or ""], file)
-            for file in on_record
-            if not _is_there(file, files.get(file.batch))
-        ),
-        *(Missing(stored[key]) for key in nowhere),
-    ]
-    return sorted((one for one in found if one.batch in batches), key=lambda one: (one.expires, one.job.key))
-
-
-async def _listed(store: Store, batch: Batch) -> frozenset[str] | None:
-    try:
-        names = await store.list(f"{batch.prefix}/")
-    except ArchiveError as error:
-        log.warning("The files of %s cannot be listed, so none of them is looked for: %s", batch.name, error)
-        return None
-    return frozenset(name.removeprefix(f"{batch.prefix}/") for name in names)
-
-
-def _is_there(file: Asset, files: frozenset[str] | None) -> bool:
-    return files is None or f"shots/{layout.folder_name(file.shot)}/{file.name}" in files
 
 
 async def recover(studio: Studio, missing: Sequence[Missing], batches: Mapping[str, Batch]) -> list[Recovered]:
