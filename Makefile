@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run ui stop test lint format bench lock
+.PHONY: help setup run ui stop test chaos lint format bench lock
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-8s %s\n", $$1, $$2}'
@@ -30,6 +30,9 @@ stop: setup ## End the local Prefect server
 
 test: setup ## Run the quick suite
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+chaos: setup ## Kill a batch 50 times under every fault class, and compare it with one left in peace (some minutes)
+	$(BIN)/python -m tests.chaos --kills 50
 
 lint: setup ## Check style, types, layers and the lock file
 	$(BIN)/ruff check .

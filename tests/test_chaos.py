@@ -1,0 +1,21 @@
+"""A short form of the chaos run (`make chaos`): every fault class, and SIGKILL at random moments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.chaos import Size, battle
+
+pytestmark = pytest.mark.xdist_group("prefect")
+
+
+@pytest.mark.timeout(240)
+def test_a_killed_batch_under_all_faults_is_paid_once_and_ends_like_an_undisturbed_one(
+    tmp_path: Path, prefect_url: str
+) -> None:
+    found = battle(tmp_path, prefect_url, Size(stills=3, videos=3), kills=3, seed=7)
+    assert found["kills"] >= 2
+    for claim, (holds, figures) in found["claims"].items():
+        assert holds, f"{claim}: {figures}\n{found}"
