@@ -41,9 +41,9 @@ def conditions(limits: Limits, use: Use | None = None, latency: Latency = AT_ONC
     return dataclasses.replace(Conditions(NOW, 1, models, effort=NO_WORK, look_s=0.0), **more)  # type: ignore[arg-type]
 
 
-def clips(count: int, **changes: object) -> list[Shot]:
+def clips(count: int) -> list[Shot]:
     """Shots that are videos of text alone."""
-    return [dataclasses.replace(SHOT, id=f"s{n}", takes=0, cuts=(), **changes) for n in range(count)]  # type: ignore[arg-type]
+    return [dataclasses.replace(SHOT, id=f"s{n}", takes=0, cuts=(), motion_prompt=f"Wave {n}") for n in range(count)]
 
 
 def planned(shots: list[Shot], given: Conditions) -> Plan:
@@ -88,7 +88,7 @@ def test_a_limit_per_minute_is_what_time_takes(count: int, rpm: int, waits_s: in
 
 
 def test_the_budget_is_for_pictures_first_and_then_for_clips() -> None:
-    shots = [dataclasses.replace(SHOT, id=f"s{n}", takes=1, cuts=("1x1",)) for n in range(3)]
+    shots = [dataclasses.replace(SHOT, id=f"s{n}", takes=1, prompt=str(n), cuts=("1x1",)) for n in range(3)]
     picture, video = CATALOGUE.get(SHOT.image_model).image_price("1K"), CATALOGUE.get(VIDEO).video_price("720p", 8)
     money = Money(Decimal(5) + 3 * picture + 2 * video, Position(spent=Decimal(4), reserved=Decimal(1)))
     plan = planned(shots, conditions(Limits(), money=money))
@@ -105,7 +105,7 @@ def test_the_budget_is_for_pictures_first_and_then_for_clips() -> None:
 
 
 def test_a_large_batch_is_foreseen_in_seconds() -> None:
-    shots = [dataclasses.replace(SHOT, id=str(n), takes=1) for n in range(10_000)]
+    shots = [dataclasses.replace(SHOT, id=str(n), prompt=str(n), takes=1) for n in range(10_000)]
     began = time.process_time()
     plain = plan_batch(BATCH, shots, Known(), CATALOGUE)
     between = time.process_time()
@@ -135,15 +135,15 @@ def test_places_in_a_simulation_are_given_in_the_order_of_coming() -> None:
     assert seen == [("a", 1.0), ("b", 1.0), ("c", 2.0), ("d", 2.0), ("e", 3.0), ("end", 3.0)]
 
 
-CLIPS = 14
+CLIPS = 16
 ONE_A_MINUTE = f"models:\n  {VIDEO}:\n    limits: {{any: {{rpm: 1}}}}\n"
 
 
 def test_a_rehearsal_takes_as_long_as_its_plan_said(cli: Cli, tmp_path: Path) -> None:
-    rows = "".join(f"s{n},A boat number {n},0,It sails,4\n" for n in range(CLIPS))
+    rows = "".join(f"s{n},A boat,0,It sails past buoy {n},4\n" for n in range(CLIPS))
     (cli.folder / "sheet.csv").write_text("id,prompt,takes,motion_prompt,duration_s\n" + rows)
     (cli.folder / "slow.yaml").write_text(ONE_A_MINUTE)
-    service = start_service(tmp_path / "service", factor=60, latency={"video": 30}, quotas={VIDEO: {"rpm": 1}})
+    service = start_service(tmp_path / "service", factor=60, latency={"video": 30})
     try:
         here = {"GOOGLE_GEMINI_BASE_URL": service.url, "CALLSHEET_CATALOGUE": "slow.yaml"}
         told = cli("plan", "sheet.csv", "--json", **here)

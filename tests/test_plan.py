@@ -14,9 +14,9 @@ from callsheet.keys import job_key
 from callsheet.ledger import Job, JobState
 from callsheet.models import load_catalogue
 from callsheet.orders import clip_order, take_order
-from callsheet.plan import Known, plan_shot
+from callsheet.plan import Known, plan_batch, plan_shot
 from callsheet.plan.groups import groups
-from callsheet.shots import Asset, Batch, Shot
+from callsheet.shots import Asset, Batch, Reference, Shot
 
 CATALOGUE = load_catalogue()
 BATCH = Batch("campaign", None, "rehearsal")
@@ -115,6 +115,73 @@ def test_a_shot_is_complete_only_with_its_cuts() -> None:
     files = frozenset({"shots/a/t", "shots/a/c", "shots/a/cut-9x16-1"})
     assert not plan_shot(BATCH, shot, Known(jobs, {"a": made}, files), CATALOGUE).complete
     assert plan_shot(BATCH, shot, Known(jobs, {"a": (*made, cut)}, files), CATALOGUE).complete
+
+
+def test_what_two_shots_ask_for_is_paid_for_once() -> None:
+    plan = plan_batch(BATCH, [SHOT, dataclasses.replace(SHOT, id="b", motion_prompt=None)], Known(), CATALOGUE)
+    assert [action.what for action in plan.shots[1].actions] == ["resume", "resume"]
+    assert plan.shots[1].usd == plan.shots[1].usd_high == 0
+    assert "asked for by a too" in plan.shots[1].actions[0].why
+
+
+def test_what_changed_is_told() -> None:
+    was = {("a", f"take-{n}"): job(take_order(BATCH, SHOT, n), JobState.STORED, f"sha-{n}") for n in (1, 2)}
+    was |= {("a", "clip-1"): job(clip_order(BATCH, SHOT, 1, "sha-1"), JobState.STORED, "sha-c")}
+    known = Known(earlier=was, shots=("a", "gone"))
+    told = {
+        "prompt changed": {"prompt": "A ship"},
+        "seed changed from none to 4": {"seed": 4},
+        "aspect ratio changed from 16:9 to 1:1": {"aspect_ratio": "1:1"},
+        f"model changed from {SHOT.image_model} to gemini-3-pro-image": {"image_model": "gemini-3-pro-image"},
+        "reference images changed": {"reference_images": (Reference("r", "sha-r", "image/png", 1),)},
+    }
+    for why, changes in told.items():
+        plan = plan_batch(BATCH, [dataclasses.replace(SHOT, **changes)], known, CATALOGUE)
+        assert why in plan.shots[0].actions[0].why
+        assert plan.dropped == ("gone",)
+    clip = dataclasses.replace(SHOT, duration_s=4, last_frame=Reference("l", "sha-l", "image/png", 1))
+    clip = dataclasses.replace(clip, negative_prompt="birds")
+    why = plan_shot(BATCH, clip, known, CATALOGUE).actions[2].why
+    assert why == "negative prompt changed, duration changed from 8 to 4, last frame changed; its frame is not chosen yet"
+    assert plan_shot(BATCH, dataclasses.replace(SHOT, id="b"), known, CATALOGUE).actions[0].why == "new shot"
+
+
+def test_another_frame_is_told_once_it_is_known() -> None:
+    shot, take = dataclasses.replace(SHOT, takes=1), take_order(BATCH, SHOT, 1)
+    known = Known(
+        {take.key: job(take, JobState.STORED, "new")},
+        earlier={("a", "clip-1"): job(clip_order(BATCH, shot, 1, "old"), JobState.STORED, "sha-c")},
+    )
+    assert plan_shot(BATCH, shot, known, CATALOGUE).actions[1].why == "frame changed"
+
+
+def test_what_cannot_be_had_is_told_with_its_reason_and_costs_nothing() -> None:
+    shot, order = dataclasses.replace(SHOT, takes=1), take_order(BATCH, SHOT, 1)
+    for state, what, why in (
+        (JobState.BLOCKED, "blocked", "refused [IMAGE_SAFETY]"),
+        (JobState.FAILED, "failed", "refused [IMAGE_SAFETY] (--remake makes it again)"),
+    ):
+        ended = dataclasses.replace(job(order, state), reason="refused", reason_code="IMAGE_SAFETY")
+        plan = plan_shot(BATCH, shot, Known({order.key: ended}), CATALOGUE)
+        assert [action.what for action in plan.actions] == [what, what, what], "clip and cut need the picture"
+        assert plan.actions[0].why == why
+        assert plan.usd == plan.usd_high == 0
+
+
+def test_a_picture_in_doubt_is_sent_once_more_and_a_video_waits() -> None:
+    shot = dataclasses.replace(SHOT, takes=0)
+    clip, take = clip_order(BATCH, shot, None, None), take_order(BATCH, SHOT, 1)
+    price = CATALOGUE.get(SHOT.video_model or "").video_price("720p", 8)
+    waiting = plan_shot(BATCH, shot, Known({clip.key: job(clip, JobState.UNKNOWN)}), CATALOGUE)
+    assert [action.what for action in waiting.actions] == ["waiting", "waiting"]
+    assert (waiting.usd, waiting.usd_high) == (0, price)
+    for known in (
+        Known({take.key: job(take, JobState.UNKNOWN)}),
+        Known({take.key: job(take, JobState.SUBMITTING)}, abandoned=frozenset({take.key})),
+    ):
+        action = plan_shot(BATCH, dataclasses.replace(SHOT, motion_prompt=None), known, CATALOGUE).actions[0]
+        assert (action.what, action.extra_usd) == ("create", 0)
+        assert "sent once more" in action.why
 
 
 @given(st.integers(0, 3000))

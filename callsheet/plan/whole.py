@@ -27,7 +27,7 @@ def plan_batch(
 
     With `conditions` it also says what does not fit the budget or today's quota, and when everything is done.
     """
-    items = [plan_shot(batch, shot, known, catalogue) for shot in shots]
+    items = _paid_once(plan_shot(batch, shot, known, catalogue) for shot in shots)
     asked = {item.shot.id for item in items}
     dropped = tuple(shot for shot in known.shots if shot not in asked)
     if conditions is None:
@@ -36,6 +36,35 @@ def plan_batch(
     forecast, course = make_forecast(_errands(items, conditions), conditions)
     items = [_parked_by_quota(number, item, course.parked) for number, item in enumerate(items)]
     return Plan(batch, tuple(items), dropped, money, forecast)
+
+
+def _paid_once(items: Iterable[ShotPlan]) -> list[ShotPlan]:
+    """The plans with each job paid for by the first shot that wants it; the others get its file for nothing."""
+    first: dict[str, str] = {}
+    found = []
+    for item in items:
+        shared = [action for action in item.actions if action.sent and action.job_key in first]
+        for action in item.actions:
+            if action.sent and action.job_key:
+                first.setdefault(action.job_key, item.shot.id)
+        found.append(_sharing(item, shared, first) if shared else item)
+    return found
+
+
+def _sharing(item: ShotPlan, shared: Sequence[Action], first: Mapping[str, str]) -> ShotPlan:
+    actions = [
+        replace(
+            action,
+            what="resume",
+            why=f"asked for by {first[action.job_key or '']} too: is made and paid for once",
+            usd=ZERO,
+            extra_usd=ZERO,
+        )
+        if action in shared
+        else action
+        for action in item.actions
+    ]
+    return replace(item, actions=tuple(actions))
 
 
 def within_budget(items: Sequence[ShotPlan], money: Money) -> tuple[list[ShotPlan], Money]:
