@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -20,7 +21,7 @@ from callsheet.ledger import Job, JobState, Ledger, ShotRow, Want
 from callsheet.recovery import recover_all
 from callsheet.run import open_run
 from callsheet.settings import Settings
-from callsheet.shots import ShotState
+from callsheet.shots import Batch, ShotState
 from callsheet.steps.carry_on import resumable, resumable_shots
 from callsheet.steps.missing import Recovered, exit_code
 from callsheet.steps.recover import name_of, parent_of
@@ -119,6 +120,24 @@ async def test_a_file_that_is_gone_from_the_archive_is_put_back_from_wherever_it
     assert "from the provider" in found["clip-1"].reason
     assert clip.read_bytes() == whole[0]
     assert service.counts()["accepted"] == {"image": 1, "video": 1}
+
+
+async def test_a_copy_in_another_batch_serves_too(service: Service, tmp_path: Path) -> None:
+    settings = settings_at(service, tmp_path)
+    await leave_behind(request_in(tmp_path), settings)
+    await recovered(settings)
+    [take] = (settings.home / "archive").rglob("take-*.*")
+    copy = Path(str(take).replace(f"sheet/{BATCH}", "other/other.rehearsal"))
+    copy.parent.mkdir(parents=True)
+    async with await Ledger.open(settings.ledger_url, clock=Clock()) as ledger:
+        [asset] = [one for one in await ledger.assets_of(BATCH) if one.kind == "take"]
+        await ledger.open_batch(Batch("other", None, "rehearsal"), [("kite", 0)])
+        await ledger.add_assets([replace(asset, batch="other.rehearsal", uri=str(copy))])
+    whole = take.read_bytes()
+    take.rename(copy)
+    shutil.rmtree(settings.home / "spool")
+    assert [one.how for one in await recover_all(settings)] == ["fetched"]
+    assert take.read_bytes() == whole
 
 
 async def test_an_unreachable_provider_loses_nothing(service: Service, tmp_path: Path) -> None:
