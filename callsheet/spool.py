@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,12 +31,21 @@ class Spooled:
 
 
 class Spool:
-    """Content-addressed files under `root`. A name is there only when all its bytes are, durably."""
+    """Content-addressed files under `root`. A name is there only when all its bytes are, durably.
+
+    Several processes may share one: files leave it only while no other process has it open.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         (root / "scratch").mkdir(parents=True, exist_ok=True)
+        self._in_use = (root / "in-use").open("ab")
+        fcntl.flock(self._in_use, fcntl.LOCK_SH)
         self._sweep()
+
+    def close(self) -> None:
+        """Let other processes empty it."""
+        self._in_use.close()
 
     def path(self, sha256: str) -> Path:
         """Where the file with this hash is, or would be."""
@@ -94,9 +104,18 @@ class Spool:
                 if path.stat().st_mtime < time.time() - SCRATCH_KEPT_S:
                     path.unlink()
 
-    def discard(self, sha256: str) -> None:
-        """Remove a file that is safe in the archive."""
-        self.path(sha256).unlink(missing_ok=True)
+    def empty(self, hashes: Iterable[str]) -> bool:
+        """Remove files that are safe in the archive; False, and nothing removed, while another process works here."""
+        try:
+            fcntl.flock(self._in_use, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            # Giving up may have cost the shared lock: locks are not converted in one step (flock(2)).
+            fcntl.flock(self._in_use, fcntl.LOCK_SH)
+            return False
+        for sha256 in hashes:
+            self.path(sha256).unlink(missing_ok=True)
+        fcntl.flock(self._in_use, fcntl.LOCK_SH)
+        return True
 
 
 @contextmanager

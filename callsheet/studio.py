@@ -161,6 +161,8 @@ async def open_studio(
         providers = await stack.enter_async_context(
             open_providers(settings, mode=batch.mode, rehearsal_url=service_url, catalogue=catalogue)
         )
+        spool = Spool(settings.home / "spool")
+        stack.callback(spool.close)
         studio = Studio(
             settings=settings,
             batch=batch,
@@ -168,7 +170,7 @@ async def open_studio(
             clock=clock,
             ledger=ledger,
             store=store,
-            spool=Spool(settings.home / "spool"),
+            spool=spool,
             providers=providers,
             budget_usd=budget_usd,
             progress=Progress(),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from callsheet.errors import ArchiveError
+from callsheet.errors import ArchiveError, NoRoom
 from callsheet.spool import Spool
 
 
@@ -36,8 +36,25 @@ def test_a_finished_file_is_moved_in_and_discarded_when_it_is_archived(tmp_path:
     file = spool.adopt(scratch)
     assert not scratch.exists()
     assert file.path.read_bytes() == b"clip"
-    spool.discard(file.sha256)
+    assert spool.empty([file.sha256])
     assert not spool.holds(file.sha256, 4)
+
+
+def test_nothing_leaves_it_while_another_process_works_here(tmp_path: Path) -> None:
+    spool, other = Spool(tmp_path / "spool"), Spool(tmp_path / "spool")
+    file = spool.write(b"picture")
+    assert not spool.empty([file.sha256])
+    assert spool.holds(file.sha256, 7)
+    assert not other.empty([file.sha256]), "trying does not cost the place"
+    other.close()
+    assert spool.empty([file.sha256])
+
+
+def test_nothing_is_sent_whose_result_could_not_be_kept(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool")
+    spool.check_room(0)
+    with pytest.raises(NoRoom, match="Nothing was sent"):
+        spool.check_room(10**12)
 
 
 def test_what_a_killed_process_left_is_removed_after_a_day(tmp_path: Path) -> None:

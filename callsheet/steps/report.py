@@ -117,6 +117,4 @@ def _summary(
 
 def _empty_spool(studio: Studio) -> None:
     """Remove from the spool what the archive has of this batch: it was verified when it was written."""
-    for assets in studio.assets.values():
-        for asset in assets.values():
-            studio.spool.discard(asset.sha256)
+    studio.spool.empty(asset.sha256 for assets in studio.assets.values() for asset in assets.values())
