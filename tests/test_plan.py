@@ -142,7 +142,9 @@ def test_what_changed_is_told() -> None:
     clip = dataclasses.replace(SHOT, duration_s=4, last_frame=Reference("l", "sha-l", "image/png", 1))
     clip = dataclasses.replace(clip, negative_prompt="birds")
     why = plan_shot(BATCH, clip, known, CATALOGUE).actions[2].why
-    assert why == "negative prompt changed, duration changed from 8 to 4, last frame changed; its frame is not chosen yet"
+    assert (
+        why == "negative prompt changed, duration changed from 8 to 4, last frame changed; its frame is not chosen yet"
+    )
     assert plan_shot(BATCH, dataclasses.replace(SHOT, id="b"), known, CATALOGUE).actions[0].why == "new shot"
 
 
