@@ -188,7 +188,7 @@ def claims(peace: Stage, chaos: Stage, size: Size) -> dict[str, tuple[bool, str]
             not undecided(attempts),
             f"{doubts} in doubt, {chaos.decisions} decided by a person",
         ),
-        "spent in the ledger is what the service charged": (
+        f"spent in the ledger is {'at least ' if chaos.live else ''}what the service charged": (
             abs(spent - charged) < 1e-6 if not chaos.live else spent >= charged - 1e-6,
             f"{spent:.4f} spent, {charged:.4f} charged",
         ),

@@ -1,0 +1,190 @@
+"""From an accepted submission to a stored clip: promptly, with few looks, whole, and kept whatever fails."""
+
+from __future__ import annotations
+
+import sqlite3
+import statistics
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from callsheet.errors import ArchiveError, DownloadFailed, LedgerError, SettingsError
+from callsheet.ledger import JobState
+from callsheet.ledger.quota import pacific_day
+from callsheet.poller import INTERVAL_S
+from callsheet.providers.protocol import VideoReady, VideoRequest
+from callsheet.settings import load_settings
+from callsheet.steps import all_of
+from callsheet.steps import persist as persisting
+from callsheet.steps.clips import make_clips
+from callsheet.steps.images import make_images
+from callsheet.steps.persist import persist
+from callsheet.steps.waiting import DOWNLOADS, download, watch_of
+from callsheet.steps.work import Work
+from callsheet.studio import Studio
+from tests.conftest import Cli, Service, kill, start_service, wait_for
+from tests.media_samples import make_clip
+from tests.test_evidence import batch_at
+
+pytestmark = pytest.mark.xdist_group("prefect")
+
+
+def videos(count: int) -> str:
+    rows = (f"clip{n},A paper boat number {n},0,It sails on {n},4" for n in range(count))
+    return "\n".join(["id,prompt,takes,motion_prompt,duration_s", *rows]) + "\n"
+
+
+async def test_clips_are_stored_within_a_poll_interval_of_being_done_with_few_looks(tmp_path: Path) -> None:
+    service = start_service(tmp_path / "service", factor=4, latency={"image": 0, "video": 40})
+    try:
+        async with batch_at(service, tmp_path, videos(8)) as (studio, shots):
+            await all_of(make_clips(studio, work) for work in studio.hold(shots))
+            jobs = await studio.ledger.jobs_of(studio.batch.name)
+        assert [job.state for job in jobs] == [JobState.STORED] * 8
+        with sqlite3.connect(f"file:{tmp_path / 'service/rehearsal.db'}?mode=ro", uri=True) as state:
+            due = dict(state.execute("SELECT name, due FROM operations"))
+        took = [job.updated.timestamp() - due[job.operation] for job in jobs if job.operation]
+        assert statistics.median(took) < INTERVAL_S
+        looks = service.counts()["requests"]["fetchPredictOperation"] / len(jobs)
+        assert looks <= 1.5 * 40 * 1.25 / INTERVAL_S + 2
+    finally:
+        service.process.terminate()
+        service.process.wait(timeout=20)
+
+
+def test_with_wait_a_full_day_is_slept_through(cli: Cli, tmp_path: Path) -> None:
+    (cli.folder / "sheet.csv").write_text(
+        "id,prompt,takes\n" + "".join(f"s{n},A lantern number {n},1\n" for n in range(7))
+    )
+    (cli.folder / "limits.yaml").write_text(
+        "models:\n  gemini-nano-banana-2.1:\n    limits: {any: {rpd: 3}, 0: {rpd: 3}, 1: {rpd: 3}, 2: {rpd: 3}, 3: {rpd: 3}}\n"
+    )
+    fast = {"CALLSHEET_CATALOGUE": "limits.yaml", "CALLSHEET_REHEARSAL_FACTOR": "20000"}
+    parked = cli("run", "sheet.csv", "--json", **fast)
+    assert parked.exit_code == 4, parked.stderr
+    assert parked.json["shots"]["parked"] >= 1
+    done = cli("run", "sheet.csv", "--wait", "--json", **fast)
+    assert done.exit_code == 0, done.stderr
+    with sqlite3.connect(cli.home / "ledger.db") as ledger:
+        sent = [row[0] for row in ledger.execute("SELECT at FROM attempts WHERE outcome = 'finished'")]
+    days = Counter(pacific_day(datetime.fromtimestamp(at / 1e6, UTC))[0] for at in sent)
+    assert sum(days.values()) == 7
+    assert max(days.values()) == 3
+
+
+def test_a_key_that_fails_while_waiting_stops_the_run_and_keeps_the_operation(cli: Cli, tmp_path: Path) -> None:
+    service = start_service(tmp_path / "service", factor=1, latency={"image": 0, "video": 3})
+    (cli.folder / "sheet.csv").write_text(videos(1))
+    keys = {"GOOGLE_GEMINI_BASE_URL": service.url, "GOOGLE_VERTEX_BASE_URL": service.url, "GEMINI_API_KEY": "good"}
+    good = keys | {"CALLSHEET_AGENT_PLATFORM_API_KEY": "good"}
+    try:
+        process = cli.start("run", "sheet.csv", "--live", "--yes", **good)
+        wait_for(lambda: service.counts()["accepted"]["video"] == 1, within_s=60)
+        kill(process)
+        bad = cli(
+            "run", "sheet.csv", "--live", "--yes", "--json", **(good | {"CALLSHEET_AGENT_PLATFORM_API_KEY": "invalid"})
+        )
+        assert bad.exit_code in (3, 5), bad.stderr
+        decided = cli("resolve", "--all", "--adopt", "x") if bad.exit_code == 5 else None
+        assert decided is None, "the operation's name was durable before the kill"
+        done = cli("run", "sheet.csv", "--live", "--yes", "--json", **good)
+        assert done.exit_code == 0, done.stderr
+        assert service.counts()["accepted"]["video"] == 1
+    finally:
+        service.process.terminate()
+        service.process.wait(timeout=20)
+
+
+class Files:
+    """A provider whose downloads give these files in turn."""
+
+    def __init__(self, *files: Path) -> None:
+        self.files = list(files)
+
+    async def submit(self, request: VideoRequest) -> str:
+        raise NotImplementedError
+
+    async def poll(self, operation: str) -> VideoReady | None:
+        return VideoReady(uri="https://example.test/clip")
+
+    async def download(self, video: VideoReady, target: Path) -> None:
+        target.write_bytes(self.files.pop(0).read_bytes())
+
+
+async def fetched(studio: Studio, *files: Path):
+    """What `download` makes of these files, for a job that ordered four seconds."""
+    order = next(iter(await studio.ledger.jobs_of(studio.batch.name)))
+    watch = replace(watch_of(studio, replace(order, operation="operations/x")), provider=Files(*files))
+    return await download(studio, order, watch, VideoReady(uri="https://example.test/clip"), Decimal(1))
+
+
+async def test_a_video_is_taken_only_whole_and_as_ordered_or_twice_the_same(service: Service, tmp_path: Path) -> None:
+    good, long = make_clip(tmp_path / "good.mp4", frames=96), make_clip(tmp_path / "long.mp4", frames=200)
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(good.read_bytes()[:-2000])
+    async with batch_at(service, tmp_path, videos(1)) as (studio, shots):
+        await make_clips(studio, studio.hold(shots)[0])
+        whole = await fetched(studio, cut, good)
+        assert (whole.size, whole.details.get("warning")) == (good.stat().st_size, None)
+        assert (await fetched(studio, long, good)).size == good.stat().st_size
+        odd = await fetched(studio, long, long)
+        assert odd.size == long.stat().st_size
+        assert "4 s were ordered" in odd.details["warning"]
+        with pytest.raises(DownloadFailed, match="callsheet recover"):
+            await fetched(studio, *[cut] * DOWNLOADS)
+        assert not list((studio.spool.root / "scratch").iterdir()), "nothing damaged is left lying about"
+
+
+async def test_what_is_paid_for_is_held_on_to_until_it_can_be_kept(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(persisting, "FIRST_PAUSE_S", 0.01)
+    answers: list[Exception] = [LedgerError("the database is away"), ArchiveError("the disk is full")]
+    async with batch_at(service, tmp_path, videos(1)) as (studio, _):
+
+        async def write() -> str:
+            if answers:
+                assert studio.troubled == 0
+                raise answers.pop(0)
+            return "kept"
+
+        assert await persist(studio, write, "operation x") == "kept"
+        monkeypatch.setattr(persisting, "HELD_S", -1.0)
+        answers.append(LedgerError("the database is away"))
+        with pytest.raises(LedgerError):
+            await persist(studio, write, "operation x")
+        assert studio.troubled == 0
+
+
+async def test_a_nearly_full_disk_parks_the_work_before_anything_is_sent(service: Service, tmp_path: Path) -> None:
+    async with batch_at(service, tmp_path, "id,prompt\nkite,A kite\n", min_free_mb=10**9) as (studio, shots):
+        work: Work = studio.hold(shots)[0]
+        await make_images(studio, work)
+        assert work.ended == "parked"
+        assert "Free some space" in work.failures_of_all()[0].message
+    assert service.counts()["accepted"]["image"] == 0
+
+
+async def test_a_clip_whose_file_is_lost_is_fetched_again_by_its_operation(service: Service, tmp_path: Path) -> None:
+    async with batch_at(service, tmp_path, videos(1)) as (studio, shots):
+        await make_clips(studio, studio.hold(shots)[0])
+        clip = studio.work["clip0"].clips[0].asset
+        assert clip is not None
+    Path(clip.uri).unlink()
+    for path in (tmp_path / "home/spool").glob("??/*"):
+        path.unlink()
+    async with batch_at(service, tmp_path, videos(1)) as (studio, shots):
+        await make_clips(studio, studio.hold(shots)[0])
+        assert studio.work["clip0"].clips[0].asset is not None
+    assert Path(clip.uri).stat().st_size == clip.size
+    assert service.counts()["accepted"]["video"] == 1
+
+
+def test_settings_of_waiting_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CALLSHEET_VIDEO_DEADLINE_S", "0")
+    with pytest.raises(SettingsError, match="video_deadline_s"):
+        load_settings()
