@@ -44,8 +44,8 @@ class ModelForecast:
 class Forecast:
     """When everything is done if the run starts now and sleeps through full days (`run --wait`).
 
-    Seconds of the run's clock: `seconds` is the mean of the courses that were drawn, `low_s` and `high_s` the fastest
-    and the slowest of them.
+    Seconds of the run's clock, which is `factor` times faster than the real one: `seconds` is the mean of the courses
+    that were drawn, `low_s` and `high_s` the fastest and the slowest of them.
     """
 
     now: datetime
@@ -54,6 +54,7 @@ class Forecast:
     low_s: float
     high_s: float
     models: tuple[ModelForecast, ...] = ()
+    factor: float = 1.0
 
     @property
     def done_at(self) -> datetime:
@@ -66,6 +67,7 @@ class Forecast:
             "seconds": round(self.seconds, 1),
             "seconds_low": round(self.low_s, 1),
             "seconds_high": round(self.high_s, 1),
+            "clock_factor": self.factor,
             "done_at": self.done_at.isoformat(),
             "models": [model.as_json() for model in self.models],
         }
@@ -86,10 +88,11 @@ class Forecast:
         )
 
     def _of_all(self) -> str:
+        here = f" of the rehearsal's clock ({span(self.seconds / self.factor)} here)" if self.factor != 1.0 else ""
         low, high = (self.now + timedelta(seconds=seconds) for seconds in (self.low_s, self.high_s))
         if self.high_s - self.low_s > WIDE * self.seconds and pacific(low) != pacific(high):
-            return f"All done in about {span(self.seconds)}, between {pacific(low)} and {pacific(high)}."
-        return f"All done in about {span(self.seconds)}, on {pacific(self.done_at)}."
+            return f"All done in about {span(self.seconds)}{here}, between {pacific(low)} and {pacific(high)}."
+        return f"All done in about {span(self.seconds)}{here}, on {pacific(self.done_at)}."
 
 
 def make_forecast(errands: Sequence[Errand], conditions: Conditions) -> tuple[Forecast, Course]:
@@ -100,7 +103,9 @@ def make_forecast(errands: Sequence[Errand], conditions: Conditions) -> tuple[Fo
     seconds = [course.seconds for course in courses]
     mean = sum(seconds) / draws
     models = tuple(_model(errands, conditions, name, courses) for name in _models(errands))
-    return Forecast(conditions.now, conditions.tier, mean, min(seconds), max(seconds), models), courses[0]
+    return Forecast(
+        conditions.now, conditions.tier, mean, min(seconds), max(seconds), models, conditions.factor
+    ), courses[0]
 
 
 def _models(errands: Sequence[Errand]) -> list[str]:
@@ -118,7 +123,7 @@ def _model(errands: Sequence[Errand], conditions: Conditions, name: str, courses
 
 
 def pacific(moment: datetime) -> str:
-    """A moment as "24 Nov 09:10 Pacific", the time zone in which quotas are counted; with its year when it is far."""
+    """A moment as "24 Nov 09:10 Pacific", the time zone in which quotas are counted."""
     local = moment.astimezone(PACIFIC)
     return f"{local.day} {local:%b %H:%M} Pacific"
 
