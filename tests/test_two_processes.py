@@ -13,9 +13,9 @@ from conftest import Cli, Service, kill, start_service, wait_for
 
 pytestmark = pytest.mark.xdist_group("prefect")
 
-CLIPS = 4
-MANIFEST = "id,prompt,motion_prompt,cuts\n" + "".join(
-    f"s{n},A lamp {n},The lamp {n} sways,9x16\n" for n in range(CLIPS)
+CLIPS = 3
+MANIFEST = "id,prompt,motion_prompt,duration_s\n" + "".join(
+    f"s{n},A lamp {n},The lamp {n} sways,4\n" for n in range(CLIPS)
 )
 
 
