@@ -7,9 +7,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.again import again
 from benchmarks.bench import Bench, Row
 from benchmarks.cuts import cuts
 from benchmarks.demo import demo
+from benchmarks.fifty_days import fifty_days
 from benchmarks.ledger_jobs import ledger_jobs
 from benchmarks.manifest_check import manifest_check
 from benchmarks.pictures import pictures
@@ -24,6 +26,8 @@ GROUPS = {
     "cuts": cuts,
     "ledger": ledger_jobs,
     "demo": demo,
+    "again": again,
+    "days": fifty_days,
 }
 
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from callsheet.archive.layout import folder_name
@@ -31,6 +31,8 @@ from callsheet.turns import Turns
 # Submissions that hold a frame's bytes in memory at the same time: 8 x 30 MB at worst.
 SUBMITS_AT_ONCE = 8
 DOWNLOADS_AT_ONCE = 8
+# How often a long rest looks at the clock, real seconds.
+LOOK_S = 30.0
 
 
 @dataclass
@@ -110,7 +112,13 @@ class Studio:
 
     async def rest(self, seconds: float) -> None:
         """Sleep `seconds` of the clock's time; raises Stopped as soon as the run is stopped."""
-        await self.rest_really(seconds / self.clock.factor)
+        until, left_s = self.clock.now() + timedelta(seconds=seconds), seconds / self.clock.factor
+        while True:
+            # A timer stands still while the machine sleeps, the clock does not: so it is looked at now and then.
+            await self.rest_really(min(left_s, LOOK_S))
+            left_s = (until - self.clock.now()).total_seconds() / self.clock.factor
+            if left_s <= 0:
+                return
 
     async def rest_really(self, seconds: float) -> None:
         """The same in real seconds: for what does not depend on the provider."""
