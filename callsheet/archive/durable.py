@@ -28,15 +28,30 @@ class Digests:
     size: int
 
 
+class Hashing:
+    """Both hashes and the size of bytes that come piece by piece."""
+
+    def __init__(self) -> None:
+        self._sha256, self._md5, self._size = hashlib.sha256(), _md5(), 0
+
+    def add(self, data: bytes) -> None:
+        """The next piece."""
+        self._sha256.update(data)
+        self._md5.update(data)
+        self._size += len(data)
+
+    def digests(self) -> Digests:
+        """What all pieces so far hold."""
+        return Digests(self._sha256.hexdigest(), self._md5.hexdigest(), self._size)
+
+
 def digests(path: Path) -> Digests:
     """Both hashes and the size of a file, read once."""
-    sha256, md5, size = hashlib.sha256(), _md5(), 0
+    hashing = Hashing()
     with path.open("rb") as stream:
         while chunk := stream.read(CHUNK):
-            sha256.update(chunk)
-            md5.update(chunk)
-            size += len(chunk)
-    return Digests(sha256.hexdigest(), md5.hexdigest(), size)
+            hashing.add(chunk)
+    return hashing.digests()
 
 
 def md5_of_bytes(data: bytes) -> str:

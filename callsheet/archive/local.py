@@ -71,6 +71,20 @@ class LocalStore:
             confined(prefix.rstrip("/"))
         return await asyncio.to_thread(lambda: tuple(sorted(self._walk(prefix))))
 
+    async def stats(self, prefix: str) -> dict[str, Stat]:
+        """Names and sizes; the md5 is left open. See Store.stats."""
+        if prefix:
+            confined(prefix.rstrip("/"))
+        return await asyncio.to_thread(self._sizes, prefix)
+
+    async def digests(self, name: str) -> durable.Digests:
+        """Hash a file; see Store.digests."""
+        return await asyncio.to_thread(self._digests, self._path(name))
+
+    async def remove(self, name: str, found: Stat) -> bool:
+        """Remove one file; see Store.remove."""
+        return await asyncio.to_thread(self._remove, self._path(name), found)
+
     async def aclose(self) -> None:
         """Nothing is held open."""
 
@@ -133,6 +147,25 @@ class LocalStore:
     def _stat(self, path: Path) -> Stat | None:
         with _told(path, "could not be looked at"):
             return _stat(path)
+
+    def _sizes(self, prefix: str) -> dict[str, Stat]:
+        sizes = {}
+        for name in sorted(self._walk(prefix)):
+            with _told(self._root / name, "could not be looked at"), contextlib.suppress(FileNotFoundError):
+                sizes[name] = Stat((self._root / name).stat().st_size, "")
+        return sizes
+
+    def _digests(self, path: Path) -> durable.Digests:
+        with _told(path, "could not be read"):
+            return durable.digests(path)
+
+    def _remove(self, path: Path, found: Stat) -> bool:
+        with _told(path, "could not be removed"):
+            if _stat(path) != found:
+                return False
+            path.unlink()
+            durable.sync_folder(path.parent)
+            return True
 
     def _walk(self, prefix: str) -> Iterator[str]:
         folder = self._root / prefix.rpartition("/")[0]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from callsheet.archive.durable import Digests
 from callsheet.errors import ArchiveError, SettingsError
 
 # The longest object name that Google Cloud Storage takes, in UTF-8 bytes
@@ -19,7 +20,7 @@ MAX_PART = 255
 
 @dataclass(frozen=True, slots=True)
 class Stat:
-    """A file in the archive: its size in bytes and its md5 in hex digits."""
+    """A file in the archive: its size in bytes and its md5 in hex digits ("" where a listing does not know it)."""
 
     size: int
     md5: str
@@ -70,6 +71,18 @@ class Store(Protocol):
 
     async def list(self, prefix: str) -> tuple[str, ...]:
         """The sorted names of all files that begin with `prefix`, unfinished ones left out."""
+        ...
+
+    async def stats(self, prefix: str) -> dict[str, Stat]:
+        """The same files with what is known of them without reading any: a bucket knows the md5, a folder does not."""
+        ...
+
+    async def digests(self, name: str) -> Digests:
+        """Size and hashes of a file, of which every byte is read; ArchiveError when it is not there."""
+        ...
+
+    async def remove(self, name: str, found: Stat) -> bool:
+        """Remove a file if it still is what was found (size and md5); False when it is gone or another one now."""
         ...
 
     async def aclose(self) -> None:
