@@ -74,6 +74,15 @@ class Batch:
     manifest_uri: str = ""
     manifest_sha256: str = ""
 
+    @classmethod
+    def named(cls, name: str) -> Batch | None:
+        """The batch of this name, without its manifest; None when no batch can have it."""
+        campaign, _, rest = name.partition(".")
+        edition, _, mode = rest.rpartition(".")
+        if not campaign or (mode != "live" and mode != "rehearsal") or "." in edition or "/" in name:
+            return None
+        return cls(campaign, edition or None, mode)
+
     @property
     def name(self) -> str:
         """`campaign.edition.mode`; campaign and edition hold no dots, so no two batches share a name."""

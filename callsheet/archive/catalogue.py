@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
+from typing import Any
 
 import polars as pl
 
@@ -47,13 +48,17 @@ SCHEMA: dict[str, pl.DataType] = {
     "tags": pl.List(pl.String()),
 }
 Row = dict[str, object]
-# What makes a row the same row in two parts.
 _IDENTITY = ("batch", "shot", "file", "sha256")
 
 
 def catalogue_rows(sidecar: Sidecar) -> list[Row]:
     """One row per file of the shot. Dollars stand on the file they paid for; derived files cost nothing."""
     return [*_takes(sidecar), *_clips(sidecar), *_cuts(sidecar)]
+
+
+def identity(row: Mapping[str, Any]) -> tuple[object, ...]:
+    """What makes a row the same row in two parts."""
+    return tuple(row[column] for column in _IDENTITY)
 
 
 async def write_part(store: Store, batch: str, sidecars: Sequence[Sidecar], on: date) -> str | None:
@@ -65,7 +70,7 @@ async def write_part(store: Store, batch: str, sidecars: Sequence[Sidecar], on: 
     listed: set[tuple[object, ...]] = set()
     for name in earlier:
         listed.update((await read_part(store, name)).select(_IDENTITY).iter_rows())
-    rows = [row for sidecar in sidecars for row in catalogue_rows(sidecar) if _identity(row) not in listed]
+    rows = [row for sidecar in sidecars for row in catalogue_rows(sidecar) if identity(row) not in listed]
     if not rows:
         return None
     name = layout.catalogue_part(batch, on, max(earlier.values(), default=0) + 1)
@@ -90,10 +95,6 @@ async def read_part(store: Store, name: str) -> pl.DataFrame:
         raise ArchiveError(
             f"{store.uri}/{name} is not a catalogue part: {error}. Move it away; the next run lists its files again."
         ) from error
-
-
-def _identity(row: Row) -> tuple[object, ...]:
-    return tuple(row[column] for column in _IDENTITY)
 
 
 def _takes(sidecar: Sidecar) -> Iterator[Row]:

@@ -90,6 +90,17 @@ def manifest_name(prefix: str, uri: str) -> str:
     return f"{prefix}/manifest{suffix.group().lower() if suffix else ''}"
 
 
+def is_manifest(prefix: str, name: str) -> bool:
+    """Whether this is the name of the batch's copy of its manifest."""
+    return re.fullmatch(rf"{re.escape(prefix)}/manifest(\.[a-z0-9]{{1,8}})?", name) is not None
+
+
+def is_sidecar(name: str) -> bool:
+    """Whether this is the name of a sidecar: `<campaign>/<batch>/shots/<shot>/shot.json`."""
+    parts = name.split("/")
+    return len(parts) == 5 and parts[2] == "shots" and parts[4] == SIDECAR
+
+
 def catalogue_part(batch: str, on: date, number: int) -> str:
     """`catalog/dt=YYYY-MM-DD/<batch>-<n>.parquet`."""
     return f"{CATALOGUE}/dt={on.isoformat()}/{batch}-{number}.parquet"
@@ -99,6 +110,12 @@ def part_number(name: str, batch: str) -> int | None:
     """The n of a catalogue part of this batch, None for every other name."""
     found = re.fullmatch(rf"{CATALOGUE}/dt=\d{{4}}-\d\d-\d\d/{re.escape(batch)}-(\d+)\.parquet", name)
     return int(found.group(1)) if found else None
+
+
+def batch_of_part(name: str) -> str | None:
+    """The name of the batch that a catalogue part is of, None for every other name."""
+    found = re.fullmatch(rf"{CATALOGUE}/dt=\d{{4}}-\d\d-\d\d/(.+)-\d+\.parquet", name)
+    return found.group(1) if found else None
 
 
 def _file(parts: tuple[str, ...], sha256: str, mime_type: str) -> str:

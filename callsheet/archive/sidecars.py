@@ -7,12 +7,12 @@ import hashlib
 import logging
 from collections.abc import Sequence
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from callsheet.archive import layout
 from callsheet.archive.sidecar import SCHEMA_VERSION, Sidecar
 from callsheet.archive.store import Store
-from callsheet.errors import ArchiveError
+from callsheet.errors import ArchiveConflict, ArchiveDenied, ArchiveError
 
 log = logging.getLogger(__name__)
 
@@ -48,21 +48,43 @@ async def read_sidecar(store: Store, name: str) -> Sidecar:
 
 async def _read(store: Store, name: str) -> Stored:
     data = await store.read_bytes(name, MAX_SIDECAR)
+    return parse_sidecar(data, f"{store.uri}/{name}"), hashlib.sha256(data).hexdigest()
+
+
+def parse_sidecar(data: bytes, where: str) -> Sidecar:
+    """The sidecar in these bytes. ArchiveConflict when a newer callsheet wrote it, ArchiveError when it is none."""
+    _check_version(data, where)
     try:
-        return Sidecar.model_validate_json(data), hashlib.sha256(data).hexdigest()
+        return Sidecar.model_validate_json(data)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"
         raise ArchiveError(
-            f"{store.uri}/{name} is not a sidecar of version {SCHEMA_VERSION}: {place}: {first['msg']}. "
+            f"{where} is not a sidecar of version {SCHEMA_VERSION}: {place}: {first['msg']}. "
             "It was left as it is. Restore it, or move it away and run the batch again to have it rebuilt."
         ) from error
+
+
+class _Version(BaseModel):
+    schema_version: int
+
+
+def _check_version(data: bytes, where: str) -> None:
+    try:
+        version = _Version.model_validate_json(data).schema_version
+    except ValidationError:
+        return  # what is wrong with it is told by the whole schema
+    if version > SCHEMA_VERSION:
+        raise ArchiveConflict(
+            f"{where} was written by a newer callsheet (schema version {version}; this one knows {SCHEMA_VERSION}). "
+            "It was left as it is. Bring callsheet up to date."
+        )
 
 
 async def read_sidecars(store: Store, prefix: str) -> list[Sidecar]:
     """All sidecars of the batch at `prefix`, in the manifest's order."""
     root = f"{prefix}/shots/"
-    names = [name for name in await store.list(root) if _is_sidecar(name.removeprefix(root))]
+    names = [name for name in await store.list(root) if layout.is_sidecar(name)]
     return in_order([sidecar for sidecar, _ in await read_named(store, names)])
 
 
@@ -82,16 +104,13 @@ def in_order(sidecars: Sequence[Sidecar]) -> list[Sidecar]:
     return sorted(sidecars, key=lambda sidecar: (sidecar.line, sidecar.shot))
 
 
-def _is_sidecar(relative: str) -> bool:
-    folder, _, file = relative.partition("/")
-    return bool(folder) and file == layout.SIDECAR
-
-
 async def _unchanged(store: Store, name: str, sidecar: Sidecar) -> bool:
     if await store.stat(name) is None:
         return False
     try:
         stored = await read_sidecar(store, name)
+    except (ArchiveConflict, ArchiveDenied):
+        raise
     except ArchiveError as error:
         log.warning("The sidecar %s is replaced: it cannot be read (%s)", name, error)
         return False

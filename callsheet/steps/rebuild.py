@@ -9,12 +9,11 @@ import asyncio
 import hashlib
 import json
 import logging
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
 
 from callsheet.archive import layout
+from callsheet.archive.lineage import Listed, asset_of, listed
 from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.sidecars import read_sidecar
 from callsheet.archive.store import Stat, Store
@@ -23,7 +22,7 @@ from callsheet.ledger import Entered, Ledger, ShotRecords
 from callsheet.media.probe import probe_image
 from callsheet.shots import Asset, Batch, Mode
 from callsheet.steps import all_of
-from callsheet.steps.rebuilt_rows import Listed, batch_of, check, listed, shot_records
+from callsheet.steps.rebuilt_rows import batch_of, check, shot_records
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +79,7 @@ async def rebuild(ledger: Ledger, store: Store, scopes: Mapping[Mode, str]) -> R
     """
     names = await store.list("")
     rebuilt, limit = Rebuilt(), asyncio.Semaphore(AT_ONCE)
-    found = await all_of(_read(store, name, rebuilt, limit) for name in names if _is_sidecar(name))
+    found = await all_of(_read(store, name, rebuilt, limit) for name in names if layout.is_sidecar(name))
     believed = sorted((one for one in found if one), key=lambda one: (one.updated, one.batch, one.line, one.shot))
     batches = {one.batch: batch_of(one) for one in believed}
     for batch in batches.values():
@@ -107,11 +106,6 @@ async def rebuild(ledger: Ledger, store: Store, scopes: Mapping[Mode, str]) -> R
     return rebuilt
 
 
-def _is_sidecar(name: str) -> bool:
-    parts = name.split("/")
-    return len(parts) == 5 and parts[2] == "shots" and parts[4] == layout.SIDECAR
-
-
 async def _read(store: Store, name: str, rebuilt: Rebuilt, limit: asyncio.Semaphore) -> Sidecar | None:
     async with limit:
         try:
@@ -127,7 +121,7 @@ async def _read(store: Store, name: str, rebuilt: Rebuilt, limit: asyncio.Semaph
 
 async def _with_manifest(store: Store, batch: Batch, names: Sequence[str]) -> Batch:
     """The batch with its archived manifest: where the original was, no sidecar says; the next run does."""
-    copies = [name for name in names if re.fullmatch(rf"{re.escape(batch.prefix)}/manifest(\.[a-z0-9]+)?", name)]
+    copies = [name for name in names if layout.is_manifest(batch.prefix, name)]
     if not copies:
         return batch
     data = await store.read_bytes(copies[0], DOCUMENT_LIMIT)
@@ -152,7 +146,7 @@ async def _verified(store: Store, sidecar: Sidecar, names: frozenset[str], rebui
         name = f"{folder}/{one.file.file}"
         found = await store.stat(name) if name in names else None
         if found == Stat(one.file.size, one.file.md5):
-            assets.append(_asset(sidecar, one, f"{store.uri}/{name}"))
+            assets.append(asset_of(sidecar, one, f"{store.uri}/{name}"))
         else:
             rebuilt.missing.append(Doubtful(name, _how_different(one, found)))
     for take in sidecar.takes:
@@ -167,33 +161,6 @@ def _how_different(one: Listed, found: Stat | None) -> str:
         return f"It is not there. {again}"
     told = f"not {one.file.size} with {one.file.md5}"
     return f"It has {found.size} bytes with md5 {found.md5}, {told}. Move it away. {again}"
-
-
-def _asset(sidecar: Sidecar, one: Listed, uri: str) -> Asset:
-    file, part = one.file, one.part
-    model = None
-    if part is not None:
-        image = sidecar.image.model if sidecar.image else None
-        model = part.job.model if part.job else getattr(part, "model", image)
-    return Asset(
-        kind=one.kind,
-        batch=sidecar.batch,
-        shot=sidecar.shot,
-        name=file.file,
-        sha256=file.sha256,
-        md5=file.md5,
-        size=file.size,
-        mime_type=file.mime_type,
-        uri=uri,
-        created=file.created,
-        width=file.width,
-        height=file.height,
-        duration_s=file.duration_s,
-        job_key=part.job_key if part else None,
-        parent=file.parent,
-        usd=Decimal(str(part.usd)) if part else Decimal(0),
-        model=model,
-    )
 
 
 async def _thumbnail(store: Store, sidecar: Sidecar, name: str, parent: str) -> list[Asset]:

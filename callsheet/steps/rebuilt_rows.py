@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal
 
 from callsheet import errors
 from callsheet.archive import layout
+from callsheet.archive.lineage import Part, listed
 from callsheet.archive.sidecar import ClipRecord, FailureRecord, FileRecord, Sidecar, TakeRecord
 from callsheet.errors import ArchiveError
 from callsheet.keys import job_key
 from callsheet.ledger import AttemptRecord, Job, JobState, ShotRecords, ShotRow, Want
 from callsheet.orders import clip_slot, take_slot
-from callsheet.shots import Asset, AssetKind, Batch, ShotState
+from callsheet.shots import Asset, Batch, ShotState
 
-Part = TakeRecord | ClipRecord
 _SLOT = re.compile(r"(take|clip)(-[1-9]\d{0,5})?")
 _LARGEST = 2**62
 # The fields of a job's request that are not parameters.
@@ -27,35 +26,9 @@ _NOT_PARAMETERS = frozenset({"prompt", "take", "inputs"})
 _OUTCOMES = {JobState.STORED: "finished", JobState.SUBMITTED: "open"}
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """A file that a sidecar lists, and what it is: kind, the paid part that it is the result of, its parent's hash."""
-
-    kind: AssetKind
-    file: FileRecord
-    part: Part | None = None
-
-
 def batch_of(sidecar: Sidecar) -> Batch:
     """The batch that the sidecar says it belongs to."""
     return Batch(sidecar.campaign, sidecar.edition, sidecar.mode)
-
-
-def listed(sidecar: Sidecar) -> Iterator[Listed]:
-    """Every file of the sidecar but the thumbnails, of which it has only the names."""
-    for take in sidecar.takes:
-        if take.file:
-            yield Listed("take", take.file, take)
-    for clip in sidecar.clips:
-        if clip.file:
-            yield Listed("clip", clip.file, clip)
-        if clip.poster:
-            yield Listed("poster", clip.poster)
-    for cut in sidecar.cuts:
-        if cut.file:
-            yield Listed("cut", cut.file)
-        if cut.poster:
-            yield Listed("poster", cut.poster)
 
 
 def check(name: str, sidecar: Sidecar) -> None:

@@ -1,0 +1,98 @@
+"""The files that a batch's records tell of, as assets: pure, from sidecars and from rows of the catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from callsheet.archive.sidecar import ClipRecord, FileRecord, Sidecar, TakeRecord
+from callsheet.shots import Asset, AssetKind
+
+Part = TakeRecord | ClipRecord
+# Files that are made here for nothing, from others.
+DERIVED: frozenset[str] = frozenset({"cut", "poster", "thumbnail"})
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A file that a sidecar lists, what it is, and the paid part that it is the result of."""
+
+    kind: AssetKind
+    file: FileRecord
+    part: Part | None = None
+
+
+def listed(sidecar: Sidecar) -> Iterator[Listed]:
+    """Every file of the sidecar but the thumbnails, of which it has only the names."""
+    for take in sidecar.takes:
+        if take.file:
+            yield Listed("take", take.file, take)
+    for clip in sidecar.clips:
+        if clip.file:
+            yield Listed("clip", clip.file, clip)
+        if clip.poster:
+            yield Listed("poster", clip.poster)
+    for cut in sidecar.cuts:
+        if cut.file:
+            yield Listed("cut", cut.file)
+        if cut.poster:
+            yield Listed("poster", cut.poster)
+
+
+def thumbnails(sidecar: Sidecar) -> dict[str, str]:
+    """The names of the shot's thumbnails, each with the sha256 of the take it shows."""
+    return {take.file.thumbnail: take.file.sha256 for take in sidecar.takes if take.file and take.file.thumbnail}
+
+
+def asset_of(sidecar: Sidecar, one: Listed, uri: str) -> Asset:
+    """A listed file as an asset that is at `uri`."""
+    file, part = one.file, one.part
+    model = None
+    if part is not None:
+        image = sidecar.image.model if sidecar.image else None
+        model = part.job.model if part.job else getattr(part, "model", image)
+    return Asset(
+        kind=one.kind,
+        batch=sidecar.batch,
+        shot=sidecar.shot,
+        name=file.file,
+        sha256=file.sha256,
+        md5=file.md5,
+        size=file.size,
+        mime_type=file.mime_type,
+        uri=uri,
+        created=file.created,
+        width=file.width,
+        height=file.height,
+        duration_s=file.duration_s,
+        job_key=part.job_key if part else None,
+        parent=file.parent,
+        usd=Decimal(str(part.usd)) if part else Decimal(0),
+        model=model,
+    )
+
+
+def asset_of_row(row: Mapping[str, Any]) -> Asset:
+    """A row of the catalogue as an asset."""
+    return Asset(
+        kind=row["kind"],
+        batch=row["batch"],
+        shot=row["shot"],
+        name=row["file"],
+        sha256=row["sha256"],
+        md5=row["md5"],
+        size=row["size"],
+        mime_type=row["mime_type"] or "",
+        uri=row["uri"] or "",
+        created=row["created"] or datetime.fromtimestamp(0, UTC),
+        width=row["width"],
+        height=row["height"],
+        duration_s=row["duration_s"],
+        job_key=row["job_key"] if row["kind"] in ("take", "clip") else None,
+        parent=row["parent"],
+        usd=Decimal(str(row["usd"] or 0)),
+        model=row["model"],
+    )

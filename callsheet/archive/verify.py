@@ -1,0 +1,223 @@
+"""What is wrong in a batch's part of an archive: pure, from a listing and from what the batch's records tell.
+
+Sidecars, catalogue and success marker are compared with each other and with the files. Nothing is read here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from callsheet.archive import layout
+from callsheet.archive.catalogue import catalogue_rows, identity
+from callsheet.archive.durable import Digests
+from callsheet.archive.lineage import DERIVED, asset_of, asset_of_row, listed, thumbnails
+from callsheet.archive.sidecar import Sidecar
+from callsheet.archive.store import Stat
+from callsheet.archive.success import Success
+from callsheet.shots import Asset, Batch
+
+# missing: listed and not there. changed: not what its record tells, or a record that cannot be believed.
+# uncatalogued: in a sidecar and in no part of the catalogue. foreign: in the batch's folder and listed by nobody.
+Wrong = Literal["missing", "changed", "uncatalogued", "foreign"]
+# The folder in a batch's folder where a repair keeps what it replaced.
+DAMAGED = ".damaged"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong with one object (`name` is relative to the archive), and what was done about it."""
+
+    name: str
+    wrong: Wrong
+    why: str
+    done: str = ""
+
+    @property
+    def what(self) -> tuple[str, str]:
+        """What makes two findings the same."""
+        return self.name, self.wrong
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Why a record cannot be believed. One that is `newer` than this callsheet is never replaced."""
+
+    why: str
+    newer: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that an archive has of one batch, by names in the archive.
+
+    `files` are those in its folder; `hashes` the sha256 of sidecars' bytes; `known` what a ledger has on record;
+    `digests` what was read of files, when the bytes themselves were looked at.
+    """
+
+    batch: Batch
+    files: Mapping[str, Stat]
+    sidecars: Mapping[str, Sidecar | Unreadable]
+    hashes: Mapping[str, str]
+    parts: Mapping[str, Sequence[Mapping[str, Any]] | Unreadable]
+    marker: Success | Unreadable | None
+    known: frozenset[str] = frozenset()
+    digests: Mapping[str, Digests] = field(default_factory=dict)
+
+    @property
+    def believed(self) -> dict[str, Sidecar]:
+        """The sidecars that can be believed, by name."""
+        return {name: one for name, one in self.sidecars.items() if isinstance(one, Sidecar)}
+
+    @property
+    def rows(self) -> list[Mapping[str, Any]]:
+        """The rows of the parts that can be read."""
+        return [row for part in self.parts.values() if not isinstance(part, Unreadable) for row in part]
+
+    @property
+    def marker_name(self) -> str:
+        """The name of the success marker."""
+        return layout.document(self.batch.prefix, layout.SUCCESS)
+
+    def place_of(self, shot: str, file: str) -> str:
+        """The name of a shot's file."""
+        return f"{layout.shot_folder(self.batch.prefix, shot)}/{file}"
+
+    def told(self) -> dict[str, Asset]:
+        """The files that sidecars and catalogue tell of, without thumbnails; what a sidecar says comes first."""
+        found = {
+            self.place_of(one.shot, each.file.file): asset_of(one, each, each.file.uri)
+            for one in self.believed.values()
+            for each in listed(one)
+        }
+        for row in self.rows:
+            found.setdefault(self.place_of(row["shot"], row["file"]), asset_of_row(row))
+        return found
+
+    def thumbnails(self) -> dict[str, tuple[Sidecar, str]]:
+        """The thumbnails by name, each with its sidecar and the sha256 of the take it shows."""
+        return {
+            self.place_of(one.shot, name): (one, parent)
+            for one in self.believed.values()
+            for name, parent in thumbnails(one).items()
+        }
+
+
+def findings(evidence: Evidence) -> tuple[Finding, ...]:
+    """Everything that is wrong, by name; () when the batch is whole."""
+    found = [
+        *_of_marker(evidence),
+        *_of_sidecars(evidence),
+        *_of_parts(evidence),
+        *_of_files(evidence),
+        *_foreign(evidence),
+    ]
+    return tuple(sorted(found, key=lambda one: (one.name, one.wrong)))
+
+
+def is_whole(found: Iterable[Finding]) -> bool:
+    """Whether nothing listed is missing or other than it should be: foreign files do no harm."""
+    return all(one.wrong == "foreign" for one in found)
+
+
+def is_gone_for_good(evidence: Evidence, name: str, asset: Asset) -> bool:
+    """Whether only an old row of the catalogue tells of a missing file that was made anew since, under another name.
+
+    Only files that cost nothing are made anew; the row can go.
+    """
+    sidecar = evidence.sidecars.get(layout.sidecar_name(evidence.batch.prefix, asset.shot))
+    if asset.kind not in DERIVED or name in evidence.files or not isinstance(sidecar, Sidecar):
+        return False
+    return all(each.file.file != asset.name for each in listed(sidecar))
+
+
+def _of_marker(evidence: Evidence) -> Iterator[Finding]:
+    name, marker = evidence.marker_name, evidence.marker
+    if marker is None:
+        yield Finding(name, "missing", "No run of the batch has ended, or its marker is lost.")
+    elif isinstance(marker, Unreadable):
+        yield Finding(name, "changed", marker.why)
+    elif marker.catalogue and marker.catalogue not in evidence.parts:
+        yield Finding(marker.catalogue, "missing", f"{layout.SUCCESS} names this part of the catalogue.")
+    gallery = layout.document(evidence.batch.prefix, layout.GALLERY)
+    if marker is not None and gallery not in evidence.files:
+        yield Finding(gallery, "missing", "The batch's gallery is not there.")
+
+
+def _of_sidecars(evidence: Evidence) -> Iterator[Finding]:
+    for name, sidecar in evidence.sidecars.items():
+        if isinstance(sidecar, Unreadable):
+            yield Finding(name, "changed", sidecar.why)
+    in_rows = {layout.sidecar_name(evidence.batch.prefix, row["shot"]) for row in evidence.rows}
+    marker = evidence.marker if isinstance(evidence.marker, Success) else None
+    in_marker = {one.name: one.sha256 for one in marker.sidecars} if marker else {}
+    for name in sorted((in_rows | in_marker.keys()) - evidence.sidecars.keys()):
+        by = layout.SUCCESS if name in in_marker else "the catalogue"
+        yield Finding(name, "missing", f"The sidecar is not there; {by} tells of its shot.")
+    if marker is None or marker.status == "continuing":
+        return  # a run is at work, or was: it writes sidecars anew, and then the marker
+    for name, digest in evidence.hashes.items():
+        if isinstance(evidence.sidecars.get(name), Sidecar) and in_marker.get(name, digest) != digest:
+            yield Finding(name, "changed", f"Its sha256 is {digest[:12]}, not {in_marker[name][:12]} as in the marker.")
+
+
+def _of_parts(evidence: Evidence) -> Iterator[Finding]:
+    for name, part in evidence.parts.items():
+        if isinstance(part, Unreadable):
+            yield Finding(name, "changed", part.why)
+    rows = Counter(identity(row) for row in evidence.rows)
+    if twice := sum(count - 1 for count in rows.values()):
+        yield Finding(max(evidence.parts), "changed", f"The catalogue lists {twice} files a second time.")
+    for sidecar in evidence.believed.values():
+        for row in catalogue_rows(sidecar):
+            if identity(row) not in rows:
+                name = evidence.place_of(sidecar.shot, str(row["file"]))
+                yield Finding(name, "uncatalogued", "Its sidecar lists it, no part of the catalogue does.")
+
+
+def _of_files(evidence: Evidence) -> Iterator[Finding]:
+    for name, asset in evidence.told().items():
+        stat = evidence.files.get(name)
+        if stat is None:
+            yield Finding(name, "missing", _why_missing(evidence, name, asset))
+        elif why := _difference(asset, stat, evidence.digests.get(name)):
+            yield Finding(name, "changed", why)
+    for name in evidence.thumbnails():
+        digests = evidence.digests.get(name)
+        if name not in evidence.files:
+            yield Finding(name, "missing", "The thumbnail is not there.")
+        elif digests and digests.sha256[:12] not in name:
+            yield Finding(name, "changed", f"Its sha256 is {digests.sha256[:12]}, which its name does not carry.")
+
+
+def _why_missing(evidence: Evidence, name: str, asset: Asset) -> str:
+    if is_gone_for_good(evidence, name, asset):
+        return f"Only the catalogue still lists this {asset.kind}; its shot has another one."
+    return f"The {asset.kind} is not there."
+
+
+def _difference(asset: Asset, stat: Stat, digests: Digests | None) -> str:
+    """How a file differs from what is told of it; "" when it does not."""
+    if stat.size != asset.size:
+        return f"It has {stat.size} bytes, not {asset.size}."
+    if stat.md5 and stat.md5 != asset.md5:
+        return f"Its md5 is {stat.md5}, not {asset.md5}."
+    if digests and digests.sha256 != asset.sha256:
+        return f"Its sha256 is {digests.sha256}, not {asset.sha256}."
+    return ""
+
+
+def _foreign(evidence: Evidence) -> Iterator[Finding]:
+    listed_names = evidence.told().keys() | evidence.thumbnails().keys() | evidence.sidecars.keys() | evidence.known
+    for name in evidence.files:
+        if name not in listed_names and not is_document(evidence.batch, name):
+            yield Finding(name, "foreign", "It is in the batch's folder, and nothing lists it. It is left alone.")
+
+
+def is_document(batch: Batch, name: str) -> bool:
+    """Whether this is one of the batch's own documents, or something that a repair kept."""
+    relative = name.removeprefix(f"{batch.prefix}/")
+    own = relative in (layout.PLAN, layout.GALLERY, layout.SUCCESS)
+    return own or layout.is_manifest(batch.prefix, name) or relative.startswith(f"{DAMAGED}/")
