@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -13,6 +13,8 @@ from callsheet.errors import SettingsError
 
 MIB = 1024 * 1024
 OUTPUT_OFF = "off"
+# The algorithms of the C2PA technical specification 2.4, "Digital signatures".
+C2paAlg = Literal["es256", "es384", "es512", "ps256", "ps384", "ps512", "ed25519"]
 
 
 class Settings(BaseSettings):
@@ -46,6 +48,15 @@ class Settings(BaseSettings):
         float | None, Field(gt=0, description="Longest wait for one video, seconds; default: by the model's latency.")
     ] = None
     min_free_mb: Annotated[int, Field(ge=0, description="Nothing is sent while the home's disk has less, MB.")] = 256
+    c2pa_cert: Annotated[
+        Path | None, Field(description="PEM file of the certificates that cuts are signed with, the signer's first.")
+    ] = None
+    c2pa_key: Annotated[Path | None, Field(description="PEM file of the signer's private key.")] = None
+    c2pa_alg: Annotated[C2paAlg, Field(description="Signature algorithm; it must fit the key.")] = "es256"
+    c2pa_tsa_url: Annotated[
+        str | None,
+        Field(pattern=r"^https?://", description="Time-stamp server for signatures; default: none is asked."),
+    ] = None
     rehearsal_factor: Annotated[float, Field(gt=0, description="How much faster rehearsal time passes.")] = 60.0
     rehearsal_script: Annotated[Path | None, Field(description="Failure script for the rehearsal service.")] = None
 

@@ -1,0 +1,152 @@
+"""Content Credentials: cuts signed by C2PA, with the clip that they were made of as their parent.
+
+The signature is a box of the file itself. It comes last, for it covers the media and the XMP; a signed file that is
+changed afterwards no longer validates. Needs the extra `callsheet[c2pa]`; reading whether a file is signed does not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from PIL import Image
+
+from callsheet.errors import MediaError, SettingsError
+from callsheet.media.atomic import replacing
+from callsheet.media.boxes import read_top_boxes
+from callsheet.media.certificates import Identity, read_identity
+from callsheet.media.probe import probe_video
+from callsheet.media.provenance import AI_GENERATED
+
+# The box of a manifest in MP4 (C2PA technical specification 2.4, "Embedding manifests into BMFF-based assets").
+C2PA_UUID = bytes.fromhex("D8FEC3D61B0E483C92975828877EC481")
+# Thumbnails would grow every cut. Nothing is fetched: neither manifests that a file points to nor OCSP replies.
+_POLICY = {
+    "builder": {"intent": "edit", "thumbnail": {"enabled": False}},
+    "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False},
+    "core": {"allowed_network_hosts": []},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """The clip that a cut was made of: its file, its name and hash in the archive, and the model that made it."""
+
+    path: Path
+    name: str
+    sha256: str
+    model: str
+
+
+class Signer:
+    """Signs cuts in the name of one identity. Every signature is another one, so a file is signed once and kept."""
+
+    def __init__(self, identity: Identity) -> None:
+        self._identity = identity
+
+    def sign(self, cut: Path, target: Path, parent: Parent, *, cropped: bool) -> None:
+        """Write `cut` with a manifest to `target`, which appears only whole; `cut` is left as it is.
+
+        The manifest says that the parent was opened and edited, and by which kind of source it was made. A manifest
+        that the parent itself carries is kept in it. MediaError when it cannot be signed.
+        """
+        before = _facts(cut)
+        with replacing(target) as part:
+            with cut.open("rb") as source, parent.path.open("rb") as opened, part.open("w+b") as written:
+                try:
+                    self._sign("video/mp4", source, written, parent, opened, cropped=cropped)
+                except _c2pa().C2paError as error:
+                    raise MediaError(f"{cut.name} could not be signed: {error}. Nothing was kept of it.") from error
+            if _facts(part) != before:
+                raise MediaError(f"{cut.name} is another video after it was signed. Nothing was kept of it.")
+
+    def check(self) -> None:
+        """Sign a small picture; SettingsError when the library or the time-stamp server refuses, and why."""
+        picture = BytesIO()
+        Image.new("RGB", (8, 8)).save(picture, "JPEG")
+        parent = Parent(Path(), "trial", "0" * 64, "")
+        source, opened = BytesIO(picture.getvalue()), BytesIO(picture.getvalue())
+        try:
+            self._sign("image/jpeg", source, BytesIO(), parent, opened, cropped=False)
+        except _c2pa().C2paError as error:
+            raise SettingsError(
+                f"C2PA: nothing can be signed with CALLSHEET_C2PA_CERT, _KEY and _ALG ({self._identity.alg}): {error}. "
+                "The certificate must fit the algorithm and be made for signing content (digitalSignature, and an "
+                "extended key usage such as emailProtection). Nothing was made."
+            ) from error
+
+    def _sign(
+        self, mime_type: str, source: BinaryIO, target: BinaryIO, parent: Parent, opened: BinaryIO, *, cropped: bool
+    ) -> None:
+        c2pa, who = _c2pa(), self._identity
+        info = c2pa.C2paSignerInfo(who.alg, who.chain, who.key, who.tsa_url)
+        with (
+            c2pa.Signer.from_info(info) as signer,
+            c2pa.Context.from_dict(_POLICY) as context,
+            c2pa.Builder(_manifest(parent, cropped), context=context) as builder,
+        ):
+            builder.add_ingredient(_ingredient(parent), mime_type, opened)
+            builder.sign(signer, mime_type, source, target)
+
+
+def open_signer(cert: Path | None, key: Path | None, alg: str, tsa_url: str | None = None) -> Signer | None:
+    """The signer for the settings, known to work; None when neither certificate nor key is set.
+
+    SettingsError when one of them is missing, the extra is not installed, or nothing can be signed with them.
+    """
+    if cert is None and key is None:
+        return None
+    if cert is None or key is None:
+        raise SettingsError("CALLSHEET_C2PA_CERT and CALLSHEET_C2PA_KEY go together: set both, or neither.")
+    try:
+        _c2pa()
+    except ImportError as error:
+        raise SettingsError(
+            "CALLSHEET_C2PA_CERT is set, but C2PA is not installed here: pip install 'callsheet[c2pa]', or unset it. "
+            "Nothing was made."
+        ) from error
+    signer = Signer(read_identity(cert, key, alg, tsa_url))
+    signer.check()
+    return signer
+
+
+def is_signed(path: Path) -> bool:
+    """Whether an MP4 carries a C2PA manifest; MediaError when it is no whole MP4."""
+    with path.open("rb") as file:
+        for box in read_top_boxes(path):
+            file.seek(box.body)
+            if box.kind == b"uuid" and file.read(16) == C2PA_UUID:
+                return True
+    return False
+
+
+def _facts(path: Path) -> tuple[object, ...]:
+    probe = probe_video(path)
+    return probe.width, probe.height, probe.frames, probe.duration_s, probe.audio_codec, probe.moov_first
+
+
+def _manifest(parent: Parent, cropped: bool) -> dict[str, Any]:
+    # "opened" is added by the library for the parent, as the specification wants it (2.4, "Actions").
+    edited = {
+        "action": "c2pa.edited",
+        "digitalSourceType": AI_GENERATED,
+        "description": f"Conformed for social media; the clip was made with {parent.model or 'AI'}.",
+    }
+    actions = [*([{"action": "c2pa.cropped", "digitalSourceType": AI_GENERATED}] if cropped else []), edited]
+    return {
+        "claim_generator_info": [{"name": "callsheet", "version": version("callsheet")}],
+        "assertions": [{"label": "c2pa.actions.v2", "data": {"actions": actions}}],
+    }
+
+
+def _ingredient(parent: Parent) -> dict[str, str]:
+    return {"title": parent.name, "relationship": "parentOf", "instance_id": f"sha256:{parent.sha256}"}
+
+
+def _c2pa() -> Any:
+    import c2pa  # an extra, and a library of 23 MB that only signing needs
+
+    return c2pa
