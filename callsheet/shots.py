@@ -79,9 +79,10 @@ class Batch:
         """The batch of this name, without its manifest; None when no batch can have it."""
         campaign, _, rest = name.partition(".")
         edition, _, mode = rest.rpartition(".")
-        if not campaign or (mode != "live" and mode != "rehearsal") or "." in edition or "/" in name:
+        known: Mode | None = "live" if mode == "live" else "rehearsal" if mode == "rehearsal" else None
+        if not campaign or known is None or "." in edition or "/" in name:
             return None
-        return cls(campaign, edition or None, mode)
+        return cls(campaign, edition or None, known)
 
     @property
     def name(self) -> str:

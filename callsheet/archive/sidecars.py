@@ -43,10 +43,11 @@ async def write_sidecar(store: Store, prefix: str, sidecar: Sidecar, *, new: boo
 
 async def read_sidecar(store: Store, name: str) -> Sidecar:
     """The sidecar with this name; ArchiveError when it is missing or not of a version that is understood."""
-    return (await _read(store, name))[0]
+    return (await read_stored(store, name))[0]
 
 
-async def _read(store: Store, name: str) -> Stored:
+async def read_stored(store: Store, name: str) -> Stored:
+    """The sidecar with the sha256 of its bytes. ArchiveConflict when a newer callsheet wrote it."""
     data = await store.read_bytes(name, MAX_SIDECAR)
     return parse_sidecar(data, f"{store.uri}/{name}"), hashlib.sha256(data).hexdigest()
 
@@ -94,7 +95,7 @@ async def read_named(store: Store, names: Sequence[str]) -> list[Stored]:
 
     async def read(name: str) -> Stored:
         async with limit:
-            return await _read(store, name)
+            return await read_stored(store, name)
 
     return await asyncio.gather(*(read(name) for name in names))
 

@@ -5,7 +5,6 @@ Sidecars, catalogue and success marker are compared with each other and with the
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -92,7 +91,8 @@ class Evidence:
             for one in self.believed.values()
             for each in listed(one)
         }
-        for row in self.rows:
+        # Of several rows for a file the last one counts.
+        for row in reversed(self.rows):
             found.setdefault(self.place_of(row["shot"], row["file"]), asset_of_row(row))
         return found
 
@@ -167,9 +167,7 @@ def _of_parts(evidence: Evidence) -> Iterator[Finding]:
     for name, part in evidence.parts.items():
         if isinstance(part, Unreadable):
             yield Finding(name, "changed", part.why)
-    rows = Counter(identity(row) for row in evidence.rows)
-    if twice := sum(count - 1 for count in rows.values()):
-        yield Finding(max(evidence.parts), "changed", f"The catalogue lists {twice} files a second time.")
+    rows = {identity(row) for row in evidence.rows}
     for sidecar in evidence.believed.values():
         for row in catalogue_rows(sidecar):
             if identity(row) not in rows:

@@ -56,8 +56,13 @@ def _check_file(file: FileRecord) -> None:
         raise _refused(f"{file.file!r} cannot be {file.size} bytes long")
 
 
+def is_file_name(name: str) -> bool:
+    """Whether this is the name of a file in a folder, and of nothing outside it."""
+    return name not in ("", ".", "..") and not re.search(r"[/\\\x00-\x1f]", name)
+
+
 def _check_name(name: str) -> None:
-    if name in ("", ".", "..") or re.search(r"[/\\\x00-\x1f]", name):
+    if not is_file_name(name):
         raise _refused(f"{name!r} is not the name of a file in its folder")
 
 

@@ -1,0 +1,190 @@
+"""Inspecting an archive: what it holds of each batch, read so that `archive.verify` can tell what is wrong.
+
+By default only listings and records are read; `deep` also reads every byte of every file. Changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rapidfuzz import process
+
+from callsheet.archive import layout
+from callsheet.archive.catalogue import read_part
+from callsheet.archive.durable import Digests
+from callsheet.archive.sidecar import Sidecar
+from callsheet.archive.sidecars import read_stored
+from callsheet.archive.store import Stat, Store
+from callsheet.archive.success import Success, read_success
+from callsheet.archive.verify import Evidence, Unreadable
+from callsheet.errors import ArchiveConflict, ArchiveDenied, ArchiveError, SettingsError
+from callsheet.shots import Batch
+from callsheet.steps import all_of
+from callsheet.steps.rebuilt_rows import check, is_file_name
+
+READS_AT_ONCE = 32
+DEEP_AT_ONCE = 4
+# What is being done, how much of it is done, and of how much.
+Tell = Callable[[str, int, int], None]
+
+
+def tell_nobody(_what: str, _done: int, _of: int) -> None:
+    """Progress that nobody looks at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """What an archive holds of one batch: the files in its folder, and the names of its catalogue parts."""
+
+    batch: Batch
+    files: Mapping[str, Stat]
+    parts: tuple[str, ...]
+
+
+async def holdings(store: Store, names: Sequence[str] = ()) -> list[Holdings]:
+    """What the archive holds of these batches, or of every batch in it; SettingsError for one that it does not have."""
+    if not names:
+        return list(sorted_by_batch(await store.stats("")).values())
+    parts = parts_by_batch(await store.list(f"{layout.CATALOGUE}/"))
+    return [await _one(store, name, tuple(parts.get(name, ()))) for name in dict.fromkeys(names)]
+
+
+def sorted_by_batch(files: Mapping[str, Stat]) -> dict[str, Holdings]:
+    """The files of an archive, by the batches that they belong to, in the order of their names."""
+    folders: dict[str, dict[str, Stat]] = defaultdict(dict)
+    for name, stat in files.items():
+        campaign, _, rest = name.partition("/")
+        batch = Batch.named(rest.partition("/")[0]) if "/" in rest else None
+        if batch is not None and batch.campaign == campaign:
+            folders[batch.name][name] = stat
+    parts = parts_by_batch(files)
+    named = {name: batch for name in sorted({*folders, *parts}) if (batch := Batch.named(name))}
+    return {name: Holdings(batch, folders[name], tuple(parts.get(name, ()))) for name, batch in named.items()}
+
+
+def parts_by_batch(names: Iterable[str]) -> dict[str, list[str]]:
+    """The catalogue parts among these names, by batch, oldest first."""
+    parts: dict[str, list[tuple[int, str]]] = defaultdict(list)
+    for name in names:
+        if part := layout.part_of(name):
+            _, batch, number = part
+            parts[batch].append((number, name))
+    return {batch: [name for _, name in sorted(numbered)] for batch, numbered in parts.items()}
+
+
+async def _one(store: Store, name: str, parts: tuple[str, ...]) -> Holdings:
+    batch = Batch.named(name)
+    files = await store.stats(f"{batch.prefix}/") if batch else {}
+    if batch is None or not (files or parts):
+        known = list(sorted_by_batch(await store.stats("")))
+        near = [one for one, score, _ in process.extract(name, known, limit=3) if score > 60]
+        told = f"Did you mean {' or '.join(near)}?" if near else f"It has: {', '.join(known[:20]) or 'none'}."
+        raise SettingsError(f"{store.uri} has no batch {name!r}. Nothing was changed. {told}")
+    return Holdings(batch, files, parts)
+
+
+async def inspect(
+    store: Store,
+    held: Holdings,
+    *,
+    known: frozenset[str] = frozenset(),
+    deep: bool = False,
+    only: frozenset[str] | None = None,
+    tell: Tell = tell_nobody,
+) -> Evidence:
+    """Read the records of a batch, and with `deep` the bytes of its files (`only` some of them).
+
+    `known` are names that a ledger has on record. Raises ArchiveError when the archive cannot be read at all.
+    """
+    limit = asyncio.Semaphore(READS_AT_ONCE)
+    names = [name for name in held.files if layout.is_sidecar(name)]
+    read = await all_of(_sidecar(store, name, limit) for name in names)
+    evidence = Evidence(
+        batch=held.batch,
+        files=held.files,
+        sidecars={name: sidecar for name, sidecar, _ in read if sidecar},
+        hashes={name: digest for name, _, digest in read if digest},
+        parts={name: await _part(store, name, held.batch) for name in held.parts},
+        marker=await _marker(store, held.batch),
+        known=known,
+    )
+    evidence = replace(evidence, files={**held.files, **await _stored_meanwhile(store, evidence, limit)})
+    if deep:
+        evidence = replace(evidence, digests=await _read_all(store, evidence, only, tell))
+    return evidence
+
+
+async def _sidecar(
+    store: Store, name: str, limit: asyncio.Semaphore
+) -> tuple[str, Sidecar | Unreadable | None, str | None]:
+    async with limit:
+        try:
+            sidecar, digest = await read_stored(store, name)
+            check(name, sidecar)
+        except ArchiveDenied:
+            raise
+        except ArchiveError as error:
+            if await store.stat(name) is None:
+                return name, None, None
+            return name, Unreadable(str(error), newer=isinstance(error, ArchiveConflict)), None
+    return name, sidecar, digest
+
+
+async def _part(store: Store, name: str, batch: Batch) -> list[dict[str, Any]] | Unreadable:
+    try:
+        rows = (await read_part(store, name)).rows(named=True)
+    except ArchiveDenied:
+        raise
+    except ArchiveError as error:
+        return Unreadable(str(error))
+    strange = [row for row in rows if row["batch"] != batch.name or not is_file_name(row["file"]) or not row["shot"]]
+    if strange:
+        return Unreadable(f"{name} has {len(strange)} rows that are not of this batch's files. It was not believed.")
+    return rows
+
+
+async def _marker(store: Store, batch: Batch) -> Success | Unreadable | None:
+    try:
+        return await read_success(store, batch.prefix)
+    except ArchiveDenied:
+        raise
+    except ArchiveError as error:
+        return Unreadable(str(error))
+
+
+async def _stored_meanwhile(store: Store, evidence: Evidence, limit: asyncio.Semaphore) -> dict[str, Stat]:
+    """Files that records tell of and the earlier listing did not have: a run may have stored them in between."""
+
+    async def look(name: str) -> tuple[str, Stat | None]:
+        async with limit:
+            return name, await store.stat(name)
+
+    absent = [name for name in (*evidence.told(), *evidence.thumbnails()) if name not in evidence.files]
+    return {name: stat for name, stat in await all_of(look(name) for name in absent) if stat}
+
+
+async def _read_all(store: Store, evidence: Evidence, only: frozenset[str] | None, tell: Tell) -> dict[str, Digests]:
+    limit, done = asyncio.Semaphore(DEEP_AT_ONCE), 0
+    names = [name for name in (*evidence.told(), *evidence.thumbnails()) if name in evidence.files]
+    names = [name for name in names if only is None or name in only]
+
+    async def read(name: str) -> tuple[str, Digests | None]:
+        nonlocal done
+        async with limit:
+            try:
+                digests = await store.digests(name)
+            except ArchiveDenied:
+                raise
+            except ArchiveError:
+                if await store.stat(name) is not None:
+                    raise
+                digests = None
+        done += 1
+        tell("read", done, len(names))
+        return name, digests
+
+    return {name: digests for name, digests in await all_of(read(name) for name in names) if digests}
