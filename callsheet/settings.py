@@ -82,6 +82,11 @@ class Settings(BaseSettings):
         return self.ledger or f"sqlite:///{(self.home / 'ledger.db').absolute()}"
 
     @property
+    def parts_cache(self) -> Path:
+        """Folder for copies of a bucket's catalogue parts; it may be removed at any time."""
+        return self.home / "cache" / "catalogue"
+
+    @property
     def archive_uri(self) -> str:
         """fsspec URI of the archive, without a trailing slash; a local folder is an absolute path."""
         uri = self.archive or str(self.home / "archive")

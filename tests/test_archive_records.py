@@ -11,9 +11,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from callsheet.archive.catalogue import SCHEMA, catalogue_rows, read_part, write_part
+from callsheet.archive.catalogue import catalogue_rows, read_part, write_part
 from callsheet.archive.layout import sidecar_name
 from callsheet.archive.local import LocalStore
+from callsheet.archive.parts import SCHEMA
 from callsheet.archive.sidecar import ClipRecord, CutRecord, FailureRecord, FileRecord, ImageParams, Sidecar, TakeRecord
 from callsheet.archive.sidecars import read_sidecars, sidecar_bytes, write_sidecar
 from callsheet.archive.success import mark_continuing, read_success, write_success
@@ -141,10 +142,20 @@ async def test_parts_have_the_schema_even_where_columns_are_empty(store: LocalSt
     assert frame.row(0, named=True)["created"] == NOW
 
 
-async def test_a_file_that_is_no_part_is_told(store: LocalStore) -> None:
-    await store.put_bytes("catalog/dt=2026-11-21/spring.live-1.parquet", b"PAR1 not", "text/plain")
+async def test_what_a_damaged_part_listed_is_listed_anew_beside_it(
+    store: LocalStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = await write_part(store, "spring.live", [shot()], TODAY)
+    assert first
+    await store.put_bytes(first, b"PAR1 not", "text/plain")
     with pytest.raises(ArchiveError, match="Move it away"):
-        await write_part(store, "spring.live", [shot()], TODAY)
+        await read_part(store, first)
+    second = await write_part(store, "spring.live", [shot()], TODAY)
+    assert second == "catalog/dt=2026-11-21/spring.live-2.parquet"
+    assert (await read_part(store, second)).height == 4
+    assert first in caplog.text
+    assert await store.read_bytes(first, 100) == b"PAR1 not"
+    assert await write_part(store, "spring.live", [shot()], TODAY) is None
 
 
 async def test_the_marker_tells_how_complete_the_batch_is(store: LocalStore) -> None:

@@ -2,53 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
+import logging
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
-from typing import Any
+from pathlib import Path
 
 import polars as pl
 
-from callsheet.archive import layout
+from callsheet.archive import durable, layout
+from callsheet.archive.part_files import MAX_PART, part_files
+from callsheet.archive.parts import IDENTITY, SCHEMA, list_parts, read_parts
 from callsheet.archive.sidecar import CutRecord, FileRecord, Sidecar
 from callsheet.archive.store import Store
-from callsheet.errors import ArchiveError
+from callsheet.errors import ArchiveConflict, ArchiveError
 
-MAX_PART = 512 * 1024 * 1024
-_TEXT = pl.String()
-SCHEMA: dict[str, pl.DataType] = {
-    "campaign": _TEXT,
-    "batch": _TEXT,
-    "edition": _TEXT,
-    "mode": _TEXT,
-    "shot": _TEXT,
-    "line": pl.Int64(),
-    "kind": _TEXT,
-    "take": pl.Int64(),
-    "spec": _TEXT,
-    "chosen": pl.Boolean(),
-    "prompt": _TEXT,
-    "model": _TEXT,
-    "parameters": _TEXT,
-    "job_key": _TEXT,
-    "operation": _TEXT,
-    "usd": pl.Float64(),
-    "file": _TEXT,
-    "uri": _TEXT,
-    "sha256": _TEXT,
-    "md5": _TEXT,
-    "parent": _TEXT,
-    "size": pl.Int64(),
-    "mime_type": _TEXT,
-    "width": pl.Int64(),
-    "height": pl.Int64(),
-    "duration_s": pl.Float64(),
-    "created": pl.Datetime("us", "UTC"),
-    "tags": pl.List(pl.String()),
-}
+log = logging.getLogger(__name__)
+
+PARQUET = "application/vnd.apache.parquet"
+# More writers of one batch on one day than ever will be.
+_MOST_TRIES = 1000
 Row = dict[str, object]
-_IDENTITY = ("batch", "shot", "file", "sha256")
 
 
 def catalogue_rows(sidecar: Sidecar) -> list[Row]:
@@ -56,45 +33,72 @@ def catalogue_rows(sidecar: Sidecar) -> list[Row]:
     return [*_takes(sidecar), *_clips(sidecar), *_cuts(sidecar)]
 
 
-def identity(row: Mapping[str, Any]) -> tuple[object, ...]:
+def identity(row: Mapping[str, object]) -> tuple[object, ...]:
     """What makes a row the same row in two parts."""
-    return tuple(row[column] for column in _IDENTITY)
+    return tuple(row[column] for column in IDENTITY)
 
 
-async def write_part(store: Store, batch: str, sidecars: Sequence[Sidecar], on: date) -> str | None:
+async def write_part(
+    store: Store, batch: str, sidecars: Sequence[Sidecar], on: date, *, cache: Path | None = None
+) -> str | None:
     """Write what no earlier part of the batch lists as a new part and return its name; None when there is nothing.
 
-    `batch` is the batch's name. One writer per batch at a time: two at once could choose the same number.
+    `batch` is the batch's name. No part is ever replaced: of several writers at once each ends with a part of its
+    own, and `callsheet find` shows an asset once that two of them list. A part that cannot be read is left where it
+    is, and what it listed is listed again. `cache` is the folder for copies of a bucket's parts.
     """
-    earlier = {name: n for name in await store.list(f"{layout.CATALOGUE}/") if (n := layout.part_number(name, batch))}
-    listed: set[tuple[object, ...]] = set()
-    for name in earlier:
-        listed.update((await read_part(store, name)).select(_IDENTITY).iter_rows())
+    parts = [part for part in (await list_parts(store))[0] if part.batch == batch]
+    async with part_files(store, parts, cache) as files:
+        earlier, unreadable = await asyncio.to_thread(read_parts, files, None, IDENTITY)
+    for name, why in unreadable.items():
+        log.warning("%s/%s is not a part of the catalogue (%s); what it listed is listed anew.", store.uri, name, why)
+    listed = set(earlier.iter_rows())
     rows = [row for sidecar in sidecars for row in catalogue_rows(sidecar) if identity(row) not in listed]
     if not rows:
         return None
-    name = layout.catalogue_part(batch, on, max(earlier.values(), default=0) + 1)
-    await store.put_bytes(name, part_bytes(rows), "application/vnd.apache.parquet")
-    return name
+    first = max((part.number for part in parts), default=0) + 1
+    return await _publish(store, batch, on, first, await asyncio.to_thread(part_bytes, rows))
 
 
 def part_bytes(rows: Sequence[Row]) -> bytes:
     """The rows as a zstd Parquet file with the catalogue's schema, equal rows once."""
     buffer = io.BytesIO()
-    frame = pl.DataFrame(rows, schema=SCHEMA, orient="row").unique(_IDENTITY, keep="first", maintain_order=True)
+    frame = pl.DataFrame(rows, schema=SCHEMA, orient="row").unique(IDENTITY, keep="first", maintain_order=True)
     frame.write_parquet(buffer, compression="zstd")
     return buffer.getvalue()
 
 
 async def read_part(store: Store, name: str) -> pl.DataFrame:
     """The rows of a part; ArchiveError when it is not a catalogue part."""
-    data = await store.read_bytes(name, MAX_PART)
-    try:
-        return pl.read_parquet(io.BytesIO(data)).select(*SCHEMA)
-    except pl.exceptions.PolarsError as error:
+    rows, unreadable = read_parts({name: io.BytesIO(await store.read_bytes(name, MAX_PART))})
+    if unreadable:
         raise ArchiveError(
-            f"{store.uri}/{name} is not a catalogue part: {error}. Move it away; the next run lists its files again."
-        ) from error
+            f"{store.uri}/{name} is not a catalogue part: {unreadable[name]}. "
+            "Move it away; the next run lists its files again."
+        )
+    return rows
+
+
+async def _publish(store: Store, batch: str, on: date, first: int, data: bytes) -> str:
+    """Store a part under the first number that is free; a number that is taken meanwhile is another writer's."""
+    with tempfile.TemporaryDirectory(prefix="callsheet-") as folder:
+        source = Path(folder) / "part.parquet"
+        # Synced: a store may take the file over by a link.
+        await asyncio.to_thread(durable.write_bytes, data, source)
+        found = await asyncio.to_thread(durable.digests, source)
+        for number in range(first, first + _MOST_TRIES):
+            name = layout.catalogue_part(batch, on, number)
+            try:
+                await store.put_file(
+                    source, name, sha256=found.sha256, md5=found.md5, size=found.size, content_type=PARQUET
+                )
+            except ArchiveConflict:
+                continue
+            return name
+    raise ArchiveError(
+        f"{store.uri}/{layout.catalogue_part(batch, on, first)}: this name and {_MOST_TRIES - 1} after it are taken, "
+        "so the catalogue's part was not written; files and sidecars are stored. Look at that folder, then run again."
+    )
 
 
 def _takes(sidecar: Sidecar) -> Iterator[Row]:
@@ -113,6 +117,7 @@ def _takes(sidecar: Sidecar) -> Iterator[Row]:
                 parameters=_json(parameters),
                 job_key=take.job_key,
                 usd=take.usd,
+                thumbnail=take.file.thumbnail,
             )
 
 
@@ -127,6 +132,7 @@ def _clips(sidecar: Sidecar) -> Iterator[Row]:
             ),
             "job_key": clip.job_key,
             "operation": clip.operation,
+            "thumbnail": clip.poster.file if clip.poster else None,
         }
         if clip.file:
             yield _row(sidecar, clip.file, kind="clip", usd=clip.usd, **made)
@@ -143,6 +149,7 @@ def _cuts(sidecar: Sidecar) -> Iterator[Row]:
             "prompt": sidecar.motion_prompt or sidecar.prompt,
             "model": models.get(cut.take),
             "parameters": _cut_parameters(cut),
+            "thumbnail": cut.poster.file if cut.poster else None,
         }
         if cut.file:
             yield _row(sidecar, cut.file, kind="cut", **made)

@@ -106,16 +106,25 @@ def catalogue_part(batch: str, on: date, number: int) -> str:
     return f"{CATALOGUE}/dt={on.isoformat()}/{batch}-{number}.parquet"
 
 
+def part_of(name: str) -> tuple[date, str, int] | None:
+    """Day, batch and n of a catalogue part, None for every other name."""
+    found = re.fullmatch(rf"{CATALOGUE}/dt=(\d{{4}}-\d\d-\d\d)/([^/]+)-(\d{{1,9}})\.parquet", name, re.ASCII)
+    try:
+        return (date.fromisoformat(found[1]), found[2], int(found[3])) if found else None
+    except ValueError:  # a day that no calendar has
+        return None
+
+
 def part_number(name: str, batch: str) -> int | None:
     """The n of a catalogue part of this batch, None for every other name."""
-    found = re.fullmatch(rf"{CATALOGUE}/dt=\d{{4}}-\d\d-\d\d/{re.escape(batch)}-(\d+)\.parquet", name)
-    return int(found.group(1)) if found else None
+    told = part_of(name)
+    return told[2] if told and told[1] == batch else None
 
 
 def batch_of_part(name: str) -> str | None:
     """The name of the batch that a catalogue part is of, None for every other name."""
-    found = re.fullmatch(rf"{CATALOGUE}/dt=\d{{4}}-\d\d-\d\d/(.+)-\d+\.parquet", name)
-    return found.group(1) if found else None
+    told = part_of(name)
+    return told[1] if told else None
 
 
 def _file(parts: tuple[str, ...], sha256: str, mime_type: str) -> str:

@@ -55,7 +55,7 @@ async def write_report(studio: Studio, elapsed_s: float) -> Report:
     page = await asyncio.to_thread(lambda: gallery_html(gallery_view(shown, told)).encode())
     gallery = await store.put_bytes(layout.document(batch.prefix, layout.GALLERY), page, "text/html; charset=utf-8")
     now = datetime.now(UTC)
-    part = await write_part(store, batch.name, sidecars, now.date())
+    part = await write_part(store, batch.name, sidecars, now.date(), cache=studio.settings.parts_cache)
     if sidecars:
         hashes = {shot: written for shot, (_, written) in studio.sidecars.items() if written}
         ids = [shot.id for shot in absent]

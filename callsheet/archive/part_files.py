@@ -1,0 +1,97 @@
+"""The catalogue's parts on this disk: a folder's own files, or copies of a bucket's that are kept for the next time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+from callsheet.archive import durable
+from callsheet.archive.parts import Part
+from callsheet.archive.store import Store
+from callsheet.errors import ArchiveError
+
+MIB = 1024 * 1024
+MAX_PART = 512 * MIB
+# The copies of all buckets together; those used longest ago make room.
+MAX_CACHE = 512 * MIB
+_AT_ONCE = 16
+
+
+@contextlib.asynccontextmanager
+async def part_files(store: Store, parts: Sequence[Part], cache: Path | None) -> AsyncIterator[dict[str, Path]]:
+    """Local files of the parts, by name and in their order.
+
+    A bucket's parts are copied to the folder `cache`, or to a temporary one, and fetched again only when size or md5
+    are not those of the copy. ArchiveError when one cannot be fetched.
+    """
+    if "://" not in store.uri:
+        yield {part.name: Path(store.uri, part.name) for part in parts}
+        return
+    async with contextlib.AsyncExitStack() as stack:
+        folder = cache or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="callsheet-")))
+        yield await _copies(store, parts, folder)
+        if cache:
+            await asyncio.to_thread(_shrink, cache, MAX_CACHE)
+
+
+async def _copies(store: Store, parts: Sequence[Part], folder: Path) -> dict[str, Path]:
+    try:
+        await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ArchiveError(
+            f"{folder} cannot be made ({error.strerror}), and copies of the catalogue's parts are kept there. "
+            "Nothing was read. Set CALLSHEET_HOME to a folder that can be written to."
+        ) from error
+    limit = asyncio.Semaphore(_AT_ONCE)
+
+    async def copy(part: Part) -> Path:
+        async with limit:
+            return await _copy(store, part, folder)
+
+    async with asyncio.TaskGroup() as group:
+        tasks = {part.name: group.create_task(copy(part)) for part in parts}
+    return {name: task.result() for name, task in tasks.items()}
+
+
+async def _copy(store: Store, part: Part, folder: Path) -> Path:
+    # A bucket may not know the md5 of an object that others composed; such a copy serves once.
+    told = f"{store.uri}/{part.name}:{part.stat.size}:{part.stat.md5}"
+    path = folder / f"{hashlib.sha256(told.encode()).hexdigest()[:40]}.parquet"
+    if not await asyncio.to_thread(_is_copy, path, part):
+        data = await store.read_bytes(part.name, MAX_PART)
+        await asyncio.to_thread(_keep, data, path)
+    return path
+
+
+def _is_copy(path: Path, part: Part) -> bool:
+    """Whether the file is what the bucket has; it then counts as just used."""
+    with contextlib.suppress(OSError):
+        if part.stat.md5 and durable.md5_of_file(path) == part.stat.md5:
+            path.touch()
+            return True
+    return False
+
+
+def _keep(data: bytes, path: Path) -> None:
+    part = durable.unfinished_beside(path)
+    with durable.discarded_on_failure(part):
+        part.write_bytes(data)
+        part.replace(path)
+
+
+def _shrink(folder: Path, limit: int) -> None:
+    """Remove what was used longest ago until the rest is within `limit` bytes. Another process may do the same."""
+    copies = []
+    for path in folder.glob("*.parquet"):
+        with contextlib.suppress(FileNotFoundError):
+            copies.append((path.stat().st_mtime, path.stat().st_size, path))
+    size = sum(size for _, size, _ in copies)
+    for _, freed, path in sorted(copies):
+        if size <= limit:
+            return
+        path.unlink(missing_ok=True)
+        size -= freed
