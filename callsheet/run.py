@@ -11,11 +11,12 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
 
-from callsheet.archive.store import open_store
+from callsheet.archive.store import open_archive
 from callsheet.clock import Clock
 from callsheet.errors import SettingsError, Stopped
 from callsheet.ledger import Ledger
 from callsheet.manifest import Manifest, read_manifest
+from callsheet.media.signing import open_signer
 from callsheet.models import Catalogue, load_catalogue
 from callsheet.plan import plan_batch
 from callsheet.providers import load_sdk
@@ -86,10 +87,14 @@ def read_request(request: RunRequest, settings: Settings) -> tuple[Manifest, Cat
 async def open_run(request: RunRequest, settings: Settings) -> AsyncIterator[tuple[Studio, Manifest]]:
     """The studio for a request, with the rehearsal service running unless the request is live.
 
-    SettingsError when `only` names shots that the manifest does not have, or `free` is asked to remake.
+    SettingsError when `only` names shots that the manifest does not have, `free` is asked to remake, or cuts are to be
+    signed and cannot be.
     """
     manifest, catalogue, batch = read_request(request, settings)
     _check_scope(request, manifest)
+    signer = await asyncio.to_thread(
+        open_signer, settings.c2pa_cert, settings.c2pa_key, settings.c2pa_alg, settings.c2pa_tsa_url
+    )
     async with AsyncExitStack() as stack:
         clock, url = Clock(), None
         if not request.live:
@@ -106,7 +111,7 @@ async def open_run(request: RunRequest, settings: Settings) -> AsyncIterator[tup
                 wait=request.wait,
             )
         )
-        studio.only, studio.free = frozenset(request.only), request.free
+        studio.only, studio.free, studio.signer = frozenset(request.only), request.free, signer
         if request.free:
             studio.halted = Stopped("This run sends nothing that costs. Start the batch as usual to go on with it.")
         yield studio, manifest
@@ -134,7 +139,7 @@ async def _is_whole(settings: Settings, batch: Batch, manifest: Manifest, catalo
     """Whether nothing is left to make: the batch then needs no service. Looks at ledger and archive only."""
     async with AsyncExitStack() as stack:
         ledger = await stack.enter_async_context(await Ledger.open(settings.ledger_url, clock=Clock()))
-        store = open_store(settings.archive_uri, emulator_host=settings.storage_emulator_host)
+        store = open_archive(settings)
         stack.push_async_callback(store.aclose)
         known = await survey(ledger, store, batch, manifest.shots)
     made = plan_batch(batch, manifest.shots, known, catalogue)

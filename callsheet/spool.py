@@ -39,6 +39,7 @@ class Spool:
     def __init__(self, root: Path) -> None:
         self.root = root
         (root / "scratch").mkdir(parents=True, exist_ok=True)
+        (root / "made").mkdir(exist_ok=True)
         self._in_use = (root / "in-use").open("ab")
         fcntl.flock(self._in_use, fcntl.LOCK_SH)
         self._sweep()
@@ -88,6 +89,34 @@ class Spool:
         with NamedTemporaryFile(dir=self.root / "scratch", suffix=suffix, delete=False) as file:
             return Path(file.name)
 
+    def made_of(self, sha256: str) -> Path | None:
+        """The file here that was noted as made of the one with this hash."""
+        try:
+            made = self.path((self.root / "made" / sha256).read_text())
+        except FileNotFoundError:
+            return None
+        return made if made.is_file() else None
+
+    def note_made(self, sha256: str, made: Path) -> Path:
+        """Note durably that a file of the spool was made of the one with this hash; returns the one noted first.
+
+        For what does not come out the same twice, so that a run which was killed goes on with the file it had.
+        """
+        note = self.root / "made" / sha256
+        with _told(self.root), NamedTemporaryFile(dir=self.root / "scratch", mode="w", delete=False) as file:
+            file.write(made.name)
+            file.flush()
+            os.fsync(file.fileno())
+        part = Path(file.name)
+        with _told(self.root):
+            if self.made_of(sha256) is None:
+                note.unlink(missing_ok=True)
+                with suppress(FileExistsError):
+                    note.hardlink_to(part)
+                _sync(note.parent)
+            part.unlink()
+        return self.made_of(sha256) or made
+
     def check_room(self, megabytes: int) -> None:
         """Raise NoRoom when the disk has less than this free: what is paid for next could not be kept."""
         free = shutil.disk_usage(self.root).free
@@ -112,8 +141,12 @@ class Spool:
             # Giving up may have cost the shared lock: locks are not converted in one step (flock(2)).
             fcntl.flock(self._in_use, fcntl.LOCK_SH)
             return False
-        for sha256 in hashes:
+        gone = set(hashes)
+        for sha256 in gone:
             self.path(sha256).unlink(missing_ok=True)
+        for note in (self.root / "made").iterdir():
+            if note.read_text() in gone:
+                note.unlink()
         fcntl.flock(self._in_use, fcntl.LOCK_SH)
         return True
 
@@ -137,8 +170,12 @@ def _md5(data: bytes) -> hashlib._Hash:
 
 def _publish(source: Path, target: Path) -> None:
     source.replace(target)
-    folder = os.open(target.parent, os.O_RDONLY)
+    _sync(target.parent)
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(handle)
     finally:
-        os.close(folder)
+        os.close(handle)

@@ -12,10 +12,11 @@ from decimal import Decimal
 
 from callsheet.archive.layout import folder_name
 from callsheet.archive.sidecar import Sidecar
-from callsheet.archive.store import Store, open_store
+from callsheet.archive.store import Store, open_archive
 from callsheet.clock import Clock
 from callsheet.errors import CallsheetError, Stopped
 from callsheet.ledger import Ledger
+from callsheet.media.signing import Signer
 from callsheet.models import Catalogue
 from callsheet.plan import Known, Plan
 from callsheet.poller import Poller
@@ -44,8 +45,8 @@ class Studio:
     between processes. `assets` holds the archived files by shot and name, `sidecars` those of this run by shot, with
     the hash of their bytes where it is known; `crashed` counts our own errors. With `wait`, work that does not fit
     today sleeps until it does; `full_until` tells when a model's day is over. `only` names the shots that are worked
-    on (none: all); a `free` run sends nothing that costs. While `troubled`, something paid for
-    cannot be written down, and nothing new is sent.
+    on (none: all); a `free` run sends nothing that costs. A `signer` signs the cuts. While `troubled`, something paid
+    for cannot be written down, and nothing new is sent.
     """
 
     settings: Settings
@@ -61,6 +62,7 @@ class Studio:
     wait: bool = False
     only: frozenset[str] = frozenset()
     free: bool = False
+    signer: Signer | None = None
     tally: Tally = field(default_factory=Tally)
     work: dict[str, Work] = field(default_factory=dict)
     assets: dict[str, dict[str, Asset]] = field(default_factory=dict)
@@ -164,7 +166,7 @@ async def open_studio(
     async with AsyncExitStack() as stack:
         ledger = await Ledger.open(settings.ledger_url, clock=clock)
         stack.push_async_callback(ledger.aclose)
-        store = open_store(settings.archive_uri, emulator_host=settings.storage_emulator_host, link=True)
+        store = open_archive(settings, link=True)
         stack.push_async_callback(store.aclose)
         providers = await stack.enter_async_context(
             open_providers(settings, mode=batch.mode, rehearsal_url=service_url, catalogue=catalogue)

@@ -7,9 +7,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-SCHEMA_VERSION = 1
-# IPTC NewsCodes, http://cv.iptc.org/newscodes/digitalsourcetype/, checked 2026-11-21.
-AI_GENERATED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+from callsheet.archive.disclosure import Disclosure
+
+# 2: `signed` and `platform_toggle` of a cut (2026-11-21). Older sidecars are read with their defaults.
+SCHEMA_VERSION = 2
 
 
 class _Part(BaseModel):
@@ -117,16 +118,8 @@ class ClipRecord(_Part):
     attempts: int = 0
 
 
-class Disclosure(_Part):
-    """What whoever posts the cut has to tell the platform."""
-
-    ai_generated: bool = True
-    digital_source_type: str = AI_GENERATED
-    label_text: str = "Made with AI"
-
-
 class CutRecord(_Part):
-    """A clip conformed to one aspect: its file, or why there is none."""
+    """A clip conformed to one aspect: its file, or why there is none. `signed`: it carries Content Credentials."""
 
     spec: str
     take: int | None
@@ -135,6 +128,7 @@ class CutRecord(_Part):
     file: FileRecord | None = None
     poster: FileRecord | None = None
     failure: FailureRecord | None = None
+    signed: bool = False
     disclosure: Disclosure = Disclosure()
 
 

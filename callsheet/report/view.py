@@ -13,13 +13,14 @@ from urllib.parse import quote
 from callsheet.archive.layout import SIDECAR, folder_name
 from callsheet.archive.sidecar import ClipRecord, CutRecord, FailureRecord, FileRecord, Sidecar, TakeRecord
 from callsheet.report.advice import advice
+from callsheet.report.posting import posting
 from callsheet.report.shown import counted, cut, dollars, size, visible
 from callsheet.shots import Mode
 
 # The order in which states are told: what went well first, then what needs a person.
 STATES = ("done", "waiting", "parked", "pending", "blocked", "failed")
 # All prompts of a page together, so a page of thousands of shots opens on a phone; the sidecar has the whole text.
-_PAGE_TEXT = 700_000
+_PAGE_TEXT = 650_000
 _LONGEST_TEXT = 4_000
 _SHORTEST_TEXT = 200
 
@@ -102,7 +103,7 @@ class ShotView:
 
 @dataclass(frozen=True, slots=True)
 class GalleryView:
-    """The whole page: counts by state and tag in the order they are shown."""
+    """The whole page: counts by state and tag in the order they are shown; what to tell whoever the cuts are for."""
 
     summary: BatchSummary
     shots: tuple[ShotView, ...]
@@ -114,6 +115,10 @@ class GalleryView:
     spent: str
     estimated: str
     shapes: tuple[tuple[int, int], ...]
+    posting: str
+
+
+_HOW = {"copy": "same video", "crop": "reframed", None: ""}
 
 
 def gallery_view(sidecars: Sequence[Sidecar], summary: BatchSummary) -> GalleryView:
@@ -133,6 +138,7 @@ def gallery_view(sidecars: Sequence[Sidecar], summary: BatchSummary) -> GalleryV
         spent=dollars(spent),
         estimated=dollars(summary.usd_estimated),
         shapes=tuple(sorted({shape(file.width, file.height) for sidecar in sidecars for file in _files(sidecar)})),
+        posting=next((posting(cut_.disclosure) for sidecar in sidecars for cut_ in sidecar.cuts if cut_.file), ""),
     )
 
 
@@ -201,7 +207,7 @@ def _cut(record: CutRecord, folder: str, sidecar: Sidecar) -> VideoView:
         name=name,
         media=_media(record.file, folder, f"{sidecar.shot}, cut {name}", record.poster),
         failure=_failure(record.failure) if record.failure else None,
-        note={"copy": "same video", "crop": "reframed", None: ""}[record.how],
+        note=" · ".join(filter(None, [_HOW[record.how], "signed" if record.signed else ""])),
     )
 
 

@@ -15,6 +15,7 @@ from callsheet.shots import Asset, Shot
 from callsheet.steps import all_of
 from callsheet.steps.clips import make_poster
 from callsheet.steps.deposit import Deposit, deposit_derived, fetch
+from callsheet.steps.signing import carries_credentials, sign_cut
 from callsheet.steps.work import CutWork, Work, failure_of, is_transient, state_of
 from callsheet.studio import Studio
 
@@ -38,6 +39,7 @@ async def _make_cut(studio: Studio, work: Work, clip: Asset, cut: CutWork, sever
         cut.asset = next((asset for asset in known if asset.name.startswith(f"cut-{cut.spec}-")), None)
         studio.tally.count("cut", "created" if cut.asset is None else "reused")
         cut.asset = cut.asset or await _encode(studio, shot, clip, source, cut.spec, cut.take if several else None)
+        cut.signed = await carries_credentials(studio, cut.asset)
         cut.poster = await make_poster(studio, shot, cut.asset)
     except CallsheetError as error:
         if is_transient(error):
@@ -52,6 +54,8 @@ async def _encode(studio: Studio, shot: Shot, clip: Asset, source: Path, spec: s
     target = studio.spool.scratch(".mp4")
     xmp = xmp_packet(Provenance(asset_id=clip.sha256, model=clip.model or ""))
     result = await make_cut(source, spec, target, studio.encoder_slots, xmp=xmp)
+    if studio.signer is not None:
+        target = await sign_cut(studio, studio.signer, target, result.plan, clip, source)
     probe = result.probe
     new = Deposit("cut", "video/mp4", probe.width, probe.height, probe.duration_s, parent=clip.sha256)
     return await deposit_derived(studio, shot, new, target, lambda sha: cut_name(spec, sha, "video/mp4", take=take))

@@ -44,7 +44,7 @@ def sidecar_of(batch: Batch, work: Work, state: ShotState, updated: datetime) ->
         image=_image(shot) if shot.takes else None,
         takes=takes,
         clips=clips,
-        cuts=tuple(_cut(cut) for cut in work.cuts),
+        cuts=tuple(cut_record(cut) for cut in work.cuts),
         usd=round(sum(take.usd for take in takes) + sum(clip.usd for clip in clips), 6),
         updated=updated,
     )
@@ -69,9 +69,9 @@ def _take(take: TakeWork, work: Work) -> TakeRecord:
     return TakeRecord(
         take=take.number,
         job_key=take.key,
-        file=_file(take.asset, thumbnail=take.thumbnail.name if take.thumbnail else None) if take.asset else None,
+        file=file_record(take.asset, thumbnail=take.thumbnail.name if take.thumbnail else None) if take.asset else None,
         failure=_failure(take.failure) if take.failure else None,
-        job=_job(take.job) if take.job else None,
+        job=job_record(take.job) if take.job else None,
         usd=_usd(take.job),
         attempts=take.job.attempts if take.job else 0,
         model_version=str(details.get("model_version", "")),
@@ -110,28 +110,31 @@ def _clip(clip: ClipWork, shot: Shot) -> ClipRecord:
         resolution=shot.resolution,
         aspect_ratio=shot.video_aspect_ratio,
         requested_duration_s=shot.duration_s,
-        file=_file(clip.asset, fps=details.get("fps")) if clip.asset else None,
-        poster=_file(clip.poster) if clip.poster else None,
+        file=file_record(clip.asset, fps=details.get("fps")) if clip.asset else None,
+        poster=file_record(clip.poster) if clip.poster else None,
         failure=_failure(clip.failure) if clip.failure else None,
-        job=_job(clip.job) if clip.job else None,
+        job=job_record(clip.job) if clip.job else None,
         usd=_usd(clip.job),
         attempts=clip.job.attempts if clip.job else 0,
     )
 
 
-def _cut(cut: CutWork) -> CutRecord:
+def cut_record(cut: CutWork) -> CutRecord:
+    """A cut, or why there is none, as the sidecar has it."""
     return CutRecord(
         spec=cut.spec,
         take=cut.take,
         how=cut.how,
         crop=cut.crop,
-        file=_file(cut.asset) if cut.asset else None,
-        poster=_file(cut.poster) if cut.poster else None,
+        file=file_record(cut.asset) if cut.asset else None,
+        poster=file_record(cut.poster) if cut.poster else None,
+        signed=cut.signed,
         failure=_failure(cut.failure) if cut.failure else None,
     )
 
 
-def _file(asset: Asset, *, fps: float | None = None, thumbnail: str | None = None) -> FileRecord:
+def file_record(asset: Asset, *, fps: float | None = None, thumbnail: str | None = None) -> FileRecord:
+    """An archived file as its sidecar has it."""
     return FileRecord(
         file=asset.name,
         sha256=asset.sha256,
@@ -149,7 +152,8 @@ def _file(asset: Asset, *, fps: float | None = None, thumbnail: str | None = Non
     )
 
 
-def _job(job: Job) -> JobRecord:
+def job_record(job: Job) -> JobRecord:
+    """A paid job as the sidecar keeps it."""
     # A finished job becomes stored with its file, which `Work` holds beside the job as it was before.
     return JobRecord(
         state=job.state.value,

@@ -58,6 +58,7 @@ class CutWork:
     crop: tuple[int, int, int, int] | None = None
     asset: Asset | None = None
     poster: Asset | None = None
+    signed: bool = False
     failure: Failure | None = None
 
 

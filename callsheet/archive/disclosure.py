@@ -1,0 +1,52 @@
+"""What whoever posts a cut has to tell the platform: that AI made it, and which box says so where.
+
+Rules as the platforms publish them, read 2026-11-21; the EU AI Act (Art. 50, since 2026-08-02) asks the same of whoever
+shows pictures or videos that would pass for real. Not legal advice.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from callsheet.media.provenance import AI_GENERATED
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PlatformToggle(_Part):
+    """The box of one platform: what it is called where a person posts, and in the API (None: it has none).
+
+    `tick` "always" is for everything that AI made; "if realistic" for what could be taken for real people, places or
+    events, which only a person can judge. Ticking more than that is allowed everywhere.
+    """
+
+    setting: str
+    api: str | None = None
+    tick: Literal["always", "if realistic"]
+
+
+class PlatformToggles(_Part):
+    """The boxes of the platforms that the cuts are made for."""
+
+    # support.google.com/youtube/answer/14328491; developers.google.com/youtube/v3/revision_history (2024-10-30).
+    youtube: PlatformToggle = PlatformToggle(
+        setting="Altered or synthetic content: Yes", api="status.containsSyntheticMedia", tick="if realistic"
+    )
+    # developers.tiktok.com/doc/content-posting-api-reference-direct-post. The Community Guidelines demand the label for
+    # realistic scenes and encourage it for the rest; files with C2PA get it by themselves.
+    tiktok: PlatformToggle = PlatformToggle(setting="AI-generated content", api="post_info.is_aigc", tick="always")
+    # meta.com/help/artificial-intelligence/1783222608822690. Files with IPTC or C2PA marks get "AI info" by themselves.
+    meta: PlatformToggle = PlatformToggle(setting="Add AI label (AI info)", tick="if realistic")
+
+
+class Disclosure(_Part):
+    """What is to be told of one cut. `label_text` is for wherever a platform has no box."""
+
+    ai_generated: bool = True
+    digital_source_type: str = AI_GENERATED
+    label_text: str = "Made with AI"
+    platform_toggle: PlatformToggles = PlatformToggles()
