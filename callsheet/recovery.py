@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from callsheet.archive.store import open_store
+from callsheet.archive.store import open_archive
 from callsheet.clock import Clock
 from callsheet.errors import CallsheetError, SettingsError, Stopped
 from callsheet.ledger import Ledger
@@ -44,7 +44,7 @@ async def find_missing(settings: Settings, batch: str | None = None) -> Found:
     """
     async with AsyncExitStack() as stack:
         ledger = await stack.enter_async_context(await Ledger.open(settings.ledger_url, clock=Clock()))
-        store = open_store(settings.archive_uri, emulator_host=settings.storage_emulator_host)
+        store = open_archive(settings)
         stack.push_async_callback(store.aclose)
         batches = {row.batch.name: row.batch for row in await ledger.batches()}
         if batch is not None and batch not in batches:

@@ -71,6 +71,13 @@ class Settings(BaseSettings):
     google_application_credentials: Annotated[Path | None, Field(validation_alias="GOOGLE_APPLICATION_CREDENTIALS")] = (
         None
     )
+    impersonate_service_account: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[^@\s]+@[^@\s]+$",
+            description="Service account with whose rights gs:// archives are used; default: one's own.",
+        ),
+    ] = None
     gemini_base_url: Annotated[str | None, Field(validation_alias="GOOGLE_GEMINI_BASE_URL")] = None
     vertex_base_url: Annotated[str | None, Field(validation_alias="GOOGLE_VERTEX_BASE_URL")] = None
     storage_emulator_host: Annotated[str | None, Field(validation_alias="STORAGE_EMULATOR_HOST")] = None

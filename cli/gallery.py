@@ -11,7 +11,7 @@ import typer
 
 from callsheet.archive import layout
 from callsheet.archive.sidecars import read_sidecars
-from callsheet.archive.store import open_store
+from callsheet.archive.store import open_archive
 from callsheet.errors import SettingsError
 from callsheet.report.gallery import gallery_html
 from callsheet.report.view import BatchSummary, gallery_view
@@ -36,7 +36,7 @@ def gallery(
 
 async def _write(batch: str) -> tuple[str, int]:
     settings = load_settings()
-    store = open_store(settings.archive_uri, emulator_host=settings.storage_emulator_host)
+    store = open_archive(settings)
     prefix = f"{batch.split('.')[0]}/{batch}"
     try:
         sidecars = await read_sidecars(store, prefix)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from callsheet.archive.store import open_store
+from callsheet.archive.store import open_archive
 from callsheet.clock import Clock
 from callsheet.ledger import Ledger
 from callsheet.providers.routes import scope_of
@@ -56,7 +56,7 @@ def rebuild(
 
 async def _rebuild(archive: str | None) -> Rebuilt:
     settings = load_settings(archive=archive)
-    store = open_store(settings.archive_uri, emulator_host=settings.storage_emulator_host)
+    store = open_archive(settings)
     try:
         async with await Ledger.open(settings.ledger_url, clock=Clock()) as opened:
             return await rebuild_from(

@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from callsheet.archive.store import open_store
+from callsheet.archive.store import open_archive
 from callsheet.ledger import Ledger
 from callsheet.manifest import Manifest
 from callsheet.plan import NOUNS, Action, Kind, Plan
@@ -65,7 +65,7 @@ async def plan_of(request: RunRequest, settings: Settings) -> Plan:
     sheet, catalogue, batch = read_request(request, settings)
     warn_of(sheet)
     clock, latency = await time_of(settings, batch.mode)
-    store = open_store(settings.archive_uri, emulator_host=settings.storage_emulator_host)
+    store = open_archive(settings)
     try:
         async with await Ledger.open(settings.ledger_url, clock=clock) as ledger:
             budget = budget_of(request, sheet, settings)

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callsheet.archive import durable, layout
+from callsheet.archive.access import GoogleAccess
 from callsheet.archive.local import LocalStore
 from callsheet.archive.store import Stat, confined, open_store
 from callsheet.errors import ArchiveConflict, ArchiveDenied, ArchiveError, SettingsError
@@ -204,12 +205,12 @@ async def test_long_and_unicode_ids_can_be_stored(tmp_path: Path) -> None:
 
 
 def test_only_folders_and_buckets_can_be_opened(tmp_path: Path) -> None:
-    assert open_store(str(tmp_path), emulator_host=None).uri == str(tmp_path)
-    assert open_store(f"file://{tmp_path}", emulator_host=None).uri == str(tmp_path)
-    assert open_store("gs://bucket/pre/fix/", emulator_host="127.0.0.1:1").uri == "gs://bucket/pre/fix"
+    assert open_store(str(tmp_path)).uri == str(tmp_path)
+    assert open_store(f"file://{tmp_path}").uri == str(tmp_path)
+    assert open_store("gs://bucket/pre/fix/", access=GoogleAccess("127.0.0.1:1")).uri == "gs://bucket/pre/fix"
     for uri in ("s3://bucket", "gs://", "memory://x", "file://host/x"):
         with pytest.raises(SettingsError, match="CALLSHEET_ARCHIVE"):
-            open_store(uri, emulator_host=None)
+            open_store(uri)
 
 
 async def test_storing_a_picture_costs_about_a_millisecond(tmp_path: Path) -> None:

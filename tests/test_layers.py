@@ -46,8 +46,7 @@ def test_only_the_settings_read_the_environment() -> None:
     assert readers <= {
         "flows/server.py",
         "cli/run.py",
-        "callsheet/archive/bucket.py",
-        "callsheet/archive/gcs.py",
+        "callsheet/archive/connection.py",
         "callsheet/providers/bucket_download.py",
         "callsheet/rehearsal/process.py",
     }

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from callsheet.archive.store import open_store
+from callsheet.archive.store import open_archive
 from callsheet.clock import Clock
 from callsheet.ledger import Job, JobState, Ledger
 from callsheet.providers.routes import scope_of
@@ -38,7 +38,7 @@ async def opened(settings: Settings) -> AsyncIterator[Ledger]:
 
 
 async def rebuilt(settings: Settings) -> Rebuilt:
-    store = open_store(settings.archive_uri, emulator_host=None)
+    store = open_archive(settings)
     scope = scope_of(settings, "rehearsal")
     async with opened(settings) as ledger:
         return await rebuild(ledger, store, {"live": scope, "rehearsal": scope})

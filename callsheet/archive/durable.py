@@ -7,10 +7,11 @@ import errno
 import hashlib
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import FileIO
 from pathlib import Path
+from typing import BinaryIO
 
 CHUNK = 1024 * 1024
 UNFINISHED = ".part-"
@@ -32,9 +33,14 @@ class Hashing:
     """Both hashes and the size of bytes that come piece by piece."""
 
     def __init__(self) -> None:
-        self._sha256, self._md5, self._size = hashlib.sha256(), _md5(), 0
+        self._sha256, self._md5, self._size = hashlib.sha256(), new_md5(), 0
 
-    def add(self, data: bytes) -> None:
+    @property
+    def size(self) -> int:
+        """How many bytes came so far."""
+        return self._size
+
+    def add(self, data: bytes | bytearray) -> None:
         """The next piece."""
         self._sha256.update(data)
         self._md5.update(data)
@@ -55,8 +61,8 @@ def digests(path: Path) -> Digests:
 
 
 def md5_of_bytes(data: bytes) -> str:
-    """The md5 of `data` as hex digits; an integrity check, as object stores use it, not a security measure."""
-    digest = _md5()
+    """The md5 of `data` as hex digits."""
+    digest = new_md5()
     digest.update(data)
     return digest.hexdigest()
 
@@ -64,7 +70,7 @@ def md5_of_bytes(data: bytes) -> str:
 def md5_of_file(path: Path) -> str:
     """The md5 of a file as hex digits."""
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, _md5).hexdigest()
+        return hashlib.file_digest(stream, new_md5).hexdigest()
 
 
 def unfinished_beside(target: Path) -> Path:
@@ -72,22 +78,24 @@ def unfinished_beside(target: Path) -> Path:
     return target.with_name(f"{UNFINISHED}{secrets.token_hex(8)}")
 
 
-def write_copy(source: Path, part: Path) -> str:
-    """Copy `source` to the new file `part`, sync it, and return the md5 of the bytes written."""
-    md5 = _md5()
-    with source.open("rb") as stream, _create(part) as out:
-        while chunk := stream.read(CHUNK):
-            md5.update(chunk)
-            out.write(chunk)
-        _sync(out)
-    return md5.hexdigest()
+def write_copy(source: Path, part: Path) -> None:
+    """Copy `source` to the new file `part` and sync it."""
+    with source.open("rb") as stream, part.open("xb") as out:
+        shutil.copyfileobj(stream, out, CHUNK)
+        sync(out)
 
 
 def write_bytes(data: bytes, part: Path) -> None:
     """Write `data` to the new file `part` and sync it."""
-    with _create(part) as out:
+    with part.open("xb") as out:
         out.write(data)
-        _sync(out)
+        sync(out)
+
+
+def sync(stream: BinaryIO) -> None:
+    """Bring what was written to the disk."""
+    stream.flush()
+    os.fsync(stream.fileno())
 
 
 def link_new(source: Path, target: Path) -> bool:
@@ -135,13 +143,6 @@ def discarded_on_failure(part: Path) -> Iterator[None]:
         raise
 
 
-def _create(path: Path) -> FileIO:
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb", buffering=0)
-
-
-def _sync(stream: FileIO) -> None:
-    os.fsync(stream.fileno())
-
-
-def _md5() -> hashlib._Hash:
+def new_md5() -> hashlib._Hash:
+    """An md5 to add to; an integrity check, as object stores use it, not a security measure."""
     return hashlib.md5(usedforsecurity=False)

@@ -41,6 +41,7 @@ class LocalStore:
         size: int,
         content_type: str,
         metadata: Mapping[str, str] | None = None,
+        download_name: str | None = None,
     ) -> str:
         """Store a file once; see Store.put_file."""
         target = self._path(name)
@@ -110,8 +111,9 @@ class LocalStore:
                 return
         part = durable.unfinished_beside(target)
         with durable.discarded_on_failure(part):
-            md5 = durable.write_copy(source, part)
-            _check(source, expected, Stat(part.stat().st_size, md5))
+            durable.write_copy(source, part)
+            # What is hashed is what was written, not what was read to be written.
+            _check(source, expected, Stat(part.stat().st_size, durable.md5_of_file(part)))
             durable.publish_new(part, target)
 
     def _put_bytes(self, target: Path, data: bytes) -> None:

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from callsheet.archive.access import GoogleAccess, access_of
 from callsheet.archive.durable import Digests
 from callsheet.errors import ArchiveError, SettingsError
+from callsheet.settings import Settings
 
 # The longest object name that Google Cloud Storage takes, in UTF-8 bytes
 # (docs.cloud.google.com/storage/docs/objects#naming, checked 2026-11-21), and the longest file name of Linux.
@@ -45,11 +47,13 @@ class Store(Protocol):
         size: int,
         content_type: str,
         metadata: Mapping[str, str] | None = None,
+        download_name: str | None = None,
     ) -> str:
         """Store `source` under a name that carries its hash, and return the full URI.
 
         Create-only and idempotent: the same bytes already there are fine, other bytes raise ArchiveConflict. On
-        return the stored file has this size and md5.
+        return the stored file has this size and md5. A bucket keeps type, `metadata` (readable by whoever may read the
+        object) and the name under which a browser saves it; a folder has no place for them.
         """
         ...
 
@@ -107,7 +111,12 @@ def confined(name: str) -> str:
     return name
 
 
-def open_store(uri: str, *, emulator_host: str | None, link: bool = False) -> Store:
+def open_archive(settings: Settings, *, uri: str | None = None, link: bool = False) -> Store:
+    """The archive that the settings name, or the one at `uri` reached with the same credentials; see open_store."""
+    return open_store(uri or settings.archive_uri, access=access_of(settings), link=link)
+
+
+def open_store(uri: str, *, access: GoogleAccess | None = None, link: bool = False) -> Store:
     """The store at an fsspec URI: a folder (a path or file://) or gs://bucket/prefix; SettingsError for others.
 
     `link` lets a folder take over the caller's file by a hard link instead of a copy: only for files that are synced
@@ -125,7 +134,7 @@ def open_store(uri: str, *, emulator_host: str | None, link: bool = False) -> St
         from callsheet.archive.gcs import GcsStore
 
         bucket, _, prefix = uri.partition("://")[2].partition("/")
-        return GcsStore(bucket, prefix.strip("/"), emulator_host=emulator_host)
+        return GcsStore(bucket, prefix.strip("/"), access=access)
     raise SettingsError(
         f"CALLSHEET_ARCHIVE: {uri!r} is not an archive that callsheet can write to. "
         "Give a folder, file:///path or gs://bucket/prefix."

@@ -1,0 +1,36 @@
+"""How buckets are reached, as values: what the settings say, without opening anything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from callsheet.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class GoogleAccess:
+    """How buckets are reached: at an emulator, without credentials, or at Google with them.
+
+    `credentials_file` comes before what Google's libraries find by themselves; `impersonate` is the service account
+    whose rights are used instead of one's own.
+    """
+
+    emulator_host: str | None = None
+    credentials_file: Path | None = None
+    impersonate: str | None = None
+
+    @property
+    def endpoint(self) -> str | None:
+        """The emulator's base URL; None for Google."""
+        host = self.emulator_host
+        return (host if "://" in host else f"http://{host}").rstrip("/") if host else None
+
+
+def access_of(settings: Settings) -> GoogleAccess:
+    """What the settings say about buckets."""
+    return GoogleAccess(
+        settings.storage_emulator_host,
+        settings.google_application_credentials,
+        settings.impersonate_service_account,
+    )

@@ -1,0 +1,225 @@
+"""One gcsfs per process, event loop and kind of access: requests sent once each, stalls noticed, answers sorted.
+
+gcsfs gives the endpoint, the session (with mutual TLS where it is asked for) and the quoting of names. Requests are not
+sent through its own retries: only archive/write_rule.py knows when to look at the object before sending again, and
+gcsfs goes on for minutes without telling (measured 2026-11-21, gcsfs 2026.10.1).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import aiohttp
+from yarl import URL
+
+from callsheet.archive import answers
+from callsheet.archive.access import GoogleAccess
+from callsheet.archive.answers import Answer
+from callsheet.archive.content import SLICE, Body
+from callsheet.archive.credentials import Authorisation, find_credentials
+from callsheet.archive.patience import Doubt, Outage
+from callsheet.errors import ArchiveError
+
+# Measured best on loopback: 8 writes at once, 4 when they are large (2026-11-21); reads hold less.
+_WRITES, _LARGE_WRITES, _READS = 8, 4, 32
+_CONNECT_S = 20.0
+# No answer but a listing comes near it; a bound against a server that never ends.
+_MAX_ANSWER = 32 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One request. `path` is below the endpoint, or a whole URL; statuses in `expected` are not failures.
+
+    `where` and `permission` are for the message: the object as gs://, and what it takes to be allowed this.
+    """
+
+    method: str
+    path: str
+    where: str
+    permission: str
+    expected: Collection[int] = ()
+    params: Mapping[str, str] | None = None
+    headers: Mapping[str, str] | None = None
+    json: Mapping[str, Any] | None = None
+    content: Body | None = None
+    start: int = 0
+
+
+class Connection:
+    """Requests to one endpoint, and how many of a kind may run at once. Get one from `connected`."""
+
+    def __init__(self, access: GoogleAccess) -> None:
+        self.access = access
+        self.outage = Outage()
+        self.writes = asyncio.Semaphore(_WRITES)
+        self.large_writes = asyncio.Semaphore(_LARGE_WRITES)
+        self.reads = asyncio.Semaphore(_READS)
+        self.users = 0
+        self._files: Any = None
+        self._authorisation = Authorisation(None)
+        self._opening = asyncio.Lock()
+
+    async def files(self) -> Any:
+        """The gcsfs file system itself; SettingsError when there are no credentials for it."""
+        async with self._opening:
+            if self._files is None:
+                # Looking for credentials reads files and may ask the metadata server: not on the event loop.
+                credentials = None if self.access.endpoint else await asyncio.to_thread(find_credentials, self.access)
+                self._files = await asyncio.to_thread(_open, self.access, credentials)
+                self._authorisation = Authorisation(credentials)
+            await self._files._set_session()
+        return self._files
+
+    async def answer(self, ask: Ask, stall_s: float) -> Answer:
+        """The answer to a request; Doubt, ArchiveDenied or ArchiveError unless it is a 2xx or an expected one."""
+        async with self.stream(ask, stall_s) as (response, alive):
+            body = await _whole(response, alive, _MAX_ANSWER)
+            return Answer(response.status, response.headers, body)
+
+    @contextlib.asynccontextmanager
+    async def stream(
+        self, ask: Ask, stall_s: float
+    ) -> AsyncIterator[tuple[aiohttp.ClientResponse, Callable[[], None]]]:
+        """The same while its body still comes. Call the function with it at every 256 KiB: it is still alive."""
+        try:
+            async with asyncio.timeout(stall_s) as timer, self._authorised(ask, timer, stall_s) as response:
+                yield response, lambda: _later(timer, stall_s)
+        except (aiohttp.ClientError, ConnectionError, TimeoutError) as error:
+            if own := _own_error(error):
+                raise own from error
+            self.outage.failed()
+            stalled = isinstance(error, TimeoutError)
+            raise Doubt(f"nothing came for {stall_s:g} s" if stalled else f"{type(error).__name__}: {error}") from error
+
+    @contextlib.asynccontextmanager
+    async def _authorised(
+        self, ask: Ask, timer: asyncio.Timeout, stall_s: float
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The response if it is a wanted one; once more with a fresh token when the service refused the first."""
+        for refused_before in (False, True):
+            token = await self._token(timer, stall_s)
+            async with self._sent(ask, token, timer, stall_s) as response:
+                if response.status < 300 or response.status in ask.expected:
+                    self.outage.answered()
+                    yield response
+                    return
+                answer = Answer(response.status, response.headers, await _whole(response, lambda: None, _MAX_ANSWER))
+            if answer.status != 401:
+                break
+            if refused_before:
+                raise answers.unauthenticated(ask.where, answer)
+            await self._authorisation.renew(token)
+        error = answers.failure(answer, ask.where, ask.permission)
+        self.outage.failed() if isinstance(error, Doubt) else self.outage.answered()
+        raise error
+
+    async def _token(self, timer: asyncio.Timeout, stall_s: float) -> dict[str, str]:
+        await self.files()
+        token = await self._authorisation.headers()
+        _later(timer, stall_s)
+        return token
+
+    @contextlib.asynccontextmanager
+    async def _sent(
+        self, ask: Ask, token: dict[str, str], timer: asyncio.Timeout, stall_s: float
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        files = await self.files()
+        headers = {"User-Agent": "callsheet", **token, **(ask.headers or {})}
+        data: Any = None
+        if ask.content is not None:
+            headers["Content-Length"] = str(ask.content.size - ask.start)
+            data = _watched(ask.content, ask.start, lambda: _later(timer, stall_s)) if ask.content.size else b""
+        url = ask.path if "://" in ask.path else f"{files._location}/{ask.path}"
+        async with files.session.request(
+            ask.method,
+            URL(url, encoded=True),
+            params=ask.params,
+            headers=headers,
+            json=ask.json,
+            data=data,
+            allow_redirects=False,
+        ) as response:
+            yield response
+
+    async def close(self) -> None:
+        """Close the session; a later request opens another one."""
+        if self._files is not None and self._files._session is not None:
+            await self._files._session.close()
+        self._files = None
+
+
+_connections: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[GoogleAccess, Connection]] = WeakKeyDictionary()
+
+
+def connected(access: GoogleAccess) -> Connection:
+    """The connection that everything in this event loop shares; give it back with `let_go`."""
+    shared = _connections.setdefault(asyncio.get_running_loop(), {})
+    connection = shared.setdefault(access, Connection(access))
+    connection.users += 1
+    return connection
+
+
+async def let_go(connection: Connection) -> None:
+    """Say that one user of the connection is done with it; the last one closes it."""
+    connection.users -= 1
+    if connection.users <= 0:
+        _connections.get(asyncio.get_running_loop(), {}).pop(connection.access, None)
+        await connection.close()
+
+
+def _open(access: GoogleAccess, credentials: Any) -> Any:
+    # Read by gcsfs at import. With it on, every operation first asks over gRPC what kind of bucket it has: 39-78 s
+    # each where gRPC is blocked (measured 2026-11-21). The plain class is taken too, should gcsfs be loaded already.
+    os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
+    from gcsfs.core import GCSFileSystem
+
+    # No limit for a request as a whole, which for a large file is any time: stalls are noticed instead.
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S)
+    return GCSFileSystem(
+        token=credentials or "anon",
+        endpoint_url=access.endpoint,
+        asynchronous=True,
+        skip_instance_cache=True,
+        use_listings_cache=False,
+        requests_timeout=timeout,
+        # Proxies of the environment, as Google's own clients use them; an emulator is nearer than any proxy.
+        session_kwargs={"timeout": timeout, "trust_env": access.endpoint is None},
+    )
+
+
+async def _whole(response: aiohttp.ClientResponse, alive: Callable[[], None], limit: int) -> bytes:
+    body, told = bytearray(), 0
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > limit:
+            raise ArchiveError(f"{response.url.host} answered with more than {limit} bytes. Look at what it is.")
+        if len(body) - told >= SLICE:
+            told = len(body)
+            alive()
+    return bytes(body)
+
+
+async def _watched(content: Body, start: int, alive: Callable[[], None]) -> AsyncIterator[memoryview]:
+    async for piece in content.slices(start):
+        yield piece
+        alive()  # asked for the next one: this one went out
+
+
+def _later(timer: asyncio.Timeout, stall_s: float) -> None:
+    timer.reschedule(asyncio.get_running_loop().time() + stall_s)
+
+
+def _own_error(error: BaseException | None) -> ArchiveError | None:
+    """What went wrong on this side, in the middle of sending: aiohttp wraps it."""
+    while error is not None:
+        if isinstance(error, ArchiveError):
+            return error
+        error = error.__cause__ or error.__context__
+    return None

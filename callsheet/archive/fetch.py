@@ -1,0 +1,141 @@
+"""Reading an object whole: piece by piece, from where it was interrupted, hashed on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import BinaryIO
+
+import aiohttp
+
+from callsheet.archive.bucket import Bucket, Found
+from callsheet.archive.content import SLICE
+from callsheet.archive.durable import Digests, Hashing
+from callsheet.archive.patience import Doubt, Effort
+from callsheet.errors import ArchiveError
+
+_BLOCK = 4 * SLICE
+
+
+class Sink:
+    """Where the bytes of an object go: into `stream`, where there is one, and into the hashes."""
+
+    def __init__(self, stream: BinaryIO | None = None) -> None:
+        self._stream = stream
+        self._hashing = Hashing()
+        self._furthest = 0
+
+    @property
+    def size(self) -> int:
+        """How many bytes are here."""
+        return self._hashing.size
+
+    def add(self, data: bytes | bytearray) -> None:
+        """The next bytes. Blocks."""
+        if self._stream is not None:
+            self._stream.write(data)
+        self._hashing.add(data)
+
+    def grew(self) -> bool:
+        """Whether there is more here than at any time before."""
+        further, self._furthest = self.size > self._furthest, max(self.size, self._furthest)
+        return further
+
+    def restart(self) -> None:
+        """Forget everything."""
+        if self._stream is not None:
+            self._stream.seek(0)
+            self._stream.truncate()
+        self._hashing = Hashing()
+
+    def digests(self) -> Digests:
+        """What is here."""
+        return self._hashing.digests()
+
+
+# What is wrong with bytes that came of an object, "" when they are right.
+Check = Callable[[Found, Digests], str]
+
+
+class Gone(Doubt):
+    """The generation that was looked at has been replaced or deleted since."""
+
+
+async def fetch_whole(bucket: Bucket, key: str, sink: Sink, check: Check, limit: int | None = None) -> Found | None:
+    """Bring an object's bytes into `sink` until `check` finds nothing wrong with them; None when it is absent.
+
+    Raises ArchiveError when the object is larger than `limit` bytes.
+    """
+    effort = bucket.effort(key)
+    found: Found | None = None
+
+    async def attempt() -> None:
+        nonlocal found
+        found = found or await bucket.find(key)
+        if found is None:
+            return
+        if limit is not None and found.size > limit:
+            raise ArchiveError(
+                f"{bucket.uri(key)} is larger than the {limit} bytes allowed for it. It was not read; look at it."
+            )
+        try:
+            await fetch(bucket, key, found, sink, effort)
+        except Gone:
+            found = None
+            sink.restart()
+            raise
+        if wrong := check(found, sink.digests()):
+            sink.restart()
+            raise Doubt(wrong)
+
+    async with bucket.connection.reads:
+        await effort.of(attempt)
+    return found
+
+
+async def fetch(bucket: Bucket, key: str, found: Found, sink: Sink, effort: Effort) -> None:
+    """Bring the bytes of this generation into `sink`; Doubt unless as many came as it has.
+
+    What a failed attempt left in the sink is continued. Of an object that is stored compressed, the plain bytes come.
+    """
+    if found.gzipped:
+        sink.restart()
+    async with contextlib.AsyncExitStack() as stack:
+        before = sink.size
+        response, alive = await stack.enter_async_context(bucket.media(key, found.generation, before))
+        if response.status == 404:
+            raise Gone(f"generation {found.generation} is gone")
+        if response.status != 206 or not _starts_at(response, before):
+            sink.restart()
+        try:
+            await _receive(response, alive, sink, None if found.gzipped else found.size)
+        finally:
+            if sink.grew():
+                effort.progress()
+    if sink.size != found.size and not found.gzipped:
+        short = sink.size
+        if short > found.size:
+            sink.restart()
+        raise Doubt(f"{short} bytes came instead of {found.size}")
+
+
+def _starts_at(response: aiohttp.ClientResponse, start: int) -> bool:
+    return response.headers.get("Content-Range", "").startswith(f"bytes {start}-")
+
+
+async def _receive(response: aiohttp.ClientResponse, alive: Callable[[], None], sink: Sink, size: int | None) -> None:
+    block = bytearray()
+    told = 0
+    async for piece in response.content.iter_any():
+        block += piece
+        told += len(piece)
+        if told >= SLICE:
+            told = 0
+            alive()
+        if len(block) >= _BLOCK:
+            await asyncio.to_thread(sink.add, block)
+            block = bytearray()
+        if size is not None and sink.size + len(block) > size:
+            break
+    await asyncio.to_thread(sink.add, block)

@@ -1,0 +1,100 @@
+"""Trying again: what leaves an effect in doubt, how long the pauses are, and when an operation is given up."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from callsheet.errors import ArchiveError
+
+T = TypeVar("T")
+
+
+class Doubt(Exception):
+    """The request may or may not have had its effect; a look at the object tells."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to wait, in seconds. Nothing is waited for longer than `stall_s` without 256 KiB passing.
+
+    An operation is given up after `attempts` failures in a row without progress, or at the first failure later than
+    `give_up_s` after the trouble began. Pauses double from `pause_s` to `longest_pause_s` and are drawn at random.
+    """
+
+    stall_s: float = 60.0
+    attempts: int = 8
+    give_up_s: float = 180.0
+    pause_s: float = 0.5
+    longest_pause_s: float = 20.0
+
+    def pause(self, failures: int) -> float:
+        """Seconds to wait after so many failures in a row."""
+        return random.uniform(0, min(self.longest_pause_s, self.pause_s * 2**failures))  # noqa: S311  no secret
+
+
+class Outage:
+    """Since when a server gives nothing but failures: an operation begun during it does not wait as long again."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+
+    def failed(self) -> None:
+        """A request failed in a way that another one may too."""
+        self._since = self._since or time.monotonic()
+
+    def answered(self) -> None:
+        """The server answered a request."""
+        self._since = None
+
+    @property
+    def seconds(self) -> float:
+        """How long it has lasted by now."""
+        return time.monotonic() - self._since if self._since else 0.0
+
+
+class Effort:
+    """The attempts of one operation on `where`, until one succeeds or patience is at its end."""
+
+    def __init__(self, where: str, patience: Patience, outage: Outage) -> None:
+        self._where = where
+        self._patience = patience
+        self._outage = outage
+        self._begun = time.monotonic()
+        self._failures = 0
+        self._first_failure = 0.0
+
+    async def of(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """What `attempt` returns, repeated while it raises Doubt; ArchiveError when patience is at its end."""
+        while True:
+            try:
+                return await attempt()
+            except Doubt as doubt:
+                self._count()
+                if self._is_over():
+                    raise self._given_up(doubt) from doubt
+            await asyncio.sleep(self._patience.pause(self._failures))
+
+    def progress(self) -> None:
+        """Something lasting was achieved: failures are counted anew."""
+        self._failures = 0
+
+    def _count(self) -> None:
+        if not self._failures:
+            self._first_failure = time.monotonic()
+        self._failures += 1
+
+    def _is_over(self) -> bool:
+        failing = max(time.monotonic() - self._first_failure, self._outage.seconds)
+        return self._failures >= self._patience.attempts or failing > self._patience.give_up_s
+
+    def _given_up(self, doubt: Doubt) -> ArchiveError:
+        tries = "1 attempt" if self._failures == 1 else f"{self._failures} attempts"
+        return ArchiveError(
+            f"{self._where}: gave up after {tries} in {time.monotonic() - self._begun:.0f} s; the last one: {doubt}. "
+            "Local files are untouched; run again."
+        )
