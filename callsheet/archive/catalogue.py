@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import json
 import logging
@@ -23,8 +24,8 @@ from callsheet.errors import ArchiveConflict, ArchiveError
 log = logging.getLogger(__name__)
 
 PARQUET = "application/vnd.apache.parquet"
-# More writers of one batch on one day than ever will be.
-_MOST_TRIES = 1000
+# More than there will ever be writers of one batch at once; each time one of them gets ahead.
+_MOST_TRIES = 100
 Row = dict[str, object]
 
 
@@ -43,21 +44,24 @@ async def write_part(
 ) -> str | None:
     """Write what no earlier part of the batch lists as a new part and return its name; None when there is nothing.
 
-    `batch` is the batch's name. No part is ever replaced: of several writers at once each ends with a part of its
-    own, and `callsheet find` shows an asset once that two of them list. A part that cannot be read is left where it
-    is, and what it listed is listed again. `cache` is the folder for copies of a bucket's parts.
+    `batch` is the batch's name. No part is ever replaced: a writer whose number was taken by another one meanwhile
+    looks at what that one listed, and begins again. A part that cannot be read is left where it is, and what it
+    listed is listed again. `cache` is the folder for copies of a bucket's parts.
     """
-    parts = [part for part in (await list_parts(store))[0] if part.batch == batch]
-    async with part_files(store, parts, cache) as files:
-        earlier, unreadable = await asyncio.to_thread(read_parts, files, None, IDENTITY)
-    for name, why in unreadable.items():
-        log.warning("%s/%s is not a part of the catalogue (%s); what it listed is listed anew.", store.uri, name, why)
-    listed = set(earlier.iter_rows())
-    rows = [row for sidecar in sidecars for row in catalogue_rows(sidecar) if identity(row) not in listed]
-    if not rows:
-        return None
-    first = max((part.number for part in parts), default=0) + 1
-    return await _publish(store, batch, on, first, await asyncio.to_thread(part_bytes, rows))
+    rows = [row for sidecar in sidecars for row in catalogue_rows(sidecar)]
+    for _ in range(_MOST_TRIES):
+        number, listed = await _listed(store, batch, cache)
+        new = [row for row in rows if identity(row) not in listed]
+        if not new:
+            return None
+        name = layout.catalogue_part(batch, on, number)
+        with contextlib.suppress(ArchiveConflict):
+            await _create(store, name, await asyncio.to_thread(part_bytes, new))
+            return name
+    raise ArchiveError(
+        f"{store.uri}/{name}: other writers took the name {_MOST_TRIES} times, so this part of the catalogue was not "
+        "written. Files and sidecars are stored. Run again when the others have ended."
+    )
 
 
 def part_bytes(rows: Sequence[Row]) -> bytes:
@@ -79,26 +83,26 @@ async def read_part(store: Store, name: str) -> pl.DataFrame:
     return rows
 
 
-async def _publish(store: Store, batch: str, on: date, first: int, data: bytes) -> str:
-    """Store a part under the first number that is free; a number that is taken meanwhile is another writer's."""
+async def _listed(store: Store, batch: str, cache: Path | None) -> tuple[int, set[tuple[object, ...]]]:
+    """The number of the batch's next part, and what the earlier ones list."""
+    parts = [part for part in (await list_parts(store))[0] if part.batch == batch]
+    async with part_files(store, parts, cache) as local:
+        for error in local.failed.values():
+            raise error
+        rows, unreadable = await asyncio.to_thread(read_parts, local.files, None, IDENTITY)
+    for name, why in unreadable.items():
+        log.warning("%s/%s is not a part of the catalogue (%s); what it listed is listed anew.", store.uri, name, why)
+    return max((part.number for part in parts), default=0) + 1, set(rows.iter_rows())
+
+
+async def _create(store: Store, name: str, data: bytes) -> None:
+    """Store a new part; ArchiveConflict when the name is taken by another one."""
     with tempfile.TemporaryDirectory(prefix="callsheet-") as folder:
         source = Path(folder) / "part.parquet"
         # Synced: a store may take the file over by a link.
         await asyncio.to_thread(durable.write_bytes, data, source)
         found = await asyncio.to_thread(durable.digests, source)
-        for number in range(first, first + _MOST_TRIES):
-            name = layout.catalogue_part(batch, on, number)
-            try:
-                await store.put_file(
-                    source, name, sha256=found.sha256, md5=found.md5, size=found.size, content_type=PARQUET
-                )
-            except ArchiveConflict:
-                continue
-            return name
-    raise ArchiveError(
-        f"{store.uri}/{layout.catalogue_part(batch, on, first)}: this name and {_MOST_TRIES - 1} after it are taken, "
-        "so the catalogue's part was not written; files and sidecars are stored. Look at that folder, then run again."
-    )
+        await store.put_file(source, name, sha256=found.sha256, md5=found.md5, size=found.size, content_type=PARQUET)
 
 
 def _takes(sidecar: Sidecar) -> Iterator[Row]:

@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import tempfile
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from callsheet.archive import durable
@@ -21,15 +22,23 @@ MAX_CACHE = 512 * MIB
 _AT_ONCE = 16
 
 
+@dataclass(frozen=True, slots=True)
+class PartFiles:
+    """Local files of parts by name, in the parts' order, and why others could not be fetched."""
+
+    files: dict[str, Path]
+    failed: dict[str, ArchiveError]
+
+
 @contextlib.asynccontextmanager
-async def part_files(store: Store, parts: Sequence[Part], cache: Path | None) -> AsyncIterator[dict[str, Path]]:
-    """Local files of the parts, by name and in their order.
+async def part_files(store: Store, parts: Sequence[Part], cache: Path | None) -> AsyncIterator[PartFiles]:
+    """Have the parts on this disk while the block runs.
 
     A bucket's parts are copied to the folder `cache`, or to a temporary one, and fetched again only when size or md5
-    are not those of the copy. ArchiveError when one cannot be fetched.
+    are not those of the copy. ArchiveError when the folder cannot be written to.
     """
     if "://" not in store.uri:
-        yield {part.name: Path(store.uri, part.name) for part in parts}
+        yield PartFiles({part.name: Path(store.uri, part.name) for part in parts}, {})
         return
     async with contextlib.AsyncExitStack() as stack:
         folder = cache or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="callsheet-")))
@@ -38,23 +47,26 @@ async def part_files(store: Store, parts: Sequence[Part], cache: Path | None) ->
             await asyncio.to_thread(_shrink, cache, MAX_CACHE)
 
 
-async def _copies(store: Store, parts: Sequence[Part], folder: Path) -> dict[str, Path]:
-    try:
-        await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
-    except OSError as error:
-        raise ArchiveError(
-            f"{folder} cannot be made ({error.strerror}), and copies of the catalogue's parts are kept there. "
-            "Nothing was read. Set CALLSHEET_HOME to a folder that can be written to."
-        ) from error
+async def _copies(store: Store, parts: Sequence[Part], folder: Path) -> PartFiles:
     limit = asyncio.Semaphore(_AT_ONCE)
 
-    async def copy(part: Part) -> Path:
+    async def copy(part: Part) -> Path | ArchiveError:
         async with limit:
-            return await _copy(store, part, folder)
+            try:
+                return await _copy(store, part, folder)
+            except OSError as error:
+                raise ArchiveError(
+                    f"{folder} cannot be written to ({error.strerror}), and copies of the catalogue's parts are kept "
+                    "there. Set CALLSHEET_HOME to a folder on a disk with room."
+                ) from error
+            except ArchiveError as error:
+                return error
 
-    async with asyncio.TaskGroup() as group:
-        tasks = {part.name: group.create_task(copy(part)) for part in parts}
-    return {name: task.result() for name, task in tasks.items()}
+    tried = dict(zip((part.name for part in parts), await asyncio.gather(*map(copy, parts)), strict=True))
+    return PartFiles(
+        {name: path for name, path in tried.items() if isinstance(path, Path)},
+        {name: error for name, error in tried.items() if isinstance(error, ArchiveError)},
+    )
 
 
 async def _copy(store: Store, part: Part, folder: Path) -> Path:
@@ -77,6 +89,7 @@ def _is_copy(path: Path, part: Part) -> bool:
 
 
 def _keep(data: bytes, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     part = durable.unfinished_beside(path)
     with durable.discarded_on_failure(part):
         part.write_bytes(data)

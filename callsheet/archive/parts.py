@@ -49,8 +49,8 @@ SCHEMA: dict[str, pl.DataType] = {
 }
 # Where a part's bytes are: on this disk, or in memory.
 Source = Path | io.BytesIO
-# What makes a row the same row in two parts. No part of callsheet's own has a row without these.
-IDENTITY = ("batch", "shot", "file", "sha256")
+# What makes a row the same row in two parts: file names carry the hash. No row of callsheet's own lacks one of these.
+IDENTITY = ("batch", "shot", "file")
 # What a damaged file may end in: the reader's errors, the disk's, and a panic of the reader, which is no Exception.
 _UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 
