@@ -23,6 +23,7 @@ COMMANDS = {
     "recover": "cli.recover:recover",
     "gallery": "cli.gallery:gallery",
     "models": "cli.models:models",
+    "archive": "cli.archive:app",
     "ledger": "cli.ledger:app",
     "rehearsal": "cli.rehearsal:rehearsal",
     "ui": "cli.ui:ui",

@@ -79,6 +79,11 @@ def thumbnail_name(sha256: str, mime_type: str) -> str:
     return _file(("thumb",), sha256, mime_type)
 
 
+def is_asset_name(file: str) -> bool:
+    """Whether a file in a shot's folder has a name of the kinds above."""
+    return re.fullmatch(r"(take|clip|cut|poster|thumb)-([\w-]+-)?[0-9a-f]{12}\.\w+", file) is not None
+
+
 def document(prefix: str, name: str) -> str:
     """A document of the batch: plan, gallery, success marker."""
     return f"{prefix}/{name}"

@@ -54,7 +54,7 @@ async def read_stored(store: Store, name: str) -> Stored:
 
 def parse_sidecar(data: bytes, where: str) -> Sidecar:
     """The sidecar in these bytes. ArchiveConflict when a newer callsheet wrote it, ArchiveError when it is none."""
-    _check_version(data, where)
+    check_version(data, where, SCHEMA_VERSION)
     try:
         return Sidecar.model_validate_json(data)
     except ValidationError as error:
@@ -70,14 +70,15 @@ class _Version(BaseModel):
     schema_version: int
 
 
-def _check_version(data: bytes, where: str) -> None:
+def check_version(data: bytes, where: str, known: int) -> None:
+    """Raise ArchiveConflict when a newer callsheet wrote this document than one that knows schema version `known`."""
     try:
         version = _Version.model_validate_json(data).schema_version
     except ValidationError:
         return  # what is wrong with it is told by the whole schema
-    if version > SCHEMA_VERSION:
+    if version > known:
         raise ArchiveConflict(
-            f"{where} was written by a newer callsheet (schema version {version}; this one knows {SCHEMA_VERSION}). "
+            f"{where} was written by a newer callsheet (schema version {version}; this one knows {known}). "
             "It was left as it is. Bring callsheet up to date."
         )
 

@@ -13,10 +13,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from callsheet.archive import layout
 from callsheet.archive.sidecar import Sidecar
-from callsheet.archive.sidecars import MAX_SIDECAR
+from callsheet.archive.sidecars import MAX_SIDECAR, check_version
 from callsheet.archive.store import Store
 from callsheet.errors import ArchiveError
 
+SCHEMA_VERSION = 1
 MAX_MARKER = 16 * 1024 * 1024
 _AT_ONCE = 32
 
@@ -38,7 +39,7 @@ class Success(_Part):
     `status` "continuing" means that new work was begun after the batch had ended: its files may be incomplete.
     """
 
-    schema_version: int = 1
+    schema_version: int = SCHEMA_VERSION
     campaign: str
     batch: str
     mode: Literal["rehearsal", "live"]
@@ -91,11 +92,12 @@ async def mark_continuing(store: Store, prefix: str) -> None:
 
 
 async def read_success(store: Store, prefix: str) -> Success | None:
-    """The batch's marker, None when there is none yet."""
+    """The batch's marker, None when there is none yet. ArchiveConflict when a newer callsheet wrote it."""
     name = layout.document(prefix, layout.SUCCESS)
     if await store.stat(name) is None:
         return None
     data = await store.read_bytes(name, MAX_MARKER)
+    check_version(data, f"{store.uri}/{name}", SCHEMA_VERSION)
     try:
         return Success.model_validate_json(data)
     except ValidationError as error:

@@ -27,12 +27,16 @@ DAMAGED = ".damaged"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong with one object (`name` is relative to the archive), and what was done about it."""
+    """One thing that is wrong with one object (`name` is relative to the archive), and what was done about it.
+
+    `mended`: it was looked at again, and it is right now.
+    """
 
     name: str
     wrong: Wrong
     why: str
     done: str = ""
+    mended: bool = False
 
     @property
     def what(self) -> tuple[str, str]:
@@ -119,7 +123,7 @@ def findings(evidence: Evidence) -> tuple[Finding, ...]:
 
 def is_whole(found: Iterable[Finding]) -> bool:
     """Whether nothing listed is missing or other than it should be: foreign files do no harm."""
-    return all(one.wrong == "foreign" for one in found)
+    return all(one.wrong == "foreign" or one.mended for one in found)
 
 
 def is_gone_for_good(evidence: Evidence, name: str, asset: Asset) -> bool:
@@ -153,14 +157,22 @@ def _of_sidecars(evidence: Evidence) -> Iterator[Finding]:
     in_rows = {layout.sidecar_name(evidence.batch.prefix, row["shot"]) for row in evidence.rows}
     marker = evidence.marker if isinstance(evidence.marker, Success) else None
     in_marker = {one.name: one.sha256 for one in marker.sidecars} if marker else {}
-    for name in sorted((in_rows | in_marker.keys()) - evidence.sidecars.keys()):
-        by = layout.SUCCESS if name in in_marker else "the catalogue"
+    in_folder = set() if marker and marker.status == "continuing" else _with_files(evidence)
+    for name in sorted((in_rows | in_marker.keys() | in_folder) - evidence.sidecars.keys()):
+        by = layout.SUCCESS if name in in_marker else "the catalogue" if name in in_rows else "a file in its folder"
         yield Finding(name, "missing", f"The sidecar is not there; {by} tells of its shot.")
     if marker is None or marker.status == "continuing":
         return  # a run is at work, or was: it writes sidecars anew, and then the marker
     for name, digest in evidence.hashes.items():
         if isinstance(evidence.sidecars.get(name), Sidecar) and in_marker.get(name, digest) != digest:
             yield Finding(name, "changed", f"Its sha256 is {digest[:12]}, not {in_marker[name][:12]} as in the marker.")
+
+
+def _with_files(evidence: Evidence) -> set[str]:
+    """The sidecars of the folders that hold files of callsheet's: a run writes files first."""
+    root = f"{evidence.batch.prefix}/shots/"
+    ours = (name for name in evidence.files if name.startswith(root) and layout.is_asset_name(name.rpartition("/")[2]))
+    return {f"{name.rpartition('/')[0]}/{layout.SIDECAR}" for name in ours}
 
 
 def _of_parts(evidence: Evidence) -> Iterator[Finding]:

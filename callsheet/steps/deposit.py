@@ -15,7 +15,7 @@ from callsheet.errors import ArchiveLost, LedgerError, MediaError
 from callsheet.ledger import Job, JobState
 from callsheet.manifest.source import read_bytes
 from callsheet.providers.protocol import InputImage
-from callsheet.shots import Asset, AssetKind, Reference, Shot
+from callsheet.shots import Asset, AssetKind, Batch, Reference, Shot
 from callsheet.spool import Spooled
 from callsheet.studio import Studio
 
@@ -126,10 +126,14 @@ async def is_lost(studio: Studio, job: Job) -> bool:
 
 
 async def _archived(studio: Studio, sha256: str) -> str | None:
-    """The name of an archived file with these bytes, in whatever batch."""
+    """The name of an archived file with these bytes, in whatever batch; one that is damaged does not count."""
     for asset in await studio.ledger.copies_of(sha256):
-        name = asset.uri.removeprefix(f"{studio.store.uri}/")
-        if name != asset.uri and await studio.store.stat(name) is not None:
+        if (batch := Batch.named(asset.batch)) is None:
+            continue
+        # By its place, not by its URI: an archive may have been moved as a whole.
+        name = f"{layout.shot_folder(batch.prefix, asset.shot)}/{asset.name}"
+        found = await studio.store.stat(name)
+        if found is not None and found.size == asset.size and found.md5 in ("", asset.md5):
             return name
     return None
 

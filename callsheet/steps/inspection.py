@@ -6,6 +6,7 @@ By default only listings and records are read; `deep` also reads every byte of e
 from __future__ import annotations
 
 import asyncio
+import io
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,8 +15,9 @@ from typing import Any
 from rapidfuzz import process
 
 from callsheet.archive import layout
-from callsheet.archive.catalogue import read_part
 from callsheet.archive.durable import Digests
+from callsheet.archive.part_files import MAX_PART
+from callsheet.archive.parts import read_parts
 from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.sidecars import read_stored
 from callsheet.archive.store import Stat, Store
@@ -135,15 +137,13 @@ async def _sidecar(
 
 
 async def _part(store: Store, name: str, batch: Batch) -> list[dict[str, Any]] | Unreadable:
-    try:
-        rows = (await read_part(store, name)).rows(named=True)
-    except ArchiveDenied:
-        raise
-    except ArchiveError as error:
-        return Unreadable(str(error))
+    frame, unreadable = read_parts({name: io.BytesIO(await store.read_bytes(name, MAX_PART))})
+    if unreadable:
+        return Unreadable(f"It cannot be read: {unreadable[name]}.")
+    rows = frame.rows(named=True)
     strange = [row for row in rows if row["batch"] != batch.name or not is_file_name(row["file"]) or not row["shot"]]
     if strange:
-        return Unreadable(f"{name} has {len(strange)} rows that are not of this batch's files. It was not believed.")
+        return Unreadable(f"{len(strange)} of its rows are not of this batch's files. It was not believed.")
     return rows
 
 
@@ -153,7 +153,7 @@ async def _marker(store: Store, batch: Batch) -> Success | Unreadable | None:
     except ArchiveDenied:
         raise
     except ArchiveError as error:
-        return Unreadable(str(error))
+        return Unreadable(str(error), newer=isinstance(error, ArchiveConflict))
 
 
 async def _stored_meanwhile(store: Store, evidence: Evidence, limit: asyncio.Semaphore) -> dict[str, Stat]:

@@ -72,12 +72,13 @@ class _Order:
         return self.shots is not None and sidecar.shot not in self.shots
 
 
-async def rebuild(ledger: Ledger, store: Store, scopes: Mapping[Mode, str]) -> Rebuilt:
-    """Enter all that the archive's sidecars tell. `scopes` says whose quota the requests of each mode used.
+async def rebuild(ledger: Ledger, store: Store, scopes: Mapping[Mode, str], only: Batch | None = None) -> Rebuilt:
+    """Enter all that the archive's sidecars tell, or those of one batch.
 
-    Raises ArchiveError when the archive cannot be read at all, LedgerError when nothing can be written.
+    `scopes` says whose quota the requests of each mode used. Raises ArchiveError when the archive cannot be read at
+    all, LedgerError when nothing can be written.
     """
-    names = await store.list("")
+    names = await store.list(f"{only.prefix}/" if only else "")
     rebuilt, limit = Rebuilt(), asyncio.Semaphore(AT_ONCE)
     found = await all_of(_read(store, name, rebuilt, limit) for name in names if layout.is_sidecar(name))
     believed = sorted((one for one in found if one), key=lambda one: (one.updated, one.batch, one.line, one.shot))

@@ -1,0 +1,161 @@
+"""Care of an archive: its batches verified and repaired, with the stores and studios that takes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.engine import make_url
+
+from callsheet.archive import layout
+from callsheet.archive.store import Store, open_archive
+from callsheet.archive.success import Success
+from callsheet.archive.verify import Evidence, Finding, findings, is_whole
+from callsheet.clock import Clock
+from callsheet.errors import CallsheetError, Stopped
+from callsheet.ledger import Job, Ledger
+from callsheet.media.signing import open_signer
+from callsheet.models import load_catalogue
+from callsheet.providers.routes import scope_of
+from callsheet.recovery import open_recovery
+from callsheet.run import NO_SERVICE
+from callsheet.settings import Settings
+from callsheet.shots import Batch, Mode
+from callsheet.steps.inspection import Tell, holdings, inspect
+from callsheet.steps.rebuild import rebuild
+from callsheet.steps.repair import only_at_provider, repair
+from callsheet.steps.waiting import fetch_video
+from callsheet.studio import Studio, open_studio
+
+MODES: tuple[Mode, ...] = ("live", "rehearsal")
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A batch that was verified: how many files its folder has, their bytes, and what was found.
+
+    `status` is that of its marker: finished, continuing, or "" when there is none that can be read.
+    """
+
+    batch: str
+    status: str
+    objects: int
+    bytes: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing that is listed is missing or other than told, now."""
+        return is_whole(self.findings)
+
+    def as_json(self) -> dict[str, Any]:
+        """As `callsheet archive verify --json` prints it."""
+        return {
+            "batch": self.batch,
+            "whole": self.whole,
+            "status": self.status,
+            "objects": self.objects,
+            "bytes": self.bytes,
+            "findings": [asdict(one) for one in self.findings],
+        }
+
+
+async def verify_archive(
+    settings: Settings, names: Sequence[str], *, deep: bool, mend: bool, tell: Tell
+) -> list[Checked]:
+    """Verify these batches of the archive, or all of them; `mend` repairs what is wrong, without paying.
+
+    SettingsError for a batch that is not there. Without `mend` nothing is changed anywhere.
+    """
+    store, checked = open_archive(settings), []
+    try:
+        every = await holdings(store, names)
+        known = await _known_to_ledger(settings, [held.batch for held in every])
+        for held in every:
+            evidence = await inspect(store, held, known=known[held.batch.name], deep=deep, tell=tell)
+            found = findings(evidence)
+            if mend and not is_whole(found):
+                found = await _repaired(settings, store, evidence, found)
+            checked.append(_checked(evidence, found))
+    finally:
+        await store.aclose()
+    return checked
+
+
+def _checked(evidence: Evidence, found: tuple[Finding, ...]) -> Checked:
+    status = evidence.marker.status if isinstance(evidence.marker, Success) else ""
+    size = sum(stat.size for stat in evidence.files.values())
+    return Checked(evidence.batch.name, status, len(evidence.files), size, found)
+
+
+async def _known_to_ledger(settings: Settings, batches: Sequence[Batch]) -> dict[str, frozenset[str]]:
+    """The files of each batch that the ledger has on record; none without a ledger, which is not made for this."""
+    if not _has_ledger(settings):
+        return {batch.name: frozenset() for batch in batches}
+    async with await Ledger.open(settings.ledger_url, clock=Clock()) as ledger:
+        return {batch.name: await _names(ledger, batch) for batch in batches}
+
+
+async def _names(ledger: Ledger, batch: Batch) -> frozenset[str]:
+    assets = await ledger.assets_of(batch.name)
+    return frozenset(f"{layout.shot_folder(batch.prefix, one.shot)}/{one.name}" for one in assets)
+
+
+def _has_ledger(settings: Settings) -> bool:
+    url = make_url(settings.ledger_url)
+    return url.get_backend_name() != "sqlite" or Path(url.database or "").is_file()
+
+
+async def _repaired(
+    settings: Settings, store: Store, evidence: Evidence, found: tuple[Finding, ...]
+) -> tuple[Finding, ...]:
+    """The findings after a repair. What only the provider still has is fetched first, for free, while it keeps it."""
+    async with _open_mending(settings, evidence.batch) as studio:
+        if all(row.batch.name != evidence.batch.name for row in await studio.ledger.batches()):
+            scopes = {mode: scope_of(settings, mode) for mode in MODES}
+            await rebuild(studio.ledger, store, scopes, evidence.batch)
+        jobs = await only_at_provider(studio, evidence, found)
+    refused = await _fetch_again(settings, evidence.batch, jobs)
+    async with _open_mending(settings, evidence.batch) as studio:
+        return await repair(studio, evidence, found, refused)
+
+
+async def _fetch_again(settings: Settings, batch: Batch, jobs: Sequence[Job]) -> dict[str, str]:
+    """Fetch the files of these jobs into the spool; by job, why one could not be had."""
+    refused: dict[str, str] = {}
+    if not jobs:
+        return refused
+    try:
+        async with open_recovery(settings, batch.mode, batch) as studio:
+            for job in jobs:
+                refused |= await _fetch_one(studio, job)
+    except CallsheetError as error:
+        refused |= {job.key: f"The provider cannot be asked now: {error}" for job in jobs if job.key not in refused}
+    return refused
+
+
+async def _fetch_one(studio: Studio, job: Job) -> dict[str, str]:
+    try:
+        again = await fetch_video(studio, job, job.spent_usd)
+    except CallsheetError as error:
+        return {job.key: f"The provider does not give it again: {error}"}
+    return {} if again.sha256 == job.sha256 else {job.key: f"The provider has another file under {job.operation}."}
+
+
+@asynccontextmanager
+async def _open_mending(settings: Settings, batch: Batch) -> AsyncIterator[Studio]:
+    """A studio for a batch that asks no provider for anything."""
+    async with open_studio(
+        settings,
+        batch,
+        catalogue=load_catalogue(settings.catalogue),
+        clock=Clock(),
+        service_url=NO_SERVICE if batch.mode == "rehearsal" else None,
+        budget_usd=None,
+    ) as studio:
+        studio.free, studio.halted = True, Stopped("A repair sends nothing.")
+        studio.signer = open_signer(settings.c2pa_cert, settings.c2pa_key, settings.c2pa_alg, settings.c2pa_tsa_url)
+        yield studio

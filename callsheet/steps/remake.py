@@ -1,0 +1,123 @@
+"""Making a shot's derived files again from what is archived: thumbnails, posters and cuts, by the steps that made them.
+
+Works from the sidecar alone, without the manifest, and costs nothing.
+"""
+
+from __future__ import annotations
+
+import copy
+
+from callsheet.archive.sidecar import ClipRecord, CutRecord, Sidecar, TakeRecord
+from callsheet.errors import CallsheetError
+from callsheet.shots import Asset, Shot
+from callsheet.steps.clips import make_poster
+from callsheet.steps.cuts import make_cuts
+from callsheet.steps.frames import choose_takes
+from callsheet.steps.records import cut_record, file_record
+from callsheet.steps.work import ClipWork, CutWork, TakeWork, Work
+from callsheet.studio import Studio
+
+
+async def remake(
+    studio: Studio, sidecar: Sidecar, whole: dict[str, Asset], thumbnails: frozenset[str]
+) -> tuple[Sidecar, list[str]]:
+    """Make what is missing, and return the sidecar that tells of it with the reasons of what could not be made.
+
+    `whole` are the shot's files, by name, that are as they should be, `thumbnails` the names of those that are there. A
+    file made anew has the name of its own hash, which is that of the old one where the encoder is the same.
+    """
+    shot, problems = shot_of(sidecar), list[str]()
+    studio = copy.copy(studio)
+    studio.signer = studio.signer if any(cut.signed for cut in sidecar.cuts) else None
+    studio.assets[shot.id] = dict(whole)
+    takes = await _thumbnails(studio, shot, sidecar, whole, thumbnails, problems)
+    clips = await _posters(studio, shot, sidecar, whole, problems)
+    cuts = await _cuts(studio, shot, sidecar, whole, problems)
+    return sidecar.model_copy(update={"takes": takes, "clips": clips, "cuts": cuts}), problems
+
+
+def shot_of(sidecar: Sidecar) -> Shot:
+    """The shot as far as its derived files are concerned."""
+    image = sidecar.image
+    return Shot(
+        id=sidecar.shot,
+        line=sidecar.line,
+        prompt=sidecar.prompt,
+        image_model=image.model if image else "",
+        aspect_ratio=image.aspect_ratio if image else "",
+        image_size=image.image_size if image else "",
+        takes=len(sidecar.takes),
+        motion_prompt=sidecar.motion_prompt,
+        video_model=next((clip.model for clip in sidecar.clips), None),
+        cuts=tuple(dict.fromkeys(cut.spec for cut in sidecar.cuts)),
+    )
+
+
+async def _thumbnails(
+    studio: Studio,
+    shot: Shot,
+    sidecar: Sidecar,
+    whole: dict[str, Asset],
+    thumbnails: frozenset[str],
+    problems: list[str],
+) -> tuple[TakeRecord, ...]:
+    wanting = [
+        take
+        for take in sidecar.takes
+        if take.file and take.file.thumbnail and take.file.file in whole and take.file.thumbnail not in thumbnails
+    ]
+    if not wanting:
+        return sidecar.takes
+    work = Work(shot)
+    work.takes = {
+        take.take: TakeWork(take.take, take.job_key, asset=whole[take.file.file]) for take in wanting if take.file
+    }
+    await choose_takes(studio, work)
+    problems += [failure.message for failure in work.failures_of_all() if failure.kind != "MissingTake"]
+    made = {take.number: take.thumbnail.name for take in work.takes.values() if take.thumbnail}
+    return tuple(
+        take.model_copy(update={"file": take.file.model_copy(update={"thumbnail": made[take.take]})})
+        if take.file and take.take in made
+        else take
+        for take in sidecar.takes
+    )
+
+
+async def _posters(
+    studio: Studio, shot: Shot, sidecar: Sidecar, whole: dict[str, Asset], problems: list[str]
+) -> tuple[ClipRecord, ...]:
+    made = []
+    for clip in sidecar.clips:
+        asset = whole.get(clip.file.file) if clip.file else None
+        if asset is not None and clip.poster and clip.poster.file not in whole:
+            try:
+                poster = await make_poster(studio, shot, asset)
+                made.append(clip.model_copy(update={"poster": file_record(poster)}))
+                continue
+            except CallsheetError as error:
+                problems.append(str(error))
+        made.append(clip)
+    return tuple(made)
+
+
+async def _cuts(
+    studio: Studio, shot: Shot, sidecar: Sidecar, whole: dict[str, Asset], problems: list[str]
+) -> tuple[CutRecord, ...]:
+    if all(_is_whole(cut, whole) for cut in sidecar.cuts):
+        return sidecar.cuts
+    work = Work(shot)
+    work.clips = [
+        ClipWork(clip.take, clip.job_key, asset=whole.get(clip.file.file) if clip.file else None)
+        for clip in sidecar.clips
+    ]
+    await make_cuts(studio, work)
+    problems += [cut.failure.message for cut in work.cuts if cut.failure]
+    made: dict[tuple[str, int | None], CutWork] = {(cut.spec, cut.take): cut for cut in work.cuts if cut.poster}
+    return tuple(
+        cut if _is_whole(cut, whole) or (cut.spec, cut.take) not in made else cut_record(made[cut.spec, cut.take])
+        for cut in sidecar.cuts
+    )
+
+
+def _is_whole(cut: CutRecord, whole: dict[str, Asset]) -> bool:
+    return all(file.file in whole for file in (cut.file, cut.poster) if file)

@@ -1,0 +1,103 @@
+"""Repair: what is missing or changed in a batch is put right from whatever still has it. Nothing is paid for.
+
+In the order of truth: files, then sidecars, then the catalogue, then gallery and marker. A file that is not what its
+name says is replaced only when the right bytes are on this disk, or are made here; it is kept in `.damaged/` first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from callsheet.archive import layout
+from callsheet.archive.sidecars import in_order
+from callsheet.archive.success import Success
+from callsheet.archive.verify import Evidence, Finding, findings
+from callsheet.errors import ArchiveLost
+from callsheet.ledger import Job
+from callsheet.steps.deposit import fetch
+from callsheet.steps.inspection import holdings, inspect
+from callsheet.steps.repair_files import put_back, remake_files
+from callsheet.steps.repair_records import mend_catalogue, write_gallery, write_lost_sidecars, write_marker
+from callsheet.steps.repair_work import Repair
+from callsheet.studio import Studio
+
+
+async def only_at_provider(studio: Studio, evidence: Evidence, found: Sequence[Finding]) -> list[Job]:
+    """The jobs whose files are missing or changed, and of which nobody but the provider may still have the bytes."""
+    wanted = [asset for asset in Repair(studio, evidence, found, {}).wanted().values() if asset.kind == "clip"]
+    jobs = await studio.ledger.jobs({asset.job_key for asset in wanted if asset.job_key})
+    gone = []
+    for asset in wanted:
+        job = jobs.get(asset.job_key or "")
+        if job is None or job.operation is None:
+            continue
+        try:
+            await fetch(studio, asset.sha256, asset.size)
+        except ArchiveLost:
+            gone.append(job)
+    return gone
+
+
+async def repair(
+    studio: Studio, evidence: Evidence, found: Sequence[Finding], refused: Mapping[str, str]
+) -> tuple[Finding, ...]:
+    """Put right what can be; every finding with what was done about it, and what is wrong that was not before.
+
+    `refused` says by job why its provider did not give a file again. What goes wrong with one file is told there.
+    Raises ArchiveError when the archive cannot be written to at all.
+    """
+    work = Repair(studio, evidence, found, refused)
+    right = await put_back(work)
+    await write_lost_sidecars(work)
+    await remake_files(work, right)
+    await mend_catalogue(work)
+    gallery = layout.document(studio.batch.prefix, layout.GALLERY)
+    if gallery in work.wrong and work.sidecars:
+        await write_gallery(studio, in_order(list(work.sidecars.values())))
+        work.note(work.wrong[gallery], "Written anew from the sidecars.")
+    after = await _marked(work, await _again(work))
+    studio.spool.empty(asset.sha256 for name, asset in work.told.items() if name in after.files)
+    return _told(work, findings(after))
+
+
+async def _again(work: Repair) -> Evidence:
+    """How the batch stands now. Of the bytes, only those are read again that were wrong."""
+    studio, before = work.studio, work.evidence
+    [held] = await holdings(studio.store, [studio.batch.name])
+    known = before.known
+    deep = bool(before.digests)
+    after = await inspect(studio.store, held, known=known, deep=deep, only=frozenset(work.wrong))
+    digests = {name: one for name, one in before.digests.items() if name not in work.wrong}
+    return replace(after, digests={**digests, **after.digests})
+
+
+async def _marked(work: Repair, after: Evidence) -> Evidence:
+    """The same with a marker that is true of it: written last, and only when the old one is not."""
+    left, told = findings(after), after.told()
+    lost = frozenset(told[one.name].shot for one in left if one.name in told and one.wrong != "uncatalogued")
+    if _is_true(after, left, lost):
+        return after
+    marker, finding = await write_marker(work.studio, after, lost), work.wrong.get(after.marker_name)
+    if finding is not None and marker is not None:
+        work.note(finding, f"Written anew: {'complete' if marker.complete else 'not complete'}.")
+    elif finding is not None:
+        work.note(finding, "Not written: run the batch's manifest again.", ok=False)
+    return replace(after, marker=marker or after.marker)
+
+
+def _is_true(evidence: Evidence, left: Sequence[Finding], lost: frozenset[str]) -> bool:
+    """Whether the marker is there, names what is there, and does not call complete what is not."""
+    if not isinstance(evidence.marker, Success) or (evidence.marker.complete and lost):
+        return False
+    return not any(layout.is_sidecar(one.name) or layout.part_of(one.name) for one in left)
+
+
+def _told(work: Repair, after: Sequence[Finding]) -> tuple[Finding, ...]:
+    left = {one.what for one in after}
+    before = {one.what for one in work.found}
+    told = [
+        replace(one, done=work.done.get(one.what, ""), mended=one.what not in left | work.given_up)
+        for one in work.found
+    ]
+    return tuple(sorted([*told, *(one for one in after if one.what not in before)], key=lambda one: one.what))

@@ -1,0 +1,130 @@
+"""Repairing a batch's files: their very bytes from spool, other copies or provider; derived ones are made again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from callsheet.archive import durable, layout
+from callsheet.archive.lineage import DERIVED, listed, thumbnails
+from callsheet.archive.sidecar import Sidecar
+from callsheet.archive.sidecars import write_sidecar
+from callsheet.archive.verify import Finding, is_gone_for_good
+from callsheet.errors import ArchiveLost, CallsheetError
+from callsheet.shots import Asset
+from callsheet.steps import all_of
+from callsheet.steps.deposit import fetch
+from callsheet.steps.remake import remake
+from callsheet.steps.repair_work import Repair, make_way
+from callsheet.studio import Studio
+
+AT_ONCE = 8
+
+
+async def put_back(work: Repair) -> set[str]:
+    """Put back the files whose bytes are still somewhere; the names of all files that are as they should be then."""
+    limit = asyncio.Semaphore(AT_ONCE)
+
+    async def one(name: str, asset: Asset) -> bool:
+        async with limit:
+            return await _put_back(work, name, asset)
+
+    wanted = work.wanted()
+    back = await all_of(one(name, asset) for name, asset in wanted.items())
+    right = {name for name in work.told if name not in work.wrong}
+    return right | {name for name, done in zip(wanted, back, strict=True) if done}
+
+
+async def _put_back(work: Repair, name: str, asset: Asset) -> bool:
+    studio, finding = work.studio, work.wrong[name]
+    try:
+        path = await bytes_of(studio, asset)
+        kept = await make_way(studio, name)
+        uri = await studio.store.put_file(
+            path,
+            name,
+            sha256=asset.sha256,
+            md5=asset.md5,
+            size=asset.size,
+            content_type=asset.mime_type,
+            metadata={"campaign": studio.batch.campaign, "batch": asset.batch, "shot": asset.shot},
+        )
+        await studio.ledger.add_assets([replace(asset, uri=uri)])
+    except CallsheetError as error:
+        if not (isinstance(error, ArchiveLost) and asset.kind in DERIVED):
+            why = " ".join(part for part in (str(error), work.refused.get(asset.job_key or "")) if part)
+            work.note(finding, f"Not put back: {why}", ok=False)
+        return False
+    work.note(finding, f"Put back with the right bytes.{kept}")
+    return True
+
+
+async def bytes_of(studio: Studio, asset: Asset) -> Path:
+    """The right bytes of an asset on this disk; ArchiveLost when neither spool nor archive has them."""
+    path = await fetch(studio, asset.sha256, asset.size)
+    if (await asyncio.to_thread(durable.digests, path)).sha256 != asset.sha256:
+        path.unlink()  # a damaged file in the spool helps nobody
+        path = await fetch(studio, asset.sha256, asset.size)
+    return path
+
+
+async def remake_files(work: Repair, right: set[str]) -> None:
+    """Make derived files again whose bytes are nowhere, shot by shot. `right` are the names of files that are right.
+
+    Where a file made anew has other bytes than the old one, and so another name, the sidecar is rewritten.
+    """
+    by_shot: dict[str, list[Finding]] = defaultdict(list)
+    small = work.evidence.thumbnails()
+    for name, finding in work.wrong.items():
+        asset = work.told.get(name)
+        if asset is not None and is_gone_for_good(work.evidence, name, asset):
+            work.note(finding, "Its row was taken out of the catalogue.")
+        elif name in small or (asset is not None and asset.kind in DERIVED and finding.what not in work.done):
+            by_shot[name.rpartition("/")[0]].append(finding)
+    for folder, findings in by_shot.items():
+        await _remake_shot(work, f"{folder}/{layout.SIDECAR}", findings, right)
+
+
+async def _remake_shot(work: Repair, name: str, findings: Sequence[Finding], right: set[str]) -> None:
+    sidecar, studio = work.sidecars.get(name), work.studio
+    if sidecar is None:
+        for finding in findings:
+            work.note(finding, "Not made again: its sidecar is not there. Repair once more when it is.", ok=False)
+        return
+    try:
+        kept = {finding.what: await make_way(studio, finding.name) for finding in findings}
+        new, problems = await remake(studio, sidecar, *_whole(work, sidecar, right))
+        if new != sidecar:
+            new = new.model_copy(update={"updated": datetime.now(UTC)})
+            await write_sidecar(studio.store, studio.batch.prefix, new)
+            work.sidecars[name] = new
+    except CallsheetError as error:
+        for finding in findings:
+            work.note(finding, f"Not made again: {error}", ok=False)
+        return
+    for finding in findings:
+        work.note(finding, await _told(studio, finding, problems) + kept[finding.what])
+
+
+def _whole(work: Repair, sidecar: Sidecar, right: set[str]) -> tuple[dict[str, Asset], frozenset[str]]:
+    """The shot's files that are right, by their names in its folder, and the names of its thumbnails that are there."""
+    evidence = work.evidence
+    files = {
+        one.file.file: work.told[name]
+        for one in listed(sidecar)
+        if (name := evidence.place_of(sidecar.shot, one.file.file)) in right
+    }
+    small = (file for file in thumbnails(sidecar) if evidence.place_of(sidecar.shot, file) not in work.wrong)
+    return files, frozenset(small)
+
+
+async def _told(studio: Studio, finding: Finding, problems: Sequence[str]) -> str:
+    if await studio.store.stat(finding.name) is not None:
+        return "Made again."
+    if problems:
+        return f"Not made again: {'; '.join(problems)}"
+    return "Made again; its bytes are other ones, so it has another name, which the sidecar lists."

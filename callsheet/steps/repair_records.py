@@ -1,0 +1,157 @@
+"""Repairing a batch's records: sidecars from ledger and catalogue, the catalogue from sidecars, then the marker."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from callsheet.archive import layout
+from callsheet.archive.catalogue import PARQUET, part_bytes, write_part
+from callsheet.archive.lineage import asset_of_row
+from callsheet.archive.sidecar import Sidecar
+from callsheet.archive.sidecars import in_order, write_sidecar
+from callsheet.archive.success import Success, write_success
+from callsheet.archive.verify import Evidence, Finding, Unreadable, is_gone_for_good
+from callsheet.errors import ArchiveError, ArchiveLost, CallsheetError
+from callsheet.report.gallery import gallery_html
+from callsheet.report.view import BatchSummary, gallery_view
+from callsheet.shots import ShotState
+from callsheet.steps.rebuilt_rows import check
+from callsheet.steps.rebuilt_sidecar import Remembered, sidecar_from
+from callsheet.steps.repair_work import Repair, make_way
+from callsheet.studio import Studio
+
+PLAN_LIMIT = 256 << 20
+
+
+async def write_lost_sidecars(work: Repair) -> None:
+    """Write lost and broken sidecars anew; one that a newer callsheet wrote, or that only the marker doubts, stays."""
+    for name, finding in work.wrong.items():
+        if not layout.is_sidecar(name):
+            continue
+        there = work.evidence.sidecars.get(name)
+        if isinstance(there, Sidecar):
+            work.note(finding, "It is readable and adds up, so the marker lists it as it is.")
+        elif isinstance(there, Unreadable) and there.newer:
+            work.note(finding, "Left alone: bring callsheet up to date.", ok=False)
+        else:
+            await _write_lost(work, name, finding)
+
+
+async def _write_lost(work: Repair, name: str, finding: Finding) -> None:
+    studio = work.studio
+    try:
+        sidecar = await _from_memory(work, name)
+        check(name, sidecar)
+        kept = await make_way(studio, name)
+        await write_sidecar(studio.store, studio.batch.prefix, sidecar, new=True)
+    except CallsheetError as error:
+        work.note(finding, f"Not written anew: {error}", ok=False)
+        return
+    work.sidecars[name] = sidecar
+    work.note(finding, f"Written anew from ledger and catalogue, without scores and variables.{kept}")
+
+
+async def _from_memory(work: Repair, name: str) -> Sidecar:
+    ledger, evidence, batch = work.studio.ledger, work.evidence, work.studio.batch
+    rows = {row.shot: row for row in await ledger.shots_of(batch.name)}
+    ids = {*await ledger.ever_of(batch.name), *(row["shot"] for row in evidence.rows)}
+    shot = next((one for one in ids if layout.sidecar_name(batch.prefix, one) == name), None)
+    if shot is None:
+        raise ArchiveLost("Neither ledger nor catalogue knows its shot. Run the batch's manifest again.")
+    wants = [want for want in await ledger.wants_of(batch.name) if want.shot == shot]
+    told = [row for row in evidence.rows if row["shot"] == shot]
+    keys = {want.job_key for want in wants} | {row["job_key"] for row in told if row["job_key"]}
+    jobs, assets = await ledger.jobs(keys), await ledger.assets_of(batch.name, shot)
+    marker = evidence.marker if isinstance(evidence.marker, Success) else None
+    known = Remembered(batch, shot, rows.get(shot), wants, jobs, assets, told)
+    done = marker is not None and shot not in marker.unfinished
+    made = sidecar_from(known, done=done, updated=datetime.now(UTC))
+    if made is None:
+        raise ArchiveLost("Nothing is on record of what was made for it. Run the batch's manifest again.")
+    return made
+
+
+async def mend_catalogue(work: Repair) -> None:
+    """List what no readable part lists, keep unreadable parts aside, take out the rows of what is gone for good."""
+    studio, evidence = work.studio, work.evidence
+    sidecars = in_order(list(work.sidecars.values()))
+    written = await write_part(studio.store, studio.batch.name, sidecars, datetime.now(UTC).date())
+    listed = f"Listed in {written}." if written else "The other parts list everything."
+    for name, part in evidence.parts.items():
+        if isinstance(part, Unreadable):
+            work.note(work.wrong[name], f"{listed}{await make_way(studio, name)}")
+        else:
+            await _take_out(work, name, part)
+    for finding in work.found:
+        if finding.wrong == "uncatalogued" or (finding.wrong == "missing" and layout.part_of(finding.name)):
+            work.note(finding, listed)
+
+
+async def _take_out(work: Repair, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Replace a part by one without the rows of derived files that were made anew under other names."""
+    evidence = replace(work.evidence, sidecars=work.sidecars)
+    there = await work.studio.store.stats(f"{work.studio.batch.prefix}/")
+    evidence = replace(evidence, files=there)
+    kept = [row for row in rows if not _is_gone(evidence, row)]
+    if len(kept) < len(rows):
+        await work.studio.store.put_bytes(name, part_bytes([dict(row) for row in kept]), PARQUET)
+
+
+def _is_gone(evidence: Evidence, row: Mapping[str, Any]) -> bool:
+    return is_gone_for_good(evidence, evidence.place_of(row["shot"], row["file"]), asset_of_row(row))
+
+
+async def write_gallery(studio: Studio, sidecars: Sequence[Sidecar]) -> None:
+    """Write the batch's gallery over its sidecars."""
+    batch = studio.batch
+    told = BatchSummary(batch.campaign, batch.name, batch.mode, datetime.now(UTC), batch.edition)
+    page = gallery_html(gallery_view(list(sidecars), told)).encode()
+    await studio.store.put_bytes(layout.document(batch.prefix, layout.GALLERY), page, "text/html; charset=utf-8")
+
+
+async def write_marker(studio: Studio, evidence: Evidence, lost: frozenset[str]) -> Success | None:
+    """Write the marker over the sidecars of `evidence`, last of all; None when a run has to do it, or there are none.
+
+    Shots of which something is `lost` count as pending, and so do those of the plan that have no sidecar.
+    """
+    marker = evidence.marker
+    if isinstance(marker, Success) and marker.status == "continuing":
+        return None
+    if isinstance(marker, Unreadable) and marker.newer:
+        return None
+    planned = await _planned(studio)
+    believed = {one.shot: one for one in evidence.believed.values() if planned is None or one.shot in planned}
+    if not believed:
+        return None
+    pending = ShotState.PENDING.value
+    sidecars = [
+        one.model_copy(update={"state": pending}) if one.shot in lost and one.state == ShotState.DONE.value else one
+        for one in in_order(list(believed.values()))
+    ]
+    absent = [shot for shot in planned or () if shot not in believed]
+    newest = list(evidence.parts)[-1] if evidence.parts else None
+    named = marker.catalogue if isinstance(marker, Success) and marker.catalogue in evidence.parts else newest
+    hashes = {one.shot: evidence.hashes[name] for name, one in evidence.believed.items() if name in evidence.hashes}
+    return await write_success(
+        studio.store,
+        studio.batch.prefix,
+        sidecars,
+        catalogue=named,
+        finished=datetime.now(UTC),
+        hashes=hashes,
+        absent=absent,
+    )
+
+
+async def _planned(studio: Studio) -> list[str] | None:
+    """The shots of the batch's last plan; None when there is no plan to read."""
+    name = layout.document(studio.batch.prefix, layout.PLAN)
+    try:
+        plan = json.loads(await studio.store.read_bytes(name, PLAN_LIMIT))
+        return [str(shot["shot"]) for shot in plan["shots"]]
+    except (ArchiveError, ValueError, KeyError, TypeError):
+        return None

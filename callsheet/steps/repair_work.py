@@ -1,0 +1,82 @@
+"""What a repair of one batch works with, and how a wrong file is kept aside before another takes its place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from callsheet.archive.durable import Digests
+from callsheet.archive.sidecar import Sidecar
+from callsheet.archive.store import Stat
+from callsheet.archive.verify import DAMAGED, Evidence, Finding, is_gone_for_good
+from callsheet.errors import ArchiveError
+from callsheet.shots import Asset
+from callsheet.studio import Studio
+
+
+@dataclass
+class Repair:
+    """One batch's repair so far; `done` says by finding what was done, or why nothing could be.
+
+    `refused` says by job why its provider did not give a file again. `sidecars` are those that can be believed, by
+    name, the ones written by the repair among them.
+    """
+
+    studio: Studio
+    evidence: Evidence
+    found: Sequence[Finding]
+    refused: Mapping[str, str]
+    sidecars: dict[str, Sidecar] = field(default_factory=dict)
+    done: dict[tuple[str, str], str] = field(default_factory=dict)
+    given_up: set[tuple[str, str]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.sidecars.update(self.evidence.believed)
+        self.wrong = {one.name: one for one in self.found if one.wrong in ("missing", "changed")}
+        self.told = self.evidence.told()
+
+    def note(self, finding: Finding, done: str, *, ok: bool = True) -> None:
+        """Say what was done about a finding, or why (`ok` False) nothing could be."""
+        self.done[finding.what] = done
+        if not ok:
+            self.given_up.add(finding.what)
+
+    def wanted(self) -> dict[str, Asset]:
+        """The files that are missing or changed and should be there, by name: not those that only old rows list."""
+        return {
+            name: asset
+            for name, asset in self.told.items()
+            if name in self.wrong and not is_gone_for_good(self.evidence, name, asset)
+        }
+
+
+async def make_way(studio: Studio, name: str) -> str:
+    """Keep a wrong file in the batch's `.damaged/` and take it away; "" when nothing is there, else a sentence.
+
+    ArchiveError when it was changed by somebody else meanwhile; it is then left where it is.
+    """
+    store, prefix = studio.store, studio.batch.prefix
+    if await store.stat(name) is None:
+        return ""
+    found = await store.digests(name)
+    kept = f"{prefix}/{DAMAGED}/{found.md5[:12]}/{name.removeprefix(f'{prefix}/')}"
+    await _copy(studio, name, kept, found)
+    if not await store.remove(name, Stat(found.size, found.md5)):
+        raise ArchiveError(f"{store.uri}/{name} changed while it was repaired. It was left as it is; verify it again.")
+    return f" What was there is kept as {kept}."
+
+
+async def _copy(studio: Studio, name: str, target: str, found: Digests) -> None:
+    scratch = studio.spool.scratch()
+    try:
+        await studio.store.get_file(name, scratch, sha256=found.sha256)
+        await studio.store.put_file(
+            scratch,
+            target,
+            sha256=found.sha256,
+            md5=found.md5,
+            size=found.size,
+            content_type="application/octet-stream",
+        )
+    finally:
+        scratch.unlink(missing_ok=True)

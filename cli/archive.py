@@ -1,0 +1,94 @@
+"""`callsheet archive`: looking after the archive itself."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from callsheet.archive.verify import Finding
+from callsheet.care import Checked, verify_archive
+from callsheet.settings import load_settings
+from cli.options import JsonOption
+from cli.output import out, print_json, say
+from cli.tally import Tally
+
+EXIT_UNFINISHED = 3
+ROWS = 60
+
+app = typer.Typer(help="Look after the archive.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback()
+def archive() -> None:
+    """Look after the archive."""
+
+
+@app.command("verify")
+def verify(
+    batches: Annotated[list[str] | None, typer.Argument(help="Batch names; without any, all in the archive.")] = None,
+    deep: Annotated[bool, typer.Option("--deep", help="Read every byte, instead of sizes and md5 on record.")] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="Put right what can be, without paying.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Check every file of a batch against sidecars, catalogue and success marker.
+
+    Ends with 0 when all is whole, 3 when something listed is missing or changed. Files that nobody lists are told,
+    and left alone.
+    """
+    with Tally() as tally:
+        checked = asyncio.run(verify_archive(load_settings(), batches or [], deep=deep, mend=repair, tell=tally.tell))
+    for one in checked:
+        _show(one)
+    code = 0 if all(one.whole for one in checked) else EXIT_UNFINISHED
+    out.print(_sum(checked), markup=False)
+    if code and not repair:
+        say("`callsheet archive verify --repair` puts right what spool, ledger and provider can still give.")
+    if json:
+        print_json({"exit_code": code, "counts": _counts(checked), "batches": [one.as_json() for one in checked]})
+    sys.exit(code)
+
+
+def _show(checked: Checked) -> None:
+    """The batch in a line, and what was found in it."""
+    size = checked.bytes / 1e6
+    status = f", {checked.status}" if checked.status == "continuing" else ""
+    how = "whole" if checked.whole else "not whole"
+    out.print(f"{checked.batch}: {how}, {checked.objects} files, {size:.1f} MB{status}", markup=False)
+    for one in checked.findings[:ROWS]:
+        out.print(_line(one), markup=False)
+    if len(checked.findings) > ROWS:
+        out.print(f"  ... and {len(checked.findings) - ROWS} more (all of them with --json)")
+
+
+def _line(one: Finding) -> str:
+    wrong = "repaired" if one.mended else one.wrong
+    return f"  {wrong:12} {one.name}: {' '.join(part for part in (one.why, one.done) if part)}"
+
+
+def _counts(checked: Sequence[Checked]) -> dict[str, int]:
+    found = [one for batch in checked for one in batch.findings]
+    left = Counter(one.wrong for one in found if not one.mended)
+    return {
+        "batches": len(checked),
+        "whole": sum(one.whole for one in checked),
+        "objects": sum(one.objects for one in checked),
+        **{wrong: left[wrong] for wrong in ("missing", "changed", "uncatalogued", "foreign")},
+        "repaired": sum(one.mended for one in found),
+    }
+
+
+def _sum(checked: Sequence[Checked]) -> str:
+    counts = _counts(checked)
+    told = ", ".join(
+        f"{counts[name]} {name}"
+        for name in ("missing", "changed", "uncatalogued", "foreign", "repaired")
+        if counts[name]
+    )
+    return f"{counts['whole']} of {counts['batches']} batches whole, {counts['objects']} files" + (
+        f": {told}." if told else "."
+    )
