@@ -93,8 +93,9 @@ async def _looked_at(providers: Providers, catalogue: Catalogue, clock: Clock, d
     job, n = doubt.job, doubt.job.attempts
     try:
         labels = labels_of(job.key, n) if providers.takes_labels(job.model) else ()
-        prefix = providers.output_uri(job.model, job.key, n)
-        evidence = await providers.evidence_of(job.model, job.key, n) if look else None
+        root = doubt.attempts[-1].output if doubt.attempts else None
+        prefix = providers.output_uri(job.model, job.key, n, root)
+        evidence = await providers.evidence_of(job.model, job.key, n, root) if look else None
     except CallsheetError as error:
         return Doubt(job, doubt.attempts, found=_not_looked(error))
     found = told(evidence) if look else ""

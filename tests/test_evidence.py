@@ -67,9 +67,9 @@ async def studio_at(service: Service, folder: Path, **settings: Any) -> AsyncIte
         yield studio, shots[0]
 
 
-async def begun(studio: Studio, order: JobOrder) -> Attempt:
+async def begun(studio: Studio, order: JobOrder, output: str | None = None) -> Attempt:
     await studio.ledger.claim(order)
-    return await studio.ledger.begin(order.key, estimate=Decimal("0.60"), scope="test")
+    return await studio.ledger.begin(order.key, estimate=Decimal("0.60"), scope="test", output=output)
 
 
 async def send(studio: Studio, shot: Shot, order: JobOrder, attempt: Attempt) -> Any:
@@ -253,6 +253,31 @@ async def test_a_lost_video_is_found_by_the_object_that_it_wrote(
         assert probe_video(tmp_path / "clip.mp4").duration_s == pytest.approx(4, abs=0.1)
         assert await provider.poll(f"{PREFIX}none.mp4") is None
         assert await providers.evidence_of(VEO, KEY, 2) is None, "another attempt has another prefix"
+
+
+async def test_a_lost_video_is_looked_for_where_it_was_to_be_written_whatever_the_settings_say_now(
+    bucket: str,
+) -> None:
+    earlier, now = "gs://media/earlier", "gs://media/now"
+    name = f"earlier/{KEY[:40]}-1/7/sample_0.mp4"
+    url = f"{bucket}/upload/storage/v1/b/media/o"
+    httpx2.post(url, params={"uploadType": "media", "name": name}, content=b"video", trust_env=False)
+    async with live(**at("http://127.0.0.1:9", bucket, video_output=now)) as providers:
+        assert await providers.evidence_of(VEO, KEY, 1) is None
+        found = await providers.evidence_of(VEO, KEY, 1, earlier)
+        assert found == Evidence(accepted=True, operation=f"gs://media/{name}")
+        assert await providers.evidence_of(VEO, KEY, 1, "") is None, "it was to come in the reply"
+        assert providers.output_uri(VEO, KEY, 1, "") is None
+        assert providers.output_uri(VEO, KEY, 2, earlier) == f"{earlier}/{KEY[:40]}-2/"
+
+
+async def test_where_a_video_is_to_be_written_is_on_record_before_it_is_asked_for(
+    service: Service, tmp_path: Path
+) -> None:
+    async with studio_at(service, tmp_path) as (studio, shot):
+        _, video = orders(studio, shot)
+        await begun(studio, video, "gs://media/earlier")
+        assert [tried.output for tried in await studio.ledger.attempts_on(video.key)] == ["gs://media/earlier"]
 
 
 async def test_a_bucket_that_must_not_be_listed_decides_nothing() -> None:

@@ -122,15 +122,17 @@ class Ledger(Answers):
         budget: Decimal | None = None,
         budget_scope: BudgetScope = "campaign",
         batch: str | None = None,
+        output: str | None = None,
     ) -> Attempt:
         """Hold the money and a place in the quota, and write the intent: the job is `submitting` before any POST.
 
         When the minute is full the job is `reserved` and `Attempt.not_before` set: call `submitting` then. Raises
         BudgetParked or QuotaParked after parking the job (planned, lease given back). `scope` names what the quota
         belongs to: the project, and not the same one for rehearsals. `batch` pays; default: the first to want it.
+        `output` is the gs:// folder of videos, kept so that a lost one is looked for where it was to be written.
         """
         given = Limits(limits.rpm, limits.rpd) if limits else Limits()
-        terms = submission.Terms(estimate, scope, given, budget, budget_scope, batch)
+        terms = submission.Terms(estimate, scope, given, budget, budget_scope, batch, output)
         got = await self._write(submission.begin, key, terms, self.owner)
         if isinstance(got, Parked):
             raise got

@@ -101,7 +101,10 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One paid POST about to be sent. `not_before` is its slot (clock time) when that lies in the future, else None."""
+    """One paid POST about to be sent. `not_before` is its slot (clock time) when that lies in the future, else None.
+
+    `output` is the gs:// folder of videos that its own one is to be written under, "" or None for none.
+    """
 
     key: str
     n: int
@@ -110,6 +113,7 @@ class Attempt:
     estimate: Decimal
     limits: Limits = field(default_factory=Limits)
     not_before: datetime | None = None
+    output: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +121,8 @@ class AttemptRecord:
     """An attempt as it is on record.
 
     `outcome` is "reserved" and "open" while it lives, "dropped" when nothing was sent, else the state it put the job
-    in ("planned": given back to be tried again). `reserved_usd` is still held, `usd` was spent.
+    in ("planned": given back to be tried again). `reserved_usd` is still held, `usd` was spent. `output` is where its
+    video was to be written, "" for no bucket, None when that is not known.
     """
 
     job_key: str
@@ -135,6 +140,7 @@ class AttemptRecord:
     reserved_usd: Decimal
     usd: Decimal
     operation: str | None
+    output: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

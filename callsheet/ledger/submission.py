@@ -42,7 +42,11 @@ _NEW_ATTEMPT = insert(attempts)
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """On what terms a submission may be made. `payer` is the batch that pays, None: the first that wanted the job."""
+    """On what terms a submission may be made. `payer` is the batch that pays, None: the first that wanted the job.
+
+    `output` is the gs:// folder that videos are written to, "" when they come in the reply, None when
+    that is not told.
+    """
 
     estimate: Decimal
     scope: str
@@ -50,6 +54,7 @@ class Terms:
     budget: Decimal | None = None
     budget_scope: BudgetScope = "campaign"
     payer: str | None = None
+    output: str | None = None
 
 
 def begin(connection: Connection, now: datetime, key: str, terms: Terms, owner: str) -> Attempt | Parked:
@@ -161,6 +166,7 @@ def _write(connection: Connection, job: Job, terms: Terms, payer: str, not_befor
         job_key=job.key, n=n, batch=payer, scope=terms.scope, model=job.model, kind=job.kind, at=not_before,
         ended_at=None, outcome=RESERVED if waits else OPEN, status=None, detail="", estimated_usd=terms.estimate,
         reserved_usd=terms.estimate, usd=ZERO, operation=None,
+        output=terms.output,
     )  # fmt: skip
     change(connection, _NEW_ATTEMPT, {name: getattr(record, name) for name in AttemptRecord.__slots__})
     move_job(
@@ -174,7 +180,8 @@ def _write(connection: Connection, job: Job, terms: Terms, payer: str, not_befor
         parked_until=None,
     )
     post(connection, payer, held=terms.estimate)
-    return Attempt(job.key, n, terms.scope, job.model, terms.estimate, terms.limits, not_before if waits else None)
+    when = not_before if waits else None
+    return Attempt(job.key, n, terms.scope, job.model, terms.estimate, terms.limits, when, terms.output)
 
 
 def _park(connection: Connection, job: Job, why: Parked, now: datetime) -> Parked:

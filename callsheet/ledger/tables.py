@@ -89,7 +89,8 @@ jobs = Table(
 )
 
 # One row per paid POST (or slot held for one). `at` is the clock time that counts for the quota; reserved_usd is what
-# is still held, usd what was spent. `batch` pays.
+# is still held, usd what was spent. `batch` pays. `output` is the gs:// folder that the video goes to, "" for none,
+# NULL where nobody knows (schema 0002, rebuilt).
 attempts = Table(
     "attempts",
     metadata,
@@ -108,6 +109,7 @@ attempts = Table(
     Column("reserved_usd", MicroUsd, nullable=False),
     Column("usd", MicroUsd, nullable=False),
     Column("operation", Text),
+    Column("output", Text),
     Index("attempts_quota", "scope", "model", "at", "outcome"),
     Index("attempts_batch", "batch"),
 )

@@ -64,26 +64,34 @@ class Providers:
         """Whose quota the requests count against: the project id, or `key-` and a short hash of the key."""
         return self._access.scope
 
-    def output_uri(self, model_id: str, key: str, n: int) -> str | None:
-        """Where attempt `n` at a video is to be written: a gs:// prefix of its own; None when it is not to a bucket."""
-        root = output_root(self._settings, self._access, choose_route(self._catalogue.get(model_id), self._access))
-        return prefix_of(root, key, n) if root else None
+    def output_root(self, model_id: str) -> str | None:
+        """The gs:// folder that videos by this model are written to; None when they are not written to a bucket."""
+        return output_root(self._settings, self._access, choose_route(self._catalogue.get(model_id), self._access))
+
+    def output_uri(self, model_id: str, key: str, n: int, root: str | None = None) -> str | None:
+        """Where attempt `n` at a video is written: a gs:// prefix of its own; None when it is not to a bucket.
+
+        `root` is the folder that the ledger has for that attempt, "" for none; None: that of the settings.
+        """
+        folder = self.output_root(model_id) if root is None else root
+        return prefix_of(folder, key, n) if folder else None
 
     def takes_labels(self, model_id: str) -> bool:
         """Whether requests to this model carry labels: not on the live Gemini API."""
         way = choose_route(self._catalogue.get(model_id), self._access).way
         return self._rehearsal or way is not Way.GEMINI
 
-    async def evidence_of(self, model_id: str, key: str, n: int) -> Evidence | None:
+    async def evidence_of(self, model_id: str, key: str, n: int, root: str | None = None) -> Evidence | None:
         """What is known for certain of attempt `n` at a job, whose reply was never seen; None when nobody can tell.
 
-        To be asked only when that attempt has been given up: a rehearsal accepts it no more. Raises Unreachable.
+        To be asked only when that attempt has been given up: a rehearsal accepts it no more. `root` as in
+        `output_uri`. Raises Unreachable.
         """
         if self._rehearsal:
             evidence = await evidence_in(self._access.gemini_url, labels_of(key, n))
             if evidence is not None:
                 return evidence
-        prefix = self.output_uri(model_id, key, n)
+        prefix = self.output_uri(model_id, key, n, root)
         return await evidence_under(self._bucket, prefix) if prefix else None
 
     def images_for(self, model_id: str) -> ImageProvider:

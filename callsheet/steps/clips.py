@@ -16,6 +16,7 @@ from callsheet.media.provenance import Provenance, xmp_packet
 from callsheet.media.stills import poster
 from callsheet.orders import clip_order, clip_slot, video_request
 from callsheet.poller import ENDS
+from callsheet.providers.output import prefix_of
 from callsheet.shots import Asset, Shot, ShotState
 from callsheet.steps import all_of
 from callsheet.steps.deposit import Deposit, deposit_derived, deposit_paid, fetch, read_frame, read_reference
@@ -120,7 +121,7 @@ def _sender(studio: Studio, shot: Shot, order: JobOrder, frame: Asset | None) ->
     async def send(attempt: Attempt) -> Job:
         first = await read_frame(studio, frame) if frame else None
         last = await read_reference(studio, shot.last_frame) if shot.last_frame else None
-        output_uri = studio.providers.output_uri(order.model, order.key, attempt.n)
+        output_uri = prefix_of(attempt.output, order.key, attempt.n) if attempt.output else None
         request = video_request(shot, first, last, order.key, attempt.n, output_uri)
         operation = await studio.providers.videos_for(order.model).submit(request)
         studio.tally.accepted("video")

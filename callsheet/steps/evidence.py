@@ -16,15 +16,15 @@ async def look_for_evidence(studio: Studio, order: JobOrder, job: Job) -> Job:
     When nothing was found in the attempt's own bucket prefix, the reason of the job that is returned (not the
     ledger's) says so. Raises Unreachable when whoever could tell does not answer.
     """
-    evidence = await studio.providers.evidence_of(order.model, order.key, job.attempts)
+    last = (await studio.ledger.attempts_on(order.key))[-1]
+    evidence = await studio.providers.evidence_of(order.model, order.key, job.attempts, last.output)
     if evidence is not None:
         return await decide_by(studio.ledger, order.key, evidence)
-    prefix = studio.providers.output_uri(order.model, order.key, job.attempts)
+    prefix = studio.providers.output_uri(order.model, order.key, job.attempts, last.output)
     if prefix is None:
         return job
-    sent = (await studio.ledger.attempts_on(order.key))[-1].at
     longest_s = studio.catalogue.get(order.model).latency_s.max
-    found = nothing_under(prefix, sent=sent, now=studio.clock.now(), longest_s=longest_s)
+    found = nothing_under(prefix, sent=last.at, now=studio.clock.now(), longest_s=longest_s)
     return replace(job, reason=f"{job.reason} {found}".strip())
 
 

@@ -115,7 +115,12 @@ async def _attempt(
     async with slots:
         await _may_send(studio, order)
         attempt = await studio.ledger.begin(
-            order.key, estimate=price, scope=studio.providers.scope, limits=limits, budget=studio.budget_usd
+            order.key,
+            estimate=price,
+            scope=studio.providers.scope,
+            limits=limits,
+            budget=studio.budget_usd,
+            output=studio.providers.output_root(order.model) or "",
         )
         if attempt.not_before is None:
             return attempt, await _outcome(studio, send, attempt)
