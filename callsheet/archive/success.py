@@ -36,7 +36,8 @@ class ListedSidecar(_Part):
 class Success(_Part):
     """What `_SUCCESS.json` says. `complete` is true only when every shot is done.
 
-    `status` "continuing" means that new work was begun after the batch had ended: its files may be incomplete.
+    `status` "continuing" means that new work was begun after the batch had ended: its files may be incomplete. A repair
+    found files of the `damaged` shots lost; they are unfinished until those are back.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -47,6 +48,7 @@ class Success(_Part):
     complete: bool
     shots: dict[str, int]
     unfinished: tuple[str, ...] = ()
+    damaged: tuple[str, ...] = ()
     sidecars: tuple[ListedSidecar, ...] = ()
     catalogue: str | None = None
     finished: datetime
@@ -61,11 +63,12 @@ async def write_success(
     finished: datetime,
     hashes: Mapping[str, str] | None = None,
     absent: Sequence[str] = (),
+    damaged: Sequence[str] = (),
 ) -> Success:
     """Write the marker over the sidecars as they are stored now; call it last. `sidecars` must not be empty.
 
     `hashes` are the sha256 of stored sidecars by shot, as far as they are known; the others are read. `absent` are the
-    ids of pending shots that have no sidecar yet.
+    ids of pending shots that have no sidecar yet; of the `damaged` ones files are lost.
     """
     known = hashes or {}
     limit = asyncio.Semaphore(_AT_ONCE)
@@ -79,7 +82,7 @@ async def write_success(
         return ListedSidecar(name=name, sha256=hashlib.sha256(data).hexdigest())
 
     files = await asyncio.gather(*(listed(sidecar) for sidecar in sidecars))
-    marker = _marker(sidecars, files, catalogue, finished, absent)
+    marker = _marker(sidecars, files, catalogue, finished, absent).model_copy(update={"damaged": tuple(damaged)})
     await _write(store, prefix, marker)
     return marker
 

@@ -143,11 +143,19 @@ def _of_marker(evidence: Evidence) -> Iterator[Finding]:
         yield Finding(name, "missing", "No run of the batch has ended, or its marker is lost.")
     elif isinstance(marker, Unreadable):
         yield Finding(name, "changed", marker.why)
+    elif back := [shot for shot in marker.damaged if shot not in _damaged(evidence)]:
+        yield Finding(name, "changed", f"It calls {len(back)} shots damaged of which nothing is missing any more.")
     elif marker.catalogue and marker.catalogue not in evidence.parts:
         yield Finding(marker.catalogue, "missing", f"{layout.SUCCESS} names this part of the catalogue.")
     gallery = layout.document(evidence.batch.prefix, layout.GALLERY)
     if marker is not None and gallery not in evidence.files:
         yield Finding(gallery, "missing", "The batch's gallery is not there.")
+
+
+def _damaged(evidence: Evidence) -> set[str]:
+    """The shots of which a file is missing or changed."""
+    told = evidence.told()
+    return {told[one.name].shot for one in _of_files(evidence) if one.name in told}
 
 
 def _of_sidecars(evidence: Evidence) -> Iterator[Finding]:

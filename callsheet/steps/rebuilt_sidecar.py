@@ -138,7 +138,12 @@ def _cuts(known: Remembered, clips: Sequence[ClipRecord]) -> list[CutRecord]:
         made = {name: value for name, value in _parameters(row).items() if name in CutRecord.model_fields}
         record = {"spec": spec, "take": take, "file": file_record(asset), "poster": _poster(known, asset), **made}
         found.setdefault((spec, take), CutRecord.model_validate(record))
-    return sorted(found.values(), key=lambda cut: (cut.take or 0, cut.spec))
+    order = [row["file"] for row in known.rows]
+
+    def place(cut: CutRecord) -> int:
+        return order.index(cut.file.file) if cut.file and cut.file.file in order else len(order)
+
+    return sorted(found.values(), key=lambda cut: (cut.take or 0, place(cut), cut.spec))
 
 
 def _poster(known: Remembered, asset: Asset | None) -> Any:

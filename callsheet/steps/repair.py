@@ -76,6 +76,7 @@ async def _marked(work: Repair, after: Evidence) -> Evidence:
     """The same with a marker that is true of it: written last, and only when the old one is not."""
     left, told = findings(after), after.told()
     lost = frozenset(told[one.name].shot for one in left if one.name in told and one.wrong != "uncatalogued")
+    lost &= {one.shot for one in after.believed.values()}
     if _is_true(after, left, lost):
         return after
     marker, finding = await write_marker(work.studio, after, lost), work.wrong.get(after.marker_name)
@@ -88,7 +89,7 @@ async def _marked(work: Repair, after: Evidence) -> Evidence:
 
 def _is_true(evidence: Evidence, left: Sequence[Finding], lost: frozenset[str]) -> bool:
     """Whether the marker is there, names what is there, and does not call complete what is not."""
-    if not isinstance(evidence.marker, Success) or (evidence.marker.complete and lost):
+    if not isinstance(evidence.marker, Success) or set(evidence.marker.damaged) != lost:
         return False
     return not any(layout.is_sidecar(one.name) or layout.part_of(one.name) for one in left)
 

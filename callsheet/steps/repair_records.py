@@ -127,24 +127,28 @@ async def write_marker(studio: Studio, evidence: Evidence, lost: frozenset[str])
     believed = {one.shot: one for one in evidence.believed.values() if planned is None or one.shot in planned}
     if not believed:
         return None
-    pending = ShotState.PENDING.value
-    sidecars = [
-        one.model_copy(update={"state": pending}) if one.shot in lost and one.state == ShotState.DONE.value else one
-        for one in in_order(list(believed.values()))
-    ]
+    # What the last run called unfinished for reasons of its own stays so, whatever the sidecar says.
+    earlier = set(marker.unfinished) - set(marker.damaged) if isinstance(marker, Success) else set()
+    sidecars = [_pending(one) if one.shot in lost | earlier else one for one in in_order(list(believed.values()))]
     absent = [shot for shot in planned or () if shot not in believed]
     newest = list(evidence.parts)[-1] if evidence.parts else None
-    named = marker.catalogue if isinstance(marker, Success) and marker.catalogue in evidence.parts else newest
+    named = marker.catalogue if isinstance(marker, Success) else newest
     hashes = {one.shot: evidence.hashes[name] for name, one in evidence.believed.items() if name in evidence.hashes}
     return await write_success(
         studio.store,
         studio.batch.prefix,
         sidecars,
-        catalogue=named,
+        catalogue=named if named in evidence.parts else newest,
         finished=datetime.now(UTC),
         hashes=hashes,
         absent=absent,
+        damaged=sorted(lost),
     )
+
+
+def _pending(sidecar: Sidecar) -> Sidecar:
+    done = sidecar.state == ShotState.DONE.value
+    return sidecar.model_copy(update={"state": ShotState.PENDING.value}) if done else sidecar
 
 
 async def _planned(studio: Studio) -> list[str] | None:
