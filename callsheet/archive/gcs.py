@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -16,9 +17,12 @@ from callsheet.archive.content import BytesContent, Content, FileContent
 from callsheet.archive.fetch import Check, Sink, fetch_whole
 from callsheet.archive.object_metadata import resource
 from callsheet.archive.patience import Patience
+from callsheet.archive.rewrite import Rewrite
 from callsheet.archive.store import Stat, confined
 from callsheet.archive.write_rule import RESUMABLE, Write
 from callsheet.errors import ArchiveError
+
+log = logging.getLogger(__name__)
 
 
 class GcsStore:
@@ -59,6 +63,38 @@ class GcsStore:
         content = FileContent(source, size)
         await self._write(content, Write(self._bucket, about, content, md5).create)
         return f"{self.uri}/{name}"
+
+    async def adopt_file(
+        self,
+        source_uri: str,
+        name: str,
+        *,
+        sha256: str,
+        md5: str,
+        size: int,
+        content_type: str,
+        metadata: Mapping[str, str] | None = None,
+        download_name: str | None = None,
+    ) -> str | None:
+        """Have the service copy an object here; see Store.adopt_file."""
+        about = resource(
+            self._key(name),
+            content_type=content_type,
+            md5=md5,
+            metadata={"sha256": sha256, **(metadata or {})},
+            download_name=download_name,
+        )
+        bucket, _, key = source_uri.removeprefix("gs://").partition("/")
+        source = Bucket(bucket, self._bucket.access, self._bucket.patience)
+        try:
+            async with self._bucket.connection.writes:
+                copied = await Rewrite((source, key), self._bucket, about, size=size, md5=md5).create()
+        except ArchiveError as error:
+            log.warning("%s is uploaded, for it cannot be copied from %s: %s", name, source_uri, error)
+            return None
+        finally:
+            await source.aclose()
+        return f"{self.uri}/{name}" if copied else None
 
     async def put_bytes(self, name: str, data: bytes, content_type: str) -> str:
         """Replace a document in one request; see Store.put_bytes."""

@@ -48,6 +48,21 @@ class LocalStore:
         await asyncio.to_thread(self._put_file, source, target, Stat(size, md5))
         return str(target)
 
+    async def adopt_file(
+        self,
+        source_uri: str,
+        name: str,
+        *,
+        sha256: str,
+        md5: str,
+        size: int,
+        content_type: str,
+        metadata: Mapping[str, str] | None = None,
+        download_name: str | None = None,
+    ) -> None:
+        """Not offered by a folder; see Store.adopt_file."""
+        return
+
     async def put_bytes(self, name: str, data: bytes, content_type: str) -> str:
         """Replace a document by rename; see Store.put_bytes."""
         target = self._path(name)

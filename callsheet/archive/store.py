@@ -57,6 +57,25 @@ class Store(Protocol):
         """
         ...
 
+    async def adopt_file(
+        self,
+        source_uri: str,
+        name: str,
+        *,
+        sha256: str,
+        md5: str,
+        size: int,
+        content_type: str,
+        metadata: Mapping[str, str] | None = None,
+        download_name: str | None = None,
+    ) -> str | None:
+        """The same as put_file with the bytes of an object (gs://) that the storage service copies by itself.
+
+        None when it cannot be had that way and has to be put: the archive is a folder, the object is not there with
+        this size and md5 any more, or may not be copied. The object itself is left where it is.
+        """
+        ...
+
     async def put_bytes(self, name: str, data: bytes, content_type: str) -> str:
         """Write or replace a document as a whole; readers see the old or the new one. Returns the full URI."""
         ...
