@@ -15,7 +15,7 @@ from callsheet.archive.store import Store, open_archive
 from callsheet.archive.success import Success
 from callsheet.archive.verify import Evidence, Finding, findings, is_whole
 from callsheet.clock import Clock
-from callsheet.errors import CallsheetError, Stopped
+from callsheet.errors import CallsheetError, SettingsError, Stopped
 from callsheet.ledger import Job, Ledger
 from callsheet.media.signing import open_signer
 from callsheet.models import load_catalogue
@@ -24,6 +24,8 @@ from callsheet.recovery import open_recovery
 from callsheet.run import NO_SERVICE
 from callsheet.settings import Settings
 from callsheet.shots import Batch, Mode
+from callsheet.spool import Spool
+from callsheet.steps.copying import Copied, copy_batch
 from callsheet.steps.inspection import Tell, holdings, inspect
 from callsheet.steps.rebuild import rebuild
 from callsheet.steps.repair import only_at_provider, repair
@@ -83,6 +85,32 @@ async def verify_archive(
     finally:
         await store.aclose()
     return checked
+
+
+async def copy_to(settings: Settings, name: str, target_uri: str, tell: Tell) -> tuple[Copied, str]:
+    """Copy a batch of the archive into another one, and return where it is there.
+
+    SettingsError when there is no such batch, or the target is no archive or the same one; ArchiveConflict when the
+    target has a newer version of the batch.
+    """
+    source, target = open_archive(settings), open_archive(settings, uri=_place(target_uri))
+    spool = Spool(settings.home / "spool")
+    try:
+        if _place(source.uri) == target.uri:
+            raise SettingsError(f"{target.uri} is the archive that the batch is in. Nothing was copied.")
+        [held] = await holdings(source, [name])
+        evidence = await inspect(source, held, tell=tell)
+        copied = await copy_batch(source, target, evidence, spool.scratch, tell)
+        return copied, f"{target.uri}/{held.batch.prefix}"
+    finally:
+        spool.close()
+        await target.aclose()
+        await source.aclose()
+
+
+def _place(uri: str) -> str:
+    """An archive's URI in one way of writing it."""
+    return uri.rstrip("/") if "://" in uri else str(Path(uri).resolve())
 
 
 def _checked(evidence: Evidence, found: tuple[Finding, ...]) -> Checked:

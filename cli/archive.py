@@ -6,12 +6,13 @@ import asyncio
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
 from callsheet.archive.verify import Finding
-from callsheet.care import Checked, verify_archive
+from callsheet.care import Checked, copy_to, verify_archive
 from callsheet.settings import load_settings
 from cli.options import JsonOption
 from cli.output import out, print_json, say
@@ -50,6 +51,32 @@ def verify(
         say("`callsheet archive verify --repair` puts right what spool, ledger and provider can still give.")
     if json:
         print_json({"exit_code": code, "counts": _counts(checked), "batches": [one.as_json() for one in checked]})
+    sys.exit(code)
+
+
+@app.command("copy")
+def copy(
+    batch: Annotated[str, typer.Argument(help="Batch name.")],
+    target: Annotated[str, typer.Argument(help="The other archive: a folder or gs://bucket/prefix.")],
+    json: JsonOption = False,
+) -> None:
+    """Copy a batch into another archive, every file verified; the same command goes on with an interrupted copy.
+
+    Ends with 3 when something could not be copied: there is then no success marker in the other archive.
+    """
+    with Tally() as tally:
+        copied, place = asyncio.run(copy_to(load_settings(), batch, target, tally.tell))
+    for name, why in copied.left.items():
+        out.print(f"  left {name}: {why}", markup=False)
+    size = copied.bytes / 1e6
+    out.print(
+        f"{batch}: {copied.files} files copied ({size:.1f} MB), {copied.present} there already, "
+        f"{len(copied.left)} left behind. {place}",
+        markup=False,
+    )
+    code = EXIT_UNFINISHED if copied.left else 0
+    if json:
+        print_json({"exit_code": code, "batch": batch, "target": place, **asdict(copied)})
     sys.exit(code)
 
 

@@ -33,6 +33,11 @@ def extension(mime_type: str) -> str:
     return _EXTENSIONS.get(known) or (mimetypes.guess_extension(known) or ".bin")[1:]
 
 
+def content_type(name: str) -> str:
+    """The MIME type that a file's name stands for."""
+    return mimetypes.guess_type(name)[0] or "application/octet-stream"
+
+
 def folder_name(shot: str) -> str:
     """The shot's folder: its id where that is a safe name, else a cleaned id with eight digits of its hash."""
     name = unicodedata.normalize("NFC", shot)

@@ -83,7 +83,7 @@ async def write_success(
 
     files = await asyncio.gather(*(listed(sidecar) for sidecar in sidecars))
     marker = _marker(sidecars, files, catalogue, finished, absent).model_copy(update={"damaged": tuple(damaged)})
-    await _write(store, prefix, marker)
+    await write_marker(store, prefix, marker)
     return marker
 
 
@@ -91,7 +91,7 @@ async def mark_continuing(store: Store, prefix: str) -> None:
     """Say in the marker, if there is one, that new work has begun; call it before the first new file is stored."""
     marker = await read_success(store, prefix)
     if marker is not None and marker.status != "continuing":
-        await _write(store, prefix, marker.model_copy(update={"status": "continuing", "complete": False}))
+        await write_marker(store, prefix, marker.model_copy(update={"status": "continuing", "complete": False}))
 
 
 async def read_success(store: Store, prefix: str) -> Success | None:
@@ -134,6 +134,7 @@ def _marker(
     )
 
 
-async def _write(store: Store, prefix: str, marker: Success) -> None:
+async def write_marker(store: Store, prefix: str, marker: Success) -> None:
+    """Store a marker as it is given; call it last."""
     data = marker.model_dump_json(indent=2).encode() + b"\n"
     await store.put_bytes(layout.document(prefix, layout.SUCCESS), data, "application/json")

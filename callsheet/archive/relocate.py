@@ -1,0 +1,49 @@
+"""A batch's records for another archive: pure. What they tell stays the same but for where the files are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from callsheet.archive import layout
+from callsheet.archive.sidecar import FileRecord, Sidecar
+from callsheet.archive.success import ListedSidecar, Success
+from callsheet.archive.verify import DAMAGED, Evidence
+from callsheet.shots import Batch
+
+
+def moved_sidecar(sidecar: Sidecar, batch: Batch, uri: str) -> Sidecar:
+    """The sidecar in the archive at `uri`: the addresses of its files are those there."""
+    folder = f"{uri}/{layout.shot_folder(batch.prefix, sidecar.shot)}"
+
+    def moved(file: FileRecord | None) -> FileRecord | None:
+        return file and file.model_copy(update={"uri": f"{folder}/{file.file}"})
+
+    takes = [take.model_copy(update={"file": moved(take.file)}) for take in sidecar.takes]
+    clips = [one.model_copy(update={"file": moved(one.file), "poster": moved(one.poster)}) for one in sidecar.clips]
+    cuts = [one.model_copy(update={"file": moved(one.file), "poster": moved(one.poster)}) for one in sidecar.cuts]
+    return sidecar.model_copy(update={"takes": tuple(takes), "clips": tuple(clips), "cuts": tuple(cuts)})
+
+
+def moved_rows(rows: Sequence[Mapping[str, Any]], batch: Batch, uri: str) -> list[dict[str, Any]]:
+    """Rows of the catalogue in the archive at `uri`."""
+    return [{**row, "uri": f"{uri}/{layout.shot_folder(batch.prefix, row['shot'])}/{row['file']}"} for row in rows]
+
+
+def moved_marker(marker: Success, hashes: Mapping[str, str]) -> Success:
+    """The marker over sidecars that have these hashes there, by name."""
+    listed = tuple(
+        ListedSidecar(name=one.name, sha256=hashes[one.name]) for one in marker.sidecars if one.name in hashes
+    )
+    return marker.model_copy(update={"sidecars": listed})
+
+
+def files_to_copy(evidence: Evidence) -> list[str]:
+    """The names of all that is copied before the records: media first, then documents. What a repair kept stays."""
+    prefix = evidence.batch.prefix
+    names = [
+        name
+        for name in evidence.files
+        if not layout.is_sidecar(name) and name != evidence.marker_name and not name.startswith(f"{prefix}/{DAMAGED}/")
+    ]
+    return sorted(names, key=lambda name: (not name.startswith(f"{prefix}/shots/"), name))

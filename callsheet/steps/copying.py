@@ -1,0 +1,204 @@
+"""Copying a batch into another archive, every file verified, in the order of truth; an interrupted copy goes on.
+
+Files that are there already are left, so the same command ends what was interrupted. The success marker comes last,
+and not at all while something is missing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from callsheet.archive import layout
+from callsheet.archive.catalogue import PARQUET, part_bytes
+from callsheet.archive.durable import Digests, md5_of_bytes
+from callsheet.archive.relocate import files_to_copy, moved_marker, moved_rows, moved_sidecar
+from callsheet.archive.sidecars import MAX_SIDECAR, parse_sidecar, sidecar_bytes
+from callsheet.archive.store import Stat, Store
+from callsheet.archive.success import Success, mark_continuing, read_success, write_marker
+from callsheet.archive.verify import Evidence, Unreadable, is_document
+from callsheet.errors import ArchiveConflict, ArchiveDenied, ArchiveError
+from callsheet.shots import Asset
+from callsheet.steps import all_of
+from callsheet.steps.inspection import Tell
+
+# Files on their way at the same time: each of them is on this disk once, in no memory.
+AT_ONCE = 4
+DOCUMENT_LIMIT = 256 << 20
+_CONTENT_TYPES = {layout.GALLERY: "text/html; charset=utf-8", layout.PLAN: "application/json"}
+
+
+@dataclass
+class Copied:
+    """A copy: `files` and `bytes` that were sent, files that were `present`, and what was `left` behind, with why."""
+
+    files: int = 0
+    bytes: int = 0
+    present: int = 0
+    complete: bool = False
+    left: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Copy:
+    """One copy on its way. `begun`: the target's marker, if it had one, says that its records are being replaced."""
+
+    source: Store
+    target: Store
+    evidence: Evidence
+    there: dict[str, Stat]
+    scratch: Callable[[], Path]
+    tell: Tell
+    copied: Copied = field(default_factory=Copied)
+    denied: ArchiveDenied | None = None
+    begun: bool = False
+    beginning: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+async def copy_batch(
+    source: Store, target: Store, evidence: Evidence, scratch: Callable[[], Path], tell: Tell
+) -> Copied:
+    """Copy the batch that `evidence` tells of. `scratch` gives new files on this disk, removed when they are sent.
+
+    Raises ArchiveConflict, before anything is written, when the target has a newer or another version of the batch,
+    and ArchiveDenied when it cannot be written to. What goes wrong with one file is told in `left`.
+    """
+    batch = evidence.batch
+    work = Copy(source, target, evidence, await target.stats(f"{batch.prefix}/"), scratch, tell)
+    moved = {name: moved_sidecar(one, batch, target.uri) for name, one in evidence.believed.items()}
+    sidecars = {name: sidecar_bytes(one) for name, one in moved.items()}
+    await _check_target(work, sidecars)
+    await _files(work)
+    await _records(work, sidecars)
+    await _parts(work)
+    await _marker(work, sidecars)
+    return work.copied
+
+
+async def _check_target(work: Copy, sidecars: dict[str, bytes]) -> None:
+    for name in [name for name in work.there if layout.is_sidecar(name)]:
+        data = await work.target.read_bytes(name, MAX_SIDECAR)
+        if data == sidecars.get(name):
+            continue
+        there, ours = parse_sidecar(data, f"{work.target.uri}/{name}"), work.evidence.believed.get(name)
+        if ours is None or there.updated > ours.updated:
+            how = "a newer one" if ours else "one that the source does not have"
+            raise ArchiveConflict(
+                f"{work.target.uri} has sidecars of {work.evidence.batch.name} already, and {name} is {how}. Nothing "
+                "was copied. Copy into another archive, or copy the other way."
+            )
+
+
+async def _files(work: Copy) -> None:
+    names, limit, done = files_to_copy(work.evidence), asyncio.Semaphore(AT_ONCE), 0
+    told = work.evidence.told()
+    gone = [name for name in (*told, *work.evidence.thumbnails()) if name not in work.evidence.files]
+    work.copied.left |= dict.fromkeys(gone, "It is not in the source.")
+
+    async def one(name: str) -> None:
+        nonlocal done
+        async with limit:
+            if work.denied is None:
+                await _file(work, name, told.get(name))
+        done += 1
+        work.tell("copied", done, len(names))
+
+    await all_of(one(name) for name in names)
+    if work.denied is not None:
+        raise work.denied
+
+
+async def _file(work: Copy, name: str, asset: Asset | None) -> None:
+    try:
+        if asset is None and is_document(work.evidence.batch, name):
+            data = await work.source.read_bytes(name, DOCUMENT_LIMIT)
+            await _document(work, name, data, _CONTENT_TYPES.get(name.rpartition("/")[2], "text/plain; charset=utf-8"))
+            return
+        wanted = Digests(asset.sha256, asset.md5, asset.size) if asset else await work.source.digests(name)
+        if await _is_there(work, name, Stat(wanted.size, wanted.md5)):
+            work.copied.present += 1
+            return
+        await _send(work, name, wanted, asset)
+    except ArchiveDenied as error:
+        work.denied = error
+    except ArchiveError as error:
+        work.copied.left[name] = str(error)
+
+
+async def _send(work: Copy, name: str, wanted: Digests, asset: Asset | None) -> None:
+    part, batch = work.scratch(), work.evidence.batch
+    try:
+        await work.source.get_file(name, part, sha256=wanted.sha256)
+        await work.target.put_file(
+            part,
+            name,
+            sha256=wanted.sha256,
+            md5=wanted.md5,
+            size=wanted.size,
+            content_type=asset.mime_type if asset else layout.content_type(name),
+            metadata={"campaign": batch.campaign, "batch": batch.name, **({"shot": asset.shot} if asset else {})},
+        )
+    finally:
+        part.unlink(missing_ok=True)
+    work.copied.files += 1
+    work.copied.bytes += wanted.size
+
+
+async def _is_there(work: Copy, name: str, wanted: Stat) -> bool:
+    """Whether the target has these very bytes under the name, asked as cheaply as the target can answer it."""
+    found = work.there.get(name)
+    if found is not None and not found.md5 and found.size == wanted.size:
+        found = await work.target.stat(name)
+    return found == wanted
+
+
+async def _document(work: Copy, name: str, data: bytes, content_type: str) -> None:
+    if await _is_there(work, name, Stat(len(data), md5_of_bytes(data))):
+        work.copied.present += 1
+        return
+    async with work.beginning:
+        if not work.begun:
+            await mark_continuing(work.target, work.evidence.batch.prefix)
+            work.begun = True
+    await work.target.put_bytes(name, data, content_type)
+    work.copied.files += 1
+    work.copied.bytes += len(data)
+
+
+async def _records(work: Copy, sidecars: dict[str, bytes]) -> None:
+    limit = asyncio.Semaphore(AT_ONCE)
+
+    async def one(name: str, data: bytes) -> None:
+        async with limit:
+            await _document(work, name, data, "application/json")
+
+    await all_of(one(name, data) for name, data in sidecars.items())
+    broken = {name: one.why for name, one in work.evidence.sidecars.items() if isinstance(one, Unreadable)}
+    work.copied.left |= broken
+
+
+async def _parts(work: Copy) -> None:
+    batch = work.evidence.batch
+    for name, part in work.evidence.parts.items():
+        if isinstance(part, Unreadable):
+            work.copied.left[name] = part.why
+            continue
+        data = await asyncio.to_thread(part_bytes, moved_rows(part, batch, work.target.uri))
+        if (there := await work.target.stat(name)) is not None:
+            work.there[name] = there
+        await _document(work, name, data, PARQUET)
+
+
+async def _marker(work: Copy, sidecars: dict[str, bytes]) -> None:
+    marker, prefix = work.evidence.marker, work.evidence.batch.prefix
+    if isinstance(marker, Unreadable):
+        work.copied.left[work.evidence.marker_name] = marker.why
+    if work.copied.left or not isinstance(marker, Success):
+        return
+    moved = moved_marker(marker, {name: hashlib.sha256(data).hexdigest() for name, data in sidecars.items()})
+    work.copied.complete = moved.complete
+    if await read_success(work.target, prefix) != moved:
+        await write_marker(work.target, prefix, moved)
