@@ -20,4 +20,5 @@ PlanOption = Annotated[
     str | None,
     typer.Option("--plan", help="Follow this file of `plan --out` exactly, or refuse when the world changed."),
 ]
+ArchiveOption = Annotated[str | None, typer.Option(help="Folder or gs:// URI; default: CALLSHEET_ARCHIVE.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of stdout.")]

@@ -36,5 +36,11 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def role(kind: str, take: int | None, spec: str | None) -> str:
+    """Which file of its shot an asset is: `take 2`, `clip`, `cut 9x16`."""
+    number = take if kind == "take" else None
+    return " ".join(str(one) for one in (kind, number, spec) if one is not None)
+
+
 def _hidden(character: str) -> bool:
     return character in _DIRECTION or (unicodedata.category(character) in {"Cc", "Cs"} and character not in "\n\t")

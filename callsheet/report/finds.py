@@ -1,0 +1,110 @@
+"""The page of what a search found, as values: one card for each asset, made from rows of the catalogue."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from callsheet.report.links import link_to
+from callsheet.report.page import page_html, part, shape_rules
+from callsheet.report.shown import counted, cut, dollars, role, size, visible
+from callsheet.report.view import shape
+
+_LONGEST_TEXT = 1_200
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What was asked for, in words, of which archive, and how much fits; `usd` in dollars."""
+
+    asked: tuple[str, ...]
+    archive: str
+    made: datetime
+    total: int
+    usd: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One asset on the page. `still` and `video` are addresses that the page itself may load, or empty."""
+
+    what: str
+    shot: str
+    batch: str
+    href: str
+    uri: str
+    still: str
+    video: str
+    shape: str
+    about: str
+    prompt: str
+    tags: tuple[str, ...]
+    facts: tuple[str, ...]
+    usd: str
+    rehearsal: bool
+
+
+def finds_html(search: Search, assets: Sequence[Mapping[str, Any]], page: Path, stills: Mapping[str, str]) -> str:
+    """The page as HTML, to be kept at `page`. `stills` are small pictures as data URIs, by the sha256 of the asset.
+
+    Files of a local archive are linked and played where they are; of a bucket only the stills can be shown.
+    """
+    cards = [_card(asset, page, stills.get(asset["sha256"], "")) for asset in assets]
+    kinds = Counter(str(asset["kind"]) for asset in assets)
+    shapes = sorted({shape(asset["width"], asset["height"]) for asset in assets})
+    return page_html(
+        "finds.html.jinja",
+        style=part("gallery.css") + part("finds.css") + shape_rules(shapes),
+        search=search,
+        cards=cards,
+        kinds=[counted(count, kind) for kind, count in kinds.most_common()],
+        asked=[visible(one) for one in search.asked],
+        money=_money(search.usd),
+    )
+
+
+def _card(asset: Mapping[str, Any], page: Path, still: str) -> Card:
+    uri, moving = str(asset["uri"]), str(asset["mime_type"]).startswith("video/")
+    local = "://" not in uri
+    if local and not still:
+        small = asset["thumbnail"] or ("" if moving else asset["file"])
+        still = link_to(str(Path(uri).with_name(small)), beside=page.parent) if small else ""
+    href = link_to(uri, beside=page.parent)
+    name = role(asset["kind"], asset["take"], asset["spec"])
+    return Card(
+        what=visible(name),
+        shot=cut(str(asset["shot"]), 200),
+        batch=visible(str(asset["batch"])),
+        href=href,
+        uri=visible(uri),
+        still=still,
+        video=href if moving and local else "",
+        shape="a{}x{}".format(*shape(asset["width"], asset["height"])),
+        about=cut(f"{asset['shot']}, {name}", 200),
+        prompt=cut(str(asset["prompt"] or ""), _LONGEST_TEXT),
+        tags=tuple(visible(tag) for tag in asset["tags"] or ()),
+        facts=_facts(asset),
+        usd=dollars(asset["usd"] or None),
+        rehearsal=asset["mode"] == "rehearsal",
+    )
+
+
+def _facts(asset: Mapping[str, Any]) -> tuple[str, ...]:
+    created, length = asset["created"], asset["duration_s"]
+    facts = [
+        f"{created:%-d %B %Y, %H:%M} UTC" if created else "",
+        visible(str(asset["model"] or "")),
+        f"{asset['width']}x{asset['height']}" if asset["width"] and asset["height"] else "",
+        f"{length:.0f} s" if length else "",
+        size(asset["size"]) if asset["size"] else "",
+    ]
+    return tuple(fact for fact in facts if fact)
+
+
+def _money(usd: Mapping[str, float]) -> tuple[tuple[str, str], ...]:
+    told = (("Spent", usd["live"]), ("Would have cost", usd["rehearsal"]))
+    return tuple((name, dollars(amount)) for name, amount in told if amount) or (("Spent", dollars(0)),)

@@ -1,0 +1,53 @@
+"""Small pictures from a bucket, as data URIs: a page cannot load a `gs://` address."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from callsheet.archive import layout
+from callsheet.archive.store import Store
+from callsheet.errors import ArchiveError, MediaError
+from callsheet.media.stills import small_picture
+
+log = logging.getLogger(__name__)
+
+_AT_ONCE = 8
+_MAX_STILL = 4 * 1024 * 1024
+_SIDE, _QUALITY = 480, 78
+
+
+async def stills(store: Store, assets: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The stills of these assets by their sha256; what has none, or one that cannot be read, is left out."""
+    limit = asyncio.Semaphore(_AT_ONCE)
+
+    async def still(name: str) -> str:
+        async with limit:
+            try:
+                data = await store.read_bytes(name, _MAX_STILL)
+                return await asyncio.to_thread(_data_uri, data)
+            except (ArchiveError, MediaError) as error:
+                log.warning("No still for the page: %s", error)
+                return ""
+
+    names = {asset["sha256"]: _still_name(asset) for asset in assets}
+    wanted = {sha256: name for sha256, name in names.items() if name}
+    made = await asyncio.gather(*map(still, wanted.values()))
+    return {sha256: uri for sha256, uri in zip(wanted, made, strict=True) if uri}
+
+
+def _still_name(asset: Mapping[str, Any]) -> str:
+    own = asset["file"] if asset["kind"] == "poster" else ""
+    folder = layout.shot_folder(f"{asset['campaign']}/{asset['batch']}", asset["shot"])
+    return f"{folder}/{asset['thumbnail'] or own}" if asset["thumbnail"] or own else ""
+
+
+def _data_uri(data: bytes) -> str:
+    """The picture at the size of a card."""
+    buffer = io.BytesIO()
+    small_picture(data, _SIDE).convert("RGB").save(buffer, "JPEG", quality=_QUALITY, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
