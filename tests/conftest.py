@@ -205,17 +205,9 @@ def gcs_proxy(gcs_server: str) -> Iterator[Any]:
 
 
 @pytest.fixture
-def gcsfs_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the one to two seconds that gcsfs waits before its own first retry, for which it has no setting."""
-    import asyncio
-    import types
-
-    import gcsfs.retry
-
-    async def at_once(_: float) -> None:
-        await asyncio.sleep(0)
-
-    monkeypatch.setattr(gcsfs.retry, "asyncio", types.SimpleNamespace(sleep=at_once))
+def early_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Upload sessions for files of more than 512 KiB already: the same way as for large ones, in less time."""
+    monkeypatch.setattr("callsheet.archive.write_rule.RESUMABLE", 512 * 1024)
 
 
 def kill(process: Process) -> None:

@@ -11,7 +11,9 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -88,27 +90,13 @@ class Connection:
         self, ask: Ask, stall_s: float
     ) -> AsyncIterator[tuple[aiohttp.ClientResponse, Callable[[], None]]]:
         """The same while its body still comes. Call the function with it at every 256 KiB: it is still alive."""
-        try:
-            async with asyncio.timeout(stall_s) as timer, self._authorised(ask, timer, stall_s) as response:
-                yield response, lambda: _later(timer, stall_s)
-        except (aiohttp.ClientError, ConnectionError, TimeoutError) as error:
-            if own := _own_error(error):
-                raise own from error
-            self.outage.failed()
-            stalled = isinstance(error, TimeoutError)
-            raise Doubt(f"nothing came for {stall_s:g} s" if stalled else f"{type(error).__name__}: {error}") from error
-
-    @contextlib.asynccontextmanager
-    async def _authorised(
-        self, ask: Ask, timer: asyncio.Timeout, stall_s: float
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The response if it is a wanted one; once more with a fresh token when the service refused the first."""
         for refused_before in (False, True):
-            token = await self._token(timer, stall_s)
-            async with self._sent(ask, token, timer, stall_s) as response:
+            await self.files()
+            token = await self._authorisation.headers()
+            async with self._sent(ask, token, stall_s) as (response, alive):
                 if response.status < 300 or response.status in ask.expected:
                     self.outage.answered()
-                    yield response
+                    yield response, alive
                     return
                 answer = Answer(response.status, response.headers, await _whole(response, lambda: None, _MAX_ANSWER))
             if answer.status != 401:
@@ -120,24 +108,34 @@ class Connection:
         self.outage.failed() if isinstance(error, Doubt) else self.outage.answered()
         raise error
 
-    async def _token(self, timer: asyncio.Timeout, stall_s: float) -> dict[str, str]:
-        await self.files()
-        token = await self._authorisation.headers()
-        _later(timer, stall_s)
-        return token
-
     @contextlib.asynccontextmanager
     async def _sent(
-        self, ask: Ask, token: dict[str, str], timer: asyncio.Timeout, stall_s: float
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        files = await self.files()
+        self, ask: Ask, token: dict[str, str], stall_s: float
+    ) -> AsyncIterator[tuple[aiohttp.ClientResponse, Callable[[], None]]]:
+        """Whatever the server answers; Doubt when the connection broke or nothing came or went for `stall_s`."""
+        try:
+            async with asyncio.timeout(stall_s) as timer:
+                alive = partial(_later, timer, stall_s)
+                async with self._request(ask, token, alive) as response:
+                    alive()
+                    yield response, alive
+        except (aiohttp.ClientError, ConnectionError, TimeoutError) as error:
+            if own := _own_error(error):
+                raise own from error
+            self.outage.failed()
+            stalled = isinstance(error, TimeoutError)
+            raise Doubt(f"nothing came for {stall_s:g} s" if stalled else f"{type(error).__name__}: {error}") from error
+
+    def _request(
+        self, ask: Ask, token: dict[str, str], alive: Callable[[], None]
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         headers = {"User-Agent": "callsheet", **token, **(ask.headers or {})}
         data: Any = None
         if ask.content is not None:
             headers["Content-Length"] = str(ask.content.size - ask.start)
-            data = _watched(ask.content, ask.start, lambda: _later(timer, stall_s)) if ask.content.size else b""
-        url = ask.path if "://" in ask.path else f"{files._location}/{ask.path}"
-        async with files.session.request(
+            data = _watched(ask.content, ask.start, alive) if ask.content.size > ask.start else b""
+        url = ask.path if "://" in ask.path else f"{self._files._location}/{ask.path}"
+        request: AbstractAsyncContextManager[aiohttp.ClientResponse] = self._files.session.request(
             ask.method,
             URL(url, encoded=True),
             params=ask.params,
@@ -145,8 +143,8 @@ class Connection:
             json=ask.json,
             data=data,
             allow_redirects=False,
-        ) as response:
-            yield response
+        )
+        return request
 
     async def close(self) -> None:
         """Close the session; a later request opens another one."""

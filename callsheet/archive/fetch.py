@@ -125,17 +125,18 @@ def _starts_at(response: aiohttp.ClientResponse, start: int) -> bool:
 
 
 async def _receive(response: aiohttp.ClientResponse, alive: Callable[[], None], sink: Sink, size: int | None) -> None:
-    block = bytearray()
-    told = 0
-    async for piece in response.content.iter_any():
-        block += piece
-        told += len(piece)
-        if told >= SLICE:
-            told = 0
-            alive()
-        if len(block) >= _BLOCK:
-            await asyncio.to_thread(sink.add, block)
-            block = bytearray()
-        if size is not None and sink.size + len(block) > size:
-            break
-    await asyncio.to_thread(sink.add, block)
+    block, told = bytearray(), 0
+    try:
+        async for piece in response.content.iter_any():
+            block += piece
+            told += len(piece)
+            if told >= SLICE:
+                told = 0
+                alive()
+            if len(block) >= _BLOCK:
+                full, block = block, bytearray()
+                await asyncio.to_thread(sink.add, full)
+            if size is not None and sink.size + len(block) > size:
+                break
+    finally:
+        sink.add(block)  # what came before an interruption counts

@@ -89,7 +89,7 @@ class Write:
                 return None
             try:
                 sent = await self._bucket.send(self._session, self._key, self._content)
-            except SessionLost:
+            except (SessionLost, Mangled):
                 self._session = None
                 raise
             if sent is True:
