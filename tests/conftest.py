@@ -151,6 +151,39 @@ def bare_cli(tmp_path: Path) -> Cli:
     return Cli(folder)
 
 
+@pytest.fixture(scope="session")
+def gcs_server() -> Iterator[str]:
+    """The URL of a storage server with the bucket `bucket`: a real program, one for all tests of this process."""
+    from tests.gcs_proxy import serving_gcs
+
+    with pytest.MonkeyPatch.context() as patch, serving_gcs() as url:
+        patch.delenv("STORAGE_EMULATOR_HOST")  # set by the wrapper; here it is always given explicitly
+        yield url
+
+
+@pytest.fixture
+def gcs_proxy(gcs_server: str) -> Iterator[Any]:
+    """A tests.gcs_proxy.Proxy in front of that server, faultless until it is told otherwise."""
+    from tests.gcs_proxy import proxied
+
+    with proxied(gcs_server) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def gcsfs_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the one to two seconds that gcsfs waits before its own first retry, for which it has no setting."""
+    import asyncio
+    import types
+
+    import gcsfs.retry
+
+    async def at_once(_: float) -> None:
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(gcsfs.retry, "asyncio", types.SimpleNamespace(sleep=at_once))
+
+
 def kill(process: subprocess.Popen[str]) -> None:
     """SIGKILL, and wait until it is gone."""
     process.send_signal(signal.SIGKILL)
