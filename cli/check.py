@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from callsheet.run import read_request
 from callsheet.settings import load_settings
-from cli.options import CampaignOption, JsonOption, LiveOption, ManifestArgument, VarOption, request_of
+from cli.options import CampaignOption, JsonOption, LiveOption, ManifestArgument, VarOption
 from cli.output import out, print_json, say
+from cli.request import request_of
 
 
 def check(

@@ -8,30 +8,39 @@ import sys
 import typer
 
 from callsheet.errors import CallsheetError, UsageError
-from cli import check, gallery, ledger, models, plan, recover, rehearsal, resolve, run, status, ui
+from cli.lazy import lazy_group
 from cli.output import err, fail, warnings_to
 
 EXIT_INTERNAL, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
+# In the order of the help. Where each is found; it is loaded when it is called.
+COMMANDS = {
+    "check": "cli.check:check",
+    "plan": "cli.plan:plan",
+    "run": "cli.run:run",
+    "status": "cli.status:status",
+    "resolve": "cli.resolve:resolve",
+    "recover": "cli.recover:recover",
+    "gallery": "cli.gallery:gallery",
+    "models": "cli.models:models",
+    "ledger": "cli.ledger:app",
+    "rehearsal": "cli.rehearsal:rehearsal",
+    "ui": "cli.ui:ui",
+}
+
 app = typer.Typer(
     name="callsheet",
-    help="From a manifest of prompts to pictures, Veo clips, social cuts and an archive: paid for once, never lost.",
+    cls=lazy_group(COMMANDS),
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command("check")(check.check)
-app.command("plan")(plan.plan)
-app.command("run")(run.run)
-app.command("status")(status.status)
-app.command("resolve")(resolve.resolve)
-app.command("recover")(recover.recover)
-app.command("gallery")(gallery.gallery)
-app.command("models")(models.models)
-app.add_typer(ledger.app, name="ledger")
-app.command("rehearsal")(rehearsal.rehearsal)
-app.command("ui")(ui.ui)
+
+
+@app.callback()
+def callsheet() -> None:
+    """From a manifest of prompts to pictures, Veo clips, social cuts and an archive: paid for once, never lost."""
 
 
 def main() -> None:

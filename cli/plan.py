@@ -28,9 +28,9 @@ from cli.options import (
     LiveOption,
     ManifestArgument,
     VarOption,
-    request_of,
 )
 from cli.output import out, print_json, say
+from cli.request import request_of
 
 # A longer table helps nobody; the totals below it count every shot.
 ROWS = 60

@@ -27,12 +27,11 @@ from cli.options import (
     ManifestOrNone,
     PlanOption,
     VarOption,
-    planned_request,
-    request_of,
 )
 from cli.output import out, print_json, say
 from cli.plan import plan_of, show_plan, warn_of
 from cli.progress import ProgressView
+from cli.request import planned_request, request_of
 from flows.server import Server, ensure_server
 
 EXIT_INTERRUPTED = 130

@@ -15,7 +15,7 @@ from callsheet.errors import SettingsError
 from callsheet.plan import Action, Plan, ShotPlan
 from callsheet.plan.file import PlanFile, check_same, read_plan, write_plan
 from callsheet.run import RunRequest
-from cli.options import planned_request
+from cli.request import planned_request
 from tests.conftest import Cli, Ran
 from tests.test_plan import BATCH, SHOT
 
