@@ -51,6 +51,8 @@ def planned_request(given: RunRequest) -> RunRequest:
 
 def _contradictions(given: RunRequest, planned: PlanFile) -> list[str]:
     found = ["--remake does not go with a plan: what is made again was not planned."] if given.remake else []
+    if given.only or given.free:
+        found.append("--only and --free do not go with a plan: all of it is done, and nothing else.")
     mode = "live" if given.live else "rehearsal"
     if mode != planned.mode:
         found.append(f"It is for {planned.mode}: run it {'with' if planned.mode == 'live' else 'without'} --live.")

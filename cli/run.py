@@ -49,13 +49,21 @@ def run(
     wait: Annotated[
         bool, typer.Option("--wait", help="Sleep through full quota days instead of ending parked.")
     ] = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", help="Work on this shot only; repeatable."),
+    ] = None,
+    free: Annotated[
+        bool, typer.Option("--free", help="Finish what was paid for, and send no new paid request.")
+    ] = False,
     plan: PlanOption = None,
     json: JsonOption = False,
 ) -> None:
     """Make what the manifest asks for and is not there yet. Running it again continues it, and never pays twice."""
     started = time.monotonic()
     settings = load_settings()
-    given = replace(request_of(manifest or "", live, edition, campaign, var, budget, remake), wait=wait, plan=plan)
+    asked = request_of(manifest or "", live, edition, campaign, var, budget, remake)
+    given = replace(asked, wait=wait, only=tuple(only or ()), free=free, plan=plan)
     request = planned_request(given)
     if live or plan:
         made = asyncio.run(plan_of(request, settings))
@@ -128,6 +136,8 @@ async def _follow(request: RunRequest) -> dict[str, Any]:
                 budget_usd=float(request.budget_usd) if request.budget_usd is not None else None,
                 remake=request.remake,
                 wait=request.wait,
+                only=list(request.only),
+                free=request.free,
                 plan=request.plan,
             )
         finally:

@@ -26,7 +26,12 @@ for name in list(os.environ):
 os.environ["NO_GCE_CHECK"] = "true"
 os.environ["DO_NOT_TRACK"] = "1"
 
+from tests.forked import Forge, Forked  # noqa: E402  after the environment is clean
+
 ROOT = Path(__file__).parent.parent
+# What `callsheet run` sets before it imports Prefect.
+QUIET = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR"}
+Process = subprocess.Popen[str] | Forked
 
 
 @dataclass
@@ -50,14 +55,17 @@ class Cli:
 
     folder: Path
     env: dict[str, str] = field(default_factory=dict)
+    forge: Forge | None = None
 
     @property
     def home(self) -> Path:
         return self.folder / ".callsheet"
 
-    def start(self, *args: str, **env: str) -> subprocess.Popen[str]:
+    def start(self, *args: str, **env: str) -> Process:
         """Start the command and return at once."""
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "COV"))}
+        if self.forge is not None:
+            return self.forge.start(args, self.folder, {**clean, **self.env, **env})
         return subprocess.Popen(
             [sys.executable, "-c", "from cli.main import main; main()", *args],
             cwd=self.folder,
@@ -135,20 +143,46 @@ def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     stop_server(settings)
 
 
+@pytest.fixture(scope="session")
+def forge(prefect_url: str) -> Iterator[Forge]:
+    """Forks commands that use the tests' Prefect server."""
+    forge = Forge(
+        {"PREFECT_API_URL": prefect_url, **QUIET}, more=["flows.content_batch", "flows.collect", "fastapi", "graphviz"]
+    )
+    yield forge
+    forge.close()
+
+
+@pytest.fixture(scope="session")
+def bare_forge() -> Iterator[Forge]:
+    """Forks commands that need no Prefect."""
+    forge = Forge({})
+    yield forge
+    forge.close()
+
+
 @pytest.fixture
-def cli(tmp_path: Path, prefect_url: str) -> Cli:
+def cli(tmp_path: Path, prefect_url: str, forge: Forge) -> Cli:
     """The command in an empty folder, with the tests' Prefect server."""
+    folder = tmp_path / "team"
+    folder.mkdir()
+    return Cli(folder, {"PREFECT_API_URL": prefect_url}, forge)
+
+
+@pytest.fixture
+def cold_cli(tmp_path: Path, prefect_url: str) -> Cli:
+    """As `cli`, but each command is started from nothing, as users do."""
     folder = tmp_path / "team"
     folder.mkdir()
     return Cli(folder, {"PREFECT_API_URL": prefect_url})
 
 
 @pytest.fixture
-def bare_cli(tmp_path: Path) -> Cli:
+def bare_cli(tmp_path: Path, bare_forge: Forge) -> Cli:
     """The command in an empty folder, for what needs no Prefect server."""
     folder = tmp_path / "team"
     folder.mkdir()
-    return Cli(folder)
+    return Cli(folder, forge=bare_forge)
 
 
 @pytest.fixture(scope="session")
@@ -184,7 +218,7 @@ def gcsfs_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gcsfs.retry, "asyncio", types.SimpleNamespace(sleep=at_once))
 
 
-def kill(process: subprocess.Popen[str]) -> None:
+def kill(process: Process) -> None:
     """SIGKILL, and wait until it is gone."""
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=20)

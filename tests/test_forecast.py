@@ -135,7 +135,7 @@ def test_places_in_a_simulation_are_given_in_the_order_of_coming() -> None:
     assert seen == [("a", 1.0), ("b", 1.0), ("c", 2.0), ("d", 2.0), ("e", 3.0), ("end", 3.0)]
 
 
-CLIPS = 16
+CLIPS = 10
 ONE_A_MINUTE = f"models:\n  {VIDEO}:\n    limits: {{any: {{rpm: 1}}}}\n"
 
 

@@ -17,14 +17,14 @@ from tests.conftest import Cli, Service, kill, start_service, wait_for
 pytestmark = pytest.mark.xdist_group("prefect")
 
 SHEET = "id,prompt,takes,seed,motion_prompt,duration_s,cuts\n" + "".join(
-    f"scene{n},A paper theatre scene number {n},1,{n},The curtain opens,4,1x1\n" for n in range(1, 3)
+    f"scene{n},A paper theatre scene number {n},1,{n},The curtain opens,4,16x9\n" for n in range(1, 3)
 )
 
 
 @pytest.fixture
 def slow_service(tmp_path: Path) -> Iterator[Service]:
-    """Videos take eight seconds of real time, so that a run can be killed between acceptance and arrival."""
-    service = start_service(tmp_path / "service", factor=60, latency={"image": 0, "video": 480})
+    """Videos take five seconds of real time, so that a run can be killed between acceptance and arrival."""
+    service = start_service(tmp_path / "service", factor=60, latency={"image": 0, "video": 300})
     yield service
     service.process.terminate()
     service.process.wait(timeout=20)

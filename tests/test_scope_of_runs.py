@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,24 +13,11 @@ from tests.conftest import Cli, Service
 pytestmark = pytest.mark.xdist_group("prefect")
 
 SHEET = "id,prompt,takes,seed\n" + "".join(f"scene{n},A paper theatre scene number {n},1,{n}\n" for n in range(1, 4))
-RUN = "import asyncio, json, sys; from flows.content_batch import content_batch; "
-RUN += "print(json.dumps(asyncio.run(content_batch(**json.loads(sys.argv[1])))))"
 
 
-def run(cli: Cli, service: Service, **parameters: Any) -> dict[str, Any]:
-    """The flow with these parameters, in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-c", RUN, json.dumps({"manifest": "sheet.csv", **parameters})],
-        cwd=cli.folder,
-        env={**os.environ, **cli.env, "GOOGLE_GEMINI_BASE_URL": service.url},
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    summary: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return summary
+def run(cli: Cli, service: Service, *options: str) -> dict[str, Any]:
+    """The summary of a run with these options."""
+    return cli("run", "sheet.csv", "--json", *options, GOOGLE_GEMINI_BASE_URL=service.url).json
 
 
 def marker_of(summary: dict[str, Any]) -> dict[str, Any]:
@@ -45,7 +29,7 @@ def test_a_limited_run_makes_its_shots_and_a_free_one_none_and_both_tell_of_the_
     cli: Cli, service: Service
 ) -> None:
     (cli.folder / "sheet.csv").write_text(SHEET)
-    one = run(cli, service, only=["scene2"])
+    one = run(cli, service, "--only", "scene2")
     assert (one["exit_code"], one["shots"]["total"], one["shots"]["done"]) == (0, 3, 1)
     assert one["submissions"]["image"] == 1
     assert sorted(path.name for path in (Path(one["archive"]) / "shots").iterdir()) == ["scene2"]
@@ -54,14 +38,21 @@ def test_a_limited_run_makes_its_shots_and_a_free_one_none_and_both_tell_of_the_
     assert set(marker["unfinished"]) == {"scene1", "scene3"}
     assert "scene3" in (Path(one["archive"]) / "gallery.html").read_text()
 
-    free = run(cli, service, free=True)
+    free = run(cli, service, "--free")
     assert (free["exit_code"], free["shots"]["done"], free["submissions"]) == (4, 1, {"image": 0, "video": 0})
     assert service.counts()["accepted"]["image"] == 1
     states = {row["shot"]: row["state"] for row in cli("status", "sheet.rehearsal", "--json").json["shots"]}
     assert states == {"scene1": "pending", "scene2": "done", "scene3": "pending"}
 
     (cli.folder / "sheet.csv").write_text(SHEET.replace("number 2", "number 22"))
-    other = run(cli, service, only=["scene1"])
+    other = run(cli, service, "--only", "scene1")
     assert marker_of(other)["shots"] == {"total": 3, "done": 1, "pending": 2}, "scene2 is not what it was asked for now"
     assert (other["exit_code"], other["shots"]["done"]) == (0, 1)
     assert run(cli, service)["shots"]["done"] == 3
+
+
+def test_a_shot_that_is_not_in_the_manifest_is_refused(cli: Cli) -> None:
+    (cli.folder / "sheet.csv").write_text(SHEET)
+    refused = cli("run", "sheet.csv", "--only", "scene7", "--json")
+    assert refused.exit_code == 2
+    assert "scene7" in refused.stderr

@@ -13,7 +13,7 @@ from conftest import Cli, Service, kill, start_service, wait_for
 
 pytestmark = pytest.mark.xdist_group("prefect")
 
-CLIPS = 3
+CLIPS = 2
 MANIFEST = "id,prompt,motion_prompt,duration_s\n" + "".join(
     f"s{n},A lamp {n},The lamp {n} sways,4\n" for n in range(CLIPS)
 )
@@ -71,7 +71,7 @@ def test_when_one_is_killed_the_other_finishes_its_work(
     cli: Cli, service: Service, ledger: str, tmp_path: Path
 ) -> None:
     first, second = two(cli, service, ledger, tmp_path)
-    wait_for(lambda: service.counts()["accepted"]["video"] >= 2, 60)
+    wait_for(lambda: service.counts()["accepted"]["video"] >= 1, 60)
     kill(first)
     assert ended(second)["shots"]["done"] == CLIPS
     assert service.counts()["accepted"]["video"] == CLIPS

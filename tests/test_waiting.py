@@ -65,7 +65,7 @@ def test_with_wait_a_full_day_is_slept_through(cli: Cli, tmp_path: Path) -> None
         "id,prompt,takes\n" + "".join(f"s{n},A lantern number {n},1\n" for n in range(7))
     )
     (cli.folder / "limits.yaml").write_text("models:\n  gemini-nano-banana-2.1:\n    limits: {1: {rpd: 3}}\n")
-    fast = {"CALLSHEET_CATALOGUE": "limits.yaml", "CALLSHEET_REHEARSAL_FACTOR": "20000"}
+    fast = {"CALLSHEET_CATALOGUE": "limits.yaml", "CALLSHEET_REHEARSAL_FACTOR": "40000"}
     parked = cli("run", "sheet.csv", "--json", **fast)
     assert parked.exit_code == 4, parked.stderr
     assert parked.json["shots"]["parked"] >= 1
