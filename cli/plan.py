@@ -71,10 +71,10 @@ async def plan_of(request: RunRequest, settings: Settings) -> Plan:
             budget = budget_of(request, sheet, settings)
             desk = Desk(settings, ledger, store, catalogue, clock, latency, budget)
             made, _ = await make_plan(desk, batch, sheet.shots)
+            await follow(made, request, settings, ledger)
+            return made
     finally:
         await store.aclose()
-    await follow(made, request, settings)
-    return made
 
 
 def warn_of(sheet: Manifest) -> None:

@@ -24,10 +24,17 @@ def _spread(kind: str, faults: tuple[str, ...], start: int, step: int, **more: A
     ]
 
 
+# Answers without a picture, once for a prompt: by the rule of one more try a second one would end the job.
+_NOTHING = tuple(
+    {"match": {"kind": "image", "prompt": rf"number \d*[{digits}]$", "per": "prompt", "nth": [1]}, "fault": fault}
+    for fault, digits in (("text-only", "0369"), ("no-image", "147"), ("empty", "258"))
+)
+
 FAULTS: tuple[dict[str, Any], ...] = (
+    *_NOTHING,
     *_spread("image", _REFUSED, 2, 3),
     *_spread("image", ("500", "504", "502"), 3, 4, accepted=True),
-    *_spread("image", ("drop-after", "truncate", "stall", "stall-before", "text-only", "no-image", "empty"), 4, 3),
+    *_spread("image", ("drop-after", "truncate", "stall", "stall-before"), 4, 3),
     *_spread("video", _REFUSED, 2, 2),
     *_spread("video", ("500", "504", "503"), 3, 3, accepted=True),
     *_spread("video", ("drop-after", "stall", "stall-before", "rai-audio", "op-error"), 5, 3),

@@ -48,13 +48,14 @@ def untouched(cli: Cli) -> bool:
     return not (cli.home / "rehearsal").exists() and not list(cli.home.glob("archive/**/*"))
 
 
-def test_a_plan_is_executed_without_naming_its_manifest_and_not_twice(planned: Cli) -> None:
+def test_a_plan_is_executed_without_naming_its_manifest_and_goes_on_where_it_was_interrupted(planned: Cli) -> None:
     done = planned("run", "--plan", "plan.json", "--json")
     assert done.exit_code == 0, done.stderr
     assert done.json["images"]["created"] == 2
     told = json.loads((planned.folder / "plan.json").read_text())
     assert done.json["usd"]["spent"] == pytest.approx(float(told["usd_low"]))
-    refused(planned("run", "--plan", "plan.json"), "lamp: take-1 was create, and is reuse now")
+    again = planned("run", "--plan", "plan.json", "--json")
+    assert (again.exit_code, again.json["images"]) == (0, {"created": 0, "reused": 2})
 
     planned("plan", "sheet.csv", "--out", "again.json")
     next((planned.home / "archive").glob("sheet/*/shots/cup/take-1-*")).unlink()
@@ -134,6 +135,20 @@ def test_waiting_for_the_quota_is_no_difference_and_a_budget_is_one() -> None:
     check_same("plan.json", now, tomorrow)
     with pytest.raises(SettingsError, match="a: take-1 was create, and is parked now: does not fit the budget"):
         check_same("plan.json", now, never)
+
+
+def test_what_a_begun_plan_made_is_no_difference_and_what_it_would_not_have_made_is_one() -> None:
+    take = Action("image", "take-1", "create", usd=Decimal(1), job_key=KEY)
+    clip = Action("video", "clip", "create", usd=Decimal(2), wish=KEY)
+    planned = file_of(take, clip)
+    made = dataclasses.replace(take, what="reuse", usd=Decimal(0))
+    chosen = dataclasses.replace(clip, slot="clip-1", job_key="cd" * 32, wish=None)
+    check_same("plan.json", planned, file_of(made, chosen), begun=True)
+    for now in ((made, chosen, chosen), (made, dataclasses.replace(chosen, usd=Decimal(3))), (chosen,)):
+        with pytest.raises(SettingsError, match=r"not planned|another way|not wanted"):
+            check_same("plan.json", planned, file_of(*now), begun=True)
+    with pytest.raises(SettingsError, match="take-1 was create, and is reuse now"):
+        check_same("plan.json", planned, file_of(made, chosen))
 
 
 def test_only_the_first_differences_are_told() -> None:

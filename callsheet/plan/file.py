@@ -89,14 +89,18 @@ class PlanFile(_Record):
             state=_digest(batch.manifest_sha256, batch.name, actions),
         )
 
-    def differences(self, now: PlanFile) -> list[str]:
-        """What is not as it was when this plan was made, in words, the manifest's order first."""
+    def differences(self, now: PlanFile, *, begun: bool = False) -> list[str]:
+        """What is not as it was when this plan was made, in words, the manifest's order first.
+
+        Of a plan that was `begun` and interrupted, what it made meanwhile is no difference.
+        """
         heads = (("the batch", self.batch, now.batch), ("the tier", self.tier, now.tier))
         found = [f"{what} was {old}, and is {new}" for what, old, new in heads if old != new]
         if self.manifest_sha256 != now.manifest_sha256:
             found.append("the manifest has other bytes")
-        old, new = _by_slot(self.actions), _by_slot(now.actions)
-        found += [_difference(place, old.get(place), new.get(place)) for place in {**old, **new}]
+        old, new = _by_slot(self.actions, begun), _by_slot(now.actions, begun)
+        places = [place for place in {**old, **new} if not (begun and _is_progress(old.get(place), new.get(place)))]
+        found += [_difference(place, old.get(place), new.get(place)) for place in places]
         return [each for each in found if each]
 
 
@@ -129,9 +133,12 @@ def read_plan(path: Path) -> PlanFile:
     return file
 
 
-def check_same(path: str, planned: PlanFile, now: PlanFile) -> None:
-    """Raise SettingsError with the first differences, unless what would be done now is what was planned."""
-    found = planned.differences(now)
+def check_same(path: str, planned: PlanFile, now: PlanFile, *, begun: bool = False) -> None:
+    """Raise SettingsError with the first differences, unless what would be done now is what was planned.
+
+    `begun` tells that the batch was last run by this very plan: what is left of it then goes on.
+    """
+    found = planned.differences(now, begun=begun)
     if not found:
         return
     rest = [f"... and {len(found) - TOLD:,} more"] if len(found) > TOLD else []
@@ -154,15 +161,30 @@ def _planned(shot: str, action: Action) -> PlannedAction:
     )
 
 
-def _by_slot(actions: tuple[PlannedAction, ...]) -> dict[tuple[str, str, int], PlannedAction]:
-    """The actions by shot, slot and number: a shot may have several clips whose frame is not known yet."""
+def _by_slot(actions: tuple[PlannedAction, ...], begun: bool) -> dict[tuple[str, str, int], PlannedAction]:
+    """The actions by shot, slot and number: a shot may have several clips whose frame is not known yet.
+
+    Of a plan that was begun the frames are known since, so its clips are told apart by their number only.
+    """
     found: dict[tuple[str, str, int], PlannedAction] = {}
     seen: dict[tuple[str, str], int] = {}
     for action in actions:
-        place = (action.shot, action.slot)
+        place = (action.shot, "clip" if begun and _is_clip(action) else action.slot)
         seen[place] = seen.get(place, 0) + 1
         found[(*place, seen[place])] = action
     return found
+
+
+def _is_clip(action: PlannedAction) -> bool:
+    return action.slot.partition("-")[0] == "clip"
+
+
+def _is_progress(old: PlannedAction | None, new: PlannedAction | None) -> bool:
+    """Whether the plan itself brought the slot from the one to the other, and it costs no more than was planned."""
+    if old is None or new is None:
+        return False
+    same = old.key == new.key or (_is_clip(old) and _is_clip(new))
+    return same and old.what in ("create", "resume") and new.usd <= old.usd
 
 
 def _difference(place: tuple[str, str, int], old: PlannedAction | None, new: PlannedAction | None) -> str:

@@ -34,12 +34,14 @@ class Connections:
         return NotedProtocol
 
     def abort(self, client: Address) -> None:
-        """Close at once; nothing more is sent."""
-        self._open[client].abort()
+        """Close at once; nothing more is sent. A connection that the caller closed already is fine."""
+        if client in self._open:
+            self._open[client].abort()
 
     def close(self, client: Address) -> None:
-        """Close after what was already written."""
-        self._open[client].close()
+        """Close after what was already written. A connection that the caller closed already is fine."""
+        if client in self._open:
+            self._open[client].close()
 
 
 class Dropped(Response):

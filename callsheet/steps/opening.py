@@ -32,9 +32,9 @@ async def open_batch(studio: Studio, manifest: Manifest, request: RunRequest) ->
         studio.settings, studio.ledger, studio.store, studio.catalogue, studio.clock, latency, studio.budget_usd
     )
     plan, known = await make_plan(desk, batch, shots)
-    await follow(plan, request, studio.settings)
+    followed = await follow(plan, request, studio.settings, studio.ledger)
     positions = [(shot.id, position) for position, shot in enumerate(shots)]
-    await studio.ledger.open_batch(batch, positions, request.asked())
+    await studio.ledger.open_batch(batch, positions, {**request.asked(), **followed})
     if request.remake:
         asked_for = await survey(studio.ledger, studio.store, batch, [shot for shot in shots if studio.wants(shot.id)])
         for key, job in asked_for.jobs.items():

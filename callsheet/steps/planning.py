@@ -24,6 +24,9 @@ from callsheet.shots import Batch, Mode, Shot
 from callsheet.steps.outlook import outlook
 from callsheet.steps.survey import survey
 
+# Under this name a batch's request in the ledger tells which plan it was last run by.
+FOLLOWED = "plan"
+
 
 @dataclass(frozen=True, slots=True)
 class Desk:
@@ -63,8 +66,16 @@ def plan_file(plan: Plan, request: RunRequest, settings: Settings) -> PlanFile:
     return PlanFile.of(plan, datetime.now(UTC), dict(request.variables), settings.tier)
 
 
-async def follow(plan: Plan, request: RunRequest, settings: Settings) -> None:
-    """Return when the plan is the one of `request.plan`, or none is named; SettingsError with what differs."""
-    if request.plan is not None:
-        planned = await asyncio.to_thread(read_plan, Path(request.plan))
-        check_same(request.plan, planned, plan_file(plan, request, settings))
+async def follow(plan: Plan, request: RunRequest, settings: Settings, ledger: Ledger) -> dict[str, str]:
+    """Return when the plan is the one of `request.plan`, or none is named; SettingsError with what differs.
+
+    What it returns goes into the ledger with the batch's request: the plan that the batch was last run by, so that
+    the same command goes on after an interruption.
+    """
+    if request.plan is None:
+        return {}
+    planned = await asyncio.to_thread(read_plan, Path(request.plan))
+    last = next((row.request for row in await ledger.batches() if row.batch.name == plan.batch.name), None) or {}
+    begun = last.get(FOLLOWED) == planned.state
+    check_same(request.plan, planned, plan_file(plan, request, settings), begun=begun)
+    return {FOLLOWED: planned.state}
