@@ -112,7 +112,7 @@ async def _stills(store: Store, found: Found, cards: int) -> dict[str, str]:
 def _write_page(page: Path, place: str, query: Query, found: Found, cards: int, stills: Mapping[str, str]) -> None:
     from callsheet.report.finds import Search, finds_html
 
-    asked = tuple(one.told for one in conditions(query))
+    asked = (*query.words, *(one.told for one in conditions(query) if one.on != "text"))
     search = Search(asked, place, datetime.now(UTC), found.assets.height, found.usd())
     html = finds_html(search, found.assets.head(cards).rows(named=True), page.absolute(), stills)
     try:

@@ -129,7 +129,7 @@ def _clips(sidecar: Sidecar) -> Iterator[Row]:
     for clip in sidecar.clips:
         made: Row = {
             "take": clip.take,
-            "prompt": sidecar.motion_prompt or sidecar.prompt,
+            **_moving(sidecar),
             "model": clip.model,
             "parameters": _json(
                 clip.model_dump(exclude_none=True, include={"resolution", "aspect_ratio", "requested_duration_s"})
@@ -150,7 +150,7 @@ def _cuts(sidecar: Sidecar) -> Iterator[Row]:
         made: Row = {
             "take": cut.take,
             "spec": cut.spec,
-            "prompt": sidecar.motion_prompt or sidecar.prompt,
+            **_moving(sidecar),
             "model": models.get(cut.take),
             "parameters": _cut_parameters(cut),
             "thumbnail": cut.poster.file if cut.poster else None,
@@ -159,6 +159,12 @@ def _cuts(sidecar: Sidecar) -> Iterator[Row]:
             yield _row(sidecar, cut.file, kind="cut", **made)
         if cut.poster:
             yield _row(sidecar, cut.poster, kind="poster", **made)
+
+
+def _moving(sidecar: Sidecar) -> Row:
+    if sidecar.motion_prompt is None:
+        return {"prompt": sidecar.prompt}
+    return {"prompt": sidecar.motion_prompt, "frame_prompt": sidecar.prompt}
 
 
 def _cut_parameters(cut: CutRecord) -> str:

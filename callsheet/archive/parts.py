@@ -15,6 +15,7 @@ from callsheet.archive import layout
 from callsheet.archive.store import Stat, Store
 
 # The same columns in every part, whatever its rows hold. Sizes in bytes and pixels, durations in seconds, US dollars;
+# `prompt` is what was sent for the file or for the clip it was cut from, `frame_prompt` that of the frame of a clip,
 # `parameters` is JSON, `parent` the sha256 of the file it was made from, `thumbnail` the file name of a small picture.
 SCHEMA: dict[str, pl.DataType] = {
     "campaign": pl.String(),
@@ -28,6 +29,7 @@ SCHEMA: dict[str, pl.DataType] = {
     "spec": pl.String(),
     "chosen": pl.Boolean(),
     "prompt": pl.String(),
+    "frame_prompt": pl.String(),
     "model": pl.String(),
     "parameters": pl.String(),
     "job_key": pl.String(),

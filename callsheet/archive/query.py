@@ -81,9 +81,9 @@ def _fold(text: str) -> str:
 
 
 def with_text(rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows with the folded text of prompt, campaign, shot and tags; no word spans two of them."""
+    """The rows with the folded text of prompts, campaign, shot and tags; no word spans two of them."""
     names = pl.concat_str("campaign", "shot", pl.col("tags").list.join("\n"), separator="\n", ignore_nulls=True)
-    texts = [_folded(rows["prompt"]), _folded(rows.select(names).to_series())]
+    texts = [_folded(rows["prompt"]), _folded(rows["frame_prompt"]), _folded(rows.select(names).to_series())]
     return rows.with_columns(pl.concat_str(*texts, separator="\n", ignore_nulls=True).alias(TEXT))
 
 

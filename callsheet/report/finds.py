@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from callsheet.report.links import link_to
-from callsheet.report.page import page_html, part, shape_rules
+from callsheet.report.page import page_html, part
 from callsheet.report.shown import counted, cut, dollars, role, size, visible
-from callsheet.report.view import shape
 
 _LONGEST_TEXT = 1_200
 
@@ -37,11 +36,12 @@ class Card:
     batch: str
     href: str
     uri: str
+    file: str
     still: str
     video: str
-    shape: str
     about: str
     prompt: str
+    frame_prompt: str
     tags: tuple[str, ...]
     facts: tuple[str, ...]
     usd: str
@@ -55,12 +55,12 @@ def finds_html(search: Search, assets: Sequence[Mapping[str, Any]], page: Path, 
     """
     cards = [_card(asset, page, stills.get(asset["sha256"], "")) for asset in assets]
     kinds = Counter(str(asset["kind"]) for asset in assets)
-    shapes = sorted({shape(asset["width"], asset["height"]) for asset in assets})
     return page_html(
         "finds.html.jinja",
-        style=part("gallery.css") + part("finds.css") + shape_rules(shapes),
+        style=part("gallery.css") + part("finds.css"),
         search=search,
         cards=cards,
+        all_rehearsed=bool(cards) and all(card.rehearsal for card in cards),
         kinds=[counted(count, kind) for kind, count in kinds.most_common()],
         asked=[visible(one) for one in search.asked],
         money=_money(search.usd),
@@ -81,11 +81,12 @@ def _card(asset: Mapping[str, Any], page: Path, still: str) -> Card:
         batch=visible(str(asset["batch"])),
         href=href,
         uri=visible(uri),
+        file=cut(str(asset["file"]), 80),
         still=still,
         video=href if moving and local else "",
-        shape="a{}x{}".format(*shape(asset["width"], asset["height"])),
         about=cut(f"{asset['shot']}, {name}", 200),
         prompt=cut(str(asset["prompt"] or ""), _LONGEST_TEXT),
+        frame_prompt=cut(str(asset["frame_prompt"] or ""), _LONGEST_TEXT),
         tags=tuple(visible(tag) for tag in asset["tags"] or ()),
         facts=_facts(asset),
         usd=dollars(asset["usd"] or None),
