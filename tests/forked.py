@@ -72,10 +72,12 @@ class Forge:
             text=True,
         )
 
-    def start(self, args: Sequence[str], folder: Path, env: Mapping[str, str]) -> Forked:
-        """Start a command in a folder, with exactly this environment."""
+    def start(
+        self, args: Sequence[str], folder: Path, env: Mapping[str, str], main: str = "cli.main:main"
+    ) -> Forked:
+        """Start a command in a folder, with exactly this environment; `main` is the function that it is."""
         output = Path(tempfile.mkdtemp(prefix="output-", dir=folder.parent))
-        order = {"args": list(args), "cwd": str(folder), "env": dict(env), "output": str(output)}
+        order = {"args": list(args), "cwd": str(folder), "env": dict(env), "output": str(output), "main": main}
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(order) + "\n")
@@ -134,9 +136,8 @@ def _become(order: dict[str, Any]) -> None:
         os.dup2(opened, number)
         os.close(opened)
     sys.argv = ["callsheet", *order["args"]]
-    from cli.main import main
-
-    main()
+    module, _, function = str(order["main"]).partition(":")
+    getattr(importlib.import_module(module), function)()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,93 @@
+"""A batch from manifest to success marker in one process without Prefect, which may kill itself at a named moment.
+
+`python -m tests.whole_batch` is not meant for people: `tests.forked.Forge` runs `main` in forked processes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from callsheet.run import RunRequest, open_run
+from callsheet.settings import Settings, load_settings
+from callsheet.steps import all_of
+from callsheet.steps.archive import write_shot
+from callsheet.steps.clips import make_clips
+from callsheet.steps.cuts import make_cuts
+from callsheet.steps.frames import choose_takes
+from callsheet.steps.images import make_images
+from callsheet.steps.opening import open_batch, set_aside
+from callsheet.steps.report import Report, write_report
+from callsheet.steps.work import Work
+from callsheet.studio import Studio
+
+# Where the process ends: before or after the n-th call of a function.
+MOMENTS: dict[str, tuple[str, str, int]] = {
+    "before the first file": ("before", "{store}.put_file", 1),
+    "after a file, before it is on record": ("after", "{store}.put_file", 1),
+    "after a file is on record": ("after", "callsheet.ledger.ledger:Ledger.stored", 1),
+    "after some derived file": ("after", "callsheet.ledger.ledger:Ledger.add_assets", 1),
+    "between files and sidecar": ("before", "callsheet.steps.archive:write_sidecar", 1),
+    "between two sidecars": ("after", "callsheet.steps.archive:write_sidecar", 1),
+    "between a sidecar and the shot's state": ("before", "callsheet.ledger.ledger:Ledger.set_shot", 2),
+    "between sidecars and catalogue": ("before", "callsheet.steps.report:write_part", 1),
+    "between catalogue and marker": ("before", "callsheet.steps.report:write_success", 1),
+    "after the marker": ("after", "callsheet.steps.report:write_success", 1),
+}
+STORES = {"folder": "callsheet.archive.local:LocalStore", "bucket": "callsheet.archive.gcs:GcsStore"}
+
+
+async def whole_batch(request: RunRequest, settings: Settings) -> Report:
+    """What the flow `content_batch` does, step by step."""
+    async with open_run(request, settings) as (studio, manifest):
+        plan = await open_batch(studio, manifest, request)
+        going = await set_aside(studio, plan)
+        await all_of(_story(studio, work) for work in studio.hold(going))
+        return await write_report(studio, 0.0)
+
+
+async def _story(studio: Studio, work: Work) -> None:
+    await make_images(studio, work)
+    for step in (choose_takes, make_clips, make_cuts) if work.shot.motion_prompt or work.shot.takes > 1 else ():
+        if work.going and (step is choose_takes or work.shot.motion_prompt):
+            await step(studio, work)
+    await write_shot(studio, work)
+
+
+def end_at(moment: str, place: str) -> None:
+    """Have this process killed at the moment; `place` is "folder" or "bucket"."""
+    when, where, times = MOMENTS[moment]
+    module, _, path = where.format(store=STORES[place]).partition(":")
+    *owners, name = path.split(".")
+    owner: Any = importlib.import_module(module)
+    for each in owners:
+        owner = getattr(owner, each)
+    real, calls = getattr(owner, name), 0
+
+    async def deadly(*args: Any, **kwargs: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        fatal = calls == times
+        if when == "before" and fatal:
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = await real(*args, **kwargs)
+        if when == "after" and fatal:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    setattr(owner, name, deadly)
+
+
+def main() -> None:
+    """Run the batch that the arguments tell of: settings as JSON, manifest, moment, place."""
+    given, manifest, moment, place = sys.argv[1:]
+    end_at(moment, place)
+    values = json.loads(given)
+    settings = load_settings(**{**values, "home": Path(values["home"])})
+    asyncio.run(whole_batch(RunRequest(manifest), settings))
