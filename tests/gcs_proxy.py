@@ -15,6 +15,7 @@ import itertools
 import json
 import re
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,6 +38,7 @@ _PERMISSIONS = {
     "media": "storage.objects.get",
     "list": "storage.objects.list",
     "delete": "storage.objects.delete",
+    "rewrite": "storage.objects.create",
 }
 
 
@@ -76,10 +78,11 @@ class Proxy:
     """Passes requests on, with the faults that it was told.
 
     Kinds of requests: begin, upload (the bytes, however sent), ask (how much a session keeps), find, media, list,
-    delete, other. Acts: a status code; html 502, html answer, truncated answer; reset before, reset in body, reply
-    lost; stall, stall after, dribble; truncated upload, flipped upload; cut, short, flipped, swollen media; session
-    lost. `checks_md5=False`: a server that believes whatever arrives. `hashes`: those that it tells.
-    `session_host`: where upload sessions are said to be.
+    delete, rewrite, other; `body_bytes` sums what was sent by kind. Acts: a status code; html 502, html answer,
+    truncated answer; reset before, reset in body, reply lost; stall, stall after, dribble; truncated upload, flipped
+    upload; cut, short, flipped, swollen media; session lost; of a rewrite: in parts, stuck. `checks_md5=False`: a
+    server that believes whatever arrives. `hashes`: those that it tells. `session_host`: where upload sessions are
+    said to be.
     """
 
     upstream: str
@@ -91,7 +94,9 @@ class Proxy:
     seen: list[str] = field(default_factory=list)
     at_once: int = 0
     most_at_once: int = 0
+    body_bytes: Counter[str] = field(default_factory=Counter)
     _uploads: dict[str, Upload] = field(default_factory=dict)
+    _copied: dict[str, int] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
     _making: asyncio.Lock = field(default_factory=asyncio.Lock)
     _http: aiohttp.ClientSession | None = None
@@ -106,6 +111,7 @@ class Proxy:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         kind, name = _kind(request), self._name(request)
+        self.body_bytes[kind] += request.content_length or 0
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         try:
@@ -116,6 +122,8 @@ class Proxy:
                 return early
             if request.path.startswith("/upload/"):
                 return await self._session(request, act)
+            if kind == "rewrite" and (told := await self._rewrite(request, act)):
+                return told
             return await self._forwarded(request, await request.read(), act)
         finally:
             self.at_once -= 1
@@ -262,6 +270,22 @@ class Proxy:
         async with self._client().get(URL(self.upstream + path, encoded=True)) as reply:
             return reply.status
 
+    # --- copying
+
+    async def _rewrite(self, request: web.Request, act: str) -> web.StreamResponse | None:
+        """Create-only where that is asked for, and in several calls when told so; None: as the server does it."""
+        place = request.raw_path.partition("/rewriteTo/")[2].partition("?")[0]
+        if request.query.get("ifGenerationMatch") == "0" and await self._ask(f"/storage/v1/{place}") == 200:
+            return _error(412, "At least one of the pre-conditions you specified did not hold.")
+        done = self._copied.get(place, 0)
+        assert request.query.get("rewriteToken", "") == (f"token-{done}" if done else ""), "the last answer's token"
+        if act not in {"in parts", "stuck"}:
+            self._copied.pop(place, None)
+            return None
+        self._copied[place] = done = 1 if act == "stuck" else done + 1
+        told = {"done": False, "rewriteToken": f"token-{done}", "totalBytesRewritten": str(done), "objectSize": "9"}
+        return web.json_response(told)
+
     # --- everything else
 
     async def _forwarded(self, request: web.Request, body: bytes, act: str) -> web.StreamResponse:
@@ -322,6 +346,8 @@ def _kind(request: web.Request) -> str:
         return "ask" if request.headers.get("Content-Range", "").startswith("bytes */") else "upload"
     if request.method == "DELETE":
         return "delete"
+    if "/rewriteTo/" in path:
+        return "rewrite"
     if request.method == "GET" and path.endswith("/o"):
         return "list"
     if request.method == "GET" and "/o/" in path:

@@ -2,106 +2,117 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from callsheet.errors import DownloadFailed, OperationExpired, Unreachable
-from callsheet.providers.http_errors import told
+from callsheet.archive.access import GoogleAccess
+from callsheet.errors import ArchiveDenied, CallsheetError, DownloadFailed, OperationExpired, Unreachable
 from callsheet.providers.operations import MAX_VIDEO_BYTES
+from callsheet.providers.video_files import opened
+
+if TYPE_CHECKING:
+    from callsheet.archive.bucket import Bucket, Found
+    from callsheet.archive.durable import Digests
 
 T = TypeVar("T")
 
-# Longest wait for an answer about an object, seconds.
-LOOK_S = 30.0
+# Longest trouble before an answer about an object is given up, and before its bytes are, in seconds.
+LOOK_S, FETCH_S = 30.0, 120.0
 
 
 class BucketReader:
-    """Reads gs:// objects with Google's credentials, or from the emulator at `emulator`; opened at first use.
+    """Reads gs:// objects over the connection that this process has for `access`; opened at first use.
 
     A rehearsal reads only from an emulator: its videos are never in a real bucket.
     """
 
-    def __init__(self, *, emulator: str | None, rehearsal: bool) -> None:
-        self._emulator = emulator
-        self._refused = rehearsal and emulator is None
-        self._lock = asyncio.Lock()
-        self._files: Any = None
+    def __init__(self, access: GoogleAccess, *, rehearsal: bool) -> None:
+        self._access = access
+        self._refused = rehearsal and access.endpoint is None
+        self._buckets: dict[tuple[str, float], Bucket] = {}
 
     async def fetch(self, uri: str, target: Path) -> None:
-        """Write the object to `target`; DownloadFailed unless it comes whole, OperationExpired when it is gone."""
+        """Write the object to `target`, with the md5 (or crc32c) that the bucket tells of it.
+
+        DownloadFailed unless it comes whole; OperationExpired when the bucket is there and the object is not.
+        """
         if self._refused:
             raise DownloadFailed(f"The rehearsal named {uri[:200]}, but STORAGE_EMULATOR_HOST is not set. Set it.")
         try:
-            await self._ready()
-            await asyncio.to_thread(self._copy, uri, target)
-        except FileNotFoundError:
-            raise OperationExpired(
-                f"{uri[:200]} is not in its bucket any more; the video must be made again."
-            ) from None
-        except DownloadFailed:
-            raise
-        except Exception as error:
-            raise DownloadFailed(f"{uri[:200]} could not be read: {told(error)}. Fetching it again is free.") from None
+            found = await self._fetched(uri, target)
+        except ArchiveDenied as error:
+            raise DownloadFailed(f"The video cannot be read: {error}") from error
+        except CallsheetError as error:
+            raise DownloadFailed(f"{uri[:200]} could not be read: {error} Fetching it again is free.") from error
+        if found is None:
+            raise OperationExpired(f"{uri[:200]} is not in its bucket any more; the video must be made again.")
 
     async def names(self, prefix: str) -> list[str]:
         """The gs:// names of all objects under `prefix`, sorted; Unreachable when they cannot be listed."""
-        return await self._asked(prefix, self._find)
+
+        async def look(bucket: Bucket, key: str) -> list[str]:
+            found, token = await bucket.page(key, None)
+            while token:
+                page, token = await bucket.page(key, token)
+                found |= page
+            return sorted(bucket.uri(name) for name in found)
+
+        return await self._asked(prefix, look)
 
     async def holds(self, uri: str) -> bool:
         """Whether the object is there; Unreachable when nobody can tell."""
-        return await self._asked(uri, self._is_object)
 
-    async def _asked(self, uri: str, look: Callable[[str], T]) -> T:
+        async def look(bucket: Bucket, key: str) -> bool:
+            return await bucket.find(key) is not None
+
+        return await self._asked(uri, look)
+
+    async def aclose(self) -> None:
+        """Give the connection back."""
+        for bucket in self._buckets.values():
+            await bucket.aclose()
+        self._buckets.clear()
+
+    async def _asked(self, uri: str, look: Callable[[Bucket, str], Awaitable[T]]) -> T:
         if self._refused:
             raise Unreachable(f"A rehearsal looks into no real bucket ({uri[:200]}): set STORAGE_EMULATOR_HOST.")
         try:
-            await self._ready()
-            async with asyncio.timeout(LOOK_S):  # gcsfs itself goes on trying for minutes
-                return await asyncio.to_thread(look, uri)
-        except Exception as error:
-            raise Unreachable(f"{uri[:200]} could not be looked for: {told(error)}. Looking again is free.") from None
+            bucket, key = self._place(uri, LOOK_S)
+            return await bucket.effort(key).of(lambda: look(bucket, key))
+        except CallsheetError as error:
+            raise Unreachable(f"{uri[:200]} could not be looked for: {error} Looking again is free.") from error
 
-    async def _ready(self) -> None:
-        async with self._lock:
-            if self._files is None:
-                self._files = await asyncio.to_thread(self._open)
+    async def _fetched(self, uri: str, target: Path) -> Found | None:
+        from callsheet.archive.content import FileContent
+        from callsheet.archive.fetch import Sink, fetch_whole
 
-    def _find(self, prefix: str) -> list[str]:
-        try:
-            return sorted(f"gs://{name}" for name in self._files.find(prefix))
-        except FileNotFoundError:
-            return []
+        bucket, key = self._place(uri, FETCH_S)
+        async with opened(target) as stream:
+            found = await fetch_whole(bucket, key, Sink(stream), _wrong, MAX_VIDEO_BYTES)
+            if found is None:
+                # A server may not say whether it is the bucket that is missing; a listing is refused then.
+                await bucket.effort(key).of(lambda: bucket.page(key, None))
+                return None
+            stream.flush()
+            if not found.size:
+                raise DownloadFailed(f"{uri[:200]} has no bytes. Fetching it again is free.")
+            if not found.md5 and found.crc32c != (await FileContent(target, found.size).checksums()).crc32c:
+                raise DownloadFailed(f"{uri[:200]} came with other bytes than the bucket tells. Fetch it again.")
+        return found
 
-    def _is_object(self, uri: str) -> bool:
-        try:
-            return bool(self._files.info(uri)["type"] == "file")
-        except FileNotFoundError:
-            return False
+    def _place(self, uri: str, give_up_s: float) -> tuple[Bucket, str]:
+        # With gcsfs and aiohttp it takes some 0.4 s to import, and only Agent Platform with a bucket needs it.
+        from callsheet.archive.bucket import Bucket
+        from callsheet.archive.patience import Patience
 
-    def _open(self) -> Any:
-        # gcsfs would ask for the bucket's type over gRPC first, 39 s and more where that is blocked (2026.10.1).
-        os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
-        import gcsfs  # slow to import, and only Agent Platform with a bucket needs it
+        name, _, key = uri.removeprefix("gs://").partition("/")
+        if (name, give_up_s) not in self._buckets:
+            self._buckets[name, give_up_s] = Bucket(name, self._access, Patience(stall_s=30, give_up_s=give_up_s))
+        return self._buckets[name, give_up_s], key
 
-        given: dict[str, Any] = {"skip_instance_cache": True, "use_listings_cache": False, "token": "google_default"}
-        if self._emulator:
-            url = self._emulator if "://" in self._emulator else f"http://{self._emulator}"
-            given |= {"endpoint_url": url.rstrip("/"), "token": "anon"}
-        return gcsfs.GCSFileSystem(**given)
 
-    def _copy(self, uri: str, target: Path) -> None:
-        size = int(self._files.info(uri)["size"])
-        if not 0 < size <= MAX_VIDEO_BYTES:
-            raise DownloadFailed(f"{uri[:200]} has {size} bytes; between 1 and {MAX_VIDEO_BYTES} are taken.")
-        try:
-            self._files.get_file(uri, str(target))
-        except BaseException:
-            target.unlink(missing_ok=True)
-            raise
-        if target.stat().st_size != size:
-            raise DownloadFailed(
-                f"{uri[:200]} came with {target.stat().st_size} of {size} bytes. Fetching it again is free."
-            )
+def _wrong(found: Found, came: Digests) -> str:
+    if found.md5 and came.md5 != found.md5:
+        return f"the bytes received have the md5 {came.md5}, not {found.md5}"
+    return ""

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from callsheet.archive.access import access_of
 from callsheet.errors import SettingsError
 from callsheet.keys import labels_of
 from callsheet.providers.bucket_download import BucketReader
@@ -54,7 +55,8 @@ class Providers:
         self._catalogue = catalogue
         self._stack = stack
         self._rehearsal = access.mode == "rehearsal"
-        self._bucket = BucketReader(emulator=settings.storage_emulator_host, rehearsal=self._rehearsal)
+        self._bucket = BucketReader(access_of(settings), rehearsal=self._rehearsal)
+        stack.push_async_callback(self._bucket.aclose)
         self._clients: dict[tuple[Way, bool], genai.Client] = {}
         self._images: dict[Way, ImageProvider] = {}
         self._videos: dict[Way, VideoProvider] = {}

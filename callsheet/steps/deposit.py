@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import TypedDict
 
 from callsheet.archive import layout
 from callsheet.errors import ArchiveLost, LedgerError, MediaError
@@ -17,7 +18,18 @@ from callsheet.manifest.source import read_bytes
 from callsheet.providers.protocol import InputImage
 from callsheet.shots import Asset, AssetKind, Batch, Reference, Shot
 from callsheet.spool import Spooled
+from callsheet.steps.output import output_of, remove_output
 from callsheet.studio import Studio
+
+
+class FileFacts(TypedDict):
+    """What a store is told of a file beside its name."""
+
+    sha256: str
+    md5: str
+    size: int
+    content_type: str
+    metadata: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +61,11 @@ async def deposit_result(studio: Studio, shot: str, kind: AssetKind, job: Job, n
     """The same for a shot of which nothing but its id is known, whether the file is there or not."""
     if not (job.sha256 and job.md5 and job.mime_type and job.size is not None):
         raise LedgerError(f"Job {job.key[:12]} is {job.state} without a result. Look at it with `callsheet status`.")
-    path = await fetch(studio, job.sha256, job.size)
     new = Deposit(kind, job.mime_type, job.width, job.height, job.duration_s, parent, job)
-    return await _deposit(studio, shot, new, Spooled(path, job.sha256, job.md5, job.size), name)
+    file = Spooled(studio.spool.path(job.sha256), job.sha256, job.md5, job.size)
+    asset = await _deposit(studio, shot, new, file, name)
+    await remove_output(studio, job)
+    return asset
 
 
 async def deposit_derived(
@@ -64,15 +78,7 @@ async def deposit_derived(
 
 async def _deposit(studio: Studio, shot: str, new: Deposit, file: Spooled, name: str) -> Asset:
     batch = studio.batch
-    uri = await studio.store.put_file(
-        file.path,
-        f"{layout.shot_folder(batch.prefix, shot)}/{name}",
-        sha256=file.sha256,
-        md5=file.md5,
-        size=file.size,
-        content_type=new.mime_type,
-        metadata={"campaign": batch.campaign, "batch": batch.name, "shot": shot, "sha256": file.sha256},
-    )
+    uri = await _put(studio, shot, new, file, name)
     asset = Asset(
         kind=new.kind,
         batch=batch.name,
@@ -100,6 +106,22 @@ async def _deposit(studio: Studio, shot: str, new: Deposit, file: Spooled, name:
     return asset
 
 
+async def _put(studio: Studio, shot: str, new: Deposit, file: Spooled, name: str) -> str:
+    """The URI of the archived file: copied by the storage service where it has the bytes already, else uploaded."""
+    batch, source = studio.batch, output_of(new.job) if new.job else None
+    target = f"{layout.shot_folder(batch.prefix, shot)}/{name}"
+    about = FileFacts(
+        sha256=file.sha256,
+        md5=file.md5,
+        size=file.size,
+        content_type=new.mime_type,
+        metadata={"campaign": batch.campaign, "batch": batch.name, "shot": shot, "sha256": file.sha256},
+    )
+    if source and (uri := await studio.store.adopt_file(source, target, **about)):
+        return uri
+    return await studio.store.put_file(await fetch(studio, file.sha256, file.size), target, **about)
+
+
 async def fetch(studio: Studio, sha256: str, size: int) -> Path:
     """The file with this hash on this disk: from the spool, else from wherever the archive has it (free).
 
@@ -107,7 +129,7 @@ async def fetch(studio: Studio, sha256: str, size: int) -> Path:
     """
     if studio.spool.holds(sha256, size):
         return studio.spool.path(sha256)
-    name = await _archived(studio, sha256)
+    name = await archived(studio, sha256)
     if name is None:
         raise ArchiveLost(
             f"The file {sha256[:12]} was made and paid for, but is neither in {studio.spool.root} nor in "
@@ -122,10 +144,10 @@ async def is_lost(studio: Studio, job: Job) -> bool:
     """Whether a job has a result whose bytes are nowhere any more."""
     if job.sha256 is None or studio.spool.holds(job.sha256, job.size or 0):
         return False
-    return await _archived(studio, job.sha256) is None
+    return await archived(studio, job.sha256) is None
 
 
-async def _archived(studio: Studio, sha256: str) -> str | None:
+async def archived(studio: Studio, sha256: str) -> str | None:
     """The name of an archived file with these bytes, in whatever batch; one that is damaged does not count."""
     for asset in await studio.ledger.copies_of(sha256):
         if (batch := Batch.named(asset.batch)) is None:

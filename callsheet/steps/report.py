@@ -21,6 +21,7 @@ from callsheet.plan import Plan
 from callsheet.report.gallery import gallery_html
 from callsheet.report.view import BatchSummary, gallery_view
 from callsheet.shots import ShotState
+from callsheet.steps.leftovers import remove_leftovers
 from callsheet.steps.records import sidecar_of
 from callsheet.steps.work import Work
 from callsheet.studio import Studio
@@ -60,6 +61,7 @@ async def write_report(studio: Studio, elapsed_s: float) -> Report:
         hashes = {shot: written for shot, (_, written) in studio.sidecars.items() if written}
         ids = [shot.id for shot in absent]
         await write_success(store, batch.prefix, sidecars, catalogue=part, finished=now, hashes=hashes, absent=ids)
+    await remove_leftovers(studio)
     await asyncio.to_thread(_empty_spool, studio)
     rows = await studio.ledger.shots_of(batch.name)
     return Report(_summary(studio, plan, rows, spent, gallery, elapsed_s), tuple(shown))

@@ -17,6 +17,7 @@ from callsheet.media.probe import VideoProbe, probe_video
 from callsheet.poller import Watch, deadline_s
 from callsheet.providers.protocol import VideoReady
 from callsheet.spool import Spooled
+from callsheet.steps.output import OUTPUT
 from callsheet.steps.persist import persist
 from callsheet.studio import Studio
 
@@ -105,6 +106,8 @@ def _strange(job: Job, probe: VideoProbe) -> str:
 
 def _result(file: Spooled, probe: VideoProbe, ready: VideoReady, price: Decimal, strange: str) -> JobResult:
     details = {"fps": probe.fps, "video_codec": probe.video_codec, "audio_codec": probe.audio_codec}
+    if ready.uri is not None and ready.uri.startswith("gs://"):
+        details[OUTPUT] = ready.uri
     return JobResult(
         sha256=file.sha256,
         md5=file.md5,

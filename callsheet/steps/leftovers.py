@@ -1,0 +1,44 @@
+"""First copies of archived videos that a killed process left where Agent Platform wrote them."""
+
+from __future__ import annotations
+
+import logging
+
+from callsheet.archive.store import open_archive
+from callsheet.errors import ArchiveError
+from callsheet.ledger import Job, JobState
+from callsheet.steps.deposit import archived
+from callsheet.steps.output import output_of, own_folder, remove_output
+from callsheet.studio import Studio
+
+log = logging.getLogger(__name__)
+
+
+async def remove_leftovers(studio: Studio) -> None:
+    """Remove them, of this batch, where the archive has the video; what cannot be looked at is left for a later run."""
+    if not studio.store.uri.startswith("gs://"):
+        return
+    outputs = {
+        uri: job
+        for job in await studio.ledger.jobs_of(studio.batch.name)
+        if job.state is JobState.STORED and (uri := output_of(job))
+    }
+    try:
+        for uri in await _there(studio, outputs):
+            job = outputs[uri]
+            if await archived(studio, job.sha256 or "") and not await remove_output(studio, job):
+                return
+    except ArchiveError as error:
+        log.warning("It could not be seen whether videos were left where they were first written: %s", error)
+
+
+async def _there(studio: Studio, outputs: dict[str, Job]) -> list[str]:
+    """Those of the objects that exist, by one listing of every folder of videos."""
+    found: list[str] = []
+    for folder in sorted({uri.partition(own_folder(job))[0] for uri, job in outputs.items()}):
+        store = open_archive(studio.settings, uri=folder)
+        try:
+            found += [uri for name in await store.list("") if (uri := f"{folder}/{name}") in outputs]
+        finally:
+            await store.aclose()
+    return found

@@ -1,0 +1,50 @@
+"""What Agent Platform wrote to a bucket: copied into the archive by the service, and removed once that is certain.
+
+Only the copy in the job's own folder is ever removed, exactly as it was found, after ledger and archive have the file.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from callsheet.archive.store import Stat, open_archive
+from callsheet.errors import ArchiveDenied, ArchiveError
+from callsheet.keys import label_of
+from callsheet.ledger import Job
+from callsheet.studio import Studio
+
+log = logging.getLogger(__name__)
+
+# Where in a job's details the gs:// object is that its video came from.
+OUTPUT = "output"
+
+
+def output_of(job: Job) -> str | None:
+    """The object that a job's video was fetched from, when it lies in a folder that callsheet made for the job."""
+    uri = (job.details or {}).get(OUTPUT)
+    return uri if isinstance(uri, str) and uri.startswith("gs://") and own_folder(job) in uri else None
+
+
+def own_folder(job: Job) -> str:
+    """What the names of all objects have in common that attempts at the job wrote: see `providers.output.prefix_of`."""
+    return f"/{label_of(job.key)}-"
+
+
+async def remove_output(studio: Studio, job: Job) -> bool:
+    """Remove the object that a stored job's video was copied from; False when that is not allowed.
+
+    To be called when ledger and archive have the file. What cannot be removed now is removed by a later run.
+    """
+    uri = output_of(job)
+    if uri is None or not studio.store.uri.startswith("gs://"):
+        return True
+    bucket, _, name = uri.removeprefix("gs://").partition("/")
+    store = open_archive(studio.settings, uri=f"gs://{bucket}")
+    try:
+        await store.remove(name, Stat(job.size or 0, job.md5 or ""))
+    except ArchiveError as error:
+        log.warning("The video of %s is archived; its first copy %s could not be removed: %s", job.shot, uri, error)
+        return not isinstance(error, ArchiveDenied)
+    finally:
+        await store.aclose()
+    return True

@@ -1,0 +1,367 @@
+"""Videos that Agent Platform wrote to a bucket: fetched whole, copied into the archive by the service, not uploaded."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from callsheet.archive.access import GoogleAccess
+from callsheet.archive.gcs import GcsStore
+from callsheet.archive.store import Stat
+from callsheet.errors import ArchiveConflict, DownloadFailed, OperationExpired, Unreachable
+from callsheet.ledger import JobState, Ledger
+from callsheet.media.fingerprint import digest_file
+from callsheet.orders import clip_order
+from callsheet.providers.bucket_download import BucketReader
+from callsheet.run import RunRequest, open_run
+from callsheet.settings import load_settings
+from callsheet.steps import deposit
+from callsheet.steps.clips import make_clips
+from callsheet.steps.leftovers import remove_leftovers
+from callsheet.steps.work import Work
+from callsheet.studio import Studio
+from tests.conftest import Service, start_service
+from tests.gcs_files import AT_ONCE, SMALL, md5, put, sha256, store_at
+from tests.gcs_proxy import Proxy
+
+VIDEO = b"\x00\x00\x00\x18ftyp" + SMALL * 40
+NAME = "c/clip-abc.mp4"
+
+
+def write(server: str, name: str, data: bytes = VIDEO, bucket: str = "bucket") -> str:
+    """An object as Veo writes it: without our metadata."""
+    url = f"{server}/upload/storage/v1/b/{bucket}/o"
+    given: dict[str, Any] = {"params": {"uploadType": "media", "name": name}, "headers": {"Content-Type": "video/mp4"}}
+    httpx2.post(url, content=data, trust_env=False, **given).raise_for_status()
+    return f"gs://{bucket}/{name}"
+
+
+@pytest.fixture
+def source(gcs_server: str, tmp_path: Path) -> str:
+    return write(gcs_server, f"{tmp_path.name}/incoming/job-1/7/sample 0 é.mp4")
+
+
+@pytest.fixture
+async def store(gcs_proxy: Proxy, tmp_path: Path) -> AsyncIterator[GcsStore]:
+    store = store_at(gcs_proxy.url, tmp_path.name)
+    yield store
+    await store.aclose()
+
+
+async def adopt(store: GcsStore, source: str, data: bytes = VIDEO) -> str | None:
+    return await store.adopt_file(
+        source, NAME, sha256=sha256(data), md5=md5(data), size=len(data), content_type="video/mp4",
+        metadata={"shot": "hero 1 é"}, download_name="hero 1 clip.mp4",
+    )  # fmt: skip
+
+
+# --- the copy
+
+
+@pytest.mark.parametrize(
+    ("act", "times"),
+    [
+        ("", 0),
+        ("503", 1),
+        ("429", 2),
+        ("html 502", 1),
+        ("reply lost", 1),
+        ("reset before", 1),
+        ("stall", 1),
+        ("truncated answer", 1),
+        ("html answer", 1),
+        ("in parts", 3),
+        ("stuck", 2),
+    ],
+)
+async def test_the_service_copies_and_no_byte_of_the_video_is_sent(
+    act: str, times: int, store: GcsStore, source: str, gcs_proxy: Proxy, gcs_server: str, tmp_path: Path
+) -> None:
+    store._bucket.patience = AT_ONCE if act != "stall" else type(AT_ONCE)(stall_s=0.3, pause_s=0)
+    if act:
+        gcs_proxy.fault(act, on="rewrite", times=times)
+    assert await adopt(store, source) == f"{store.uri}/{NAME}"
+    assert await store.stat(NAME) == Stat(len(VIDEO), md5(VIDEO))
+    assert gcs_proxy.count("upload") == gcs_proxy.count("begin") == gcs_proxy.count("media") == 0
+    assert sum(gcs_proxy.body_bytes.values()) < 400 * gcs_proxy.count("rewrite"), "metadata only"
+    assert gcs_proxy.faults == []
+    assert await store.stat(source.removeprefix(f"{store.uri}/")) is not None, "the source is left where it is"
+    url = f"{gcs_server}/storage/v1/b/bucket/o/{tmp_path.name}%2Fc%2Fclip-abc.mp4"
+    about = httpx2.get(url, trust_env=False).json()
+    assert about["metadata"] == {"sha256": sha256(VIDEO), "shot": "hero 1 é"}
+    assert (about["contentType"], about["contentDisposition"][:6]) == ("video/mp4", "inline")
+
+
+async def test_what_is_there_already_is_not_copied_again(store: GcsStore, source: str, gcs_proxy: Proxy) -> None:
+    await adopt(store, source)
+    gcs_proxy.seen.clear()
+    assert await adopt(store, source) == f"{store.uri}/{NAME}"
+    assert len(gcs_proxy.seen) == gcs_proxy.count("find") == 1
+
+
+async def test_a_copy_from_another_bucket(store: GcsStore, gcs_server: str, gcs_proxy: Proxy, tmp_path: Path) -> None:
+    httpx2.post(f"{gcs_server}/storage/v1/b", json={"name": "other"}, trust_env=False)
+    source = write(gcs_server, f"{tmp_path.name}.mp4", bucket="other")
+    assert await adopt(store, source) == f"{store.uri}/{NAME}"
+    assert gcs_proxy.count("upload") == 0
+
+
+@pytest.mark.parametrize(
+    "why",
+    [
+        pytest.param(lambda proxy: proxy.fault("403", on="rewrite"), id="may not be copied"),
+        pytest.param(lambda proxy: proxy.fault("503", on="rewrite", times=None), id="503 for ever"),
+        pytest.param(lambda proxy: proxy.fault("400", on="rewrite"), id="refused"),
+        pytest.param(lambda proxy: proxy.fault("501", on="rewrite"), id="a server that cannot copy"),
+        pytest.param(lambda proxy: proxy.fault("404", on="rewrite"), id="gone in this moment"),
+        pytest.param(lambda proxy: setattr(proxy, "hashes", ("crc32c",)), id="a composite object"),
+    ],
+)
+async def test_what_cannot_be_copied_is_to_be_uploaded(
+    why: Callable[[Proxy], None], store: GcsStore, source: str, gcs_proxy: Proxy, tmp_path: Path
+) -> None:
+    why(gcs_proxy)
+    assert await adopt(store, source) is None
+    gcs_proxy.hashes = ("md5Hash",)
+    assert await store.stat(NAME) is None, "nothing half done is left"
+    await put(store, tmp_path, NAME, VIDEO)
+    assert await store.stat(NAME) == Stat(len(VIDEO), md5(VIDEO))
+
+
+async def test_a_source_that_is_gone_or_other_bytes_is_not_copied(
+    store: GcsStore, source: str, gcs_proxy: Proxy
+) -> None:
+    assert await adopt(store, f"{source}.none") is None
+    assert await adopt(store, source, VIDEO + b"more") is None
+    assert await adopt(store, "gs://no-such-bucket/video.mp4") is None
+    assert gcs_proxy.count("rewrite") == 0
+    assert await store.stat(NAME) is None
+
+
+async def test_other_bytes_under_the_name_are_left_and_told_by_the_upload(
+    store: GcsStore, source: str, tmp_path: Path
+) -> None:
+    await put(store, tmp_path, NAME, b"somebody else's")
+    assert await adopt(store, source) is None
+    with pytest.raises(ArchiveConflict, match="left as it is"):
+        await put(store, tmp_path, NAME, VIDEO)
+    assert await store.read_bytes(NAME, 99) == b"somebody else's"
+
+
+# --- fetching it
+
+
+@pytest.fixture
+async def reader(gcs_proxy: Proxy) -> AsyncIterator[BucketReader]:
+    reader = BucketReader(GoogleAccess(gcs_proxy.url), rehearsal=False)
+    yield reader
+    await reader.aclose()
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tried again without pauses, and not for long."""
+    monkeypatch.setattr("callsheet.archive.patience.Patience.pause", lambda *_: 0)
+
+
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize("act", ["503", "reset before", "cut media", "short media", "flipped media", "swollen media"])
+async def test_a_video_comes_whole_through_one_fault(
+    act: str, reader: BucketReader, source: str, gcs_proxy: Proxy, tmp_path: Path
+) -> None:
+    gcs_proxy.fault(act, on="media")
+    await reader.fetch(source, tmp_path / "video.mp4")
+    assert (tmp_path / "video.mp4").read_bytes() == VIDEO
+    assert gcs_proxy.faults == []
+
+
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize(
+    ("act", "told"), [("flipped media", "md5"), ("503", "gave up"), ("403", "storage.objects.get")]
+)
+async def test_a_video_that_never_comes_whole_is_not_taken(
+    act: str, told: str, reader: BucketReader, source: str, gcs_proxy: Proxy, tmp_path: Path
+) -> None:
+    gcs_proxy.fault(act, on="media", times=None)
+    with pytest.raises(DownloadFailed, match=told):
+        await reader.fetch(source, tmp_path / "video.mp4")
+    assert not (tmp_path / "video.mp4").exists()
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_a_video_without_an_md5_is_verified_by_its_crc32c(
+    reader: BucketReader, source: str, gcs_proxy: Proxy, tmp_path: Path
+) -> None:
+    gcs_proxy.hashes = ("crc32c",)
+    await reader.fetch(source, tmp_path / "video.mp4")
+    gcs_proxy.fault("flipped media", on="media")
+    with pytest.raises(DownloadFailed, match="other bytes"):
+        await reader.fetch(source, tmp_path / "video.mp4")
+
+
+async def test_only_an_object_that_is_gone_counts_as_gone(
+    reader: BucketReader, source: str, gcs_proxy: Proxy, tmp_path: Path
+) -> None:
+    target = tmp_path / "video.mp4"
+    with pytest.raises(OperationExpired, match="not in its bucket any more"):
+        await reader.fetch(f"{source}.none", target)
+    for uri in ("gs://no-such-bucket/video.mp4", f"{source}.none"):
+        gcs_proxy.fault("404", on="list")  # a server that does not say what it is that is missing
+        with pytest.raises(DownloadFailed, match="gcloud storage buckets describe"):
+            await reader.fetch(uri, target)
+    gcs_proxy.fault("403", on="find")
+    with pytest.raises(DownloadFailed, match=r"storage\.objects\.get"):
+        await reader.fetch(source, target)
+    gcs_proxy.fault("403", on="list")
+    with pytest.raises(Unreachable, match=r"storage\.objects\.list"):
+        await reader.names("gs://bucket/")
+    assert not target.exists()
+
+
+# --- from the operation to the archive
+
+
+SHEET = "id,prompt,takes,motion_prompt,duration_s\nkite,,0,A kite climbs over dunes,4\n"
+
+
+@pytest.fixture
+def platform(tmp_path: Path, gcs_server: str) -> Iterator[Service]:
+    """A service that writes finished videos to their storageUri."""
+    service = start_service(tmp_path / "service", factor=60, latency={"image": 0, "video": 20}, gcs_endpoint=gcs_server)
+    yield service
+    service.process.terminate()
+    service.process.wait(timeout=20)
+
+
+@contextlib.asynccontextmanager
+async def studio_at(platform: Service, proxy: Proxy, folder: Path, **more: Any) -> AsyncIterator[tuple[Studio, Work]]:
+    (folder / "sheet.csv").write_text(SHEET)
+    given = {"home": folder / "home", "archive": f"gs://bucket/{folder.name}", "storage_emulator_host": proxy.url}
+    settings = load_settings(gemini_base_url=platform.url, **{**given, **more})
+    async with open_run(RunRequest(str(folder / "sheet.csv")), settings) as (studio, manifest):
+        await studio.ledger.open_batch(studio.batch, [("kite", 0)])
+        yield studio, Work(manifest.shots[0])
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+async def clip_of(studio: Studio, work: Work) -> str:
+    """The clip's name in the archive, made and checked."""
+    await make_clips(studio, work)
+    assert work.failures_of_all() == []
+    asset = work.clips[0].asset
+    assert asset is not None
+    name = asset.uri.removeprefix(f"{studio.store.uri}/")
+    assert await studio.store.stat(name) == Stat(asset.size, asset.md5)
+    assert digest_file(await deposit.fetch(studio, asset.sha256, asset.size)).md5 == asset.md5
+    return name
+
+
+def uploads(proxy: Proxy, of: str) -> list[str]:
+    return [line for line in proxy.seen if line.startswith(("upload", "begin")) and of in line]
+
+
+async def test_a_clip_is_moved_inside_the_bucket(platform: Service, gcs_proxy: Proxy, tmp_path: Path) -> None:
+    async with studio_at(platform, gcs_proxy, tmp_path) as (studio, work):
+        name = await clip_of(studio, work)
+        job = await studio.ledger.job(clip_order(studio.batch, work.shot, None, None).key)
+        (tried,) = await studio.ledger.attempts_on(job.key)
+        assert await studio.store.list("incoming/") == (), "nothing is left where it was written"
+        size = job.size or 0
+    assert job.state is JobState.STORED
+    assert tried.output == f"gs://bucket/{tmp_path.name}/incoming"
+    assert job.details is not None
+    assert job.details["output"].startswith(f"{tried.output}/{job.key[:40]}-1/")
+    assert uploads(gcs_proxy, "clip-") == []
+    assert gcs_proxy.count("rewrite") == 1
+    assert gcs_proxy.body_bytes["upload"] < size, "a poster, and nothing as large as the clip"
+    assert name.rpartition("/")[2].startswith("clip-")
+    assert platform.counts()["accepted"]["video"] == 1
+
+
+async def test_a_clip_that_may_not_be_copied_is_uploaded(platform: Service, gcs_proxy: Proxy, tmp_path: Path) -> None:
+    gcs_proxy.fault("403", on="rewrite", times=None)
+    gcs_proxy.fault("403", on="delete", times=None)
+    async with studio_at(platform, gcs_proxy, tmp_path) as (studio, work):
+        await clip_of(studio, work)
+        assert uploads(gcs_proxy, "clip-")
+        left = await studio.store.list("incoming/")
+        assert len(left) == 1, "it may not be removed, which hinders nothing"
+        await remove_leftovers(studio)
+        gcs_proxy.faults.clear()
+        await remove_leftovers(studio)
+        assert await studio.store.list("incoming/") == ()
+
+
+@pytest.mark.parametrize("moment", ["before the ledger has it", "before the first copy is removed"])
+async def test_killed_after_the_copy_and_run_again(
+    moment: str, platform: Service, gcs_proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def kill(*_: Any) -> None:
+        raise Killed
+
+    if moment == "before the ledger has it":
+        monkeypatch.setattr(Ledger, "stored", kill)
+    else:
+        monkeypatch.setattr(deposit, "remove_output", kill)
+    with pytest.raises((Killed, BaseExceptionGroup)):
+        async with studio_at(platform, gcs_proxy, tmp_path) as (studio, work):
+            await make_clips(studio, work)
+    monkeypatch.undo()
+    async with studio_at(platform, gcs_proxy, tmp_path, archive=f"gs://bucket/{tmp_path.name}") as (studio, work):
+        assert len(await studio.store.list("incoming/")) == 1
+        for asset in await studio.ledger.assets_of(studio.batch.name):
+            studio.assets.setdefault(asset.shot, {})[asset.name] = asset
+        await clip_of(studio, work)
+        await remove_leftovers(studio)
+        assert await studio.store.list("incoming/") == ()
+        clips = [name for name in await studio.store.list("") if "/clip-" in name]
+    assert len(clips) == 1
+    assert uploads(gcs_proxy, "clip-") == []
+    assert platform.counts()["accepted"]["video"] == 1
+
+
+async def test_a_clip_whose_local_bytes_are_lost_is_still_archived(
+    platform: Service, gcs_proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The spool's disk breaks after the ledger has the result and before the archive has the file."""
+
+    async def kill(*_: Any) -> None:
+        raise Killed
+
+    monkeypatch.setattr(deposit, "_put", kill)
+    with pytest.raises((Killed, BaseExceptionGroup)):
+        async with studio_at(platform, gcs_proxy, tmp_path) as (studio, work):
+            await make_clips(studio, work)
+    monkeypatch.undo()
+    for path in (tmp_path / "home" / "spool").glob("??/*"):
+        path.unlink()
+    async with studio_at(platform, gcs_proxy, tmp_path) as (studio, work):
+        await clip_of(studio, work)
+    assert uploads(gcs_proxy, "clip-") == []
+    assert platform.counts()["accepted"]["video"] == 1
+
+
+async def test_only_what_is_archived_is_removed(
+    platform: Service, gcs_proxy: Proxy, gcs_server: str, tmp_path: Path
+) -> None:
+    """Another attempt's video was paid for too, and what is not ours is nobody's business here."""
+    root = f"gs://bucket/{tmp_path.name}-veo"
+    async with studio_at(platform, gcs_proxy, tmp_path, video_output=root) as (studio, work):
+        key = clip_order(studio.batch, work.shot, None, None).key
+        foreign = [f"{tmp_path.name}-veo/{key[:40]}-2/9/sample_0.mp4", f"{tmp_path.name}-veo/readme.txt"]
+        for name in foreign:
+            write(gcs_server, name)
+        await clip_of(studio, work)
+        await remove_leftovers(studio)
+        outside = store_at(gcs_proxy.url, f"{tmp_path.name}-veo")
+        assert {f"{tmp_path.name}-veo/{name}" for name in await outside.list("")} == set(foreign)
+        await outside.aclose()
+    assert uploads(gcs_proxy, "clip-") == []
