@@ -83,10 +83,6 @@ class Stage:
     def command(self) -> list[str]:
         return ["run", "sheet.csv", "--json", *(["--live", "--yes"] if self.live else [])]
 
-    @property
-    def seen(self) -> int:
-        return sum(self.service.counts()["requests"].values())
-
     def run(self) -> Ran:
         """Run the batch to its end; a person decides what is in doubt, and it is run again."""
         for _ in range(ROUNDS):
@@ -137,10 +133,10 @@ def kill_at_random(stage: Stage, size: Size, kills: int, moments: random.Random)
     for _ in range(2 * kills):
         if killed == kills:
             break
-        process, before = stage.cli.start(*stage.command, **stage.env), stage.seen
+        process, before = stage.cli.start(*stage.command, **stage.env), stage.service.seen()
         target, begun = before + moments.randint(1, step), 0.0
-        while process.poll() is None and stage.seen < target and not (begun and time.monotonic() > begun):
-            if not begun and stage.seen > before:
+        while process.poll() is None and stage.service.seen() < target and not (begun and time.monotonic() > begun):
+            if not begun and stage.service.seen() > before:
                 begun = time.monotonic() + LONGEST_LIFE_S
             time.sleep(0.03)
         time.sleep(moments.uniform(0.0, 0.4))

@@ -99,6 +99,11 @@ class Service:
         found: dict[str, Any] = httpx2.get(f"{self.url}/rehearsal/counts?full=1", timeout=20).json()
         return found
 
+    def seen(self) -> int:
+        """How many requests have come, asked for without the list of what was accepted."""
+        found = httpx2.get(f"{self.url}/rehearsal/counts?after={10**9}", timeout=20).json()
+        return sum(found["requests"].values())
+
     def script(self, *rules: dict[str, Any]) -> None:
         reply = httpx2.post(f"{self.url}/rehearsal/script", json={"rules": list(rules)}, timeout=20)
         assert reply.status_code == 200, reply.text
