@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict
 from urllib.parse import quote
 
 # All custom metadata of an object together (docs.cloud.google.com/storage/docs/metadata, checked 2026-11-21: 8 KiB).
@@ -37,6 +37,23 @@ def resource(
     if cache_control:
         told["cacheControl"] = cache_control
     return told
+
+
+class Told(TypedDict):
+    """What a store is told about a file beside its bytes."""
+
+    metadata: dict[str, str]
+    download_name: str
+
+
+def about_file(campaign: str, batch: str, shot: str | None, name: str) -> Told:
+    """Where the file `name` of a shot, or of the whole batch, comes from, and the name under which a browser saves it.
+
+    The store adds the sha256. `autumn-lighthouse-take-1.png` stands for `take-1-<hash>.png` of the shot `lighthouse`.
+    """
+    readable = re.sub(r"-[0-9a-f]{12}(?=\.[^.]*$|$)", "", name.rpartition("/")[2])
+    origin = {"campaign": campaign, "batch": batch, **({"shot": shot} if shot else {})}
+    return Told(metadata=origin, download_name="-".join(filter(None, (campaign, shot, readable))))
 
 
 def disposition(name: str) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from callsheet.archive import layout
 from callsheet.archive.catalogue import PARQUET, part_bytes
 from callsheet.archive.durable import Digests, md5_of_bytes
+from callsheet.archive.object_metadata import about_file
 from callsheet.archive.relocate import files_to_copy, moved_marker, moved_rows, moved_sidecar
 from callsheet.archive.sidecars import MAX_SIDECAR, parse_sidecar, sidecar_bytes
 from callsheet.archive.store import Stat, Store
@@ -139,7 +140,7 @@ async def _send(work: Copy, name: str, wanted: Digests, asset: Asset | None) -> 
             md5=wanted.md5,
             size=wanted.size,
             content_type=asset.mime_type if asset else layout.content_type(name),
-            metadata={"campaign": batch.campaign, "batch": batch.name, **({"shot": asset.shot} if asset else {})},
+            **about_file(batch.campaign, batch.name, asset.shot if asset else None, name),
         )
     finally:
         part.unlink(missing_ok=True)

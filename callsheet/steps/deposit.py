@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from callsheet.archive import layout
+from callsheet.archive.object_metadata import about_file
 from callsheet.errors import ArchiveLost, LedgerError, MediaError
 from callsheet.ledger import Job, JobState
 from callsheet.manifest.source import read_bytes
@@ -29,7 +30,8 @@ class FileFacts(TypedDict):
     md5: str
     size: int
     content_type: str
-    metadata: Mapping[str, str]
+    metadata: dict[str, str]
+    download_name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,16 +112,16 @@ async def _put(studio: Studio, shot: str, new: Deposit, file: Spooled, name: str
     """The URI of the archived file: copied by the storage service where it has the bytes already, else uploaded."""
     batch, source = studio.batch, output_of(new.job) if new.job else None
     target = f"{layout.shot_folder(batch.prefix, shot)}/{name}"
-    about = FileFacts(
+    facts = FileFacts(
         sha256=file.sha256,
         md5=file.md5,
         size=file.size,
         content_type=new.mime_type,
-        metadata={"campaign": batch.campaign, "batch": batch.name, "shot": shot, "sha256": file.sha256},
+        **about_file(batch.campaign, batch.name, shot, name),
     )
-    if source and (uri := await studio.store.adopt_file(source, target, **about)):
+    if source and (uri := await studio.store.adopt_file(source, target, **facts)):
         return uri
-    return await studio.store.put_file(await fetch(studio, file.sha256, file.size), target, **about)
+    return await studio.store.put_file(await fetch(studio, file.sha256, file.size), target, **facts)
 
 
 async def fetch(studio: Studio, sha256: str, size: int) -> Path:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from callsheet.archive import durable, layout
 from callsheet.archive.lineage import DERIVED, listed, thumbnails
+from callsheet.archive.object_metadata import about_file
 from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.sidecars import write_sidecar
 from callsheet.archive.verify import Finding, is_gone_for_good
@@ -51,7 +52,7 @@ async def _put_back(work: Repair, name: str, asset: Asset) -> bool:
             md5=asset.md5,
             size=asset.size,
             content_type=asset.mime_type,
-            metadata={"campaign": studio.batch.campaign, "batch": asset.batch, "shot": asset.shot},
+            **about_file(studio.batch.campaign, asset.batch, asset.shot, asset.name),
         )
         await studio.ledger.add_assets([replace(asset, uri=uri)])
     except CallsheetError as error:
