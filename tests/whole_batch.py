@@ -1,6 +1,6 @@
 """A batch from manifest to success marker in one process without Prefect, which may kill itself at a named moment.
 
-`python -m tests.whole_batch` is not meant for people: `tests.forked.Forge` runs `main` in forked processes.
+`tests.forked.Forge` runs `main` and `copy_and_die` in forked processes.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from callsheet.steps.opening import open_batch, set_aside
 from callsheet.steps.report import Report, write_report
 from callsheet.steps.work import Work
 from callsheet.studio import Studio
+from cli.main import main as command
 
 # Where the process ends: before or after the n-th call of a function.
 MOMENTS: dict[str, tuple[str, str, int]] = {
@@ -82,6 +83,14 @@ def end_at(moment: str, place: str) -> None:
         return result
 
     setattr(owner, name, deadly)
+
+
+def copy_and_die() -> None:
+    """`callsheet archive copy` with these arguments, killed when the sixth file has been sent."""
+    MOMENTS["copied"] = ("after", "{store}.put_file", 6)
+    end_at("copied", "folder")
+    sys.argv[1:1] = ["archive", "copy"]
+    command()
 
 
 def main() -> None:
