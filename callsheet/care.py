@@ -17,11 +17,10 @@ from callsheet.archive.verify import Evidence, Finding, findings, is_whole
 from callsheet.clock import Clock
 from callsheet.errors import CallsheetError, SettingsError, Stopped
 from callsheet.ledger import Job, Ledger
-from callsheet.media.signing import open_signer
 from callsheet.models import load_catalogue
 from callsheet.providers.routes import scope_of
 from callsheet.recovery import open_recovery
-from callsheet.run import NO_SERVICE
+from callsheet.run import NO_SERVICE, signer_of
 from callsheet.settings import Settings
 from callsheet.shots import Batch, Mode
 from callsheet.spool import Spool
@@ -185,5 +184,5 @@ async def _open_mending(settings: Settings, batch: Batch) -> AsyncIterator[Studi
         budget_usd=None,
     ) as studio:
         studio.free, studio.halted = True, Stopped("A repair sends nothing.")
-        studio.signer = open_signer(settings.c2pa_cert, settings.c2pa_key, settings.c2pa_alg, settings.c2pa_tsa_url)
+        studio.signer = signer_of(settings)
         yield studio

@@ -16,7 +16,7 @@ from callsheet.clock import Clock
 from callsheet.errors import SettingsError, Stopped
 from callsheet.ledger import Ledger
 from callsheet.manifest import Manifest, read_manifest
-from callsheet.media.signing import open_signer
+from callsheet.media.signing import Signer, open_signer
 from callsheet.models import Catalogue, load_catalogue
 from callsheet.plan import plan_batch
 from callsheet.providers import load_sdk
@@ -92,9 +92,7 @@ async def open_run(request: RunRequest, settings: Settings) -> AsyncIterator[tup
     """
     manifest, catalogue, batch = read_request(request, settings)
     _check_scope(request, manifest)
-    signer = await asyncio.to_thread(
-        open_signer, settings.c2pa_cert, settings.c2pa_key, settings.c2pa_alg, settings.c2pa_tsa_url
-    )
+    signer = await asyncio.to_thread(signer_of, settings)
     async with AsyncExitStack() as stack:
         clock, url = Clock(), None
         if not request.live:
@@ -115,6 +113,11 @@ async def open_run(request: RunRequest, settings: Settings) -> AsyncIterator[tup
         if request.free:
             studio.halted = Stopped("This run sends nothing that costs. Start the batch as usual to go on with it.")
         yield studio, manifest
+
+
+def signer_of(settings: Settings) -> Signer | None:
+    """Who signs the cuts, None for nobody; SettingsError when the settings name somebody who cannot."""
+    return open_signer(settings.c2pa_cert, settings.c2pa_key, settings.c2pa_alg, settings.c2pa_tsa_url)
 
 
 def budget_of(request: RunRequest, manifest: Manifest, settings: Settings) -> Decimal | None:

@@ -16,7 +16,7 @@ from callsheet.errors import SettingsError
 from callsheet.plan import Plan
 from callsheet.progress import watcher
 from callsheet.providers import live_ready
-from callsheet.run import RunRequest, read_request
+from callsheet.run import RunRequest, read_request, signer_of
 from callsheet.settings import Settings, load_settings
 from cli.options import (
     BudgetOption,
@@ -65,11 +65,12 @@ def run(
     asked = request_of(manifest or "", live, edition, campaign, var, budget, remake)
     given = replace(asked, wait=wait, only=tuple(only or ()), free=free, plan=plan)
     request = planned_request(given)
+    signer_of(settings)  # bad input is told before a server is started or anything is agreed to
     if live or plan:
         made = asyncio.run(plan_of(request, settings))
         if live:
             _agree(request, settings, made, yes)
-    else:  # bad input is told before a server is started
+    else:
         warn_of(read_request(request, settings)[0])
     summary = _run_flow(request, settings)
     summary["elapsed_s"] = round(time.monotonic() - started, 2)

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx2
 import pytest
@@ -268,7 +269,9 @@ def uploads(proxy: Proxy, of: str) -> list[str]:
     return [line for line in proxy.seen if line.startswith(("upload", "begin")) and of in line]
 
 
-async def test_a_clip_is_moved_inside_the_bucket(platform: Service, gcs_proxy: Proxy, tmp_path: Path) -> None:
+async def test_a_clip_is_moved_inside_the_bucket(
+    platform: Service, gcs_proxy: Proxy, gcs_server: str, tmp_path: Path
+) -> None:
     async with studio_at(platform, gcs_proxy, tmp_path) as (studio, work):
         name = await clip_of(studio, work)
         job = await studio.ledger.job(clip_order(studio.batch, work.shot, None, None).key)
@@ -284,6 +287,10 @@ async def test_a_clip_is_moved_inside_the_bucket(platform: Service, gcs_proxy: P
     assert gcs_proxy.body_bytes["upload"] < size, "a poster, and nothing as large as the clip"
     assert name.rpartition("/")[2].startswith("clip-")
     assert platform.counts()["accepted"]["video"] == 1
+    url = f"{gcs_server}/storage/v1/b/bucket/o/{quote(f'{tmp_path.name}/{name}', safe='')}"
+    about = httpx2.get(url, trust_env=False).json()
+    assert (about["contentType"], about["metadata"]["shot"]) == ("video/mp4", "kite")
+    assert about["contentDisposition"].startswith('inline; filename="sheet-kite-clip')
 
 
 async def test_a_clip_that_may_not_be_copied_is_uploaded(platform: Service, gcs_proxy: Proxy, tmp_path: Path) -> None:
@@ -323,7 +330,7 @@ async def test_killed_after_the_copy_and_run_again(
         await remove_leftovers(studio)
         assert await studio.store.list("incoming/") == ()
         clips = [name for name in await studio.store.list("") if "/clip-" in name]
-    assert len(clips) == 1
+    assert len(clips) == 1, "under the name of its hash"
     assert uploads(gcs_proxy, "clip-") == []
     assert platform.counts()["accepted"]["video"] == 1
 

@@ -43,12 +43,10 @@ async def result(service: Service, operation: Operation) -> JsonObject:
         return replies.failed(operation.name, FAILED_PRECONDITION, message)
     if not _prefix(operation):
         return replies.failed(operation.name, 3, f"storageUri must be gs://bucket/prefix: {operation.storage_uri!r}.")
-    current = service.state.operation(operation.name)
-    if current is not None and not current.delivered:
-        try:
-            await _deliver(service, operation)
-        except httpx2.HTTPError as error:
-            return replies.failed(operation.name, FAILED_PRECONDITION, f"Cannot write to the storageUri: {error!r}")
+    try:
+        await _deliver(service, operation)
+    except httpx2.HTTPError as error:
+        return replies.failed(operation.name, FAILED_PRECONDITION, f"Cannot write to the storageUri: {error!r}")
     return replies.in_bucket(operation.name, object_uris(operation))
 
 
@@ -72,7 +70,16 @@ async def _deliver_when_due(service: Service, operation: Operation) -> None:
 
 
 async def _deliver(service: Service, operation: Operation) -> None:
-    """Upload by one plain request: gcsfs would cost the service a second of start-up, and could reach a real bucket."""
+    """Write the operation's videos unless they are written: once, for a reader may move them away at once."""
+    async with service.deliveries[operation.name]:
+        current = service.state.operation(operation.name)
+        if current is not None and not current.delivered:
+            await _upload(service, operation)
+            service.state.delivered(operation.name)
+
+
+async def _upload(service: Service, operation: Operation) -> None:
+    """One plain request each: gcsfs would cost the service a second of start-up, and could reach a real bucket."""
     bucket, _, _ = _prefix(operation).partition("/")
     url = f"{(service.config.gcs_endpoint or '').rstrip('/')}/upload/storage/v1/b/{quote(bucket)}/o"
     async with httpx2.AsyncClient(timeout=TIMEOUT_S, trust_env=False) as client:
@@ -86,7 +93,6 @@ async def _deliver(service: Service, operation: Operation) -> None:
                 content=data,
             )
             reply.raise_for_status()
-    service.state.delivered(operation.name)
 
 
 def _prefix(operation: Operation) -> str:

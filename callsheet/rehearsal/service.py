@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from functools import partial
@@ -46,6 +47,7 @@ class Service:
         self.studio = Studio(config.state_dir, prerender=config.prerender)
         self.requests: dict[str, int] = {}
         self.leases = 0
+        self.deliveries: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self.stopping = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._script = faults.load_script(config.script) if config.script else Script()
