@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 import json
@@ -11,10 +12,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from callsheet.archive.catalogue import catalogue_rows, read_part, write_part
+from callsheet.archive.catalogue import catalogue_rows, part_bytes, read_part, write_part
 from callsheet.archive.layout import sidecar_name
 from callsheet.archive.local import LocalStore
-from callsheet.archive.parts import SCHEMA
+from callsheet.archive.parts import SCHEMA, Part, list_parts
 from callsheet.archive.sidecar import ClipRecord, CutRecord, FailureRecord, FileRecord, ImageParams, Sidecar, TakeRecord
 from callsheet.archive.sidecars import read_sidecars, sidecar_bytes, write_sidecar
 from callsheet.archive.success import mark_continuing, read_success, write_success
@@ -132,6 +133,39 @@ async def test_a_part_lists_only_what_earlier_parts_do_not(store: LocalStore) ->
     assert second == "catalog/dt=2026-11-22/spring.live-2.parquet"
     assert set((await read_part(store, second))["shot"]) == {"new"}
     assert await write_part(store, "empty.live", [], TODAY) is None
+
+
+async def test_writers_at_once_end_with_a_part_each_and_every_file_listed_once(tmp_path: Path) -> None:
+    # A store of its own each, as processes have; between them the same and different shots.
+    wanted = [[shot("all"), shot(f"own-{number}", number)] for number in range(8)]
+    stores = [LocalStore(tmp_path) for _ in wanted]
+    names = await asyncio.gather(
+        *(write_part(store, "spring.live", shots, TODAY) for store, shots in zip(stores, wanted, strict=True))
+    )
+    numbers = sorted(int(str(name).rpartition("-")[2].removesuffix(".parquet")) for name in names)
+    assert numbers == list(range(1, 9))
+    rows = [row for name in names for row in (await read_part(stores[0], str(name))).iter_rows(named=True)]
+    listed = [(row["shot"], row["file"]) for row in rows]
+    assert len(listed) == len(set(listed)) == 9 * 4
+
+
+async def test_a_part_is_never_replaced(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = part_bytes(catalogue_rows(shot("other")))
+
+    async def too_late(*_: object) -> tuple[list[Part], list[str]]:
+        # What a listing saw before another writer took the number.
+        found = await list_parts(store)
+        if not found[0]:
+            await store.put_bytes("catalog/dt=2026-11-21/spring.live-1.parquet", other, "application/x")
+        return found
+
+    monkeypatch.setattr("callsheet.archive.catalogue.list_parts", too_late)
+    assert await write_part(store, "spring.live", [shot("other"), shot()], TODAY) == (
+        "catalog/dt=2026-11-21/spring.live-2.parquet"
+    )
+    assert await store.read_bytes("catalog/dt=2026-11-21/spring.live-1.parquet", 10**6) == other
+    second = await read_part(store, "catalog/dt=2026-11-21/spring.live-2.parquet")
+    assert set(second["shot"]) == {"hero"}
 
 
 async def test_parts_have_the_schema_even_where_columns_are_empty(store: LocalStore) -> None:
