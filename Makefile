@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run ui stop test chaos lint format bench lock
+.PHONY: help setup run ui stop test slow chaos lint format bench lock
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-8s %s\n", $$1, $$2}'
@@ -30,6 +30,9 @@ stop: setup ## End the local Prefect server
 
 test: setup ## Run the quick suite
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+slow: setup ## Run the slow tests: files of more than 4 GiB (some minutes, 9 GB of disk)
+	$(BIN)/python -m pytest -m slow
 
 chaos: setup ## Kill a batch 50 times under every fault class, and compare it with one left in peace (some minutes)
 	$(BIN)/python -m tests.chaos --kills 50

@@ -92,6 +92,7 @@ class Proxy:
     session_host: str = ""
     faults: list[Fault] = field(default_factory=list)
     seen: list[str] = field(default_factory=list)
+    tokens: list[str] = field(default_factory=list)
     at_once: int = 0
     most_at_once: int = 0
     body_bytes: Counter[str] = field(default_factory=Counter)
@@ -111,6 +112,7 @@ class Proxy:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         kind, name = _kind(request), self._name(request)
+        self.tokens.append(request.headers.get("Authorization", "").removeprefix("Bearer "))
         self.body_bytes[kind] += request.content_length or 0
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)

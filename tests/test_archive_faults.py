@@ -1,4 +1,4 @@
-"""gs:// behind a proxy that breaks things: in the end the bytes are right, or the error is clear and nothing is half."""
+"""gs:// behind a proxy that breaks things: the bytes are right in the end, or a clear error and nothing half done."""
 
 from __future__ import annotations
 

@@ -5,8 +5,12 @@ import asyncio
 import errno
 import hashlib
 import os
+import resource
+import shutil
+import signal
 import time
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from hypothesis import given
@@ -112,6 +116,36 @@ async def test_a_full_disk_is_told_with_what_to_do(tmp_path: Path, monkeypatch: 
     with pytest.raises(ArchiveError, match="Free disk space"):
         await store.put_bytes("plan.json", b"{}", "application/json")
     assert await store.list("") == ()
+
+
+async def test_a_disk_that_takes_only_a_part_keeps_none_of_it(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "archive")
+    path = source(tmp_path, os.urandom(3_000_000))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, before[1]))
+        with pytest.raises(ArchiveError, match="could not be stored"):
+            await put(store, path, "a/x.png", path.read_bytes())
+        with pytest.raises(ArchiveError, match="could not be written"):
+            await store.put_bytes("a/plan.json", path.read_bytes(), "application/json")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert list((tmp_path / "archive/a").iterdir()) == []
+    await put(store, path, "a/x.png", path.read_bytes())
+
+
+async def test_what_was_written_is_verified_and_not_what_was_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lossy(stream: BinaryIO, out: BinaryIO, _: int) -> None:
+        out.write(stream.read()[:-1] + b"X")
+
+    monkeypatch.setattr(shutil, "copyfileobj", lossy)
+    with pytest.raises(ArchiveError, match="Nothing was stored"):
+        await put(LocalStore(tmp_path / "archive"), source(tmp_path), "a/x.png")
+    assert list((tmp_path / "archive/a").iterdir()) == []
 
 
 async def test_a_read_only_folder_is_denied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,6 +47,7 @@ def test_only_the_settings_read_the_environment() -> None:
         "flows/server.py",
         "cli/run.py",
         "callsheet/archive/connection.py",
+        "callsheet/manifest/source.py",
         "callsheet/providers/bucket_download.py",
         "callsheet/rehearsal/process.py",
     }

@@ -33,7 +33,7 @@ def find_credentials(access: GoogleAccess) -> Any:
             found, _ = google.auth.load_credentials_from_dict(info, scopes=[SCOPE])  # type: ignore[no-untyped-call]
         else:
             found, _ = google.auth.default(scopes=[SCOPE])
-    except (exceptions.GoogleAuthError, ValueError, AttributeError, TypeError) as error:
+    except (exceptions.GoogleAuthError, ValueError, KeyError, AttributeError, TypeError) as error:
         named = f"{access.credentials_file} holds no usable credentials" if access.credentials_file else "none found"
         raise SettingsError(
             f"Google credentials: {named}: {_first_line(error)}. {_LOG_IN}. Nothing was read or written."

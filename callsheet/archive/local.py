@@ -109,14 +109,14 @@ class LocalStore:
 
     def _put_file(self, source: Path, target: Path, expected: Stat) -> None:
         with _told(target, "could not be stored"):
-            if _already_there(target, expected):
-                return
-            self._make_folder(target.parent)
-            try:
-                self._take_over(source, target, expected)
-            except FileExistsError:
-                # Another process was faster; its bytes are judged like those of any earlier run.
-                _already_there(target, expected)
+            if not _already_there(target, expected):
+                self._make_folder(target.parent)
+                try:
+                    self._take_over(source, target, expected)
+                except FileExistsError:
+                    # Another process was faster; its bytes are judged like those of any earlier run.
+                    _already_there(target, expected)
+            # Also for a file found there: whoever stored it may have been killed before this.
             durable.sync_folder(target.parent)
 
     def _take_over(self, source: Path, target: Path, expected: Stat) -> None:

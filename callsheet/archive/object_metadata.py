@@ -58,7 +58,7 @@ def about_file(campaign: str, batch: str, shot: str | None, name: str) -> Told:
 
 def disposition(name: str) -> str:
     """The Content-Disposition that shows a file in a browser and saves it under `name` (RFC 6266, RFC 5987)."""
-    cleaned = re.sub(r'[\x00-\x1f\x7f/\\:*?"<>|]+', "_", name).strip(". ") or "file"
+    cleaned = re.sub(r'[\x00-\x1f\x7f/\\:*?"<>|]+', "_", _sound(name)).strip(". ") or "file"
     stem, dot, suffix = cleaned.rpartition(".")
     cut = f"{(stem or suffix)[:_MAX_NAME]}{dot}{suffix}" if stem else cleaned[:_MAX_NAME]
     plain = re.sub(r"[^\x20-\x7e]+", "_", cut)
@@ -70,9 +70,14 @@ def bounded(metadata: Mapping[str, str]) -> dict[str, str]:
     """As many entries as fit into an object's custom metadata, in order."""
     kept: dict[str, str] = {}
     room = MAX_METADATA
-    for name, value in metadata.items():
+    for name, value in ((_sound(name), _sound(value)) for name, value in metadata.items()):
         room -= len(name.encode()) + len(value.encode())
         if room < 0:
             break
         kept[name] = value
     return kept
+
+
+def _sound(text: str) -> str:
+    """Without half characters, which YAML lets in and UTF-8 does not know."""
+    return text.encode(errors="replace").decode()
