@@ -9,6 +9,7 @@ from pathlib import Path
 
 from benchmarks.again import again
 from benchmarks.bench import Bench, Row
+from benchmarks.bucket_puts import bucket_puts
 from benchmarks.cuts import cuts
 from benchmarks.demo import demo
 from benchmarks.fifty_days import fifty_days
@@ -28,6 +29,7 @@ GROUPS = {
     "demo": demo,
     "again": again,
     "days": fifty_days,
+    "puts": bucket_puts,
 }
 
 

@@ -1,0 +1,86 @@
+"""One way of putting the files of a folder into a bucket, in a process of its own: `bucket_put WAY URL FOLDER`.
+
+Prints the seconds of wall clock and of CPU that the putting took, and the peak of the process's memory in MB, as JSON.
+Imports and the first connection are not counted in the seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from benchmarks.bench import Spent, spent
+from callsheet.archive.durable import Digests, digests
+
+BUCKET = "bench"
+# As many files at once for each.
+AT_ONCE = 8
+
+
+def callsheet(url: str, files: Sequence[Path]) -> Spent:
+    """callsheet's archive: create-only, verified. It is told the hashes, which the spool has made on arrival."""
+    known = {path: digests(path) for path in files}
+    return asyncio.run(_into_the_store(url, known))
+
+
+async def _into_the_store(url: str, files: Mapping[Path, Digests]) -> Spent:
+    from callsheet.archive.access import GoogleAccess
+    from callsheet.archive.gcs import GcsStore
+
+    store = GcsStore(BUCKET, "callsheet", access=GoogleAccess(url))
+    await store.stat("warm")
+    with spent() as found:
+        await asyncio.gather(
+            *(
+                store.put_file(path, path.name, sha256=has.sha256, md5=has.md5, size=has.size, content_type="image/png")
+                for path, has in files.items()
+            )
+        )
+    await store.aclose()
+    return found
+
+
+def gcsfs_put(url: str, files: Sequence[Path]) -> Spent:
+    """gcsfs at its defaults, which verify nothing."""
+    os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
+    from gcsfs import GCSFileSystem
+
+    bucket = GCSFileSystem(token="anon", endpoint_url=url)  # noqa: S106
+    bucket.exists(f"{BUCKET}/warm")
+    with spent() as found:
+        bucket.put([str(path) for path in files], [f"{BUCKET}/gcsfs/{path.name}" for path in files], batch_size=AT_ONCE)
+    return found
+
+
+def transfer_manager(url: str, files: Sequence[Path]) -> Spent:
+    """google-cloud-storage's transfer manager in threads, with its own checksums."""
+    from google.auth.credentials import AnonymousCredentials
+    from google.cloud import storage
+    from google.cloud.storage import transfer_manager as manager
+
+    client = storage.Client("bench", AnonymousCredentials(), client_options={"api_endpoint": url})
+    bucket = client.bucket(BUCKET)
+    bucket.blob("warm").exists()
+    pairs = [(str(path), bucket.blob(f"google/{path.name}")) for path in files]
+    with spent() as found:
+        manager.upload_many(pairs, worker_type=manager.THREAD, max_workers=AT_ONCE, raise_exception=True)
+    return found
+
+
+def peak_mb() -> float:
+    """The most memory this process has held since it began; what wait4 tells counts its parent's from before."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024
+
+
+WAYS = {"callsheet": callsheet, "gcsfs": gcsfs_put, "google": transfer_manager}
+
+
+if __name__ == "__main__":
+    way, url, folder = sys.argv[1:]
+    used = WAYS[way](url, sorted(Path(folder).iterdir()))
+    print(json.dumps({"wall": used.seconds, "cpu": used.cpu_s, "peak": peak_mb()}))
