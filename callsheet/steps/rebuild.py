@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from callsheet.archive import layout
@@ -78,7 +78,7 @@ async def rebuild(ledger: Ledger, store: Store, scopes: Mapping[Mode, str], only
     `scopes` says whose quota the requests of each mode used. Raises ArchiveError when the archive cannot be read at
     all, LedgerError when nothing can be written.
     """
-    names = await store.list(f"{only.prefix}/" if only else "")
+    names = await store.stats(f"{only.prefix}/" if only else "")
     rebuilt, limit = Rebuilt(), asyncio.Semaphore(AT_ONCE)
     found = await all_of(_read(store, name, rebuilt, limit) for name in names if layout.is_sidecar(name))
     believed = sorted((one for one in found if one), key=lambda one: (one.updated, one.batch, one.line, one.shot))
@@ -86,12 +86,11 @@ async def rebuild(ledger: Ledger, store: Store, scopes: Mapping[Mode, str], only
     for batch in batches.values():
         rebuilt.batches += await ledger.enter_batch(await _with_manifest(store, batch, names))
     orders = {name: await _order(store, batch) for name, batch in batches.items()}
-    known = frozenset(names)
 
     async def records_of(sidecar: Sidecar) -> ShotRecords:
         order = orders[sidecar.batch]
         async with limit:
-            assets = await _verified(store, sidecar, known, rebuilt)
+            assets = await _verified(store, sidecar, names, rebuilt)
         return shot_records(
             sidecar,
             assets,
@@ -120,7 +119,7 @@ async def _read(store: Store, name: str, rebuilt: Rebuilt, limit: asyncio.Semaph
     return sidecar
 
 
-async def _with_manifest(store: Store, batch: Batch, names: Sequence[str]) -> Batch:
+async def _with_manifest(store: Store, batch: Batch, names: Iterable[str]) -> Batch:
     """The batch with its archived manifest: where the original was, no sidecar says; the next run does."""
     copies = [name for name in names if layout.is_manifest(batch.prefix, name)]
     if not copies:
@@ -139,13 +138,15 @@ async def _order(store: Store, batch: Batch) -> _Order:
         return _Order(None)
 
 
-async def _verified(store: Store, sidecar: Sidecar, names: frozenset[str], rebuilt: Rebuilt) -> list[Asset]:
+async def _verified(store: Store, sidecar: Sidecar, names: Mapping[str, Stat], rebuilt: Rebuilt) -> list[Asset]:
     """The assets whose files are there with the size and md5 that the sidecar tells."""
     folder = layout.shot_folder(batch_of(sidecar).prefix, sidecar.shot)
     assets = []
     for one in listed(sidecar):
         name = f"{folder}/{one.file.file}"
-        found = await store.stat(name) if name in names else None
+        found = names.get(name)
+        if found is not None and not found.md5:
+            found = await store.stat(name)
         if found == Stat(one.file.size, one.file.md5):
             assets.append(asset_of(sidecar, one, f"{store.uri}/{name}"))
         else:
