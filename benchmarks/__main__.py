@@ -13,6 +13,7 @@ from benchmarks.bucket_puts import bucket_puts
 from benchmarks.cuts import cuts
 from benchmarks.demo import demo
 from benchmarks.fifty_days import fifty_days
+from benchmarks.find_assets import find_assets
 from benchmarks.ledger_jobs import ledger_jobs
 from benchmarks.manifest_check import manifest_check
 from benchmarks.pictures import pictures
@@ -29,6 +30,7 @@ GROUPS = {
     "demo": demo,
     "again": again,
     "days": fifty_days,
+    "find": find_assets,
     "puts": bucket_puts,
 }
 

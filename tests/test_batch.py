@@ -128,7 +128,11 @@ def test_the_archive_may_be_a_bucket(cli: Cli, service: Service) -> None:
         listed = httpx2.get(f"{bucket.url}/storage/v1/b/media/o").json()["items"]
         names = {item["name"].removeprefix("team/") for item in listed}
         assert {"sheet/sheet.live/_SUCCESS.json", "sheet/sheet.live/shots/cup/shot.json"} <= names
-        assert sum("/clip-" in name for name in names) == 1
+        (clip,) = [item for item in listed if "/clip-" in item["name"]]
+        assert clip["contentType"] == "video/mp4"
+        assert clip["contentDisposition"].startswith('inline; filename="sheet-')
+        assert set(clip["metadata"]) == {"campaign", "batch", "shot", "sha256"}
+        assert clip["metadata"]["batch"] == "sheet.live"
         again = cli("run", "sheet.csv", "--live", "--yes", "--json", **place)
         assert again.exit_code == 0, again.stderr
         assert again.json["submissions"] == {"image": 0, "video": 0}

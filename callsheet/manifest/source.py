@@ -51,7 +51,7 @@ def decode(data: bytes, file: str) -> str:
 
 def _read(uri: str, count: int) -> bytes:
     if is_remote(uri):
-        # Read by gcsfs at import. With it on, it asks over gRPC first: 39 s and more where that is blocked (2026-11-21).
+        # Read by gcsfs at import. With it on, it asks over gRPC first: 39 s and more where that is blocked (measured).
         os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
         with fsspec.open(uri, "rb") as stream:
             return bytes(stream.read(count))
