@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -24,6 +25,7 @@ from callsheet.settings import load_settings
 from callsheet.steps import deposit
 from callsheet.steps.clips import make_clips
 from callsheet.steps.leftovers import remove_leftovers
+from callsheet.steps.output import output_of, remove_output
 from callsheet.steps.work import Work
 from callsheet.studio import Studio
 from tests.conftest import Service, start_service
@@ -227,24 +229,42 @@ async def test_only_an_object_that_is_gone_counts_as_gone(
 # --- from the operation to the archive
 
 
-SHEET = "id,prompt,takes,motion_prompt,duration_s\nkite,,0,A kite climbs over dunes,4\n"
+VEO = "veo-3.1-fast-generate-001"
+SHEET = f"id,prompt,takes,motion_prompt,duration_s,video_model\nkite,,0,A kite climbs over dunes,4,{VEO}\n"
 
 
-@pytest.fixture
-def platform(tmp_path: Path, gcs_server: str) -> Iterator[Service]:
-    """A service that writes finished videos to their storageUri."""
-    service = start_service(tmp_path / "service", factor=60, latency={"image": 0, "video": 20}, gcs_endpoint=gcs_server)
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory: pytest.TempPathFactory, gcs_server: str) -> Iterator[Service]:
+    state = tmp_path_factory.mktemp("service") / "state"
+    service = start_service(state, factor=60, latency={"image": 0, "video": 20}, gcs_endpoint=gcs_server)
     yield service
     service.process.terminate()
     service.process.wait(timeout=20)
 
 
+@pytest.fixture
+def platform(serving: Service) -> Iterator[Service]:
+    """A service that writes finished videos to their storageUri. Whatever happens, one is paid for in each test."""
+    serving.script()
+    before = serving.counts()["accepted"]["video"]
+    yield serving
+    assert serving.counts()["accepted"]["video"] == before + 1
+
+
 @contextlib.asynccontextmanager
-async def studio_at(platform: Service, proxy: Proxy, folder: Path, **more: Any) -> AsyncIterator[tuple[Studio, Work]]:
+async def studio_at(
+    platform: Service, proxy: Proxy, folder: Path, live: bool = False, **more: Any
+) -> AsyncIterator[tuple[Studio, Work]]:
     (folder / "sheet.csv").write_text(SHEET)
-    given = {"home": folder / "home", "archive": f"gs://bucket/{folder.name}", "storage_emulator_host": proxy.url}
+    given: dict[str, Any] = {
+        "home": folder / "home",
+        "archive": f"gs://bucket/{folder.name}",
+        "storage_emulator_host": proxy.url,
+    }
+    if live:
+        given |= {"google_cloud_project": "p", "vertex_base_url": platform.url}
     settings = load_settings(gemini_base_url=platform.url, **{**given, **more})
-    async with open_run(RunRequest(str(folder / "sheet.csv")), settings) as (studio, manifest):
+    async with open_run(RunRequest(str(folder / "sheet.csv"), live=live), settings) as (studio, manifest):
         await studio.ledger.open_batch(studio.batch, [("kite", 0)])
         yield studio, Work(manifest.shots[0])
 
@@ -286,7 +306,6 @@ async def test_a_clip_is_moved_inside_the_bucket(
     assert gcs_proxy.count("rewrite") == 1
     assert gcs_proxy.body_bytes["upload"] < size, "a poster, and nothing as large as the clip"
     assert name.rpartition("/")[2].startswith("clip-")
-    assert platform.counts()["accepted"]["video"] == 1
     url = f"{gcs_server}/storage/v1/b/bucket/o/{quote(f'{tmp_path.name}/{name}', safe='')}"
     about = httpx2.get(url, trust_env=False).json()
     assert (about["contentType"], about["metadata"]["shot"]) == ("video/mp4", "kite")
@@ -332,7 +351,6 @@ async def test_killed_after_the_copy_and_run_again(
         clips = [name for name in await studio.store.list("") if "/clip-" in name]
     assert len(clips) == 1, "under the name of its hash"
     assert uploads(gcs_proxy, "clip-") == []
-    assert platform.counts()["accepted"]["video"] == 1
 
 
 async def test_a_clip_whose_local_bytes_are_lost_is_still_archived(
@@ -353,7 +371,50 @@ async def test_a_clip_whose_local_bytes_are_lost_is_still_archived(
     async with studio_at(platform, gcs_proxy, tmp_path) as (studio, work):
         await clip_of(studio, work)
     assert uploads(gcs_proxy, "clip-") == []
-    assert platform.counts()["accepted"]["video"] == 1
+
+
+async def test_a_lost_video_is_found_where_it_was_to_be_written_and_moved_from_there(
+    platform: Service, gcs_proxy: Proxy, tmp_path: Path
+) -> None:
+    """Live, as far as callsheet can tell: the reply is lost, and the settings are others when it is looked for."""
+    platform.script({"match": {"kind": "video"}, "fault": "drop-after", "times": 1})
+    earlier = f"gs://bucket/{tmp_path.name}-veo"
+    async with studio_at(platform, gcs_proxy, tmp_path, live=True, video_output=earlier) as (studio, work):
+        await make_clips(studio, work)
+        key = clip_order(studio.batch, work.shot, None, None).key
+        assert (await studio.ledger.job(key)).state is JobState.UNKNOWN
+    async with studio_at(platform, gcs_proxy, tmp_path, live=True) as (studio, work):
+        while await studio.providers.evidence_of(VEO, key, 1, earlier) is None:
+            await studio.rest_really(0.05)
+        name = await clip_of(studio, work)
+        job = await studio.ledger.job(key)
+        assert job.details is not None
+        assert job.operation == job.details["output"]
+    assert uploads(gcs_proxy, name.rpartition("/")[2]) == []
+    outside = store_at(gcs_proxy.url, f"{tmp_path.name}-veo")
+    assert await outside.list("") == ()
+    await outside.aclose()
+
+
+async def test_an_object_that_a_person_named_is_not_taken_for_ours(
+    platform: Service, gcs_proxy: Proxy, gcs_server: str, tmp_path: Path
+) -> None:
+    """`resolve --adopt gs://...` may name a file of somebody's own: it is read, and left where it is."""
+    async with studio_at(platform, gcs_proxy, tmp_path) as (studio, work):
+        name = await clip_of(studio, work)
+        job = await studio.ledger.job(clip_order(studio.batch, work.shot, None, None).key)
+        kept = write(gcs_server, f"{tmp_path.name}/my/own.mp4", await read(studio, name))
+        theirs = replace(job, details={"output": kept})
+        assert output_of(theirs) is None
+        await remove_output(studio, theirs)
+        assert await studio.store.stat("my/own.mp4") == Stat(job.size or 0, job.md5 or "")
+        ours = write(gcs_server, f"{tmp_path.name}/incoming/{job.key[:40]}-1/7/other.mp4", b"other bytes")
+        await remove_output(studio, replace(job, details={"output": ours}))
+        assert len(await studio.store.list("incoming/")) == 1, "it is not the video that is archived"
+
+
+async def read(studio: Studio, name: str) -> bytes:
+    return await studio.store.read_bytes(name, 1 << 28)
 
 
 async def test_only_what_is_archived_is_removed(
