@@ -14,7 +14,7 @@ from pathlib import Path
 
 from callsheet.archive import layout
 from callsheet.archive.catalogue import PARQUET, part_bytes
-from callsheet.archive.durable import Digests, md5_of_bytes
+from callsheet.archive.durable import md5_of_bytes
 from callsheet.archive.object_metadata import about_file
 from callsheet.archive.relocate import files_to_copy, moved_marker, moved_rows, moved_sidecar
 from callsheet.archive.sidecars import MAX_SIDECAR, parse_sidecar, sidecar_bytes
@@ -24,6 +24,7 @@ from callsheet.archive.verify import Evidence, Unreadable, is_document
 from callsheet.errors import ArchiveConflict, ArchiveDenied, ArchiveError
 from callsheet.shots import Asset
 from callsheet.steps import all_of
+from callsheet.steps.deposit import FileFacts, facts_of
 from callsheet.steps.inspection import Tell
 
 # Files on their way at the same time: each of them is on this disk once, in no memory.
@@ -118,34 +119,42 @@ async def _file(work: Copy, name: str, asset: Asset | None) -> None:
             data = await work.source.read_bytes(name, DOCUMENT_LIMIT)
             await _document(work, name, data, _CONTENT_TYPES.get(name.rpartition("/")[2], "text/plain; charset=utf-8"))
             return
-        wanted = Digests(asset.sha256, asset.md5, asset.size) if asset else await work.source.digests(name)
-        if await _is_there(work, name, Stat(wanted.size, wanted.md5)):
+        facts = facts_of(asset) if asset else await _facts(work, name)
+        if await _is_there(work, name, Stat(facts["size"], facts["md5"])):
             work.copied.present += 1
             return
-        await _send(work, name, wanted, asset)
+        await _send(work, name, facts)
+        work.copied.files += 1
+        work.copied.bytes += facts["size"]
     except ArchiveDenied as error:
         work.denied = error
     except ArchiveError as error:
         work.copied.left[name] = str(error)
 
 
-async def _send(work: Copy, name: str, wanted: Digests, asset: Asset | None) -> None:
-    part, batch = work.scratch(), work.evidence.batch
+async def _facts(work: Copy, name: str) -> FileFacts:
+    """What a file is of which no record tells: its bytes are read for it."""
+    found, batch = await work.source.digests(name), work.evidence.batch
+    return FileFacts(
+        sha256=found.sha256,
+        md5=found.md5,
+        size=found.size,
+        content_type=layout.content_type(name),
+        **about_file(batch.campaign, batch.name, None, name),
+    )
+
+
+async def _send(work: Copy, name: str, facts: FileFacts) -> None:
+    """Have the storage service copy the file where it has both archives, else send it by way of this disk."""
+    uri = f"{work.source.uri}/{name}"
+    if uri.startswith("gs://") and await work.target.adopt_file(uri, name, **facts):
+        return
+    part = work.scratch()
     try:
-        await work.source.get_file(name, part, sha256=wanted.sha256)
-        await work.target.put_file(
-            part,
-            name,
-            sha256=wanted.sha256,
-            md5=wanted.md5,
-            size=wanted.size,
-            content_type=asset.mime_type if asset else layout.content_type(name),
-            **about_file(batch.campaign, batch.name, asset.shot if asset else None, name),
-        )
+        await work.source.get_file(name, part, sha256=facts["sha256"])
+        await work.target.put_file(part, name, **facts)
     finally:
         part.unlink(missing_ok=True)
-    work.copied.files += 1
-    work.copied.bytes += wanted.size
 
 
 async def _is_there(work: Copy, name: str, wanted: Stat) -> bool:

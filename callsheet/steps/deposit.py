@@ -34,6 +34,17 @@ class FileFacts(TypedDict):
     download_name: str
 
 
+def facts_of(asset: Asset) -> FileFacts:
+    """What a store is told of an archived file."""
+    return FileFacts(
+        sha256=asset.sha256,
+        md5=asset.md5,
+        size=asset.size,
+        content_type=asset.mime_type,
+        **about_file(asset.batch.partition(".")[0], asset.batch, asset.shot, asset.name),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Deposit:
     """A file to archive: pixels, seconds, the hash of what it was made from, and the job that paid for it."""

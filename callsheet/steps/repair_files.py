@@ -11,14 +11,13 @@ from pathlib import Path
 
 from callsheet.archive import durable, layout
 from callsheet.archive.lineage import DERIVED, listed, thumbnails
-from callsheet.archive.object_metadata import about_file
 from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.sidecars import write_sidecar
 from callsheet.archive.verify import Finding, is_gone_for_good
 from callsheet.errors import ArchiveLost, CallsheetError
 from callsheet.shots import Asset
 from callsheet.steps import all_of
-from callsheet.steps.deposit import fetch
+from callsheet.steps.deposit import facts_of, fetch
 from callsheet.steps.remake import remake
 from callsheet.steps.repair_work import Repair, make_way
 from callsheet.studio import Studio
@@ -45,15 +44,7 @@ async def _put_back(work: Repair, name: str, asset: Asset) -> bool:
     try:
         path = await bytes_of(studio, asset)
         kept = await make_way(studio, name)
-        uri = await studio.store.put_file(
-            path,
-            name,
-            sha256=asset.sha256,
-            md5=asset.md5,
-            size=asset.size,
-            content_type=asset.mime_type,
-            **about_file(studio.batch.campaign, asset.batch, asset.shot, asset.name),
-        )
+        uri = await studio.store.put_file(path, name, **facts_of(asset))
         await studio.ledger.add_assets([replace(asset, uri=uri)])
     except CallsheetError as error:
         if not (isinstance(error, ArchiveLost) and asset.kind in DERIVED):
