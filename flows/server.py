@@ -20,6 +20,8 @@ from callsheet.errors import ServiceError
 from callsheet.settings import Settings
 
 START_WITHIN_S = 120.0
+# A server under load answers late; one that is not there refuses at once.
+LOADED_S = 15.0
 # Measured with Prefect 3.8.8 on SQLite (2026-11-21): with these the recorder costs a fifth of the CPU per task run.
 BATCHES = {
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
@@ -46,7 +48,7 @@ def ensure_server(settings: Settings, port: int | None = None) -> Server:
     """The server of PREFECT_API_URL, else the local one, started when it is not running; ServiceError when it fails."""
     if settings.prefect_api_url:
         given = Server(None, settings.prefect_api_url.rstrip("/"))
-        if not _is_up(given):
+        if not _is_up(given, LOADED_S):
             raise ServiceError(
                 f"No Prefect server answers at PREFECT_API_URL ({given.api_url}). Nothing was made or paid. "
                 "Start it, or unset the variable: a local server is then started."
@@ -65,7 +67,7 @@ def running_server(settings: Settings) -> Server | None:
     with suppress(OSError, ValueError, KeyError):
         noted = json.loads(_note(settings).read_text())
         server = Server(int(noted["pid"]), str(noted["api_url"]))
-        if _is_up(server):
+        if _is_up(server, LOADED_S):
             return server
     return None
 
@@ -124,9 +126,9 @@ def _note(settings: Settings) -> Path:
     return settings.home / "prefect" / "server.json"
 
 
-def _is_up(server: Server) -> bool:
+def _is_up(server: Server, timeout_s: float = 2.0) -> bool:
     try:
-        with urlopen(f"{server.api_url}/health", timeout=2) as reply:  # noqa: S310  a loopback http address of ours
+        with urlopen(f"{server.api_url}/health", timeout=timeout_s) as reply:  # noqa: S310  a loopback http address of ours
             return bool(reply.status == 200)
     except (URLError, OSError):
         return False
