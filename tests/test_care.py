@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -20,6 +21,8 @@ from callsheet.errors import SettingsError
 from callsheet.ledger import Ledger
 from callsheet.steps.inspection import tell_nobody
 from tests.cared_for import BATCH, PREFIX, Kept, copy_of, finished_batch
+from tests.conftest import wait_for
+from tests.forked import Forge
 from tests.gcs_proxy import Proxy
 
 GALLERY, MARKER = f"{PREFIX}/gallery.html", f"{PREFIX}/_SUCCESS.json"
@@ -258,3 +261,29 @@ async def test_of_any_files_that_are_gone_exactly_those_are_missing(made: Kept) 
         assert is_whole(found) == (not gone)
 
     holds()
+
+
+async def test_the_command_tells_in_words_and_json_and_ends_with_3_while_something_is_wrong(
+    folder: Kept, tmp_path: Path, bare_forge: Forge
+) -> None:
+    def ran(*args: str) -> tuple[int | None, str, str]:
+        env = {**os.environ, "CALLSHEET_HOME": str(folder.settings.home)}
+        process = bare_forge.start(["archive", *args, "--json"], tmp_path, env)
+        wait_for(lambda: process.poll() is not None)
+        return process.poll(), *process.communicate(1)
+
+    await folder.lose(CUP)
+    await folder.write(f"{PREFIX}/notes.txt", b"a person's")
+    code, stdout, stderr = ran("verify", BATCH)
+    told = json.loads(stdout.splitlines()[-1])
+    assert (code, told["exit_code"], told["counts"]["missing"], told["counts"]["foreign"]) == (3, 3, 1, 1)
+    assert {one["name"]: one["wrong"] for one in told["batches"][0]["findings"]}[CUP] == "missing"
+    assert "--repair" in stderr
+    code, stdout, _ = ran("verify", "--repair")
+    told = json.loads(stdout.splitlines()[-1])
+    assert (code, told["counts"]["repaired"], told["counts"]["foreign"]) == (0, 1, 1)
+    assert "Written anew" in stdout
+    code, stdout, stderr = ran("verify", "shet.rehearsal")
+    assert (code, json.loads(stdout)["exit_code"], "Did you mean" in stderr) == (2, 2, True)
+    code, stdout, stderr = ran("copy", BATCH, folder.settings.archive_uri)
+    assert (code, "Traceback" in stdout + stderr) == (2, False)
