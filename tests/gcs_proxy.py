@@ -152,6 +152,10 @@ class Proxy:
         if act.isdigit():
             await request.read()
             return _error(int(act), _MESSAGES.get(int(act), "try later"), _PERMISSIONS.get(kind))
+        if act.startswith("308"):
+            await request.read()
+            size = int(request.headers["Content-Range"].rpartition("/")[2])
+            return web.Response(status=308, headers={"Range": f"bytes=0-{size - 1}"} if act == "308 all" else {})
         if act == "html 502":
             return web.Response(status=502, text="<html><h1>Bad Gateway</h1>nginx</html>", content_type="text/html")
         if act == "html answer":

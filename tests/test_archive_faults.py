@@ -96,14 +96,27 @@ async def test_a_session_goes_on_where_it_was_interrupted(store: GcsStore, gcs_p
     assert gcs_proxy.count("begin") == 1
 
 
+@pytest.mark.parametrize("act", ["session lost", "400", "410", "416"])
 @pytest.mark.parametrize("on", ["upload", "ask"])
-async def test_a_lost_session_is_begun_anew(on: str, store: GcsStore, gcs_proxy: Proxy, tmp_path: Path) -> None:
+async def test_a_lost_session_is_begun_anew(
+    act: str, on: str, store: GcsStore, gcs_proxy: Proxy, tmp_path: Path
+) -> None:
     if on == "ask":
         gcs_proxy.fault("reset in body")
-    gcs_proxy.fault("session lost", on=on)
+    gcs_proxy.fault(act, on=on)
     await put(store, tmp_path, "take-1.png", MIDDLING)
     await assert_whole(store, gcs_proxy, MIDDLING)
     assert gcs_proxy.count("begin") == 2
+
+
+@pytest.mark.parametrize("kept", ["308 all", "308 none"])
+async def test_a_session_that_never_ends_is_given_up(
+    kept: str, store: GcsStore, gcs_proxy: Proxy, tmp_path: Path
+) -> None:
+    gcs_proxy.fault(kept, on="upload", times=None)
+    gcs_proxy.fault(kept, on="ask", times=None)
+    with pytest.raises(ArchiveError, match=r"gave up after \d attempts.*goes no further"):
+        await put(store, tmp_path, "take-1.png", MIDDLING)
 
 
 async def test_a_session_at_a_host_that_only_the_emulator_knows_is_reached(

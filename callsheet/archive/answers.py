@@ -12,8 +12,8 @@ from callsheet.archive.patience import Doubt
 from callsheet.errors import ArchiveDenied, ArchiveError
 
 # Besides all 5xx: trying again may help (docs.cloud.google.com/storage/docs/retry-strategy, checked 2026-11-21).
-# 499 is how Cloud Storage says that an upload was cancelled.
-_TRANSIENT = {408, 425, 429, 499}
+# 409 is a change of the same object at the same time, 499 an upload that was cancelled.
+_TRANSIENT = {408, 409, 425, 429, 499}
 _TRANSIENT_REASONS = {"rateLimitExceeded", "userRateLimitExceeded", "backendError", "internalError"}
 # How Cloud Storage refuses an upload whose bytes are not those of the hash that was declared with it.
 _MANGLED = re.compile(r"md5|crc32c|checksum|digest|hash", re.IGNORECASE)

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import aiohttp
 
 from callsheet.archive.access import GoogleAccess
-from callsheet.archive.answers import Answer, no_bucket
+from callsheet.archive.answers import Answer, Mangled, failure, no_bucket
 from callsheet.archive.connection import Ask, Connection, connected, let_go
 from callsheet.archive.content import Content
 from callsheet.archive.patience import Doubt, Effort, Patience
@@ -138,21 +138,22 @@ class Bucket:
             session.location,
             self.uri(key),
             "storage.objects.create",
-            expected={308, 404, 410, 412},
+            expected={308, 400, 404, 410, 412, 416},
             headers={"Content-Type": session.content_type, "Content-Range": session.range(content.size)},
             content=content,
             start=content.size if session.kept is None else session.kept,
         )
         before, session.kept = session.kept, None
         answer = await self._answer(ask)
-        if answer.status in {404, 410}:
-            raise SessionLost("the upload session is gone")
+        if answer.status in {400, 404, 410, 416}:
+            raise _session_lost(failure(answer, ask.where, ask.permission), answer)
         if answer.status == 412:
             return False
         if answer.status == 308:
-            session.kept = kept_bytes(answer.headers)
-            if before is not None and session.kept <= before:
-                raise Doubt(f"the server keeps {session.kept} bytes and takes no more")
+            kept = kept_bytes(answer.headers)
+            if kept >= content.size or (before is not None and kept <= before):
+                raise Doubt(f"the server keeps {kept} of {content.size} bytes and goes no further")
+            session.kept = kept
             return True
         return Found.of(answer.json())
 
@@ -166,7 +167,7 @@ class Bucket:
     ) -> AbstractAsyncContextManager[tuple[aiohttp.ClientResponse, Callable[[], None]]]:
         """The bytes of one generation from `start` on, as they come, unverified; the response may be a 404 or 416."""
         headers = {"Range": f"bytes={start}-"} if start else {}
-        params = {"alt": "media", "generation": generation}
+        params = {"alt": "media", **({"generation": generation} if generation else {})}
         ask = self.ask("GET", key, "storage.objects.get", {404, 416}, params, headers)
         return self.connection.stream(ask, self.patience.stall_s)
 
@@ -204,6 +205,13 @@ class Bucket:
 
     async def _answer(self, ask: Ask) -> Answer:
         return await self.connection.answer(ask, self.patience.stall_s)
+
+
+def _session_lost(refused: Exception, answer: Answer) -> Doubt:
+    """What a refused part of an upload means: other bytes arrived than were declared, or the session is of no use."""
+    if isinstance(refused, Mangled):
+        return refused
+    return SessionLost(f"the upload session is gone: HTTP {answer.status}: {answer.error()[0]}")
 
 
 def _quoted(text: str) -> str:

@@ -56,7 +56,7 @@ class Write:
             raise Doubt("the name was taken, and then it was not")
         if await self._is_right(found):
             return
-        if found.declared != self._declared:
+        if found.declared != self._declared or not found.generation:
             raise self._conflict(found)
         await self._check_source()
         await self._bucket.delete(self._key, found.generation)
