@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 import unicodedata
 from datetime import UTC, datetime, timedelta
@@ -12,12 +13,16 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 from benchmarks.made_catalogue import made_catalogue
 from callsheet.archive.find import Found, find, search
 from callsheet.archive.local import LocalStore
+from callsheet.archive.parts import SCHEMA
 from callsheet.archive.query import TEXT, Query, conditions, fold, moment, with_text
 from callsheet.errors import SettingsError
+from callsheet.report.finds import Search, finds_html
+from cli.found import Listing
 from tests.catalogues import NOON, TODAY, row, write
 
 ROWS = [
@@ -79,6 +84,17 @@ async def test_all_columns_come_back_and_the_address_is_that_of_the_archive_sear
     found = await found_in(tmp_path, shots=("boat-1",), kinds=("take",))
     expected = {**ROWS[0], "uri": f"{tmp_path}/spring/spring.live/shots/boat-1/{ROWS[0]['file']}"}
     assert found.assets.rows(named=True) == [expected]
+
+
+async def test_a_row_that_tells_little_more_than_its_place_is_found_and_drawn(tmp_path: Path) -> None:
+    known = {"batch": "b.live", "shot": "s", "file": "f.png", "sha256": "0" * 64}
+    write(tmp_path, [{**dict.fromkeys(SCHEMA), **known}])
+    found = await found_in(tmp_path, words=("s",))
+    (asset,) = found.assets.rows(named=True)
+    assert asset["uri"] == f"{tmp_path}/b.live/shots/s/f.png"
+    assert found.usd()["total"] == 0
+    Console(file=io.StringIO(), width=200).print(Listing([asset]))
+    assert "f.png" in finds_html(Search((), "a", NOON, 1, found.usd()), [asset], tmp_path / "x.html", {})
 
 
 async def test_money_is_told_apart_by_mode_and_an_asset_counts_once(tmp_path: Path) -> None:

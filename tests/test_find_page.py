@@ -76,6 +76,15 @@ def test_a_picture_shows_its_thumbnail_and_a_clip_plays_with_its_poster() -> Non
     assert video["aria-label"] == "a b#1, clip"
 
 
+def test_a_poster_has_no_card_beside_its_video_and_one_without_it() -> None:
+    clip = row("a", "clip")
+    poster = row("a", "poster", parent=clip["sha256"])
+    both = page(clip, poster)
+    assert both.count("<article") == 1
+    assert "1 poster on their videos" in both
+    assert page(poster).count("<article") == 1
+
+
 def test_an_old_row_without_a_thumbnail_shows_the_picture_itself() -> None:
     (image,) = Tags(page(row("a", uri="/x/take.png", file="take.png"))).of("img")
     assert image["src"] == "file:///x/take.png"

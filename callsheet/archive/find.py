@@ -139,7 +139,9 @@ def _placed(assets: pl.DataFrame, root: str) -> pl.DataFrame:
         return assets
     folders = {shot: layout.folder_name(shot) for shot in assets["shot"].unique().to_list()}
     folder = pl.col("shot").replace_strict(folders, return_dtype=pl.String)
-    place = pl.concat_str(pl.lit(root), "campaign", "batch", pl.lit("shots"), folder, "file", separator="/")
+    place = pl.concat_str(
+        pl.lit(root), "campaign", "batch", pl.lit("shots"), folder, "file", separator="/", ignore_nulls=True
+    )
     return assets.with_columns(uri=pl.when(here).then("uri").otherwise(place))
 
 

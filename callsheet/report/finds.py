@@ -51,15 +51,21 @@ class Card:
 def finds_html(search: Search, assets: Sequence[Mapping[str, Any]], page: Path, stills: Mapping[str, str]) -> str:
     """The page as HTML, to be kept at `page`. `stills` are small pictures as data URIs, by the sha256 of the asset.
 
-    Files of a local archive are linked and played where they are; of a bucket only the stills can be shown.
+    Files of a local archive are linked and played where they are; of a bucket only the stills can be shown. A poster
+    has no card of its own beside its video.
     """
-    cards = [_card(asset, page, stills.get(asset["sha256"], "")) for asset in assets]
+    there = {asset["sha256"] for asset in assets}
+    alone = [asset for asset in assets if asset["kind"] != "poster" or asset["parent"] not in there]
+    cards = [_card(asset, page, stills.get(asset["sha256"], "")) for asset in alone]
+    posters = len(assets) - len(cards)
     kinds = Counter(str(asset["kind"]) for asset in assets)
     return page_html(
         "finds.html.jinja",
         style=part("gallery.css") + part("finds.css"),
         search=search,
         cards=cards,
+        shown=len(assets),
+        posters=counted(posters, "poster") if posters else "",
         all_rehearsed=bool(cards) and all(card.rehearsal for card in cards),
         kinds=[counted(count, kind) for kind, count in kinds.most_common()],
         asked=[visible(one) for one in search.asked],
@@ -72,7 +78,7 @@ def _card(asset: Mapping[str, Any], page: Path, still: str) -> Card:
     local = "://" not in uri
     if local and not still:
         small = asset["thumbnail"] or ("" if moving else asset["file"])
-        still = link_to(str(Path(uri).with_name(small)), beside=page.parent) if small else ""
+        still = link_to(f"{Path(uri).parent}/{small}", beside=page.parent) if small else ""
     href = link_to(uri, beside=page.parent)
     name = role(asset["kind"], asset["take"], asset["spec"])
     return Card(

@@ -25,19 +25,20 @@ async def stills(store: Store, assets: Sequence[Mapping[str, Any]]) -> dict[str,
     """The stills of these assets by their sha256; what has none, or one that cannot be read, is left out."""
     limit = asyncio.Semaphore(_AT_ONCE)
 
-    async def still(name: str) -> str:
+    async def still(name: str) -> str | ArchiveError | MediaError:
         async with limit:
             try:
                 data = await store.read_bytes(name, _MAX_STILL)
                 return await asyncio.to_thread(_data_uri, data)
             except (ArchiveError, MediaError) as error:
-                log.warning("No still for the page: %s", error)
-                return ""
+                return error
 
     names = {asset["sha256"]: _still_name(asset) for asset in assets}
     wanted = {sha256: name for sha256, name in names.items() if name}
-    made = await asyncio.gather(*map(still, wanted.values()))
-    return {sha256: uri for sha256, uri in zip(wanted, made, strict=True) if uri}
+    made = dict(zip(wanted, await asyncio.gather(*map(still, wanted.values())), strict=True))
+    if failed := [one for one in made.values() if not isinstance(one, str)]:
+        log.warning("%d of %d stills are not on the page. The first: %s", len(failed), len(made), failed[0])
+    return {sha256: one for sha256, one in made.items() if isinstance(one, str)}
 
 
 def _still_name(asset: Mapping[str, Any]) -> str:
