@@ -137,11 +137,12 @@ def _placed(assets: pl.DataFrame, root: str) -> pl.DataFrame:
     here = pl.col("uri").str.starts_with(f"{root}/").fill_null(value=False)
     if assets.select(here.all()).item():
         return assets
-    folders = {shot: layout.folder_name(shot) for shot in assets["shot"].unique().to_list()}
-    folder = pl.col("shot").replace_strict(folders, return_dtype=pl.String)
-    place = pl.concat_str(
-        pl.lit(root), "campaign", "batch", pl.lit("shots"), folder, "file", separator="/", ignore_nulls=True
-    )
+    # The shot's folder is in the old address, which saves making each name again.
+    folders = assets["uri"].str.extract(r"/shots/([^/]+)/[^/]+$")
+    odd = folders.is_null().arg_true()
+    folders = folders.scatter(odd, [layout.folder_name(shot) for shot in assets["shot"].gather(odd).to_list()])
+    parts = (pl.lit(root), "campaign", "batch", pl.lit("shots"), folders, "file")
+    place = pl.concat_str(*parts, separator="/", ignore_nulls=True)
     return assets.with_columns(uri=pl.when(here).then("uri").otherwise(place))
 
 
