@@ -195,12 +195,12 @@ def test_a_certificate_out_of_its_time_is_refused(days_left: int, tmp_path: Path
 @pytest.mark.parametrize(("alg", "purpose"), [("ps256", None), ("es256", ExtendedKeyUsageOID.SERVER_AUTH)])
 def test_what_the_library_refuses_is_told(alg: str, purpose: Any, tmp_path: Path) -> None:
     chain = make_chain(tmp_path, **({"purpose": purpose} if purpose else {}))
-    with pytest.raises(SettingsError, match="nothing can be signed"):
+    with pytest.raises(SettingsError, match="Nothing can be signed"):
         open_signer(chain.cert, chain.key, alg)
 
 
 def test_a_time_stamp_server_that_does_not_answer_is_told_up_front(chain: Chain) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    with pytest.raises(SettingsError, match="nothing can be signed"):
+    with pytest.raises(SettingsError, match="Nothing can be signed"):
         open_signer(chain.cert, chain.key, "es256", f"http://127.0.0.1:{port}/")

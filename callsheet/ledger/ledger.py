@@ -128,8 +128,7 @@ class Ledger(Answers):
 
         When the minute is full the job is `reserved` and `Attempt.not_before` set: call `submitting` then. Raises
         BudgetParked or QuotaParked after parking the job (planned, lease given back). `scope` names what the quota
-        belongs to: the project, and not the same one for rehearsals. `batch` pays; default: the first to want it.
-        `output` is the gs:// folder of videos, kept so that a lost one is looked for where it was to be written.
+        belongs to; `batch` pays (default: the first to want it); `output` is the gs:// folder that videos go to.
         """
         given = Limits(limits.rpm, limits.rpd) if limits else Limits()
         terms = submission.Terms(estimate, scope, given, budget, budget_scope, batch, output)

@@ -59,9 +59,9 @@ class Signer:
                 try:
                     self._sign("video/mp4", source, written, parent, opened, cropped=cropped)
                 except _c2pa().C2paError as error:
-                    raise MediaError(f"{cut.name} could not be signed: {error}. Nothing was kept of it.") from error
+                    raise MediaError(f"A cut of {parent.name} could not be signed: {error} (not kept).") from error
             if _facts(part) != before:
-                raise MediaError(f"{cut.name} is another video after it was signed. Nothing was kept of it.")
+                raise MediaError(f"A cut of {parent.name} is another video after it was signed. It was not kept.")
 
     def check(self) -> None:
         """Sign a small picture; SettingsError when the library or the time-stamp server refuses, and why."""
@@ -72,8 +72,9 @@ class Signer:
         try:
             self._sign("image/jpeg", source, BytesIO(), parent, opened, cropped=False)
         except _c2pa().C2paError as error:
+            tsa = f" and the time-stamp server {self._identity.tsa_url}" if self._identity.tsa_url else ""
             raise SettingsError(
-                f"C2PA: nothing can be signed with CALLSHEET_C2PA_CERT, _KEY and _ALG ({self._identity.alg}): {error}. "
+                f"Nothing can be signed with CALLSHEET_C2PA_CERT, _KEY, _ALG ({self._identity.alg}){tsa}: {error}. "
                 "The certificate must fit the algorithm and be made for signing content (digitalSignature, and an "
                 "extended key usage such as emailProtection). Nothing was made."
             ) from error
