@@ -182,7 +182,7 @@ class Proxy:
             return web.Response()
         _, about, data = (beginning + await request.content.read()).split(b"--" + boundary, 2)
         resource = json.loads(about.partition(b"\r\n\r\n")[2])
-        data = data.partition(b"\r\n\r\n")[2][: -len(b"\r\n--" + boundary + b"--\r\n")]
+        data = re.split(rb"\r?\n--" + re.escape(boundary), data.partition(b"\r\n\r\n")[2])[0]
         create_only = request.query.get("ifGenerationMatch") == "0"
         upload = Upload(request.path.split("/")[5], resource, create_only, bytearray(data))
         return await self._finished(request, upload, act)

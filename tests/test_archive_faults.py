@@ -295,10 +295,11 @@ async def test_a_document_that_is_replaced_while_it_is_read_comes_whole(store: G
 @pytest.mark.parametrize("act", [*ANSWERS, *STALLS])
 async def test_looking_and_listing_outlast_a_fault(act: str, impatient: GcsStore, gcs_proxy: Proxy) -> None:
     await impatient.put_bytes("plan.json", b"1", "application/json")
-    gcs_proxy.fault(act, on="list")
-    assert await impatient.list("") == ("plan.json",)
-    gcs_proxy.fault(act, on="find")
-    assert await impatient.stat("plan.json") == Stat(1, md5(b"1"))
+    async with asyncio.timeout(4):
+        gcs_proxy.fault(act, on="list")
+        assert await impatient.list("") == ("plan.json",)
+        gcs_proxy.fault(act, on="find")
+        assert await impatient.stat("plan.json") == Stat(1, md5(b"1"))
     assert gcs_proxy.faults == []
 
 

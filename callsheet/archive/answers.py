@@ -79,7 +79,7 @@ def failure(answer: Answer, where: str, permission: str) -> Exception:
         return _denied(where, permission, message)
     if status == 404:
         return no_bucket(where, message)
-    return ArchiveError(f"{where}: HTTP {status}: the request was refused: {message}. Nothing was written.")
+    return ArchiveError(f"{where}: HTTP {status}: the request was refused: {message.rstrip('.')}. Nothing was written.")
 
 
 def no_bucket(where: str, message: str) -> ArchiveDenied:

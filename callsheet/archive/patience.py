@@ -93,8 +93,9 @@ class Effort:
         return self._failures >= self._patience.attempts or failing > self._patience.give_up_s
 
     def _given_up(self, doubt: Doubt) -> ArchiveError:
+        last = str(doubt).rstrip(".")
         tries = "1 attempt" if self._failures == 1 else f"{self._failures} attempts"
         return ArchiveError(
-            f"{self._where}: gave up after {tries} in {time.monotonic() - self._begun:.0f} s; the last one: {doubt}. "
+            f"{self._where}: gave up after {tries} in {time.monotonic() - self._begun:.0f} s; the last one: {last}. "
             "Local files are untouched; run again."
         )
