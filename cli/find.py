@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -92,7 +93,7 @@ async def _find(settings: Settings, query: Query, cards: int) -> tuple[Found, di
     """What was found, the stills for a page of so many cards, and the address of the archive."""
     store = open_archive(settings)
     try:
-        with err.status(f"Searching {store.uri} ..."):
+        with err.status(f"Searching {store.uri} ...") if err.is_terminal else nullcontext():
             found = await catalogue.find(store, query, cache=settings.parts_cache)
             _refuse_unknown_models(found, settings)
             return found, await _stills(store, found, cards), store.uri
