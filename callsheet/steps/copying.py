@@ -17,6 +17,7 @@ from callsheet.archive.catalogue import PARQUET, part_bytes
 from callsheet.archive.durable import md5_of_bytes
 from callsheet.archive.object_metadata import about_file
 from callsheet.archive.relocate import files_to_copy, moved_marker, moved_rows, moved_sidecar
+from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.sidecars import MAX_SIDECAR, parse_sidecar, sidecar_bytes
 from callsheet.archive.store import Stat, Store
 from callsheet.archive.success import Success, mark_continuing, read_success, write_marker
@@ -46,7 +47,9 @@ class Copied:
 
 @dataclass
 class Copy:
-    """One copy on its way. `begun`: the target's marker, if it had one, says that its records are being replaced."""
+    """One copy on its way. `hashes` are those of the sidecars there; `begun`: the target's marker, if it had one, says
+    that records are being replaced.
+    """
 
     source: Store
     target: Store
@@ -56,6 +59,7 @@ class Copy:
     tell: Tell
     copied: Copied = field(default_factory=Copied)
     denied: ArchiveDenied | None = None
+    hashes: dict[str, str] = field(default_factory=dict)
     begun: bool = False
     beginning: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -68,24 +72,22 @@ async def copy_batch(
     Raises ArchiveConflict, before anything is written, when the target has a newer or another version of the batch,
     and ArchiveDenied when it cannot be written to. What goes wrong with one file is told in `left`.
     """
-    batch = evidence.batch
-    work = Copy(source, target, evidence, await target.stats(f"{batch.prefix}/"), scratch, tell)
-    moved = {name: moved_sidecar(one, batch, target.uri) for name, one in evidence.believed.items()}
-    sidecars = {name: sidecar_bytes(one) for name, one in moved.items()}
-    await _check_target(work, sidecars)
+    work = Copy(source, target, evidence, await target.stats(f"{evidence.batch.prefix}/"), scratch, tell)
+    await _check_target(work)
     await _files(work)
-    await _records(work, sidecars)
+    await _sidecars(work)
     await _parts(work)
-    await _marker(work, sidecars)
+    await _marker(work)
     return work.copied
 
 
-async def _check_target(work: Copy, sidecars: dict[str, bytes]) -> None:
+async def _check_target(work: Copy) -> None:
     for name in [name for name in work.there if layout.is_sidecar(name)]:
         data = await work.target.read_bytes(name, MAX_SIDECAR)
-        if data == sidecars.get(name):
+        ours = work.evidence.sidecars.get(name)
+        if isinstance(ours, Unreadable) or (ours and data == _moved(work, ours)):
             continue
-        there, ours = parse_sidecar(data, f"{work.target.uri}/{name}"), work.evidence.believed.get(name)
+        there = parse_sidecar(data, f"{work.target.uri}/{name}")
         if ours is None or there.updated > ours.updated:
             how = "a newer one" if ours else "one that the source does not have"
             raise ArchiveConflict(
@@ -178,16 +180,23 @@ async def _document(work: Copy, name: str, data: bytes, content_type: str) -> No
     work.copied.bytes += len(data)
 
 
-async def _records(work: Copy, sidecars: dict[str, bytes]) -> None:
+def _moved(work: Copy, sidecar: Sidecar) -> bytes:
+    return sidecar_bytes(moved_sidecar(sidecar, work.evidence.batch, work.target.uri))
+
+
+async def _sidecars(work: Copy) -> None:
     limit = asyncio.Semaphore(AT_ONCE)
 
-    async def one(name: str, data: bytes) -> None:
+    async def one(name: str, sidecar: Sidecar | Unreadable) -> None:
+        if isinstance(sidecar, Unreadable):
+            work.copied.left[name] = sidecar.why
+            return
         async with limit:
+            data = _moved(work, sidecar)
+            work.hashes[name] = hashlib.sha256(data).hexdigest()
             await _document(work, name, data, "application/json")
 
-    await all_of(one(name, data) for name, data in sidecars.items())
-    broken = {name: one.why for name, one in work.evidence.sidecars.items() if isinstance(one, Unreadable)}
-    work.copied.left |= broken
+    await all_of(one(name, sidecar) for name, sidecar in work.evidence.sidecars.items())
 
 
 async def _parts(work: Copy) -> None:
@@ -202,13 +211,13 @@ async def _parts(work: Copy) -> None:
         await _document(work, name, data, PARQUET)
 
 
-async def _marker(work: Copy, sidecars: dict[str, bytes]) -> None:
+async def _marker(work: Copy) -> None:
     marker, prefix = work.evidence.marker, work.evidence.batch.prefix
     if isinstance(marker, Unreadable):
         work.copied.left[work.evidence.marker_name] = marker.why
     if work.copied.left or not isinstance(marker, Success):
         return
-    moved = moved_marker(marker, {name: hashlib.sha256(data).hexdigest() for name, data in sidecars.items()})
+    moved = moved_marker(marker, work.hashes)
     work.copied.complete = moved.complete
     if await read_success(work.target, prefix) != moved:
         await write_marker(work.target, prefix, moved)

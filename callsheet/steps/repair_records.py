@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +17,7 @@ from callsheet.archive.sidecars import in_order, write_sidecar
 from callsheet.archive.success import Success, write_success
 from callsheet.archive.verify import Evidence, Finding, Unreadable, is_gone_for_good
 from callsheet.errors import ArchiveError, ArchiveLost, CallsheetError
+from callsheet.ledger import ShotRow, Want
 from callsheet.report.gallery import gallery_html
 from callsheet.report.view import BatchSummary, gallery_view
 from callsheet.shots import ShotState
@@ -27,24 +29,39 @@ from callsheet.studio import Studio
 PLAN_LIMIT = 256 << 20
 
 
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What ledger and catalogue know of a batch's shots, by the names of their sidecars."""
+
+    shots: Mapping[str, str]
+    states: Mapping[str, ShotRow]
+    wants: Mapping[str, Sequence[Want]]
+    rows: Mapping[str, Sequence[Mapping[str, Any]]]
+
+
 async def write_lost_sidecars(work: Repair) -> None:
     """Write lost and broken sidecars anew; one that a newer callsheet wrote, or that only the marker doubts, stays."""
+    lost = []
     for name, finding in work.wrong.items():
+        there = work.evidence.sidecars.get(name)
         if not layout.is_sidecar(name):
             continue
-        there = work.evidence.sidecars.get(name)
         if isinstance(there, Sidecar):
             work.note(finding, "It is readable and adds up, so the marker lists it as it is.")
         elif isinstance(there, Unreadable) and there.newer:
             work.note(finding, "Left alone: bring callsheet up to date.", ok=False)
         else:
-            await _write_lost(work, name, finding)
+            lost.append((name, finding))
+    if lost:
+        memory = await _memory(work)
+        for name, finding in lost:
+            await _write_lost(work, memory, name, finding)
 
 
-async def _write_lost(work: Repair, name: str, finding: Finding) -> None:
+async def _write_lost(work: Repair, memory: Memory, name: str, finding: Finding) -> None:
     studio = work.studio
     try:
-        sidecar = await _from_memory(work, name)
+        sidecar = await _from_memory(work, memory, name)
         check(name, sidecar)
         kept = await make_way(studio, name)
         await write_sidecar(studio.store, studio.batch.prefix, sidecar, new=True)
@@ -55,20 +72,28 @@ async def _write_lost(work: Repair, name: str, finding: Finding) -> None:
     work.note(finding, f"Written anew from ledger and catalogue, without scores and variables.{kept}")
 
 
-async def _from_memory(work: Repair, name: str) -> Sidecar:
-    ledger, evidence, batch = work.studio.ledger, work.evidence, work.studio.batch
-    rows = {row.shot: row for row in await ledger.shots_of(batch.name)}
-    ids = {*await ledger.ever_of(batch.name), *(row["shot"] for row in evidence.rows)}
-    shot = next((one for one in ids if layout.sidecar_name(batch.prefix, one) == name), None)
+async def _memory(work: Repair) -> Memory:
+    ledger, batch = work.studio.ledger, work.studio.batch
+    wants: dict[str, list[Want]] = defaultdict(list)
+    rows: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for want in await ledger.wants_of(batch.name):
+        wants[want.shot].append(want)
+    for row in work.evidence.rows:
+        rows[row["shot"]].append(row)
+    shots = {layout.sidecar_name(batch.prefix, shot): shot for shot in (*await ledger.ever_of(batch.name), *rows)}
+    return Memory(shots, {row.shot: row for row in await ledger.shots_of(batch.name)}, wants, rows)
+
+
+async def _from_memory(work: Repair, memory: Memory, name: str) -> Sidecar:
+    ledger, batch, marker = work.studio.ledger, work.studio.batch, work.evidence.marker
+    shot = memory.shots.get(name)
     if shot is None:
         raise ArchiveLost("Neither ledger nor catalogue knows its shot. Run the batch's manifest again.")
-    wants = [want for want in await ledger.wants_of(batch.name) if want.shot == shot]
-    told = [row for row in evidence.rows if row["shot"] == shot]
-    keys = {want.job_key for want in wants} | {row["job_key"] for row in told if row["job_key"]}
+    wants, rows = memory.wants.get(shot, ()), memory.rows.get(shot, ())
+    keys = {want.job_key for want in wants} | {row["job_key"] for row in rows if row["job_key"]}
     jobs, assets = await ledger.jobs(keys), await ledger.assets_of(batch.name, shot)
-    marker = evidence.marker if isinstance(evidence.marker, Success) else None
-    known = Remembered(batch, shot, rows.get(shot), wants, jobs, assets, told)
-    done = marker is not None and shot not in marker.unfinished
+    known = Remembered(batch, shot, memory.states.get(shot), wants, jobs, assets, rows)
+    done = isinstance(marker, Success) and shot not in marker.unfinished
     made = sidecar_from(known, done=done, updated=datetime.now(UTC))
     if made is None:
         raise ArchiveLost("Nothing is on record of what was made for it. Run the batch's manifest again.")
@@ -81,24 +106,22 @@ async def mend_catalogue(work: Repair) -> None:
     sidecars = in_order(list(work.sidecars.values()))
     written = await write_part(studio.store, studio.batch.name, sidecars, datetime.now(UTC).date())
     listed = f"Listed in {written}." if written else "The other parts list everything."
+    now = replace(evidence, sidecars=work.sidecars, files=await studio.store.stats(f"{studio.batch.prefix}/"))
     for name, part in evidence.parts.items():
         if isinstance(part, Unreadable):
             work.note(work.wrong[name], f"{listed}{await make_way(studio, name)}")
         else:
-            await _take_out(work, name, part)
+            await _take_out(studio, now, name, part)
     for finding in work.found:
         if finding.wrong == "uncatalogued" or (finding.wrong == "missing" and layout.part_of(finding.name)):
             work.note(finding, listed)
 
 
-async def _take_out(work: Repair, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+async def _take_out(studio: Studio, now: Evidence, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Replace a part by one without the rows of derived files that were made anew under other names."""
-    evidence = replace(work.evidence, sidecars=work.sidecars)
-    there = await work.studio.store.stats(f"{work.studio.batch.prefix}/")
-    evidence = replace(evidence, files=there)
-    kept = [row for row in rows if not _is_gone(evidence, row)]
+    kept = [row for row in rows if not _is_gone(now, row)]
     if len(kept) < len(rows):
-        await work.studio.store.put_bytes(name, part_bytes([dict(row) for row in kept]), PARQUET)
+        await studio.store.put_bytes(name, part_bytes([dict(row) for row in kept]), PARQUET)
 
 
 def _is_gone(evidence: Evidence, row: Mapping[str, Any]) -> bool:
