@@ -79,7 +79,7 @@ async def verify_archive(
             evidence = await inspect(store, held, known=known[held.batch.name], deep=deep, tell=tell)
             found = findings(evidence)
             if mend and not is_whole(found):
-                found = await _repaired(settings, store, evidence, found)
+                evidence, found = await _repaired(settings, store, evidence, found)
             checked.append(_checked(evidence, found))
     finally:
         await store.aclose()
@@ -138,8 +138,8 @@ def _has_ledger(settings: Settings) -> bool:
 
 async def _repaired(
     settings: Settings, store: Store, evidence: Evidence, found: tuple[Finding, ...]
-) -> tuple[Finding, ...]:
-    """The findings after a repair. What only the provider still has is fetched first, for free, while it keeps it."""
+) -> tuple[Evidence, tuple[Finding, ...]]:
+    """The batch after a repair. What only the provider still has is fetched first, for free, while it keeps it."""
     async with _open_mending(settings, evidence.batch) as studio:
         if all(row.batch.name != evidence.batch.name for row in await studio.ledger.batches()):
             scopes = {mode: scope_of(settings, mode) for mode in MODES}

@@ -41,8 +41,8 @@ async def only_at_provider(studio: Studio, evidence: Evidence, found: Sequence[F
 
 async def repair(
     studio: Studio, evidence: Evidence, found: Sequence[Finding], refused: Mapping[str, str]
-) -> tuple[Finding, ...]:
-    """Put right what can be; every finding with what was done about it, and what is wrong that was not before.
+) -> tuple[Evidence, tuple[Finding, ...]]:
+    """Put right what can be: the batch as it is then, and every finding with what was done, new ones among them.
 
     `refused` says by job why its provider did not give a file again. What goes wrong with one file is told there.
     Raises ArchiveError when the archive cannot be written to at all.
@@ -58,7 +58,7 @@ async def repair(
         work.note(work.wrong[gallery], "Written anew from the sidecars.")
     after = await _marked(work, await _again(work))
     studio.spool.empty(asset.sha256 for name, asset in work.told.items() if name in after.files)
-    return _told(work, findings(after))
+    return after, _told(work, findings(after))
 
 
 async def _again(work: Repair) -> Evidence:
