@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -93,11 +93,16 @@ class Studio:
         return self.flights.setdefault(key, asyncio.Lock())
 
     def remember(self, known: Known) -> None:
-        """Take over what a survey found. An asset whose file is not there is forgotten, so that it is written again."""
+        """Take over what a survey found. An asset whose file is not there is forgotten, so that it is written again.
+
+        Addresses are those of this archive: the ledger may have them from where the batch was before.
+        """
         self.files = known.files
         for shot, assets in known.assets.items():
             folder = f"shots/{folder_name(shot)}"
-            self.assets[shot] = {a.name: a for a in assets if f"{folder}/{a.name}" in known.files}
+            there = (a for a in assets if f"{folder}/{a.name}" in known.files)
+            uri = f"{self.store.uri}/{self.batch.prefix}/{folder}"
+            self.assets[shot] = {a.name: replace(a, uri=f"{uri}/{a.name}") for a in there}
 
     def assets_of(self, shot: Shot) -> list[Asset]:
         """The archived files of a shot that this process knows of."""

@@ -13,13 +13,17 @@ import pytest
 from callsheet.archive.local import LocalStore
 from callsheet.archive.success import Success, read_success
 from callsheet.care import copy_to, verify_archive
+from callsheet.clock import Clock
 from callsheet.errors import ArchiveConflict, ArchiveError, SettingsError
+from callsheet.ledger import Ledger
+from callsheet.run import RunRequest
 from callsheet.steps.copying import Copied
 from callsheet.steps.inspection import tell_nobody
 from tests.cared_for import BATCH, PREFIX, Kept, copy_of, finished_batch
 from tests.conftest import wait_for
 from tests.forked import Forge
 from tests.gcs_proxy import Proxy
+from tests.whole_batch import whole_batch
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +102,20 @@ async def test_damaged_and_lost_files_are_not_copied_and_the_target_does_not_loo
     await kept.verify(repair=True)
     assert (await copied(kept, target)).left == {}
     await at(kept, target).assert_whole()
+
+
+async def test_work_goes_on_in_the_copy_with_the_addresses_there(kept: Kept, tmp_path: Path) -> None:
+    target, paid = str(tmp_path / "target"), kept.accepted()
+    await copied(kept, target)
+    there = at(kept, target)
+    async with await Ledger.open(kept.settings.ledger_url, clock=Clock()) as ledger:
+        [row] = await ledger.batches()
+    await there.lose(f"{PREFIX}/shots/kite/shot.json", *await there.names("cut-"))
+    report = await whole_batch(RunRequest(row.batch.manifest_uri), there.settings)
+    assert (report.exit_code, kept.accepted()) == (0, paid)
+    sidecar = json.loads(await there.read(f"{PREFIX}/shots/kite/shot.json"))
+    assert all(one["uri"].startswith(f"{target}/") for one in records(sidecar))
+    await there.assert_whole()
 
 
 async def test_a_batch_that_went_on_is_copied_over_its_earlier_copy_and_never_the_other_way(
