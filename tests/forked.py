@@ -72,9 +72,7 @@ class Forge:
             text=True,
         )
 
-    def start(
-        self, args: Sequence[str], folder: Path, env: Mapping[str, str], main: str = "cli.main:main"
-    ) -> Forked:
+    def start(self, args: Sequence[str], folder: Path, env: Mapping[str, str], main: str = "cli.main:main") -> Forked:
         """Start a command in a folder, with exactly this environment; `main` is the function that it is."""
         output = Path(tempfile.mkdtemp(prefix="output-", dir=folder.parent))
         order = {"args": list(args), "cwd": str(folder), "env": dict(env), "output": str(output), "main": main}
