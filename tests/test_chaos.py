@@ -8,14 +8,14 @@ import pytest
 
 from tests.chaos import Size, battle
 
-pytestmark = pytest.mark.xdist_group("prefect")
+pytestmark = pytest.mark.xdist_group("prefect-too")
 
 
 @pytest.mark.timeout(240)
 def test_a_killed_batch_under_all_faults_is_paid_once_and_ends_like_an_undisturbed_one(
     tmp_path: Path, prefect_url: str
 ) -> None:
-    found = battle(tmp_path, prefect_url, Size(stills=3, videos=3), kills=3, seed=7)
-    assert found["kills"] >= 2
+    found = battle(tmp_path, prefect_url, Size(stills=2, videos=2), kills=2, seed=7)
+    assert found["kills"] >= 1
     for claim, (holds, figures) in found["claims"].items():
         assert holds, f"{claim}: {figures}\n{found}"

@@ -28,12 +28,21 @@ from tests.whole_batch import MOMENTS, whole_batch
 T = TypeVar("T")
 SHEET = "id,prompt,takes,seed\nkite,Of: a kite over dunes,2,5\ncup,Of: a hand-thrown cup,1,8\n"
 BATCH = "sheet.rehearsal"
-IN_A_BUCKET = (
-    "after a file, before it is on record",
-    "between files and sidecar",
-    "between sidecars and catalogue",
-    "between catalogue and marker",
-)
+# The kills of the quick suite, at the seams of the order of truth; `make slow` has the others.
+QUICK = {
+    "folder": (
+        "after a file, before it is on record",
+        "between files and sidecar",
+        "between sidecars and catalogue",
+        "between catalogue and marker",
+    ),
+    "bucket": ("between files and sidecar", "between catalogue and marker"),
+}
+KILLS = [
+    pytest.param(place, moment, marks=() if moment in quick else pytest.mark.slow)
+    for place, quick in QUICK.items()
+    for moment in MOMENTS
+]
 
 
 @pytest.fixture(scope="module")
@@ -118,9 +127,7 @@ def in_doubt(room: Room) -> int:
     return asyncio.run(ask())
 
 
-@pytest.mark.parametrize(
-    ("place", "moment"), [*(("folder", moment) for moment in MOMENTS), *(("bucket", moment) for moment in IN_A_BUCKET)]
-)
+@pytest.mark.parametrize(("place", "moment"), KILLS)
 def test_the_next_run_ends_what_was_killed_without_anything_twice(
     moment: str, room: Room, one_service: Service
 ) -> None:

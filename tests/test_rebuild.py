@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import Cli, Service
 
-pytestmark = pytest.mark.xdist_group("prefect")
+pytestmark = pytest.mark.xdist_group("prefect-too")
 
 SHEET = """id,prompt,takes,seed,motion_prompt,duration_s,cuts
 harbour,A harbour at first light,2,7,The boats drift in,4,9x16

@@ -34,7 +34,7 @@ from tests.conftest import Cli, Service, kill, start_service, wait_for
 from tests.media_samples import make_clip
 from tests.test_evidence import batch_at
 
-pytestmark = pytest.mark.xdist_group("prefect")
+pytestmark = pytest.mark.xdist_group("prefect-too")
 
 
 def videos(count: int) -> str:
