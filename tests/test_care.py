@@ -25,6 +25,9 @@ from tests.conftest import wait_for
 from tests.forked import Forge
 from tests.gcs_proxy import Proxy
 
+# What the module makes once is made in one process.
+pytestmark = pytest.mark.xdist_group("care")
+
 GALLERY, MARKER = f"{PREFIX}/gallery.html", f"{PREFIX}/_SUCCESS.json"
 CUP, KITE = f"{PREFIX}/shots/cup/shot.json", f"{PREFIX}/shots/kite/shot.json"
 MEDIA = ("take-", "clip-", "cut-", "poster-", "thumb-")

@@ -8,8 +8,6 @@ import pytest
 
 from tests.chaos import Size, battle
 
-pytestmark = pytest.mark.xdist_group("prefect-too")
-
 
 @pytest.mark.timeout(240)
 def test_a_killed_batch_under_all_faults_is_paid_once_and_ends_like_an_undisturbed_one(

@@ -25,6 +25,9 @@ from tests.forked import Forge
 from tests.gcs_proxy import Proxy
 from tests.whole_batch import whole_batch
 
+# What the module makes once is made in one process.
+pytestmark = pytest.mark.xdist_group("copying")
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:

@@ -36,6 +36,9 @@ from callsheet.studio import Studio
 from tests.conftest import Service
 from tests.self_made_chain import Chain, make_chain
 
+# What the module makes once is made in one process.
+pytestmark = pytest.mark.xdist_group("disclosure")
+
 SHEET = "id,prompt,takes,seed,motion_prompt,duration_s,cuts\nkite,A kite over dunes,1,5,It climbs,4,{cuts}\n"
 
 

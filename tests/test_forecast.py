@@ -25,8 +25,6 @@ from callsheet.shots import Shot
 from tests.conftest import Cli, start_service
 from tests.test_plan import BATCH, CATALOGUE, SHOT
 
-pytestmark = pytest.mark.xdist_group("prefect-too")
-
 NOW = datetime(2026, 11, 21, 18, 0, tzinfo=UTC)  # 10:00 Pacific
 VIDEO = SHOT.video_model or ""
 # Neither latency nor work of ours: only quotas take time.

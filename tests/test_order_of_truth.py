@@ -25,6 +25,9 @@ from tests.conftest import Service, start_service, wait_for
 from tests.forked import Forge
 from tests.whole_batch import MOMENTS, whole_batch
 
+# What the module makes once is made in one process.
+pytestmark = pytest.mark.xdist_group("order_of_truth")
+
 T = TypeVar("T")
 SHEET = "id,prompt,takes,seed\nkite,Of: a kite over dunes,2,5\ncup,Of: a hand-thrown cup,1,8\n"
 BATCH = "sheet.rehearsal"

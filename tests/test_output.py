@@ -32,6 +32,9 @@ from tests.conftest import Service, start_service
 from tests.gcs_files import AT_ONCE, SMALL, md5, put, sha256, store_at
 from tests.gcs_proxy import Proxy
 
+# What the module makes once is made in one process.
+pytestmark = pytest.mark.xdist_group("output")
+
 VIDEO = b"\x00\x00\x00\x18ftyp" + SMALL * 40
 NAME = "c/clip-abc.mp4"
 

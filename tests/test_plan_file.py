@@ -19,8 +19,6 @@ from cli.request import planned_request
 from tests.conftest import Cli, Ran
 from tests.test_plan import BATCH, SHOT
 
-pytestmark = pytest.mark.xdist_group("prefect")
-
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 SHEET = "id,prompt,takes,reference_images\nlamp,A lamp on a quay,1,ref.png\ncup,A cup on a sill,1,\n"
 CHEAPER = "models:\n  gemini-nano-banana-2.1:\n    price_usd: {per_image: {1K: 0.01, 2K: 0.02, 4K: 0.03}}\n"

@@ -10,8 +10,6 @@ import pytest
 
 from tests.conftest import Cli, Service
 
-pytestmark = pytest.mark.xdist_group("prefect-too")
-
 SHEET = """id,prompt,takes,seed,motion_prompt,duration_s,cuts
 harbour,A harbour at first light,2,7,The boats drift in,4,9x16
 cup,A hand-thrown cup,1,8,,,

@@ -14,8 +14,6 @@ from callsheet.clock import Clock
 from callsheet.ledger import Job, JobState, Ledger
 from tests.conftest import Cli, Service, kill, start_service, wait_for
 
-pytestmark = pytest.mark.xdist_group("prefect-too")
-
 SHEET = "id,prompt,takes,seed,motion_prompt,duration_s,cuts\n" + "".join(
     f"scene{n},A paper theatre scene number {n},1,{n},The curtain opens,4,16x9\n" for n in range(1, 3)
 )

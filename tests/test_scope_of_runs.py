@@ -6,11 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.conftest import Cli, Service
-
-pytestmark = pytest.mark.xdist_group("prefect")
 
 SHEET = "id,prompt,takes,seed\n" + "".join(f"scene{n},A paper theatre scene number {n},1,{n}\n" for n in range(1, 4))
 

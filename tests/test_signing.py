@@ -29,6 +29,9 @@ from callsheet.media.signing import Parent, Signer, is_signed, open_signer
 from tests.media_samples import make_clip
 from tests.self_made_chain import Chain, make_chain
 
+# What the module makes once is made in one process.
+pytestmark = pytest.mark.xdist_group("signing")
+
 XMP = xmp_packet(Provenance("a1b2", "veo-3.1"))
 
 

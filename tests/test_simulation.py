@@ -47,7 +47,11 @@ async def run_once(url: str, clock: HandClock, todo: list[int]) -> tuple[list[in
 
 
 @pytest.mark.parametrize(
-    "start", [datetime(2026, 2, 12, 21, tzinfo=UTC), datetime(2026, 10, 5, 6, 55, tzinfo=UTC)], ids=["spring", "autumn"]
+    "start",
+    [
+        pytest.param(datetime(2026, 2, 12, 21, tzinfo=UTC), id="spring", marks=pytest.mark.slow),
+        pytest.param(datetime(2026, 10, 5, 6, 55, tzinfo=UTC), id="autumn"),
+    ],
 )
 async def test_five_hundred_videos_at_ten_a_day_take_fifty_days_with_ten_on_each(
     tmp_path: Path, start: datetime

@@ -11,8 +11,6 @@ from typing import Any
 import pytest
 from conftest import Cli, Service, kill, start_service, wait_for
 
-pytestmark = pytest.mark.xdist_group("prefect-too")
-
 CLIPS = 2
 MANIFEST = "id,prompt,motion_prompt,duration_s\n" + "".join(
     f"s{n},A lamp {n},The lamp {n} sways,4\n" for n in range(CLIPS)

@@ -34,8 +34,6 @@ from tests.conftest import Cli, Service, kill, start_service, wait_for
 from tests.media_samples import make_clip
 from tests.test_evidence import batch_at
 
-pytestmark = pytest.mark.xdist_group("prefect-too")
-
 
 def videos(count: int) -> str:
     rows = (f"clip{n},A paper boat number {n},0,It sails on {n},4" for n in range(count))
