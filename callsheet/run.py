@@ -80,6 +80,7 @@ def read_request(request: RunRequest, settings: Settings) -> tuple[Manifest, Cat
         manifest.uri,
         manifest.sha256,
     )
+    _check_scope(request, manifest)
     return manifest, catalogue, batch
 
 
@@ -91,7 +92,6 @@ async def open_run(request: RunRequest, settings: Settings) -> AsyncIterator[tup
     signed and cannot be.
     """
     manifest, catalogue, batch = read_request(request, settings)
-    _check_scope(request, manifest)
     signer = await asyncio.to_thread(signer_of, settings)
     async with AsyncExitStack() as stack:
         clock, url = Clock(), None

@@ -76,7 +76,7 @@ class Cli:
             text=True,
         )
 
-    def __call__(self, *args: str, timeout_s: float = 110, **env: str) -> Ran:
+    def __call__(self, *args: str, timeout_s: float = 240, **env: str) -> Ran:
         """Run the command to its end."""
         process = self.start(*args, **env)
         try:
@@ -227,7 +227,7 @@ def kill(process: Process) -> None:
     process.communicate(timeout=20)
 
 
-def wait_for(condition: Any, within_s: float = 30.0) -> None:
+def wait_for(condition: Any, within_s: float = 60.0) -> None:
     """Wait until a condition holds; an assertion error when it does not in time."""
     give_up = time.monotonic() + within_s
     while not condition():

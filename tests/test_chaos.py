@@ -9,7 +9,7 @@ import pytest
 from tests.chaos import Size, battle
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_a_killed_batch_under_all_faults_is_paid_once_and_ends_like_an_undisturbed_one(
     tmp_path: Path, prefect_url: str
 ) -> None:

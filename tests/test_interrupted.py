@@ -30,7 +30,7 @@ def served_by(service: Service) -> dict[str, str]:
 def test_ctrl_c_stops_cleanly_and_says_how_to_continue(cli: Cli, slow_service: Service) -> None:
     (cli.folder / "sheet.csv").write_text(SHEET)
     process = cli.start("run", "sheet.csv", "--json", **served_by(slow_service))
-    wait_for(lambda: slow_service.counts()["accepted"]["video"] >= 1 or process.poll() is not None, within_s=60)
+    wait_for(lambda: slow_service.counts()["accepted"]["video"] >= 1 or process.poll() is not None, within_s=120)
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr

@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import Cli, Service
 
 SHEET = """id,prompt,takes,seed,motion_prompt,duration_s,cuts
-harbour,A harbour at first light,2,7,The boats drift in,4,9x16
+harbour,A harbour at first light,2,7,The boats drift in,4,16x9
 cup,A hand-thrown cup,1,8,,,
 knife,Something that is refused,1,9,,,
 """
@@ -59,17 +59,18 @@ def test_after_a_rebuild_the_same_manifest_submits_nothing_and_the_money_is_the_
     assert service.counts()["requests"] == counts["requests"]
     assert money(made) == before
 
+    as_an_older_callsheet(made)
+    lose_ledger(made)
+    assert made("ledger", "rebuild").exit_code == 0
+    assert money(made) == before
+    done = made("run", "sheet.csv", "--json", **at(service))
+    assert (done.json["shots"]["done"], done.json["submissions"]) == (2, {"image": 0, "video": 0})
 
-def test_an_archive_is_rebuilt_into_the_ledger_that_an_older_callsheet_filled_too(made: Cli, service: Service) -> None:
-    """Sidecars of before they kept their jobs: the same manifest still submits nothing."""
-    before = money(made)
-    for path in (made.home / "archive").rglob("shot.json"):
+
+def as_an_older_callsheet(cli: Cli) -> None:
+    """Make the sidecars those of before they kept their jobs."""
+    for path in (cli.home / "archive").rglob("shot.json"):
         sidecar = json.loads(path.read_text())
         for part in (*sidecar["takes"], *sidecar["clips"]):
             del part["job"]
         path.write_text(json.dumps(sidecar))
-    lose_ledger(made)
-    assert made("ledger", "rebuild").exit_code == 0
-    assert money(made) == before
-    done = made("run", "sheet.csv", "--json", **at(service)).json
-    assert (done["shots"]["done"], done["submissions"]) == (2, {"image": 0, "video": 0})

@@ -50,7 +50,7 @@ def two(cli: Cli, service: Service, ledger: str, tmp_path: Path) -> list[subproc
 
 
 def ended(process: subprocess.Popen[str]) -> dict[str, Any]:
-    stdout, stderr = process.communicate(timeout=110)
+    stdout, stderr = process.communicate(timeout=240)
     assert process.returncode == 0, stdout + stderr
     found: dict[str, Any] = json.loads(stdout.splitlines()[-1])
     return found
@@ -70,7 +70,7 @@ def test_when_one_is_killed_the_other_finishes_its_work(
     cli: Cli, service: Service, ledger: str, tmp_path: Path
 ) -> None:
     first, second = two(cli, service, ledger, tmp_path)
-    wait_for(lambda: service.counts()["accepted"]["video"] >= 1, 60)
+    wait_for(lambda: service.counts()["accepted"]["video"] >= 1, 120)
     kill(first)
     assert ended(second)["shots"]["done"] == CLIPS
     assert service.counts()["accepted"]["video"] == CLIPS, "the one that was killed did not have it sent twice"

@@ -83,7 +83,7 @@ def test_a_key_that_fails_while_waiting_stops_the_run_and_keeps_the_operation(cl
     good = keys | {"CALLSHEET_AGENT_PLATFORM_API_KEY": "good"}
     try:
         process = cli.start("run", "sheet.csv", "--live", "--yes", **good)
-        wait_for(lambda: service.counts()["accepted"]["video"] == 1, within_s=60)
+        wait_for(lambda: service.counts()["accepted"]["video"] == 1, within_s=120)
         kill(process)
         bad = cli(
             "run", "sheet.csv", "--live", "--yes", "--json", **(good | {"CALLSHEET_AGENT_PLATFORM_API_KEY": "invalid"})
