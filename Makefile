@@ -51,5 +51,5 @@ bench: setup ## Measure, beside named peers in the same run
 	$(BIN)/python -m benchmarks
 
 lock: setup ## Write the lock file anew
-	$(BIN)/uv pip compile pyproject.toml --group dev --extra postgres --extra c2pa --universal --generate-hashes \
+	$(BIN)/uv pip compile pyproject.toml --group dev --extra postgres --extra c2pa --extra redis --universal --generate-hashes \
 		--python-version 3.11 --no-strip-extras --no-header --no-annotate --quiet --output-file requirements.lock
