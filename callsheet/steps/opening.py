@@ -66,9 +66,10 @@ async def set_aside(studio: Studio, plan: Plan) -> list[Shot]:
             studio.progress.advance(_STEP_OF[action.kind])
         studio.progress.advance("shots")
     await studio.ledger.set_shots(studio.batch.name, [item.shot.id for item in whole], ShotState.DONE)
-    done = {row.shot for row in await studio.ledger.shots_of(studio.batch.name) if row.state is ShotState.DONE}
-    stale = [item.shot.id for item in left if item.shot.id in done]
-    await studio.ledger.set_shots(studio.batch.name, stale, ShotState.PENDING)
+    if left:
+        done = {row.shot for row in await studio.ledger.shots_of(studio.batch.name) if row.state is ShotState.DONE}
+        stale = [item.shot.id for item in left if item.shot.id in done]
+        await studio.ledger.set_shots(studio.batch.name, stale, ShotState.PENDING)
     return [item.shot for item in going]
 
 
