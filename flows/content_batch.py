@@ -21,6 +21,7 @@ from callsheet.steps.opening import open_batch, set_aside
 from callsheet.steps.report import EXIT_INTERNAL, Report
 from callsheet.steps.work import failure_of, state_of
 from callsheet.studio import Studio
+from flows.editions import settled_edition
 from flows.labels import label_run, log_plan, log_report
 from tasks.archive import archive
 from tasks.artifacts import bulletin
@@ -59,6 +60,7 @@ async def content_batch(
     flow: its final state says how many there are. UsageError when the manifest or the settings are not valid.
     """
     started = time.monotonic()
+    edition = await settled_edition(edition)
     budget = None if budget_usd is None else Decimal(str(budget_usd))
     request = RunRequest(
         manifest, live, edition, campaign, variables or {}, budget, remake, wait, tuple(only or ()), free, plan
