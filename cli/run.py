@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from dataclasses import replace
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -166,6 +167,7 @@ def _show(summary: dict[str, Any]) -> None:
     out.print(f"USD {usd['spent']:.2f} {charged}", markup=False)
     out.print(f"Archive: {summary['archive']}\nGallery: {summary['gallery']}", markup=False)
     if summary["exit_code"] in (EXIT_INTERRUPTED, 1, 4):
-        say("Run the same command again to continue: nothing that was paid for is paid for again.")
+        when = f" from {datetime.fromisoformat(until):%Y-%m-%d %H:%M} UTC on" if (until := summary["parked_until"]) else ""
+        say(f"Run the same command again{when} to continue: nothing that was paid for is paid for again.")
     if summary["exit_code"] == 5:
         say("Some requests may or may not have been accepted. `callsheet resolve` shows them and lets you decide.")

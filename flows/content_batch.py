@@ -22,7 +22,8 @@ from callsheet.steps.report import EXIT_INTERNAL, Report
 from callsheet.steps.work import failure_of, state_of
 from callsheet.studio import Studio
 from flows.editions import settled_edition
-from flows.labels import label_run, log_plan, log_report
+from flows.labels import label_run, log_plan, log_report, run_name
+from flows.parked import go_on_later
 from tasks.archive import archive
 from tasks.artifacts import bulletin
 from tasks.clips import clips
@@ -36,7 +37,7 @@ log = logging.getLogger(__name__)
 
 @flow(
     name="content-batch",
-    flow_run_name="{manifest}",
+    flow_run_name=run_name,
     description="Make, animate, cut and archive every shot of a manifest. Running it again continues it.",
     persist_result=False,
     validate_parameters=True,
@@ -75,7 +76,7 @@ async def content_batch(
                 await asyncio.gather(*(story(studio, group) for group in groups(going)))
             ended = await report(started)
     log_report(ended)
-    return final_state(studio, ended)
+    return final_state(studio, ended, await go_on_later(studio.batch, ended.until))
 
 
 async def story(studio: Studio, shots: list[Shot]) -> None:
@@ -117,13 +118,13 @@ def _give_up(studio: Studio, shots: list[str], error: Exception) -> None:
             work.fail(failure, state)
 
 
-def final_state(studio: Studio, ended: Report) -> State[dict[str, Any]]:
-    """The flow run's final state, in the words of the exit code."""
+def final_state(studio: Studio, ended: Report, later: str = "") -> State[dict[str, Any]]:
+    """The flow run's final state, in the words of the exit code; `later` says how parked work goes on."""
     summary = dict(ended.summary)
     if studio.crashed:
         summary["exit_code"] = EXIT_INTERNAL
     shots = summary["shots"]
     rest = ", ".join(f"{count} {state}" for state, count in shots.items() if count and state not in ("total", "done"))
     name = {0: "Completed", 3: "Partly done", 4: "Parked", 5: "Waiting"}.get(summary["exit_code"], "Unfinished")
-    message = f"{shots['done']} of {shots['total']} shots done" + (f"; {rest}" if rest else "")
+    message = "; ".join(part for part in (f"{shots['done']} of {shots['total']} shots done", rest, later) if part)
     return Completed(name=name, message=message, data=summary)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
+
 from prefect import get_client, get_run_logger
 from prefect.runtime import flow_run
 
@@ -11,6 +13,13 @@ from callsheet.steps.report import Report
 
 # Beyond this the log repeats what the failures artifact says better.
 FAILURES_LOGGED = 50
+
+
+def run_name() -> str:
+    """What a run is called until its manifest is read: campaign (else the file), edition and mode, as a batch is."""
+    asked = flow_run.parameters
+    campaign = asked.get("campaign") or PurePosixPath(str(asked["manifest"]).partition("?")[0]).stem
+    return ".".join([campaign, *filter(None, [asked.get("edition")]), "live" if asked.get("live") else "rehearsal"])
 
 
 async def label_run(batch: Batch) -> None:

@@ -21,6 +21,7 @@ from callsheet.plan import Plan
 from callsheet.report.gallery import gallery_html
 from callsheet.report.view import BatchSummary, gallery_view
 from callsheet.shots import ShotState
+from callsheet.steps.account import goes_on_at, in_real_time
 from callsheet.steps.leftovers import remove_leftovers
 from callsheet.steps.records import sidecar_of
 from callsheet.steps.work import Work
@@ -31,10 +32,14 @@ EXIT_DONE, EXIT_INTERNAL, EXIT_USAGE, EXIT_UNFINISHED, EXIT_PARKED, EXIT_WAITING
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How a batch stands after a run: the object that `run --json` prints, and the sidecars it was made from."""
+    """How a batch stands after a run: the object that `run --json` prints, and the sidecars it was made from.
+
+    `until` is when (real time) the quota's day turns for what is parked, None when no quota parks anything.
+    """
 
     summary: dict[str, Any]
     sidecars: tuple[Sidecar, ...]
+    until: datetime | None = None
 
     @property
     def exit_code(self) -> int:
@@ -64,7 +69,16 @@ async def write_report(studio: Studio, elapsed_s: float) -> Report:
     await remove_leftovers(studio)
     await asyncio.to_thread(_empty_spool, studio)
     rows = await studio.ledger.shots_of(batch.name)
-    return Report(_summary(studio, plan, rows, spent, gallery, elapsed_s), tuple(shown))
+    summary = _summary(studio, plan, rows, spent, gallery, elapsed_s)
+    until = await _until(studio, summary["exit_code"])
+    return Report({**summary, "parked_until": until.isoformat() if until else None}, tuple(shown), until)
+
+
+async def _until(studio: Studio, code: int) -> datetime | None:
+    """When parked requests may be sent; a free run sends none."""
+    if code != EXIT_PARKED or studio.free:
+        return None
+    return in_real_time(studio, await goes_on_at(studio.ledger, studio.batch))
 
 
 async def _sidecars(studio: Studio, plan: Plan) -> list[Sidecar]:
