@@ -167,7 +167,8 @@ def _show(summary: dict[str, Any]) -> None:
     out.print(f"USD {usd['spent']:.2f} {charged}", markup=False)
     out.print(f"Archive: {summary['archive']}\nGallery: {summary['gallery']}", markup=False)
     if summary["exit_code"] in (EXIT_INTERRUPTED, 1, 4):
-        when = f" from {datetime.fromisoformat(until):%Y-%m-%d %H:%M} UTC on" if (until := summary["parked_until"]) else ""
+        until = summary["parked_until"]
+        when = f" from {datetime.fromisoformat(until):%Y-%m-%d %H:%M} UTC on" if until else ""
         say(f"Run the same command again{when} to continue: nothing that was paid for is paid for again.")
     if summary["exit_code"] == 5:
         say("Some requests may or may not have been accepted. `callsheet resolve` shows them and lets you decide.")
