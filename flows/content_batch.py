@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -13,7 +14,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from callsheet.errors import CallsheetError
-from callsheet.plan.groups import groups
+from callsheet.plan.groups import MOST_GROUPS, groups
 from callsheet.run import RunRequest, open_run
 from callsheet.settings import load_settings
 from callsheet.shots import Failure, Shot, ShotState
@@ -24,6 +25,7 @@ from callsheet.studio import Studio
 from flows.editions import settled_edition
 from flows.labels import label_run, log_plan, log_report, run_name
 from flows.parked import go_on_later
+from flows.shards import shards_for, work_in_shards
 from tasks.archive import archive
 from tasks.artifacts import bulletin
 from tasks.clips import clips
@@ -73,10 +75,18 @@ async def content_batch(
         with tags(studio.batch.campaign, studio.batch.mode):
             async with bulletin(studio, made):
                 going = await set_aside(studio, made)
-                await asyncio.gather(*(story(studio, group) for group in groups(going)))
+                if shards := await shards_for(studio, request, made, going):
+                    await work_in_shards(studio, request, made, shards, going, lambda some: in_groups(studio, some))
+                else:
+                    await in_groups(studio, going)
             ended = await report(started)
     log_report(ended)
     return final_state(studio, ended, await go_on_later(studio.batch, ended.until))
+
+
+async def in_groups(studio: Studio, shots: Sequence[Shot], most: int = MOST_GROUPS) -> None:
+    """The story of each group of the shots, side by side."""
+    await asyncio.gather(*(story(studio, group) for group in groups(shots, most)))
 
 
 async def story(studio: Studio, shots: list[Shot]) -> None:

@@ -32,9 +32,9 @@ class Assembler:
         """The models that shots may name."""
         return self.legality.catalogue
 
-    def shots(self, drafts: Sequence[Draft]) -> tuple[Shot, ...]:
-        """One shot per draft; worthless if any problem was noted on the way."""
-        return tuple(self._shot(index, draft) for index, draft in enumerate(drafts))
+    def shots(self, drafts: Sequence[Draft], stretch: slice) -> tuple[Shot, ...]:
+        """One shot per draft of the stretch; worthless if any problem was noted on the way."""
+        return tuple(self._shot(index, draft) for index, draft in list(enumerate(drafts))[stretch])
 
     def _shot(self, index: int, draft: Draft) -> Shot:
         skip = frozenset(column for column in COLUMNS if (index, column) in self.wrong) if self.wrong else frozenset()
