@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
+from uuid import UUID
 
 from prefect import get_client, get_run_logger
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.filters import (
+    TaskRunFilter,
+    TaskRunFilterFlowRunId,
+    TaskRunFilterState,
+    TaskRunFilterStateType,
+)
+from prefect.client.schemas.objects import State, StateType
 from prefect.runtime import flow_run
+from prefect.states import Crashed
 
 from callsheet.plan import NOUNS, Plan
 from callsheet.shots import Batch
@@ -23,10 +33,26 @@ def run_name() -> str:
 
 
 async def label_run(batch: Batch) -> None:
-    """Name the flow run after its batch and tag it with campaign, mode and edition."""
+    """Name the flow run after its batch and tag it with campaign, mode and edition.
+
+    Task runs that a killed process has left behind are closed: the server would show them as running for ever.
+    """
     tags = {*flow_run.tags, batch.campaign, batch.mode, *([batch.edition] if batch.edition else [])}
     async with get_client() as client:
         await client.update_flow_run(flow_run.id, name=batch.name, tags=sorted(tags))
+        if flow_run.run_count > 1:
+            await _close_interrupted(client)
+
+
+async def _close_interrupted(client: PrefectClient) -> None:
+    """A page of them is more than a process works on at once."""
+    unfinished = TaskRunFilter(
+        flow_run_id=TaskRunFilterFlowRunId(any_=[UUID(flow_run.id)]),
+        state=TaskRunFilterState(type=TaskRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING])),
+    )
+    for left in await client.read_task_runs(task_run_filter=unfinished):
+        gone: State[None] = Crashed(message="Its process is gone. What it had begun is gone on with.")
+        await client.set_task_run_state(left.id, gone, force=True)
 
 
 def log_plan(plan: Plan) -> None:
