@@ -111,19 +111,10 @@ class ProviderError(CallsheetError):
         self.reason = reason
         self.status = status
 
-    def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), self.message, self.__dict__)
-
     @property
     def kind(self) -> str:
         """The class name, as ledger, sidecar and gallery show it."""
         return type(self).__name__
-
-
-def _rebuild(cls: type[ProviderError], message: str, state: dict[str, object]) -> ProviderError:
-    error = cls(message)
-    error.__dict__.update(state)
-    return error
 
 
 class NotAccepted(ProviderError):

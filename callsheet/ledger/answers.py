@@ -85,9 +85,9 @@ class Answers:
         """Every shot that the batch ever had, also those that its manifest has no more."""
         return await self._db.read(lambda c: batches.ever_of(c, batch))
 
-    async def frame_decisions(self, batch: str, shot: str | None = None) -> dict[str, tuple[FrameDecision, ...]]:
-        """What people decided about the batch's shots, or about one of them, by shot and in order of time."""
-        return await self._db.read(lambda c: frame_decisions.decisions_of(c, batch, shot))
+    async def frame_decisions(self, batch: str, shots: Sequence[str]) -> dict[str, tuple[FrameDecision, ...]]:
+        """What people decided about these shots of the batch, by shot and in order of time."""
+        return await self._db.read(lambda c: frame_decisions.decisions_of(c, batch, shots))
 
     async def use_of(self, scope: str, models: Iterable[str], now: datetime) -> dict[str, use.Use]:
         """How much of each model's quota is used at `now` by all that share the scope."""

@@ -16,6 +16,7 @@ from callsheet.ledger.batches import set_shot
 from callsheet.ledger.claims import is_held
 from callsheet.ledger.life import JobState
 from callsheet.ledger.records import Job
+from callsheet.ledger.rows import at_once
 from callsheet.ledger.tables import frame_decisions, jobs, wants
 from callsheet.shots import ShotState
 
@@ -40,7 +41,7 @@ def decide(connection: Connection, now: datetime, batch: str, wished: Sequence[F
     One that says what was decided before changes nothing. DecisionError, with nothing recorded, when one would take
     back an approval whose clip is sent: that is paid for. A further take may be approved beside it.
     """
-    known = decisions_of(connection, batch)
+    known = decisions_of(connection, batch, [wish.shot for wish in wished])
     found = [_compared(connection, wish, known.get(wish.shot, ())) for wish in wished]
     if refused := [one for one in found if isinstance(one, str)]:
         raise DecisionError("\n".join(refused[:_TOLD]) + "\nNothing was recorded.")
@@ -51,19 +52,20 @@ def decide(connection: Connection, now: datetime, batch: str, wished: Sequence[F
     return tuple(recorded)
 
 
-def decisions_of(connection: Connection, batch: str, shot: str | None = None) -> dict[str, tuple[FrameDecision, ...]]:
-    """The decisions about a batch's shots, or about one of them, each shot's in order of time."""
-    statement = select(frame_decisions).where(frame_decisions.c.batch == batch)
-    if shot is not None:
-        statement = statement.where(frame_decisions.c.shot == shot)
+def decisions_of(connection: Connection, batch: str, shots: Sequence[str]) -> dict[str, tuple[FrameDecision, ...]]:
+    """The decisions about some shots of a batch, each shot's in order of time."""
     found: dict[str, list[FrameDecision]] = defaultdict(list)
-    for row in connection.execute(statement.order_by(frame_decisions.c.shot, frame_decisions.c.n)):
-        found[row.shot].append(
-            FrameDecision(
-                row.batch, row.shot, _numbers(row.takes), _numbers(row.shown), row.decided_by, row.note, row.n, row.at
-            )
-        )
+    columns = frame_decisions.c
+    for some in at_once(shots):
+        statement = select(frame_decisions).where(columns.batch == batch, columns.shot.in_(some))
+        for row in connection.execute(statement.order_by(columns.shot, columns.n)):
+            found[row.shot].append(_decision(row))
     return {name: tuple(decisions) for name, decisions in found.items()}
+
+
+def _decision(row: Any) -> FrameDecision:
+    takes, shown = _numbers(row.takes), _numbers(row.shown)
+    return FrameDecision(row.batch, row.shot, takes, shown, row.decided_by, row.note, row.n, row.at)
 
 
 def enter(connection: Connection, decision: FrameDecision) -> None:

@@ -76,7 +76,7 @@ def enter_shot(connection: Connection, records: ShotRecords) -> Entered:
             values = {field.name: getattr(want, field.name) for field in fields(want)}
             change(connection, _NEW_WANT, values)
     new_assets = sum(_enter_asset(connection, asset) for asset in records.assets)
-    if records.decisions and not frame_decisions.decisions_of(connection, row.batch, row.shot):
+    if records.decisions and not frame_decisions.decisions_of(connection, row.batch, [row.shot]):
         for decision in records.decisions:
             frame_decisions.enter(connection, decision)
     return Entered(int(new_shot), new_jobs, new_assets)

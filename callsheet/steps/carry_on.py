@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from callsheet.decisions import APPROVAL
 from callsheet.errors import UsageError
 from callsheet.ledger import TERMINAL, BatchRow, Job, JobState, Ledger, ShotRow, Want
 from callsheet.run import RunRequest, read_request
@@ -42,6 +43,8 @@ def resumable_shots(shots: Iterable[ShotRow], wants: Iterable[Want], jobs: Mappi
 def _can_go_on(row: ShotRow, jobs: Sequence[Job]) -> bool:
     if not jobs or any(job.state not in TERMINAL | _PAID for job in jobs):
         return False
+    if row.reason_kind == APPROVAL and all(job.kind == "image" for job in jobs):
+        return False  # a person is to decide, or the clip that was approved is to be paid for
     if row.state is ShotState.FAILED:
         return row.step in _WANTING and all(job.state in _PAID for job in jobs)
     return row.state in _OPEN

@@ -7,6 +7,7 @@ from datetime import datetime
 from callsheet.archive.sidecar import (
     ClipRecord,
     CutRecord,
+    DecisionRecord,
     FailureRecord,
     FileRecord,
     ImageParams,
@@ -15,6 +16,7 @@ from callsheet.archive.sidecar import (
     Sidecar,
     TakeRecord,
 )
+from callsheet.decisions import FrameDecision
 from callsheet.ledger import Job
 from callsheet.media.frames import Verdict
 from callsheet.shots import Asset, Batch, Failure, Shot, ShotState
@@ -41,6 +43,7 @@ def sidecar_of(batch: Batch, work: Work, state: ShotState, updated: datetime) ->
         select=shot.select if isinstance(shot.select, str) else ";".join(str(take) for take in shot.select),
         state=state.value,
         failures=tuple(_failure(failure) for failure in work.failures_of_all()),
+        decisions=tuple(decision_record(decision) for decision in work.decisions),
         image=_image(shot) if shot.takes else None,
         takes=takes,
         clips=clips,
@@ -150,6 +153,13 @@ def file_record(asset: Asset, *, fps: float | None = None, thumbnail: str | None
         parent=asset.parent,
         thumbnail=thumbnail,
     )
+
+
+def decision_record(decision: FrameDecision) -> DecisionRecord:
+    """A person's decision, on record in the ledger, as the sidecar keeps it."""
+    assert decision.at is not None  # noqa: S101  narrows the type: what the ledger has was decided at some time
+    takes, shown = dict(decision.takes), dict(decision.shown)
+    return DecisionRecord(n=decision.n, takes=takes, shown=shown, by=decision.by, note=decision.note, at=decision.at)
 
 
 def job_record(job: Job) -> JobRecord:

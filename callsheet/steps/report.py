@@ -15,6 +15,7 @@ from callsheet.archive.catalogue import write_part
 from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.sidecars import in_order, read_named
 from callsheet.archive.success import write_success
+from callsheet.decisions import APPROVAL
 from callsheet.errors import CallsheetError
 from callsheet.ledger import ShotRow
 from callsheet.plan import Plan
@@ -123,12 +124,19 @@ def _summary(
         "mode": studio.batch.mode,
         "exit_code": exit_code(asked_for, free=studio.free),
         "shots": {"total": len(plan.shots), **{state.value: shots[state] for state in ended}},
+        "waiting_for": _waiting_for(rows),
         **studio.tally.as_json(),
         "usd": {"estimated": float(plan.usd), "spent": float(spent)},
         "archive": f"{studio.store.uri}/{studio.batch.prefix}",
         "gallery": gallery,
         "elapsed_s": round(elapsed_s, 2),
     }
+
+
+def _waiting_for(rows: Sequence[ShotRow]) -> dict[str, int]:
+    """How many shots wait for a person's approval of a frame, and how many for `callsheet resolve`."""
+    waiting = Counter("approval" if r.reason_kind == APPROVAL else "resolve" for r in rows if r.state == "waiting")
+    return {what: waiting[what] for what in ("approval", "resolve")}
 
 
 def _empty_spool(studio: Studio) -> None:

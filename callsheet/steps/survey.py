@@ -44,6 +44,7 @@ async def survey(ledger: Ledger, store: Store, batch: Batch, shots: Sequence[Sho
         earlier=await _earlier(ledger, wants),
         abandoned=frozenset(key for key, job in jobs.items() if _is_abandoned(job)),
         shots=tuple(ids if part else await ledger.ever_of(batch.name)),
+        decisions=await ledger.frame_decisions(batch.name, [shot.id for shot in shots if shot.select == "approve"]),
     )
 
 
@@ -77,4 +78,17 @@ def is_whole(item: ShotPlan, files: Collection[str]) -> bool:
 
     `files` are the names in the batch's folder.
     """
-    return item.complete and f"shots/{folder_name(item.shot.id)}/{SIDECAR}" in files
+    return item.complete and has_sidecar(item, files)
+
+
+def has_sidecar(item: ShotPlan, files: Collection[str]) -> bool:
+    """Whether the shot's sidecar is among the names in the batch's folder."""
+    return f"shots/{folder_name(item.shot.id)}/{SIDECAR}" in files
+
+
+def awaits_decision(item: ShotPlan) -> bool:
+    """Whether all that is left of a shot waits for a person to choose among takes that are there."""
+    if item.shot.select != "approve":
+        return False
+    left = [action for action in item.actions if action.what != "reuse"]
+    return bool(left) and all(action.what == "waiting" and action.job_key is None for action in left)
