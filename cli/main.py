@@ -21,6 +21,7 @@ COMMANDS = {
     "status": "cli.status:status",
     "resolve": "cli.resolve:resolve",
     "recover": "cli.recover:recover",
+    "cuts": "cli.cuts:cuts",
     "find": "cli.find:find",
     "gallery": "cli.gallery:gallery",
     "models": "cli.models:models",

@@ -43,4 +43,5 @@ async def _time_zone(client: PrefectClient, run: FlowRun) -> str:
     schedules = await client.read_deployment_schedules(run.deployment_id)
     made_by = run.created_by.id if run.created_by else None
     ordered = sorted(schedules, key=lambda one: (one.id != made_by, one.created))
-    return next((one.schedule.timezone for one in ordered if one.schedule.timezone), None) or "UTC"
+    zones = (getattr(one.schedule, "timezone", None) for one in ordered)
+    return next((zone for zone in zones if zone), "UTC")

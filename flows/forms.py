@@ -1,0 +1,54 @@
+"""What people fill in: the parameters of deployments, with the titles and choices that the Prefect UI shows.
+
+The UI (3.8.8) shows the title of a parameter, and title and description of a field in a nested model. Prefect puts the
+parameter's name where the title belongs; `json_schema_extra` comes after it.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from callsheet.shots import Mode
+from callsheet.social import Editions
+
+Aspect = Literal["9x16", "4x5", "1x1", "16x9"]
+
+
+def asked(title: str) -> Any:
+    """The field of a parameter that the form asks for with this title."""
+    return Field(json_schema_extra={"title": title})
+
+
+Aspects = Annotated[tuple[Aspect, ...], asked("Aspects to cut to")]
+LiveBatches = Annotated[bool, asked("Live batches (off: rehearsals)")]
+ReportDay = Annotated[date | None, asked("Day to report on (empty: the day before)")]
+
+
+class CutsOf(BaseModel):
+    """The clips to cut: those of one batch, or of a campaign."""
+
+    model_config = ConfigDict(title="Clips of", extra="forbid", frozen=True)
+
+    batch: Annotated[
+        str | None,
+        Field(title="Batch", description="One batch, as its flow run is named. Leave it empty to choose a campaign."),
+    ] = None
+    campaign: Annotated[
+        str | None, Field(title="Campaign", description="Its newest batch, or all of them: see editions.")
+    ] = None
+    editions: Annotated[Editions, Field(title="Editions", description="Which batches of the campaign.")] = "newest"
+    mode: Annotated[Mode, Field(title="Mode", description="Live batches of the campaign, or its rehearsals.")] = (
+        "rehearsal"
+    )
+    shots: Annotated[
+        list[str],
+        Field(title="Shots", description="Only these shots, by id. Leave it empty for all.", default_factory=list),
+    ]
+
+    @property
+    def label(self) -> str:
+        """Batch or campaign, for the name of the run."""
+        return self.batch or self.campaign or "nothing"
