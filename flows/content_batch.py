@@ -93,7 +93,7 @@ async def story(studio: Studio, shots: list[Shot]) -> None:
     """The steps of one group of shots, one after the other. What goes wrong here stays with these shots."""
     studio.hold(shots)
     ids = [shot.id for shot in shots]
-    group = ids[0] if len(ids) == 1 else f"{ids[0]} … {ids[-1]} ({len(ids)})"
+    group = ids[0] if len(ids) == 1 else f"{ids[0]} to {ids[-1]} ({len(ids)})"
     try:
         if any(shot.takes for shot in shots):
             await images(group, ids)

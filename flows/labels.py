@@ -57,8 +57,11 @@ async def _close_interrupted(client: PrefectClient) -> None:
 
 def log_plan(plan: Plan) -> None:
     """One line on what the run is going to do."""
-    doing = {noun: dict(plan.counts(kind)) for kind, noun in NOUNS.items()}
-    get_run_logger().info("%s: %d shots, at most $%.2f: %s", plan.batch.name, len(plan.shots), plan.usd, doing)
+    doing = [
+        f"{what} {count} {noun}" for kind, noun in NOUNS.items() for what, count in plan.counts(kind).most_common()
+    ]
+    told = ", ".join(doing) or "nothing to do"
+    get_run_logger().info("%s: %d shots, at most $%.2f: %s", plan.batch.name, len(plan.shots), plan.usd_high, told)
 
 
 def log_report(ended: Report) -> None:

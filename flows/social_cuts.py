@@ -23,7 +23,7 @@ from tasks.tables import publish_cuts
 
 @flow(
     name="social-cuts",
-    flow_run_name="cuts · {of.label}",
+    flow_run_name="cuts of {of.label}",
     description="Cut archived clips to further aspects. Costs nothing; what is there is not cut again.",
     persist_result=False,
     validate_parameters=True,

@@ -14,13 +14,13 @@ from tasks.groups import each
 from tasks.policy import POLICY
 
 
-@task(name="social-cuts", task_run_name="cuts · {group}", tags=["cuts"], **POLICY)
+@task(name="social-cuts", task_run_name="cuts: {group}", tags=["cuts"], **POLICY)
 async def cut_more(group: str, shots: list[str]) -> dict[str, Any]:
     """Cut the clips of the group's shots, and enter the cuts in their sidecars."""
     return await each(_cut, shots, ended_too=True)
 
 
-@task(name="social-cuts-report", task_run_name="report · {batch}", tags=["report"], **POLICY)
+@task(name="social-cuts-report", task_run_name="report: {batch}", tags=["report"], **POLICY)
 async def list_more_cuts(batch: str) -> dict[str, Any]:
     """List the batch's new cuts in catalogue, gallery and marker; what was made."""
     return await report_more_cuts(current_studio())
