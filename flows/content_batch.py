@@ -81,7 +81,7 @@ async def content_batch(
                     await in_groups(studio, going)
             ended = await report(started)
     log_report(ended)
-    return final_state(studio, ended, await go_on_later(studio.batch, ended.until))
+    return final_state(studio, ended, await go_on_later(studio.batch, ended))
 
 
 async def in_groups(studio: Studio, shots: Sequence[Shot], most: int = MOST_GROUPS) -> None:
