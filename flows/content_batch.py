@@ -23,6 +23,19 @@ from callsheet.steps.report import EXIT_INTERNAL, Report
 from callsheet.steps.work import failure_of, state_of
 from callsheet.studio import Studio
 from flows.editions import settled_edition
+from flows.forms import (
+    Budget,
+    Campaign,
+    Edition,
+    Free,
+    Live,
+    Manifest,
+    Only,
+    PlanFile,
+    Remake,
+    Variables,
+    Wait,
+)
 from flows.labels import label_run, log_plan, log_report, run_name
 from flows.parked import go_on_later
 from flows.shards import shards_for, work_in_shards
@@ -45,17 +58,17 @@ log = logging.getLogger(__name__)
     validate_parameters=True,
 )
 async def content_batch(
-    manifest: str,
-    live: bool = False,
-    edition: str | None = None,
-    campaign: str | None = None,
-    variables: dict[str, str] | None = None,
-    budget_usd: float | None = None,
-    remake: bool = False,
-    wait: bool = False,
-    only: list[str] | None = None,
-    free: bool = False,
-    plan: str | None = None,
+    manifest: Manifest,
+    live: Live = False,
+    edition: Edition = None,
+    campaign: Campaign = None,
+    variables: Variables = None,
+    budget_usd: Budget = None,
+    remake: Remake = False,
+    wait: Wait = False,
+    only: Only = None,
+    free: Free = False,
+    plan: PlanFile = None,
 ) -> Any:
     """Bring the batch to what its manifest asks for, paying only for what is not there yet.
 

@@ -22,6 +22,17 @@ def asked(title: str) -> Any:
     return Field(json_schema_extra={"title": title})
 
 
+Manifest = Annotated[str, asked("Manifest: CSV, TSV or YAML; a path of the worker, or gs://...")]
+Live = Annotated[bool, asked("Live: spend money (off: a rehearsal)")]
+Edition = Annotated[str | None, asked("Edition: made afresh under this name; {date}, {week}, {month} are filled in")]
+Campaign = Annotated[str | None, asked("Campaign (empty: as the manifest says)")]
+Variables = Annotated[dict[str, str] | None, asked("Variables of the manifest")]
+Budget = Annotated[float | None, asked("Budget of the campaign in all, USD")]
+Remake = Annotated[bool, asked("Make failed and lost work again, and pay for it")]
+Wait = Annotated[bool, asked("Sleep through full quota days (off: end parked, and go on by itself)")]
+Only = Annotated[list[str] | None, asked("Only these shots, by id")]
+Free = Annotated[bool, asked("Only finish what is paid for")]
+PlanFile = Annotated[str | None, asked("Plan file to follow exactly")]
 Aspects = Annotated[tuple[Aspect, ...], asked("Aspects to cut to")]
 LiveBatches = Annotated[bool, asked("Live batches (off: rehearsals)")]
 ReportDay = Annotated[date | None, asked("Day to report on (empty: the day before)")]
@@ -52,3 +63,6 @@ class CutsOf(BaseModel):
     def label(self) -> str:
         """Batch or campaign, for the name of the run."""
         return self.batch or self.campaign or "nothing"
+
+
+Clips = Annotated[CutsOf, asked("Clips to cut")]

@@ -16,7 +16,7 @@ from callsheet.settings import load_settings
 from callsheet.shots import Batch
 from callsheet.social import CutsRequest, batches_to_cut
 from callsheet.steps.more_cuts import open_more_cuts
-from flows.forms import Aspects, CutsOf
+from flows.forms import Aspects, Clips
 from tasks.more_cuts import cut_more, list_more_cuts
 from tasks.tables import publish_cuts
 
@@ -28,7 +28,7 @@ from tasks.tables import publish_cuts
     persist_result=False,
     validate_parameters=True,
 )
-async def social_cuts(of: CutsOf, aspects: Aspects = ("9x16",)) -> Any:
+async def social_cuts(of: Clips, aspects: Aspects = ("9x16",)) -> Any:
     """Cut the clips of the batches that are meant, group by group, and list the cuts where people look for them.
 
     Returns `exit_code` (3 when a cut could not be made) and what became of each batch. UsageError when there is no
