@@ -19,6 +19,7 @@ COMMANDS = {
     "plan": "cli.plan:plan",
     "run": "cli.run:run",
     "status": "cli.status:status",
+    "approve": "cli.approve:approve",
     "resolve": "cli.resolve:resolve",
     "recover": "cli.recover:recover",
     "cuts": "cli.cuts:cuts",
