@@ -30,8 +30,9 @@ ALERTS = (
         "The process or machine of a run is gone.",
         ("Crashed",),
         "{{ flow_run.name }} crashed. {{ flow_run.state.message }} "
-        "{% if flow_run.run_count < most_starts %}It goes on by itself; what was paid for is not paid for again."
-        "{% else %}It was started {{ flow_run.run_count }} times and is not started again: see its log.{% endif %}",
+        "{% set starts = event.resource['prefect.run-count'] | int %}"
+        "{% if starts < most_starts %}It goes on by itself; what was paid for is not paid for again."
+        "{% else %}It was started {{ starts }} times and is not started again: see its log.{% endif %}",
     ),
     Alert(
         "late batches",

@@ -19,7 +19,7 @@ _ADVICE = {
     "Unauthorised": "Check key, permission and billing, then run again.",
     "ModelNotFound": "Check the model's name with `callsheet models`.",
     "RequestTooLarge": "Use smaller reference images.",
-    "QuotaParked": "Today's quota is used up. A deployment's run goes on by itself after midnight Pacific; else run it again.",
+    "QuotaParked": "Today's quota is used up. Run again after midnight Pacific; a deployment does so by itself.",
     "BudgetParked": "Raise the budget, then run again.",
     "MediaError": "The file is damaged or not as declared. Run again; look at the file if it happens twice.",
     "ArchiveDenied": "Grant the missing permission on the archive, then run again.",
