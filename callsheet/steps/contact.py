@@ -16,7 +16,7 @@ from callsheet.plan.groups import groups
 from callsheet.report.sheets import ContactSheet
 
 # Above this many groups the shots are put together. A sheet is at most 150 kB.
-SHEETS_AT_MOST = 24
+SHEETS_AT_MOST, TILES_AT_MOST = 24, 48
 THUMBNAIL_LIMIT = 1 << 20
 # Single takes have no thumbnail. Their files are read while the batch has few; else they are left to the gallery.
 STILLS_AT_MOST, STILL_LIMIT = 60, 12 << 20
@@ -46,9 +46,20 @@ async def contact_sheets(store: Store, prefix: str, sidecars: Sequence[Sidecar])
     limit = asyncio.Semaphore(_AT_ONCE)
     sheets = []
     for group in groups([one for one in sidecars if tiles[one.shot]], SHEETS_AT_MOST):
-        items = await asyncio.gather(*(_item(store, prefix, tile, limit) for one in group for tile in tiles[one.shot]))
-        sheets.append(ContactSheet(*_told(group), await asyncio.to_thread(contact_sheet, items)))
+        shown, rest = _most_telling([tile for one in group for tile in tiles[one.shot]])
+        items = await asyncio.gather(*(_item(store, prefix, tile, limit) for tile in shown))
+        label, note = _told(group)
+        note += f". {rest:,} more pictures are in the gallery" if rest else ""
+        sheets.append(ContactSheet(label, note, await asyncio.to_thread(contact_sheet, items)))
     return sheets
+
+
+def _most_telling(tiles: Sequence[_Tile]) -> tuple[Sequence[_Tile], int]:
+    """What fits a sheet that can be read, chosen takes first when not all do; and how many do not."""
+    if len(tiles) <= TILES_AT_MOST:
+        return tiles, 0
+    chosen = [tile for tile in tiles if tile.chosen] or tiles
+    return chosen[:TILES_AT_MOST], len(tiles) - len(chosen[:TILES_AT_MOST])
 
 
 def _told(group: Sequence[Sidecar]) -> tuple[str, str]:
