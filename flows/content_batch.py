@@ -149,5 +149,7 @@ def final_state(studio: Studio, ended: Report, later: str = "") -> State[dict[st
     shots = summary["shots"]
     rest = ", ".join(f"{count} {state}" for state, count in shots.items() if count and state not in ("total", "done"))
     name = {0: "Completed", 3: "Partly done", 4: "Parked", 5: "Waiting"}.get(summary["exit_code"], "Unfinished")
-    message = "; ".join(part for part in (f"{shots['done']} of {shots['total']} shots done", rest, later) if part)
+    waiting = summary["waiting_for"]["approval"]
+    asks = f"{waiting} to be approved: callsheet approve {summary['batch']}" if waiting else ""
+    message = "; ".join(part for part in (f"{shots['done']} of {shots['total']} shots done", rest, asks, later) if part)
     return Completed(name=name, message=message, data=summary)

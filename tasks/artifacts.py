@@ -22,6 +22,7 @@ from prefect.artifacts import (
 
 from callsheet.plan import Plan
 from callsheet.report.account import spend_markdown
+from callsheet.report.asking import approval_markdown
 from callsheet.report.links import link_to
 from callsheet.report.progress import progress_sentence
 from callsheet.report.sheets import contact_sheet_markdown, failures_markdown, plan_markdown
@@ -52,6 +53,8 @@ async def publish_report(studio: Studio, ended: Report) -> None:
     """Publish contact sheets, failures, spend against budget and quota, and the way to the gallery."""
     name = studio.batch.name
     await _published("contact sheet", _contact_sheets(studio, ended))
+    if asked := approval_markdown(ended.sidecars):
+        await _published("approval", _markdown(studio, "approval", asked, f"What waits for approval in {name}"))
     found = failures_markdown(ended.sidecars)
     await _published("failures", _markdown(studio, "failures", found, f"What did not work in {name}, and what to do"))
     await _published("spend", _spend(studio, ended))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from callsheet.decisions import APPROVAL, REJECTED
+
 _ADVICE = {
     "PromptBlocked": "Reword the prompt; the provider refused it before making anything.",
     "ImageBlocked": "Reword the prompt or change the reference; the provider withheld the picture.",
@@ -24,6 +26,9 @@ _ADVICE = {
     "MediaError": "The file is damaged or not as declared. Run again; look at the file if it happens twice.",
     "ArchiveDenied": "Grant the missing permission on the archive, then run again.",
     "ArchiveConflict": "Move the other file of that name away, then run again.",
+    APPROVAL: "Choose its takes in the gallery or with `callsheet approve`, then run the batch again.",
+    REJECTED: "For another try, raise its takes or change its prompt. `callsheet approve` decides otherwise.",
+    "NotApproved": "Run the batch again: it goes on as decided.",
 }
 _OTHERWISE = "See the message; run again once its cause is gone."
 
