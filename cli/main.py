@@ -30,6 +30,8 @@ COMMANDS = {
     "ledger": "cli.ledger:app",
     "rehearsal": "cli.rehearsal:rehearsal",
     "ui": "cli.ui:ui",
+    "deploy": "cli.deploy:deploy",
+    "worker": "cli.worker:worker",
 }
 
 app = typer.Typer(

@@ -20,6 +20,7 @@ from callsheet.shots import Mode
 from callsheet.steps.carry_on import Resumable, resumable
 from callsheet.steps.missing import Recovered, exit_code
 from flows.content_batch import content_batch
+from flows.forms import LiveBatches, OneBatch
 from tasks.collect import recover_batch
 
 
@@ -30,7 +31,7 @@ from tasks.collect import recover_batch
     persist_result=False,
     validate_parameters=True,
 )
-async def collect(live: bool = False, batch: str | None = None) -> dict[str, Any]:
+async def collect(live: LiveBatches = False, batch: OneBatch = None) -> dict[str, Any]:
     """Do what `callsheet recover` does in the batches of one mode, or for one batch, and finish their shots for free.
 
     Operations whose owner is gone are adopted; those of a living process are left to it. Returns `jobs` (what became

@@ -35,6 +35,7 @@ Free = Annotated[bool, asked("Only finish what is paid for")]
 PlanFile = Annotated[str | None, asked("Plan file to follow exactly")]
 Aspects = Annotated[tuple[Aspect, ...], asked("Aspects to cut to")]
 LiveBatches = Annotated[bool, asked("Live batches (off: rehearsals)")]
+OneBatch = Annotated[str | None, asked("Only this batch (empty: all of them)")]
 ReportDay = Annotated[date | None, asked("Day to report on (empty: the day before)")]
 
 

@@ -45,19 +45,36 @@ def ensure_server(settings: Settings, port: int | None = None, host: str = LOOPB
     One that is started listens on `host`; 0.0.0.0 lets other machines in.
     """
     if settings.prefect_api_url:
-        given = Server(None, settings.prefect_api_url.rstrip("/"))
-        if not _is_up(given, LOADED_S):
-            raise ServiceError(
-                f"No Prefect server answers at PREFECT_API_URL ({given.api_url}). Nothing was made or paid. "
-                "Start it, or unset the variable: a local server is then started."
-            )
-        return given
+        return _given(settings.prefect_api_url)
     folder = _note(settings).parent
     folder.mkdir(parents=True, exist_ok=True)
     # Of two commands that start at once, one starts the server and the other finds it running.
     with (folder / "starting.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         return running_server(settings) or _start(settings, host, port or _free_port(host))
+
+
+def find_server(settings: Settings) -> Server:
+    """The server of PREFECT_API_URL, else the local one; ServiceError when none is running."""
+    if settings.prefect_api_url:
+        return _given(settings.prefect_api_url)
+    server = running_server(settings)
+    if server is None:
+        raise ServiceError(
+            f"No Prefect server of {settings.home.absolute()} is running. Nothing was changed. "
+            "Start it with `callsheet ui` (make ui), or set PREFECT_API_URL to one on another machine."
+        )
+    return server
+
+
+def _given(api_url: str) -> Server:
+    given = Server(None, api_url.rstrip("/"))
+    if not _is_up(given, LOADED_S):
+        raise ServiceError(
+            f"No Prefect server answers at PREFECT_API_URL ({given.api_url}). Nothing was made or paid. "
+            "Start it, or unset the variable: a local server is then started."
+        )
+    return given
 
 
 def running_server(settings: Settings) -> Server | None:
