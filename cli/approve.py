@@ -122,10 +122,7 @@ def _answer(decided: Decided, more: dict[str, Any], json: bool) -> None:
     if "run" not in more:
         _show(decided)
     if json:
-        batch = decided.row.batch.name
-        recorded = [_as_json(one) for one in decided.recorded]
-        waiting = [question.as_json() for question in decided.waiting]
-        print_json({"exit_code": code, "batch": batch, "decided": recorded, "waiting": waiting, **more})
+        print_json({"exit_code": code, **decided.as_json(), **more})
     sys.exit(code)
 
 
@@ -155,17 +152,3 @@ def _show_question(question: Question) -> None:
 def _score(one: Candidate) -> str:
     rank = f"rank {one.rank:.2f}" if one.rank is not None else ""
     return "  ".join(part for part in (rank, one.sha256[:12], one.rejected or "") if part)
-
-
-def _as_json(one: Recorded) -> dict[str, Any]:
-    decision = one.decision
-    return {
-        "shot": decision.shot,
-        "how": one.how,
-        "takes": {str(take): sha256 for take, sha256 in decision.takes.items()},
-        "rejected": decision.rejects,
-        "by": decision.by,
-        "note": decision.note,
-        "at": decision.at.isoformat() if decision.at else None,
-        "before": one.before.told() if one.before and one.how == "changed" else None,
-    }

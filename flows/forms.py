@@ -7,10 +7,12 @@ parameter's name where the title belongs; `json_schema_extra` comes after it.
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from callsheet.approval.wish import MAX_NOTE, Wish
+from callsheet.manifest.columns import MAX_TAKES
 from callsheet.shots import Mode
 from callsheet.social import Editions
 
@@ -36,6 +38,9 @@ PlanFile = Annotated[str | None, asked("Plan file to follow exactly")]
 Aspects = Annotated[tuple[Aspect, ...], asked("Aspects to cut to")]
 LiveBatches = Annotated[bool, asked("Live batches (off: rehearsals)")]
 OneBatch = Annotated[str | None, asked("Only this batch (empty: all of them)")]
+DecidedBatch = Annotated[str, asked("Batch, as its flow run is named")]
+DecidedBy = Annotated[str, asked("Who decides")]
+GoOn = Annotated[bool, asked("Then go on with the batch")]
 ReportDay = Annotated[date | None, asked("Day to report on (empty: the day before)")]
 
 
@@ -67,3 +72,30 @@ class CutsOf(BaseModel):
 
 
 Clips = Annotated[CutsOf, asked("Clips to cut")]
+
+
+class FrameChoice(BaseModel):
+    """What is decided about one shot."""
+
+    model_config = ConfigDict(title="Shot", extra="forbid", frozen=True)
+
+    shot: Annotated[str, Field(title="Shot", description="Its id, as contact sheet and gallery have it.")]
+    takes: Annotated[
+        list[Annotated[int, Field(ge=1, le=MAX_TAKES)]],
+        Field(title="Takes to animate", description="Take numbers; each makes a clip.", default_factory=list),
+    ]
+    reject: Annotated[bool, Field(title="Reject", description="Animate none of its takes.")] = False
+    note: Annotated[str, Field(title="Note", description="Why, in a line.", max_length=MAX_NOTE)] = ""
+
+    @model_validator(mode="after")
+    def _is_one_decision(self) -> Self:
+        if self.reject == bool(self.takes):
+            raise ValueError(f"{self.shot}: give takes, or reject, not both and not neither")
+        return self
+
+    def wish(self) -> Wish:
+        """The choice as a wish."""
+        return Wish(self.shot, tuple(dict.fromkeys(self.takes)), self.note)
+
+
+FrameChoices = Annotated[list[FrameChoice], Field(min_length=1), asked("Decisions")]

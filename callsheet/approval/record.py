@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from callsheet.approval.waiting import Question, decision_on, is_waiting, question_of
-from callsheet.approval.wish import Wish, check_each_once, name_of
+from callsheet.approval.wish import Wish, check, name_of
 from callsheet.archive import layout
 from callsheet.archive.sidecar import FailureRecord, Sidecar
 from callsheet.archive.sidecars import in_order, read_named, write_sidecar
@@ -43,6 +44,28 @@ class Decided:
         """Whether there is something for a run to do: a shot decided about has not gone its way yet."""
         return bool(self.going) or any(one.how != "same" for one in self.recorded)
 
+    def as_json(self) -> dict[str, Any]:
+        """As `callsheet approve --json` prints it."""
+        return {
+            "batch": self.row.batch.name,
+            "decided": [_recorded_json(one) for one in self.recorded],
+            "waiting": [question.as_json() for question in self.waiting],
+        }
+
+
+def _recorded_json(one: Recorded) -> dict[str, Any]:
+    decision = one.decision
+    return {
+        "shot": decision.shot,
+        "how": one.how,
+        "takes": {str(take): sha256 for take, sha256 in decision.takes.items()},
+        "rejected": decision.rejects,
+        "by": decision.by,
+        "note": decision.note,
+        "at": decision.at.isoformat() if decision.at else None,
+        "before": one.before.told() if one.before and one.how == "changed" else None,
+    }
+
 
 async def questions(settings: Settings, batch: str) -> Decided:
     """What waits for a person in a batch; nothing is changed. DecisionError when there is no such batch."""
@@ -56,7 +79,7 @@ async def decide(settings: Settings, batch: str, wishes: Sequence[Wish], by: str
 
     A sidecar that cannot be written now is written by the next run of its shot, from the ledger.
     """
-    check_each_once(wishes)
+    check(wishes)
     name = name_of(by)
     async with _opened(settings) as (ledger, store):
         row = await _batch(ledger, batch)

@@ -36,8 +36,6 @@ class Wish:
 
 def wishes_in(words: Sequence[str], note: str = "") -> list[Wish]:
     """The wishes in words of the command line, all with the same note; DecisionError with every word that is none."""
-    if not re.fullmatch(LINE, note) or len(note) > MAX_NOTE:
-        raise DecisionError(f"A note is one line of at most {MAX_NOTE:,} characters. Nothing was recorded.")
     found = [_wish(word, note) for word in words]
     if bad := [word for word, wish in zip(words, found, strict=True) if wish is None]:
         told = ", ".join(repr(word[:60]) for word in bad[:10])
@@ -58,8 +56,10 @@ def _wish(word: str, note: str) -> Wish | None:
     return Wish(shot, tuple(takes), note, {take: seen for take, seen in takes.items() if seen})
 
 
-def check_each_once(wishes: Sequence[Wish]) -> None:
-    """Raise DecisionError when a shot is decided about more than once."""
+def check(wishes: Sequence[Wish]) -> None:
+    """Raise DecisionError when a shot is decided about more than once, or a note is no line."""
+    if any(not re.fullmatch(LINE, wish.note) or len(wish.note) > MAX_NOTE for wish in wishes):
+        raise DecisionError(f"A note is one line of at most {MAX_NOTE:,} characters. Nothing was recorded.")
     if twice := [shot for shot, count in Counter(wish.shot for wish in wishes).items() if count > 1]:
         told = ", ".join(shot[:60] for shot in twice[:10])
         raise DecisionError(f"Decided about more than once: {told}. Nothing was recorded. Say it once for each shot.")
