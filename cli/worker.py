@@ -11,7 +11,7 @@ import typer
 from callsheet.settings import load_settings
 from cli.output import say
 from cli.run import use_server
-from flows.server import find_server
+from flows.server import check_pool, find_server
 
 POOL = "callsheet"
 
@@ -25,6 +25,7 @@ def worker(
     Runs have this process's environment: keys, ledger and archive are set here.
     """
     server = find_server(load_settings())
+    check_pool(server, POOL)
     use_server(server)
     say(f"Prefect UI: {server.ui_url}\nStop with Ctrl-C; batches under way are then ended, and go on later.")
     argv = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL]

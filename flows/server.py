@@ -12,8 +12,9 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
 from callsheet.errors import ServiceError
@@ -85,6 +86,20 @@ def running_server(settings: Settings) -> Server | None:
         if _is_up(server, LOADED_S):
             return server
     return None
+
+
+def check_pool(server: Server, pool: str) -> None:
+    """ServiceError when the server says that it has no such work pool. What it does not say is left to Prefect."""
+    try:
+        urlopen(f"{server.api_url}/work_pools/{pool}", timeout=LOADED_S).close()  # noqa: S310  an address of Prefect's
+    except HTTPError as error:
+        if error.code == HTTPStatus.NOT_FOUND:
+            raise ServiceError(
+                f"The Prefect server at {server.api_url} has no work pool {pool!r} yet. Nothing was started. "
+                "Make it with `callsheet deploy` (make deploy)."
+            ) from None
+    except OSError:
+        return
 
 
 def stop_server(settings: Settings) -> bool:

@@ -109,7 +109,7 @@ def test_nothing_spends_money_before_somebody_says_so() -> None:
 
 def test_what_is_looked_after_and_what_batches_start_is_deployed() -> None:
     deployed = {f"{flow_of(one).name}/{one['name']}" for one in DEPLOYMENTS}
-    assert {name.partition("/")[0] for name in deployed} >= set(WATCHED) - {"approve-frames"}
+    assert {name.partition("/")[0] for name in deployed} >= set(WATCHED)
     assert deployed >= {DEPLOYMENT}
 
 
