@@ -49,6 +49,11 @@ class FrameDecision:
         what = f"{numbered(self.takes)} approved" if self.takes else "rejected"
         return f"{what} by {self.by}" + (f": {self.note}" if self.note else "")
 
+    def sentence(self) -> str:
+        """The decision as a sentence."""
+        told = self.told()
+        return f"{told[0].upper()}{told[1:].rstrip('.')}."
+
 
 def numbered(takes: Iterable[int]) -> str:
     """The takes in words, such as "take 2" or "takes 1, 3"."""

@@ -68,7 +68,10 @@ def read_decisions(path: Path, batch: str) -> DecisionFile:
     try:
         file = DecisionFile.model_validate_json(data)
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc']))[:120]}: {e['msg']}" for e in error.errors(include_input=False)[:_TOLD]]
+        lines = [
+            f"{'.'.join(map(str, e['loc']))[:120] or 'the file'}: {e['msg']}"
+            for e in error.errors(include_input=False)[:_TOLD]
+        ]
         raise DecisionError(
             f"{path} is no decision file that a gallery saved. Nothing was recorded.\n  " + "\n  ".join(lines)
         ) from None

@@ -107,8 +107,7 @@ def noted(sidecar: Sidecar, decisions: Sequence[FrameDecision], updated: datetim
     last = decisions[-1]
     failures = [one for one in sidecar.failures if one.kind not in (APPROVAL, REJECTED)]
     if last.rejects:
-        text = last.told()
-        failures.append(FailureRecord(step="frames", kind=REJECTED, message=f"{text[0].upper()}{text[1:]}."))
+        failures.append(FailureRecord(step="frames", kind=REJECTED, message=last.sentence()))
     state = ShotState.BLOCKED if last.rejects else ShotState.PENDING
     values = {"decisions": records, "failures": tuple(failures), "state": state.value, "updated": updated}
     return sidecar.model_copy(update=values)
@@ -127,7 +126,7 @@ async def _opened(settings: Settings) -> AsyncIterator[tuple[Ledger, Store]]:
 async def _batch(ledger: Ledger, name: str) -> BatchRow:
     rows = {row.batch.name: row for row in await ledger.batches()}
     if name not in rows:
-        known = did_you_mean(name, rows) or f"Known: {', '.join(list(rows)[:_TOLD]) or 'none'}."
+        known = did_you_mean(name, rows) or f"it has {', '.join(list(rows)[:_TOLD]) or 'none'}."
         raise DecisionError(f"There is no batch {name[:200]!r} in this ledger; {known} Nothing was recorded.")
     return rows[name]
 

@@ -74,7 +74,7 @@ def decision_on(wish: Wish, sidecar: Sidecar, hashes: Mapping[str, str | None], 
         return f"{wish.shot}: none of its takes is made yet. Run the batch first."
     usable = [take.take for take in sidecar.takes if is_usable(take)]
     if strange := [take for take in wish.takes if take not in usable]:
-        return f"{wish.shot}: there is no {numbered(strange)} to animate; there is {numbered(usable)}."
+        return f"{wish.shot}: {numbered(strange)} cannot be animated; choose among {numbered(usable)}."
     if other := _others(wish, shown):
         return f"{wish.shot}: {numbered(other)} is another picture than the one decided on. Look at it again."
     made_anew = [t.take for t in sidecar.takes if t.file and hashes.get(t.job_key) != t.file.sha256]

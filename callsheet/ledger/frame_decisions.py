@@ -119,8 +119,8 @@ def _enter(
     decision = replace(wish, n=len(known.get(wish.shot, ())) + 1, at=now)
     enter(connection, decision)
     state, kind = (ShotState.BLOCKED, REJECTED) if decision.rejects else (ShotState.PENDING, APPROVAL)
-    text = decision.told()
-    set_shot(connection, now, wish.batch, wish.shot, state, "frames", kind, f"{text[0].upper()}{text[1:]}")
+    go_on = "" if decision.rejects else " Run the batch to go on."
+    set_shot(connection, now, wish.batch, wish.shot, state, "frames", kind, f"{decision.sentence()}{go_on}")
     return replace(one, decision=decision)
 
 

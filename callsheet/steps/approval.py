@@ -28,8 +28,7 @@ def choose_approved(studio: Studio, work: Work, candidates: Sequence[Candidate])
         return
     work.choice = choose_frames(candidates, "approve")
     if decision is not None:
-        text = decision.told()
-        work.fail(Failure("frames", REJECTED, f"{text[0].upper()}{text[1:]}."), ShotState.BLOCKED)
+        work.fail(Failure("frames", REJECTED, decision.sentence()), ShotState.BLOCKED)
     elif later := next((take for take in work.takes.values() if _comes_later(take)), None):
         state = ShotState.PARKED if later.failure and later.failure.kind != "Stopped" else ShotState.PENDING
         why = f"Take {later.number} is not made yet; a person chooses when all are there."
