@@ -78,7 +78,7 @@ def team(tmp_path: Path, made_service: Service) -> Team:
     return Team(tmp_path, made_service)
 
 
-async def test_a_shot_waits_with_its_takes_and_the_others_go_on(team: Team) -> None:
+async def test_a_shot_waits_with_its_takes_and_the_others_go_on(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
     ended = await team.run(KITE + CUP)
     assert ended.exit_code == 5
     assert ended.summary["shots"] == {"total": 2, "done": 1, "blocked": 0, "failed": 0, "parked": 0, "waiting": 1}
@@ -88,10 +88,15 @@ async def test_a_shot_waits_with_its_takes_and_the_others_go_on(team: Team) -> N
     assert (asked.shot, [one.take for one in asked.candidates]) == ("kite", [1, 2])
     files = {path.name for path in team.folder.rglob("take-*")}
     assert all(Path(one.uri).name in files and one.rank is not None for one in asked.candidates)
-    again = await team.run(KITE + CUP)
+    with monkeypatch.context() as nothing_is_measured:
+        nothing_is_measured.setattr("callsheet.steps.frames._measure", None)
+        again = await team.run(KITE + CUP)
     assert (again.exit_code, again.summary["submissions"]) == (5, {"image": 0, "video": 0})
     async with await Ledger.open(team.settings.ledger_url, clock=Clock()) as ledger:
         assert await resumable(ledger, team.settings, "rehearsal") == [], "no free run helps, so `collect` starts none"
+    await team.run(KITE.replace("dunes,2", "dunes,1") + CUP)
+    [asked] = (await questions(team.settings, BATCH)).waiting
+    assert [one.take for one in asked.candidates] == [1], "it is told as the manifest asks for it now"
 
 
 async def test_the_take_that_a_person_approves_is_animated_once_and_the_decision_is_kept(team: Team) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 
 from callsheet.archive import layout
+from callsheet.archive.sidecars import read_named
 from callsheet.archive.success import mark_continuing
 from callsheet.decisions import APPROVAL
+from callsheet.errors import ArchiveError
 from callsheet.ledger import JobState
 from callsheet.manifest import Manifest
 from callsheet.manifest.source import read_bytes
@@ -17,8 +20,11 @@ from callsheet.run import RunRequest
 from callsheet.shots import Shot, ShotState
 from callsheet.steps.deposit import is_lost
 from callsheet.steps.planning import Desk, follow, make_plan, time_of
-from callsheet.steps.survey import awaits_decision, has_sidecar, is_whole, survey
+from callsheet.steps.records import tells_as_asked
+from callsheet.steps.survey import awaits_decision, is_whole, survey
 from callsheet.studio import Studio
+
+log = logging.getLogger(__name__)
 
 
 async def open_batch(studio: Studio, manifest: Manifest, request: RunRequest) -> Plan:
@@ -83,10 +89,17 @@ _STEP_OF: dict[Kind, Step] = {"image": "images", "video": "clips", "cut": "cuts"
 
 
 async def _waiting(studio: Studio, plan: Plan) -> set[str]:
-    """The shots of which everything but a person's decision is there, and on record."""
-    ready = {item.shot.id for item in plan.shots if awaits_decision(item) and has_sidecar(item, studio.files)}
+    """The shots of which everything but a person's decision is there, and told as the manifest asks for it now."""
+    ready = {item.shot.id: item.shot for item in plan.shots if awaits_decision(item)}
     rows = await studio.ledger.shots_of(studio.batch.name) if ready else ()
-    return {r.shot for r in rows if r.shot in ready and (r.state, r.reason_kind) == (ShotState.WAITING, APPROVAL)}
+    waiting = {row.shot for row in rows if (row.state, row.reason_kind) == (ShotState.WAITING, APPROVAL)}
+    names = [layout.sidecar_name(studio.batch.prefix, shot) for shot in ready if shot in waiting]
+    try:
+        stored = await read_named(studio.store, [n for n in names if n[len(studio.batch.prefix) + 1 :] in studio.files])
+    except ArchiveError as error:
+        log.warning("Shots that wait are looked at anew, because their sidecars cannot be read: %s", error)
+        return set()
+    return {one.shot for one, _ in stored if tells_as_asked(one, studio.batch, ready[one.shot])}
 
 
 def _announce(studio: Studio, item: ShotPlan) -> None:

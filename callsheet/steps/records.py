@@ -22,6 +22,9 @@ from callsheet.media.frames import Verdict
 from callsheet.shots import Asset, Batch, Failure, Shot, ShotState
 from callsheet.steps.work import ClipWork, CutWork, TakeWork, Work
 
+# What the manifest alone decides about a sidecar.
+_ASKED = ("line", "tags", "variables", "prompt", "negative_prompt", "motion_prompt", "select", "image")
+
 
 def sidecar_of(batch: Batch, work: Work, state: ShotState, updated: datetime) -> Sidecar:
     """Everything that is known of the shot, as its sidecar."""
@@ -51,6 +54,13 @@ def sidecar_of(batch: Batch, work: Work, state: ShotState, updated: datetime) ->
         usd=round(sum(take.usd for take in takes) + sum(clip.usd for clip in clips), 6),
         updated=updated,
     )
+
+
+def tells_as_asked(sidecar: Sidecar, batch: Batch, shot: Shot) -> bool:
+    """Whether a sidecar tells of the shot as it is asked for now, with every take, and nothing else is to be told."""
+    asked = sidecar_of(batch, Work(shot), ShotState(sidecar.state), sidecar.updated)
+    same = all(getattr(sidecar, name) == getattr(asked, name) for name in _ASKED)
+    return same and [take.take for take in sidecar.takes] == list(range(1, shot.takes + 1))
 
 
 def _image(shot: Shot) -> ImageParams:

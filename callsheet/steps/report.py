@@ -16,7 +16,7 @@ from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.sidecars import in_order, read_named
 from callsheet.archive.success import write_success
 from callsheet.decisions import APPROVAL
-from callsheet.errors import CallsheetError
+from callsheet.errors import CallsheetError, NotApproved
 from callsheet.ledger import ShotRow
 from callsheet.plan import Plan
 from callsheet.report.gallery import gallery_html
@@ -135,7 +135,8 @@ def _summary(
 
 def _waiting_for(rows: Sequence[ShotRow]) -> dict[str, int]:
     """How many shots wait for a person's approval of a frame, and how many for `callsheet resolve`."""
-    waiting = Counter("approval" if r.reason_kind == APPROVAL else "resolve" for r in rows if r.state == "waiting")
+    kinds = (row.reason_kind for row in rows if row.state is ShotState.WAITING)
+    waiting = Counter("approval" if kind in (APPROVAL, NotApproved.__name__) else "resolve" for kind in kinds)
     return {what: waiting[what] for what in ("approval", "resolve")}
 
 

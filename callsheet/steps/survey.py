@@ -78,12 +78,7 @@ def is_whole(item: ShotPlan, files: Collection[str]) -> bool:
 
     `files` are the names in the batch's folder.
     """
-    return item.complete and has_sidecar(item, files)
-
-
-def has_sidecar(item: ShotPlan, files: Collection[str]) -> bool:
-    """Whether the shot's sidecar is among the names in the batch's folder."""
-    return f"shots/{folder_name(item.shot.id)}/{SIDECAR}" in files
+    return item.complete and f"shots/{folder_name(item.shot.id)}/{SIDECAR}" in files
 
 
 def awaits_decision(item: ShotPlan) -> bool:
