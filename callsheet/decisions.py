@@ -68,4 +68,4 @@ def holding(decisions: Sequence[FrameDecision], takes: Mapping[int, str]) -> Fra
 
 def waits(batch: str, takes: Iterable[int]) -> str:
     """Why a shot waits, and what to do."""
-    return f"A person chooses among {numbered(sorted(takes))}: `callsheet approve {batch}`, or the gallery."
+    return f"A person chooses among {numbered(sorted(takes))}, in the gallery or with: callsheet approve {batch}"

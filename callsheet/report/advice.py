@@ -26,7 +26,7 @@ _ADVICE = {
     "MediaError": "The file is damaged or not as declared. Run again; look at the file if it happens twice.",
     "ArchiveDenied": "Grant the missing permission on the archive, then run again.",
     "ArchiveConflict": "Move the other file of that name away, then run again.",
-    APPROVAL: "Choose its takes in the gallery or with `callsheet approve`, then run the batch again.",
+    APPROVAL: "Choose, or reject it; then run the batch again.",
     REJECTED: "For another try, raise its takes or change its prompt. `callsheet approve` decides otherwise.",
     "NotApproved": "Run the batch again: it goes on as decided.",
 }
