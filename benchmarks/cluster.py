@@ -13,11 +13,13 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
+from typing import Any
+
+import httpx2
 
 REDIS = shutil.which("redis-server")
 START_S = 60.0
+POOL = "shards"
 
 
 @contextmanager
@@ -80,9 +82,10 @@ def server(folder: Path, settings: Mapping[str, str]) -> Iterator[tuple[str, int
         end(process)
 
 
-def start_worker(pool: str, name: str, folder: Path, settings: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """A process worker of the pool, with a process group of its own: its runs' processes are in it."""
-    argv = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--name", name, "--type", "process"]
+def start_worker(folder: Path, settings: Mapping[str, str], limit: int = 4) -> subprocess.Popen[bytes]:
+    """A process worker of the pool `shards` that has so many runs at once; they are in its process group."""
+    named = ["--pool", POOL, "--type", "process", "--name", folder.name, "--limit", str(limit)]
+    argv = [sys.executable, "-m", "prefect", "worker", "start", *named]
     given = {"PREFECT_WORKER_QUERY_SECONDS": "1", "PREFECT_HOME": str(folder / "prefect"), **settings}
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "worker.log").open("wb") as log:
@@ -102,8 +105,8 @@ def end(process: subprocess.Popen[bytes], number: int = signal.SIGTERM) -> None:
         process.wait(timeout=20)
 
 
-async def deploy(pool: str) -> None:
-    """Create the pool, and in it the deployments of a batch and of its shards."""
+async def deploy() -> None:
+    """Create the pool `shards`, and in it the deployments of a batch and of its shards."""
     from prefect import get_client
     from prefect.client.schemas.actions import WorkPoolCreate
     from prefect.exceptions import ObjectAlreadyExists
@@ -116,18 +119,57 @@ async def deploy(pool: str) -> None:
     template = ProcessWorker.get_default_base_job_template()
     async with get_client() as client:
         with suppress(ObjectAlreadyExists):
-            await client.create_work_pool(WorkPoolCreate(name=pool, type="process", base_job_template=template))
+            await client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template))
     for flow in (content_batch, content_shard):
-        made = await flow.ato_deployment(flow.name, work_pool_name=pool, entrypoint_type=EntrypointType.MODULE_PATH)
+        made = await flow.ato_deployment(flow.name, work_pool_name=POOL, entrypoint_type=EntrypointType.MODULE_PATH)
         await made.aapply()
 
 
-def deploy_to(api_url: str, pool: str) -> None:
-    """The same, to the server at this URL."""
+def deploy_to(api_url: str) -> None:
+    """The same, on the server at this URL."""
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     with temporary_settings({PREFECT_API_URL: api_url}):
-        asyncio.run(deploy(pool))
+        asyncio.run(deploy())
+
+
+class Api:
+    """A Prefect server as its API tells of it."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def ask(self, path: str, **body: Any) -> Any:
+        """The answer to a POST."""
+        reply = httpx2.post(f"{self.url}/{path}", json=body, timeout=60)
+        assert reply.status_code < 300, reply.text
+        return reply.json()
+
+    def get(self, path: str) -> dict[str, Any]:
+        found: dict[str, Any] = httpx2.get(f"{self.url}/{path}", timeout=60).json()
+        return found
+
+    def start(self, manifest: Path) -> str:
+        """Start the batch of a manifest by its deployment; the id of its run."""
+        deployment = self.get("deployments/name/content-batch/content-batch")["id"]
+        run = self.ask(f"deployments/{deployment}/create_flow_run", parameters={"manifest": str(manifest)})
+        return str(run["id"])
+
+    def run(self, run: str) -> dict[str, Any]:
+        return self.get(f"flow_runs/{run}")
+
+    def is_over(self, run: str) -> bool:
+        return self.run(run)["state_type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+
+    def shards(self, *of: str) -> list[dict[str, Any]]:
+        """The runs of shards that runs of a batch have started, in the manifest's order."""
+        found: list[dict[str, Any]] = self.ask("flow_runs/filter", flow_runs={"parent_flow_run_id": {"any_": list(of)}})
+        return sorted(found, key=lambda run: (run["parameters"]["first"], run["expected_start_time"]))
+
+    def tasks(self, run: str) -> list[dict[str, Any]]:
+        """The task runs of a run: at most 200, more than a shard has."""
+        found: list[dict[str, Any]] = self.ask("task_runs/filter", task_runs={"flow_run_id": {"any_": [run]}})
+        return found
 
 
 def clean(settings: Mapping[str, str]) -> dict[str, str]:
@@ -155,8 +197,8 @@ def _wait_for_port(port: int) -> None:
 def _wait_for_health(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     give_up = time.monotonic() + START_S
     while time.monotonic() < give_up and process.poll() is None:
-        with suppress(URLError, OSError), urlopen(f"{url}/health", timeout=2) as reply:  # noqa: S310  loopback
-            if reply.status == 200:
+        with suppress(httpx2.HTTPError):
+            if httpx2.get(f"{url}/health", timeout=2).status_code == 200:
                 return
         time.sleep(0.2)
     raise RuntimeError(f"The Prefect server did not start: {log.read_text()[-2000:]}")

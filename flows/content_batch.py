@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -143,13 +143,17 @@ def _give_up(studio: Studio, shots: list[str], error: Exception) -> None:
 
 def final_state(studio: Studio, ended: Report, later: str = "") -> State[dict[str, Any]]:
     """The flow run's final state, in the words of the exit code; `later` says how parked work goes on."""
-    summary = dict(ended.summary)
+    waiting = ended.summary["waiting_for"]["approval"]
+    asks = f"{waiting} to be approved: callsheet approve {ended.summary['batch']}" if waiting else ""
+    return completed(studio, ended.summary, asks, later)
+
+
+def completed(studio: Studio, summary: Mapping[str, Any], *more: str) -> State[dict[str, Any]]:
+    """The final state of a run with this `exit_code` and these `shots` by state, and what more there is to say."""
+    data, shots = dict(summary), summary["shots"]
     if studio.crashed:
-        summary["exit_code"] = EXIT_INTERNAL
-    shots = summary["shots"]
+        data["exit_code"] = EXIT_INTERNAL
     rest = ", ".join(f"{count} {state}" for state, count in shots.items() if count and state not in ("total", "done"))
-    name = {0: "Completed", 3: "Partly done", 4: "Parked", 5: "Waiting"}.get(summary["exit_code"], "Unfinished")
-    waiting = summary["waiting_for"]["approval"]
-    asks = f"{waiting} to be approved: callsheet approve {summary['batch']}" if waiting else ""
-    message = "; ".join(part for part in (f"{shots['done']} of {shots['total']} shots done", rest, asks, later) if part)
-    return Completed(name=name, message=message, data=summary)
+    name = {0: "Completed", 3: "Partly done", 4: "Parked", 5: "Waiting"}.get(data["exit_code"], "Unfinished")
+    message = "; ".join(part for part in (f"{shots['done']} of {shots['total']} shots done", rest, *more) if part)
+    return Completed(name=name, message=message, data=data)

@@ -12,9 +12,8 @@ from callsheet.plan.shards import Shard
 from callsheet.run import RunRequest, open_run
 from callsheet.settings import load_settings
 from callsheet.steps.opening import set_aside
-from callsheet.steps.report import Report
 from callsheet.steps.shard import end_shard, open_shard
-from flows.content_batch import final_state, in_groups
+from flows.content_batch import completed, in_groups
 from flows.labels import log_plan
 
 # Of a batch this large the server keeps ten groups of each shard, not every shot.
@@ -55,4 +54,4 @@ async def content_shard(
         going = await set_aside(studio, plan)
         await in_groups(studio, going, MOST_GROUPS)
         ended = await end_shard(studio, plan)
-    return final_state(studio, Report(ended, ()))
+    return completed(studio, ended)

@@ -27,7 +27,8 @@ from callsheet.studio import Studio
 DEPLOYMENT = "content-shard/content-shard"
 # A run that works gives a sign of life every heartbeat; three that stay out are no accident.
 HEARTBEATS = 3
-PAGE = 200
+# The most that the server gives at once (Prefect 3.8.8): flow runs, and events.
+PAGE, EVENTS = 200, 50
 
 
 @dataclass
@@ -151,13 +152,12 @@ class ShardRuns:
         if not running or time.monotonic() - self._asked < silence_s() / (2 * HEARTBEATS):
             return
         self._asked = time.monotonic()
-        asked = {
-            "event": {"name": ["prefect.flow-run.heartbeat"]},
-            "resource": {"id": [f"prefect.flow-run.{run}" for run in running]},
-        }
-        reply = await self._client.request("POST", "/events/filter", json={"filter": asked, "limit": 50})
-        for event in reversed(reply.json()["events"]):
-            self._beats[UUID(event["resource"]["prefect.resource.id"].rpartition(".")[2])] = event["id"]
+        for start in range(0, len(running), EVENTS // 2):
+            names = [f"prefect.flow-run.{run}" for run in running[start : start + EVENTS // 2]]
+            asked = {"event": {"name": ["prefect.flow-run.heartbeat"]}, "resource": {"id": names}}
+            reply = await self._client.request("POST", "/events/filter", json={"filter": asked, "limit": EVENTS})
+            for event in reversed(reply.json()["events"]):
+                self._beats[UUID(event["resource"]["prefect.resource.id"].rpartition(".")[2])] = event["id"]
 
     def _end(self, one: Watched) -> None:
         self.open.remove(one)
@@ -179,7 +179,7 @@ class ShardRuns:
 
 def silence_s() -> float:
     """How long a run at work may give no sign of life (seconds), from PREFECT_FLOWS_HEARTBEAT_FREQUENCY."""
-    return HEARTBEATS * float(get_current_settings().flows.heartbeat_frequency or 180)
+    return HEARTBEATS * float(get_current_settings().flows.heartbeat_frequency or "inf")
 
 
 async def at_work(client: PrefectClient, batch: Batch) -> bool:
