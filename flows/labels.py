@@ -17,6 +17,7 @@ from prefect.client.schemas.objects import State, StateType
 from prefect.runtime import flow_run
 from prefect.states import Crashed
 
+from callsheet.editions import has_placeholder
 from callsheet.plan import NOUNS, Plan
 from callsheet.shots import Batch
 from callsheet.steps.report import Report
@@ -29,7 +30,9 @@ def run_name() -> str:
     """What a run is called until its manifest is read: campaign (else the file), edition and mode, as a batch is."""
     asked = flow_run.parameters
     campaign = asked.get("campaign") or PurePosixPath(str(asked["manifest"]).partition("?")[0]).stem
-    return ".".join([campaign, *filter(None, [asked.get("edition")]), "live" if asked.get("live") else "rehearsal"])
+    edition = asked.get("edition") or ""
+    settled = [] if not edition or has_placeholder(edition) else [edition]
+    return ".".join([campaign, *settled, "live" if asked.get("live") else "rehearsal"])
 
 
 async def label_run(batch: Batch) -> None:

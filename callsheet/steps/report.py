@@ -79,7 +79,7 @@ async def _until(studio: Studio, code: int) -> datetime | None:
     """When parked requests may be sent; a free run sends none."""
     if code != EXIT_PARKED or studio.free:
         return None
-    return in_real_time(studio, await goes_on_at(studio.ledger, studio.batch))
+    return in_real_time(studio, await goes_on_at(studio))
 
 
 async def _sidecars(studio: Studio, plan: Plan) -> list[Sidecar]:
