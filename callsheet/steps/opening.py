@@ -106,7 +106,8 @@ def _announce(studio: Studio, item: ShotPlan) -> None:
     wanted = studio.progress.wanted
     wanted["shots"] += 1
     for action in item.actions:
-        if action.what != "waiting" or action.job_key:  # nobody knows how many clips a person will approve
+        # Nobody knows how many clips a person will approve; of rejected takes there are none.
+        if action.job_key or action.what not in ("waiting", "blocked", "failed"):
             wanted[_STEP_OF[action.kind]] += 1
 
 
