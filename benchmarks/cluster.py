@@ -140,8 +140,11 @@ class Api:
         self.url = url
 
     def ask(self, path: str, **body: Any) -> Any:
-        """The answer to a POST."""
-        reply = httpx2.post(f"{self.url}/{path}", json=body, timeout=60)
+        """The answer to a POST. A server on SQLite that is busy says 503, as Prefect's own client knows."""
+        give_up = time.monotonic() + START_S
+        while (reply := httpx2.post(f"{self.url}/{path}", json=body, timeout=60)).status_code == 503:
+            assert time.monotonic() < give_up, reply.text
+            time.sleep(0.5)
         assert reply.status_code < 300, reply.text
         return reply.json()
 
