@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -144,7 +145,11 @@ def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     from flows.server import ensure_server, stop_server
 
     settings = load_settings(home=tmp_path_factory.mktemp("server"))
-    yield ensure_server(settings).api_url
+    # Not 4200: of two servers that are started there at once, one would be taken for the other.
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    yield ensure_server(settings, port).api_url
     stop_server(settings)
 
 
