@@ -49,9 +49,7 @@ COLUMNS: dict[str, Column] = {
     "takes": Column("whole", "Candidate pictures, 1 to 20; 0 with a motion prompt makes the video from text alone."),
     "seed": Column("whole", "Seed for models that take one, 0 to 2147483647."),
     "reference_images": Column("list", "Pictures to keep to: paths beside the manifest, or allowed gs:// URIs."),
-    "select": Column(
-        "text", "Takes to animate: best, first, all, numbers, or approve (a person chooses).", video=True
-    ),
+    "select": Column("text", "Takes to animate: best, first, all, numbers, or approve (a person chooses).", video=True),
     "person_generation": Column("text", "Whether people may be shown, in the words of the model."),
     "motion_prompt": Column("text", "How the chosen picture moves; a shot without it stays a picture."),
     "video_model": Column("text", "Model that makes the video; see `callsheet models`.", video=True),
