@@ -91,16 +91,27 @@ def test_the_plan_tells_what_is_made_and_the_cost() -> None:
     assert "250 shots, **$33.50**" in text
     assert "| Pictures | create 250, reuse 250 |" in text
     assert "| Videos | none |" in text
-    assert "| s0 | A boat | create 1, reuse 1 | new shot | $0.134 |" in text
+    assert "| s0 | create 1, reuse 1 | $0.134 | new shot | A boat |" in text
     assert "and 50 more" in text
     assert "s200" not in text
 
 
 def test_failures_are_told_once_with_what_to_do() -> None:
     text = failures_markdown([sidecar("no luck")])
-    assert text.count("no luck") == 2
-    assert "Reword the prompt" in text
+    assert text == (
+        "- **no luck** is blocked (image): no luck \\(IMAGE\\_SAFETY\\)\n"
+        "  - *What to do:* Reword the prompt or change the reference; the provider withheld the picture\\. "
+        "(ImageBlocked)"
+    )
     assert failures_markdown([]) == "Nothing failed."
+
+
+def test_what_went_wrong_with_several_takes_in_the_same_way_is_told_once() -> None:
+    failure = FailureRecord(step="images", kind="PromptBlocked", message="Refused.")
+    takes = [TakeRecord(take=n, job_key="k", failure=failure.model_copy(update={"slot": f"take-{n}"})) for n in (1, 2)]
+    one = sidecar("boat").model_copy(update={"takes": tuple(takes), "failures": (takes[0].failure,)})
+    assert failures_markdown([one]).count("is blocked (images, 2 times)") == 1
+    assert failures_markdown([one]).count("Refused") == 1
 
 
 def test_the_spend_of_a_rehearsal_is_said_to_be_none() -> None:

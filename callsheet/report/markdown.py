@@ -14,11 +14,12 @@ _PLAIN = frozenset(" ,;'-")
 def escaped(text: str, limit: int = _LONGEST_CELL) -> str:
     """Untrusted text for a Markdown cell: one line, cut, and nothing in it is Markdown, HTML or a link.
 
-    Punctuation becomes numeric references, which CommonMark takes as text only (spec 0.31.2, section 6.2).
+    A backslash makes any ASCII punctuation plain text (CommonMark 0.31.2, section 2.4). Numeric references would be
+    shown as they are by Prefect's first UI (3.8.8).
     """
     line = " ".join(cut(text, limit).split())
     return "".join(
-        f"&#{ord(character)};" if character in string.punctuation and character not in _PLAIN else character
+        f"\\{character}" if character in string.punctuation and character not in _PLAIN else character
         for character in line
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -23,10 +24,10 @@ def plan_markdown(plan: Plan) -> str:
     rows = [
         [
             escaped(one.shot.id),
-            escaped(one.shot.prompt),
             _doing([a.what for a in one.actions]),
-            escaped("; ".join(dict.fromkeys(a.why for a in one.actions if a.why)), 300),
             _cost(one.usd, one.usd_high),
+            escaped("; ".join(dict.fromkeys(a.why for a in one.actions if a.why)), 300),
+            escaped(one.shot.prompt),
         ]
         for one in plan.shots[:_MOST_ROWS]
     ]
@@ -37,7 +38,7 @@ def plan_markdown(plan: Plan) -> str:
             f"**{escaped(plan.batch.name)}**: {counted(len(plan.shots), 'shot')}, **{_cost(plan.usd, plan.usd_high)}**",
             table(("", "What will be done"), totals),
             *(escaped(line, 300) for line in _outlook(plan)),
-            table(("Shot", "Prompt", "What will be done", "Why", "Cost"), rows),
+            table(("Shot", "What will be done", "Cost", "Why", "Prompt"), rows),
             _rest(len(plan.shots)),
         )
         if part
@@ -58,15 +59,12 @@ def _outlook(plan: Plan) -> list[str]:
 
 
 def failures_markdown(sidecars: Sequence[Sidecar]) -> str:
-    """Every failure with its reason and what to do, the first 200."""
-    found = [(sidecar, failure) for sidecar in sidecars for failure in _failures(sidecar)]
+    """Every failure with its reason and what to do, the first 200. A list, for the UI folds no cells of tables."""
+    found = [(sidecar, failure, times) for sidecar in sidecars for failure, times in _failures(sidecar).items()]
     if not found:
         return "Nothing failed."
-    rows = [
-        [escaped(s.shot), s.state, escaped(f"{f.step}: {f.kind}"), _reason(f), escaped(advice(f.kind))]
-        for s, f in found[:_MOST_ROWS]
-    ]
-    return f"{table(('Shot', 'State', 'What', 'Why', 'What to do'), rows)}\n\n{_rest(len(found))}".strip()
+    lines = [_failure(*one) for one in found[:_MOST_ROWS]]
+    return "\n".join([*lines, "", _rest(len(found))]).strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +85,21 @@ def contact_sheet_markdown(sheets: Sequence[ContactSheet]) -> str:
     )
 
 
-def _failures(sidecar: Sidecar) -> list[FailureRecord]:
-    records = [*(take.failure for take in sidecar.takes), *(clip.failure for clip in sidecar.clips)]
-    every = [*sidecar.failures, *records, *(cut_.failure for cut_ in sidecar.cuts)]
-    return list(dict.fromkeys(failure for failure in every if failure))
+def _failure(sidecar: Sidecar, failure: FailureRecord, times: int) -> str:
+    step = escaped(failure.step) + (f", {times} times" if times > 1 else "")
+    return (
+        f"- **{escaped(sidecar.shot)}** is {sidecar.state} ({step}): {_reason(failure)}\n"
+        f"  - *What to do:* {escaped(advice(failure.kind))} ({escaped(failure.kind)})"
+    )
+
+
+def _failures(sidecar: Sidecar) -> Counter[FailureRecord]:
+    """How often each thing went wrong, whichever take, clip or cut it was."""
+    parts = [*(take.failure for take in sidecar.takes), *(clip.failure for clip in sidecar.clips)]
+    parts += [cut_.failure for cut_ in sidecar.cuts]
+    every = Counter(part.model_copy(update={"slot": ""}) for part in parts if part)
+    own = (failure.model_copy(update={"slot": ""}) for failure in sidecar.failures)
+    return every | Counter(dict.fromkeys(own, 1))
 
 
 def _reason(failure: FailureRecord) -> str:
