@@ -36,7 +36,7 @@ def deploy(
     from flows.deploy import deploy as deploy_all
 
     done = asyncio.run(deploy_all(settings, pool_type, folder or Path.cwd(), file))
-    for name, page in sorted(done.deployments.items()):
+    for name, page in done.deployments.items():
         out.print(f"{name:32} {server.ui_url}/deployments/deployment/{page}", markup=False)
     out.print(f"{len(done.deployments)} deployments, {len(done.automations)} automations, work pool {done.pool}")
     say("Start a worker: callsheet worker")

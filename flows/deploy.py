@@ -15,14 +15,17 @@ from typing import Any
 
 from prefect import get_client
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
+from prefect.client.schemas.actions import DeploymentUpdate, WorkPoolCreate, WorkPoolUpdate
+from prefect.client.schemas.filters import WorkPoolFilter, WorkPoolFilterName
 from prefect.client.schemas.objects import WorkPool
+from prefect.client.schemas.responses import DeploymentResponse
 from prefect.exceptions import ObjectNotFound
 
 from callsheet.errors import ServiceError, SettingsError
 from callsheet.settings import Settings
 from deployments.pools import PoolType, template_of
 from flows.automations import ensure_automations
+from flows.forms import plain
 
 POOL = "callsheet"
 # Read by deployments/prefect.yaml.
@@ -32,7 +35,7 @@ WITHIN_S = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
-    """What a deployment has put on the server: names, and the address where one is found by adding its id."""
+    """What a deployment has put on the server: names, deployments with their ids."""
 
     pool: str
     pool_type: str
@@ -49,8 +52,11 @@ async def deploy(settings: Settings, pool_type: PoolType, folder: Path, file: Pa
     async with get_client() as client:
         pool = await _ensure_pool(client, pool_type, folder)
         await asyncio.to_thread(_deploy_all, file)
-        names = {f"{one.name}": str(one.id) for one in await client.read_deployments()}
+        deployed = await _deployed(client)
+        for one in deployed.values():
+            await _plain_form(client, one)
     made = await ensure_automations(settings.alert_url)
+    names = {name: str(one.id) for name, one in sorted(deployed.items())}
     return Deployed(pool.name, pool.type, names, tuple(made))
 
 
@@ -76,6 +82,19 @@ def _in_folder(template: dict[str, Any], pool_type: PoolType, folder: Path) -> d
     if pool_type == "process":
         template["variables"]["properties"]["working_dir"]["default"] = str(folder.absolute())
     return template
+
+
+async def _deployed(client: PrefectClient) -> dict[str, DeploymentResponse]:
+    """The deployments on the work pool, by the names that Prefect's commands take: flow/deployment."""
+    flows = {flow.id: flow.name for flow in await client.read_flows()}
+    wanted = WorkPoolFilter(name=WorkPoolFilterName(any_=[POOL]))
+    return {f"{flows[one.flow_id]}/{one.name}": one for one in await client.read_deployments(work_pool_filter=wanted)}
+
+
+async def _plain_form(client: PrefectClient, deployment: DeploymentResponse) -> None:
+    given = deployment.parameter_openapi_schema or {}
+    if (schema := plain(given)) != given:
+        await client.update_deployment(deployment.id, DeploymentUpdate(parameter_openapi_schema=schema))
 
 
 def _deploy_all(file: Path | None) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from callsheet.approval.wish import MAX_NOTE, Wish
 from callsheet.manifest.columns import MAX_TAKES
@@ -19,29 +19,51 @@ from callsheet.social import Editions
 Aspect = Literal["9x16", "4x5", "1x1", "16x9"]
 
 
+def plain(schema: dict[str, Any]) -> dict[str, Any]:
+    """A parameter schema with one field for what may be left empty.
+
+    For `str | None` with the default None, pydantic writes `anyOf` and the UI makes people choose between "str" and
+    "None" first. What is neither required nor has a default may be null for Prefect all the same.
+    """
+    if isinstance(schema, dict):
+        kinds = schema.get("anyOf", ())
+        if len(kinds) == 2 and kinds[1] == {"type": "null"} and schema.get("default", 0) is None:
+            rest = {key: value for key, value in schema.items() if key not in ("anyOf", "default")}
+            return {**plain(kinds[0]), **rest}
+        return {key: plain(value) for key, value in schema.items()}
+    return schema
+
+
 def asked(title: str) -> Any:
     """The field of a parameter that the form asks for with this title."""
     return Field(json_schema_extra={"title": title})
 
 
+def _empty_is_none(value: Any) -> Any:
+    return None if value == "" else value
+
+
+# What a form sends where nothing was written.
+Text = Annotated[str | None, BeforeValidator(_empty_is_none)]
+Day = Annotated[date | None, BeforeValidator(_empty_is_none)]
 Manifest = Annotated[str, asked("Manifest: CSV, TSV or YAML; a path of the worker, or gs://...")]
 Live = Annotated[bool, asked("Live: spend money (off: a rehearsal)")]
-Edition = Annotated[str | None, asked("Edition: made afresh under this name; {date}, {week}, {month} are filled in")]
-Campaign = Annotated[str | None, asked("Campaign (empty: as the manifest says)")]
+Edition = Annotated[Text, asked("Edition: made afresh under this name; {date}, {week}, {month} are filled in")]
+Campaign = Annotated[Text, asked("Campaign (empty: as the manifest says)")]
 Variables = Annotated[dict[str, str] | None, asked("Variables of the manifest")]
 Budget = Annotated[float | None, asked("Budget of the campaign in all, USD")]
 Remake = Annotated[bool, asked("Make failed and lost work again, and pay for it")]
 Wait = Annotated[bool, asked("Sleep through full quota days (off: end parked, and go on by itself)")]
 Only = Annotated[list[str] | None, asked("Only these shots, by id")]
 Free = Annotated[bool, asked("Only finish what is paid for")]
-PlanFile = Annotated[str | None, asked("Plan file to follow exactly")]
+PlanFile = Annotated[Text, asked("Plan file to follow exactly")]
 Aspects = Annotated[tuple[Aspect, ...], asked("Aspects to cut to")]
 LiveBatches = Annotated[bool, asked("Live batches (off: rehearsals)")]
-OneBatch = Annotated[str | None, asked("Only this batch (empty: all of them)")]
+OneBatch = Annotated[Text, asked("Only this batch (empty: all of them)")]
 DecidedBatch = Annotated[str, asked("Batch, as its flow run is named")]
 DecidedBy = Annotated[str, asked("Who decides")]
 GoOn = Annotated[bool, asked("Then go on with the batch")]
-ReportDay = Annotated[date | None, asked("Day to report on (empty: the day before)")]
+ReportDay = Annotated[Day, asked("Day to report on (empty: the day before)")]
 
 
 class CutsOf(BaseModel):
@@ -50,11 +72,11 @@ class CutsOf(BaseModel):
     model_config = ConfigDict(title="Clips of", extra="forbid", frozen=True)
 
     batch: Annotated[
-        str | None,
+        Text,
         Field(title="Batch", description="One batch, as its flow run is named. Leave it empty to choose a campaign."),
     ] = None
     campaign: Annotated[
-        str | None, Field(title="Campaign", description="Its newest batch, or all of them: see editions.")
+        Text, Field(title="Campaign", description="Its newest batch, or all of them: see editions.")
     ] = None
     editions: Annotated[Editions, Field(title="Editions", description="Which batches of the campaign.")] = "newest"
     mode: Annotated[Mode, Field(title="Mode", description="Live batches of the campaign, or its rehearsals.")] = (
