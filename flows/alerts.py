@@ -7,15 +7,23 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """The states of a flow run that are told, and the text, a Jinja template. `absence`: when it stays in them."""
+    """The states of a flow run that are told, and the text, a Jinja template.
+
+    `absence`: when it stays in them. `given_up`: only of runs that have been started so often that they are left alone.
+    """
 
     name: str
     when: str
     states: tuple[str, ...]
     text: str
     absence: bool = False
+    given_up: bool = False
 
 
+GOES_ON = (
+    "{{ flow_run.name }} crashed. {{ flow_run.state.message }} "
+    "It goes on by itself; what was paid for is not paid for again."
+)
 # The states are those of `flows.content_batch.final_state` and of Prefect itself.
 ALERTS = (
     Alert(
@@ -26,13 +34,12 @@ ALERTS = (
         "Reasons, and what to do: see its failures and its log.",
     ),
     Alert(
-        "crashed batches",
-        "The process or machine of a run is gone.",
+        "batches that crashed too often",
+        "A run crashed and is not started again.",
         ("Crashed",),
         "{{ flow_run.name }} crashed. {{ flow_run.state.message }} "
-        "{% set starts = event.resource['prefect.run-count'] | int %}"
-        "{% if starts < most_starts %}It goes on by itself; what was paid for is not paid for again."
-        "{% else %}It was started {{ starts }} times and is not started again: see its log.{% endif %}",
+        "It was started {{ event.resource['prefect.run-count'] }} times and is not started again: see its log.",
+        given_up=True,
     ),
     Alert(
         "late batches",
@@ -57,10 +64,7 @@ ALERTS = (
 )
 
 
-def payload(alert: Alert, most_starts: int) -> str:
+def payload(text: str) -> str:
     """The template of the JSON body: `{"text": ...}`, as Slack, Mattermost, Google Chat and others take it."""
     link = "{% if flow_run %}\n{{ flow_run | ui_url }}{% endif %}"
-    return (
-        f"{{% set most_starts = {most_starts} %}}{{% set text %}}{alert.text}{link}{{% endset %}}"
-        '{"text": {{ text | string | tojson }}}'
-    )
+    return f"{{% set text %}}{text}{link}{{% endset %}}" + '{"text": {{ text | string | tojson }}}'

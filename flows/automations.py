@@ -25,7 +25,7 @@ from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import StateType
 from pydantic import SecretStr
 
-from flows.alerts import ALERTS, Alert, payload
+from flows.alerts import ALERTS, GOES_ON, Alert, payload
 
 # The flows that are looked after. The runs of `content-shard` are looked after by the batch that they belong to.
 WATCHED = ("content-batch", "collect", "social-cuts", "approve-frames", "spend-report")
@@ -36,7 +36,14 @@ HEARTBEAT_S = 30
 MOST_STARTS = 5
 PREFIX = "callsheet: "
 BLOCK = "callsheet-alerts"
-_FLOW_RUN = "prefect.flow-run"
+_FLOW_RUN, _STARTS = "prefect.flow-run", "prefect.run-count"
+# More than these no person starts by hand.
+GIVEN_UP = [str(count) for count in range(MOST_STARTS, 100)]
+# Names of states by what they say of a run. What is marked as crashed although it has ended stays as it ended.
+TAKEN = ("Pending", "Submitting", "InfrastructurePending")
+BEGUN = ("Running", "Retrying", "Rerunning")
+ENDED = ("Completed", "Partly done", "Parked", "Waiting", "Unfinished", "Failed", "TimedOut", "Cancelling", "Cancelled")
+AGAIN = ("AwaitingRetry", "AwaitingConcurrencySlot", "Scheduled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,62 +81,76 @@ async def remove_automations() -> None:
 def automations(patience: Patience, block: UUID | None) -> list[AutomationCore]:
     """The automations; without a notification block (its id) only those that act."""
     told = [_told(alert, patience, block) for alert in ALERTS] if block else []
-    return [*_recovery(patience), *told]
+    return [*_zombies(patience), *_restarts(block), *told]
 
 
-def _recovery(patience: Patience) -> list[AutomationCore]:
-    """A zombie is marked as crashed, which gives its concurrency slot back; what crashed is scheduled again.
-
-    It is the same run with the same parameters, and whatever worker is free takes it. The server counts its starts, so
-    nothing is started for ever.
-    """
+def _zombies(patience: Patience) -> list[AutomationCore]:
+    """A zombie is marked as crashed, which gives its concurrency slot back."""
     crash = ChangeFlowRunState(
         state=StateType.CRASHED, message="It gives no sign of life any more: its process or machine is gone."
     )
-    go_on = ChangeFlowRunState(
-        state=StateType.SCHEDULED,
-        name="AwaitingRetry",
-        message="Goes on after a crash. What was paid for is not paid for again.",
-    )
-    begun = [str(count) for count in range(1, MOST_STARTS)]
     return [
         _automation(
             "silent runs have crashed",
             "A run that has sent heartbeats and sends no more is marked as crashed.",
-            _absence({"heartbeat"}, patience.silent),
+            _absence({"heartbeat"}, {"heartbeat", *ENDED, *AGAIN}, patience.silent),
             crash,
         ),
         _automation(
             "runs that never begin have crashed",
             "A run that a worker has taken and that does not begin is marked as crashed.",
-            _absence({"Pending", "Submitting", "InfrastructurePending"}, patience.pending),
+            _absence(TAKEN, {*TAKEN, *BEGUN, *ENDED, *AGAIN}, patience.pending),
             crash,
         ),
+    ]
+
+
+def _restarts(block: UUID | None) -> list[AutomationCore]:
+    """What crashed is scheduled again: the same run with the same parameters, on whatever worker is free.
+
+    The server counts its starts, so nothing is started for ever. People are told by the same automation: with SQLite
+    the state's change and a second automation of the same event may lock each other out, and one is lost (3.8.8).
+    """
+    go_on = ChangeFlowRunState(
+        state=StateType.SCHEDULED,
+        name="AwaitingRetry",
+        message="Goes on after a crash. What was paid for is not paid for again.",
+    )
+    tell = [CallWebhook(block_document_id=block, payload=payload(GOES_ON))] if block else []
+    begun = [str(count) for count in range(1, MOST_STARTS)]
+    return [
         _automation(
             "crashed runs go on",
             f"A run that crashed is scheduled again, until it has been started {MOST_STARTS} times.",
-            _event({"Crashed"}, {"prefect.run-count": begun}),
+            _event({"Crashed"}, {_STARTS: begun}),
+            *tell,
             go_on,
         ),
         _automation(
             "runs that crashed before they began are tried again",
             "A run that crashed before its first step is scheduled again, once an hour at most.",
-            _event({"Crashed"}, {"prefect.run-count": "0"}, at_most_every=timedelta(hours=1)),
+            _event({"Crashed"}, {_STARTS: "0"}, at_most_every=timedelta(hours=1)),
+            *tell,
             go_on,
         ),
     ]
 
 
 def _told(alert: Alert, patience: Patience, block: UUID) -> AutomationCore:
-    trigger = _absence(alert.states, patience.late) if alert.absence else _event(alert.states)
-    action = CallWebhook(block_document_id=block, payload=payload(alert, MOST_STARTS))
+    labels: dict[str, str | list[str]] = {_STARTS: GIVEN_UP} if alert.given_up else {}
+    trigger = (
+        _absence(alert.states, {*alert.states, *TAKEN, *BEGUN, *ENDED, *AGAIN}, patience.late)
+        if alert.absence
+        else _event(alert.states, labels)
+    )
+    action = CallWebhook(block_document_id=block, payload=payload(alert.text))
     return _automation(f"tell of {alert.name}", alert.when, trigger, action)
 
 
 def _automation(
-    name: str, description: str, trigger: EventTrigger, action: ChangeFlowRunState | CallWebhook
+    name: str, description: str, trigger: EventTrigger, *actions: ChangeFlowRunState | CallWebhook
 ) -> AutomationCore:
-    return AutomationCore(name=PREFIX + name, description=description, trigger=trigger, actions=[action])
+    return AutomationCore(name=PREFIX + name, description=description, trigger=trigger, actions=list(actions))
 
 
 def _event(
@@ -141,9 +162,9 @@ def _event(
     return _trigger(Posture.Reactive, at_most_every, labels or {}, expect=_events(states))
 
 
-def _absence(states: Iterable[str], within: timedelta) -> EventTrigger:
-    """When a run of a deployment does not go on after one of these states. Anything that it does counts."""
-    return _trigger(Posture.Proactive, within, {}, after=_events(states), expect={f"{_FLOW_RUN}.*"})
+def _absence(states: Iterable[str], expected: Iterable[str], within: timedelta) -> EventTrigger:
+    """When a run of a deployment has been in one of these states, and none of the expected follows."""
+    return _trigger(Posture.Proactive, within, {}, after=_events(states), expect=_events(expected))
 
 
 def _trigger(

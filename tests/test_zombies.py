@@ -152,7 +152,7 @@ async def test_what_a_lost_machine_was_doing_goes_on_elsewhere_within_two_minute
     assert [run.state and run.state.message for run in ended] == [f"{SHOTS} of {SHOTS} shots done"] * 3
     assert [run.run_count for run in ended] == [2, 1, 1]
     assert service.counts()["accepted"] == {"image": 3 * SHOTS, "video": 3 * SHOTS}
-    assert chat.told("lamps.e0.rehearsal crashed", "goes on by itself")
+    assert chat.told("lamps.e0.rehearsal crashed", "goes on by itself"), chat.texts
     left = await client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[runs[0].id])))
     assert {task.state.type.value for task in left if task.state} <= {"COMPLETED", "CRASHED"}
 
