@@ -72,7 +72,7 @@ async def test_a_small_batch_has_a_sheet_for_each_shot_with_pictures(tmp_path: P
     sidecars = [shot("boat", 2), shot("cup", 1, thumbnails=False), shot("kite", 0, clip=True), shot("none", 0)]
     sheets = await contact_sheets(store_of(tmp_path, *names), PREFIX, sidecars)
     assert [sheet.label for sheet in sheets] == ["boat", "cup", "kite"]
-    assert sheets[0].note == "done. A prompt of boat"
+    assert sheets[0].note == "done. A prompt of boat."
     assert [width(sheet.jpeg) // 256 for sheet in sheets] == [2, 1, 1]
     assert len({sheet.jpeg for sheet in sheets}) == 3
 

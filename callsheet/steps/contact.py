@@ -67,7 +67,7 @@ def _told(group: Sequence[Sidecar]) -> tuple[str, str]:
     if len(group) == 1:
         one = group[0]
         why = next((take.why for take in one.takes if take.chosen and take.why), "")
-        return one.shot, f"{one.state}. {one.prompt[:160]}" + (f" Chosen: {why}" if why else "")
+        return one.shot, f"{one.state}. {one.prompt[:160].rstrip('.')}." + (f" Chosen: {why}." if why else "")
     states = Counter(one.state for one in group)
     told = ", ".join(f"{count} {state}" for state, count in states.most_common())
     return f"{group[0].shot} to {group[-1].shot}", f"{len(group)} shots: {told}"
