@@ -9,7 +9,9 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from importlib import import_module
+from importlib.resources import files
+from typing import Any, get_args
 from uuid import UUID, uuid4
 
 import pytest
@@ -20,7 +22,9 @@ from prefect.events.clients import PrefectEventsClient
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed, Crashed, Failed, Pending, Running, Scheduled
 from pydantic import SecretStr
+from ruamel.yaml import YAML
 
+from deployments.pools import PoolType, template_of
 from flows.automations import (
     HEARTBEAT_S,
     MOST_STARTS,
@@ -187,3 +191,13 @@ def test_a_run_may_miss_two_heartbeats_and_no_other_flows_are_touched() -> None:
         assert set(flows["prefect.resource.name"]) == set(WATCHED)
         assert deployments["prefect.resource.role"] == ["deployment"]
     assert Patience().silent >= timedelta(seconds=2 * HEARTBEAT_S)
+
+
+def test_every_deployed_flow_is_watched_and_every_pool_has_it_send_heartbeats() -> None:
+    deployed = YAML(typ="safe").load(files("deployments").joinpath("prefect.yaml").read_text())["deployments"]
+    entrypoints = {tuple(one["entrypoint"].split(":")) for one in deployed}
+    names = {getattr(import_module(module), function).name for module, function in entrypoints}
+    assert names - {"content-shard"} == set(WATCHED)
+    for pool in get_args(PoolType):
+        environment = template_of(pool)["variables"]["properties"]["env"]["default"]
+        assert environment["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == str(HEARTBEAT_S)
