@@ -40,7 +40,7 @@ stop: setup ## End the local Prefect server
 test: setup ## Run the quick suite
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
-slow: setup ## Run the slow tests: files of more than 4 GiB (some minutes, 9 GB of disk)
+slow: setup ## Run the slow tests: files of more than 4 GiB, 2,000 shots by two workers (some minutes, 9 GB of disk)
 	$(BIN)/python -m pytest -m slow
 
 chaos: setup ## Kill a batch 50 times under every fault class, and compare it with one left in peace (some minutes)
