@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Any
 
-from prefect import flow
+from prefect import flow, tags
 from pydantic import Field
 
 from callsheet.plan.shards import Shard
@@ -52,6 +52,7 @@ async def content_shard(
         plan = await open_shard(studio, sheet, shard)
         log_plan(plan)
         going = await set_aside(studio, plan)
-        await in_groups(studio, going, MOST_GROUPS)
+        with tags(studio.batch.campaign, studio.batch.mode):
+            await in_groups(studio, going, MOST_GROUPS)
         ended = await end_shard(studio, plan)
     return completed(studio, ended)
