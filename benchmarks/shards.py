@@ -15,7 +15,6 @@ from benchmarks.bench import Bench, Row
 from benchmarks.cluster import INSTALLED, Api, deploy_to, end, postgres, redis, server, start_worker, with_redis
 from benchmarks.services import instant_service
 
-SHARDS = 8
 # A run takes 300 MB and a core for its start, so a worker of a small machine has few at once.
 LIMIT = 2
 WITHIN_S = 1800.0
@@ -48,7 +47,7 @@ def shards(bench: Bench) -> list[Row]:
             "CALLSHEET_LEDGER": ledger,
             "CALLSHEET_ARCHIVE": str(folder / "archive"),
             "CALLSHEET_TIER": "3",
-            "CALLSHEET_SHARD_SHOTS": str(-(-shots // SHARDS)),
+            "CALLSHEET_SHARD_SHOTS": str(shots // bench.size(8, 2)),
             "GOOGLE_GEMINI_BASE_URL": stack.enter_context(instant_service(folder / "service")),
         }
         site = Site(Api(url), pid, settings, folder)
