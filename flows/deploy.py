@@ -51,7 +51,7 @@ async def deploy(settings: Settings, pool_type: PoolType, folder: Path, file: Pa
     """
     async with get_client() as client:
         pool = await _ensure_pool(client, pool_type, folder)
-        await asyncio.to_thread(_deploy_all, file)
+        await asyncio.to_thread(_deploy_all, str(client.api_url), file)
         deployed = await _deployed(client)
         for one in deployed.values():
             await _plain_form(client, one)
@@ -97,11 +97,11 @@ async def _plain_form(client: PrefectClient, deployment: DeploymentResponse) -> 
         await client.update_deployment(deployment.id, DeploymentUpdate(parameter_openapi_schema=schema))
 
 
-def _deploy_all(file: Path | None) -> None:
+def _deploy_all(api_url: str, file: Path | None) -> None:
     """Run `prefect deploy --all`, which reads the YAML, checks it against the flows and updates by name."""
     with as_file(files("deployments").joinpath("prefect.yaml")) as ours:
         argv = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(file or ours)]
-        environment = {**os.environ, VERSION: code_version()}
+        environment = {**os.environ, "PREFECT_API_URL": api_url.rstrip("/"), VERSION: code_version()}
         try:
             done = subprocess.run(
                 argv, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=WITHIN_S
