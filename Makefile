@@ -4,8 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
+LOCK := pyproject.toml --extra postgres --extra c2pa --extra redis --universal --generate-hashes --python-version 3.11 \
+	--no-strip-extras --no-header --no-annotate --quiet
+
 .DEFAULT_GOAL := help
-.PHONY: help setup run ui stop test slow chaos lint format bench lock
+.PHONY: help setup run ui deploy worker stop test slow chaos lint format bench lock
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-8s %s\n", $$1, $$2}'
@@ -25,13 +28,19 @@ run: setup ## Rehearse the sample call sheet, without a key and for nothing
 ui: setup ## Start the Prefect UI, or say where it is
 	$(BIN)/callsheet ui
 
+deploy: setup ## Put schedules and forms on the Prefect server that is running
+	$(BIN)/callsheet deploy
+
+worker: setup ## Take scheduled runs on this machine, until Ctrl-C
+	$(BIN)/callsheet worker
+
 stop: setup ## End the local Prefect server
 	$(BIN)/callsheet ui --stop
 
 test: setup ## Run the quick suite
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
-slow: setup ## Run the slow tests: files of more than 4 GiB (some minutes, 9 GB of disk)
+slow: setup ## Run the slow tests: files of more than 4 GiB, 2,000 shots by two workers (some minutes, 9 GB of disk)
 	$(BIN)/python -m pytest -m slow
 
 chaos: setup ## Kill a batch 50 times under every fault class, and compare it with one left in peace (some minutes)
@@ -50,6 +59,6 @@ format: setup ## Format the code
 bench: setup ## Measure, beside named peers in the same run
 	$(BIN)/python -m benchmarks
 
-lock: setup ## Write the lock file anew
-	$(BIN)/uv pip compile pyproject.toml --group dev --extra postgres --extra c2pa --universal --generate-hashes \
-		--python-version 3.11 --no-strip-extras --no-header --no-annotate --quiet --output-file requirements.lock
+lock: setup ## Write the lock files anew: all that developing needs, and of it what the container image needs
+	$(BIN)/uv pip compile $(LOCK) --group dev --output-file requirements.lock
+	$(BIN)/uv pip compile $(LOCK) --group build --constraint requirements.lock --output-file deployments/requirements.lock

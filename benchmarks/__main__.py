@@ -19,6 +19,7 @@ from benchmarks.manifest_check import manifest_check
 from benchmarks.pictures import pictures
 from benchmarks.rehearsal_media import rehearsal_media
 from benchmarks.results import as_text, write_results
+from benchmarks.shards import shards
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
 GROUPS = {
@@ -32,6 +33,7 @@ GROUPS = {
     "days": fifty_days,
     "find": find_assets,
     "puts": bucket_puts,
+    "shards": shards,
 }
 
 

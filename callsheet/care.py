@@ -140,13 +140,13 @@ async def _repaired(
     settings: Settings, store: Store, evidence: Evidence, found: tuple[Finding, ...]
 ) -> tuple[Evidence, tuple[Finding, ...]]:
     """The batch after a repair. What only the provider still has is fetched first, for free, while it keeps it."""
-    async with _open_mending(settings, evidence.batch) as studio:
+    async with open_mending(settings, evidence.batch) as studio:
         if all(row.batch.name != evidence.batch.name for row in await studio.ledger.batches()):
             scopes = {mode: scope_of(settings, mode) for mode in MODES}
             await rebuild(studio.ledger, store, scopes, evidence.batch)
         jobs = await only_at_provider(studio, evidence, found)
     refused = await _fetch_again(settings, evidence.batch, jobs)
-    async with _open_mending(settings, evidence.batch) as studio:
+    async with open_mending(settings, evidence.batch) as studio:
         return await repair(studio, evidence, found, refused)
 
 
@@ -173,7 +173,7 @@ async def _fetch_one(studio: Studio, job: Job) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def _open_mending(settings: Settings, batch: Batch) -> AsyncIterator[Studio]:
+async def open_mending(settings: Settings, batch: Batch) -> AsyncIterator[Studio]:
     """A studio for a batch that asks no provider for anything."""
     async with open_studio(
         settings,

@@ -43,6 +43,10 @@ class Clock:
             return real
         return self.origin + timedelta(seconds=(real - self.origin).total_seconds() * self.factor)
 
+    def real(self, moment: datetime) -> datetime:
+        """The real time at which this clock shows `moment`; the same in every process with this factor and origin."""
+        return moment if self.factor == 1.0 else self.origin + (moment - self.origin) / self.factor
+
     async def sleep(self, seconds: float) -> None:
         """Sleep `seconds` of this clock's time."""
         until = time.clock_gettime(_TICKS) + max(0.0, seconds) / self.factor

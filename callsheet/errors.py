@@ -4,7 +4,8 @@ CallsheetError
 ├── UsageError                  exit code 2: the user can mend it before anything is created
 │   ├── ManifestError           the manifest has problems (all of them are in `.problems`)
 │   ├── SettingsError           a setting, credential or option is missing or wrong
-│   └── CatalogueError          a model catalogue file is wrong
+│   ├── CatalogueError          a model catalogue file is wrong
+│   └── DecisionError           a decision about frames names what is not there, or comes too late
 ├── ProviderError               the provider (or the way to it) did not give the asset
 │   ├── NotAccepted             known not to have been accepted: trying again costs nothing
 │   │   ├── Unreachable         no connection could be made
@@ -32,6 +33,7 @@ CallsheetError
 │   ├── BudgetParked            the next submission could exceed the budget
 │   └── NoRoom                  the disk is nearly full: what is paid for next could not be kept
 ├── Stopped                     a person stopped the run; nothing new is sent
+├── NotApproved                 the approval of a take was taken back before its clip was sent (exit code 5)
 ├── LedgerError                 the ledger cannot be opened or contradicts itself
 ├── ArchiveError                the archive refused, or a file there is not what was written
 │   ├── ArchiveLost             a file that was stored is not there any more
@@ -90,6 +92,10 @@ class CatalogueError(UsageError):
     """A model catalogue file cannot be read or says something impossible."""
 
 
+class DecisionError(UsageError):
+    """A decision about frames names a batch, shot or take that is not there or not as it was, or comes too late."""
+
+
 class ProviderError(CallsheetError):
     """The provider, or the way to it, did not give the asset.
 
@@ -105,19 +111,10 @@ class ProviderError(CallsheetError):
         self.reason = reason
         self.status = status
 
-    def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), self.message, self.__dict__)
-
     @property
     def kind(self) -> str:
         """The class name, as ledger, sidecar and gallery show it."""
         return type(self).__name__
-
-
-def _rebuild(cls: type[ProviderError], message: str, state: dict[str, object]) -> ProviderError:
-    error = cls(message)
-    error.__dict__.update(state)
-    return error
 
 
 class NotAccepted(ProviderError):
@@ -262,6 +259,10 @@ class NoRoom(Parked):
 
 class Stopped(CallsheetError):
     """A person stopped the run: nothing new is sent, what was sent stays in the ledger and goes on next time."""
+
+
+class NotApproved(CallsheetError):
+    """The approval of a take was taken back before its clip was sent; a person has decided otherwise meanwhile."""
 
 
 class LedgerError(CallsheetError):

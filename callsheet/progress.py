@@ -33,9 +33,11 @@ class Progress:
 
     @property
     def percent(self) -> float:
-        """0 to 100 over everything that is wanted; 100 when nothing is."""
+        """0 to 100 over everything that is wanted; 100 when nothing is, or when every shot has ended."""
         wanted = sum(self.wanted.values())
-        return 100.0 if not wanted else min(100.0, 100.0 * sum(self.ended.values()) / wanted)
+        if not wanted or 0 < self.wanted["shots"] <= self.ended["shots"]:
+            return 100.0
+        return min(100.0, 100.0 * sum(self.ended.values()) / wanted)
 
     def as_text(self) -> str:
         """`images 3/12, clips 0/4, ...` for the steps that have something to do."""

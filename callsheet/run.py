@@ -13,12 +13,14 @@ from urllib.parse import urlsplit
 
 from callsheet.archive.store import open_archive
 from callsheet.clock import Clock
+from callsheet.editions import check_edition
 from callsheet.errors import SettingsError, Stopped
 from callsheet.ledger import Ledger
-from callsheet.manifest import Manifest, read_manifest
+from callsheet.manifest import WHOLE, Manifest, read_manifest
 from callsheet.media.signing import Signer, open_signer
 from callsheet.models import Catalogue, load_catalogue
 from callsheet.plan import plan_batch
+from callsheet.plan.shards import Shard
 from callsheet.providers import load_sdk
 from callsheet.rehearsal.config import RehearsalConfig
 from callsheet.rehearsal.process import rehearsal_service, service_at
@@ -36,7 +38,8 @@ class RunRequest:
     """What a run is asked to do: small values that a scheduler can store and show.
 
     `wait` sleeps through a full day's quota instead of ending parked. `only` limits the work to these shots, and
-    `free` to what costs nothing. `plan` names a plan file that the run has to follow exactly.
+    `free` to what costs nothing. `plan` names a plan file that the run has to follow exactly. With a `shard` the run
+    does its shots for another one, which has opened the batch and ends it.
     """
 
     manifest: str
@@ -50,6 +53,7 @@ class RunRequest:
     only: tuple[str, ...] = ()
     free: bool = False
     plan: str | None = None
+    shard: Shard | None = None
 
     def asked(self) -> dict[str, Any]:
         """What the ledger keeps, so that the batch can be carried on later as it was asked for: JSON, no secrets."""
@@ -62,7 +66,11 @@ class RunRequest:
 
 
 def read_request(request: RunRequest, settings: Settings) -> tuple[Manifest, Catalogue, Batch]:
-    """The manifest of a request, checked, with the catalogue and the batch it stands for; UsageError otherwise."""
+    """The manifest of a request, checked, with the catalogue and the batch it stands for; UsageError otherwise.
+
+    Of a shard the manifest has the shots of this shard alone.
+    """
+    check_edition(request.edition)
     catalogue = load_catalogue(settings.catalogue)
     manifest = read_manifest(
         request.manifest,
@@ -72,6 +80,7 @@ def read_request(request: RunRequest, settings: Settings) -> tuple[Manifest, Cat
         variables=request.variables,
         input_roots=settings.input_roots,
         today=datetime.now(UTC).date(),
+        stretch=request.shard.stretch if request.shard else WHOLE,
     )
     batch = Batch(
         manifest.campaign,
@@ -96,7 +105,7 @@ async def open_run(request: RunRequest, settings: Settings) -> AsyncIterator[tup
     async with AsyncExitStack() as stack:
         clock, url = Clock(), None
         if not request.live:
-            whole = await _is_whole(settings, batch, manifest, catalogue)
+            whole = request.shard is None and await _is_whole(settings, batch, manifest, catalogue)
             url, clock = (NO_SERVICE, clock) if whole else await join_rehearsal(stack, settings)
         studio = await stack.enter_async_context(
             open_studio(

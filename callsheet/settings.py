@@ -47,7 +47,15 @@ class Settings(BaseSettings):
     video_deadline_s: Annotated[
         float | None, Field(gt=0, description="Longest wait for one video, seconds; default: by the model's latency.")
     ] = None
+    shard_shots: Annotated[
+        int,
+        Field(ge=0, description="A deployed batch with more shots to make is split into runs of so many; 0: never."),
+    ] = 500
     min_free_mb: Annotated[int, Field(ge=0, description="Nothing is sent while the home's disk has less, MB.")] = 256
+    alert_url: Annotated[
+        SecretStr | None,
+        Field(description="Webhook of a chat that is told of batches which need a person; set when deploying."),
+    ] = None
     c2pa_cert: Annotated[
         Path | None, Field(description="PEM file of the certificates that cuts are signed with, the signer's first.")
     ] = None

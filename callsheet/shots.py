@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Literal
 
 Mode = Literal["rehearsal", "live"]
-Select = Literal["best", "first", "all"] | tuple[int, ...]
+Select = Literal["best", "first", "all", "approve"] | tuple[int, ...]
 
 
 class ShotState(StrEnum):

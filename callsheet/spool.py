@@ -133,6 +133,10 @@ class Spool:
                 if path.stat().st_mtime < time.time() - SCRATCH_KEPT_S:
                     path.unlink()
 
+    def hashes(self) -> list[str]:
+        """The hashes of the files that are here."""
+        return [path.name for path in self.root.glob("[0-9a-f][0-9a-f]/[0-9a-f]*")]
+
     def empty(self, hashes: Iterable[str]) -> bool:
         """Remove files that are safe in the archive; False, and nothing removed, while another process works here."""
         try:

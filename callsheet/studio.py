@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -14,6 +14,7 @@ from callsheet.archive.layout import folder_name
 from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.store import Store, open_archive
 from callsheet.clock import Clock
+from callsheet.decisions import FrameDecision
 from callsheet.errors import CallsheetError, Stopped
 from callsheet.ledger import Ledger
 from callsheet.media.signing import Signer
@@ -43,7 +44,8 @@ class Studio:
     `halted` is the error after which nothing new is sent (a bad key, say, or a person's stop); `stopping` also ends
     all waiting. `flights` lets two shots that want the same job share it inside the process, as the ledger does
     between processes. `assets` holds the archived files by shot and name, `sidecars` those of this run by shot, with
-    the hash of their bytes where it is known; `crashed` counts our own errors. With `wait`, work that does not fit
+    the hash of their bytes where it is known; `decisions` are those that people had taken about frames when the run was
+    planned; `crashed` counts our own errors. With `wait`, work that does not fit
     today sleeps until it does; `full_until` tells when a model's day is over. `only` names the shots that are worked
     on (none: all); a `free` run sends nothing that costs. A `signer` signs the cuts. While `troubled`, something paid
     for cannot be written down, and nothing new is sent.
@@ -67,6 +69,7 @@ class Studio:
     work: dict[str, Work] = field(default_factory=dict)
     assets: dict[str, dict[str, Asset]] = field(default_factory=dict)
     files: frozenset[str] = frozenset()
+    decisions: Mapping[str, tuple[FrameDecision, ...]] = field(default_factory=dict)
     sidecars: dict[str, tuple[Sidecar, str | None]] = field(default_factory=dict)
     plan: Plan | None = None
     halted: CallsheetError | None = None
@@ -97,7 +100,7 @@ class Studio:
 
         Addresses are those of this archive: the ledger may have them from where the batch was before.
         """
-        self.files = known.files
+        self.files, self.decisions = known.files, known.decisions
         for shot, assets in known.assets.items():
             folder = f"shots/{folder_name(shot)}"
             there = (a for a in assets if f"{folder}/{a.name}" in known.files)

@@ -19,8 +19,10 @@ COMMANDS = {
     "plan": "cli.plan:plan",
     "run": "cli.run:run",
     "status": "cli.status:status",
+    "approve": "cli.approve:approve",
     "resolve": "cli.resolve:resolve",
     "recover": "cli.recover:recover",
+    "cuts": "cli.cuts:cuts",
     "find": "cli.find:find",
     "gallery": "cli.gallery:gallery",
     "models": "cli.models:models",
@@ -28,6 +30,8 @@ COMMANDS = {
     "ledger": "cli.ledger:app",
     "rehearsal": "cli.rehearsal:rehearsal",
     "ui": "cli.ui:ui",
+    "deploy": "cli.deploy:deploy",
+    "worker": "cli.worker:worker",
 }
 
 app = typer.Typer(

@@ -12,7 +12,9 @@ ManifestOrNone = Annotated[
     typer.Argument(help="CSV, TSV or YAML file: a path or any fsspec URI (gs://...). Not needed with --plan."),
 ]
 LiveOption = Annotated[bool, typer.Option("--live", help="For the real, paid service instead of a rehearsal.")]
-EditionOption = Annotated[str | None, typer.Option(help="Make the batch afresh under this name, a date say.")]
+EditionOption = Annotated[
+    str | None, typer.Option(help="Make the batch afresh under this name; {date}, {week} or {month} in it is today's.")
+]
 CampaignOption = Annotated[str | None, typer.Option(help="Campaign name; default: from the manifest.")]
 VarOption = Annotated[list[str] | None, typer.Option("--var", help="name=value for the manifest; repeatable.")]
 BudgetOption = Annotated[str | None, typer.Option("--budget", help="USD that the campaign may cost in all.")]

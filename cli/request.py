@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
+from callsheet.editions import edition_at
 from callsheet.errors import SettingsError
 from callsheet.plan.file import PlanFile, read_plan
 from callsheet.run import RunRequest
@@ -20,11 +22,15 @@ def request_of(
     budget: str | None = None,
     remake: bool = False,
 ) -> RunRequest:
-    """The options as a request; SettingsError for a --var or --budget that cannot be read."""
+    """The options as a request; SettingsError for a --var, --budget or --edition that cannot be read.
+
+    `{date}` and the like in an edition are those of now, on this machine's clock.
+    """
     pairs = [item.partition("=") for item in var or []]
     if bad := [name for name, equals, _ in pairs if not equals or not name]:
         raise SettingsError(f"--var needs name=value, not {bad[0]!r}.")
     variables = {name: value for name, _, value in pairs}
+    edition = edition_at(edition, datetime.now().astimezone()) if edition else edition
     return RunRequest(manifest, live, edition, campaign, variables, _usd(budget), remake)
 
 

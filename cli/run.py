@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from dataclasses import replace
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -60,24 +61,29 @@ def run(
     json: JsonOption = False,
 ) -> None:
     """Make what the manifest asks for and is not there yet. Running it again continues it, and never pays twice."""
-    started = time.monotonic()
     settings = load_settings()
     asked = request_of(manifest or "", live, edition, campaign, var, budget, remake)
     given = replace(asked, wait=wait, only=tuple(only or ()), free=free, plan=plan)
-    request = planned_request(given)
+    summary = carry_out(planned_request(given), settings, yes=yes)
+    if json:
+        print_json(summary)
+    sys.exit(summary["exit_code"])
+
+
+def carry_out(request: RunRequest, settings: Settings, *, yes: bool) -> dict[str, Any]:
+    """Run a request, a live one when its cost is agreed to, and show how it ended; what `run --json` prints."""
+    started = time.monotonic()
     signer_of(settings)  # bad input is told before a server is started or anything is agreed to
-    if live or plan:
+    if request.live or request.plan:
         made = asyncio.run(plan_of(request, settings))
-        if live:
+        if request.live:
             _agree(request, settings, made, yes)
     else:
         warn_of(read_request(request, settings)[0])
     summary = _run_flow(request, settings)
     summary["elapsed_s"] = round(time.monotonic() - started, 2)
     _show(summary)
-    if json:
-        print_json(summary)
-    sys.exit(summary["exit_code"])
+    return summary
 
 
 def _agree(request: RunRequest, settings: Settings, made: Plan, yes: bool) -> None:
@@ -110,12 +116,16 @@ def join_server(settings: Settings) -> Server:
     """The Prefect server for flows of this process, found or started; call it before Prefect is imported."""
     say("Looking for the Prefect server; starting one takes some seconds.")
     server = ensure_server(settings)
-    # Prefect reads its settings when it is imported, so this comes first.
+    use_server(server)
+    return server
+
+
+def use_server(server: Server) -> None:
+    """Have Prefect in this process use the server; call it before Prefect is imported, which reads settings once."""
     os.environ["PREFECT_API_URL"] = server.api_url
     # The run's log goes to the UI; the terminal has the progress.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "ERROR")
     os.environ.setdefault("DO_NOT_TRACK", "1")
-    return server
 
 
 async def _follow(request: RunRequest) -> dict[str, Any]:
@@ -166,6 +176,11 @@ def _show(summary: dict[str, Any]) -> None:
     out.print(f"USD {usd['spent']:.2f} {charged}", markup=False)
     out.print(f"Archive: {summary['archive']}\nGallery: {summary['gallery']}", markup=False)
     if summary["exit_code"] in (EXIT_INTERRUPTED, 1, 4):
-        say("Run the same command again to continue: nothing that was paid for is paid for again.")
-    if summary["exit_code"] == 5:
+        until = summary["parked_until"]
+        when = f" from {datetime.fromisoformat(until):%Y-%m-%d %H:%M} UTC on" if until else ""
+        say(f"Run the same command again{when} to continue: nothing that was paid for is paid for again.")
+    waiting = summary["waiting_for"]
+    if waiting["approval"]:
+        say(f"{waiting['approval']} to be approved: in the gallery, or with: callsheet approve {summary['batch']}")
+    if waiting["resolve"]:
         say("Some requests may or may not have been accepted. `callsheet resolve` shows them and lets you decide.")

@@ -9,13 +9,14 @@ import typer
 from callsheet.settings import load_settings
 from cli.options import JsonOption
 from cli.output import out, print_json
-from flows.server import ensure_server, stop_server
+from flows.server import LOOPBACK, ensure_server, stop_server
 
 
 def ui(
-    port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="Port on 127.0.0.1; default 4200 when free.")
-    ] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port; default 4200 when free.")] = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 lets workers on other machines in.")
+    ] = LOOPBACK,
     stop: Annotated[bool, typer.Option("--stop", help="End the local server.")] = False,
     json: JsonOption = False,
 ) -> None:
@@ -26,7 +27,7 @@ def ui(
         out.print("The local Prefect server was ended." if ended else "No local Prefect server is running.")
         url = None
     else:
-        url = ensure_server(settings, port).ui_url
+        url = ensure_server(settings, port, host).ui_url
         out.print(f"Prefect UI: {url}\nEnd it with: callsheet ui --stop", markup=False)
     if json:
         print_json({"exit_code": 0, "ui": url})

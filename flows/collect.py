@@ -20,6 +20,8 @@ from callsheet.shots import Mode
 from callsheet.steps.carry_on import Resumable, resumable
 from callsheet.steps.missing import Recovered, exit_code
 from flows.content_batch import content_batch
+from flows.continuation import parameters_of
+from flows.forms import LiveBatches, OneBatch
 from tasks.collect import recover_batch
 
 
@@ -30,7 +32,7 @@ from tasks.collect import recover_batch
     persist_result=False,
     validate_parameters=True,
 )
-async def collect(live: bool = False, batch: str | None = None) -> dict[str, Any]:
+async def collect(live: LiveBatches = False, batch: OneBatch = None) -> dict[str, Any]:
     """Do what `callsheet recover` does in the batches of one mode, or for one batch, and finish their shots for free.
 
     Operations whose owner is gone are adopted; those of a living process are left to it. Returns `jobs` (what became
@@ -89,17 +91,5 @@ async def _carry_on(found: list[Resumable]) -> tuple[list[dict[str, Any]], list[
 
 
 async def _run(one: Resumable) -> dict[str, Any]:
-    request = one.request
-    assert request is not None  # noqa: S101  narrows the type: the caller has looked
-    summary = await content_batch(
-        manifest=request.manifest,
-        live=request.live,
-        edition=request.edition,
-        campaign=request.campaign,
-        variables=dict(request.variables),
-        budget_usd=float(request.budget_usd) if request.budget_usd is not None else None,
-        wait=request.wait,
-        only=list(request.only),
-        free=True,
-    )
-    return dict(summary)
+    assert one.request is not None  # noqa: S101  narrows the type: the caller has looked
+    return dict(await content_batch(**parameters_of(one.request)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -13,7 +14,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from callsheet.errors import CallsheetError
-from callsheet.plan.groups import groups
+from callsheet.plan.groups import MOST_GROUPS, groups
 from callsheet.run import RunRequest, open_run
 from callsheet.settings import load_settings
 from callsheet.shots import Failure, Shot, ShotState
@@ -21,7 +22,23 @@ from callsheet.steps.opening import open_batch, set_aside
 from callsheet.steps.report import EXIT_INTERNAL, Report
 from callsheet.steps.work import failure_of, state_of
 from callsheet.studio import Studio
-from flows.labels import label_run, log_plan, log_report
+from flows.editions import settled_edition
+from flows.forms import (
+    Budget,
+    Campaign,
+    Edition,
+    Free,
+    Live,
+    Manifest,
+    Only,
+    PlanFile,
+    Remake,
+    Variables,
+    Wait,
+)
+from flows.labels import label_run, log_plan, log_report, run_name
+from flows.parked import go_on_later
+from flows.shards import shards_for, work_in_shards
 from tasks.archive import archive
 from tasks.artifacts import bulletin
 from tasks.clips import clips
@@ -35,23 +52,23 @@ log = logging.getLogger(__name__)
 
 @flow(
     name="content-batch",
-    flow_run_name="{manifest}",
+    flow_run_name=run_name,
     description="Make, animate, cut and archive every shot of a manifest. Running it again continues it.",
     persist_result=False,
     validate_parameters=True,
 )
 async def content_batch(
-    manifest: str,
-    live: bool = False,
-    edition: str | None = None,
-    campaign: str | None = None,
-    variables: dict[str, str] | None = None,
-    budget_usd: float | None = None,
-    remake: bool = False,
-    wait: bool = False,
-    only: list[str] | None = None,
-    free: bool = False,
-    plan: str | None = None,
+    manifest: Manifest,
+    live: Live = False,
+    edition: Edition = None,
+    campaign: Campaign = None,
+    variables: Variables = None,
+    budget_usd: Budget = None,
+    remake: Remake = False,
+    wait: Wait = False,
+    only: Only = None,
+    free: Free = False,
+    plan: PlanFile = None,
 ) -> Any:
     """Bring the batch to what its manifest asks for, paying only for what is not there yet.
 
@@ -59,6 +76,7 @@ async def content_batch(
     flow: its final state says how many there are. UsageError when the manifest or the settings are not valid.
     """
     started = time.monotonic()
+    edition = await settled_edition(edition)
     budget = None if budget_usd is None else Decimal(str(budget_usd))
     request = RunRequest(
         manifest, live, edition, campaign, variables or {}, budget, remake, wait, tuple(only or ()), free, plan
@@ -70,17 +88,25 @@ async def content_batch(
         with tags(studio.batch.campaign, studio.batch.mode):
             async with bulletin(studio, made):
                 going = await set_aside(studio, made)
-                await asyncio.gather(*(story(studio, group) for group in groups(going)))
+                if shards := await shards_for(studio, request, made, going):
+                    await work_in_shards(studio, request, made, shards, going, lambda some: in_groups(studio, some))
+                else:
+                    await in_groups(studio, going)
             ended = await report(started)
     log_report(ended)
-    return final_state(studio, ended)
+    return final_state(studio, ended, await go_on_later(studio.batch, ended))
+
+
+async def in_groups(studio: Studio, shots: Sequence[Shot], most: int = MOST_GROUPS) -> None:
+    """The story of each group of the shots, side by side."""
+    await asyncio.gather(*(story(studio, group) for group in groups(shots, most)))
 
 
 async def story(studio: Studio, shots: list[Shot]) -> None:
     """The steps of one group of shots, one after the other. What goes wrong here stays with these shots."""
     studio.hold(shots)
     ids = [shot.id for shot in shots]
-    group = ids[0] if len(ids) == 1 else f"{ids[0]} … {ids[-1]} ({len(ids)})"
+    group = ids[0] if len(ids) == 1 else f"{ids[0]} to {ids[-1]} ({len(ids)})"
     try:
         if any(shot.takes for shot in shots):
             await images(group, ids)
@@ -115,13 +141,19 @@ def _give_up(studio: Studio, shots: list[str], error: Exception) -> None:
             work.fail(failure, state)
 
 
-def final_state(studio: Studio, ended: Report) -> State[dict[str, Any]]:
-    """The flow run's final state, in the words of the exit code."""
-    summary = dict(ended.summary)
+def final_state(studio: Studio, ended: Report, later: str = "") -> State[dict[str, Any]]:
+    """The flow run's final state, in the words of the exit code; `later` says how parked work goes on."""
+    waiting = ended.summary["waiting_for"]["approval"]
+    asks = f"{waiting} to be approved: callsheet approve {ended.summary['batch']}" if waiting else ""
+    return completed(studio, ended.summary, asks, later)
+
+
+def completed(studio: Studio, summary: Mapping[str, Any], *more: str) -> State[dict[str, Any]]:
+    """The final state of a run with this `exit_code` and these `shots` by state, and what more there is to say."""
+    data, shots = dict(summary), summary["shots"]
     if studio.crashed:
-        summary["exit_code"] = EXIT_INTERNAL
-    shots = summary["shots"]
+        data["exit_code"] = EXIT_INTERNAL
     rest = ", ".join(f"{count} {state}" for state, count in shots.items() if count and state not in ("total", "done"))
-    name = {0: "Completed", 3: "Partly done", 4: "Parked", 5: "Waiting"}.get(summary["exit_code"], "Unfinished")
-    message = f"{shots['done']} of {shots['total']} shots done" + (f"; {rest}" if rest else "")
-    return Completed(name=name, message=message, data=summary)
+    name = {0: "Completed", 3: "Partly done", 4: "Parked", 5: "Waiting"}.get(data["exit_code"], "Unfinished")
+    message = "; ".join(part for part in (f"{shots['done']} of {shots['total']} shots done", rest, *more) if part)
+    return Completed(name=name, message=message, data=data)

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from prefect import get_client, get_run_logger
-from prefect.runtime import flow_run
+from pathlib import PurePosixPath
+from uuid import UUID
 
+from prefect import get_client, get_run_logger
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.filters import (
+    TaskRunFilter,
+    TaskRunFilterFlowRunId,
+    TaskRunFilterState,
+    TaskRunFilterStateType,
+)
+from prefect.client.schemas.objects import State, StateType
+from prefect.runtime import flow_run
+from prefect.states import Crashed
+
+from callsheet.editions import has_placeholder
 from callsheet.plan import NOUNS, Plan
 from callsheet.shots import Batch
 from callsheet.steps.report import Report
@@ -13,17 +26,45 @@ from callsheet.steps.report import Report
 FAILURES_LOGGED = 50
 
 
+def run_name() -> str:
+    """What a run is called until its manifest is read: campaign (else the file), edition and mode, as a batch is."""
+    asked = flow_run.parameters
+    campaign = asked.get("campaign") or PurePosixPath(str(asked["manifest"]).partition("?")[0]).stem
+    edition = asked.get("edition") or ""
+    settled = [] if not edition or has_placeholder(edition) else [edition]
+    return ".".join([campaign, *settled, "live" if asked.get("live") else "rehearsal"])
+
+
 async def label_run(batch: Batch) -> None:
-    """Name the flow run after its batch and tag it with campaign, mode and edition."""
+    """Name the flow run after its batch and tag it with campaign, mode and edition.
+
+    Task runs that a killed process has left behind are closed: the server would show them as running for ever.
+    """
     tags = {*flow_run.tags, batch.campaign, batch.mode, *([batch.edition] if batch.edition else [])}
     async with get_client() as client:
         await client.update_flow_run(flow_run.id, name=batch.name, tags=sorted(tags))
+        if flow_run.run_count > 1:
+            await _close_interrupted(client)
+
+
+async def _close_interrupted(client: PrefectClient) -> None:
+    """A page of them is more than a process works on at once."""
+    unfinished = TaskRunFilter(
+        flow_run_id=TaskRunFilterFlowRunId(any_=[UUID(flow_run.id)]),
+        state=TaskRunFilterState(type=TaskRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING])),
+    )
+    for left in await client.read_task_runs(task_run_filter=unfinished):
+        gone: State[None] = Crashed(message="Its process is gone. What it had begun is gone on with.")
+        await client.set_task_run_state(left.id, gone, force=True)
 
 
 def log_plan(plan: Plan) -> None:
     """One line on what the run is going to do."""
-    doing = {noun: dict(plan.counts(kind)) for kind, noun in NOUNS.items()}
-    get_run_logger().info("%s: %d shots, at most $%.2f: %s", plan.batch.name, len(plan.shots), plan.usd, doing)
+    doing = [
+        f"{what} {count} {noun}" for kind, noun in NOUNS.items() for what, count in plan.counts(kind).most_common()
+    ]
+    told = ", ".join(doing) or "nothing to do"
+    get_run_logger().info("%s: %d shots, at most $%.2f: %s", plan.batch.name, len(plan.shots), plan.usd_high, told)
 
 
 def log_report(ended: Report) -> None:

@@ -11,7 +11,7 @@ from tasks.groups import each
 from tasks.policy import POLICY
 
 
-@task(name="archive", task_run_name="archive · {group}", tags=["archive"], **POLICY)
+@task(name="archive", task_run_name="archive: {group}", tags=["archive"], **POLICY)
 async def archive(group: str, shots: list[str]) -> dict[str, Any]:
     """Write the sidecars of the group's shots and record how they ended."""
     return await each(write_shot, shots, ended_too=True)

@@ -11,7 +11,7 @@ from tasks.groups import each
 from tasks.policy import POLICY
 
 
-@task(name="clips", task_run_name="clips · {group}", tags=["clips"], **POLICY)
+@task(name="clips", task_run_name="clips: {group}", tags=["clips"], **POLICY)
 async def clips(group: str, shots: list[str]) -> dict[str, Any]:
     """Animate the chosen frames and wait for the videos."""
     return await each(make_clips, shots)

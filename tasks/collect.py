@@ -12,7 +12,7 @@ from callsheet.studio import current_studio
 from tasks.policy import POLICY
 
 
-@task(name="recover", task_run_name="recover · {batch}", tags=["recover"], **POLICY)
+@task(name="recover", task_run_name="recover: {batch}", tags=["recover"], **POLICY)
 async def recover_batch(batch: str) -> list[dict[str, Any]]:
     """Fetch what is paid for and not in the batch's folder; what became of each job."""
     studio = current_studio()

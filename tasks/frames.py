@@ -11,7 +11,7 @@ from tasks.groups import each
 from tasks.policy import POLICY
 
 
-@task(name="frames", task_run_name="frames · {group}", tags=["frames"], **POLICY)
+@task(name="frames", task_run_name="frames: {group}", tags=["frames"], **POLICY)
 async def frames(group: str, shots: list[str]) -> dict[str, Any]:
     """Choose the takes to animate."""
     return await each(choose_takes, shots)

@@ -11,7 +11,7 @@ from tasks.groups import each
 from tasks.policy import POLICY
 
 
-@task(name="images", task_run_name="images · {group}", tags=["images"], **POLICY)
+@task(name="images", task_run_name="images: {group}", tags=["images"], **POLICY)
 async def images(group: str, shots: list[str]) -> dict[str, Any]:
     """Make every take of the group's shots."""
     return await each(make_images, shots)

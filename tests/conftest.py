@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -138,20 +139,18 @@ def service(tmp_path: Path) -> Iterator[Service]:
 
 
 @pytest.fixture(scope="session")
-def prefect_url(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[str]:
-    """A real Prefect server, one for all processes that run tests; the last one ends it."""
+def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real Prefect server, one for all tests of this process."""
     from callsheet.settings import load_settings
     from flows.server import ensure_server, stop_server
 
-    base = tmp_path_factory.getbasetemp()
-    home = (base if worker_id == "master" else base.parent) / "prefect-server"
-    mine = home / "users" / worker_id
-    mine.mkdir(parents=True)
-    settings = load_settings(home=home)
-    yield ensure_server(settings).api_url
-    mine.rmdir()
-    if not any(mine.parent.iterdir()):
-        stop_server(settings)
+    settings = load_settings(home=tmp_path_factory.mktemp("server"))
+    # Not 4200: of two servers that are started there at once, one would be taken for the other.
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    yield ensure_server(settings, port).api_url
+    stop_server(settings)
 
 
 @pytest.fixture(scope="session")

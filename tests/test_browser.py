@@ -76,3 +76,9 @@ def run_is_shown(browser: webdriver.Chrome, api_url: str, batch: str) -> None:
     assert kinds >= {"plan", "progress", "contact-sheet", "failures", "spend", "gallery"}
     browser.get(f"{api_url.removesuffix('/api')}/runs/flow-run/{runs[0]['id']}")
     WebDriverWait(browser, 30).until(lambda b: batch in b.find_element(By.TAG_NAME, "body").text)
+    sheet = next(artifact for artifact in artifacts if artifact["key"] == "boats-rehearsal-contact-sheet")
+    browser.get(f"{api_url.removesuffix('/api')}/artifacts/artifact/{sheet['id']}")
+    drawn = (
+        "return [...document.images].filter(i => i.src.startsWith('data:image/jpeg') && i.naturalWidth > 400).length"
+    )
+    WebDriverWait(browser, 30).until(lambda b: b.execute_script(drawn) == 1)

@@ -57,3 +57,11 @@ async def test_a_sleep_lasts_as_long_as_its_clock_says() -> None:
     began = time.monotonic()
     await Clock(100).sleep(5)
     assert 0.04 < time.monotonic() - began < 1.0
+
+
+def test_a_moment_of_a_faster_clock_has_one_real_time(ticks: Ticks) -> None:
+    clock = Clock(60, NOON)
+    ticks.value += 10.0
+    assert clock.real(clock.now()) == real_now() == NOON + timedelta(seconds=10)
+    assert clock.real(NOON + timedelta(hours=1)) == NOON + timedelta(minutes=1)
+    assert Clock().real(NOON) == NOON

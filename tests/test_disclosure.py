@@ -213,7 +213,7 @@ def test_a_sidecar_of_the_first_version_is_still_read() -> None:
         cuts=(CutRecord(spec="9x16", take=1, how="copy"),), updated=datetime(2026, 11, 20, tzinfo=UTC),
     )  # fmt: skip
     new = sidecar_bytes(sidecar).decode()
-    assert '"schema_version": 2' in new
+    assert '"schema_version": 3' in new
     old = json.loads(new)
     old["schema_version"] = 1
     for cut in old["cuts"]:

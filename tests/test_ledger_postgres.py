@@ -12,6 +12,7 @@ import pytest
 from test_ledger import BATCH, PRICE, asset, begun, books_balance, order, result
 
 from callsheet.clock import Clock
+from callsheet.decisions import FrameDecision
 from callsheet.errors import BudgetParked
 from callsheet.ledger import Entered, JobState, Ledger, Limits, ShotRecords, ShotRow, Want
 from callsheet.shots import Batch, ShotState
@@ -86,3 +87,14 @@ async def test_what_a_sidecar_tells_is_entered_once_on_postgresql(url: str) -> N
         assert await ledger.enter_shot(records) == Entered()
         assert await ledger.spent_on_batch(other.name) == PRICE
         assert await books_balance(ledger)
+
+
+async def test_of_two_people_who_decide_at_once_one_decision_is_recorded_on_postgresql(url: str) -> None:
+    one, two = await asyncio.gather(*(Ledger.open(url, clock=Clock()) for _ in range(2)))
+    async with one, two:
+        await one.open_batch(BATCH, [("s1", 0)])
+        wish = FrameDecision(BATCH.name, "s1", {2: "b" * 64}, {1: "a" * 64, 2: "b" * 64}, "Ada")
+        made = await asyncio.gather(*(ledger.decide_frames(BATCH.name, [wish]) for ledger in (one, two) * 3))
+        assert sorted(recorded.how for [recorded] in made) == ["new", *["same"] * 5]
+        [kept] = (await two.frame_decisions(BATCH.name, ["s1"]))["s1"]
+        assert (kept.takes, kept.shown, kept.by, kept.n) == (wish.takes, wish.shown, "Ada", 1)

@@ -151,7 +151,10 @@ def test_given_defaults_apply_to_blank_cells_only(write: Write) -> None:
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("best", "best"), ("first", "first"), ("all", "all"), ("2", (2,)), ("1;3", (1, 3)), ("", "best")],
+    [
+        *(("best", "best"), ("first", "first"), ("all", "all"), ("approve", "approve")),
+        *(("2", (2,)), ("1;3", (1, 3)), ("", "best")),
+    ],
 )
 def test_select(write: Write, text: str, expected: object) -> None:
     assert read(write(f"prompt,takes,motion_prompt,select\nA,3,Go,{text}\n")).shots[0].select == expected

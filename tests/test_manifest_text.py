@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from callsheet.errors import ManifestError
 from callsheet.manifest.columns import COLUMNS
 from callsheet.manifest.document import ListNode, MapNode, ScalarNode, read_document
 from callsheet.manifest.expand import slug
 from callsheet.manifest.findings import Findings
 from callsheet.manifest.sheet import Sheet, read_sheet
+from callsheet.manifest.source import read_bytes
 from callsheet.manifest.templates import Rendered, escape, render
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40)
@@ -176,3 +178,18 @@ def test_slugs_are_short_and_safe(text: str) -> None:
 
 def test_every_column_is_described() -> None:
     assert all(column.description.endswith(".") for column in COLUMNS.values())
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "https://files.example/sheet.csv?X-Goog-Date=1&X-Goog-Signature=0123secret",
+        "https://files.example/sheet.csv?alt=media&key=0123secret",
+        "https://team:0123secret@files.example/sheet.csv",
+    ],
+)
+def test_an_address_that_opens_the_file_for_whoever_sees_it_is_refused_and_not_repeated(uri: str) -> None:
+    with pytest.raises(ManifestError) as refused:
+        read_bytes(uri)
+    assert "carries a signature or a key" in str(refused.value)
+    assert "0123secret" not in str(refused.value)

@@ -9,8 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from callsheet.archive.disclosure import Disclosure
 
-# 2: `signed` and `platform_toggle` of a cut (2026-11-21). Older sidecars are read with their defaults.
-SCHEMA_VERSION = 2
+# 3: `decisions` (2026-11-21). 2: `signed` and `platform_toggle` of a cut (2026-11-21).
+# Older sidecars are read with their defaults.
+SCHEMA_VERSION = 3
 
 
 class _Part(BaseModel):
@@ -132,6 +133,20 @@ class CutRecord(_Part):
     disclosure: Disclosure = Disclosure()
 
 
+class DecisionRecord(_Part):
+    """What a person decided about the takes: those approved, by number and sha256; none of them is a rejection.
+
+    `shown` are the takes that there were to choose from, `n` counts the shot's decisions from 1.
+    """
+
+    n: int
+    takes: dict[int, str] = Field(default_factory=dict)
+    shown: dict[int, str]
+    by: str
+    note: str = ""
+    at: datetime
+
+
 class ImageParams(_Part):
     """The parameters that every take of the shot was asked with."""
 
@@ -161,6 +176,7 @@ class Sidecar(_Part):
     select: str = "best"
     state: Literal["pending", "done", "blocked", "failed", "parked", "waiting"]
     failures: tuple[FailureRecord, ...] = ()
+    decisions: tuple[DecisionRecord, ...] = ()
     image: ImageParams | None = None
     takes: tuple[TakeRecord, ...] = ()
     clips: tuple[ClipRecord, ...] = ()

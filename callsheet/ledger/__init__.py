@@ -1,5 +1,6 @@
 """The ledger: what was asked for, sent, paid and stored, durable at every step."""
 
+from callsheet.ledger.frame_decisions import Recorded
 from callsheet.ledger.ledger import Ledger
 from callsheet.ledger.life import TERMINAL, TRANSITIONS, JobState
 from callsheet.ledger.quota import Limits, RequestLimits
@@ -31,6 +32,7 @@ __all__ = [
     "JobState",
     "Ledger",
     "Limits",
+    "Recorded",
     "RequestLimits",
     "ShotRecords",
     "ShotRow",

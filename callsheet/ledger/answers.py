@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 
-from callsheet.ledger import batches, files, reads, rows, use
+from callsheet.decisions import FrameDecision
+from callsheet.ledger import batches, files, frame_decisions, reads, rows, use
 from callsheet.ledger.database import Database
 from callsheet.ledger.life import TERMINAL, JobState
 from callsheet.ledger.records import AttemptRecord, BatchRow, Job, ShotRow, SpendRow, Want
@@ -52,6 +53,18 @@ class Answers:
         """The files of a batch, or of one of its shots."""
         return await self._db.read(lambda c: files.assets_of(c, batch, shot))
 
+    async def assets_among(self, batch: str, shots: Sequence[str]) -> list[Asset]:
+        """The files of some of a batch's shots."""
+        return await self._db.read(lambda c: files.assets_among(c, batch, shots))
+
+    async def wants_among(self, batch: str, shots: Sequence[str]) -> list[Want]:
+        """Which job fills which slot of some of a batch's shots."""
+        return await self._db.read(lambda c: reads.wants_among(c, batch, shots))
+
+    async def archived_among(self, batch: str, hashes: Iterable[str]) -> set[str]:
+        """Those of the hashes that files of the batch in the archive have."""
+        return await self._db.read(lambda c: files.archived_among(c, batch, hashes))
+
     async def copies_of(self, sha256: str) -> list[Asset]:
         """The files with these bytes, in whatever batches, oldest first."""
         return await self._db.read(lambda c: files.copies_of(c, sha256))
@@ -71,6 +84,10 @@ class Answers:
     async def ever_of(self, batch: str) -> list[str]:
         """Every shot that the batch ever had, also those that its manifest has no more."""
         return await self._db.read(lambda c: batches.ever_of(c, batch))
+
+    async def frame_decisions(self, batch: str, shots: Sequence[str]) -> dict[str, tuple[FrameDecision, ...]]:
+        """What people decided about these shots of the batch, by shot and in order of time."""
+        return await self._db.read(lambda c: frame_decisions.decisions_of(c, batch, shots))
 
     async def use_of(self, scope: str, models: Iterable[str], now: datetime) -> dict[str, use.Use]:
         """How much of each model's quota is used at `now` by all that share the scope."""

@@ -120,16 +120,21 @@ def _check_request(order: JobOrder) -> None:
         )
 
 
-def _is_free(job: Job, holder: Holder) -> bool:
-    """Whether the job may be taken: nobody holds it, or its holder is dead, or its lease is over.
+def is_held(job: Job) -> bool:
+    """Whether somebody works on the job: it has a holder that is not dead, and whose lease is not over.
 
     What is seen to live on this machine keeps its jobs: a lease that looks over is then one of a wall clock that was
     set, or of a machine that was asleep. Of another machine's process only the lease is known.
     """
-    if job.owner is None or job.owner == holder.owner:
-        return True
+    if job.owner is None:
+        return False
     expired = job.lease_until is None or job.lease_until <= datetime.now(UTC)
-    return is_dead(job.owner) or (expired and not is_alive(job.owner))
+    return not is_dead(job.owner) and (not expired or is_alive(job.owner))
+
+
+def _is_free(job: Job, holder: Holder) -> bool:
+    """Whether the job may be taken: nobody else works on it."""
+    return job.owner == holder.owner or not is_held(job)
 
 
 def _take_over(connection: Connection, job: Job, holder: Holder, now: datetime) -> Job:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from datetime import datetime
 
@@ -12,7 +12,7 @@ from callsheet.errors import LedgerError
 from callsheet.ledger.life import JobState
 from callsheet.ledger.prepared import change, fetch
 from callsheet.ledger.records import Job
-from callsheet.ledger.rows import move_job, read_job
+from callsheet.ledger.rows import at_once, move_job, read_job
 from callsheet.ledger.tables import assets
 from callsheet.shots import Asset
 
@@ -56,6 +56,20 @@ def assets_of(connection: Connection, batch: str, shot: str | None) -> list[Asse
     if shot is not None:
         statement = statement.where(assets.c.shot == shot)
     return [Asset(*row) for row in connection.execute(statement)]
+
+
+def assets_among(connection: Connection, batch: str, shots: Sequence[str]) -> list[Asset]:
+    """The files of some of a batch's shots, by as many rows as these have."""
+    statement = select(*_COLUMNS).where(assets.c.batch == batch).order_by(assets.c.shot, assets.c.created)
+    asked = (statement.where(assets.c.shot.in_(some)) for some in at_once(shots))
+    return [Asset(*row) for each in asked for row in connection.execute(each)]
+
+
+def archived_among(connection: Connection, batch: str, hashes: Iterable[str]) -> set[str]:
+    """Those of the hashes that files of the batch in the archive have."""
+    statement = select(assets.c.sha256).where(assets.c.batch == batch)
+    asked = (statement.where(assets.c.sha256.in_(some)) for some in at_once(list(hashes)))
+    return {sha256 for each in asked for sha256 in connection.execute(each).scalars()}
 
 
 def copies_of(connection: Connection, sha256: str) -> list[Asset]:

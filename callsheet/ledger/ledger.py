@@ -13,8 +13,9 @@ from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar
 from sqlalchemy import Connection
 
 from callsheet.clock import Clock
+from callsheet.decisions import FrameDecision
 from callsheet.errors import LedgerError, Parked
-from callsheet.ledger import batches, claims, files, limits, outcomes, owners, rebuild, submission
+from callsheet.ledger import batches, claims, files, frame_decisions, limits, outcomes, owners, rebuild, submission
 from callsheet.ledger.answers import Answers
 from callsheet.ledger.database import Database
 from callsheet.ledger.life import JobState
@@ -225,6 +226,15 @@ class Ledger(Answers):
     ) -> None:
         """Record how a shot stands, at which step, and why."""
         await self._write(batches.set_shot, batch, shot, state, step, kind, reason)
+
+    async def decide_frames(
+        self, batch: str, decisions: Sequence[FrameDecision]
+    ) -> tuple[frame_decisions.Recorded, ...]:
+        """Record what a person decided about takes, each decision once, and how its shot stands by it: all or none.
+
+        DecisionError when one would take back an approval whose clip is sent.
+        """
+        return await self._write(frame_decisions.decide, batch, decisions)
 
     async def set_shots(self, batch: str, shots: Sequence[str], state: ShotState) -> None:
         """Record for many shots, in one write, that they stand like this without a reason."""

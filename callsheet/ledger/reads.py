@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -15,11 +15,9 @@ from callsheet.ledger.columns import EPOCH
 from callsheet.ledger.life import JobState
 from callsheet.ledger.quota import PACIFIC
 from callsheet.ledger.records import AttemptRecord, Job, SpendRow, Want
-from callsheet.ledger.rows import DROPPED, ZERO
+from callsheet.ledger.rows import DROPPED, ZERO, at_once
 from callsheet.ledger.tables import attempts, batches, jobs, shots, wants
 
-# Databases bound how many values one statement may carry; this is far below every such bound.
-_KEYS_AT_ONCE = 500
 _PARKED = (BudgetParked.__name__, QuotaParked.__name__)
 _HOUR_US = 3600 * 1_000_000
 
@@ -28,8 +26,8 @@ def jobs_by_key(connection: Connection, keys: Iterable[str]) -> dict[str, Job]:
     """The jobs that exist among `keys`."""
     wanted = list(dict.fromkeys(keys))
     found: dict[str, Job] = {}
-    for start in range(0, len(wanted), _KEYS_AT_ONCE):
-        statement = select(jobs).where(jobs.c.key.in_(wanted[start : start + _KEYS_AT_ONCE]))
+    for some in at_once(wanted):
+        statement = select(jobs).where(jobs.c.key.in_(some))
         found |= {job.key: job for job in _jobs(connection, statement)}
     return found
 
@@ -43,6 +41,14 @@ def wants_of(connection: Connection, batch: str) -> list[Want]:
         .order_by(shots.c.position, wants.c.slot)
     )
     return [Want(*row) for row in connection.execute(statement)]
+
+
+def wants_among(connection: Connection, batch: str, shots: Sequence[str]) -> list[Want]:
+    """Which job fills which slot of some of a batch's shots."""
+    columns = (wants.c.batch, wants.c.shot, wants.c.slot, wants.c.job_key)
+    statement = select(*columns).where(wants.c.batch == batch)
+    asked = (statement.where(wants.c.shot.in_(some)) for some in at_once(shots))
+    return [Want(*row) for each in asked for row in connection.execute(each)]
 
 
 def jobs_of(connection: Connection, batch: str) -> list[Job]:

@@ -7,6 +7,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, insert, select
 
+from callsheet.decisions import FrameDecision
+from callsheet.ledger import frame_decisions
 from callsheet.ledger.batches import put_batch
 from callsheet.ledger.prepared import change, fetch
 from callsheet.ledger.records import AttemptRecord, Job, ShotRow, Want
@@ -40,6 +42,7 @@ class ShotRecords:
     jobs: tuple[tuple[Job, AttemptRecord], ...] = ()
     wants: tuple[Want, ...] = ()
     assets: tuple[Asset, ...] = ()
+    decisions: tuple[FrameDecision, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,9 @@ def enter_shot(connection: Connection, records: ShotRecords) -> Entered:
             values = {field.name: getattr(want, field.name) for field in fields(want)}
             change(connection, _NEW_WANT, values)
     new_assets = sum(_enter_asset(connection, asset) for asset in records.assets)
+    if records.decisions and not frame_decisions.decisions_of(connection, row.batch, [row.shot]):
+        for decision in records.decisions:
+            frame_decisions.enter(connection, decision)
     return Entered(int(new_shot), new_jobs, new_assets)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -23,6 +24,9 @@ RESERVED, OPEN, DROPPED = "reserved", "open", "dropped"
 _WITHOUT_OWNER = TERMINAL | {JobState.UNKNOWN}
 _REASON_MAX = 4000
 
+# Databases bound how many values one statement may carry; this is far below every such bound.
+_VALUES_AT_ONCE = 500
+
 # Statements are built once, so that they are compiled once.
 _JOB = select(jobs).where(jobs.c.key == bindparam("job"))
 _MOVE = update(jobs).where(jobs.c.key == bindparam("job"))
@@ -36,6 +40,11 @@ _POST = (
         spent_usd=batches.c.spent_usd + bindparam("paid", type_=MicroUsd),
     )
 )
+
+
+def at_once(values: Sequence[str]) -> list[Sequence[str]]:
+    """The values in as few lots as one statement each can carry."""
+    return [values[start : start + _VALUES_AT_ONCE] for start in range(0, len(values), _VALUES_AT_ONCE)]
 
 
 def find_job(connection: Connection, key: str) -> Job | None:

@@ -164,6 +164,21 @@ wants = Table(
     Index("wants_job", "job_key"),
 )
 
+# What people decided about a shot's takes: `n` counts from 1. `takes` are the approved ones and `shown` all there were,
+# as {"2": sha256}; none approved is a rejection.
+frame_decisions = Table(
+    "frame_decisions",
+    metadata,
+    Column("batch", ForeignKey("batches.name"), primary_key=True),
+    Column("shot", String(255), primary_key=True),
+    Column("n", Integer, primary_key=True),
+    Column("takes", JSON, nullable=False),
+    Column("shown", JSON, nullable=False),
+    Column("decided_by", String(255), nullable=False),
+    Column("note", Text, nullable=False),
+    Column("at", UtcTime, nullable=False),
+)
+
 # What 429 replies said, per "minute" or "day"; `most` None: no number was given. No slot before `pause_until`.
 learned_limits = Table(
     "learned_limits",

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from callsheet.manifest.columns import COLUMNS, CUT_SPECS
-from callsheet.manifest.reader import Manifest, read_manifest
+from callsheet.manifest.reader import WHOLE, Manifest, read_manifest
 
-__all__ = ["COLUMNS", "CUT_SPECS", "Manifest", "read_manifest"]
+__all__ = ["COLUMNS", "CUT_SPECS", "WHOLE", "Manifest", "read_manifest"]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
-from callsheet.manifest.columns import COLUMNS, items_of
+from callsheet.manifest.columns import COLUMNS, SELECT_WORDS, items_of
 from callsheet.manifest.draft import Draft
 from callsheet.manifest.findings import Findings
 from callsheet.manifest.inputs import InputFiles, Refused
@@ -32,9 +32,9 @@ class Assembler:
         """The models that shots may name."""
         return self.legality.catalogue
 
-    def shots(self, drafts: Sequence[Draft]) -> tuple[Shot, ...]:
-        """One shot per draft; worthless if any problem was noted on the way."""
-        return tuple(self._shot(index, draft) for index, draft in enumerate(drafts))
+    def shots(self, drafts: Sequence[Draft], stretch: slice) -> tuple[Shot, ...]:
+        """One shot per draft of the stretch; worthless if any problem was noted on the way."""
+        return tuple(self._shot(index, draft) for index, draft in list(enumerate(drafts))[stretch])
 
     def _shot(self, index: int, draft: Draft) -> Shot:
         skip = frozenset(column for column in COLUMNS if (index, column) in self.wrong) if self.wrong else frozenset()
@@ -128,7 +128,10 @@ class Assembler:
 
     def _select(self, draft: Draft, takes: int, skip: frozenset[str]) -> Select:
         text = draft.text("select")
-        if text is None or "select" in skip or text in ("best", "first", "all"):
+        if text == "approve" and not takes:
+            what = "0 takes make the video from text alone: there is nothing to approve"
+            self._problem(draft, "select", what, "", "leave select out, or raise takes")
+        if text is None or "select" in skip or text in SELECT_WORDS:
             return cast(Select, text if text and "select" not in skip else "best")
         numbers = tuple(dict.fromkeys(int(item) for item in items_of(text)))
         if takes and any(not 1 <= number <= takes for number in numbers):

@@ -23,7 +23,8 @@ CUT_SPECS: tuple[str, ...] = ("9x16", "4x5", "1x1", "16x9")
 ID_PATTERN = r"^[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.|$)){0,199}$"
 CAMPAIGN_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,99}$"
 CAMPAIGN = re.compile(CAMPAIGN_PATTERN.replace("$", r"\Z"))
-SELECT_PATTERN = r"^(?:best|first|all|[0-9]{1,2}(?:\s*[;,|]\s*[0-9]{1,2})*)$"
+SELECT_WORDS = ("best", "first", "all", "approve")
+SELECT_PATTERN = rf"^(?:{'|'.join(SELECT_WORDS)}|[0-9]{{1,2}}(?:\s*[;,|]\s*[0-9]{{1,2}})*)$"
 _SEPARATORS = re.compile(r"[;,|]")
 
 Cell = str | tuple[str, ...]
@@ -48,7 +49,7 @@ COLUMNS: dict[str, Column] = {
     "takes": Column("whole", "Candidate pictures, 1 to 20; 0 with a motion prompt makes the video from text alone."),
     "seed": Column("whole", "Seed for models that take one, 0 to 2147483647."),
     "reference_images": Column("list", "Pictures to keep to: paths beside the manifest, or allowed gs:// URIs."),
-    "select": Column("text", "Takes to animate: best, first, all, or take numbers.", video=True),
+    "select": Column("text", "Takes to animate: best, first, all, numbers, or approve (a person chooses).", video=True),
     "person_generation": Column("text", "Whether people may be shown, in the words of the model."),
     "motion_prompt": Column("text", "How the chosen picture moves; a shot without it stays a picture."),
     "video_model": Column("text", "Model that makes the video; see `callsheet models`.", video=True),

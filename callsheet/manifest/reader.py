@@ -23,6 +23,7 @@ from callsheet.models import Catalogue
 from callsheet.shots import Shot
 
 _MAX_BUDGET = Decimal(10_000_000)
+WHOLE = slice(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +52,14 @@ def read_manifest(
     campaign: str | None = None,
     input_roots: tuple[str, ...] = (),
     variables: Mapping[str, str] | None = None,
+    stretch: slice = WHOLE,
 ) -> Manifest:
     """The manifest at a local path or fsspec URI; ManifestError holds all problems of all rows.
 
     `columns` maps a column to a header of a foreign table, whose cells are then taken literally. `defaults` and
     `variables` win over the file's own `defaults` and `vars`, not over a shot. With `live` a retired model is a
-    problem, without it a warning. Pictures must lie beside the manifest or below `input_roots`.
+    problem, without it a warning. Pictures must lie beside the manifest or below `input_roots`. Of a `stretch` of the
+    shots only these are looked at closely, their pictures read, and given.
     """
     findings = Findings()
     data = read_bytes(uri)
@@ -64,7 +67,7 @@ def read_manifest(
     loaded = _load(uri, decode(data, uri), columns or {}, given, "prompt" in (defaults or {}), findings)
     chosen = _defaults(loaded, defaults or {}, uri, findings)
     _complete(loaded, chosen, findings)
-    shots = _shots(loaded.drafts, uri, input_roots, Legality(catalogue, live, today, findings))
+    shots = _shots(loaded.drafts, stretch, uri, input_roots, Legality(catalogue, live, today, findings))
     name = _campaign(uri, campaign, loaded, findings)
     budget = _budget(uri, loaded, findings)
     findings.raise_if_any()
@@ -106,7 +109,9 @@ def _complete(loaded: Loaded, defaults: Mapping[str, Cell], findings: Findings) 
             draft.cells.setdefault("prompt", "")
 
 
-def _shots(drafts: Sequence[Draft], uri: str, input_roots: tuple[str, ...], legality: Legality) -> tuple[Shot, ...]:
+def _shots(
+    drafts: Sequence[Draft], stretch: slice, uri: str, input_roots: tuple[str, ...], legality: Legality
+) -> tuple[Shot, ...]:
     # pandera takes a second to import; commands that read no manifest need not wait for it.
     from callsheet.manifest.assemble import Assembler, warn_of_idle_columns
     from callsheet.manifest.table import check_table
@@ -116,7 +121,7 @@ def _shots(drafts: Sequence[Draft], uri: str, input_roots: tuple[str, ...], lega
         warn_of_idle_columns(draft, findings)
     wrong = check_table(drafts, findings)
     largest = max((model.max_bytes for model in legality.catalogue.models()), default=0)
-    return Assembler(legality, InputFiles(uri, input_roots, largest), wrong).shots(drafts)
+    return Assembler(legality, InputFiles(uri, input_roots, largest), wrong).shots(drafts, stretch)
 
 
 def _defaults(loaded: Loaded, given: Mapping[str, str], uri: str, findings: Findings) -> dict[str, Cell]:

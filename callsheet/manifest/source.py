@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import codecs
 import os
+import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import fsspec
 
@@ -12,6 +14,8 @@ from callsheet.errors import ManifestError, Problem
 from callsheet.manifest.columns import MAX_MANIFEST_BYTES
 
 _MIB = 1024 * 1024
+# An address with one of these opens the file for whoever sees it, and addresses of manifests are kept and shown.
+_SIGNED = re.compile(r"[?&](x-goog-signature|x-amz-signature|signature|sig|key|token|access_token)=", re.IGNORECASE)
 
 
 def is_remote(uri: str) -> bool:
@@ -20,7 +24,14 @@ def is_remote(uri: str) -> bool:
 
 
 def read_bytes(uri: str, limit: int = MAX_MANIFEST_BYTES) -> bytes:
-    """The whole file; ManifestError when it is missing, unreadable or larger than `limit` bytes."""
+    """The whole file; ManifestError when it is missing, unreadable, larger than `limit` bytes or at a signed URL."""
+    if is_remote(uri) and (_SIGNED.search(uri) or urlsplit(uri).password):
+        raise _refused(
+            urlsplit(uri).hostname or "the address",
+            "the address carries a signature or a key, which would be kept and shown with the batch",
+            "",
+            "give the file's gs:// address; access comes from credentials in the environment",
+        )
     try:
         data = _read(uri, limit + 1)
     except FileNotFoundError:

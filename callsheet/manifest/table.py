@@ -21,6 +21,7 @@ from callsheet.manifest.columns import (
     MAX_SEED,
     MAX_TAKES,
     SELECT_PATTERN,
+    SELECT_WORDS,
 )
 from callsheet.manifest.draft import Draft
 from callsheet.manifest.findings import Findings, did_you_mean, shown
@@ -69,8 +70,8 @@ _RULES: tuple[_Rule, ...] = (
     _pattern(
         "select",
         SELECT_PATTERN,
-        "allowed: best, first, all, or take numbers such as 2 or 1;3",
-        lambda value: did_you_mean(value, ("best", "first", "all")),
+        "allowed: best, first, all, approve, or take numbers such as 2 or 1;3",
+        lambda value: did_you_mean(value, SELECT_WORDS),
     ),
     _Rule("prompt", "present", lambda value: value.str.len_chars() > 0, lambda _: "there is no prompt", "needed: text"),
     *(

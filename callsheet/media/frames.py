@@ -80,12 +80,13 @@ def gate(score: FrameScore, probe: ImageProbe, aspect_ratio: str | None = None) 
     return "flat, without detail" if score.entropy < ENTROPY_MIN else None
 
 
-def choose_frames(candidates: Sequence[Candidate], select: Select) -> Choice:
+def choose_frames(candidates: Sequence[Candidate], select: Select, asked_for: str = "asked for by number") -> Choice:
     """The takes to animate, in order, with reasons; the same for any order of the candidates.
 
     "best": the highest rank after gates and near-duplicates; when every take fails the gates, the best of them (it
     was paid for, and a person may still want it). "first": the first that passes the gates, else the first decodable.
-    "all": every decodable take. Numbers: those takes as they are, in that order, if they were made.
+    "all": every decodable take. "approve": none, a person chooses. Numbers: those takes as they are, in that order, if
+    they were made; `asked_for` says why.
     """
     made = {candidate.take: candidate for candidate in sorted(candidates, key=lambda candidate: candidate.take)}
     scores = {take: one.score for take, one in made.items() if one.score is not None}
@@ -97,6 +98,8 @@ def choose_frames(candidates: Sequence[Candidate], select: Select) -> Choice:
         asked = tuple(dict.fromkeys(select))
         chosen = tuple(take for take in asked if take in made)
         missing = tuple(take for take in asked if take not in made)
+    elif select == "approve":
+        chosen = ()
     elif select == "all":
         chosen = tuple(scores)
     elif select == "first":
@@ -110,7 +113,7 @@ def choose_frames(candidates: Sequence[Candidate], select: Select) -> Choice:
             rank=ranks.get(take),
             rejected=rejected.get(take),
             chosen=take in chosen,
-            why=_why(take, select, scores, fit, rejected) if take in chosen else "",
+            why=_why(take, select, scores, fit, rejected, asked_for) if take in chosen else "",
         )
         for take in made
     )
@@ -147,10 +150,17 @@ def _rejections(made: dict[int, Candidate], scores: dict[int, FrameScore]) -> di
     return dict(sorted(rejected.items()))
 
 
-def _why(take: int, select: Select, scores: dict[int, FrameScore], fit: list[int], rejected: dict[int, str]) -> str:
+def _why(
+    take: int,
+    select: Select,
+    scores: dict[int, FrameScore],
+    fit: list[int],
+    rejected: dict[int, str],
+    asked_for: str,
+) -> str:
     own = f"; it is {rejected[take]}" if take in rejected else ""
     if isinstance(select, tuple):
-        return f"asked for by number{own}"
+        return f"{asked_for}{own}"
     if select == "all":
         return f"all takes were asked for{own}"
     others = ", ".join(f"take {other} is {reason}" for other, reason in rejected.items() if other != take)

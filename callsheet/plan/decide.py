@@ -7,6 +7,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from callsheet.archive.layout import folder_name
+from callsheet.decisions import APPROVAL, holding
 from callsheet.errors import Unknown
 from callsheet.ledger import Job, JobOrder, JobState
 from callsheet.models import Catalogue
@@ -24,7 +25,8 @@ _LEFT_OVER: tuple[What, ...] = ("waiting", "blocked", "failed")
 def plan_shot(batch: Batch, shot: Shot, known: Known, catalogue: Catalogue) -> ShotPlan:
     """The plan of one shot."""
     takes = [_take_action(batch, shot, take, known, catalogue) for take in range(1, shot.takes + 1)]
-    clips = _clip_actions(batch, shot, takes, known, catalogue) if shot.motion_prompt else []
+    animate = _approved_clips if shot.select == "approve" else _clip_actions
+    clips = animate(batch, shot, takes, known, catalogue) if shot.motion_prompt else []
     cuts = [cut for clip in clips for cut in _cut_actions(shot, clip, known)]
     return ShotPlan(shot, (*takes, *clips, *cuts))
 
@@ -72,6 +74,24 @@ def _clip_actions(
     started = [_paid_action(order, price, known) for _, order in orders[:wanted]]
     missing = wanted - len(started)
     return started + [_unknown_clip(batch, shot, takes, price, known) for _ in range(missing)]
+
+
+def _approved_clips(
+    batch: Batch, shot: Shot, takes: Sequence[Action], known: Known, catalogue: Catalogue
+) -> list[Action]:
+    """The clips of a shot whose frames a person chooses: none is made before. Each approved take costs a clip."""
+    jobs = {number: known.jobs.get(take.job_key or "") for number, take in enumerate(takes, 1)}
+    made = {number: job.sha256 for number, job in jobs.items() if job and job.sha256}
+    decision = holding(known.decisions.get(shot.id, ()), made)
+    if decision is not None and not decision.rejects:
+        return _clip_actions(batch, replace(shot, select=tuple(decision.takes)), takes, known, catalogue)
+    price = catalogue.get(shot.video_model or "").video_price(shot.resolution, shot.duration_s)
+    clip = _unknown_clip(batch, shot, takes, price, known)
+    if clip.what != "create":
+        return [clip]
+    if decision is not None:
+        return [replace(clip, what="blocked", why=decision.told(), usd=ZERO)]
+    return [replace(clip, what="waiting", why=f"waiting: {APPROVAL}", usd=ZERO, extra_usd=price)]
 
 
 def _unknown_clip(batch: Batch, shot: Shot, takes: Sequence[Action], price: Decimal, known: Known) -> Action:

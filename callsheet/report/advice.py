@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from callsheet.decisions import APPROVAL, REJECTED
+
 _ADVICE = {
     "PromptBlocked": "Reword the prompt; the provider refused it before making anything.",
     "ImageBlocked": "Reword the prompt or change the reference; the provider withheld the picture.",
@@ -19,11 +21,14 @@ _ADVICE = {
     "Unauthorised": "Check key, permission and billing, then run again.",
     "ModelNotFound": "Check the model's name with `callsheet models`.",
     "RequestTooLarge": "Use smaller reference images.",
-    "QuotaParked": "Today's quota is used up. Run again after midnight Pacific.",
+    "QuotaParked": "Today's quota is used up. Run again after midnight Pacific; a deployment does so by itself.",
     "BudgetParked": "Raise the budget, then run again.",
     "MediaError": "The file is damaged or not as declared. Run again; look at the file if it happens twice.",
     "ArchiveDenied": "Grant the missing permission on the archive, then run again.",
     "ArchiveConflict": "Move the other file of that name away, then run again.",
+    APPROVAL: "Choose, or reject it; then run the batch again.",
+    REJECTED: "For another try, raise its takes or change its prompt. `callsheet approve` decides otherwise.",
+    "NotApproved": "Run the batch again: it goes on as decided.",
 }
 _OTHERWISE = "See the message; run again once its cause is gone."
 

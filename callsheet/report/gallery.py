@@ -9,4 +9,7 @@ from callsheet.report.view import GalleryView
 def gallery_html(view: GalleryView) -> str:
     """The page as HTML, to be stored as `gallery.html` in the batch's folder, which its links are relative to."""
     style = part("gallery.css") + shape_rules(view.shapes)
-    return page_html("gallery.html.jinja", style=style, script=part("gallery.js"), view=view)
+    script = part("gallery.js")
+    if view.asks:
+        style, script = style + part("approve.css"), script + part("approve.js")
+    return page_html("gallery.html.jinja", style=style, script=script, view=view)

@@ -1,35 +1,22 @@
-"""Markdown for the Prefect UI: plan, failures, spend and contact sheets. Pure; texts of the batch are inert in it."""
+"""Markdown for the Prefect UI: plan, failures and contact sheets. Pure; texts of the batch are inert in it."""
 
 from __future__ import annotations
 
 import base64
-import string
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
 
 from callsheet.archive.sidecar import FailureRecord, Sidecar
 from callsheet.plan import Kind, Plan
 from callsheet.report.advice import advice
-from callsheet.report.shown import counted, cut, dollars
+from callsheet.report.markdown import escaped, table
+from callsheet.report.shown import counted, dollars
 
 _KINDS: tuple[tuple[Kind, str], ...] = (("image", "Pictures"), ("video", "Videos"), ("cut", "Cuts"))
 # An artifact is one row in the server's database and one page in a browser.
 _MOST_ROWS = 200
-_LONGEST_CELL = 160
-_PLAIN = frozenset(" ,;'-")
-
-
-def escaped(text: str, limit: int = _LONGEST_CELL) -> str:
-    """Untrusted text for a Markdown cell: one line, cut, and nothing in it is Markdown, HTML or a link.
-
-    Punctuation becomes numeric references, which CommonMark takes as text only (spec 0.31.2, section 6.2).
-    """
-    line = " ".join(cut(text, limit).split())
-    return "".join(
-        f"&#{ord(character)};" if character in string.punctuation and character not in _PLAIN else character
-        for character in line
-    )
 
 
 def plan_markdown(plan: Plan) -> str:
@@ -37,10 +24,10 @@ def plan_markdown(plan: Plan) -> str:
     rows = [
         [
             escaped(one.shot.id),
-            escaped(one.shot.prompt),
             _doing([a.what for a in one.actions]),
-            escaped("; ".join(dict.fromkeys(a.why for a in one.actions if a.why)), 300),
             _cost(one.usd, one.usd_high),
+            escaped("; ".join(dict.fromkeys(a.why for a in one.actions if a.why)), 300),
+            escaped(one.shot.prompt),
         ]
         for one in plan.shots[:_MOST_ROWS]
     ]
@@ -49,9 +36,9 @@ def plan_markdown(plan: Plan) -> str:
         part
         for part in (
             f"**{escaped(plan.batch.name)}**: {counted(len(plan.shots), 'shot')}, **{_cost(plan.usd, plan.usd_high)}**",
-            _table(("", "What will be done"), totals),
+            table(("", "What will be done"), totals),
             *(escaped(line, 300) for line in _outlook(plan)),
-            _table(("Shot", "Prompt", "What will be done", "Why", "Cost"), rows),
+            table(("Shot", "What will be done", "Cost", "Why", "Prompt"), rows),
             _rest(len(plan.shots)),
         )
         if part
@@ -72,42 +59,47 @@ def _outlook(plan: Plan) -> list[str]:
 
 
 def failures_markdown(sidecars: Sequence[Sidecar]) -> str:
-    """Every failure with its reason and what to do, the first 200."""
-    found = [(sidecar, failure) for sidecar in sidecars for failure in _failures(sidecar)]
+    """Every failure with its reason and what to do, the first 200. A list, for the UI folds no cells of tables."""
+    found = [(sidecar, failure, times) for sidecar in sidecars for failure, times in _failures(sidecar).items()]
     if not found:
         return "Nothing failed."
-    rows = [
-        [escaped(s.shot), s.state, escaped(f"{f.step}: {f.kind}"), _reason(f), escaped(advice(f.kind))]
-        for s, f in found[:_MOST_ROWS]
-    ]
-    return f"{_table(('Shot', 'State', 'What', 'Why', 'What to do'), rows)}\n\n{_rest(len(found))}".strip()
+    lines = [_failure(*one) for one in found[:_MOST_ROWS]]
+    return "\n".join([*lines, "", _rest(len(found))]).strip()
 
 
-def spend_markdown(summary: Mapping[str, Any]) -> str:
-    """What a run cost and made, from the object that `run --json` prints."""
-    usd, shots = summary["usd"], summary["shots"]
-    rows = [
-        ["Spent by this batch", dollars(usd["spent"])],
-        ["Estimated for this run", dollars(usd["estimated"])],
-        *([kind.capitalize(), _counts(summary[kind])] for kind in ("images", "videos", "cuts")),
-        ["Shots", _counts(shots)],
-    ]
-    note = "A rehearsal: the amounts are what it would have cost.\n\n" if summary["mode"] == "rehearsal" else ""
-    return note + _table((escaped(summary["batch"]), ""), rows)
+@dataclass(frozen=True, slots=True)
+class ContactSheet:
+    """The pictures of a group of shots as one JPEG; `note` says in a sentence how they stand."""
+
+    label: str
+    note: str
+    jpeg: bytes = field(repr=False)
 
 
-def contact_sheet_markdown(images: Sequence[tuple[str, bytes]]) -> str:
-    """The JPEG pictures with their labels, inside the text as data URIs, so no archive has to be reachable."""
+def contact_sheet_markdown(sheets: Sequence[ContactSheet]) -> str:
+    """Every group under its name, its picture inside the text as a data URI, so no archive has to be reachable."""
     return "\n\n".join(
-        f"**{escaped(label)}**\n\n![{escaped(label)}](data:image/jpeg;base64,{base64.b64encode(data).decode()})"
-        for label, data in images
+        f"#### {escaped(sheet.label)}\n\n{escaped(sheet.note, 300)}\n\n"
+        f"![{escaped(sheet.label)}](data:image/jpeg;base64,{base64.b64encode(sheet.jpeg).decode()})"
+        for sheet in sheets
     )
 
 
-def _failures(sidecar: Sidecar) -> list[FailureRecord]:
-    records = [*(take.failure for take in sidecar.takes), *(clip.failure for clip in sidecar.clips)]
-    every = [*sidecar.failures, *records, *(cut_.failure for cut_ in sidecar.cuts)]
-    return list(dict.fromkeys(failure for failure in every if failure))
+def _failure(sidecar: Sidecar, failure: FailureRecord, times: int) -> str:
+    step = escaped(failure.step) + (f", {times} times" if times > 1 else "")
+    return (
+        f"- **{escaped(sidecar.shot)}** is {sidecar.state} ({step}): {_reason(failure)}\n"
+        f"  - *What to do:* {escaped(advice(failure.kind))} ({escaped(failure.kind)})"
+    )
+
+
+def _failures(sidecar: Sidecar) -> Counter[FailureRecord]:
+    """How often each thing went wrong, whichever take, clip or cut it was."""
+    parts = [*(take.failure for take in sidecar.takes), *(clip.failure for clip in sidecar.clips)]
+    parts += [cut_.failure for cut_ in sidecar.cuts]
+    every = Counter(part.model_copy(update={"slot": ""}) for part in parts if part)
+    own = (failure.model_copy(update={"slot": ""}) for failure in sidecar.failures)
+    return every | Counter(dict.fromkeys(own, 1))
 
 
 def _reason(failure: FailureRecord) -> str:
@@ -116,15 +108,6 @@ def _reason(failure: FailureRecord) -> str:
 
 def _doing(whats: Sequence[str]) -> str:
     return ", ".join(f"{what} {whats.count(what)}" for what in dict.fromkeys(whats))
-
-
-def _counts(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "none"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = (f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))
-    return "\n".join(lines)
 
 
 def _rest(count: int) -> str:

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from callsheet.archive.layout import SIDECAR, folder_name
 from callsheet.archive.sidecar import ClipRecord, CutRecord, FailureRecord, FileRecord, Sidecar, TakeRecord
 from callsheet.report.advice import advice
+from callsheet.report.asking import Ask, ask_about
 from callsheet.report.posting import posting
 from callsheet.report.shown import counted, cut, dollars, size, visible
 from callsheet.shots import Mode
@@ -99,6 +100,7 @@ class ShotView:
     clips: tuple[VideoView, ...]
     cuts: tuple[VideoView, ...]
     failures: tuple[FailureView, ...]
+    ask: Ask | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,11 @@ class GalleryView:
     estimated: str
     shapes: tuple[tuple[int, int], ...]
     posting: str
+
+    @property
+    def asks(self) -> int:
+        """How many shots wait for a person's approval."""
+        return sum(shot.ask is not None for shot in self.shots)
 
 
 _HOW = {"copy": "same video", "crop": "reframed", None: ""}
@@ -174,6 +181,7 @@ def _shot(sidecar: Sidecar, limit: int) -> ShotView:
         clips=tuple(_clip(clip, folder, sidecar) for clip in sidecar.clips),
         cuts=tuple(_cut(cut_, folder, sidecar) for cut_ in sidecar.cuts),
         failures=tuple(_failure(f) for f in sidecar.failures if (f.kind, f.message) not in shown),
+        ask=ask_about(sidecar),
     )
 
 

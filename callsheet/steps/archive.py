@@ -16,6 +16,8 @@ async def write_shot(studio: Studio, work: Work) -> None:
     """Write the sidecar of a shot whose steps have ended. Its files are in the archive already."""
     state = final_state(work)
     await _recall_jobs(studio, work)
+    if work.shot.select == "approve":
+        work.decisions = (await studio.ledger.frame_decisions(studio.batch.name, [work.shot.id])).get(work.shot.id, ())
     sidecar = sidecar_of(studio.batch, work, state, datetime.now(UTC))
     known = f"shots/{folder_name(work.shot.id)}/{SIDECAR}" in studio.files
     written = await write_sidecar(studio.store, studio.batch.prefix, sidecar, new=not known)

@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from callsheet.decisions import APPROVAL
 from callsheet.errors import UsageError
 from callsheet.ledger import TERMINAL, BatchRow, Job, JobState, Ledger, ShotRow, Want
+from callsheet.manifest import Manifest
 from callsheet.run import RunRequest, read_request
 from callsheet.settings import Settings
 from callsheet.shots import Mode, ShotState
@@ -42,6 +44,8 @@ def resumable_shots(shots: Iterable[ShotRow], wants: Iterable[Want], jobs: Mappi
 def _can_go_on(row: ShotRow, jobs: Sequence[Job]) -> bool:
     if not jobs or any(job.state not in TERMINAL | _PAID for job in jobs):
         return False
+    if row.reason_kind == APPROVAL and all(job.kind == "image" for job in jobs):
+        return False  # a person is to decide, or the clip that was approved is to be paid for
     if row.state is ShotState.FAILED:
         return row.step in _WANTING and all(job.state in _PAID for job in jobs)
     return row.state in _OPEN
@@ -63,20 +67,34 @@ async def resumable(ledger: Ledger, settings: Settings, mode: Mode, batch: str |
 
 def _asked_again(row: BatchRow, shots: tuple[str, ...], settings: Settings) -> Resumable:
     """The batch as it was asked for, limited to these shots and to what is free. Its manifest must be the same."""
+    manifest, request, why_not = _as_before(row, settings)
+    if manifest is None or request is None:
+        return Resumable(row.batch.name, shots, None, why_not)
+    known = {shot.id for shot in manifest.shots}
+    return Resumable(row.batch.name, shots, replace(request, only=tuple(shot for shot in shots if shot in known)))
+
+
+def continuation(row: BatchRow, settings: Settings) -> tuple[RunRequest | None, str]:
+    """The batch as it was asked for, to be gone on with and paid for; or None, and why it cannot be asked the same."""
+    _, request, why_not = _as_before(row, settings)
+    return (replace(request, free=False) if request else None), why_not
+
+
+def _as_before(row: BatchRow, settings: Settings) -> tuple[Manifest | None, RunRequest | None, str]:
+    """The manifest and the free request of a batch while both are as they were; else why they are not."""
     batch = row.batch
     by_hand = f"Run its manifest ({batch.manifest_uri}) to go on with it."
     request = request_again(row)
     if request is None:
-        return Resumable(batch.name, shots, None, f"It is not on record how the batch was asked for. {by_hand}")
+        return None, None, f"It is not on record how the batch was asked for. {by_hand}"
     try:
         manifest, _, now = read_request(request, settings)
     except UsageError as error:
         first = str(error).splitlines()[0]
-        return Resumable(batch.name, shots, None, f"Its manifest cannot be read any more: {first}. {by_hand}")
+        return None, None, f"Its manifest cannot be read any more: {first}. {by_hand}"
     if manifest.sha256 != batch.manifest_sha256 or now.name != batch.name:
-        return Resumable(batch.name, shots, None, f"Its manifest has changed since. {by_hand}")
-    known = {shot.id for shot in manifest.shots}
-    return Resumable(batch.name, shots, replace(request, only=tuple(shot for shot in shots if shot in known)))
+        return None, None, f"Its manifest has changed since. {by_hand}"
+    return manifest, request, ""
 
 
 def request_again(row: BatchRow) -> RunRequest | None:

@@ -19,6 +19,7 @@ from callsheet.poller import ENDS
 from callsheet.providers.output import prefix_of
 from callsheet.shots import Asset, Shot, ShotState
 from callsheet.steps import all_of
+from callsheet.steps.approval import still_approved
 from callsheet.steps.deposit import Deposit, deposit_derived, deposit_paid, fetch, read_frame, read_reference
 from callsheet.steps.paid import UNSENT, Send, claim, patiently, submit
 from callsheet.steps.persist import persist
@@ -102,6 +103,8 @@ async def _paid_video(studio: Studio, shot: Shot, order: JobOrder, frame: Asset 
     job = await claim(studio, order)
     how: How = "created" if job.state in UNSENT else "reused" if job.state is JobState.STORED else "resumed"
     price = studio.catalogue.get(order.model).video_price(shot.resolution or "", shot.duration_s or 0)
+    if job.state in UNSENT and frame is not None:
+        await still_approved(studio, shot, frame.sha256)
     while job.state in UNSENT:
         async with studio.video_slots:
             job = await submit(studio, order, job, price, _sender(studio, shot, order, frame), studio.submit_slots)

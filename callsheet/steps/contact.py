@@ -1,36 +1,97 @@
-"""Contact sheets: the takes of several shots on one picture, the chosen ones marked, from archived thumbnails."""
+"""Contact sheets: the takes of a group of shots on one picture, the chosen ones marked, from what the archive has."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from itertools import islice
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from callsheet.archive.layout import shot_folder
-from callsheet.archive.sidecar import Sidecar, TakeRecord
+from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.store import Store
+from callsheet.errors import ArchiveError
 from callsheet.media.sheet import SheetItem, contact_sheet
+from callsheet.plan.groups import groups
+from callsheet.report.sheets import ContactSheet
 
-TAKES_PER_SHEET = 24
+# Above this many groups the shots are put together. A sheet is at most 150 kB.
+SHEETS_AT_MOST, TILES_AT_MOST = 24, 48
 THUMBNAIL_LIMIT = 1 << 20
+# Single takes have no thumbnail. Their files are read while the batch has few; else they are left to the gallery.
+STILLS_AT_MOST, STILL_LIMIT = 60, 12 << 20
+_AT_ONCE = 8
 
 
-async def contact_sheets(store: Store, prefix: str, sidecars: Sequence[Sidecar], most: int) -> list[tuple[str, bytes]]:
-    """At most `most` sheets as (label, JPEG); takes without a thumbnail (single stills) are left to the gallery."""
-    wanted = [(one, take) for one in sidecars for take in one.takes if take.file and take.file.thumbnail]
-    groups = [wanted[start : start + TAKES_PER_SHEET] for start in range(0, len(wanted), TAKES_PER_SHEET)]
+@dataclass(frozen=True, slots=True)
+class _Tile:
+    """A picture to be shown: its file in the shot's folder and the limit on its size in bytes."""
+
+    shot: str
+    file: str
+    limit: int
+    label: str
+    sublabel: str = ""
+    chosen: bool = False
+    rejected: bool = False
+
+
+async def contact_sheets(store: Store, prefix: str, sidecars: Sequence[Sidecar]) -> list[ContactSheet]:
+    """At most 24 sheets over all shots that have pictures, in the manifest's order; small batches have one a shot.
+
+    A picture that cannot be read is left blank: the sheet is there to show what happened.
+    """
+    stills = sum(1 for one in sidecars for take in one.takes if take.file and not take.file.thumbnail)
+    tiles = {one.shot: list(_tiles(one, stills <= STILLS_AT_MOST)) for one in sidecars}
+    limit = asyncio.Semaphore(_AT_ONCE)
     sheets = []
-    for group in islice(groups, most):
-        items = await asyncio.gather(*(_item(store, prefix, sidecar, take) for sidecar, take in group))
-        label = f"{group[0][0].shot} to {group[-1][0].shot}"
-        sheets.append((label, await asyncio.to_thread(contact_sheet, items)))
+    for group in groups([one for one in sidecars if tiles[one.shot]], SHEETS_AT_MOST):
+        shown, rest = _most_telling([tile for one in group for tile in tiles[one.shot]])
+        items = await asyncio.gather(*(_item(store, prefix, tile, limit) for tile in shown))
+        label, note = _told(group)
+        note += f". {rest:,} more pictures are in the gallery" if rest else ""
+        sheets.append(ContactSheet(label, note, await asyncio.to_thread(contact_sheet, items)))
     return sheets
 
 
-async def _item(store: Store, prefix: str, sidecar: Sidecar, take: TakeRecord) -> SheetItem:
-    assert take.file is not None  # noqa: S101  only takes with a thumbnail are asked for
-    data = await store.read_bytes(f"{shot_folder(prefix, sidecar.shot)}/{take.file.thumbnail}", THUMBNAIL_LIMIT)
-    rejected = take.score.rejected if take.score else None
-    rank = f"rank {take.score.rank:.2f}" if take.score and take.score.rank is not None else ""
-    label = f"{sidecar.shot} / take {take.take}"
-    return SheetItem(data, label, rejected or rank, chosen=take.chosen, rejected=rejected is not None)
+def _most_telling(tiles: Sequence[_Tile]) -> tuple[Sequence[_Tile], int]:
+    """What fits a sheet that can be read, chosen takes first when not all do; and how many do not."""
+    if len(tiles) <= TILES_AT_MOST:
+        return tiles, 0
+    chosen = [tile for tile in tiles if tile.chosen] or tiles
+    return chosen[:TILES_AT_MOST], len(tiles) - len(chosen[:TILES_AT_MOST])
+
+
+def _told(group: Sequence[Sidecar]) -> tuple[str, str]:
+    """The group's name, and how its shots stand."""
+    if len(group) == 1:
+        one = group[0]
+        why = next((take.why for take in one.takes if take.chosen and take.why), "")
+        return one.shot, f"{one.state}. {one.prompt[:160].rstrip('.')}." + (f" Chosen: {why}." if why else "")
+    states = Counter(one.state for one in group)
+    told = ", ".join(f"{count} {state}" for state, count in states.most_common())
+    return f"{group[0].shot} to {group[-1].shot}", f"{len(group)} shots: {told}"
+
+
+def _tiles(sidecar: Sidecar, stills: bool) -> Iterator[_Tile]:
+    """The takes; of a shot made from text alone, the posters of its clips."""
+    for take in sidecar.takes:
+        if take.file and (take.file.thumbnail or stills):
+            file, limit = take.file.thumbnail or take.file.file, THUMBNAIL_LIMIT if take.file.thumbnail else STILL_LIMIT
+            rejected = take.score.rejected if take.score else None
+            rank = f"rank {take.score.rank:.2f}" if take.score and take.score.rank is not None else ""
+            label = f"{sidecar.shot} / take {take.take}"
+            yield _Tile(sidecar.shot, file, limit, label, rejected or rank, take.chosen, rejected is not None)
+    if not sidecar.takes:
+        for clip in sidecar.clips:
+            if clip.poster:
+                yield _Tile(sidecar.shot, clip.poster.file, THUMBNAIL_LIMIT, f"{sidecar.shot} / clip")
+
+
+async def _item(store: Store, prefix: str, tile: _Tile, limit: asyncio.Semaphore) -> SheetItem:
+    try:
+        async with limit:
+            data = await store.read_bytes(f"{shot_folder(prefix, tile.shot)}/{tile.file}", tile.limit)
+    except ArchiveError:
+        data = None
+    return SheetItem(data, tile.label, tile.sublabel, chosen=tile.chosen, rejected=tile.rejected)

@@ -14,6 +14,7 @@ from callsheet.media.scores import FrameScore, score_image
 from callsheet.media.stills import thumbnail
 from callsheet.shots import Asset, Failure, Shot, ShotState
 from callsheet.steps import all_of
+from callsheet.steps.approval import choose_approved
 from callsheet.steps.deposit import Deposit, deposit_derived, fetch
 from callsheet.steps.work import TakeWork, Work, failure_of, is_transient, state_of
 from callsheet.studio import Studio
@@ -32,6 +33,9 @@ async def choose_takes(studio: Studio, work: Work) -> None:
         work.fail(failure_of("frames", error), state_of(error))
         return
     candidates = [Candidate(take.number, take.score, take.gate) for take in made]
+    if work.shot.select == "approve":
+        choose_approved(studio, work, candidates)
+        return
     work.choice = choose_frames(candidates, work.shot.select)
     if work.choice.missing:
         missing = ", ".join(str(number) for number in work.choice.missing)

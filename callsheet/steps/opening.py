@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 
 from callsheet.archive import layout
+from callsheet.archive.sidecars import read_named
 from callsheet.archive.success import mark_continuing
+from callsheet.decisions import APPROVAL
+from callsheet.errors import ArchiveError
 from callsheet.ledger import JobState
 from callsheet.manifest import Manifest
 from callsheet.manifest.source import read_bytes
-from callsheet.plan import Kind, Plan, ShotPlan, frames_wanted
+from callsheet.plan import Kind, Plan, ShotPlan
 from callsheet.progress import Step
 from callsheet.run import RunRequest
 from callsheet.shots import Shot, ShotState
 from callsheet.steps.deposit import is_lost
 from callsheet.steps.planning import Desk, follow, make_plan, time_of
-from callsheet.steps.survey import is_whole, survey
+from callsheet.steps.records import tells_as_asked
+from callsheet.steps.survey import awaits_decision, is_whole, survey
 from callsheet.studio import Studio
+
+log = logging.getLogger(__name__)
 
 
 async def open_batch(studio: Studio, manifest: Manifest, request: RunRequest) -> Plan:
@@ -50,38 +57,58 @@ async def open_batch(studio: Studio, manifest: Manifest, request: RunRequest) ->
 async def set_aside(studio: Studio, plan: Plan) -> list[Shot]:
     """Count what is complete and return the shots that are to be worked on, in the manifest's order.
 
-    A shot that is not asked for, and not complete any more, is pending.
+    A shot that is not asked for, and not complete any more, is pending. One that waits for a person, with all its takes
+    there, is left in peace.
     """
+    waiting = await _waiting(studio, plan)
     whole: list[ShotPlan] = []
+    resting: list[ShotPlan] = []
     going: list[ShotPlan] = []
     left: list[ShotPlan] = []
     for item in plan.shots:
-        chosen = whole if is_whole(item, studio.files) else going if studio.wants(item.shot.id) else left
+        rests = resting if item.shot.id in waiting else going
+        chosen = whole if is_whole(item, studio.files) else rests if studio.wants(item.shot.id) else left
         chosen.append(item)
         if chosen is not left:
-            _announce(studio, item.shot)
-    for item in whole:
+            _announce(studio, item)
+    for item in (*whole, *resting):
         for action in item.actions:
-            studio.tally.count(action.kind, "reused")
-            studio.progress.advance(_STEP_OF[action.kind])
+            if action.what == "reuse":
+                studio.tally.count(action.kind, "reused")
+                studio.progress.advance(_STEP_OF[action.kind])
         studio.progress.advance("shots")
     await studio.ledger.set_shots(studio.batch.name, [item.shot.id for item in whole], ShotState.DONE)
-    done = {row.shot for row in await studio.ledger.shots_of(studio.batch.name) if row.state is ShotState.DONE}
-    stale = [item.shot.id for item in left if item.shot.id in done]
-    await studio.ledger.set_shots(studio.batch.name, stale, ShotState.PENDING)
+    if left:
+        done = {row.shot for row in await studio.ledger.shots_of(studio.batch.name) if row.state is ShotState.DONE}
+        stale = [item.shot.id for item in left if item.shot.id in done]
+        await studio.ledger.set_shots(studio.batch.name, stale, ShotState.PENDING)
     return [item.shot for item in going]
 
 
 _STEP_OF: dict[Kind, Step] = {"image": "images", "video": "clips", "cut": "cuts"}
 
 
-def _announce(studio: Studio, shot: Shot) -> None:
+async def _waiting(studio: Studio, plan: Plan) -> set[str]:
+    """The shots of which everything but a person's decision is there, and told as the manifest asks for it now."""
+    ready = {item.shot.id: item.shot for item in plan.shots if awaits_decision(item)}
+    rows = await studio.ledger.shots_of(studio.batch.name) if ready else ()
+    waiting = {row.shot for row in rows if (row.state, row.reason_kind) == (ShotState.WAITING, APPROVAL)}
+    names = [layout.sidecar_name(studio.batch.prefix, shot) for shot in ready if shot in waiting]
+    try:
+        stored = await read_named(studio.store, [n for n in names if n[len(studio.batch.prefix) + 1 :] in studio.files])
+    except ArchiveError as error:
+        log.warning("Shots that wait are looked at anew, because their sidecars cannot be read: %s", error)
+        return set()
+    return {one.shot for one, _ in stored if tells_as_asked(one, studio.batch, ready[one.shot])}
+
+
+def _announce(studio: Studio, item: ShotPlan) -> None:
     wanted = studio.progress.wanted
     wanted["shots"] += 1
-    wanted["images"] += shot.takes
-    if shot.motion_prompt:
-        wanted["clips"] += frames_wanted(shot)
-        wanted["cuts"] += frames_wanted(shot) * len(shot.cuts)
+    for action in item.actions:
+        # Nobody knows how many clips a person will approve; of rejected takes there are none.
+        if action.job_key or action.what not in ("waiting", "blocked", "failed"):
+            wanted[_STEP_OF[action.kind]] += 1
 
 
 async def _write_documents(studio: Studio, manifest: Manifest, plan: Plan) -> None:

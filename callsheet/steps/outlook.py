@@ -31,7 +31,7 @@ async def outlook(
 ) -> Conditions:
     """What a run of the batch would find at this moment. `latency` is what the rehearsal service was told of it."""
     now, scope = clock.now(), quota_scope(settings, batch.mode)
-    names = sorted({model for shot in shots for model in _models(shot)})
+    names = sorted({model for shot in shots for model in models_of(shot)})
     use = await ledger.use_of(scope, names, now)
     rehearsal = batch.mode == "rehearsal"
     models = {}
@@ -43,7 +43,7 @@ async def outlook(
         now=now,
         tier=settings.tier,
         models=models,
-        money=Money(budget, await _position(ledger, batch)),
+        money=Money(budget, await position_of(ledger, batch)),
         effort=REHEARSAL if rehearsal else LIVE,
         factor=clock.factor,
         processors=os.cpu_count() or 1,
@@ -54,12 +54,13 @@ async def outlook(
     )
 
 
-def _models(shot: Shot) -> list[str]:
+def models_of(shot: Shot) -> list[str]:
+    """The models that the shot's pictures and clips are made with."""
     image = [shot.image_model] if shot.takes else []
     return [*image, shot.video_model] if shot.motion_prompt and shot.video_model else image
 
 
-async def _position(ledger: Ledger, batch: Batch) -> Position:
+async def position_of(ledger: Ledger, batch: Batch) -> Position:
     """The money of the campaign in this mode, over all its editions: what a budget is compared with."""
     rows = [
         row for row in await ledger.batches() if (row.batch.campaign, row.batch.mode) == (batch.campaign, batch.mode)

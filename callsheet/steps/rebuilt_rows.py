@@ -12,7 +12,8 @@ from typing import Literal
 from callsheet import errors
 from callsheet.archive import layout
 from callsheet.archive.lineage import Part, listed
-from callsheet.archive.sidecar import ClipRecord, FailureRecord, FileRecord, Sidecar, TakeRecord
+from callsheet.archive.sidecar import ClipRecord, DecisionRecord, FailureRecord, FileRecord, Sidecar, TakeRecord
+from callsheet.decisions import FrameDecision
 from callsheet.errors import ArchiveError
 from callsheet.keys import job_key
 from callsheet.ledger import AttemptRecord, Job, JobState, ShotRecords, ShotRow, Want
@@ -44,6 +45,8 @@ def check(name: str, sidecar: Sidecar) -> None:
     parts: list[Part] = [*sidecar.takes, *sidecar.clips]
     for part in parts:
         _check_part(sidecar, part)
+    for n, decision in enumerate(sidecar.decisions, 1):
+        _check_decision(n, decision)
 
 
 def _check_file(file: FileRecord) -> None:
@@ -80,6 +83,14 @@ def _check_part(sidecar: Sidecar, part: Part) -> None:
         raise _refused(f"its key {part.job_key[:12]} is not that of what it says was asked for")
 
 
+def _check_decision(n: int, decision: DecisionRecord) -> None:
+    hashes = [*decision.takes.values(), *decision.shown.values()]
+    if decision.n != n or not all(re.fullmatch(r"[0-9a-f]{64}", sha256) for sha256 in hashes):
+        raise _refused(f"decision {n} about its takes is not whole")
+    if not decision.takes.items() <= decision.shown.items():
+        raise _refused(f"decision {n} approves a take that was not shown")
+
+
 def key_of(sidecar: Sidecar, part: Part) -> str:
     """The key that the request of a part leads to."""
     request = part.job.request if part.job else {}
@@ -112,7 +123,15 @@ def shot_records(sidecar: Sidecar, assets: Sequence[Asset], *, position: int, dr
     jobs = [job for part in parts if (job := job_of(sidecar, part, scope))]
     entered = {job.key for job, _ in jobs}
     wants = [Want(sidecar.batch, sidecar.shot, _slot(part), part.job_key) for part in parts if part.job_key in entered]
-    return ShotRecords(row, dropped, tuple(jobs), tuple(wants), tuple(assets))
+    return ShotRecords(row, dropped, tuple(jobs), tuple(wants), tuple(assets), decisions_in(sidecar))
+
+
+def decisions_in(sidecar: Sidecar) -> tuple[FrameDecision, ...]:
+    """What people decided, as the sidecar tells it."""
+    return tuple(
+        FrameDecision(sidecar.batch, sidecar.shot, one.takes, one.shown, one.by, one.note, one.n, one.at)
+        for one in sidecar.decisions
+    )
 
 
 def job_of(sidecar: Sidecar, part: Part, scope: str) -> tuple[Job, AttemptRecord] | None:

@@ -14,10 +14,11 @@ from typing import Any
 
 from callsheet.archive.lineage import asset_of_row
 from callsheet.archive.sidecar import ClipRecord, CutRecord, FailureRecord, ImageParams, Sidecar, TakeRecord
+from callsheet.decisions import APPROVAL, FrameDecision
 from callsheet.ledger import Job, JobState, ShotRow, Want
 from callsheet.orders import clip_slot, take_slot
 from callsheet.shots import Asset, Batch
-from callsheet.steps.records import file_record, job_record
+from callsheet.steps.records import decision_record, file_record, job_record
 
 Row = Mapping[str, Any]
 _ENDED_BADLY = {JobState.BLOCKED, JobState.FAILED, JobState.EXPIRED, JobState.UNKNOWN}
@@ -34,6 +35,7 @@ class Remembered:
     jobs: Mapping[str, Job]
     assets: Sequence[Asset]
     rows: Sequence[Row]
+    decisions: Sequence[FrameDecision] = ()
 
     def slots(self) -> dict[str, str]:
         """The job of every slot: as the ledger has it, else as the newest row of the slot tells."""
@@ -72,7 +74,9 @@ def sidecar_from(known: Remembered, *, done: bool, updated: datetime) -> Sidecar
         tags=tuple(first.get("tags") or ()),
         prompt=str(still.get("prompt") or _prompt(known, keys)),
         motion_prompt=str(moving or _moving(known)) if clips else None,
+        select="approve" if known.decisions or (known.row and known.row.reason_kind == APPROVAL) else "best",
         state=state,
+        decisions=tuple(decision_record(decision) for decision in known.decisions),
         failures=_failures(known.row),
         image=_image(known, keys, still),
         takes=tuple(sorted(takes, key=lambda take: take.take)),

@@ -7,6 +7,7 @@ from datetime import datetime
 from callsheet.archive.sidecar import (
     ClipRecord,
     CutRecord,
+    DecisionRecord,
     FailureRecord,
     FileRecord,
     ImageParams,
@@ -15,10 +16,14 @@ from callsheet.archive.sidecar import (
     Sidecar,
     TakeRecord,
 )
+from callsheet.decisions import FrameDecision
 from callsheet.ledger import Job
 from callsheet.media.frames import Verdict
 from callsheet.shots import Asset, Batch, Failure, Shot, ShotState
 from callsheet.steps.work import ClipWork, CutWork, TakeWork, Work
+
+# What the manifest alone decides about a sidecar.
+_ASKED = ("line", "tags", "variables", "prompt", "negative_prompt", "motion_prompt", "select", "image")
 
 
 def sidecar_of(batch: Batch, work: Work, state: ShotState, updated: datetime) -> Sidecar:
@@ -41,6 +46,7 @@ def sidecar_of(batch: Batch, work: Work, state: ShotState, updated: datetime) ->
         select=shot.select if isinstance(shot.select, str) else ";".join(str(take) for take in shot.select),
         state=state.value,
         failures=tuple(_failure(failure) for failure in work.failures_of_all()),
+        decisions=tuple(decision_record(decision) for decision in work.decisions),
         image=_image(shot) if shot.takes else None,
         takes=takes,
         clips=clips,
@@ -48,6 +54,13 @@ def sidecar_of(batch: Batch, work: Work, state: ShotState, updated: datetime) ->
         usd=round(sum(take.usd for take in takes) + sum(clip.usd for clip in clips), 6),
         updated=updated,
     )
+
+
+def tells_as_asked(sidecar: Sidecar, batch: Batch, shot: Shot) -> bool:
+    """Whether a sidecar tells of the shot as it is asked for now, with every take, and nothing else is to be told."""
+    asked = sidecar_of(batch, Work(shot), ShotState(sidecar.state), sidecar.updated)
+    same = all(getattr(sidecar, name) == getattr(asked, name) for name in _ASKED)
+    return same and [take.take for take in sidecar.takes] == list(range(1, shot.takes + 1))
 
 
 def _image(shot: Shot) -> ImageParams:
@@ -150,6 +163,13 @@ def file_record(asset: Asset, *, fps: float | None = None, thumbnail: str | None
         parent=asset.parent,
         thumbnail=thumbnail,
     )
+
+
+def decision_record(decision: FrameDecision) -> DecisionRecord:
+    """A person's decision, on record in the ledger, as the sidecar keeps it."""
+    assert decision.at is not None  # noqa: S101  narrows the type: what the ledger has was decided at some time
+    takes, shown = dict(decision.takes), dict(decision.shown)
+    return DecisionRecord(n=decision.n, takes=takes, shown=shown, by=decision.by, note=decision.note, at=decision.at)
 
 
 def job_record(job: Job) -> JobRecord:

@@ -92,7 +92,8 @@ async def _from_memory(work: Repair, memory: Memory, name: str) -> Sidecar:
     wants, rows = memory.wants.get(shot, ()), memory.rows.get(shot, ())
     keys = {want.job_key for want in wants} | {row["job_key"] for row in rows if row["job_key"]}
     jobs, assets = await ledger.jobs(keys), await ledger.assets_of(batch.name, shot)
-    known = Remembered(batch, shot, memory.states.get(shot), wants, jobs, assets, rows)
+    decisions = (await ledger.frame_decisions(batch.name, [shot])).get(shot, ())
+    known = Remembered(batch, shot, memory.states.get(shot), wants, jobs, assets, rows, decisions)
     done = isinstance(marker, Success) and shot not in marker.unfinished
     made = sidecar_from(known, done=done, updated=datetime.now(UTC))
     if made is None:
@@ -131,7 +132,8 @@ def _is_gone(evidence: Evidence, row: Mapping[str, Any]) -> bool:
 async def write_gallery(studio: Studio, sidecars: Sequence[Sidecar]) -> None:
     """Write the batch's gallery over its sidecars."""
     batch = studio.batch
-    told = BatchSummary(batch.campaign, batch.name, batch.mode, datetime.now(UTC), batch.edition)
+    spent = await studio.ledger.spent_on_batch(batch.name) or None
+    told = BatchSummary(batch.campaign, batch.name, batch.mode, datetime.now(UTC), batch.edition, usd_spent=spent)
     page = gallery_html(gallery_view(list(sidecars), told)).encode()
     await studio.store.put_bytes(layout.document(batch.prefix, layout.GALLERY), page, "text/html; charset=utf-8")
 

@@ -15,12 +15,14 @@ from callsheet.archive.catalogue import write_part
 from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.sidecars import in_order, read_named
 from callsheet.archive.success import write_success
-from callsheet.errors import CallsheetError
+from callsheet.decisions import APPROVAL
+from callsheet.errors import CallsheetError, NotApproved
 from callsheet.ledger import ShotRow
 from callsheet.plan import Plan
 from callsheet.report.gallery import gallery_html
 from callsheet.report.view import BatchSummary, gallery_view
 from callsheet.shots import ShotState
+from callsheet.steps.account import goes_on_at, in_real_time
 from callsheet.steps.leftovers import remove_leftovers
 from callsheet.steps.records import sidecar_of
 from callsheet.steps.work import Work
@@ -31,10 +33,14 @@ EXIT_DONE, EXIT_INTERNAL, EXIT_USAGE, EXIT_UNFINISHED, EXIT_PARKED, EXIT_WAITING
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How a batch stands after a run: the object that `run --json` prints, and the sidecars it was made from."""
+    """How a batch stands after a run: the object that `run --json` prints, and the sidecars it was made from.
+
+    `until` is when (real time) the quota's day turns for what is parked, None when no quota parks anything.
+    """
 
     summary: dict[str, Any]
     sidecars: tuple[Sidecar, ...]
+    until: datetime | None = None
 
     @property
     def exit_code(self) -> int:
@@ -64,7 +70,16 @@ async def write_report(studio: Studio, elapsed_s: float) -> Report:
     await remove_leftovers(studio)
     await asyncio.to_thread(_empty_spool, studio)
     rows = await studio.ledger.shots_of(batch.name)
-    return Report(_summary(studio, plan, rows, spent, gallery, elapsed_s), tuple(shown))
+    summary = _summary(studio, plan, rows, spent, gallery, elapsed_s)
+    until = await _until(studio, summary["exit_code"])
+    return Report({**summary, "parked_until": until.isoformat() if until else None}, tuple(shown), until)
+
+
+async def _until(studio: Studio, code: int) -> datetime | None:
+    """When parked requests may be sent; a free run sends none."""
+    if code != EXIT_PARKED or studio.free:
+        return None
+    return in_real_time(studio, await goes_on_at(studio))
 
 
 async def _sidecars(studio: Studio, plan: Plan) -> list[Sidecar]:
@@ -109,12 +124,20 @@ def _summary(
         "mode": studio.batch.mode,
         "exit_code": exit_code(asked_for, free=studio.free),
         "shots": {"total": len(plan.shots), **{state.value: shots[state] for state in ended}},
+        "waiting_for": _waiting_for(rows),
         **studio.tally.as_json(),
         "usd": {"estimated": float(plan.usd), "spent": float(spent)},
         "archive": f"{studio.store.uri}/{studio.batch.prefix}",
         "gallery": gallery,
         "elapsed_s": round(elapsed_s, 2),
     }
+
+
+def _waiting_for(rows: Sequence[ShotRow]) -> dict[str, int]:
+    """How many shots wait for a person's approval of a frame, and how many for `callsheet resolve`."""
+    kinds = (row.reason_kind for row in rows if row.state is ShotState.WAITING)
+    waiting = Counter("approval" if kind in (APPROVAL, NotApproved.__name__) else "resolve" for kind in kinds)
+    return {what: waiting[what] for what in ("approval", "resolve")}
 
 
 def _empty_spool(studio: Studio) -> None:

@@ -2,43 +2,65 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
-from callsheet.archive.layout import SIDECAR, folder_name
+from callsheet.archive.layout import SIDECAR, folder_name, shot_folder
 from callsheet.archive.store import Store
-from callsheet.ledger import Job, JobState, Ledger
+from callsheet.ledger import Job, JobState, Ledger, Want
 from callsheet.ledger.owners import is_dead
 from callsheet.orders import take_order
 from callsheet.plan import Known, ShotPlan, clip_keys
 from callsheet.shots import Asset, Batch, Shot
+from callsheet.steps import all_of
+
+# Listings of single shots' folders at the same time.
+_AT_ONCE = 32
 
 
-async def survey(ledger: Ledger, store: Store, batch: Batch, shots: Sequence[Shot]) -> Known:
-    """What is known of the batch: jobs that the shots would need or had, assets, files that are really there."""
+async def survey(ledger: Ledger, store: Store, batch: Batch, shots: Sequence[Shot], *, part: bool = False) -> Known:
+    """What is known of the batch: jobs that the shots would need or had, assets, files that are really there.
+
+    As a `part` of the batch the shots are looked up one by one, so that it costs as much as they are. Nothing is known
+    then of the batch's other shots, and only those files are looked for that the ledger has on record.
+    """
     keys = [take_order(batch, shot, take).key for shot in shots for take in range(1, shot.takes + 1)]
     jobs = await ledger.jobs(keys)
     pictures = Known(jobs=jobs)
     clips = [key for shot in shots if shot.motion_prompt for _, key in clip_keys(batch, shot, pictures)]
     by_shot: dict[str, list[Asset]] = defaultdict(list)
-    for asset in await ledger.assets_of(batch.name):
+    ids = [shot.id for shot in shots]
+    for asset in await (ledger.assets_among(batch.name, ids) if part else ledger.assets_of(batch.name)):
         by_shot[asset.shot].append(asset)
-    names = await store.list(f"{batch.prefix}/")
+    names = await (_files_of(store, batch, by_shot) if part else store.list(f"{batch.prefix}/"))
+    wants = await (ledger.wants_among(batch.name, ids) if part else ledger.wants_of(batch.name))
     jobs = {**jobs, **await ledger.jobs(clips)}
     return Known(
         jobs=jobs,
         assets={shot: tuple(assets) for shot, assets in by_shot.items()},
         files=frozenset(name.removeprefix(f"{batch.prefix}/") for name in names),
-        earlier=await _earlier(ledger, batch),
+        earlier=await _earlier(ledger, wants),
         abandoned=frozenset(key for key, job in jobs.items() if _is_abandoned(job)),
-        shots=tuple(await ledger.ever_of(batch.name)),
+        shots=tuple(ids if part else await ledger.ever_of(batch.name)),
+        decisions=await ledger.frame_decisions(batch.name, [shot.id for shot in shots if shot.select == "approve"]),
     )
 
 
-async def _earlier(ledger: Ledger, batch: Batch) -> dict[tuple[str, str], Job]:
-    """The job that filled each slot of the batch's shots when it ran last."""
-    wants = await ledger.wants_of(batch.name)
+async def _files_of(store: Store, batch: Batch, shots: Collection[str]) -> list[str]:
+    """The names in the folders of some shots of a batch."""
+    limit = asyncio.Semaphore(_AT_ONCE)
+
+    async def listed(shot: str) -> Sequence[str]:
+        async with limit:
+            return await store.list(f"{shot_folder(batch.prefix, shot)}/")
+
+    return [name for names in await all_of(listed(shot) for shot in shots) for name in names]
+
+
+async def _earlier(ledger: Ledger, wants: Sequence[Want]) -> dict[tuple[str, str], Job]:
+    """The job that filled each slot of the shots when the batch ran last."""
     jobs = await ledger.jobs(want.job_key for want in wants)
     return {(want.shot, want.slot): jobs[want.job_key] for want in wants if want.job_key in jobs}
 
@@ -57,3 +79,11 @@ def is_whole(item: ShotPlan, files: Collection[str]) -> bool:
     `files` are the names in the batch's folder.
     """
     return item.complete and f"shots/{folder_name(item.shot.id)}/{SIDECAR}" in files
+
+
+def awaits_decision(item: ShotPlan) -> bool:
+    """Whether all that is left of a shot waits for a person to choose among takes that are there."""
+    if item.shot.select != "approve":
+        return False
+    left = [action for action in item.actions if action.what != "reuse"]
+    return bool(left) and all(action.what == "waiting" and action.job_key is None for action in left)

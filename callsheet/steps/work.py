@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from callsheet.decisions import FrameDecision
 from callsheet.errors import (
     ArchiveConflict,
     ArchiveDenied,
@@ -12,6 +13,7 @@ from callsheet.errors import (
     ArchiveLost,
     CallsheetError,
     LedgerError,
+    NotApproved,
     Parked,
     ProviderError,
     Stopped,
@@ -71,6 +73,7 @@ class Work:
     choice: Choice | None = None
     clips: list[ClipWork] = field(default_factory=list)
     cuts: list[CutWork] = field(default_factory=list)
+    decisions: tuple[FrameDecision, ...] = ()
     failures: list[Failure] = field(default_factory=list)
     ended: ShotState | None = None
 
@@ -127,6 +130,8 @@ def state_of(error: CallsheetError) -> ShotState:
     """The state of a shot that an error stopped."""
     if isinstance(error, Stopped):
         return ShotState.PENDING
+    if isinstance(error, NotApproved):
+        return ShotState.WAITING
     return ShotState.PARKED if isinstance(error, Parked) else ShotState.FAILED
 
 

@@ -1,0 +1,98 @@
+"""What is there to decide: the takes of a shot as its sidecar has them, and a wish held against them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from callsheet.approval.wish import Wish
+from callsheet.archive.sidecar import Sidecar, TakeRecord
+from callsheet.decisions import APPROVAL, FrameDecision, numbered
+from callsheet.report.links import link_to
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A take that may be chosen: its number, hash, mean rank within the shot (0..1, 1 best) and where it is."""
+
+    take: int
+    sha256: str
+    rank: float | None
+    rejected: str | None
+    uri: str
+
+    @property
+    def link(self) -> str:
+        """The address that a browser opens."""
+        return link_to(self.uri)
+
+    def as_json(self) -> dict[str, Any]:
+        """The candidate as `callsheet approve --json` prints it."""
+        names = ("take", "sha256", "rank", "rejected", "uri", "link")
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A shot that waits for a person, with its candidates in order."""
+
+    shot: str
+    prompt: str
+    candidates: tuple[Candidate, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The question as `callsheet approve --json` prints it."""
+        return {"shot": self.shot, "prompt": self.prompt, "takes": [one.as_json() for one in self.candidates]}
+
+
+def is_waiting(sidecar: Sidecar) -> bool:
+    """Whether the shot waits for a person to approve a take."""
+    return sidecar.state == "waiting" and any(failure.kind == APPROVAL for failure in sidecar.failures)
+
+
+def question_of(sidecar: Sidecar) -> Question:
+    """What a person is asked about a shot."""
+    takes = [take for take in sidecar.takes if is_usable(take)]
+    return Question(sidecar.shot, sidecar.prompt, tuple(_candidate(take) for take in takes))
+
+
+def is_usable(take: TakeRecord) -> bool:
+    """Whether a take can be animated: it is there, and can be decoded."""
+    return take.file is not None and take.failure is None
+
+
+def decision_on(wish: Wish, sidecar: Sidecar, hashes: Mapping[str, str | None], by: str) -> FrameDecision | str:
+    """The decision that a wish is, about the takes as they are; or, as a sentence, why it is none.
+
+    `hashes` are those that the ledger has of the takes, by job key.
+    """
+    if sidecar.select != "approve":
+        return f"{wish.shot}: nobody is asked about it: its `select` is {sidecar.select}."
+    shown = {take.take: take.file.sha256 for take in sidecar.takes if take.file}
+    if not shown:
+        return f"{wish.shot}: none of its takes is made yet. Run the batch first."
+    usable = [take.take for take in sidecar.takes if is_usable(take)]
+    if strange := [take for take in wish.takes if take not in usable]:
+        return f"{wish.shot}: {numbered(strange)} cannot be animated; choose among {numbered(usable)}."
+    if other := _others(wish, shown):
+        return f"{wish.shot}: {numbered(other)} is another picture than the one decided on. Look at it again."
+    made_anew = [t.take for t in sidecar.takes if t.file and hashes.get(t.job_key) != t.file.sha256]
+    if made_anew:
+        return f"{wish.shot}: {numbered(made_anew)} is being made again. Run the batch first, then look again."
+    takes = {take: shown[take] for take in wish.takes}
+    return FrameDecision(sidecar.batch, sidecar.shot, takes, shown, by, wish.note)
+
+
+def _others(wish: Wish, shown: Mapping[int, str]) -> list[int]:
+    """The takes that are not, or are not known to be, the pictures that were looked at."""
+    asked = shown if wish.all_seen else {take: shown[take] for take in wish.seen}
+    return [take for take, sha256 in asked.items() if not (take in wish.seen and sha256.startswith(wish.seen[take]))]
+
+
+def _candidate(take: TakeRecord) -> Candidate:
+    assert take.file is not None  # noqa: S101  only usable takes are asked about
+    score = take.score
+    return Candidate(
+        take.take, take.file.sha256, score.rank if score else None, score.rejected if score else None, take.file.uri
+    )

@@ -1,0 +1,53 @@
+"""What gallery and Prefect UI ask a person about shots that wait for approval."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from callsheet.approval.waiting import is_usable, is_waiting, question_of
+from callsheet.archive.sidecar import Sidecar
+from callsheet.report.markdown import escaped, table
+
+# As many digits of a picture's sha256 as its file name carries.
+_SEEN = 12
+# An artifact is one row in the server's database and one page in a browser.
+_MOST_ROWS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """The takes that may be chosen, by number; `shown` has every take on the page with the start of its sha256."""
+
+    shot: str
+    takes: tuple[int, ...]
+    shown: dict[str, str]
+
+
+def ask_about(sidecar: Sidecar) -> Ask | None:
+    """The question about a shot; None when it does not wait for a person's approval."""
+    if not is_waiting(sidecar):
+        return None
+    takes = tuple(take.take for take in sidecar.takes if is_usable(take))
+    return Ask(sidecar.shot, takes, {str(t.take): t.file.sha256[:_SEEN] for t in sidecar.takes if t.file})
+
+
+def approval_markdown(sidecars: Sequence[Sidecar]) -> str:
+    """The shots that wait and their takes, the first 200, for the Prefect UI; "" when none waits."""
+    waiting = [sidecar for sidecar in sidecars if is_waiting(sidecar)]
+    if not waiting:
+        return ""
+    rows = [[escaped(one.shot), escaped(one.prompt), _takes(one)] for one in waiting[:_MOST_ROWS]]
+    name = waiting[0].batch
+    told = f"Choose takes in the gallery, with the deployment *approve-frames*, or: `callsheet approve {name}`"
+    more = f"and {len(waiting) - _MOST_ROWS:,} more; the gallery has them all" if len(waiting) > _MOST_ROWS else ""
+    return f"{told}\n\n{table(('Shot', 'Prompt', 'Takes'), rows)}\n\n{more}".strip()
+
+
+def _takes(sidecar: Sidecar) -> str:
+    told = []
+    for one in question_of(sidecar).candidates:
+        rank = f"rank {one.rank:.2f}" if one.rank is not None else ""
+        about = ", ".join(part for part in (rank, one.rejected or "") if part)
+        told.append(f"{one.take} ({about})" if about else str(one.take))
+    return escaped("; ".join(told), 400)

@@ -1,0 +1,154 @@
+"""`callsheet approve`: which takes are animated, decided by a person."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from callsheet.approval.file import read_decisions
+from callsheet.approval.record import Decided, decide, questions
+from callsheet.approval.waiting import Candidate, Question
+from callsheet.approval.wish import Wish, wishes_in
+from callsheet.errors import DecisionError
+from callsheet.ledger import Recorded
+from callsheet.report.shown import cut, visible
+from callsheet.run import RunRequest
+from callsheet.settings import Settings, load_settings
+from callsheet.steps.carry_on import continuation
+from cli.options import JsonOption
+from cli.output import out, print_json, say
+
+ROWS, PROMPT_CHARS = 60, 100
+
+
+def approve(
+    batch: Annotated[str, typer.Argument(help="Batch name, such as demo.rehearsal.")],
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="[SHOT=1,2 | SHOT=reject]...", help="The takes to animate, or none.")
+    ] = None,
+    by: Annotated[str | None, typer.Option(help="Who decides; default: the name in the file, or the user's.")] = None,
+    note: Annotated[str, typer.Option(help="Why, in a line; kept with these decisions.")] = "",
+    file: Annotated[Path | None, typer.Option(help="Decisions that the gallery page has saved.")] = None,
+    run: Annotated[bool, typer.Option("--run", help="Then go on with the batch, as it was asked for.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="With --run of a live batch: do not ask, the cost is fine.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Show the shots that wait for approval, or decide: which takes are animated, or that a shot is rejected.
+
+    All decisions are recorded, or none. With --run it ends as `callsheet run` does.
+    """
+    settings = load_settings()
+    if not (words or file):
+        _check_alone(by, note, run)
+        _answer(asyncio.run(questions(settings, batch)), {}, json)
+        return
+    wishes, name = _wishes(batch, words or [], note, file)
+    decided = asyncio.run(decide(settings, batch, wishes, by if by is not None else name or _user()))
+    for one in decided.recorded:
+        out.print(visible(_line(one)), markup=False)
+    _answer(decided, _go_on(decided, settings, run=run, yes=yes), json)
+
+
+def _check_alone(by: str | None, note: str, run: bool) -> None:
+    if by is not None or note or run:
+        raise DecisionError("--by, --note and --run go with decisions: name shots (SHOT=2, SHOT=reject), or a --file.")
+
+
+def _wishes(batch: str, words: list[str], note: str, file: Path | None) -> tuple[list[Wish], str]:
+    """What is wished in words and in the file, and the name in the file."""
+    wishes, name = wishes_in(words, note), ""
+    if file is not None:
+        saved = read_decisions(file, batch)
+        wishes += [replace(one.wish(), note=one.note or note) for one in saved.decisions]
+        name = saved.by
+    return wishes, name
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container whose user has no name
+        return ""
+
+
+def _go_on(decided: Decided, settings: Settings, *, run: bool, yes: bool) -> dict[str, Any]:
+    """Go on with the batch, or say how; what `run` tells of it."""
+    if not decided.goes_on:
+        say("Nothing is left to go on with.")
+        return {}
+    request, why_not = continuation(decided.row, settings)
+    if request is None:
+        say(why_not)
+        return {}
+    if not run:
+        out.print(f"Go on: {command_of(request)}", markup=False)
+        return {"next": command_of(request)}
+    from cli.run import carry_out
+
+    return {"run": carry_out(request, settings, yes=yes)}
+
+
+def command_of(request: RunRequest) -> str:
+    """The command that asks for the same."""
+    words = ["callsheet", "run", request.manifest, *(["--live"] if request.live else [])]
+    for option, value in (("--edition", request.edition), ("--campaign", request.campaign)):
+        words += [option, value] if value else []
+    for name, text in request.variables.items():
+        words += ["--var", f"{name}={text}"]
+    words += ["--budget", str(request.budget_usd)] if request.budget_usd is not None else []
+    return shlex.join([*words, *(["--wait"] if request.wait else [])])
+
+
+def _line(one: Recorded) -> str:
+    decision = one.decision
+    if one.how == "same":
+        return f"{decision.shot}: as decided before: {decision.told()}"
+    instead = f" (before: {one.before.told()})" if one.before else ""
+    return f"{decision.shot}: {decision.told()}{instead}"
+
+
+def _answer(decided: Decided, more: dict[str, Any], json: bool) -> None:
+    """Show what still waits, print the object, and end as the run did that was started."""
+    code = int(more["run"]["exit_code"]) if "run" in more else 0
+    if "run" not in more:
+        _show(decided)
+    if json:
+        print_json({"exit_code": code, **decided.as_json(), **more})
+    sys.exit(code)
+
+
+def _show(decided: Decided) -> None:
+    batch = decided.row.batch.name
+    for question in decided.waiting[:ROWS]:
+        _show_question(question)
+    if len(decided.waiting) > ROWS:
+        out.print(f"... and {len(decided.waiting) - ROWS} more (all of them with --json)")
+    if not decided.waiting:
+        out.print(f"{batch}: no shot waits for approval.", markup=False)
+        return
+    shot = decided.waiting[0].shot
+    out.print(f"{len(decided.waiting)} to be approved. Choose takes, or reject, and say who decides:", markup=False)
+    out.print(f"  callsheet approve {batch} {shot}=1 --by NAME | {shot}=reject | --file decisions.json", markup=False)
+
+
+def _show_question(question: Question) -> None:
+    out.print(
+        f"{question.shot}: waiting: approval: {cut(question.prompt, PROMPT_CHARS)}".replace("\n", " "), markup=False
+    )
+    for one in question.candidates:
+        out.print(f"  take {one.take}  {_score(one)}", markup=False)
+        out.print(f"    {visible(one.uri)}", markup=False, style=f"dim link {one.link}")
+
+
+def _score(one: Candidate) -> str:
+    rank = f"rank {one.rank:.2f}" if one.rank is not None else ""
+    return "  ".join(part for part in (rank, one.sha256[:12], one.rejected or "") if part)

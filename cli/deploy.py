@@ -1,0 +1,52 @@
+"""`callsheet deploy`: work pool, deployments and automations on a running Prefect server."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from callsheet.settings import load_settings
+from cli.options import JsonOption
+from cli.output import out, print_json, say
+from cli.run import use_server
+from deployments.pools import PoolType
+from flows.server import find_server
+
+
+def deploy(
+    pool_type: Annotated[PoolType, typer.Option("--type", help="Where runs work.")] = "process",
+    folder: Annotated[
+        Path | None,
+        typer.Option(help="Folder that runs of a process pool work in, on every machine; default: this one."),
+    ] = None,
+    file: Annotated[Path | None, typer.Option(help="Instead of deployments/prefect.yaml.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Put the deployments on the Prefect server that is running, or bring them up to date.
+
+    With CALLSHEET_ALERT_URL, also the automations that tell people.
+    """
+    settings = load_settings()
+    server = find_server(settings)
+    use_server(server)
+    say("Deploying; this takes some seconds.")
+    from flows.deploy import deploy as deploy_all
+
+    done = asyncio.run(deploy_all(settings, pool_type, folder or Path.cwd(), file))
+    for name, page in done.deployments.items():
+        out.print(f"{name:32} {server.ui_url}/deployments/deployment/{page}", markup=False)
+    out.print(f"{len(done.deployments)} deployments, {len(done.automations)} automations, work pool {done.pool}")
+    say("Start a worker: callsheet worker")
+    if json:
+        print_json(
+            {
+                "exit_code": 0,
+                "pool": done.pool,
+                "type": done.pool_type,
+                "deployments": dict(done.deployments),
+                "automations": list(done.automations),
+            }
+        )

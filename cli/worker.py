@@ -1,0 +1,34 @@
+"""`callsheet worker`: takes the runs of the work pool, on this machine."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from callsheet.settings import load_settings
+from cli.output import say
+from cli.run import use_server
+from flows.server import check_pool, find_server
+
+POOL = "callsheet"
+
+
+def worker(
+    limit: Annotated[int | None, typer.Option(min=1, help="How many runs at once; default: any number.")] = None,
+    name: Annotated[str | None, typer.Option(help="What the UI calls this worker.")] = None,
+) -> None:
+    """Take runs from the work pool until it is stopped; any number of workers share one pool.
+
+    Runs have this process's environment: keys, ledger and archive are set here.
+    """
+    server = find_server(load_settings())
+    check_pool(server, POOL)
+    use_server(server)
+    say(f"Prefect UI: {server.ui_url}\nStop with Ctrl-C; batches under way are then ended, and go on later.")
+    argv = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL]
+    argv += ["--limit", str(limit)] if limit else []
+    argv += ["--name", name] if name else []
+    os.execv(sys.executable, argv)  # noqa: S606  it becomes Prefect's own worker, and takes its signals

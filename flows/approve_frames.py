@@ -1,0 +1,54 @@
+"""The approve_frames flow: a person's decisions from a form, and the batch going on by them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow, get_run_logger
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
+
+from callsheet.approval.record import Decided, decide
+from callsheet.settings import Settings, load_settings
+from callsheet.steps.carry_on import continuation
+from flows.continuation import go_on_with
+from flows.forms import DecidedBatch, DecidedBy, FrameChoices, GoOn
+
+
+@flow(
+    name="approve-frames",
+    flow_run_name="approve · {batch}",
+    description="Decide which takes of waiting shots are animated. Deciding the same twice is harmless.",
+    persist_result=False,
+    validate_parameters=True,
+)
+async def approve_frames(batch: DecidedBatch, decisions: FrameChoices, by: DecidedBy, go_on: GoOn = True) -> Any:
+    """Record the decisions, all or none, as `callsheet approve` does; with `go_on` the batch goes on by them.
+
+    Returns what was `decided`, the shots that are still `waiting`, and the run that was `started`, or the summary of
+    the `run` that was made here. UsageError, with nothing recorded, for a batch, shot or take that is not there.
+    """
+    settings = load_settings()
+    decided = await decide(settings, batch, [choice.wish() for choice in decisions], by)
+    for one in decided.recorded:
+        get_run_logger().info("%s: %s (%s)", one.decision.shot, one.decision.told(), one.how)
+    went_on = await _go_on(decided, settings) if go_on else {}
+    return _final_state(decided, went_on)
+
+
+async def _go_on(decided: Decided, settings: Settings) -> dict[str, Any]:
+    if not decided.goes_on:
+        return {}
+    request, why_not = continuation(decided.row, settings)
+    if request is None:
+        get_run_logger().warning("The decisions are recorded, and the batch does not go on by itself. %s", why_not)
+        return {"left": why_not}
+    return await go_on_with(decided.row.batch, request)
+
+
+def _final_state(decided: Decided, went_on: dict[str, Any]) -> State[dict[str, Any]]:
+    new = sum(one.how != "same" for one in decided.recorded)
+    same, waiting = len(decided.recorded) - new, len(decided.waiting)
+    rest = (f"{same} as before" if same else "", f"{waiting} still to be decided" if waiting else "")
+    message = "; ".join(part for part in (f"{new} decided", *rest, str(went_on.get("left", ""))) if part)
+    return Completed(name="Decided", message=message, data={"exit_code": 0, **decided.as_json(), **went_on})

@@ -1,0 +1,58 @@
+"""The content shard: a stretch of a large batch, made by a run of its own for the run that split the batch."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Any
+
+from prefect import flow, tags
+from pydantic import Field
+
+from callsheet.plan.shards import Shard
+from callsheet.run import RunRequest, open_run
+from callsheet.settings import load_settings
+from callsheet.steps.opening import set_aside
+from callsheet.steps.shard import end_shard, open_shard
+from flows.content_batch import completed, in_groups
+from flows.labels import log_plan
+
+# Of a batch this large the server keeps ten groups of each shard, not every shot.
+MOST_GROUPS = 20
+
+
+@flow(
+    name="content-shard",
+    description="Make a stretch of a large batch. Started by content-batch, which opens the batch and ends it.",
+    persist_result=False,
+    validate_parameters=True,
+)
+async def content_shard(
+    manifest: str,
+    first: Annotated[int, Field(ge=1, description="The first shot, by its place in the manifest.")],
+    last: Annotated[int, Field(ge=1, description="The last shot, included.")],
+    revision: Annotated[str, Field(description="sha256 of the manifest that was split.")],
+    live: bool = False,
+    edition: str | None = None,
+    campaign: str | None = None,
+    variables: dict[str, str] | None = None,
+    budget_usd: float | None = None,
+    wait: bool = False,
+    free: bool = False,
+) -> Any:
+    """Bring the shots `first` to `last` to what the manifest asks for. Their batch has been opened already.
+
+    Files, sidecars and the shots' states in the ledger are written; what stands over all shots (gallery, catalogue,
+    `_SUCCESS.json`) is left to the run that joins the shards. SettingsError when this machine does not work with the
+    manifest, the ledger and the archive of the batch.
+    """
+    budget = None if budget_usd is None else Decimal(str(budget_usd))
+    shard = Shard(first, last, revision)
+    request = RunRequest(manifest, live, edition, campaign, variables or {}, budget, wait=wait, free=free, shard=shard)
+    async with open_run(request, load_settings()) as (studio, sheet):
+        plan = await open_shard(studio, sheet, shard)
+        log_plan(plan)
+        going = await set_aside(studio, plan)
+        with tags(studio.batch.campaign, studio.batch.mode):
+            await in_groups(studio, going, MOST_GROUPS)
+        ended = await end_shard(studio, plan)
+    return completed(studio, ended)

@@ -1,0 +1,91 @@
+"""Going on with a batch as it was asked for: by its deployment where it has one, else in this process."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from prefect import get_client, get_run_logger
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.filters import FlowFilter, FlowFilterName, FlowRunFilter, FlowRunFilterName
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.deployments import arun_deployment
+from prefect.exceptions import ObjectNotFound
+
+from callsheet.run import RunRequest
+from callsheet.shots import Batch
+from flows.content_batch import content_batch
+
+# How many runs of a batch are looked through for one of a deployment.
+_LOOKED_AT = 50
+# A run that is scheduled for later, when a quota's day turns say, does not keep another from starting now.
+_SOON = timedelta(minutes=1)
+
+
+def parameters_of(request: RunRequest) -> dict[str, Any]:
+    """The parameters of `content_batch` for a request that was put together from the ledger."""
+    return {
+        "manifest": request.manifest,
+        "live": request.live,
+        "edition": request.edition,
+        "campaign": request.campaign,
+        "variables": dict(request.variables),
+        "budget_usd": float(request.budget_usd) if request.budget_usd is not None else None,
+        "wait": request.wait,
+        "only": list(request.only),
+        "free": request.free,
+    }
+
+
+async def go_on_with(batch: Batch, request: RunRequest) -> dict[str, Any]:
+    """Start the batch's next run: of the deployment that ran it last (`started`), else here (the `run`'s summary).
+
+    A run that is about to begin is not doubled: it finds what was decided until then.
+    """
+    async with get_client() as client:
+        last = await _run_of_deployment(client, batch)
+        if last is not None and last.deployment_id is not None:
+            if _is_about_to_begin(last):
+                return {"started": str(last.id)}
+            # What it was asked besides (a plan file, remaking) was for that run alone.
+            once: dict[str, Any] = {"plan": None, "remake": False}
+            asked = {**last.parameters, **once, **parameters_of(request)}
+            run = await arun_deployment(
+                last.deployment_id,
+                client=client,
+                parameters=asked,
+                flow_run_name=batch.name,
+                tags=last.tags,
+                timeout=0,
+                as_subflow=False,
+            )
+            get_run_logger().info("%s goes on in a run of its deployment.", batch.name)
+            return {"started": str(run.id)}
+    summary = await content_batch(**parameters_of(request))
+    return {"run": dict(summary)}
+
+
+def _is_about_to_begin(run: FlowRun) -> bool:
+    due = run.expected_start_time
+    waits = run.state_type in (StateType.SCHEDULED, StateType.PENDING)
+    return waits and due is not None and due <= datetime.now(UTC) + _SOON
+
+
+async def _run_of_deployment(client: PrefectClient, batch: Batch) -> FlowRun | None:
+    """The latest run of the batch that a deployment made which is still there."""
+    runs = await client.read_flow_runs(
+        flow_filter=FlowFilter(name=FlowFilterName(any_=[content_batch.name])),
+        flow_run_filter=FlowRunFilter(name=FlowRunFilterName(any_=[batch.name])),
+        sort=FlowRunSort.EXPECTED_START_TIME_DESC,
+        limit=_LOOKED_AT,
+    )
+    for run in runs:
+        if run.deployment_id is None:
+            continue
+        try:
+            await client.read_deployment(run.deployment_id)
+        except ObjectNotFound:
+            continue
+        return run
+    return None

@@ -1,0 +1,125 @@
+"""Deploying: work pool, deployments and automations on a running Prefect server. Doing it again changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+from prefect import get_client
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.actions import DeploymentUpdate, WorkPoolCreate, WorkPoolUpdate
+from prefect.client.schemas.filters import WorkPoolFilter, WorkPoolFilterName
+from prefect.client.schemas.objects import WorkPool
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.exceptions import ObjectNotFound
+
+from callsheet.errors import ServiceError, SettingsError
+from callsheet.settings import Settings
+from deployments.pools import PoolType, template_of
+from flows.automations import ensure_automations
+from flows.forms import plain
+
+POOL = "callsheet"
+# Read by deployments/prefect.yaml.
+VERSION = "CALLSHEET_VERSION"
+WITHIN_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """What a deployment has put on the server: names, deployments with their ids."""
+
+    pool: str
+    pool_type: str
+    deployments: Mapping[str, str]
+    automations: tuple[str, ...]
+
+
+async def deploy(settings: Settings, pool_type: PoolType, folder: Path, file: Path | None = None) -> Deployed:
+    """Put work pool, deployments and automations on the server of PREFECT_API_URL, or bring them up to date.
+
+    A process pool's runs work in `folder`, which has to be the same on each of its machines. `file` replaces
+    `deployments/prefect.yaml`. ServiceError when the server refuses, SettingsError when the pool is of another type.
+    """
+    async with get_client() as client:
+        pool = await _ensure_pool(client, pool_type, folder)
+        await asyncio.to_thread(_deploy_all, str(client.api_url), file)
+        deployed = await _deployed(client)
+        for one in deployed.values():
+            await _plain_form(client, one)
+    made = await ensure_automations(settings.alert_url)
+    names = {name: str(one.id) for name, one in sorted(deployed.items())}
+    return Deployed(pool.name, pool.type, names, tuple(made))
+
+
+async def _ensure_pool(client: PrefectClient, pool_type: PoolType, folder: Path) -> WorkPool:
+    """The work pool. One that is there keeps what people have set in it; a process pool's folder is set anew."""
+    template = template_of(pool_type)
+    try:
+        pool = await client.read_work_pool(POOL)
+    except ObjectNotFound:
+        wanted = WorkPoolCreate(name=POOL, type=pool_type, base_job_template=_in_folder(template, pool_type, folder))
+        return await client.create_work_pool(wanted)
+    if pool.type != pool_type:
+        raise SettingsError(
+            f"The work pool {POOL!r} is for {pool.type}, not {pool_type}. Nothing was deployed. "
+            f"Deploy with --type {pool.type}, or remove it first: prefect work-pool delete {POOL}"
+        )
+    update = WorkPoolUpdate(base_job_template=_in_folder(pool.base_job_template, pool_type, folder))
+    await client.update_work_pool(POOL, update)
+    return pool
+
+
+def _in_folder(template: dict[str, Any], pool_type: PoolType, folder: Path) -> dict[str, Any]:
+    if pool_type == "process":
+        template["variables"]["properties"]["working_dir"]["default"] = str(folder.absolute())
+    return template
+
+
+async def _deployed(client: PrefectClient) -> dict[str, DeploymentResponse]:
+    """The deployments on the work pool, by the names that Prefect's commands take: flow/deployment."""
+    flows = {flow.id: flow.name for flow in await client.read_flows()}
+    wanted = WorkPoolFilter(name=WorkPoolFilterName(any_=[POOL]))
+    return {f"{flows[one.flow_id]}/{one.name}": one for one in await client.read_deployments(work_pool_filter=wanted)}
+
+
+async def _plain_form(client: PrefectClient, deployment: DeploymentResponse) -> None:
+    given = deployment.parameter_openapi_schema or {}
+    if (schema := plain(given)) != given:
+        await client.update_deployment(deployment.id, DeploymentUpdate(parameter_openapi_schema=schema))
+
+
+def _deploy_all(api_url: str, file: Path | None) -> None:
+    """Run `prefect deploy --all`, which reads the YAML, checks it against the flows and updates by name."""
+    with as_file(files("deployments").joinpath("prefect.yaml")) as ours:
+        argv = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(file or ours)]
+        environment = {**os.environ, "PREFECT_API_URL": api_url.rstrip("/"), VERSION: code_version()}
+        try:
+            done = subprocess.run(
+                argv, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=WITHIN_S
+            )
+        except subprocess.TimeoutExpired:
+            raise ServiceError(f"The server took none of the deployments within {WITHIN_S:.0f} s. Try again.") from None
+    if done.returncode != 0:
+        raise ServiceError(
+            f"{file or 'deployments/prefect.yaml'} was not deployed, or not all of it. Correct it and deploy again; "
+            f"what is deployed is brought up to date then. Prefect said:\n{(done.stdout + done.stderr).strip()[-2000:]}"
+        )
+
+
+def code_version() -> str:
+    """What git calls the code, `v1.2-3-gabc1234-dirty` say; the version of the package where there is no git."""
+    argv = ["git", "-C", str(Path(__file__).parent), "describe", "--tags", "--always", "--dirty"]
+    try:
+        told = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return version("callsheet")
+    return told.stdout.strip() if told.returncode == 0 else version("callsheet")

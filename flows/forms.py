@@ -1,0 +1,123 @@
+"""What people fill in: the parameters of deployments, with the titles and choices that the Prefect UI shows.
+
+The UI (3.8.8) shows the title of a parameter, and title and description of a field in a nested model. Prefect puts the
+parameter's name where the title belongs; `json_schema_extra` comes after it.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from callsheet.approval.wish import MAX_NOTE, Wish
+from callsheet.manifest.columns import MAX_TAKES
+from callsheet.shots import Mode
+from callsheet.social import Editions
+
+Aspect = Literal["9x16", "4x5", "1x1", "16x9"]
+
+
+def plain(schema: dict[str, Any]) -> dict[str, Any]:
+    """A parameter schema with one field for what may be left empty.
+
+    For `str | None` with the default None, pydantic writes `anyOf` and the UI makes people choose between "str" and
+    "None" first. What is neither required nor has a default may be null for Prefect all the same.
+    """
+    if isinstance(schema, dict):
+        kinds = schema.get("anyOf", ())
+        if len(kinds) == 2 and kinds[1] == {"type": "null"} and schema.get("default", 0) is None:
+            rest = {key: value for key, value in schema.items() if key not in ("anyOf", "default")}
+            return {**plain(kinds[0]), **rest}
+        return {key: plain(value) for key, value in schema.items()}
+    return schema
+
+
+def asked(title: str) -> Any:
+    """The field of a parameter that the form asks for with this title."""
+    return Field(json_schema_extra={"title": title})
+
+
+def _empty_is_none(value: Any) -> Any:
+    return None if value == "" else value
+
+
+# What a form sends where nothing was written.
+Text = Annotated[str | None, BeforeValidator(_empty_is_none)]
+Day = Annotated[date | None, BeforeValidator(_empty_is_none)]
+Manifest = Annotated[str, asked("Manifest: CSV, TSV or YAML; a path of the worker, or gs://...")]
+Live = Annotated[bool, asked("Live: spend money (off: a rehearsal)")]
+Edition = Annotated[Text, asked("Edition: made afresh under this name; {date}, {week}, {month} are filled in")]
+Campaign = Annotated[Text, asked("Campaign (empty: as the manifest says)")]
+Variables = Annotated[dict[str, str] | None, asked("Variables of the manifest")]
+Budget = Annotated[float | None, asked("Budget of the campaign in all, USD")]
+Remake = Annotated[bool, asked("Make failed and lost work again, and pay for it")]
+Wait = Annotated[bool, asked("Sleep through full quota days (off: end parked, and go on by itself)")]
+Only = Annotated[list[str] | None, asked("Only these shots, by id")]
+Free = Annotated[bool, asked("Only finish what is paid for")]
+PlanFile = Annotated[Text, asked("Plan file to follow exactly")]
+Aspects = Annotated[tuple[Aspect, ...], asked("Aspects to cut to")]
+LiveBatches = Annotated[bool, asked("Live batches (off: rehearsals)")]
+OneBatch = Annotated[Text, asked("Only this batch (empty: all of them)")]
+DecidedBatch = Annotated[str, asked("Batch, as its flow run is named")]
+DecidedBy = Annotated[str, asked("Who decides")]
+GoOn = Annotated[bool, asked("Then go on with the batch")]
+ReportDay = Annotated[Day, asked("Day to report on (empty: the day before)")]
+
+
+class CutsOf(BaseModel):
+    """The clips to cut: those of one batch, or of a campaign."""
+
+    model_config = ConfigDict(title="Clips of", extra="forbid", frozen=True)
+
+    batch: Annotated[
+        Text,
+        Field(title="Batch", description="One batch, as its flow run is named. Leave it empty to choose a campaign."),
+    ] = None
+    campaign: Annotated[
+        Text, Field(title="Campaign", description="Its newest batch, or all of them: see editions.")
+    ] = None
+    editions: Annotated[Editions, Field(title="Editions", description="Which batches of the campaign.")] = "newest"
+    mode: Annotated[Mode, Field(title="Mode", description="Live batches of the campaign, or its rehearsals.")] = (
+        "rehearsal"
+    )
+    shots: Annotated[
+        list[str],
+        Field(title="Shots", description="Only these shots, by id. Leave it empty for all.", default_factory=list),
+    ]
+
+    @property
+    def label(self) -> str:
+        """Batch or campaign, for the name of the run."""
+        return self.batch or self.campaign or "nothing"
+
+
+Clips = Annotated[CutsOf, asked("Clips to cut")]
+
+
+class FrameChoice(BaseModel):
+    """What is decided about one shot."""
+
+    model_config = ConfigDict(title="Shot", extra="forbid", frozen=True)
+
+    shot: Annotated[str, Field(title="Shot", description="Its id, as contact sheet and gallery have it.")]
+    takes: Annotated[
+        list[Annotated[int, Field(ge=1, le=MAX_TAKES)]],
+        Field(title="Takes to animate", description="Take numbers; each makes a clip.", default_factory=list),
+    ]
+    reject: Annotated[bool, Field(title="Reject", description="Animate none of its takes.")] = False
+    note: Annotated[str, Field(title="Note", description="Why, in a line.", max_length=MAX_NOTE)] = ""
+
+    @model_validator(mode="after")
+    def _is_one_decision(self) -> Self:
+        if self.reject == bool(self.takes):
+            raise ValueError(f"{self.shot}: give takes, or reject, not both and not neither")
+        return self
+
+    def wish(self) -> Wish:
+        """The choice as a wish."""
+        return Wish(self.shot, tuple(dict.fromkeys(self.takes)), self.note)
+
+
+FrameChoices = Annotated[list[FrameChoice], Field(min_length=1), asked("Decisions")]

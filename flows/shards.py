@@ -1,0 +1,87 @@
+"""A batch in shards: their runs are started on the work pool, watched, begun anew when they are lost, and joined.
+
+The runs are Prefect's own, of the deployment `content-shard/content-shard`: any worker of its pool takes them. Which
+shots are left is asked of the ledger, so nothing here has to survive: a batch whose run was killed finds its runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from typing import Any
+
+from httpx import HTTPError
+from prefect import get_client, get_run_logger
+from prefect.exceptions import ObjectNotFound
+from prefect.runtime import deployment
+
+from callsheet.errors import Stopped
+from callsheet.plan import Plan
+from callsheet.plan.shards import Shard, shards_of
+from callsheet.run import RunRequest
+from callsheet.shots import Shot
+from callsheet.steps.join import follow_ledger, join_shards, sent_of
+from callsheet.studio import Studio
+from flows.shard_runs import DEPLOYMENT, ShardRuns, at_work
+
+LOOK_S = 3.0
+Alone = Callable[[list[Shot]], Coroutine[Any, Any, None]]
+
+
+async def shards_for(studio: Studio, request: RunRequest, plan: Plan, going: Sequence[Shot]) -> list[Shard]:
+    """The shards that the batch is to be split into; none when it is worked on in this process.
+
+    Only a run of a deployment is split, for its manifest is one that workers can read. One with few shots left is not,
+    unless an earlier run of the batch has left runs of its shards at work.
+    """
+    size, shots = studio.settings.shard_shots, [item.shot.id for item in plan.shots]
+    if not size or request.only or not deployment.id or len(shots) <= size or not going:
+        return []
+    found = shards_of(shots, {shot.id for shot in going}, size, studio.batch.manifest_sha256)
+    async with get_client() as client:
+        try:
+            await client.read_deployment_by_name(DEPLOYMENT)
+        except ObjectNotFound:
+            get_run_logger().warning("There is no deployment %s: the batch is not split, but goes on here.", DEPLOYMENT)
+            return []
+        split = len(going) > size or await at_work(client, studio.batch)
+    return found if split else []
+
+
+async def work_in_shards(
+    studio: Studio, request: RunRequest, plan: Plan, shards: Sequence[Shard], going: Sequence[Shot], alone: Alone
+) -> None:
+    """Have the shards worked on by runs of their own and take over what they made.
+
+    Returns when every shard is over: a run that crashes, fails or falls silent is followed by another one, up to
+    three. What no worker takes within a minute is done here by `alone`, a shard at a time, so a batch ends with any
+    number of workers. This run holds no job and no quota while it waits. When it is stopped the shards go on; the
+    next run of the batch finds them.
+    """
+    sent = await sent_of(studio)
+    async with get_client() as client:
+        runs = ShardRuns(client, studio, request, plan, going)
+        await runs.begin(shards)
+        with suppress(Stopped):
+            await _see_through(studio, runs, len(plan.shots), alone)
+    await join_shards(studio, [shot for shot in going if shot.id in runs.away], sent)
+    studio.crashed += runs.crashed
+
+
+async def _see_through(studio: Studio, runs: ShardRuns, total: int, alone: Alone) -> None:
+    """Look after the runs until all are over. A server that is out of reach is asked again: the runs go on."""
+    own: asyncio.Task[None] | None = None
+    try:
+        while runs.open:
+            await follow_ledger(studio, total)
+            await studio.rest_really(LOOK_S)
+            try:
+                await runs.look()
+                if (own is None or own.done()) and (shots := await runs.take_over()):
+                    own = asyncio.create_task(alone(shots))
+            except HTTPError as error:
+                get_run_logger().warning("The runs of the shards cannot be looked at; trying again: %s", error)
+    finally:
+        if own is not None:
+            await own

@@ -1,0 +1,69 @@
+"""The social_cuts flow: archived clips cut to further aspects, on demand and for nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from prefect import flow, get_run_logger, tags
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
+
+from callsheet.care import open_mending
+from callsheet.plan.groups import groups
+from callsheet.settings import load_settings
+from callsheet.shots import Batch
+from callsheet.social import CutsRequest, batches_to_cut
+from callsheet.steps.more_cuts import open_more_cuts
+from flows.forms import Aspects, Clips
+from tasks.more_cuts import cut_more, list_more_cuts
+from tasks.tables import publish_cuts
+
+
+@flow(
+    name="social-cuts",
+    flow_run_name="cuts of {of.label}",
+    description="Cut archived clips to further aspects. Costs nothing; what is there is not cut again.",
+    persist_result=False,
+    validate_parameters=True,
+)
+async def social_cuts(of: Clips, aspects: Aspects = ("9x16",)) -> Any:
+    """Cut the clips of the batches that are meant, group by group, and list the cuts where people look for them.
+
+    Returns `exit_code` (3 when a cut could not be made) and what became of each batch. UsageError when there is no
+    such batch or shot.
+    """
+    asked = CutsRequest(tuple(aspects), of.batch, of.campaign, of.editions, of.mode, tuple(of.shots))
+    made = [await _cut_batch(batch, asked) for batch in await batches_to_cut(load_settings(), asked)]
+    return _final_state(made)
+
+
+async def _cut_batch(batch: Batch, asked: CutsRequest) -> dict[str, Any]:
+    async with open_mending(load_settings(), batch) as studio:
+        works = await open_more_cuts(studio, asked.aspects, asked.shots)
+        with tags(batch.campaign, batch.mode):
+            parts = groups([work.shot.id for work in works])
+            ended = await asyncio.gather(*(_group(part) for part in parts), return_exceptions=True)
+            made = await list_more_cuts(batch.name)
+            await publish_cuts(made)
+    for error in ended:
+        if isinstance(error, BaseException):
+            raise error
+    return made
+
+
+async def _group(shots: Sequence[str]) -> None:
+    name = shots[0] if len(shots) == 1 else f"{shots[0]} … {shots[-1]} ({len(shots)})"
+    await cut_more(name, list(shots))
+
+
+def _final_state(made: Sequence[dict[str, Any]]) -> State[dict[str, Any]]:
+    created, reused, failed = (sum(one["cuts"][how] for one in made) for how in ("created", "reused", "failed"))
+    for one in made:
+        get_run_logger().info("%s: %s", one["batch"], one["cuts"])
+    return Completed(
+        name="Partly done" if failed else "Completed",
+        message=f"{created} cuts made, {reused} there already" + (f", {failed} failed" if failed else ""),
+        data={"exit_code": 3 if failed else 0, "batches": list(made)},
+    )

@@ -1,0 +1,39 @@
+"""The spend_report flow: each morning, what the day before and the month so far have cost."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
+from prefect.states import Completed
+
+from callsheet.settings import load_settings
+from callsheet.spend import spend_until
+from flows.forms import LiveBatches, ReportDay
+from tasks.tables import publish_spend
+
+
+@flow(
+    name="spend-report",
+    flow_run_name="spend report",
+    description="What a day and its month so far have cost, by campaign, model and day, from the ledger.",
+    persist_result=False,
+    validate_parameters=True,
+)
+async def spend_report(live: LiveBatches = True, day: ReportDay = None) -> Any:
+    """Publish what was spent on a day, by default the one before the run was due, and in its month up to it.
+
+    Days are Pacific, as the provider bills. Returns the sums; asks the ledger only.
+    """
+    due = flow_run.scheduled_start_time or datetime.now(UTC)
+    report = await spend_until(load_settings(), "live" if live else "rehearsal", day=day, now=due)
+    await publish_spend(report, live=live)
+    return _final_state(report.sentence(), report.usd_day, report.usd_month, report.day.isoformat())
+
+
+def _final_state(sentence: str, day: Any, month: Any, on: str) -> State[dict[str, Any]]:
+    data = {"exit_code": 0, "day": on, "usd": {"day": float(day), "month": float(month)}}
+    return Completed(message=sentence, data=data)

@@ -1,0 +1,31 @@
+"""The tasks of the social_cuts flow: one group's new cuts, and the records of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import task
+
+from callsheet.steps.cuts import make_cuts
+from callsheet.steps.more_cuts import report_more_cuts, write_more_cuts
+from callsheet.steps.work import Work
+from callsheet.studio import Studio, current_studio
+from tasks.groups import each
+from tasks.policy import POLICY
+
+
+@task(name="social-cuts", task_run_name="cuts: {group}", tags=["cuts"], **POLICY)
+async def cut_more(group: str, shots: list[str]) -> dict[str, Any]:
+    """Cut the clips of the group's shots, and enter the cuts in their sidecars."""
+    return await each(_cut, shots, ended_too=True)
+
+
+@task(name="social-cuts-report", task_run_name="report: {batch}", tags=["report"], **POLICY)
+async def list_more_cuts(batch: str) -> dict[str, Any]:
+    """List the batch's new cuts in catalogue, gallery and marker; what was made."""
+    return await report_more_cuts(current_studio())
+
+
+async def _cut(studio: Studio, work: Work) -> None:
+    await make_cuts(studio, work)
+    await write_more_cuts(studio, work)

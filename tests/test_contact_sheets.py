@@ -1,0 +1,92 @@
+"""Contact sheets for the Prefect UI, made of what an archive has."""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime
+from pathlib import Path
+
+from PIL import Image
+
+from callsheet.archive.layout import shot_folder
+from callsheet.archive.local import LocalStore
+from callsheet.archive.sidecar import ClipRecord, FileRecord, Sidecar, TakeRecord
+from callsheet.steps.contact import SHEETS_AT_MOST, STILLS_AT_MOST, contact_sheets
+
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
+PREFIX = "spring/spring.live"
+
+
+def file_of(name: str, thumbnail: str | None = None) -> FileRecord:
+    return FileRecord(
+        file=name, sha256="", md5="", size=1, mime_type="image/jpeg", uri="", created=NOW, thumbnail=thumbnail
+    )
+
+
+def shot(name: str, takes: int, *, thumbnails: bool = True, clip: bool = False) -> Sidecar:
+    records = [
+        TakeRecord(
+            take=n,
+            job_key=f"{name}{n}",
+            file=file_of(f"take-{n}.png", f"small-{n}.jpg" if thumbnails else None),
+            chosen=n == 1,
+        )
+        for n in range(1, takes + 1)
+    ]
+    clips = [ClipRecord(take=None, job_key=name, model="veo", poster=file_of("poster.jpg"))] if clip else []
+    return Sidecar(
+        campaign="spring",
+        batch="spring.live",
+        mode="live",
+        shot=name,
+        line=1,
+        prompt=f"A prompt of {name}",
+        state="done",
+        takes=tuple(records),
+        clips=tuple(clips),
+        updated=NOW,
+    )
+
+
+def store_of(folder: Path, *names: str) -> LocalStore:
+    """An archive in which these files of shot folders are pictures."""
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (320, 180), (200, 60, 60)).save(path, "PNG" if path.suffix == ".png" else "JPEG")
+    return LocalStore(folder)
+
+
+def width(jpeg: bytes) -> int:
+    return Image.open(io.BytesIO(jpeg)).width
+
+
+async def test_a_small_batch_has_a_sheet_for_each_shot_with_pictures(tmp_path: Path) -> None:
+    folders = [shot_folder(PREFIX, name) for name in ("boat", "cup", "kite")]
+    names = [
+        f"{folders[0]}/small-1.jpg",
+        f"{folders[0]}/small-2.jpg",
+        f"{folders[1]}/take-1.png",
+        f"{folders[2]}/poster.jpg",
+    ]
+    sidecars = [shot("boat", 2), shot("cup", 1, thumbnails=False), shot("kite", 0, clip=True), shot("none", 0)]
+    sheets = await contact_sheets(store_of(tmp_path, *names), PREFIX, sidecars)
+    assert [sheet.label for sheet in sheets] == ["boat", "cup", "kite"]
+    assert sheets[0].note == "done. A prompt of boat."
+    assert [width(sheet.jpeg) // 256 for sheet in sheets] == [2, 1, 1]
+    assert len({sheet.jpeg for sheet in sheets}) == 3
+
+
+async def test_a_picture_that_is_gone_leaves_its_tile_blank(tmp_path: Path) -> None:
+    (sheet,) = await contact_sheets(store_of(tmp_path), PREFIX, [shot("boat", 2)])
+    assert width(sheet.jpeg) // 256 == 2
+
+
+async def test_a_large_batch_is_put_together_and_the_gallery_has_the_rest(tmp_path: Path) -> None:
+    sidecars = [shot(f"s{n:03}", 10) for n in range(SHEETS_AT_MOST * 5)]
+    sheets = await contact_sheets(store_of(tmp_path), PREFIX, sidecars)
+    assert len(sheets) <= SHEETS_AT_MOST
+    assert sheets[0].label == "s000 to s009"
+    assert sheets[0].note == "10 shots: 10 done. 90 more pictures are in the gallery"
+    many = [shot(f"s{n:03}", 1, thumbnails=False) for n in range(STILLS_AT_MOST + 1)]
+    assert await contact_sheets(store_of(tmp_path), PREFIX, many) == []

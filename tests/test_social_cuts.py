@@ -1,0 +1,100 @@
+"""Social cuts on demand: clips in the archive cut anew, for nothing, and listed where people look for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from callsheet.archive.sidecars import parse_sidecar
+from callsheet.errors import SettingsError
+from callsheet.ledger import BatchRow
+from callsheet.shots import Batch
+from callsheet.social import CutsRequest, chosen, more_cuts
+from callsheet.steps.remake import shot_of
+from tests.cared_for import BATCH, PREFIX, Kept, copy_of, finished_batch
+from tests.conftest import Cli
+
+KITE = f"{PREFIX}/shots/kite/shot.json"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
+    with finished_batch(tmp_path_factory.mktemp("made")) as made:
+        yield made
+
+
+@pytest.fixture
+async def folder(made: Kept, tmp_path: Path) -> Kept:
+    return await copy_of(made, tmp_path, None)
+
+
+async def test_clips_are_cut_anew_for_nothing_and_listed_everywhere(folder: Kept) -> None:
+    paid = folder.accepted()
+    [first] = await more_cuts(folder.settings, CutsRequest(("9x16", "1x1"), batch=BATCH))
+    assert first["cuts"] == {"created": 1, "reused": 1, "failed": 0}
+    assert [(one["shot"], one["aspect"]) for one in first["files"]] == [("kite", "9x16")]
+
+    sidecar = parse_sidecar(await folder.read(KITE), KITE)
+    assert [cut.spec for cut in sidecar.cuts] == ["1x1", "9x16"]
+    assert shot_of(sidecar).cuts == ("1x1", "9x16"), "a repair makes it again"
+    assert sidecar.cuts[1].file is not None
+    assert sidecar.cuts[1].file.file in (await folder.read(f"{PREFIX}/gallery.html")).decode()
+    assert (await folder.marker()).complete
+    await folder.assert_whole()
+
+    [again] = await more_cuts(folder.settings, CutsRequest(("9x16", "1x1"), batch=BATCH))
+    assert (again["cuts"], again["files"]) == ({"created": 0, "reused": 2, "failed": 0}, [])
+    assert folder.accepted() == paid
+
+
+async def test_a_cut_that_a_killed_process_did_not_list_is_listed_by_the_next(folder: Kept) -> None:
+    before = await folder.read(f"{PREFIX}/_SUCCESS.json")
+    await more_cuts(folder.settings, CutsRequest(("4x5",), batch=BATCH))
+    await folder.write(f"{PREFIX}/_SUCCESS.json", before)
+    assert not (await folder.verify()).whole
+    [again] = await more_cuts(folder.settings, CutsRequest(("4x5",), batch=BATCH))
+    assert again["cuts"] == {"created": 0, "reused": 1, "failed": 0}
+    await folder.assert_whole()
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (CutsRequest(("9x16",), batch="other.live"), r"no batch 'other.live'.*Its batches: sheet.rehearsal"),
+        (CutsRequest(("9x16",), campaign="sheet"), "campaign 'sheet' with live batches"),
+        (CutsRequest(("9x16",)), "Name a batch or a campaign"),
+        (CutsRequest(("9x16",), batch=BATCH, campaign="sheet"), "one of the two"),
+        (CutsRequest(("2x1",), batch=BATCH), "'2x1' is not an aspect"),
+        (CutsRequest((), batch=BATCH), "No aspect was given"),
+        (CutsRequest(("9x16",), batch=BATCH, shots=("kit",)), "no shot 'kit'.*It has: kite, cup"),
+    ],
+)
+async def test_what_cannot_be_meant_is_refused(made: Kept, asked: CutsRequest, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        await more_cuts(made.settings, asked)
+
+
+def test_a_campaign_means_its_newest_batch_or_all_of_them() -> None:
+    start = datetime(2026, 11, 20, tzinfo=UTC)
+
+    def row(edition: str, mode: str, days: int) -> BatchRow:
+        at = start + timedelta(days=days)
+        batch = Batch("ads", edition, "live" if mode == "live" else "rehearsal")
+        return BatchRow(batch, Decimal(0), Decimal(0), at, at)
+
+    rows = [row("c", "rehearsal", 2), row("b", "live", 1), row("a", "live", 0)]
+    asked = CutsRequest(("1x1",), campaign="ads", mode="live")
+    assert [one.name for one in chosen(rows, asked)] == ["ads.b.live"]
+    every = CutsRequest(("1x1",), campaign="ads", mode="live", editions="all")
+    assert [one.name for one in chosen(rows, every)] == ["ads.b.live", "ads.a.live"]
+
+
+def test_the_command_tells_what_it_cut(made: Kept, bare_cli: Cli) -> None:
+    done = bare_cli("cuts", BATCH, "--aspect", "16x9", "--json", CALLSHEET_HOME=str(made.settings.home))
+    assert done.exit_code == 0, done.stderr
+    assert done.json["batches"][0]["cuts"] == {"created": 1, "reused": 0, "failed": 0}
+    assert "16x9  kite: " in done.stdout.splitlines()[1]
