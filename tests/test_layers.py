@@ -44,7 +44,8 @@ def test_only_the_settings_read_the_environment() -> None:
     }
     # These hand an environment to another program (the Prefect server, the encoder, gcsfs) and take no setting from it.
     assert readers <= {
-        "flows/server.py",
+        "flows/deploy.py",
+        "flows/server_env.py",
         "cli/run.py",
         "callsheet/archive/connection.py",
         "callsheet/manifest/source.py",
