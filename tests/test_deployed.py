@@ -19,8 +19,10 @@ from prefect.client.schemas.schedules import CronSchedule
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import AwaitingRetry, Scheduled
 
+from callsheet.settings import load_settings
 from deployments.pools import PoolType, template_of
 from flows.automations import remove_automations
+from flows.deploy import deploy
 from tests.conftest import Cli, Ran, Service
 from tests.forked import Forge
 
@@ -64,6 +66,25 @@ async def client(prefect_url: str) -> AsyncIterator[PrefectClient]:
 
 async def find(client: PrefectClient, name: str) -> DeploymentResponse:
     return await client.read_deployment_by_name(name)
+
+
+async def test_deploying_again_changes_nothing(client: PrefectClient, deployed: Ran, team: Cli) -> None:
+    before = {one.name: one for one in await client.read_deployments()}
+    daily = before["daily"]
+    assert (daily.entrypoint, daily.parameters["edition"]) == ("flows.content_batch:content_batch", "{date}")
+    assert (daily.work_pool_name, daily.pull_steps) == ("callsheet", [])
+    assert daily.concurrency_options is not None
+    assert daily.concurrency_options.collision_strategy == "ENQUEUE"
+    assert daily.version
+    again = await deploy(load_settings(home=team.home), "process", team.folder)
+    assert dict(again.deployments) == deployed.json["deployments"]
+    assert list(again.automations) == deployed.json["automations"]
+    after = {one.name: one for one in await client.read_deployments()}
+    assert {name: one.id for name, one in after.items()} == {name: one.id for name, one in before.items()}
+    for name, one in after.items():
+        assert [schedule.id for schedule in one.schedules] == [schedule.id for schedule in before[name].schedules]
+    pool = await client.read_work_pool("callsheet")
+    assert pool.base_job_template["variables"]["properties"]["working_dir"]["default"] == str(team.folder)
 
 
 @pytest.mark.parametrize("pool_type", get_args(PoolType))
