@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 LOCK := pyproject.toml --extra postgres --extra c2pa --extra redis --universal --generate-hashes --python-version 3.11 \
-	--no-strip-extras --no-header --no-annotate --quiet
+	--strip-extras --no-header --no-annotate --quiet
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run ui deploy worker stop test slow chaos lint format bench lock
