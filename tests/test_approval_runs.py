@@ -21,7 +21,7 @@ from flows.approve_frames import approve_frames
 from flows.content_batch import content_batch
 from tests.conftest import Cli, Service
 
-pytestmark = pytest.mark.xdist_group("prefect")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("prefect")]
 
 BATCH = "sheet.rehearsal"
 SHEET = """id,prompt,takes,seed,select,motion_prompt,duration_s

@@ -37,7 +37,7 @@ from flows.automations import (
 )
 from tests.receiver import Receiver, receiving
 
-pytestmark = [pytest.mark.xdist_group("prefect"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("prefect"), pytest.mark.timeout(300)]
 
 # The least that Prefect takes.
 SHORT = Patience(timedelta(seconds=10), timedelta(seconds=10), timedelta(seconds=10))

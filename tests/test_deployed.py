@@ -26,7 +26,7 @@ from flows.deploy import deploy
 from tests.conftest import Cli, Ran, Service
 from tests.forked import Forge
 
-pytestmark = [pytest.mark.xdist_group("prefect"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("prefect"), pytest.mark.timeout(300)]
 
 SHEET = "id,prompt,takes\nlamp,A lamp in the fog,1\n"
 # A day ahead of UTC for fourteen hours of it.

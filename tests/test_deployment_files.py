@@ -158,7 +158,7 @@ class TestContainer:
     def test_dependencies_come_from_the_lock_file_by_hash_and_from_nowhere_else(self) -> None:
         installs = [line for line in self.lines if "pip install" in line]
         assert len(installs) == 2
-        assert installs[0].endswith("--require-hashes --requirement requirements.lock")
+        assert installs[0].endswith("--no-deps --require-hashes --requirement requirements.lock")
         assert "--no-deps --no-build-isolation ." in installs[1]
 
     def test_the_images_lock_is_a_part_of_the_developers(self) -> None:

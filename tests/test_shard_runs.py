@@ -27,7 +27,7 @@ from callsheet.studio import Studio
 from flows.shard_runs import ShardRuns
 
 # Six processes start, each with all of its imports: minutes on a machine that has other things to do.
-pytestmark = [pytest.mark.xdist_group("prefect"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("prefect"), pytest.mark.timeout(300)]
 
 SHOTS, SIZE = 12, 4
 SHEET = "id,prompt,takes\n" + "".join(f"s{n},A lamp number {n},1\n" for n in range(SHOTS))

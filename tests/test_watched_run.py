@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import Cli, Service
 
-pytestmark = pytest.mark.xdist_group("prefect")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("prefect")]
 
 KEYS = {
     "GEMINI_API_KEY": "AIzaSyD-watched0run0key0of0thirty9chars",
