@@ -14,10 +14,15 @@ from cli.run import use_server
 from flows.server import check_pool, find_server
 
 POOL = "callsheet"
+# Besides one run per core, room for what is short and should not wait for long batches: approvals, `collect`, reports.
+SHORT_RUNS = 2
+FEWEST = 4
 
 
 def worker(
-    limit: Annotated[int | None, typer.Option(min=1, help="How many runs at once; default: any number.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="How many runs at once; default: cores and two more, at least four.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="What the UI calls this worker.")] = None,
 ) -> None:
     """Take runs from the work pool until it is stopped; any number of workers share one pool.
@@ -27,8 +32,14 @@ def worker(
     server = find_server(load_settings())
     check_pool(server, POOL)
     use_server(server)
-    say(f"Prefect UI: {server.ui_url}\nStop with Ctrl-C; batches under way are then ended, and go on later.")
-    argv = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL]
-    argv += ["--limit", str(limit)] if limit else []
+    most = limit or default_limit()
+    say(f"Prefect UI: {server.ui_url}\nAt most {most} runs at once (--limit); a run takes 300 MB and more with cuts.")
+    say("Stop with Ctrl-C; batches under way are then ended, and go on later.")
+    argv = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--limit", str(most)]
     argv += ["--name", name] if name else []
     os.execv(sys.executable, argv)  # noqa: S606  it becomes Prefect's own worker, and takes its signals
+
+
+def default_limit() -> int:
+    """How many runs this machine has at once unless it is told: they start with a core each, and then wait a lot."""
+    return max(FEWEST, (os.cpu_count() or 1) + SHORT_RUNS)

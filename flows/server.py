@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from urllib.error import HTTPError, URLError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 from callsheet.errors import ServiceError
 from callsheet.settings import Settings
-from flows.server_env import server_environment
+from flows.server_env import password_header, server_environment
 
 LOOPBACK, EVERYWHERE = "127.0.0.1", "0.0.0.0"  # noqa: S104  only when a person asks for it
 START_WITHIN_S = 120.0
@@ -79,11 +79,14 @@ def _given(api_url: str) -> Server:
 
 
 def running_server(settings: Settings) -> Server | None:
-    """The local server that was started from this home folder, when it still answers."""
+    """The local server that was started from this home folder, when it still answers.
+
+    Another one that has its port by now is not taken for it.
+    """
     with suppress(OSError, ValueError, KeyError):
         noted = json.loads(_note(settings).read_text())
         server = Server(int(noted["pid"]), str(noted["api_url"]))
-        if _is_up(server, LOADED_S):
+        if _is_up(server, LOADED_S) and home_of(server) in (None, _home(settings)):
             return server
     return None
 
@@ -117,6 +120,7 @@ def _start(settings: Settings, host: str, port: int) -> Server:
     folder = _note(settings).parent
     api_url = f"http://{LOOPBACK if host == EVERYWHERE else host}:{port}/api"
     environment = server_environment(folder, api_url)
+    _check_free(host, port)
     log = folder / "server.log"
     argv = [sys.executable, "-m", "prefect", "server", "start", "--host", host, "--port", str(port)]
     with log.open("ab") as out:
@@ -130,13 +134,46 @@ def _start(settings: Settings, host: str, port: int) -> Server:
         )
     server = Server(process.pid, api_url)
     _note(settings).write_text(json.dumps({"pid": server.pid, "api_url": api_url}))
-    give_up = time.monotonic() + START_WITHIN_S
-    while not _is_up(server):
-        if process.poll() is not None or time.monotonic() > give_up:
-            tail = log.read_text(errors="replace")[-2000:]
-            raise ServiceError(f"The Prefect server did not start. Nothing was made or paid. The end of {log}:\n{tail}")
-        time.sleep(0.2)
+    _wait_until_up(server, process, log)
+    if home_of(server) not in (None, _home(settings)):
+        _end(process)
+        raise _taken(host, port)
     return server
+
+
+def _wait_until_up(server: Server, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait for the process to serve; ServiceError, and no process left, when it ends or takes too long.
+
+    What answers at its address while it is gone is another server.
+    """
+    give_up = time.monotonic() + START_WITHIN_S
+    while process.poll() is None:
+        if _is_up(server):
+            return
+        if time.monotonic() > give_up:
+            _end(process)
+            break
+        time.sleep(0.2)
+    tail = log.read_text(errors="replace")[-2000:]
+    raise ServiceError(f"The Prefect server did not start. Nothing was made or paid. The end of {log}:\n{tail}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    process.wait(timeout=START_WITHIN_S)
+
+
+def home_of(server: Server) -> Path | None:
+    """The folder that a server keeps its things in, as it says; None when it does not say."""
+    request = Request(f"{server.api_url}/admin/settings", headers=password_header())  # noqa: S310  an address of Prefect's
+    with suppress(OSError, ValueError, KeyError, TypeError), urlopen(request, timeout=LOADED_S) as reply:  # noqa: S310
+        return Path(json.load(reply)["home"])
+    return None
+
+
+def _home(settings: Settings) -> Path:
+    return _note(settings).parent.absolute()
 
 
 def _note(settings: Settings) -> Path:
@@ -154,9 +191,30 @@ def _is_up(server: Server, timeout_s: float = 2.0) -> bool:
 def _free_port(host: str) -> int:
     """4200, as people expect it, when it is free."""
     for wish in (4200, 0):
-        with socket.socket() as probe, suppress(OSError):
-            # As the server itself does: connections that are just closing do not keep the port.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, wish))
-            return int(probe.getsockname()[1])
+        with suppress(OSError):
+            return _bound(host, wish)
     raise ServiceError(f"No free port on {host} for the Prefect server. Nothing was started.")
+
+
+def _check_free(host: str, port: int) -> None:
+    try:
+        _bound(host, port)
+    except OSError:
+        raise _taken(host, port) from None
+
+
+def _bound(host: str, port: int) -> int:
+    """The port, after a moment in which it was ours; OSError when it is another's."""
+    with socket.socket() as probe:
+        # As the server itself does: connections that are just closing do not keep the port.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((host, port))
+        return int(probe.getsockname()[1])
+
+
+def _taken(host: str, port: int) -> ServiceError:
+    return ServiceError(
+        f"Port {port} on {host} is another program's, or this is no address of this machine. Nothing was started or "
+        "paid. Choose another one: callsheet ui --port. A Prefect server that is there already is used with "
+        f"PREFECT_API_URL=http://{LOOPBACK if host == EVERYWHERE else host}:{port}/api."
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from base64 import b64encode
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -34,6 +35,13 @@ def server_environment(folder: Path, api_url: str) -> dict[str, str]:
         "PREFECT_HOME": str(folder.absolute()),
         "PREFECT_API_URL": api_url,
     }
+
+
+def password_header() -> dict[str, str]:
+    """What a request to a server that asks for a password has to carry; empty when no password is set here."""
+    given = {**server_env(), **os.environ}
+    password = given.get("PREFECT_SERVER_API_AUTH_STRING") or given.get("PREFECT_API_AUTH_STRING")
+    return {"Authorization": f"Basic {b64encode(password.encode()).decode()}"} if password else {}
 
 
 def server_env() -> dict[str, str]:
