@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.bench import Spent, spent
-from callsheet.archive.durable import Digests, digests
+from callsheet.durable import Digests, digests
 
 BUCKET = "bench"
 # As many files at once for each.
@@ -28,8 +28,8 @@ def callsheet(url: str, files: Sequence[Path]) -> Spent:
 
 
 async def _into_the_store(url: str, files: Mapping[Path, Digests]) -> Spent:
-    from callsheet.archive.access import GoogleAccess
     from callsheet.archive.gcs import GcsStore
+    from callsheet.gcs.access import GoogleAccess
 
     store = GcsStore(BUCKET, "callsheet", access=GoogleAccess(url))
     await store.stat("warm")

@@ -217,7 +217,7 @@ def gcs_proxy(gcs_server: str) -> Iterator[Any]:
 @pytest.fixture
 def early_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
     """Upload sessions for files of more than 512 KiB already: the same way as for large ones, in less time."""
-    monkeypatch.setattr("callsheet.archive.write_rule.RESUMABLE", 512 * 1024)
+    monkeypatch.setattr("callsheet.gcs.write_rule.RESUMABLE", 512 * 1024)
 
 
 def kill(process: Process) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from callsheet.archive.access import GoogleAccess
 from callsheet.archive.gcs import GcsStore
-from callsheet.archive.patience import Patience
 from callsheet.archive.store import Store
+from callsheet.gcs.access import GoogleAccess
+from callsheet.gcs.patience import Patience
 
 # Without pauses. A stall is one after five seconds, or at once where the test makes one.
 AT_ONCE = Patience(stall_s=5, attempts=4, pause_s=0)

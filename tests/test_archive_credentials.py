@@ -21,10 +21,10 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from callsheet.archive.access import GoogleAccess, access_of
 from callsheet.archive.gcs import GcsStore
-from callsheet.archive.patience import Patience
 from callsheet.errors import ArchiveDenied, ArchiveError, SettingsError
+from callsheet.gcs.access import GoogleAccess, access_of
+from callsheet.gcs.patience import Patience
 from callsheet.settings import load_settings
 from tests.gcs_files import AT_ONCE, MIDDLING, put
 from tests.gcs_proxy import Proxy

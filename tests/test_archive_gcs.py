@@ -11,12 +11,12 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from callsheet.archive.access import GoogleAccess
-from callsheet.archive.bucket import Bucket
-from callsheet.archive.connection import connected, let_go
 from callsheet.archive.gcs import GcsStore
 from callsheet.archive.store import Stat, open_archive
 from callsheet.errors import ArchiveConflict, ArchiveDenied, ArchiveError
+from callsheet.gcs.access import GoogleAccess
+from callsheet.gcs.bucket import Bucket
+from callsheet.gcs.connection import connected, let_go
 from callsheet.settings import Settings
 from tests.gcs_files import AT_ONCE, LARGE, MIDDLING, SMALL, md5, put, sha256, store_at
 from tests.gcs_proxy import Proxy

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from callsheet.archive.durable import Digests, digests
 from callsheet.archive.local import LocalStore
 from callsheet.archive.store import Stat
+from callsheet.durable import Digests, digests
 from tests.gcs_files import store_at
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

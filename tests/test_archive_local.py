@@ -16,11 +16,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callsheet.archive import durable, layout
-from callsheet.archive.access import GoogleAccess
+from callsheet import durable
+from callsheet.archive import layout
 from callsheet.archive.local import LocalStore
 from callsheet.archive.store import Stat, confined, open_store
 from callsheet.errors import ArchiveConflict, ArchiveDenied, ArchiveError, SettingsError
+from callsheet.gcs.access import GoogleAccess
 
 DATA = b"picture" * 1000
 

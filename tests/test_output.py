@@ -12,10 +12,10 @@ from urllib.parse import quote
 import httpx2
 import pytest
 
-from callsheet.archive.access import GoogleAccess
 from callsheet.archive.gcs import GcsStore
 from callsheet.archive.store import Stat
 from callsheet.errors import ArchiveConflict, DownloadFailed, OperationExpired, Unreachable
+from callsheet.gcs.access import GoogleAccess
 from callsheet.ledger import JobState, Ledger
 from callsheet.media.fingerprint import digest_file
 from callsheet.orders import clip_order
@@ -172,7 +172,7 @@ async def reader(gcs_proxy: Proxy) -> AsyncIterator[BucketReader]:
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tried again without pauses, and not for long."""
-    monkeypatch.setattr("callsheet.archive.patience.Patience.pause", lambda *_: 0)
+    monkeypatch.setattr("callsheet.gcs.patience.Patience.pause", lambda *_: 0)
 
 
 @pytest.mark.usefixtures("at_once")

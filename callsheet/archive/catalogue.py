@@ -14,7 +14,8 @@ from pathlib import Path
 
 import polars as pl
 
-from callsheet.archive import durable, layout
+from callsheet import durable
+from callsheet.archive import layout
 from callsheet.archive.part_files import MAX_PART, part_files
 from callsheet.archive.parts import IDENTITY, SCHEMA, list_parts, read_parts
 from callsheet.archive.sidecar import CutRecord, FileRecord, Sidecar

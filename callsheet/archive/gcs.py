@@ -1,4 +1,4 @@
-"""The archive in Google Cloud Storage: a Store over a Bucket, by the rules of write_rule.py and fetch.py."""
+"""The archive in Google Cloud Storage: a Store over a Bucket, by the rules of gcs/write_rule.py and gcs/fetch.py."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from callsheet.archive import durable
-from callsheet.archive.access import GoogleAccess
-from callsheet.archive.bucket import Bucket, Found
-from callsheet.archive.content import BytesContent, Content, FileContent
-from callsheet.archive.fetch import Check, Sink, fetch_whole
+from callsheet import durable
 from callsheet.archive.object_metadata import resource
-from callsheet.archive.patience import Patience
-from callsheet.archive.rewrite import Rewrite
 from callsheet.archive.store import Stat, confined
-from callsheet.archive.write_rule import RESUMABLE, Write
 from callsheet.errors import ArchiveError
+from callsheet.gcs.access import GoogleAccess
+from callsheet.gcs.bucket import Bucket, Found
+from callsheet.gcs.content import BytesContent, Content, FileContent
+from callsheet.gcs.fetch import Check, Sink, fetch_whole
+from callsheet.gcs.patience import Patience
+from callsheet.gcs.rewrite import Rewrite
+from callsheet.gcs.write_rule import RESUMABLE, Write
 
 log = logging.getLogger(__name__)
 

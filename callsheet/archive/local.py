@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from callsheet.archive import durable
+from callsheet import durable
 from callsheet.archive.store import Stat, confined
 from callsheet.errors import ArchiveConflict, ArchiveDenied, ArchiveError
 

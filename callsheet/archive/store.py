@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from callsheet.archive.access import GoogleAccess, access_of
-from callsheet.archive.durable import Digests
+from callsheet.durable import Digests
 from callsheet.errors import ArchiveError, SettingsError
+from callsheet.gcs.access import GoogleAccess, access_of
 from callsheet.settings import Settings
 
 # The longest object name that Google Cloud Storage takes, in UTF-8 bytes

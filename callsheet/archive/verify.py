@@ -11,11 +11,11 @@ from typing import Any, Literal
 
 from callsheet.archive import layout
 from callsheet.archive.catalogue import catalogue_rows, identity
-from callsheet.archive.durable import Digests
 from callsheet.archive.lineage import DERIVED, asset_of, asset_of_row, listed, thumbnails
 from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.store import Stat
 from callsheet.archive.success import Success
+from callsheet.durable import Digests
 from callsheet.shots import Asset, Batch
 
 # missing: listed and not there. changed: not what its record tells, or a record that cannot be believed.

@@ -6,14 +6,14 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from callsheet.archive.access import GoogleAccess
 from callsheet.errors import ArchiveDenied, CallsheetError, DownloadFailed, OperationExpired, Unreachable
+from callsheet.gcs.access import GoogleAccess
 from callsheet.providers.operations import MAX_VIDEO_BYTES
 from callsheet.providers.video_files import opened
 
 if TYPE_CHECKING:
-    from callsheet.archive.bucket import Bucket, Found
-    from callsheet.archive.durable import Digests
+    from callsheet.durable import Digests
+    from callsheet.gcs.bucket import Bucket, Found
 
 T = TypeVar("T")
 
@@ -84,8 +84,8 @@ class BucketReader:
             raise Unreachable(f"{uri[:200]} could not be looked for: {error} Looking again is free.") from error
 
     async def _fetched(self, uri: str, target: Path) -> Found | None:
-        from callsheet.archive.content import FileContent
-        from callsheet.archive.fetch import Sink, fetch_whole
+        from callsheet.gcs.content import FileContent
+        from callsheet.gcs.fetch import Sink, fetch_whole
 
         bucket, key = self._place(uri, FETCH_S)
         async with opened(target) as stream:
@@ -103,8 +103,8 @@ class BucketReader:
 
     def _place(self, uri: str, give_up_s: float) -> tuple[Bucket, str]:
         # With gcsfs and aiohttp it takes some 0.4 s to import, and only Agent Platform with a bucket needs it.
-        from callsheet.archive.bucket import Bucket
-        from callsheet.archive.patience import Patience
+        from callsheet.gcs.bucket import Bucket
+        from callsheet.gcs.patience import Patience
 
         name, _, key = uri.removeprefix("gs://").partition("/")
         if (name, give_up_s) not in self._buckets:

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from callsheet.archive.access import access_of
 from callsheet.errors import SettingsError
+from callsheet.gcs.access import access_of
 from callsheet.keys import labels_of
 from callsheet.providers.bucket_download import BucketReader
 from callsheet.providers.evidence import Evidence, evidence_in, evidence_under

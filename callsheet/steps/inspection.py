@@ -15,7 +15,6 @@ from typing import Any
 from rapidfuzz import process
 
 from callsheet.archive import layout
-from callsheet.archive.durable import Digests
 from callsheet.archive.part_files import MAX_PART
 from callsheet.archive.parts import read_parts
 from callsheet.archive.sidecar import Sidecar
@@ -23,6 +22,7 @@ from callsheet.archive.sidecars import read_stored
 from callsheet.archive.store import Stat, Store
 from callsheet.archive.success import Success, read_success
 from callsheet.archive.verify import Evidence, Unreadable
+from callsheet.durable import Digests
 from callsheet.errors import ArchiveConflict, ArchiveDenied, ArchiveError, SettingsError
 from callsheet.shots import Batch
 from callsheet.steps import all_of

@@ -9,7 +9,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from callsheet.archive import durable, layout
+from callsheet import durable
+from callsheet.archive import layout
 from callsheet.archive.lineage import DERIVED, listed, thumbnails
 from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.sidecars import write_sidecar

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from callsheet.archive.durable import Digests
 from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.store import Stat
 from callsheet.archive.verify import DAMAGED, Evidence, Finding, is_gone_for_good
+from callsheet.durable import Digests
 from callsheet.errors import ArchiveError
 from callsheet.shots import Asset
 from callsheet.studio import Studio

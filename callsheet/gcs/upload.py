@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from callsheet.archive.content import Content
+from callsheet.gcs.content import Content
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ import google.auth.transport.requests
 import requests
 from google.auth import exceptions, impersonated_credentials
 
-from callsheet.archive.access import GoogleAccess
-from callsheet.archive.patience import Doubt
 from callsheet.errors import ArchiveDenied, SettingsError
+from callsheet.gcs.access import GoogleAccess
+from callsheet.gcs.patience import Doubt
 
 SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
 _RENEWAL_S = 30.0

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from callsheet.archive.patience import Doubt
 from callsheet.errors import ArchiveDenied, ArchiveError
+from callsheet.gcs.patience import Doubt
 
 # Besides all 5xx: trying again may help (docs.cloud.google.com/storage/docs/retry-strategy, checked 2026-11-21).
 # 409 is a change of the same object at the same time, 499 an upload that was cancelled.

@@ -10,7 +10,7 @@ from typing import BinaryIO, Protocol
 
 import google_crc32c
 
-from callsheet.archive import durable
+from callsheet import durable
 from callsheet.errors import ArchiveError
 
 # One slice goes to the socket at a time; one block is read from the disk at a time, by a thread.

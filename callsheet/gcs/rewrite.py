@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from callsheet.archive.answers import Answer
-from callsheet.archive.bucket import Bucket, Found
-from callsheet.archive.connection import Ask
-from callsheet.archive.patience import Doubt
+from callsheet.gcs.answers import Answer
+from callsheet.gcs.bucket import Bucket, Found
+from callsheet.gcs.connection import Ask
+from callsheet.gcs.patience import Doubt
 
 # Told by the bytes, not by us: they are those of the source.
 _GIVEN = frozenset({"name", "md5Hash"})

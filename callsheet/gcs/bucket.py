@@ -11,12 +11,12 @@ from urllib.parse import quote
 
 import aiohttp
 
-from callsheet.archive.access import GoogleAccess
-from callsheet.archive.answers import Answer, Mangled, failure, no_bucket
-from callsheet.archive.connection import Ask, Connection, connected, let_go
-from callsheet.archive.content import Content
-from callsheet.archive.patience import Doubt, Effort, Patience
-from callsheet.archive.upload import Multipart, Session, kept_bytes
+from callsheet.gcs.access import GoogleAccess
+from callsheet.gcs.answers import Answer, Mangled, failure, no_bucket
+from callsheet.gcs.connection import Ask, Connection, connected, let_go
+from callsheet.gcs.content import Content
+from callsheet.gcs.patience import Doubt, Effort, Patience
+from callsheet.gcs.upload import Multipart, Session, kept_bytes
 
 _FIELDS = "name,size,md5Hash,crc32c,generation,contentEncoding,metadata"
 _CREATE = {"ifGenerationMatch": "0"}

@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from callsheet.archive.answers import Mangled
-from callsheet.archive.bucket import Bucket, Found, SessionLost
-from callsheet.archive.content import Content
-from callsheet.archive.fetch import Sink, fetch
-from callsheet.archive.patience import Doubt
-from callsheet.archive.upload import Session
 from callsheet.errors import ArchiveConflict, ArchiveError
+from callsheet.gcs.answers import Mangled
+from callsheet.gcs.bucket import Bucket, Found, SessionLost
+from callsheet.gcs.content import Content
+from callsheet.gcs.fetch import Sink, fetch
+from callsheet.gcs.patience import Doubt
+from callsheet.gcs.upload import Session
 
 # Up to this size an object is sent in one request and again as a whole; above it, in a session that can be resumed.
 RESUMABLE = 8 * 1024 * 1024

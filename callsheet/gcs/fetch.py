@@ -9,11 +9,11 @@ from typing import BinaryIO
 
 import aiohttp
 
-from callsheet.archive.bucket import Bucket, Found
-from callsheet.archive.content import SLICE
-from callsheet.archive.durable import Digests, Hashing
-from callsheet.archive.patience import Doubt, Effort
+from callsheet.durable import Digests, Hashing
 from callsheet.errors import ArchiveError
+from callsheet.gcs.bucket import Bucket, Found
+from callsheet.gcs.content import SLICE
+from callsheet.gcs.patience import Doubt, Effort
 
 _BLOCK = 4 * SLICE
 

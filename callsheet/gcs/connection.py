@@ -1,7 +1,7 @@
 """One gcsfs per process, event loop and kind of access: requests sent once each, stalls noticed, answers sorted.
 
 gcsfs gives the endpoint, the session (with mutual TLS where it is asked for) and the quoting of names. Requests are not
-sent through its own retries: only archive/write_rule.py knows when to look at the object before sending again, and
+sent through its own retries: only gcs/write_rule.py knows when to look at the object before sending again, and
 gcsfs goes on for minutes without telling (measured 2026-11-21, gcsfs 2026.10.1).
 """
 
@@ -20,13 +20,13 @@ from weakref import WeakKeyDictionary
 import aiohttp
 from yarl import URL
 
-from callsheet.archive import answers
-from callsheet.archive.access import GoogleAccess
-from callsheet.archive.answers import Answer
-from callsheet.archive.content import SLICE, Body
-from callsheet.archive.credentials import Authorisation, find_credentials
-from callsheet.archive.patience import Doubt, Outage
 from callsheet.errors import ArchiveError
+from callsheet.gcs import answers
+from callsheet.gcs.access import GoogleAccess
+from callsheet.gcs.answers import Answer
+from callsheet.gcs.content import SLICE, Body
+from callsheet.gcs.credentials import Authorisation, find_credentials
+from callsheet.gcs.patience import Doubt, Outage
 
 # Measured best on loopback: 8 writes at once, 4 when they are large (2026-11-21); reads hold less.
 _WRITES, _LARGE_WRITES, _READS = 8, 4, 32
