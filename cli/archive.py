@@ -14,9 +14,9 @@ import typer
 from callsheet.archive.verify import Finding
 from callsheet.care import Checked, copy_to, verify_archive
 from callsheet.settings import load_settings
+from cli.bars import Bars
 from cli.options import JsonOption
 from cli.output import out, print_json, say
-from cli.tally import Tally
 
 EXIT_UNFINISHED = 3
 ROWS = 60
@@ -41,8 +41,8 @@ def verify(
     Ends with 0 when all is whole, 3 when something listed is missing or changed. Files that nobody lists are told,
     and left alone.
     """
-    with Tally() as tally:
-        checked = asyncio.run(verify_archive(load_settings(), batches or [], deep=deep, mend=repair, tell=tally.tell))
+    with Bars() as bars:
+        checked = asyncio.run(verify_archive(load_settings(), batches or [], deep=deep, mend=repair, tell=bars.tell))
     for one in checked:
         _show(one)
     code = 0 if all(one.whole for one in checked) else EXIT_UNFINISHED
@@ -64,8 +64,8 @@ def copy(
 
     Ends with 3 when something could not be copied: there is then no success marker in the other archive.
     """
-    with Tally() as tally:
-        copied, place = asyncio.run(copy_to(load_settings(), batch, target, tally.tell))
+    with Bars() as bars:
+        copied, place = asyncio.run(copy_to(load_settings(), batch, target, bars.tell))
     for name, why in copied.left.items():
         out.print(f"  left {name}: {why}", markup=False)
     size = copied.bytes / 1e6

@@ -1,19 +1,15 @@
-"""Progress on stderr: live bars on a terminal, plain lines otherwise."""
+"""A batch's progress on stderr."""
 
 from __future__ import annotations
 
-import time
 from types import TracebackType
 from typing import Self
-
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from callsheet.progress import STEPS
 from callsheet.progress import Progress as BatchProgress
 from callsheet.studio import Studio
+from cli.bars import Bars
 from cli.output import err, say
-
-LINE_EVERY_S = 5.0
 
 
 class ProgressView:
@@ -21,24 +17,18 @@ class ProgressView:
 
     def __init__(self) -> None:
         self.studio: Studio | None = None
-        self._bars = Progress(
-            TextColumn("{task.description:>7}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=err
-        )
-        self._ids: dict[str, TaskID] = {}
-        self._last_line = time.monotonic()
+        self._bars = Bars()
 
     def __enter__(self) -> Self:
-        if err.is_terminal:
-            self._bars.start()
+        self._bars.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if err.is_terminal:
-            self._bars.stop()
-        elif self.studio is not None:
-            self._line(self.studio.progress)
+        self._bars.__exit__(kind, error, trace)
+        if not err.is_terminal and self.studio is not None:
+            say(self.studio.progress.as_text())
 
     def watch(self, studio: Studio) -> None:
         """Follow this studio's progress from now on."""
@@ -51,18 +41,6 @@ class ProgressView:
             self.studio.stop()
 
     def _changed(self, progress: BatchProgress, _: str) -> None:
-        if err.is_terminal:
-            self._draw(progress)
-        elif time.monotonic() - self._last_line > LINE_EVERY_S:
-            self._line(progress)
-
-    def _draw(self, progress: BatchProgress) -> None:
         for step in STEPS:
-            if progress.wanted[step] and step not in self._ids:
-                self._ids[step] = self._bars.add_task(step, total=progress.wanted[step])
-            if step in self._ids:
-                self._bars.update(self._ids[step], total=progress.wanted[step], completed=progress.ended[step])
-
-    def _line(self, progress: BatchProgress) -> None:
-        self._last_line = time.monotonic()
-        say(progress.as_text())
+            if progress.wanted[step]:
+                self._bars.tell(step, progress.ended[step], progress.wanted[step], progress.as_text())

@@ -1,4 +1,4 @@
-"""How far a long look at the archive has come, on stderr: a bar on a terminal, now and then a line otherwise."""
+"""How far long work has come, on stderr: bars on a terminal, now and then a line otherwise."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cli.output import err, say
 LINE_EVERY_S = 5.0
 
 
-class Tally:
+class Bars:
     """Told what is being done, how much of it is done, and of how much."""
 
     def __init__(self) -> None:
@@ -34,12 +34,12 @@ class Tally:
         if err.is_terminal:
             self._bars.stop()
 
-    def tell(self, what: str, done: int, of: int) -> None:
-        """Show it."""
+    def tell(self, what: str, done: int, of: int, line: str = "") -> None:
+        """Show it; `line` is what is said of it where there are no bars."""
         if err.is_terminal:
             if what not in self._ids:
                 self._ids[what] = self._bars.add_task(what, total=of)
             self._bars.update(self._ids[what], completed=done, total=of)
         elif time.monotonic() - self._last_line > LINE_EVERY_S:
             self._last_line = time.monotonic()
-            say(f"{what} {done} of {of}")
+            say(line or f"{what} {done} of {of}")
