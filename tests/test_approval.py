@@ -119,6 +119,20 @@ async def test_the_take_that_a_person_approves_is_animated_once_and_the_decision
     assert (await team.run()).summary["submissions"] == {"image": 0, "video": 0}
 
 
+async def test_the_gallery_shows_a_decision_as_soon_as_it_is_made_and_asks_no_more(team: Team) -> None:
+    await team.run(KITE + CUP)
+    page = team.folder / f"home/archive/sheet/{BATCH}/gallery.html"
+    assert "Which takes of" in page.read_text()
+    await team.say("kite=2")
+    told = page.read_text()
+    assert '<b>Decided</b> <span dir="auto">Take 2 approved by Ada</span>. The next run goes on with it.' in told
+    assert "Which takes of" not in told
+    assert 'data-state="pending"' in told
+    assert "cup" in told
+    await team.run(KITE + CUP)
+    assert "<b>Decided</b>" not in page.read_text()
+
+
 async def test_a_rejected_shot_ends_blocked_with_who_rejected_it_and_why(team: Team) -> None:
     await team.run(KITE + CUP)
     await decide(team.settings, BATCH, [Wish("kite", (), "too dark")], "Ada")

@@ -37,7 +37,7 @@ from flows.automations import (
 )
 from tests.receiver import Receiver, receiving
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("prefect"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.xdist_group("prefect"), pytest.mark.timeout(300)]
 
 # The least that Prefect takes.
 SHORT = Patience(timedelta(seconds=10), timedelta(seconds=10), timedelta(seconds=10))
@@ -104,6 +104,7 @@ async def comes_true(condition: Callable[[], Any], within_s: float = 30) -> None
         await asyncio.sleep(0.1)
 
 
+@pytest.mark.slow
 async def test_what_is_silent_or_crashed_goes_on_and_people_are_told(watched: Watched) -> None:
     zombie = await watched.run("zombie", Pending(), Running())
     await watched.beat(zombie)
@@ -143,6 +144,14 @@ async def goes_on_five_times(watched: Watched) -> None:
     await comes_true(lambda: watched.chat.told("unlucky", f"{MOST_STARTS} times and is not started again"))
     assert len(watched.chat.told("unlucky", "goes on by itself")) == MOST_STARTS - 1
     assert await watched.state(run) == "CRASHED Crashed"
+
+
+async def test_what_crashed_is_scheduled_again_as_the_same_run_and_people_are_told(watched: Watched) -> None:
+    run = await watched.run("spring", Pending(), Running(), Crashed(message="Killed."))
+    await comes_true(lambda: is_in(watched, run, "SCHEDULED AwaitingRetry"))
+    await comes_true(lambda: watched.chat.told("spring crashed", "Killed.", "goes on by itself"))
+    await watched.run("asks", Running(), Completed(name="Waiting", message="2 shots wait"))
+    await comes_true(lambda: watched.chat.told("asks waits for you", "2 shots wait", "/runs/flow-run/"))
 
 
 async def is_in(watched: Watched, run: UUID, state: str) -> bool:

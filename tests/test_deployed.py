@@ -26,7 +26,7 @@ from flows.deploy import deploy
 from tests.conftest import Cli, Ran, Service
 from tests.forked import Forge
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("prefect"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.xdist_group("prefect"), pytest.mark.timeout(300)]
 
 SHEET = "id,prompt,takes\nlamp,A lamp in the fog,1\n"
 # A day ahead of UTC for fourteen hours of it.
@@ -68,6 +68,7 @@ async def find(client: PrefectClient, name: str) -> DeploymentResponse:
     return await client.read_deployment_by_name(name)
 
 
+@pytest.mark.slow
 async def test_deploying_again_changes_nothing(client: PrefectClient, deployed: Ran, team: Cli) -> None:
     before = {one.name: one for one in await client.read_deployments()}
     daily = before["daily"]
@@ -98,6 +99,7 @@ async def test_the_server_takes_the_template_of_each_work_pool(client: PrefectCl
     await client.delete_work_pool(name)
 
 
+@pytest.mark.slow
 def test_without_a_server_nothing_is_deployed_and_it_is_said_how_to_start_one(bare_cli: Cli) -> None:
     failed = bare_cli("deploy", "--json")
     assert failed.exit_code == 1
@@ -119,6 +121,7 @@ def carry_out(team: Cli, forge: Forge, service: Service, *runs: str) -> None:
     assert process.returncode == 0, f"{stdout}\n{stderr}"
 
 
+@pytest.mark.slow
 async def test_ten_editions_are_made_once_each_late_overlapping_and_tried_again(
     client: PrefectClient, deployed: Ran, team: Cli, forge: Forge, service: Service
 ) -> None:

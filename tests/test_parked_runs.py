@@ -20,7 +20,7 @@ from flows.content_batch import content_batch
 from flows.parked import MARGIN
 from tests.conftest import Service
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("prefect")]
+pytestmark = [pytest.mark.xdist_group("prefect")]
 
 FULL: dict[str, Any] = {"match": {"kind": "image", "prompt": "lamp 2"}, "fault": "429-day"}
 

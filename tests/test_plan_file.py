@@ -75,6 +75,18 @@ def test_another_manifest_price_or_reference_picture_is_refused_before_anything_
     assert untouched(planned)
 
 
+def test_of_a_plan_that_a_person_decided_about_since_the_decision_is_told() -> None:
+    first = Action("image", "take-1", "reuse", usd=Decimal(0))
+    before = file_of(first, Action("video", "clip", "waiting", why="waiting: approval"))
+    approved = file_of(first, Action("video", "clip-2", "create", usd=Decimal("0.4"), why="new"))
+    rejected = file_of(first, Action("video", "clip", "blocked", why="rejected by Ada: too dark"))
+    assert before.differences(before) == []
+    assert before.differences(approved) == ["a waited for a person's approval, and by now 1 take is approved, $0.40"]
+    assert before.differences(rejected) == [
+        "a waited for a person's approval, and by now it is rejected by Ada: too dark"
+    ]
+
+
 def test_a_plan_never_makes_a_run_live_and_contradictions_are_told(tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
     write_plan(path, file_of())

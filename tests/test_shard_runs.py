@@ -26,8 +26,7 @@ from callsheet.steps.opening import open_batch, set_aside
 from callsheet.studio import Studio
 from flows.shard_runs import ShardRuns
 
-# Six processes start, each with all of its imports: minutes on a machine that has other things to do.
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("prefect"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.xdist_group("prefect"), pytest.mark.timeout(300)]
 
 SHOTS, SIZE = 12, 4
 SHEET = "id,prompt,takes\n" + "".join(f"s{n},A lamp number {n},1\n" for n in range(SHOTS))
@@ -62,6 +61,8 @@ def done(api: Api, run: str) -> Counter[str]:
     return Counter(re.sub("-[0-9a-f]{8}$", "", task["task_key"]) for task in tasks)
 
 
+# Six processes start, each with all of its imports: minutes on a machine that has other things to do.
+@pytest.mark.slow
 def test_twelve_shots_in_three_shards_are_made_by_two_workers_and_joined(
     tmp_path: Path, api: Api, home: Path, service: Service
 ) -> None:

@@ -13,7 +13,7 @@ from callsheet.approval.waiting import Question, decision_on, is_waiting, questi
 from callsheet.approval.wish import Wish, check, name_of
 from callsheet.archive import layout
 from callsheet.archive.sidecar import FailureRecord, Sidecar
-from callsheet.archive.sidecars import in_order, read_named, write_sidecar
+from callsheet.archive.sidecars import in_order, read_named, read_sidecars, write_sidecar
 from callsheet.archive.store import Store, open_archive
 from callsheet.archive.success import mark_continuing
 from callsheet.clock import Clock
@@ -23,6 +23,7 @@ from callsheet.ledger import BatchRow, Ledger, Recorded
 from callsheet.models.rules import did_you_mean
 from callsheet.settings import Settings
 from callsheet.shots import ShotState
+from callsheet.steps.gallery import write_page
 from callsheet.steps.records import decision_record
 
 log = logging.getLogger(__name__)
@@ -77,7 +78,7 @@ async def questions(settings: Settings, batch: str) -> Decided:
 async def decide(settings: Settings, batch: str, wishes: Sequence[Wish], by: str) -> Decided:
     """Record a person's wishes in ledger and sidecars: all of them, each once; or none, with DecisionError.
 
-    A sidecar that cannot be written now is written by the next run of its shot, from the ledger.
+    A sidecar that cannot be written now, and the gallery, are written by the batch's next run, from the ledger.
     """
     check(wishes)
     name = name_of(by)
@@ -89,7 +90,7 @@ async def decide(settings: Settings, batch: str, wishes: Sequence[Wish], by: str
         try:
             await _note(ledger, store, row, sidecars)
         except ArchiveError as error:
-            log.warning("The decisions are in the ledger; the next run writes them to the sidecars: %s", error)
+            log.warning("The decisions are in the ledger; the next run writes them to sidecars and gallery: %s", error)
         decided = {wish.shot for wish in wishes}
         rows = await ledger.shots_of(batch)
         going = tuple(r.shot for r in rows if r.shot in decided and r.state is ShotState.PENDING)
@@ -165,7 +166,10 @@ def _refuse(problems: Sequence[str]) -> None:
 
 
 async def _note(ledger: Ledger, store: Store, row: BatchRow, sidecars: Mapping[str, Sidecar]) -> None:
-    """Bring the sidecars up to date with the ledger. What the success marker lists changes, so it says so first."""
+    """Bring sidecars and gallery up to date with the ledger.
+
+    What the success marker lists changes, so it says so first.
+    """
     decisions, now = await ledger.frame_decisions(row.batch.name, list(sidecars)), datetime.now(UTC)
     written = {shot: noted(sidecar, decisions.get(shot, ()), now) for shot, sidecar in sidecars.items()}
     changed = [sidecar for shot, sidecar in written.items() if sidecar is not sidecars[shot]]
@@ -173,6 +177,8 @@ async def _note(ledger: Ledger, store: Store, row: BatchRow, sidecars: Mapping[s
         await mark_continuing(store, row.batch.prefix)
     for sidecar in changed:
         await write_sidecar(store, row.batch.prefix, sidecar)
+    if changed:
+        await write_page(store, ledger, row.batch, await read_sidecars(store, row.batch.prefix))
 
 
 async def _waiting(ledger: Ledger, store: Store, row: BatchRow) -> tuple[Question, ...]:

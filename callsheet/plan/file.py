@@ -14,6 +14,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from callsheet.decisions import APPROVAL
 from callsheet.errors import SettingsError
 from callsheet.plan.actions import Action, Plan
 from callsheet.shots import Mode
@@ -100,7 +101,10 @@ class PlanFile(_Record):
             found.append("the manifest has other bytes")
         old, new = _by_slot(self.actions, begun), _by_slot(now.actions, begun)
         places = [place for place in {**old, **new} if not (begun and _is_progress(old.get(place), new.get(place)))]
-        found += [_difference(place, old.get(place), new.get(place)) for place in places]
+        decided = _decided(self.actions, now.actions)
+        found += [f"{shot} waited for a person's approval, and by now {told}" for shot, told in decided.items()]
+        clips = {place for place in places if place[0] in decided and place[1].partition("-")[0] == "clip"}
+        found += [_difference(place, old.get(place), new.get(place)) for place in places if place not in clips]
         return [each for each in found if each]
 
 
@@ -173,6 +177,28 @@ def _by_slot(actions: tuple[PlannedAction, ...], begun: bool) -> dict[tuple[str,
         seen[place] = seen.get(place, 0) + 1
         found[(*place, seen[place])] = action
     return found
+
+
+def _decided(before: tuple[PlannedAction, ...], now: tuple[PlannedAction, ...]) -> dict[str, str]:
+    """What has been decided since about the shots that waited for a person's approval, in words."""
+    asked = {action.shot for action in before if _asks(action)} - {action.shot for action in now if _asks(action)}
+    clips: dict[str, list[PlannedAction]] = {action.shot: [] for action in before if action.shot in asked}
+    for action in now:
+        if action.shot in clips and _is_clip(action):
+            clips[action.shot].append(action)
+    return {shot: _told_of(found) for shot, found in clips.items() if found}
+
+
+def _asks(action: PlannedAction) -> bool:
+    return _is_clip(action) and action.what == "waiting" and action.why.endswith(APPROVAL)
+
+
+def _told_of(clips: list[PlannedAction]) -> str:
+    stopped = [clip.why for clip in clips if clip.what == "blocked"]
+    if stopped:
+        return f"it is {stopped[0]}"
+    usd = sum(clip.usd for clip in clips)
+    return f"{len(clips)} {'take is' if len(clips) == 1 else 'takes are'} approved, ${usd:.2f}"
 
 
 def _is_clip(action: PlannedAction) -> bool:

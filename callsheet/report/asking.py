@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from callsheet.approval.waiting import is_usable, is_waiting, question_of
 from callsheet.archive.sidecar import Sidecar
+from callsheet.decisions import numbered
 from callsheet.report.markdown import escaped, table
+from callsheet.shots import ShotState
 
 # As many digits of a picture's sha256 as its file name carries.
 _SEEN = 12
@@ -30,6 +32,15 @@ def ask_about(sidecar: Sidecar) -> Ask | None:
         return None
     takes = tuple(take.take for take in sidecar.takes if is_usable(take))
     return Ask(sidecar.shot, takes, {str(t.take): t.file.sha256[:_SEEN] for t in sidecar.takes if t.file})
+
+
+def decided_about(sidecar: Sidecar) -> str:
+    """The decision that the shot goes on by, until a run has done so; "" when there is none."""
+    if sidecar.state != ShotState.PENDING.value or not sidecar.decisions:
+        return ""
+    last = sidecar.decisions[-1]
+    told = f"{numbered(last.takes)} approved by {last.by}" if last.takes else f"rejected by {last.by}"
+    return f"{told[0].upper()}{told[1:]}" + (f": {last.note}" if last.note else "")
 
 
 def approval_markdown(sidecars: Sequence[Sidecar]) -> str:

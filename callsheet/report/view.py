@@ -13,7 +13,7 @@ from urllib.parse import quote
 from callsheet.archive.layout import SIDECAR, folder_name
 from callsheet.archive.sidecar import ClipRecord, CutRecord, FailureRecord, FileRecord, Sidecar, TakeRecord
 from callsheet.report.advice import advice
-from callsheet.report.asking import Ask, ask_about
+from callsheet.report.asking import Ask, ask_about, decided_about
 from callsheet.report.posting import posting
 from callsheet.report.shown import counted, cut, dollars, size, visible
 from callsheet.shots import Mode
@@ -101,6 +101,7 @@ class ShotView:
     cuts: tuple[VideoView, ...]
     failures: tuple[FailureView, ...]
     ask: Ask | None
+    decided: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +183,7 @@ def _shot(sidecar: Sidecar, limit: int) -> ShotView:
         cuts=tuple(_cut(cut_, folder, sidecar) for cut_ in sidecar.cuts),
         failures=tuple(_failure(f) for f in sidecar.failures if (f.kind, f.message) not in shown),
         ask=ask_about(sidecar),
+        decided=cut(decided_about(sidecar), 600),
     )
 
 

@@ -18,9 +18,8 @@ from callsheet.archive.success import Success, write_success
 from callsheet.archive.verify import Evidence, Finding, Unreadable, is_gone_for_good
 from callsheet.errors import ArchiveError, ArchiveLost, CallsheetError
 from callsheet.ledger import ShotRow, Want
-from callsheet.report.gallery import gallery_html
-from callsheet.report.view import BatchSummary, gallery_view
 from callsheet.shots import ShotState
+from callsheet.steps.gallery import write_page
 from callsheet.steps.rebuilt_rows import check
 from callsheet.steps.rebuilt_sidecar import Remembered, sidecar_from
 from callsheet.steps.repair_work import Repair, make_way
@@ -131,11 +130,7 @@ def _is_gone(evidence: Evidence, row: Mapping[str, Any]) -> bool:
 
 async def write_gallery(studio: Studio, sidecars: Sequence[Sidecar]) -> None:
     """Write the batch's gallery over its sidecars."""
-    batch = studio.batch
-    spent = await studio.ledger.spent_on_batch(batch.name) or None
-    told = BatchSummary(batch.campaign, batch.name, batch.mode, datetime.now(UTC), batch.edition, usd_spent=spent)
-    page = gallery_html(gallery_view(list(sidecars), told)).encode()
-    await studio.store.put_bytes(layout.document(batch.prefix, layout.GALLERY), page, "text/html; charset=utf-8")
+    await write_page(studio.store, studio.ledger, studio.batch, sidecars)
 
 
 async def write_marker(studio: Studio, evidence: Evidence, lost: frozenset[str]) -> Success | None:
