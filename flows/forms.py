@@ -104,9 +104,13 @@ class FrameChoice(BaseModel):
     shot: Annotated[str, Field(title="Shot", description="Its id, as contact sheet and gallery have it.")]
     takes: Annotated[
         list[Annotated[int, Field(ge=1, le=MAX_TAKES)]],
-        Field(title="Takes to animate", description="Take numbers; each makes a clip.", default_factory=list),
+        Field(
+            title="Takes to animate",
+            description="Their numbers; each makes a clip.",
+            default_factory=list,
+        ),
     ]
-    reject: Annotated[bool, Field(title="Reject", description="Animate none of its takes.")] = False
+    reject: Annotated[bool, Field(title="Reject", description="Animate none of them: leave the takes empty.")] = False
     note: Annotated[str, Field(title="Note", description="Why, in a line.", max_length=MAX_NOTE)] = ""
 
     @model_validator(mode="after")
@@ -120,4 +124,4 @@ class FrameChoice(BaseModel):
         return Wish(self.shot, tuple(dict.fromkeys(self.takes)), self.note)
 
 
-FrameChoices = Annotated[list[FrameChoice], Field(min_length=1), asked("Decisions")]
+FrameChoices = Annotated[list[FrameChoice], Field(min_length=1), asked("Decisions, one for each shot")]

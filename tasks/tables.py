@@ -7,7 +7,7 @@ from typing import Any
 from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 
 from callsheet.report.spend import SpendReport, spend_report_markdown, spend_rows
-from tasks.artifacts import artifact_key
+from tasks.publishing import artifact_key
 
 
 async def publish_cuts(made: dict[str, Any]) -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from benchmarks.cluster import Api
-from tests.conftest import Cli, Service
+from flows.content_batch import content_batch
+from tasks.publishing import artifact_key
+from tests.conftest import Cli, Service, start_service, wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("prefect")]
+pytestmark = [pytest.mark.xdist_group("prefect")]
 
 KEYS = {
     "GEMINI_API_KEY": "AIzaSyD-watched0run0key0of0thirty9chars",
@@ -27,11 +32,46 @@ sign,A sign over a door,1,,,
 refused,A bottle with a famous label,1,,,
 kite,A kite over a beach,1,It climbs,8,
 """
+AUTUMN = "id,prompt,takes,motion_prompt,duration_s\ncup,A cup,2,,\nkite,A kite,2,It climbs,4\n"
 TASKS = ("images: boat", "frames: boat", "clips: boat", "cuts: boat", "archive: cup", "report")
 BLOCKED: dict[str, Any] = {"match": {"kind": "image", "prompt": "famous label"}, "fault": "block"}
 BROKEN: dict[str, Any] = {"match": {"kind": "image", "prompt": "linen", "first": 1}, "fault": "503"}
 
 
+async def test_the_sheet_of_a_shot_is_shown_while_others_are_at_work_and_no_key_is(
+    prefect_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.contact.SHOW_EVERY_S", 0.2)
+    service = start_service(tmp_path / "service", factor=60, latency={"image": 0, "video": 180})
+    for name in ("GOOGLE_GEMINI_BASE_URL", "GOOGLE_VERTEX_BASE_URL"):
+        monkeypatch.setenv(name, service.url)
+    for name, key in {**KEYS, "CALLSHEET_HOME": str(tmp_path / "home")}.items():
+        monkeypatch.setenv(name, key)
+    (tmp_path / "autumn.csv").write_text(AUTUMN)
+    with temporary_settings({PREFECT_API_URL: prefect_url}):
+        run = asyncio.create_task(content_batch(str(tmp_path / "autumn.csv"), live=True))
+        early: list[str] = []
+        await asyncio.to_thread(
+            wait_for, lambda: run.done() or early.extend(shown(prefect_url, "autumn.live")) or early
+        )
+        await run
+    service.process.terminate()
+    service.process.wait(timeout=20)
+    assert [text.count("#### cup") for text in early] == [1]
+    assert "#### kite" not in early[0]
+    [sheet] = shown(prefect_url, "autumn.live")
+    assert ["#### cup" in sheet, "#### kite" in sheet] == [True, True], "it took the place of the earlier one"
+    text = json.dumps(everything(prefect_url, "autumn.live"))
+    assert not [word for word in (*KEYS.values(), *SIGNATURES) if word in text]
+
+
+def shown(api: str, batch: str) -> list[str]:
+    """The contact sheets of a batch on the server."""
+    wanted = {"key": {"any_": [f"{artifact_key(batch)}-contact-sheet"]}}
+    return [artifact["data"] for artifact in Api(api).ask("artifacts/filter", artifacts=wanted)]
+
+
+@pytest.mark.slow
 def test_a_run_is_named_tagged_and_readable_and_shows_no_key(cli: Cli, service: Service) -> None:
     service.script(BLOCKED, BROKEN)
     (cli.folder / "spring.csv").write_text(SHEET)

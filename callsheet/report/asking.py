@@ -43,14 +43,20 @@ def decided_about(sidecar: Sidecar) -> str:
     return f"{told[0].upper()}{told[1:]}" + (f": {last.note}" if last.note else "")
 
 
-def approval_markdown(sidecars: Sequence[Sidecar]) -> str:
-    """The shots that wait and their takes, the first 200, for the Prefect UI; "" when none waits."""
-    waiting = [sidecar for sidecar in sidecars if is_waiting(sidecar)]
-    if not waiting:
-        return ""
+def waiting_for_approval(sidecars: Sequence[Sidecar]) -> list[Sidecar]:
+    """Those of shots that wait for a person."""
+    return [sidecar for sidecar in sidecars if is_waiting(sidecar)]
+
+
+def approval_markdown(waiting: Sequence[Sidecar], form: str | None = None) -> str:
+    """The shots that wait, at least one, and their takes, the first 200, for the Prefect UI.
+
+    `form` is where they are decided about on the server's own pages.
+    """
     rows = [[escaped(one.shot), escaped(one.prompt), _takes(one)] for one in waiting[:_MOST_ROWS]]
     name = waiting[0].batch
-    told = f"Choose takes in the gallery, with the deployment *approve-frames*, or: `callsheet approve {name}`"
+    deployment = f"in the [form of approve-frames]({form})" if form else "with the deployment *approve-frames*"
+    told = f"Choose takes in the gallery, {deployment}, or: `callsheet approve {name}`"
     more = f"and {len(waiting) - _MOST_ROWS:,} more; the gallery has them all" if len(waiting) > _MOST_ROWS else ""
     return f"{told}\n\n{table(('Shot', 'Prompt', 'Takes'), rows)}\n\n{more}".strip()
 

@@ -41,17 +41,22 @@ async def contact_sheets(store: Store, prefix: str, sidecars: Sequence[Sidecar])
 
     A picture that cannot be read is left blank: the sheet is there to show what happened.
     """
-    stills = sum(1 for one in sidecars for take in one.takes if take.file and not take.file.thumbnail)
-    tiles = {one.shot: list(_tiles(one, stills <= STILLS_AT_MOST)) for one in sidecars}
+    few = sum(1 for one in sidecars for take in one.takes if take.file and not take.file.thumbnail) <= STILLS_AT_MOST
+    shown = [one for one in sidecars if any(_tiles(one, few))]
+    found = [await sheet_of(store, prefix, group, stills=few) for group in groups(shown, SHEETS_AT_MOST)]
+    return [sheet for sheet in found if sheet]
+
+
+async def sheet_of(store: Store, prefix: str, group: Sequence[Sidecar], *, stills: bool) -> ContactSheet | None:
+    """One sheet over a group of shots, single takes without thumbnail only with `stills`; None without pictures."""
+    tiles, rest = _most_telling([tile for one in group for tile in _tiles(one, stills)])
+    if not tiles:
+        return None
     limit = asyncio.Semaphore(_AT_ONCE)
-    sheets = []
-    for group in groups([one for one in sidecars if tiles[one.shot]], SHEETS_AT_MOST):
-        shown, rest = _most_telling([tile for one in group for tile in tiles[one.shot]])
-        items = await asyncio.gather(*(_item(store, prefix, tile, limit) for tile in shown))
-        label, note = _told(group)
-        note += f". {rest:,} more pictures are in the gallery" if rest else ""
-        sheets.append(ContactSheet(label, note, await asyncio.to_thread(contact_sheet, items)))
-    return sheets
+    items = await asyncio.gather(*(_item(store, prefix, tile, limit) for tile in tiles))
+    label, note = _told(group)
+    note += f". {rest:,} more pictures are in the gallery" if rest else ""
+    return ContactSheet(label, note, await asyncio.to_thread(contact_sheet, items))
 
 
 def _most_telling(tiles: Sequence[_Tile]) -> tuple[Sequence[_Tile], int]:
