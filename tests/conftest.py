@@ -156,9 +156,15 @@ def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def forge(prefect_url: str) -> Iterator[Forge]:
     """Forks commands that use the tests' Prefect server."""
-    forge = Forge(
-        {"PREFECT_API_URL": prefect_url, **QUIET}, more=["flows.content_batch", "flows.collect", "fastapi", "graphviz"]
-    )
+    prefect = [
+        "flows.content_batch",
+        "flows.collect",
+        "prefect.flow_engine",
+        "prefect.task_engine",
+        "fastapi",
+        "graphviz",
+    ]
+    forge = Forge({"PREFECT_API_URL": prefect_url, **QUIET}, more=prefect)
     yield forge
     forge.close()
 

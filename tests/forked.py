@@ -19,9 +19,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from callsheet.models import load_catalogue
+
 COMMANDS = ("cli.run", "cli.resolve", "cli.recover", "cli.ledger", "cli.status", "cli.gallery", "cli.models")
 # What commands and their libraries import only when they need it.
-LATER = ("google.genai", "pandera.backends.polars.builtin_checks", "av", "PIL.JpegImagePlugin", "PIL.PngImagePlugin")
+LATER = (
+    "alembic.command",
+    "alembic.ext.checkconstraint_byname",
+    "anyio._backends._asyncio",
+    "av",
+    "callsheet.archive.local",
+    "callsheet.manifest.assemble",
+    "callsheet.providers.genai_images",
+    "callsheet.providers.veo_agent",
+    "google.genai",
+    "google.oauth2.credentials",
+    "httpcore2",
+    "pandera.backends.polars.builtin_checks",
+    "PIL.JpegImagePlugin",
+    "PIL.PngImagePlugin",
+    "sqlalchemy.dialects.sqlite",
+    "truststore",
+)
 LOOK_EVERY_S = 0.01
 
 
@@ -93,6 +112,7 @@ def serve() -> None:
     """Fork a command for each line of stdin and answer with its process id."""
     for module in sys.argv[1:]:
         importlib.import_module(module)
+    load_catalogue()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     for line in sys.stdin:
         order = json.loads(line)
