@@ -22,6 +22,7 @@ from callsheet.steps.opening import open_batch, set_aside
 from callsheet.steps.report import EXIT_INTERNAL, Report
 from callsheet.steps.work import failure_of, state_of
 from callsheet.studio import Studio
+from flows.cancelled import cancel_shards
 from flows.editions import settled_edition
 from flows.forms import (
     Budget,
@@ -56,6 +57,7 @@ log = logging.getLogger(__name__)
     description="Make, animate, cut and archive every shot of a manifest. Running it again continues it.",
     persist_result=False,
     validate_parameters=True,
+    on_cancellation=[cancel_shards],
 )
 async def content_batch(
     manifest: Manifest,

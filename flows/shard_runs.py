@@ -189,15 +189,16 @@ async def at_work(client: PrefectClient, batch: Batch) -> bool:
 
 async def _earlier(client: PrefectClient, batch: Batch) -> list[FlowRun]:
     """All runs of shards of this revision of the batch, the latest first."""
-    return await _read(client, FlowRunFilter(tags=FlowRunFilterTags(all_=_tags(batch))))
+    return await read_runs(client, FlowRunFilter(tags=FlowRunFilterTags(all_=_tags(batch))))
 
 
 async def _by_ids(client: PrefectClient, ids: Sequence[UUID]) -> dict[UUID, FlowRun]:
-    found = await _read(client, FlowRunFilter(id=FlowRunFilterId(any_=list(ids))))
+    found = await read_runs(client, FlowRunFilter(id=FlowRunFilterId(any_=list(ids))))
     return {run.id: run for run in found}
 
 
-async def _read(client: PrefectClient, wanted: FlowRunFilter) -> list[FlowRun]:
+async def read_runs(client: PrefectClient, wanted: FlowRunFilter) -> list[FlowRun]:
+    """All runs that are wanted, the latest first."""
     found: list[FlowRun] = []
     while True:
         page = await client.read_flow_runs(

@@ -8,14 +8,16 @@ import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from conftest import Service, wait_for
 from prefect import flow, get_client
+from prefect.client.schemas.objects import FlowRun
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import Cancelled
 
 from benchmarks.cluster import Api, deploy_to, end, start_worker
 from callsheet.plan.shard_runs import PATIENCE_S
@@ -24,6 +26,8 @@ from callsheet.run import RunRequest, open_run
 from callsheet.settings import load_settings
 from callsheet.steps.opening import open_batch, set_aside
 from callsheet.studio import Studio
+from flows.cancelled import cancel_shards
+from flows.content_batch import content_batch
 from flows.shard_runs import ShardRuns
 
 pytestmark = [pytest.mark.xdist_group("prefect"), pytest.mark.timeout(300)]
@@ -144,6 +148,29 @@ def test_a_run_that_is_started_again_joins_its_shards_and_begins_anew_what_crash
         set_state(api, second, "COMPLETED")
         await again.look()
         assert not again.open
+
+    inside(api.url, tmp_path, act)
+
+
+def test_when_a_batch_is_cancelled_the_runs_of_its_shards_are_those_of_an_earlier_run_as_well(
+    tmp_path: Path, api: Api
+) -> None:
+    async def act(studio: Studio, new: Callable[[], ShardRuns]) -> None:
+        await new().begin(shards_of([f"s{n}" for n in range(SHOTS)], {"s0", "s5"}, SIZE, studio.batch.manifest_sha256))
+        runs = new()
+        await runs.begin(shards_of([f"s{n}" for n in range(SHOTS)], {"s0", "s5"}, SIZE, studio.batch.manifest_sha256))
+        first, second = (one.run.id for one in runs.open)
+        set_state(api, first, "RUNNING")
+        batch = FlowRun(flow_id=uuid4(), name=studio.batch.name)
+        await cancel_shards(content_batch, batch.model_copy(update={"name": "other.rehearsal"}), Cancelled())
+        assert api.run(str(first))["state_type"] == "RUNNING"
+        await cancel_shards(content_batch, batch, Cancelled())
+        assert api.run(str(first))["state_type"] == "CANCELLING", "its worker ends it"
+        assert api.run(str(second))["state_type"] in ("CANCELLING", "CANCELLED")
+        set_state(api, first, "CANCELLED")
+        set_state(api, second, "CANCELLED")
+        await runs.look()
+        assert not runs.open, "a person's word: none is begun again"
 
     inside(api.url, tmp_path, act)
 

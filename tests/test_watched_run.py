@@ -32,6 +32,7 @@ sign,A sign over a door,1,,,
 refused,A bottle with a famous label,1,,,
 kite,A kite over a beach,1,It climbs,8,
 """
+BATCH = "autumn.live"
 AUTUMN = "id,prompt,takes,motion_prompt,duration_s\ncup,A cup,2,,\nkite,A kite,2,It climbs,4\n"
 TASKS = ("images: boat", "frames: boat", "clips: boat", "cuts: boat", "archive: cup", "report")
 BLOCKED: dict[str, Any] = {"match": {"kind": "image", "prompt": "famous label"}, "fault": "block"}
@@ -51,17 +52,15 @@ async def test_the_sheet_of_a_shot_is_shown_while_others_are_at_work_and_no_key_
     with temporary_settings({PREFECT_API_URL: prefect_url}):
         run = asyncio.create_task(content_batch(str(tmp_path / "autumn.csv"), live=True))
         early: list[str] = []
-        await asyncio.to_thread(
-            wait_for, lambda: run.done() or early.extend(shown(prefect_url, "autumn.live")) or early
-        )
+        await asyncio.to_thread(wait_for, lambda: run.done() or early.extend(shown(prefect_url, BATCH)) or early)
         await run
     service.process.terminate()
     service.process.wait(timeout=20)
     assert [text.count("#### cup") for text in early] == [1]
     assert "#### kite" not in early[0]
-    [sheet] = shown(prefect_url, "autumn.live")
+    [sheet] = shown(prefect_url, BATCH)
     assert ["#### cup" in sheet, "#### kite" in sheet] == [True, True], "it took the place of the earlier one"
-    text = json.dumps(everything(prefect_url, "autumn.live"))
+    text = json.dumps(everything(prefect_url, BATCH))
     assert not [word for word in (*KEYS.values(), *SIGNATURES) if word in text]
 
 
