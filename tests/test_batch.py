@@ -97,34 +97,34 @@ def test_a_live_run_works_against_any_server_that_speaks_the_protocol(cli: Cli, 
     assert "dummy-key" not in text + done.stdout + done.stderr
 
 
-def test_a_live_run_refuses_without_credentials_and_without_agreement(cli: Cli, service: Service) -> None:
-    without = cli("run", sheet(cli), "--live", "--json")
+def test_a_live_run_refuses_without_credentials_and_without_agreement(lean_cli: Cli, service: Service) -> None:
+    without = lean_cli("run", sheet(lean_cli), "--live", "--json")
     assert without.exit_code == 2
     assert "GEMINI_API_KEY" in without.stderr
-    unasked = cli("run", "sheet.csv", "--live", "--json", **live(service))
+    unasked = lean_cli("run", "sheet.csv", "--live", "--json", **live(service))
     assert unasked.exit_code == 2
     assert "--yes" in unasked.stderr
     assert service.counts()["accepted"] == {"image": 0, "video": 0}
 
 
-def test_a_bad_key_stops_the_batch_and_a_good_one_continues_it(cli: Cli, service: Service) -> None:
+def test_a_bad_key_stops_the_batch_and_a_good_one_continues_it(lean_cli: Cli, service: Service) -> None:
     rows = "id,prompt,takes\n" + "".join(f"shot{n},A lantern number {n} on a quay,1\n" for n in range(20))
     bad = {**live(service), "GEMINI_API_KEY": "an-invalid-key"}
-    refused = cli("run", sheet(cli, rows), "--live", "--yes", "--json", **bad)
+    refused = lean_cli("run", sheet(lean_cli, rows), "--live", "--yes", "--json", **bad)
     assert refused.exit_code == 3, refused.stderr
     assert refused.json["shots"]["failed"] == 20
     assert sum(service.counts()["requests"].values()) < 20, "no request is sent after the first refusals"
     assert "an-invalid-key" not in refused.stdout + refused.stderr
-    done = cli("run", "sheet.csv", "--live", "--yes", "--json", **live(service))
+    done = lean_cli("run", "sheet.csv", "--live", "--yes", "--json", **live(service))
     assert done.exit_code == 0, done.stderr
     assert done.json["images"]["created"] == 20
 
 
-def test_the_archive_may_be_a_bucket(cli: Cli, service: Service) -> None:
+def test_the_archive_may_be_a_bucket(lean_cli: Cli, service: Service) -> None:
     with FakeGCSServer() as bucket:
         httpx2.post(f"{bucket.url}/storage/v1/b", json={"name": "media"})
         place = {"CALLSHEET_ARCHIVE": "gs://media/team", "STORAGE_EMULATOR_HOST": bucket.url, **live(service)}
-        done = cli("run", sheet(cli, LEAN), "--live", "--yes", "--json", **place)
+        done = lean_cli("run", sheet(lean_cli, LEAN), "--live", "--yes", "--json", **place)
         assert done.exit_code == 0, done.stderr
         assert done.json["gallery"] == "gs://media/team/sheet/sheet.live/gallery.html"
         listed = httpx2.get(f"{bucket.url}/storage/v1/b/media/o").json()["items"]
@@ -135,17 +135,17 @@ def test_the_archive_may_be_a_bucket(cli: Cli, service: Service) -> None:
         assert clip["contentDisposition"].startswith('inline; filename="sheet-')
         assert set(clip["metadata"]) == {"campaign", "batch", "shot", "sha256"}
         assert clip["metadata"]["batch"] == "sheet.live"
-        again = cli("run", "sheet.csv", "--live", "--yes", "--json", **place)
+        again = lean_cli("run", "sheet.csv", "--live", "--yes", "--json", **place)
         assert again.exit_code == 0, again.stderr
         assert again.json["submissions"] == {"image": 0, "video": 0}
 
 
-def test_one_blocked_and_one_failing_shot_do_not_stop_the_others(cli: Cli) -> None:
+def test_one_blocked_and_one_failing_shot_do_not_stop_the_others(lean_cli: Cli) -> None:
     text = (
         LEAN
         + "refused,A portrait [[block:SAFETY]],1,9,1:1,,,\nfiltered,A parade,1,4,16:9,It moves [[rai:17301594]],4,1x1\n"
     )
-    done = cli("run", sheet(cli, text), "--json")
+    done = lean_cli("run", sheet(lean_cli, text), "--json")
     assert done.exit_code == 3, done.stderr
     assert done.json["shots"]["done"] == 2
     assert done.json["shots"]["blocked"] == 2
@@ -155,69 +155,69 @@ def test_one_blocked_and_one_failing_shot_do_not_stop_the_others(cli: Cli) -> No
     filtered = json.loads((Path(done.json["archive"]) / "shots/filtered/shot.json").read_text())
     assert "17301594" in filtered["failures"][0]["message"]
     assert filtered["usd"] == pytest.approx(filtered["takes"][0]["usd"]), "a filtered video is not charged"
-    status = cli("status", "sheet.rehearsal", "--json")
+    status = lean_cli("status", "sheet.rehearsal", "--json")
     assert status.json["batches"][0]["shots"]["blocked"] == 2
-    again = cli("run", "sheet.csv", "--json")
+    again = lean_cli("run", "sheet.csv", "--json")
     assert again.json["submissions"] == {"image": 0, "video": 0}, "a block is final"
 
 
-def test_a_day_quota_parks_what_does_not_fit_and_the_batch_ends_with_4(cli: Cli, service: Service) -> None:
+def test_a_day_quota_parks_what_does_not_fit_and_the_batch_ends_with_4(lean_cli: Cli, service: Service) -> None:
     service.script({"match": {"kind": "image", "nth": [3]}, "fault": "429-day"})
     rows = "".join(f"shot{n},A quiet street number {n} in the rain,1\n" for n in range(5))
-    done = cli("run", sheet(cli, "id,prompt,takes\n" + rows), "--live", "--yes", "--json", **live(service))
+    done = lean_cli("run", sheet(lean_cli, "id,prompt,takes\n" + rows), "--live", "--yes", "--json", **live(service))
     assert done.exit_code == 4, done.stderr
     assert done.json["shots"]["parked"] >= 1
     assert done.json["shots"]["done"] >= 1
     assert done.json["shots"]["done"] + done.json["shots"]["parked"] == 5
 
 
-def test_a_budget_is_never_exceeded(cli: Cli) -> None:
+def test_a_budget_is_never_exceeded(lean_cli: Cli) -> None:
     rows = "".join(f"shot{n},A quiet street number {n} in the rain,1\n" for n in range(5))
-    done = cli("run", sheet(cli, "id,prompt,takes\n" + rows), "--budget", "0.10", "--json")
+    done = lean_cli("run", sheet(lean_cli, "id,prompt,takes\n" + rows), "--budget", "0.10", "--json")
     assert done.exit_code == 4
     assert done.json["usd"]["spent"] <= 0.10
     assert done.json["submissions"]["image"] == 2
-    more = cli("run", "sheet.csv", "--budget", "1", "--json")
+    more = lean_cli("run", "sheet.csv", "--budget", "1", "--json")
     assert more.exit_code == 0
     assert more.json["images"] == {"created": 3, "reused": 2}
 
 
-def test_a_video_in_doubt_is_held_and_resolved_by_a_person(cli: Cli, service: Service) -> None:
+def test_a_video_in_doubt_is_held_and_resolved_by_a_person(lean_cli: Cli, service: Service) -> None:
     service.script({"match": {"kind": "video"}, "fault": "drop-after", "times": 1})
     text = "id,prompt,takes,seed,motion_prompt,duration_s\nkite,A kite over dunes,1,5,It climbs,4\n"
-    held = cli("run", sheet(cli, text), "--live", "--yes", "--json", **live(service))
+    held = lean_cli("run", sheet(lean_cli, text), "--live", "--yes", "--json", **live(service))
     assert held.exit_code == 5, held.stderr
     assert held.json["shots"]["waiting"] == 1
-    cli("run", "sheet.csv", "--live", "--yes", "--json", **live(service))
+    lean_cli("run", "sheet.csv", "--live", "--yes", "--json", **live(service))
     assert service.counts()["accepted"]["video"] == 1, "never sent again unasked"
-    doubt = cli("resolve", "--json").json["jobs"]
+    doubt = lean_cli("resolve", "--json").json["jobs"]
     assert [job["shot"] for job in doubt] == ["kite"]
     operation = next(one["operation"] for one in service.counts()["submissions"] if one["kind"] == "video")
-    assert cli("resolve", doubt[0]["key"], "--adopt", operation).exit_code == 0
-    done = cli("run", "sheet.csv", "--live", "--yes", "--json", **live(service))
+    assert lean_cli("resolve", doubt[0]["key"], "--adopt", operation).exit_code == 0
+    done = lean_cli("run", "sheet.csv", "--live", "--yes", "--json", **live(service))
     assert done.exit_code == 0, done.stderr
     assert done.json["videos"] == {"created": 0, "reused": 0, "resumed": 1}
     assert service.counts()["accepted"]["video"] == 1
 
 
-def test_an_edited_manifest_creates_only_what_changed(cli: Cli) -> None:
+def test_an_edited_manifest_creates_only_what_changed(lean_cli: Cli) -> None:
     rows = "id,prompt,takes\none,A red barn in a field of rye,1\ntwo,A blue barn in a field of rye,1\n"
-    cli("run", sheet(cli, rows), "--json")
-    edited = cli("run", sheet(cli, rows.replace("blue", "green")), "--json").json
+    lean_cli("run", sheet(lean_cli, rows), "--json")
+    edited = lean_cli("run", sheet(lean_cli, rows.replace("blue", "green")), "--json").json
     assert edited["images"] == {"created": 1, "reused": 1}
-    fresh = cli("run", "sheet.csv", "--edition", "2026-11-22", "--json").json
+    fresh = lean_cli("run", "sheet.csv", "--edition", "2026-11-22", "--json").json
     assert fresh["batch"] == "sheet.2026-11-22.rehearsal"
     assert fresh["images"] == {"created": 2, "reused": 0}
 
 
-def test_a_file_lost_from_the_archive_is_told_and_not_paid_for_again(cli: Cli) -> None:
+def test_a_file_lost_from_the_archive_is_told_and_not_paid_for_again(lean_cli: Cli) -> None:
     rows = "id,prompt,takes\none,A red barn in a field of rye,1\n"
-    first = cli("run", sheet(cli, rows), "--json").json
+    first = lean_cli("run", sheet(lean_cli, rows), "--json").json
     next(Path(first["archive"]).glob("shots/one/take-1-*")).unlink()
-    lost = cli("run", "sheet.csv", "--json")
+    lost = lean_cli("run", "sheet.csv", "--json")
     assert lost.exit_code == 3
     assert lost.json["submissions"]["image"] == 0
     assert (
         "--remake" in json.loads((Path(first["archive"]) / "shots/one/shot.json").read_text())["failures"][0]["message"]
     )
-    assert cli("run", "sheet.csv", "--remake", "--json").json["images"]["created"] == 1
+    assert lean_cli("run", "sheet.csv", "--remake", "--json").json["images"]["created"] == 1

@@ -25,13 +25,13 @@ CHEAPER = "models:\n  gemini-nano-banana-2.1:\n    price_usd: {per_image: {1K: 0
 
 
 @pytest.fixture
-def planned(cli: Cli) -> Cli:
+def planned(lean_cli: Cli) -> Cli:
     """A sheet of two pictures with its plan beside it."""
-    (cli.folder / "sheet.csv").write_text(SHEET)
-    Image.new("RGB", (64, 64), "teal").save(cli.folder / "ref.png")
-    done = cli("plan", "sheet.csv", "--out", "plan.json")
+    (lean_cli.folder / "sheet.csv").write_text(SHEET)
+    Image.new("RGB", (64, 64), "teal").save(lean_cli.folder / "ref.png")
+    done = lean_cli("plan", "sheet.csv", "--out", "plan.json")
     assert done.exit_code == 0, done.stderr
-    return cli
+    return lean_cli
 
 
 def refused(ran: Ran, *words: str) -> None:

@@ -22,13 +22,13 @@ def at(service: Service) -> dict[str, str]:
 
 
 @pytest.fixture
-def made(cli: Cli, service: Service) -> Cli:
+def made(lean_cli: Cli, service: Service) -> Cli:
     """A batch that is done but for one shot that the service refuses."""
-    (cli.folder / "sheet.csv").write_text(SHEET)
+    (lean_cli.folder / "sheet.csv").write_text(SHEET)
     service.script({"match": {"kind": "image", "prompt": "refused"}, "fault": "block"})
-    done = cli("run", "sheet.csv", "--json", **at(service))
+    done = lean_cli("run", "sheet.csv", "--json", **at(service))
     assert done.exit_code == 3, done.stderr
-    return cli
+    return lean_cli
 
 
 def lose_ledger(cli: Cli) -> None:

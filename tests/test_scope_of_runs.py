@@ -22,10 +22,10 @@ def marker_of(summary: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_limited_run_makes_its_shots_and_a_free_one_none_and_both_tell_of_the_whole_batch(
-    cli: Cli, service: Service
+    lean_cli: Cli, service: Service
 ) -> None:
-    (cli.folder / "sheet.csv").write_text(SHEET)
-    one = run(cli, service, "--only", "scene2")
+    (lean_cli.folder / "sheet.csv").write_text(SHEET)
+    one = run(lean_cli, service, "--only", "scene2")
     assert (one["exit_code"], one["shots"]["total"], one["shots"]["done"]) == (0, 3, 1)
     assert one["submissions"]["image"] == 1
     assert sorted(path.name for path in (Path(one["archive"]) / "shots").iterdir()) == ["scene2"]
@@ -34,14 +34,14 @@ def test_a_limited_run_makes_its_shots_and_a_free_one_none_and_both_tell_of_the_
     assert set(marker["unfinished"]) == {"scene1", "scene3"}
     assert "scene3" in (Path(one["archive"]) / "gallery.html").read_text()
 
-    free = run(cli, service, "--free")
+    free = run(lean_cli, service, "--free")
     assert (free["exit_code"], free["shots"]["done"], free["submissions"]) == (4, 1, {"image": 0, "video": 0})
     assert service.counts()["accepted"]["image"] == 1
-    states = {row["shot"]: row["state"] for row in cli("status", "sheet.rehearsal", "--json").json["shots"]}
+    states = {row["shot"]: row["state"] for row in lean_cli("status", "sheet.rehearsal", "--json").json["shots"]}
     assert states == {"scene1": "pending", "scene2": "done", "scene3": "pending"}
 
-    (cli.folder / "sheet.csv").write_text(SHEET.replace("number 2", "number 22"))
-    other = run(cli, service, "--only", "scene1")
+    (lean_cli.folder / "sheet.csv").write_text(SHEET.replace("number 2", "number 22"))
+    other = run(lean_cli, service, "--only", "scene1")
     assert marker_of(other)["shots"] == {"total": 3, "done": 1, "pending": 2}, "scene2 is not what it was asked for now"
     assert (other["exit_code"], other["shots"]["done"]) == (0, 1)
 

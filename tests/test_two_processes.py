@@ -58,18 +58,18 @@ def ended(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("ledger", ["sqlite"], indirect=True)
 def test_two_commands_at_once_submit_every_job_once_and_both_succeed(
-    cli: Cli, service: Service, ledger: str, tmp_path: Path
+    lean_cli: Cli, service: Service, ledger: str, tmp_path: Path
 ) -> None:
-    summaries = [ended(process) for process in two(cli, service, ledger, tmp_path)]
+    summaries = [ended(process) for process in two(lean_cli, service, ledger, tmp_path)]
     assert service.counts()["accepted"] == {"image": CLIPS, "video": CLIPS}
     assert [summary["shots"]["done"] for summary in summaries] == [CLIPS, CLIPS]
     assert sum(summary["submissions"]["video"] for summary in summaries) == CLIPS
 
 
 def test_when_one_is_killed_the_other_finishes_its_work(
-    cli: Cli, service: Service, ledger: str, tmp_path: Path
+    lean_cli: Cli, service: Service, ledger: str, tmp_path: Path
 ) -> None:
-    first, second = two(cli, service, ledger, tmp_path)
+    first, second = two(lean_cli, service, ledger, tmp_path)
     wait_for(lambda: service.counts()["accepted"]["video"] >= 1, 120)
     kill(first)
     assert ended(second)["shots"]["done"] == CLIPS

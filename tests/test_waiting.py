@@ -58,40 +58,40 @@ async def test_clips_are_stored_within_a_poll_interval_of_being_done_with_few_lo
         service.process.wait(timeout=20)
 
 
-def test_with_wait_a_full_day_is_slept_through(cli: Cli, tmp_path: Path) -> None:
-    (cli.folder / "sheet.csv").write_text(
+def test_with_wait_a_full_day_is_slept_through(lean_cli: Cli, tmp_path: Path) -> None:
+    (lean_cli.folder / "sheet.csv").write_text(
         "id,prompt,takes\n" + "".join(f"s{n},A lantern number {n},1\n" for n in range(7))
     )
-    (cli.folder / "limits.yaml").write_text("models:\n  gemini-nano-banana-2.1:\n    limits: {1: {rpd: 3}}\n")
+    (lean_cli.folder / "limits.yaml").write_text("models:\n  gemini-nano-banana-2.1:\n    limits: {1: {rpd: 3}}\n")
     fast = {"CALLSHEET_CATALOGUE": "limits.yaml", "CALLSHEET_REHEARSAL_FACTOR": "40000"}
-    parked = cli("run", "sheet.csv", "--json", **fast)
+    parked = lean_cli("run", "sheet.csv", "--json", **fast)
     assert parked.exit_code == 4, parked.stderr
     assert parked.json["shots"]["parked"] >= 1
-    done = cli("run", "sheet.csv", "--wait", "--json", **fast)
+    done = lean_cli("run", "sheet.csv", "--wait", "--json", **fast)
     assert done.exit_code == 0, done.stderr
-    with sqlite3.connect(cli.home / "ledger.db") as ledger:
+    with sqlite3.connect(lean_cli.home / "ledger.db") as ledger:
         sent = [row[0] for row in ledger.execute("SELECT at FROM attempts WHERE outcome = 'finished'")]
     days = Counter(pacific_day(datetime.fromtimestamp(at / 1e6, UTC))[0] for at in sent)
     assert sum(days.values()) == 7
     assert max(days.values()) == 3
 
 
-def test_a_key_that_fails_while_waiting_stops_the_run_and_keeps_the_operation(cli: Cli, tmp_path: Path) -> None:
+def test_a_key_that_fails_while_waiting_stops_the_run_and_keeps_the_operation(lean_cli: Cli, tmp_path: Path) -> None:
     service = start_service(tmp_path / "service", factor=1, latency={"image": 0, "video": 3})
-    (cli.folder / "sheet.csv").write_text(videos(1))
+    (lean_cli.folder / "sheet.csv").write_text(videos(1))
     keys = {"GOOGLE_GEMINI_BASE_URL": service.url, "GOOGLE_VERTEX_BASE_URL": service.url, "GEMINI_API_KEY": "good"}
     good = keys | {"CALLSHEET_AGENT_PLATFORM_API_KEY": "good"}
     try:
-        process = cli.start("run", "sheet.csv", "--live", "--yes", **good)
+        process = lean_cli.start("run", "sheet.csv", "--live", "--yes", **good)
         wait_for(lambda: service.counts()["accepted"]["video"] == 1, within_s=120)
         kill(process)
-        bad = cli(
+        bad = lean_cli(
             "run", "sheet.csv", "--live", "--yes", "--json", **(good | {"CALLSHEET_AGENT_PLATFORM_API_KEY": "invalid"})
         )
         assert bad.exit_code in (3, 5), bad.stderr
-        decided = cli("resolve", "--all", "--adopt", "x") if bad.exit_code == 5 else None
+        decided = lean_cli("resolve", "--all", "--adopt", "x") if bad.exit_code == 5 else None
         assert decided is None, "the operation's name was durable before the kill"
-        done = cli("run", "sheet.csv", "--live", "--yes", "--json", **good)
+        done = lean_cli("run", "sheet.csv", "--live", "--yes", "--json", **good)
         assert done.exit_code == 0, done.stderr
         assert service.counts()["accepted"]["video"] == 1
     finally:

@@ -1,6 +1,6 @@
 """A batch from manifest to success marker in one process without Prefect, which may kill itself at a named moment.
 
-`tests.forked.Forge` runs `main` and `copy_and_die` in forked processes.
+`tests.forked.Forge` runs `main`, `copy_and_die` and `command_without_prefect` in forked processes.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from callsheet.steps.opening import open_batch, set_aside
 from callsheet.steps.report import Report, write_report
 from callsheet.steps.work import Work
 from callsheet.studio import Studio
+from cli import run
 from cli.main import main as command
 
 # Where the process ends: before or after the n-th call of a function.
@@ -59,6 +60,12 @@ async def _story(studio: Studio, work: Work) -> None:
         if work.going and (step is choose_takes or work.shot.motion_prompt):
             await step(studio, work)
     await write_shot(studio, work)
+
+
+def command_without_prefect() -> None:
+    """The command `callsheet`, its batches run step by step in this process."""
+    run._run_flow = lambda request, settings: dict(asyncio.run(whole_batch(request, settings)).summary)
+    command()
 
 
 def end_at(moment: str, place: str) -> None:
