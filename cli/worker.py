@@ -31,6 +31,8 @@ def worker(
     """
     server = find_server(load_settings())
     check_pool(server, POOL)
+    # Here the log is all that there is to see.
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "INFO")
     use_server(server)
     most = limit or default_limit()
     say(f"Prefect UI: {server.ui_url}\nAt most {most} runs at once (--limit); a run takes 300 MB and more with cuts.")

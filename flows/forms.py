@@ -61,7 +61,7 @@ Aspects = Annotated[tuple[Aspect, ...], asked("Aspects to cut to")]
 LiveBatches = Annotated[bool, asked("Live batches (off: rehearsals)")]
 OneBatch = Annotated[Text, asked("Only this batch (empty: all of them)")]
 DecidedBatch = Annotated[str, asked("Batch, as its flow run is named")]
-DecidedBy = Annotated[str, asked("Who decides")]
+DecidedBy = Annotated[str, asked("By whom")]
 GoOn = Annotated[bool, asked("Then go on with the batch")]
 ReportDay = Annotated[Day, asked("Day to report on (empty: the day before)")]
 

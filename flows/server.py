@@ -22,7 +22,7 @@ from callsheet.settings import Settings
 from flows.server_env import password_header, server_environment
 
 LOOPBACK, EVERYWHERE = "127.0.0.1", "0.0.0.0"  # noqa: S104  only when a person asks for it
-START_WITHIN_S = 120.0
+START_WITHIN_S, STOP_WITHIN_S = 120.0, 30.0
 # A server under load answers late; one that is not there refuses at once.
 LOADED_S = 15.0
 
@@ -106,12 +106,15 @@ def check_pool(server: Server, pool: str) -> None:
 
 
 def stop_server(settings: Settings) -> bool:
-    """End the local server by its own process id; False when there is none."""
+    """End the local server by its own process id, and wait until its port is free; False when there is none."""
     server = running_server(settings)
     if server is None or server.pid is None:
         return False
     with suppress(ProcessLookupError):
         os.killpg(server.pid, signal.SIGTERM)
+    give_up = time.monotonic() + STOP_WITHIN_S
+    while _is_up(server) and time.monotonic() < give_up:
+        time.sleep(0.1)
     _note(settings).unlink(missing_ok=True)
     return True
 

@@ -15,6 +15,7 @@ from prefect import Flow
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.settings import Settings
 from prefect.settings.legacy import _get_valid_setting_names
+from prefect_redis.cleanup_queue import RedisWorkerCleanupQueueSettings
 from prefect_redis.client import RedisMessagingSettings
 from ruamel.yaml import YAML
 
@@ -50,7 +51,16 @@ def every_setting() -> dict[str, str]:
 def test_every_setting_of_the_server_is_one_that_prefect_knows() -> None:
     known = {name.upper() for name in _get_valid_setting_names(Settings)}
     redis = {f"PREFECT_REDIS_MESSAGING_{name.upper()}" for name in RedisMessagingSettings.model_fields}
+    redis |= {f"PREFECT_REDIS_WORKER_CLEANUP_QUEUE_{n.upper()}" for n in RedisWorkerCleanupQueueSettings.model_fields}
     assert set(every_setting()) - known - redis - {"DO_NOT_TRACK"} == set()
+
+
+def test_every_store_in_redis_is_told_where_redis_is() -> None:
+    """Each reads its own settings, and asks localhost when it finds none."""
+    given = every_setting()
+    for module, name in (("messaging", "MESSAGING"), ("cleanup_queue", "WORKER_CLEANUP_QUEUE")):
+        assert f"prefect_redis.{module}" in given.values()
+        assert given[f"PREFECT_REDIS_{name}_URL"].startswith("redis://redis.example")
 
 
 def test_every_module_that_the_servers_settings_name_is_there() -> None:
