@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import json
 import os
 import shutil
@@ -27,7 +29,7 @@ for name in list(os.environ):
 os.environ["NO_GCE_CHECK"] = "true"
 os.environ["DO_NOT_TRACK"] = "1"
 
-from tests.forked import Forge, Forked  # noqa: E402  after the environment is clean
+from tests.forked import COMMANDS, LATER, Forge, Forked  # noqa: E402  after the environment is clean
 
 ROOT = Path(__file__).parent.parent
 # What `callsheet run` sets before it imports Prefect.
@@ -95,7 +97,7 @@ class Service:
     """The rehearsal service, served on its own by its command."""
 
     url: str
-    process: subprocess.Popen[str]
+    process: Forked
 
     def counts(self) -> dict[str, Any]:
         found: dict[str, Any] = httpx2.get(f"{self.url}/rehearsal/counts?full=1", timeout=20).json()
@@ -112,16 +114,18 @@ class Service:
 
 
 def start_service(state: Path, **settings: object) -> Service:
-    """Serve a rehearsal service with these settings on a free port."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "callsheet.rehearsal", "--state", str(state), "--settings", json.dumps(settings)],
-        cwd=state.parent,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    return Service(process.stdout.readline().strip(), process)
+    """Serve a rehearsal service with these settings on a free port, in a process of its own."""
+    args = ["--state", str(state), "--settings", json.dumps(settings)]
+    process = _service_forge().start(args, state.parent, os.environ, "callsheet.rehearsal.__main__:main")
+    wait_for(lambda: process.stdout.endswith("\n") or process.poll() is not None)
+    return Service(process.stdout.strip(), process)
+
+
+@functools.cache
+def _service_forge() -> Forge:
+    forge = Forge({}, ["callsheet.rehearsal.__main__", "callsheet.rehearsal.server", "uvicorn.protocols.http.auto"])
+    atexit.register(forge.close)
+    return forge
 
 
 @pytest.fixture(autouse=True)
@@ -165,7 +169,7 @@ def forge(prefect_url: str) -> Iterator[Forge]:
         "fastapi",
         "graphviz",
     ]
-    forge = Forge({"PREFECT_API_URL": prefect_url, **QUIET}, more=prefect)
+    forge = Forge({"PREFECT_API_URL": prefect_url, **QUIET}, [*COMMANDS, *LATER, *prefect])
     yield forge
     forge.close()
 
@@ -173,7 +177,7 @@ def forge(prefect_url: str) -> Iterator[Forge]:
 @pytest.fixture(scope="session")
 def bare_forge() -> Iterator[Forge]:
     """Forks commands that need no Prefect."""
-    forge = Forge({}, more=["tests.whole_batch"])
+    forge = Forge({}, [*COMMANDS, *LATER, "tests.whole_batch"])
     yield forge
     forge.close()
 

@@ -68,22 +68,37 @@ class Forked:
         """SIGKILL."""
         self.send_signal(signal.SIGKILL)
 
-    def communicate(self, timeout: float) -> tuple[str, str]:
-        """Wait for its end; what it wrote to stdout and stderr."""
+    def terminate(self) -> None:
+        """SIGTERM."""
+        self.send_signal(signal.SIGTERM)
+
+    def wait(self, timeout: float = 60.0) -> int:
+        """Wait for its end; its exit code."""
         give_up = time.monotonic() + timeout
-        while self.poll() is None:
+        while (code := self.poll()) is None:
             if time.monotonic() > give_up:
                 raise subprocess.TimeoutExpired("callsheet", timeout)
             time.sleep(LOOK_EVERY_S)
-        return (self.folder / "stdout").read_text(), (self.folder / "stderr").read_text()
+        return code
+
+    def communicate(self, timeout: float) -> tuple[str, str]:
+        """Wait for its end; what it wrote to stdout and stderr."""
+        self.wait(timeout)
+        return self.stdout, (self.folder / "stderr").read_text()
+
+    @property
+    def stdout(self) -> str:
+        """What it has written to stdout so far."""
+        path = self.folder / "stdout"
+        return path.read_text() if path.exists() else ""
 
 
 class Forge:
-    """The process that forks commands; `env` is what it imports with, Prefect's address among it."""
+    """The process that forks commands and has imported these modules; `env` is what it imports them with."""
 
-    def __init__(self, env: Mapping[str, str], more: Sequence[str] = ()) -> None:
+    def __init__(self, env: Mapping[str, str], modules: Sequence[str]) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", __spec__.name, *COMMANDS, *LATER, *more],
+            [sys.executable, "-m", __spec__.name, *modules],
             env={**os.environ, **env},
             cwd=Path(__file__).parent.parent,
             stdin=subprocess.PIPE,
