@@ -46,11 +46,12 @@ slow: setup ## Run the slow tests: files of more than 4 GiB, 2,000 shots by two 
 chaos: setup ## Kill a batch 50 times under every fault class, and compare it with one left in peace (some minutes)
 	$(BIN)/python -m tests.chaos --kills 50
 
-lint: setup ## Check style, types, layers and the lock file
+lint: setup ## Check style, types, layers and the container file
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint deployments/Containerfile
 
 format: setup ## Format the code
 	$(BIN)/ruff check --fix .

@@ -160,17 +160,27 @@ class Api:
         self.url = url
 
     def ask(self, path: str, **body: Any) -> Any:
-        """The answer to a POST. A server on SQLite that is busy says 503, as Prefect's own client knows."""
-        give_up = time.monotonic() + START_S
-        while (reply := httpx2.post(f"{self.url}/{path}", json=body, timeout=60)).status_code == 503:
-            assert time.monotonic() < give_up, reply.text
-            time.sleep(0.5)
-        assert reply.status_code < 300, reply.text
-        return reply.json()
+        """The answer to a POST."""
+        return self._answer("POST", path, json=body)
 
-    def get(self, path: str) -> dict[str, Any]:
-        found: dict[str, Any] = httpx2.get(f"{self.url}/{path}", timeout=60).json()
-        return found
+    def get(self, path: str) -> Any:
+        """The answer to a GET."""
+        return self._answer("GET", path)
+
+    def _answer(self, method: str, path: str, **more: Any) -> Any:
+        """A server on SQLite that is busy says 503, and one that starts says nothing, as Prefect's own client knows."""
+        give_up = time.monotonic() + START_S
+        while True:
+            try:
+                reply = httpx2.request(method, f"{self.url}/{path}", timeout=60, **more)
+                if reply.status_code != 503:
+                    assert reply.status_code < 300, reply.text
+                    return reply.json()
+            except httpx2.ConnectError:
+                if time.monotonic() > give_up:
+                    raise
+            assert time.monotonic() < give_up, "the server is busy for too long"
+            time.sleep(0.5)
 
     def start(self, manifest: Path) -> str:
         """Start the batch of a manifest by its deployment; the id of its run."""
@@ -179,7 +189,8 @@ class Api:
         return str(run["id"])
 
     def run(self, run: str) -> dict[str, Any]:
-        return self.get(f"flow_runs/{run}")
+        found: dict[str, Any] = self.get(f"flow_runs/{run}")
+        return found
 
     def is_over(self, run: str) -> bool:
         return self.run(run)["state_type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")

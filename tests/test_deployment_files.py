@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import re
+import subprocess
+import sys
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -164,6 +166,11 @@ class TestContainer:
         wheel = re.search(r"packages = \[(.*)\]", (ROOT / "pyproject.toml").read_text())
         assert wheel
         assert set(re.findall(r'"(\w+)"', wheel[1])) <= copied
+
+    def test_the_linter_has_nothing_to_say(self) -> None:
+        linter = Path(sys.executable).with_name("hadolint")
+        done = subprocess.run([linter, FOLDER / "Containerfile"], capture_output=True, text=True)
+        assert (done.returncode, done.stdout) == (0, "")
 
     def test_dependencies_come_from_the_lock_file_by_hash_and_from_nowhere_else(self) -> None:
         installs = [line for line in self.lines if "pip install" in line]
