@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -38,6 +39,8 @@ GROUPS = {
 
 
 def main(argv: list[str]) -> None:
+    # Ended from outside, it ends the servers that it has started, as after Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     given = _parser().parse_args(argv)
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="callsheet-bench-", dir=given.folder, ignore_cleanup_errors=True) as folder:

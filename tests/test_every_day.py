@@ -204,6 +204,8 @@ def ask_for_a_batch(clone: Clone, pages: Pages) -> None:
 def look_at(clone: Clone, pages: Pages, run: dict[str, Any]) -> None:
     """The run, its contact sheets with every picture drawn, and what went wrong."""
     pages.open(f"/runs/flow-run/{run['id']}", run["name"], "Waiting", "images: harbour-cup")
+    pages.browser.find_element(By.XPATH, "//*[normalize-space()='Task Runs' and @role='tab']").click()
+    pages.shows("archive: harbour-cup")
     pages.keep("prefect")
     pages.open(page_of(clone, run, "contact-sheet"), "first-light-pour", "roaster-drum", "harbour-cup")
     drawn = (
@@ -219,6 +221,7 @@ def decide(clone: Clone, pages: Pages, run: dict[str, Any]) -> None:
     """From the page of what waits to the form, where batch and shots are filled in already."""
     pages.open(page_of(clone, run, "approval"), "first-light-pour", "roaster-drum")
     pages.browser.find_element(By.LINK_TEXT, "form of approve-frames").click()
+    pages.browser.switch_to.window(pages.browser.window_handles[-1])  # a link opens a page of its own
     pages.shows("By whom", "Submit")
     WebDriverWait(pages.browser, 60).until(lambda _: pages.field("Shot", 2).get_attribute("value") == "roaster-drum")
     assert pages.field("Batch").get_attribute("value") == run["name"]

@@ -14,12 +14,14 @@ from callsheet.errors import ArchiveError
 from callsheet.media.sheet import SheetItem, contact_sheet
 from callsheet.plan.groups import groups
 from callsheet.report.sheets import ContactSheet
+from callsheet.report.shown import cut
 
 # Above this many groups the shots are put together. A sheet is at most 150 kB.
 SHEETS_AT_MOST, TILES_AT_MOST = 24, 48
 THUMBNAIL_LIMIT = 1 << 20
 # Single takes have no thumbnail. Their files are read while the batch has few; else they are left to the gallery.
 STILLS_AT_MOST, STILL_LIMIT = 60, 12 << 20
+PROMPT_CHARS = 160
 _AT_ONCE = 8
 
 
@@ -72,7 +74,9 @@ def _told(group: Sequence[Sidecar]) -> tuple[str, str]:
     if len(group) == 1:
         one = group[0]
         why = next((take.why for take in one.takes if take.chosen and take.why), "")
-        return one.shot, f"{one.state}. {one.prompt[:160].rstrip('.')}." + (f" Chosen: {why}." if why else "")
+        prompt = cut(one.prompt, PROMPT_CHARS).rstrip(".")
+        end = "" if prompt.endswith("…") else "."
+        return one.shot, f"{one.state}. {prompt}{end}" + (f" Chosen: {why}." if why else "")
     states = Counter(one.state for one in group)
     told = ", ".join(f"{count} {state}" for state, count in states.most_common())
     return f"{group[0].shot} to {group[-1].shot}", f"{len(group)} shots: {told}"
