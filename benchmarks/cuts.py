@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.bench import Bench, Row, median_cpu_s
-from callsheet.media.encode import make_cut
+from callsheet.cutting.encode import make_cut
 from callsheet.media.ffmpeg import ffmpeg_exe
 from callsheet.rehearsal import videos
 

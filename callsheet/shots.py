@@ -34,6 +34,25 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True)
+class Finish:
+    """How the cuts of a shot are finished; a Finish() changes nothing but the framing.
+
+    `focus` is "auto" (the subject is looked for), "ask" (Gemini is asked for it, which costs a little), "centre", or a
+    place given in the manifest. `captions` are text, or the path's bytes in `captions_file` (SRT, VTT). `label` is the
+    disclosure drawn on the picture, `end_card_s` the seconds that the card is shown after the clip.
+    """
+
+    focus: str = "auto"
+    captions: str | None = None
+    captions_file: Reference | None = None
+    logo: Reference | None = None
+    end_card: Reference | None = None
+    end_card_s: float = 2.0
+    music: Reference | None = None
+    label: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Shot:
     """One row of the manifest after templates and matrix: everything that determines its pictures and clips.
 
@@ -60,6 +79,7 @@ class Shot:
     duration_s: int | None = None
     last_frame: Reference | None = None
     cuts: tuple[str, ...] = ()
+    finish: Finish = Finish()
     tags: tuple[str, ...] = ()
     variables: tuple[tuple[str, str], ...] = ()
 

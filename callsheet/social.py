@@ -10,7 +10,7 @@ from callsheet.care import open_mending
 from callsheet.clock import Clock
 from callsheet.errors import SettingsError
 from callsheet.ledger import BatchRow, Ledger
-from callsheet.media.cuts import CUT_SPECS
+from callsheet.cutting.plan import CUT_SPECS
 from callsheet.settings import Settings
 from callsheet.shots import Batch, Mode
 from callsheet.steps import all_of

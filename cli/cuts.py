@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from callsheet.media.cuts import CUT_SPECS
+from callsheet.cutting.plan import CUT_SPECS
 from callsheet.settings import load_settings
 from callsheet.social import CutsRequest, more_cuts
 from cli.options import JsonOption

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from callsheet.media.cuts import CutPlan
+from callsheet.cutting.plan import CutPlan
 from callsheet.media.fingerprint import digest_file
 from callsheet.media.signing import Parent, Signer, is_signed
 from callsheet.shots import Asset
