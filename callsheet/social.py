@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from callsheet.care import open_mending
 from callsheet.clock import Clock
+from callsheet.cutting.plan import CUT_SPECS
 from callsheet.errors import SettingsError
 from callsheet.ledger import BatchRow, Ledger
-from callsheet.cutting.plan import CUT_SPECS
 from callsheet.settings import Settings
 from callsheet.shots import Batch, Mode
 from callsheet.steps import all_of

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from media_samples import first_times, frame_at, make_clip, onset_s, turn, video_packets
 
-from callsheet.errors import MediaError
-from callsheet.cutting.plan import CUT_SPECS, CutPlan, cut_argv, plan_cut
 from callsheet.cutting.encode import check_cut, make_cut
+from callsheet.cutting.plan import CUT_SPECS, CutPlan, cut_argv, plan_cut
+from callsheet.errors import MediaError
 from callsheet.media.ffmpeg import ffmpeg_exe, run_encoder
 from callsheet.media.loudness import Loudness, gain_db, measure_loudness, parse_loudness
 from callsheet.media.probe import VideoProbe, probe_video

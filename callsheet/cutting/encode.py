@@ -8,9 +8,9 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from callsheet.cutting.plan import CutPlan, cut_argv, plan_cut
 from callsheet.errors import MediaError
 from callsheet.media.atomic import replacing
-from callsheet.cutting.plan import CutPlan, cut_argv, plan_cut
 from callsheet.media.ffmpeg import run_encoder
 from callsheet.media.loudness import Loudness, measure_loudness
 from callsheet.media.probe import VideoProbe, probe_video

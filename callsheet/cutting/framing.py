@@ -17,7 +17,7 @@ class CropKey:
 
 @dataclass(frozen=True, slots=True)
 class Framing:
-    """"crop": a part of `width` x `height` pixels that stays (one key) or moves straight from key to key.
+    """ "crop": a part of `width` x `height` pixels that stays (one key) or moves straight from key to key.
 
     "pad": the whole picture over a blurred copy of itself, no keys. `reason` tells in a sentence why.
     """

@@ -6,9 +6,9 @@ import asyncio
 from pathlib import Path
 
 from callsheet.archive.layout import cut_name
-from callsheet.errors import CallsheetError
-from callsheet.cutting.plan import plan_cut
 from callsheet.cutting.encode import make_cut
+from callsheet.cutting.plan import plan_cut
+from callsheet.errors import CallsheetError
 from callsheet.media.probe import probe_video
 from callsheet.media.provenance import Provenance, xmp_packet
 from callsheet.shots import Asset, Shot
