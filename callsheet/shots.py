@@ -123,7 +123,7 @@ class Asset:
     """One file of a shot in the archive. `name` is relative to the shot's folder and carries the hash.
 
     `parent` is the sha256 of the asset it was made from; `job_key` the paid job that made it (None: derived
-    for free). Sizes are in bytes, width and height in pixels, duration in seconds.
+    for free); `recipe` is what determines a cut. Sizes are in bytes, width and height in pixels, duration in seconds.
     """
 
     kind: AssetKind
@@ -143,6 +143,7 @@ class Asset:
     parent: str | None = None
     usd: Decimal = Decimal(0)
     model: str | None = None
+    recipe: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

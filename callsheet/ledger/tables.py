@@ -134,6 +134,8 @@ assets = Table(
     Column("parent", String(64)),
     Column("usd", MicroUsd, nullable=False),
     Column("model", String(255)),
+    # What determines a cut (callsheet/cutting/recipe.py); NULL for other kinds, and for cuts of before (schema 0004).
+    Column("recipe", String(64)),
     Index("assets_sha256", "sha256"),
     Index("assets_job", "job_key"),
 )
