@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
+from callsheet.cutting.crop import even, largest_crop, place
 from callsheet.errors import MediaError
 from callsheet.media.ffmpeg import INPUT, ffmpeg_exe
 from callsheet.media.loudness import STEREO, Loudness, gain_db
@@ -94,31 +95,13 @@ def _can_copy(probe: VideoProbe, aspect: Fraction) -> bool:
 
 def _crop(width: int, height: int, aspect: Fraction, focus: tuple[float, float]) -> tuple[int, int, int, int]:
     """The largest even box of the aspect (of stored pixels), to less than a pixel; near `focus`, inside the frame."""
-    if width * aspect.denominator > height * aspect.numerator:
-        h, w = _fit(height, aspect)
-    else:
-        w, h = _fit(width, 1 / aspect)
-    return _place(width, w, focus[0]), _place(height, h, focus[1]), w, h
-
-
-def _fit(side: int, ratio: Fraction) -> tuple[int, int]:
-    # An odd other side would be a pixel off when made even; then two pixels less of this side fit better.
-    tall = _even(side)
-    best = next((s for s in (tall, tall - 2, tall - 4) if abs(_even(s * ratio) - s * ratio) < 1), tall)
-    return best, _even(best * ratio)
-
-
-def _even(value: Fraction | float) -> int:
-    return round(value / 2) * 2 if value != int(value) else int(value) // 2 * 2
-
-
-def _place(length: int, part: int, focus: float) -> int:
-    return max(0, min(length - part, int(length * focus - part / 2))) // 2 * 2
+    w, h = largest_crop(width, height, aspect)
+    return place(width, w, focus[0]), place(height, h, focus[1]), w, h
 
 
 def _target(short: int, aspect: Fraction) -> tuple[int, int]:
     base = next((size for size in _CLASSES if short >= size), short // 2 * 2)
-    return (base, _even(base / aspect)) if aspect <= 1 else (_even(base * aspect), base)
+    return (base, even(base / aspect)) if aspect <= 1 else (even(base * aspect), base)
 
 
 def _nearest_rate(fps: float) -> int:
