@@ -18,3 +18,13 @@ class Layer:
     y: int
     start_s: float = 0.0
     end_s: float | None = None
+
+
+def overlay_graph(layers: tuple[Layer, ...], picture: str, first_input: int) -> tuple[list[str], str, str]:
+    """The ffmpeg pieces that lay `layers` over the stream labelled `picture` ("v0", say).
+
+    Returns the arguments that open their inputs, of which the first is number `first_input`; the chains of the filter
+    graph, to be joined to the others by ";" ("" when there are no layers); and the label of the outcome. Times count
+    from the picture's time zero, so its time stamps must begin there.
+    """
+    raise NotImplementedError
