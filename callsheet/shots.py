@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 Mode = Literal["rehearsal", "live"]
 Select = Literal["best", "first", "all", "approve"] | tuple[int, ...]
@@ -123,7 +123,8 @@ class Asset:
     """One file of a shot in the archive. `name` is relative to the shot's folder and carries the hash.
 
     `parent` is the sha256 of the asset it was made from; `job_key` the paid job that made it (None: derived
-    for free); `recipe` is what determines a cut. Sizes are in bytes, width and height in pixels, duration in seconds.
+    for free); `recipe` is the sha256 of what determines a cut, `details` tell how it was made (as JSON, the words of
+    its sidecar). Sizes are in bytes, width and height in pixels, duration in seconds.
     """
 
     kind: AssetKind
@@ -144,6 +145,7 @@ class Asset:
     usd: Decimal = Decimal(0)
     model: str | None = None
     recipe: str | None = None
+    details: dict[str, Any] | None = field(default=None, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

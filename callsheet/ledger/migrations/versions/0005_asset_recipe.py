@@ -1,4 +1,4 @@
-"""A cut remembers its recipe, so that it is told from one of the same clip that is finished in another way."""
+"""A cut remembers its recipe, which tells it from one of the same clip finished in another way, and how it was made."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the column; cuts of before were framed and finished in the one way there was."""
+    """Add the columns; cuts of before were framed and finished in the one way there was."""
     op.add_column("assets", sa.Column("recipe", sa.String(64), nullable=True))
+    op.add_column("assets", sa.Column("details", sa.JSON(), nullable=True))
 
 
 def downgrade() -> None:
