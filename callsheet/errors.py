@@ -5,6 +5,7 @@ CallsheetError
 │   ├── ManifestError           the manifest has problems (all of them are in `.problems`)
 │   ├── SettingsError           a setting, credential or option is missing or wrong
 │   ├── CatalogueError          a model catalogue file is wrong
+│   ├── PlatformError           a file of platforms is wrong, or there is no platform of a name
 │   └── DecisionError           a decision about frames names what is not there, or comes too late
 ├── ProviderError               the provider (or the way to it) did not give the asset
 │   ├── NotAccepted             known not to have been accepted: trying again costs nothing
@@ -90,6 +91,10 @@ class SettingsError(UsageError):
 
 class CatalogueError(UsageError):
     """A model catalogue file cannot be read or says something impossible."""
+
+
+class PlatformError(UsageError):
+    """A file of platforms cannot be read or says something impossible, or there is no platform of a name."""
 
 
 class DecisionError(UsageError):

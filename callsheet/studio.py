@@ -14,6 +14,7 @@ from callsheet.archive.layout import folder_name
 from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.store import Store, open_archive
 from callsheet.clock import Clock
+from callsheet.cutting.slots import EncoderSlots
 from callsheet.decisions import FrameDecision
 from callsheet.errors import CallsheetError, Stopped
 from callsheet.ledger import Ledger
@@ -83,7 +84,7 @@ class Studio:
         self.image_slots = asyncio.Semaphore(self.settings.image_concurrency)
         self.submit_slots = asyncio.Semaphore(SUBMITS_AT_ONCE)
         self.video_slots = asyncio.Semaphore(self.settings.video_concurrency)
-        self.encoder_slots = asyncio.Semaphore(self.settings.encoders)
+        self.encoder_slots = EncoderSlots(self.settings.encoders, self.settings.encoder_memory_mb)
         self.downloads = Turns(DOWNLOADS_AT_ONCE)
         self.poller = Poller(self.clock, self.rest)
 

@@ -4,83 +4,89 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import nullcontext
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from callsheet.cutting.plan import CutPlan, cut_argv, plan_cut
-from callsheet.errors import MediaError
+from callsheet.cutting.analysis import Analysis, analyse
+from callsheet.cutting.argv import cut_argv
+from callsheet.cutting.layers import Layer
+from callsheet.cutting.plan import CutPlan, plan_cut
+from callsheet.cutting.quality import Quality, check_cut
+from callsheet.cutting.slots import EncoderSlots
+from callsheet.cutting.sound import Sound, SoundSettings
+from callsheet.cutting.sounds import Sounds
 from callsheet.media.atomic import replacing
 from callsheet.media.ffmpeg import run_encoder
-from callsheet.media.loudness import Loudness, measure_loudness
-from callsheet.media.probe import VideoProbe, probe_video
+from callsheet.media.probe import VideoProbe
 from callsheet.media.provenance import stamp_mp4
+from callsheet.platforms import PlatformSpec
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class CutResult:
-    """A cut that was made and checked: its plan, what it is, and how loud the clip was (None without audio)."""
+    """A cut that was made and checked: its plan, what the check saw, and its sound (None: it has none)."""
 
     plan: CutPlan
-    probe: VideoProbe
-    loudness: Loudness | None
+    quality: Quality
+    sound: Sound | None
+
+    @property
+    def probe(self) -> VideoProbe:
+        """What the file is."""
+        return self.quality.probe
 
 
 async def make_cut(
     source: Path,
-    spec: str,
+    spec: PlatformSpec,
     target: Path,
-    encoders: asyncio.Semaphore | None = None,
     *,
-    focus: tuple[float, float] = (0.5, 0.5),
+    analysis: Analysis | None = None,
+    layers: Sequence[Layer] = (),
+    tail_s: float = 0.0,
+    music: Path | None = None,
+    sounds: Sounds | None = None,
     xmp: str | None = None,
+    encoders: EncoderSlots | None = None,
 ) -> CutResult:
-    """Cut the MP4 `source` to `spec` and write it to `target`, which appears only whole and checked.
+    """Cut the MP4 `source` for `spec` and write it to `target`, which appears only whole and checked.
 
-    `xmp` is stamped into it before it appears. `encoders` bounds how many encoders run at once. Cancelling stops the
-    encoder. MediaError when the clip cannot be read or cut, or the result is not what was planned; `target` is then
-    untouched.
+    `analysis` and `sounds` of the clip are shared by its cuts; without them they are made for this one. `layers` are
+    laid over the picture, whose size is `cut_size`; the last picture stays for `tail_s` seconds, under an end card.
+    `xmp` is stamped into the file before it appears. `encoders` bounds how many encoders run at once. Cancelling stops
+    the encoder. MediaError when the clip cannot be read or cut, or the result is not what was planned or not what the
+    platform takes, with every reason; `target` is then untouched.
     """
-    clip = await asyncio.to_thread(probe_video, source)
-    plan_cut(clip, spec, None, focus)  # what cannot be cut is refused before anything runs
-    timeout_s = 120.0 + 30.0 * clip.duration_s
-    async with encoders or nullcontext():
-        loudness = await measure_loudness(source, timeout_s) if clip.audio_codec else None
-        plan = plan_cut(clip, spec, loudness, focus)
+    encoders = encoders or EncoderSlots()
+    clip = analysis or await analyse(source)
+    plan = plan_cut(clip, spec, layers=layers, tail_s=tail_s, music=music is not None)
+    with TemporaryDirectory(prefix="callsheet-sound-") as folder:
+        shelf = sounds or Sounds(source, Path(folder), encoders)
+        sound = await shelf.get(sound_settings(plan, music), _timeout_s(plan)) if plan.has_sound else None
         with replacing(target) as part:
-            await run_encoder(cut_argv(plan, source, part), timeout_s)
-            probe = await asyncio.to_thread(probe_video, part)
-            check_cut(plan, clip, probe)
+            async with encoders.take(memory_mb(plan, clip)):
+                await run_encoder(cut_argv(plan, source, part, sound.file if sound else None), _timeout_s(plan))
+            quality = await asyncio.to_thread(check_cut, plan, clip, sound, source, part)
             if xmp is not None:
                 await asyncio.to_thread(stamp_mp4, part, xmp)
-    log.info(
-        "cut %s of %s: %s to %dx%d, gain %s dB", spec, source.name, plan.how, plan.width, plan.height, plan.gain_db
-    )
-    return CutResult(plan, probe, loudness)
+    log.info("cut %s of %s: %s to %dx%d, %s", spec.name, source.name, plan.how, plan.width, plan.height, plan.reason)
+    return CutResult(plan, quality, sound)
 
 
-def check_cut(plan: CutPlan, clip: VideoProbe, cut: VideoProbe) -> None:
-    """Raise MediaError, naming every difference, unless `cut` is what `plan` makes of `clip`."""
-    frame_s = 1 / min(clip.fps, cut.fps)
-    late = max(abs(cut.video_start_s), abs(cut.audio_start_s or 0.0))
-    wrong = [
-        text
-        for is_wrong, text in (
-            ((cut.width, cut.height) != (plan.width, plan.height), f"is {cut.width}x{cut.height} px"),
-            (abs(cut.duration_s - plan.duration_s) > frame_s + 0.05, f"lasts {cut.duration_s:.3f} s"),
-            (cut.video_codec != "h264" or cut.pix_fmt != "yuv420p", f"is {cut.video_codec} {cut.pix_fmt}"),
-            (cut.audio_codec != (None if plan.gain_db is None else "aac"), f"has audio {cut.audio_codec}"),
-            (cut.has_edit_list, "has an edit list"),
-            (not cut.moov_first, "has its index at the end"),
-            (cut.rotation != 0 or cut.sar != 1, "is turned or has pixels that are not square"),
-            (late > 0.001, f"starts {late:.3f} s late"),
-        )
-        if is_wrong
-    ]
-    if wrong:
-        planned = f"{plan.width}x{plan.height} px, {plan.duration_s:.3f} s"
-        raise MediaError(
-            f"The cut {plan.spec} is not what was planned ({planned}): it {'; '.join(wrong)}. Nothing was kept."
-        )
+def sound_settings(plan: CutPlan, music: Path | None = None) -> SoundSettings:
+    """What the cut is to sound like: the platform's aim, as long as the cut."""
+    spec = plan.spec
+    return SoundSettings(plan.clip_s, plan.duration_s, spec.lufs, spec.peak_dbtp, plan.lead_s, music)
+
+
+def memory_mb(plan: CutPlan, clip: Analysis) -> int:
+    """How much memory the encoder of a cut is expected to take, in MB."""
+    return 0
+
+
+def _timeout_s(plan: CutPlan) -> float:
+    return 120.0 + 30.0 * plan.duration_s

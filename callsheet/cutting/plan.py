@@ -1,149 +1,132 @@
-"""Planning a cut: which part of a clip becomes which picture size, and the ffmpeg arguments that make it."""
+"""Planning a cut: the cheapest way to make a clip right for a platform, as a value. Nothing is read or run."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import Literal
 
-from callsheet.cutting.crop import even, largest_crop, place
-from callsheet.errors import MediaError
-from callsheet.media.ffmpeg import INPUT, ffmpeg_exe
-from callsheet.media.loudness import STEREO, Loudness, gain_db
-from callsheet.media.probe import VideoProbe
+from callsheet.cutting.analysis import Analysis, upright
+from callsheet.cutting.crop import even
+from callsheet.cutting.fitness import clip_length, fitting_rate, max_kbps, why_not_copied
+from callsheet.cutting.framing import Framing
+from callsheet.cutting.layers import Layer
+from callsheet.cutting.reframe import frame_subject
+from callsheet.media.probe import Colours, VideoProbe
+from callsheet.platforms import PlatformSpec
 
-CUT_SPECS = {
-    "9x16": Fraction(9, 16),
-    "4x5": Fraction(4, 5),
-    "1x1": Fraction(1),
-    "16x9": Fraction(16, 9),
-}
-MIN_SIDE = 64
+How = Literal["copy", "crop", "pad"]
+# The plain aspects, until everything asks `callsheet.platforms`.
+CUT_SPECS = ("9x16", "4x5", "1x1", "16x9")
 # Widths of the short side that cuts are scaled to; a smaller clip keeps its own.
-_CLASSES = (1080, 720)
-_RATES = (24, 25, 30, 50, 60)
-_LIMITER = "alimiter=limit=0.891:level=false:latency=true"  # -1 dBFS
+_CLASSES = (2160, 1440, 1080, 720)
 
 
 @dataclass(frozen=True, slots=True)
 class CutPlan:
-    """How a cut is made. "copy" keeps the video packets; "crop" scales `crop` (x, y, w, h in upright pixels).
+    """How a cut is made. "copy" keeps the video packets, "crop" scales a part of the picture, "pad" shows all of it.
 
-    `lead_s` is when the first picture appears in the clip: it becomes time zero of the cut. `rate` is the constant
-    frame rate to impose, None to keep the clip's own. `from_bt601`: colours are converted to BT.709; untagged clips are
-    taken for BT.709, as players do. `gain_db` is None when the clip has no audio; the cut then has
-    none either, for platforms take silent video and an invented track would not be the clip's.
+    `reason` tells in a sentence why it is not a copy, or what is copied. `framing` is None for a copy. `duration_s` is
+    the whole cut's: the clip's first `clip_s` seconds (`is_trimmed` when it is longer), then `tail_s` in which its last
+    picture stays, under an end card. `lead_s` is when the first picture appears in the clip: it becomes time zero of
+    the cut. `rate` is the constant frame rate to impose, None to keep the clip's own; `fps` is the one the cut will
+    have. `max_kbps` bounds the encoder so that the platform's limits hold. `inner` is the size in pixels of the whole
+    picture inside a padded one. `colours` are the clip's: those that are not BT.709 are converted to it; untagged clips
+    are taken for BT.709, as players do.
     """
 
-    spec: str
-    how: Literal["copy", "crop"]
-    crop: tuple[int, int, int, int] | None
+    spec: PlatformSpec
+    how: How
+    reason: str
+    framing: Framing | None
     width: int
     height: int
-    duration_s: float
-    gain_db: float | None
-    rate: int | None = None
+    clip_s: float
+    fps: float
+    has_sound: bool
+    tail_s: float = 0.0
+    is_trimmed: bool = False
     lead_s: float = 0.0
-    from_bt601: bool = False
+    rate: int | None = None
+    max_kbps: int | None = None
+    inner: tuple[int, int] = (0, 0)
+    colours: Colours = "bt709"
+    layers: tuple[Layer, ...] = ()
+
+    @property
+    def duration_s(self) -> float:
+        """How long the cut is, seconds."""
+        return self.clip_s + self.tail_s
+
+    @property
+    def crop(self) -> tuple[int, int, int, int] | None:
+        """x, y, width and height of the part that is shown first, in upright stored pixels; None without a crop."""
+        if self.framing is None or not self.framing.path:
+            return None
+        first = self.framing.path[0]
+        return first.x, first.y, self.framing.width, self.framing.height
+
+
+def cut_size(probe: VideoProbe, spec: PlatformSpec) -> tuple[int, int]:
+    """Width and height in pixels of a cut that is encoded; MediaError for a clip that cannot be cut.
+
+    Its shorter side is the clip's size class, at most the spec's: nothing is enlarged, unless the platform demands it.
+    """
+    shown = upright(probe).shown
+    return _target(int(min(shown)), spec.aspect_for(*shown), spec)
 
 
 def plan_cut(
-    probe: VideoProbe, spec: str, loudness: Loudness | None = None, focus: tuple[float, float] = (0.5, 0.5)
+    clip: Analysis,
+    spec: PlatformSpec,
+    framing: Framing | None = None,
+    *,
+    layers: Sequence[Layer] = (),
+    tail_s: float = 0.0,
+    music: bool = False,
 ) -> CutPlan:
-    """The plan of a cut; MediaError for an unknown spec or a clip that cannot be cut.
+    """The plan of a cut; MediaError, saying what to do, for a clip that the platform does not take.
 
-    A clip that already has the aspect (to a pixel) in upright square pixels of H.264 4:2:0 is copied in its own size;
-    else the largest part with the aspect whose centre is nearest to `focus` (x, y as shares of the upright picture)
-    is scaled to the class of the clip's short side, at most 1080.
+    A clip that already is what the spec wants is copied, unless something is drawn on it. Else the part that `framing`
+    names (None: framed by the clip's subject) is encoded anew.
     """
-    aspect = CUT_SPECS.get(spec)
-    if aspect is None:
-        raise MediaError(f"There is no cut {spec!r}. Choose from {', '.join(CUT_SPECS)}.")
-    width, height, sar = _upright(probe)
-    gain = None if probe.audio_codec is None else gain_db(loudness)
-    lead = round(max(0.0, probe.video_start_s), 6)
-    if _can_copy(probe, aspect):
-        return CutPlan(spec, "copy", None, probe.width, probe.height, probe.duration_s, gain, None, lead)
-    crop = _crop(width, height, aspect / sar, focus)
-    short = min(width * max(sar, Fraction(1)), height / min(sar, Fraction(1)))
-    target = _target(int(short), aspect)
-    rate = None if probe.constant_rate and probe.fps <= _RATES[-1] else _nearest_rate(probe.fps)
-    return CutPlan(spec, "crop", crop, *target, probe.duration_s, gain, rate, lead, probe.colours == "bt601")
+    probe, picture = clip.probe, upright(clip.probe)
+    clip_s = clip_length(probe, spec, tail_s)
+    reason = "something is drawn on it" if layers or tail_s else why_not_copied(clip, spec, clip_s)
+    rate = fitting_rate(probe.fps, probe.constant_rate, spec) if reason else None
+    width, height = cut_size(probe, spec) if reason else (probe.width, probe.height)
+    if reason and framing is None:
+        aspect = spec.aspect_for(*picture.shown) / picture.sar
+        framing = frame_subject(clip.subject, picture.width, picture.height, aspect, clip_s)
+    return CutPlan(
+        spec=spec,
+        how=framing.how if reason and framing else "copy",
+        reason=reason or f"the clip is as {spec.title} takes it",
+        framing=framing if reason else None,
+        width=width,
+        height=height,
+        clip_s=clip_s,
+        fps=rate or probe.fps,
+        has_sound=music or probe.audio_codec is not None,
+        tail_s=tail_s,
+        is_trimmed=clip_s < probe.duration_s,
+        lead_s=round(max(0.0, probe.video_start_s), 6),
+        rate=rate,
+        max_kbps=max_kbps(spec, clip_s + tail_s) if reason else None,
+        inner=_inside(picture.shown, width, height),
+        colours=probe.colours or "bt709",
+        layers=tuple(layers),
+    )
 
 
-def _upright(probe: VideoProbe) -> tuple[int, int, Fraction]:
-    if probe.rotation is None:
-        raise MediaError("The clip is mirrored or slanted by its metadata. Re-encode it upright, then cut it.")
-    if probe.colours == "bt2020":
-        raise MediaError("The clip is in the wide colours of BT.2020 (HDR). Convert it to BT.709, then cut it.")
-    width, height, sar = probe.width, probe.height, probe.sar
-    if probe.rotation in (90, 270):
-        width, height, sar = height, width, 1 / sar
-    if min(width, height) < MIN_SIDE or not Fraction(1, 4) <= sar <= 4:
-        raise MediaError(
-            f"The clip has {width}x{height} pixels of shape {sar}; at least {MIN_SIDE} px a side are needed."
-        )
-    return width, height, sar
-
-
-def _can_copy(probe: VideoProbe, aspect: Fraction) -> bool:
-    fits = abs(probe.width - probe.height * aspect) <= 1 or abs(probe.height - probe.width / aspect) <= 1
-    plain = probe.video_codec == "h264" and probe.pix_fmt == "yuv420p" and probe.rotation == 0 and probe.sar == 1
-    return fits and plain and probe.constant_rate and probe.fps <= _RATES[-1]
-
-
-def _crop(width: int, height: int, aspect: Fraction, focus: tuple[float, float]) -> tuple[int, int, int, int]:
-    """The largest even box of the aspect (of stored pixels), to less than a pixel; near `focus`, inside the frame."""
-    w, h = largest_crop(width, height, aspect)
-    return place(width, w, focus[0]), place(height, h, focus[1]), w, h
-
-
-def _target(short: int, aspect: Fraction) -> tuple[int, int]:
-    base = next((size for size in _CLASSES if short >= size), short // 2 * 2)
+def _target(short: int, aspect: Fraction, spec: PlatformSpec) -> tuple[int, int]:
+    most = min(spec.width, spec.height)
+    base = next((size for size in (most, *_CLASSES) if short >= size and size <= most), even(short))
+    base = max(base, spec.min_short)
     return (base, even(base / aspect)) if aspect <= 1 else (even(base * aspect), base)
 
 
-def _nearest_rate(fps: float) -> int:
-    return min(_RATES, key=lambda rate: abs(rate - fps))
-
-
-def cut_argv(plan: CutPlan, source: Path, target: Path) -> list[str]:
-    """The ffmpeg arguments that make the cut: no edit list, index first, picture and sound from time zero, one thread.
-
-    The output is the same bytes for the same input and ffmpeg. Paths are made absolute and given as `file:`, so no
-    name can be read as an option or a pattern.
-    """
-    argv = [ffmpeg_exe(), "-nostdin", "-hide_banner", "-loglevel", "error", "-xerror", "-y"]
-    if plan.lead_s:
-        argv += ["-itsoffset", f"-{plan.lead_s:.6f}"]
-    argv += [*INPUT, f"file:{source.absolute()}", "-map", "0:v:0"]
-    argv += ["-c:v", "copy"] if plan.how == "copy" else _video_argv(plan)
-    argv += ["-an"] if plan.gain_db is None else _audio_argv(plan)
-    # Edit lists are ruled out by YouTube and Instagram. Without one, B-frames need negative composition offsets, or
-    # the picture starts two frames after the sound (measured with FFmpeg 9.0.2, 2026-11-21).
-    argv += ["-map_metadata", "-1", "-map_chapters", "-1", "-fflags", "+bitexact"]
-    argv += ["-movflags", "+faststart+negative_cts_offsets", "-use_editlist", "0", "-threads", "1"]
-    return [*argv, "-f", "mp4", f"file:{target.absolute()}"]
-
-
-def _video_argv(plan: CutPlan) -> list[str]:
-    filters = [f"fps={plan.rate}"] if plan.rate else []
-    if plan.crop:
-        x, y, w, h = plan.crop
-        filters.append(f"crop={w}:{h}:{x}:{y}")
-    convert = ":in_color_matrix=bt601:out_color_matrix=bt709" if plan.from_bt601 else ""
-    filters += [f"scale={plan.width}:{plan.height}:flags=bicubic{convert}", "setsar=1"]
-    # Colour tags come from the filter: the output options for them were lost in FFmpeg 9 (measured 2026-11-21).
-    filters.append("setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709")
-    quality = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "20", "-profile:v", "high", "-bf", "2"]
-    return ["-vf", ",".join(filters), *quality, "-g", "24", "-flags:v", "+cgop+bitexact", "-pix_fmt", "yuv420p"]
-
-
-def _audio_argv(plan: CutPlan) -> list[str]:
-    # Sound before the first picture is dropped, a late start is filled with silence, and it ends with the picture.
-    filters = [STEREO, "aresample=async=1:first_pts=0", f"atrim=end={plan.duration_s:.6f}"]
-    if plan.gain_db:
-        filters += [f"volume={plan.gain_db:.1f}dB", _LIMITER]
-    codec = ["-c:a", "aac", "-b:a", "128k", "-ar", "48000", "-ac", "2", "-flags:a", "+bitexact"]
-    return ["-map", "0:a:0", "-af", ",".join(filters), *codec]
+def _inside(shown: tuple[Fraction, Fraction], width: int, height: int) -> tuple[int, int]:
+    scale = min(width / shown[0], height / shown[1])
+    return min(width, even(shown[0] * scale)), min(height, even(shown[1] * scale))

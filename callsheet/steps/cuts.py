@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 from callsheet.archive.layout import cut_name
+from callsheet.cutting.analysis import Analysis, analyse
 from callsheet.cutting.encode import make_cut
 from callsheet.cutting.plan import plan_cut
 from callsheet.errors import CallsheetError
-from callsheet.media.probe import probe_video
 from callsheet.media.provenance import Provenance, xmp_packet
+from callsheet.platforms import PlatformSpec, load_platforms
 from callsheet.shots import Asset, Shot
 from callsheet.steps import all_of
 from callsheet.steps.clips import make_poster
@@ -34,11 +34,15 @@ async def _make_cut(studio: Studio, work: Work, clip: Asset, cut: CutWork, sever
     known = (a for a in studio.assets_of(shot) if a.kind == "cut" and a.parent == clip.sha256)
     try:
         source = await fetch(studio, clip.sha256, clip.size)
-        plan = plan_cut(await asyncio.to_thread(probe_video, source), cut.spec)
+        spec = load_platforms(studio.settings.platforms).get(cut.spec)
+        analysis = await analyse(source)
+        plan = plan_cut(analysis, spec)
         cut.how, cut.crop = plan.how, plan.crop
         cut.asset = next((asset for asset in known if asset.name.startswith(f"cut-{cut.spec}-")), None)
         studio.tally.count("cut", "created" if cut.asset is None else "reused")
-        cut.asset = cut.asset or await _encode(studio, shot, clip, source, cut.spec, cut.take if several else None)
+        cut.asset = cut.asset or await _encode(
+            studio, shot, clip, source, analysis, spec, cut.take if several else None
+        )
         cut.signed = await carries_credentials(studio, cut.asset)
         cut.poster = await make_poster(studio, shot, cut.asset)
     except CallsheetError as error:
@@ -50,12 +54,16 @@ async def _make_cut(studio: Studio, work: Work, clip: Asset, cut: CutWork, sever
         studio.progress.advance("cuts", failed=cut.asset is None)
 
 
-async def _encode(studio: Studio, shot: Shot, clip: Asset, source: Path, spec: str, take: int | None) -> Asset:
+async def _encode(
+    studio: Studio, shot: Shot, clip: Asset, source: Path, analysis: Analysis, spec: PlatformSpec, take: int | None
+) -> Asset:
     target = studio.spool.scratch(".mp4")
     xmp = xmp_packet(Provenance(asset_id=clip.sha256, model=clip.model or ""))
-    result = await make_cut(source, spec, target, studio.encoder_slots, xmp=xmp)
+    result = await make_cut(source, spec, target, analysis=analysis, xmp=xmp, encoders=studio.encoder_slots)
     if studio.signer is not None:
         target = await sign_cut(studio, studio.signer, target, result.plan, clip, source)
     probe = result.probe
     new = Deposit("cut", "video/mp4", probe.width, probe.height, probe.duration_s, parent=clip.sha256)
-    return await deposit_derived(studio, shot, new, target, lambda sha: cut_name(spec, sha, "video/mp4", take=take))
+    return await deposit_derived(
+        studio, shot, new, target, lambda sha: cut_name(spec.name, sha, "video/mp4", take=take)
+    )

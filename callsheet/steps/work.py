@@ -56,7 +56,7 @@ class CutWork:
 
     spec: str
     take: int | None
-    how: Literal["copy", "crop"] | None = None
+    how: Literal["copy", "crop", "pad"] | None = None
     crop: tuple[int, int, int, int] | None = None
     asset: Asset | None = None
     poster: Asset | None = None
