@@ -14,8 +14,10 @@ from callsheet.media.ffmpeg import INPUT, ffmpeg_exe, run_encoder
 TARGET_LUFS = -14.0
 MAX_GAIN_DB = 20.0
 # Quieter than this is room tone or silence; amplifying it would only raise noise.
-SILENT_LUFS = -50.0
+SILENT_LUFS = -60.0
 STEREO = "aformat=sample_rates=48000:channel_layouts=stereo"
+# Passes the sound on; the figures are in what ffmpeg writes to stderr at the log level "info".
+METER = "ebur128=peak=true:framelog=quiet"
 
 _FIGURE = re.compile(r"^\s+(I|Peak):\s+(-?[\d.]+|-?inf|nan) (?:LUFS|dBFS)\s*$", re.MULTILINE)
 
@@ -51,5 +53,5 @@ async def measure_loudness(source: Path, timeout_s: float = 120.0) -> Loudness:
 def _measuring_argv(source: Path) -> list[str]:
     # The summary has the log level "info"; nothing is written.
     argv = [ffmpeg_exe(), "-nostdin", "-hide_banner", "-nostats", "-loglevel", "info", *INPUT]
-    filters = f"{STEREO},ebur128=peak=true:framelog=quiet"
+    filters = f"{STEREO},{METER}"
     return [*argv, f"file:{source.absolute()}", "-map", "0:a:0", "-vn", "-af", filters, "-f", "null", "-"]
