@@ -26,6 +26,7 @@ COMMANDS = {
     "find": "cli.find:find",
     "gallery": "cli.gallery:gallery",
     "models": "cli.models:models",
+    "platforms": "cli.platforms:platforms",
     "archive": "cli.archive:app",
     "ledger": "cli.ledger:app",
     "rehearsal": "cli.rehearsal:rehearsal",
