@@ -70,7 +70,7 @@ async def make_cut(
         with replacing(target) as part:
             async with encoders.take(memory_mb(plan, clip)):
                 await run_encoder(cut_argv(plan, source, part, sound.file if sound else None), _timeout_s(plan))
-            quality = await asyncio.to_thread(check_cut, plan, clip, sound, source, part)
+            quality = await asyncio.to_thread(check_cut, plan, clip.probe, sound, source, part)
             if xmp is not None:
                 await asyncio.to_thread(stamp_mp4, part, xmp)
     log.info("cut %s of %s: %s to %dx%d, %s", spec.name, source.name, plan.how, plan.width, plan.height, plan.reason)

@@ -13,8 +13,9 @@ from callsheet.platforms.spec import has_aspect
 
 # A clip may be so much shorter or longer than a limit, seconds: times in a file are rounded.
 _SLACK_S = 0.01
-# Sound of 128 kb/s and the file's index are left room for; below the least rate even 360p is unsightly.
-_SOUND_KBPS, _PICTURE_SHARE, _LEAST_KBPS = 140, 0.98, 150
+# Sound of 128 kb/s and the file's index are left room for; below the least rate even 360p is unsightly. Level 4.2 of
+# H.264 ends at 62.5 Mb/s; grain at 1080p takes more at most for moments.
+_SOUND_KBPS, _PICTURE_SHARE, _LEAST_KBPS, _MOST_KBPS = 140, 0.98, 150, 200_000
 _RATES = (24, 25, 30, 50, 60)
 
 
@@ -63,7 +64,7 @@ def max_kbps(spec: PlatformSpec, duration_s: float) -> int | None:
             f"A cut of {duration_s:.2f} s would get {max(0, kbps)} kb/s to fit what {spec.title} takes; below "
             f"{_LEAST_KBPS} kb/s it is not worth making. Make the clip shorter, or leave {spec.name} out of its cuts."
         )
-    return kbps
+    return kbps if kbps < _MOST_KBPS else None
 
 
 def why_not_copied(clip: Analysis, spec: PlatformSpec, clip_s: float) -> str:
@@ -76,7 +77,7 @@ def _picture(probe: VideoProbe, spec: PlatformSpec) -> Iterator[str]:
     if probe.rotation != 0 or probe.sar != 1:
         yield "it is turned, or its pixels are not square"
     if not has_aspect(probe.width, probe.height, spec.aspect_for(probe.width, probe.height)):
-        yield f"{size} is not {spec.width}:{spec.height}"
+        yield f"{size} is not {spec.aspect.numerator}:{spec.aspect.denominator}"
     if min(probe.width, probe.height) < spec.min_short:
         yield f"{size} has less than {spec.min_short} px"
     if spec.max_long is not None and max(probe.width, probe.height) > spec.max_long:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 import av
 import av.error
@@ -94,3 +97,31 @@ def _b_frames(packets: list[_Packet]) -> int:
         row = row + 1 if packet.at_s < shown_s else 0
         shown_s, most = max(shown_s, packet.at_s), max(most, row)
     return most
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """The packets of one stream: their sha256, and when the first begins and the last ends, in seconds."""
+
+    sha256: str
+    start_s: float
+    end_s: float
+
+
+def read_track(path: Path, kind: Literal["video", "audio"]) -> Track | None:
+    """The first video or audio stream of an MP4 as it is stored; None when it has none, MediaError when unreadable."""
+    digest, start_s, end_s = hashlib.sha256(), math.inf, 0.0
+    try:
+        with av.open(str(path.absolute()), format="mp4", options=SAFE_OPTIONS) as container:
+            stream = next((stream for stream in container.streams if stream.type == kind), None)
+            if stream is None:
+                return None
+            for packet in container.demux(stream):
+                if packet.size and packet.pts is not None:
+                    digest.update(packet)
+                    begins_s = float(packet.pts * (packet.time_base or 0))
+                    start_s = min(start_s, begins_s)
+                    end_s = max(end_s, begins_s + float((packet.duration or 0) * (packet.time_base or 0)))
+    except (av.error.FFmpegError, ValueError) as error:
+        raise MediaError(f"{path.name} cannot be read as a video ({error}). It has to be fetched again.") from error
+    return Track(digest.hexdigest(), start_s, end_s)
