@@ -55,12 +55,12 @@ async def make_sound(clip: Path, settings: SoundSettings, target: Path, timeout_
         folder = Path(name)
         own = await own_stem(clip, settings, folder / "own.wav", timeout_s) if has_audio else None
         bed = await music_stem(settings, folder / "bed.wav", timeout_s) if settings.music else None
-        plan = plan_sound(settings, own and own.loudness, bed and bed.loudness)
+        plan = plan_sound(settings, own.loudness if own else None, bed.loudness if bed else None)
         if plan is None:
             return None
         with replacing(target) as part:
             plan, after = await _approach(plan, own, bed, part, timeout_s)
-    return Sound(target, plan, own and own.loudness, after, shortfall(plan, after))
+    return Sound(target, plan, own.loudness if own else None, after, shortfall(plan, after))
 
 
 async def _approach(
@@ -68,7 +68,7 @@ async def _approach(
 ) -> tuple[SoundPlan, Loudness]:
     """Encode, measure what came out, and correct: the limiter and the encoder change what was planned."""
     for count in range(1, _PASSES + 1):
-        await run_encoder(mix_argv(plan, own and own.file, bed and bed.file, target), timeout_s)
+        await run_encoder(mix_argv(plan, own.file if own else None, bed.file if bed else None, target), timeout_s)
         outcome = await measure_loudness(target, timeout_s)
         better = corrected(plan, outcome)
         if better is None or count == _PASSES:
