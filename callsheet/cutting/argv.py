@@ -7,7 +7,7 @@ from pathlib import Path
 from callsheet.cutting.graph import picture_filters
 from callsheet.cutting.layers import overlay_graph
 from callsheet.cutting.plan import CutPlan
-from callsheet.media.ffmpeg import INPUT, ffmpeg_exe
+from callsheet.media.ffmpeg import INPUT, PROGRESS, ffmpeg_exe
 
 # Medium needs 2.2 times the CPU for no smaller a file, ultrafast three times the size (measured 2026-11-21).
 _X264 = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "20", "-profile:v", "high", "-bf", "2"]
@@ -19,7 +19,7 @@ def cut_argv(plan: CutPlan, source: Path, target: Path, sound: Path | None = Non
     `sound` is the finished AAC file that the cut takes as it is. The output is the same bytes for the same input and
     ffmpeg. Paths are made absolute and given as `file:`, so no name can be read as an option or a pattern.
     """
-    argv = [ffmpeg_exe(), "-nostdin", "-hide_banner", "-loglevel", "error", "-xerror", "-y"]
+    argv = [ffmpeg_exe(), "-nostdin", "-hide_banner", "-loglevel", "error", "-xerror", "-y", *PROGRESS]
     if plan.lead_s:
         argv += ["-itsoffset", f"-{plan.lead_s:.6f}"]
     argv += [*INPUT, f"file:{source.absolute()}"]

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,7 +15,7 @@ from callsheet.cutting.argv import cut_argv
 from callsheet.cutting.layers import Layer
 from callsheet.cutting.plan import CutPlan, plan_cut
 from callsheet.cutting.quality import Quality, check_cut
-from callsheet.cutting.slots import EncoderSlots
+from callsheet.cutting.slots import SMALL_MB, EncoderSlots
 from callsheet.cutting.sound import Sound, SoundSettings
 from callsheet.cutting.sounds import Sounds
 from callsheet.media.atomic import replacing
@@ -68,8 +69,9 @@ async def make_cut(
         shelf = sounds or Sounds(source, Path(folder), encoders)
         sound = await shelf.get(sound_settings(plan, music), _timeout_s(plan)) if plan.has_sound else None
         with replacing(target) as part:
-            async with encoders.take(memory_mb(plan, clip)):
-                await run_encoder(cut_argv(plan, source, part, sound.file if sound else None), _timeout_s(plan))
+            async with encoders.take(memory_mb(plan, clip.probe)):
+                argv = cut_argv(plan, source, part, sound.file if sound else None)
+                await run_encoder(argv, _timeout_s(plan), partial(_tell, plan, source.name))
             quality = await asyncio.to_thread(check_cut, plan, clip.probe, sound, source, part)
             if xmp is not None:
                 await asyncio.to_thread(stamp_mp4, part, xmp)
@@ -83,9 +85,21 @@ def sound_settings(plan: CutPlan, music: Path | None = None) -> SoundSettings:
     return SoundSettings(plan.clip_s, plan.duration_s, spec.lufs, spec.peak_dbtp, plan.lead_s, music)
 
 
-def memory_mb(plan: CutPlan, clip: Analysis) -> int:
-    """How much memory the encoder of a cut is expected to take, in MB."""
-    return 0
+def memory_mb(plan: CutPlan, clip: VideoProbe) -> int:
+    """How much memory the encoder of a cut is expected to take, in MB.
+
+    Measured 2026-11-21 with FFmpeg 9.0.2 and one thread: 65 MB at 360x640, 130 at 720x1280, 226 to 272 at 1080x1920,
+    737 at 2160x3840. Colours beyond BT.709 are converted in 32-bit floats, and every layer is held as it is drawn.
+    """
+    if plan.how == "copy":
+        return SMALL_MB
+    out_mp, in_mp = plan.width * plan.height / 1e6, clip.width * clip.height / 1e6
+    per_mp = 100 + 16 * len(plan.layers) + (60 if plan.colours in ("bt2020", "pq", "hlg") else 0)
+    return round(50 + per_mp * out_mp + 15 * in_mp)
+
+
+def _tell(plan: CutPlan, name: str, reached_s: float) -> None:
+    log.debug("cut %s of %s: %.1f of %.1f s are encoded", plan.spec.name, name, reached_s, plan.duration_s)
 
 
 def _timeout_s(plan: CutPlan) -> float:

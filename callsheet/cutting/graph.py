@@ -13,9 +13,11 @@ from callsheet.cutting.plan import CutPlan
 
 # Colour tags come from the filter: the output options for them were lost in FFmpeg 9 (measured 2026-11-21).
 _TAGS = "setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709"
-# Transfers as zscale names them (FFmpeg 9.0.2). White of SDR is at 203 cd/m2 (ITU-R BT.2408).
+# Transfers as setparams names them (FFmpeg 9.0.2). White of SDR is at 203 cd/m2 (ITU-R BT.2408).
 _TRANSFERS = {"pq": "smpte2084", "hlg": "arib-std-b67", "bt2020": "bt709"}
 _WHITE = 203
+# Mobius leaves what SDR can show nearly as it is; Hable darkens it by a third (measured 2026-11-21).
+_TONE = "tonemap=tonemap=mobius:desat=0"
 # The blurred ground of a padded picture is made smaller by this factor first: a blur needs no detail and costs less so.
 _GROUND = 8
 
@@ -74,7 +76,7 @@ def _to_bt709(plan: CutPlan) -> list[str]:
     transfer = _TRANSFERS.get(plan.colours)
     if transfer is None:
         return []
-    linear = f"zscale=tin={transfer}:min=bt2020nc:pin=bt2020:rin=tv:t=linear:npl={_WHITE}"
-    back = "zscale=p=bt709:t=bt709:m=bt709:r=tv,format=yuv420p"
-    tone = ["tonemap=tonemap=hable:desat=0"] if plan.colours != "bt2020" else []
-    return [linear, "format=gbrpf32le", "zscale=p=bt709", *tone, back]
+    told = f"setparams=range=tv:color_primaries=bt2020:color_trc={transfer}:colorspace=bt2020nc"
+    linear = f"zscale=t=linear:npl={_WHITE},format=gbrpf32le,zscale=p=bt709"
+    tone = [_TONE] if plan.colours != "bt2020" else []
+    return [told, linear, *tone, "zscale=p=bt709:t=bt709:m=bt709:r=tv,format=yuv420p"]
