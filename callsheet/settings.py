@@ -71,6 +71,9 @@ class Settings(BaseSettings):
         str | None,
         Field(pattern=r"^https?://", description="Time-stamp server for signatures; default: none is asked."),
     ] = None
+    font: Annotated[
+        Path | None, Field(description="TTF, OTF or TTC file for captions and labels, asked before the shipped fonts.")
+    ] = None
     rehearsal_factor: Annotated[float, Field(gt=0, description="How much faster rehearsal time passes.")] = 60.0
     rehearsal_script: Annotated[Path | None, Field(description="Failure script for the rehearsal service.")] = None
 
