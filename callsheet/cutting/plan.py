@@ -129,4 +129,4 @@ def _target(short: int, aspect: Fraction, spec: PlatformSpec) -> tuple[int, int]
 
 def _inside(shown: tuple[Fraction, Fraction], width: int, height: int) -> tuple[int, int]:
     scale = min(width / shown[0], height / shown[1])
-    return min(width, even(shown[0] * scale)), min(height, even(shown[1] * scale))
+    return min(width, max(2, even(shown[0] * scale))), min(height, max(2, even(shown[1] * scale)))
