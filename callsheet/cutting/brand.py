@@ -85,7 +85,7 @@ def layers_for(
     layers: list[Layer] = []
     cues = _shown(materials, clip_s)
     if cues:
-        layers.append(_captions(cues, room, round(min(width, height) * _CAPTION_EM), folder, materials.font))
+        layers.append(_captions(cues, room, round(min(width, height) * _CAPTION_EM), clip_s, folder, materials.font))
     taken = 0
     if materials.logo:
         logo = logo_picture(materials.logo, round(width * _LOGO_WIDTH), round(height * _LOGO_HEIGHT))
@@ -134,7 +134,7 @@ def _shown(materials: Materials, clip_s: float) -> list[Cue]:
     return shown
 
 
-def _captions(cues: list[Cue], room: _Room, size: int, folder: Path, font: Path | None) -> Layer:
+def _captions(cues: list[Cue], room: _Room, size: int, clip_s: float, folder: Path, font: Path | None) -> Layer:
     """All captions as one layer of the size of the largest, at the bottom of the room and in its middle."""
     box = room.right - room.left, round((room.bottom - room.top) * _CAPTION_HEIGHT)
     size = min(fit_text(cue.text, size, *box, font).size for cue in cues)
@@ -145,7 +145,8 @@ def _captions(cues: list[Cue], room: _Room, size: int, folder: Path, font: Path 
         picture = Image.new("RGBA", (width, height))
         picture.paste(one, ((width - one.width) // 2, height - one.height))
         pictures.append(picture)
-    reel = write_reel([(cue.start_s, cue.end_s, shown) for cue, shown in zip(cues, pictures, strict=True)], folder)
+    shown = [(cue.start_s, cue.end_s, picture) for cue, picture in zip(cues, pictures, strict=True)]
+    reel = write_reel(shown, clip_s, folder)
     x = (room.left + room.right - width) // 4 * 2
     return Layer(reel, max(room.left, x), room.bottom - height)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 _REEL = ".ffconcat"
+_LAST_FRAME_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,25 +27,33 @@ class Layer:
     end_s: float | None = None
 
 
-def write_reel(shown: Sequence[tuple[float, float, Image.Image]], folder: Path) -> Path:
+def write_reel(shown: Sequence[tuple[float, float, Image.Image]], until_s: float, folder: Path) -> Path:
     """A reel of pictures of one size, each with its start and end in seconds, in order and never two at once.
 
-    However many they are, ffmpeg opens one input and holds one of them: 120 captions took 92 MB, as inputs of their own
-    571 MB (measured with FFmpeg 9.0.2, 2026-11-21).
+    `until_s` is the end of what they are laid over. However many they are, ffmpeg opens one input and holds one of
+    them: 120 captions took 92 MB, as inputs of their own 571 MB (measured with FFmpeg 9.0.2, 2026-11-21).
     """
     blank = folder / "blank.png"
     Image.new("RGBA", shown[0][2].size).save(blank, compress_level=1)
     lines, now = ["ffconcat version 1.0"], 0.0
     for number, (start, end, picture) in enumerate(shown):
         if start > now:
-            lines += [f"file {blank.name}", f"duration {start - now:.6f}"]
+            lines += _entry(blank.name, start - now)
         name = f"caption-{number:03d}.png"
         picture.save(folder / name, compress_level=1)
-        lines += [f"file {name}", f"duration {end - max(start, now):.6f}"]
+        lines += _entry(name, end - max(start, now))
         now = end
+    # A picture that comes after the film's last frame would add a frame to it.
+    if now < until_s - _LAST_FRAME_S:
+        lines += _entry(blank.name, until_s - now)
     reel = folder / f"captions{_REEL}"
-    reel.write_text("\n".join([*lines, f"file {blank.name}", ""]))
+    reel.write_text("\n".join([*lines, ""]))
     return reel
+
+
+def _entry(name: str, duration_s: float) -> list[str]:
+    # At its own rate of 25 the demuxer of pictures would round the times to 40 ms.
+    return [f"file {name}", "option framerate 1000", f"duration {duration_s:.6f}"]
 
 
 def overlay_graph(layers: tuple[Layer, ...], picture: str, first_input: int) -> tuple[list[str], str, str]:
@@ -57,8 +66,18 @@ def overlay_graph(layers: tuple[Layer, ...], picture: str, first_input: int) -> 
     inputs: list[str] = []
     chains: list[str] = []
     for number, layer in enumerate(layers):
-        form = "concat" if layer.picture.suffix == _REEL else "png_pipe"
-        inputs += ["-threads", "1", "-protocol_whitelist", "file", "-f", form, "-i", f"file:{layer.picture.absolute()}"]
+        # "Unsafe" are options in a list; this one was written here.
+        form = ["concat", "-safe", "0"] if layer.picture.suffix == _REEL else ["png_pipe"]
+        inputs += [
+            "-threads",
+            "1",
+            "-protocol_whitelist",
+            "file",
+            "-f",
+            *form,
+            "-i",
+            f"file:{layer.picture.absolute()}",
+        ]
         # Without the matrix the colours would be those of BT.601.
         chains.append(
             f"[{first_input + number}:v]scale=out_color_matrix=bt709:out_range=tv,format=yuva420p[layer{number}]"
