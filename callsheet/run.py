@@ -21,6 +21,7 @@ from callsheet.media.signing import Signer, open_signer
 from callsheet.models import Catalogue, load_catalogue
 from callsheet.plan import plan_batch
 from callsheet.plan.shards import Shard
+from callsheet.platforms import load_platforms
 from callsheet.providers import load_sdk
 from callsheet.rehearsal.config import RehearsalConfig
 from callsheet.rehearsal.process import rehearsal_service, service_at
@@ -81,6 +82,7 @@ def read_request(request: RunRequest, settings: Settings) -> tuple[Manifest, Cat
         input_roots=settings.input_roots,
         today=datetime.now(UTC).date(),
         stretch=request.shard.stretch if request.shard else WHOLE,
+        platforms=load_platforms(settings.platforms),
     )
     batch = Batch(
         manifest.campaign,
@@ -154,7 +156,7 @@ async def _is_whole(settings: Settings, batch: Batch, manifest: Manifest, catalo
         store = open_archive(settings)
         stack.push_async_callback(store.aclose)
         known = await survey(ledger, store, batch, manifest.shots)
-    made = plan_batch(batch, manifest.shots, known, catalogue)
+    made = plan_batch(batch, manifest.shots, known, catalogue, platforms=load_platforms(settings.platforms))
     return all(is_whole(item, known.files) for item in made.shots)
 
 

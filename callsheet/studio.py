@@ -21,6 +21,7 @@ from callsheet.ledger import Ledger
 from callsheet.media.signing import Signer
 from callsheet.models import Catalogue
 from callsheet.plan import Known, Plan
+from callsheet.platforms import Platforms, load_platforms
 from callsheet.poller import Poller
 from callsheet.progress import Progress, watcher
 from callsheet.providers import Providers, open_providers
@@ -59,6 +60,7 @@ class Studio:
     ledger: Ledger
     store: Store
     spool: Spool
+    platforms: Platforms
     providers: Providers
     budget_usd: Decimal | None
     progress: Progress
@@ -190,6 +192,7 @@ async def open_studio(
             ledger=ledger,
             store=store,
             spool=spool,
+            platforms=load_platforms(settings.platforms),
             providers=providers,
             budget_usd=budget_usd,
             progress=Progress(),

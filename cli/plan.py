@@ -17,6 +17,7 @@ from callsheet.manifest import Manifest
 from callsheet.plan import NOUNS, Action, Kind, Plan
 from callsheet.plan.file import write_plan
 from callsheet.plan.money import amount
+from callsheet.platforms import load_platforms
 from callsheet.run import RunRequest, budget_of, read_request
 from callsheet.settings import Settings, load_settings
 from callsheet.steps.planning import Desk, follow, make_plan, plan_file, time_of
@@ -69,7 +70,7 @@ async def plan_of(request: RunRequest, settings: Settings) -> Plan:
     try:
         async with await Ledger.open(settings.ledger_url, clock=clock) as ledger:
             budget = budget_of(request, sheet, settings)
-            desk = Desk(settings, ledger, store, catalogue, clock, latency, budget)
+            desk = Desk(settings, ledger, store, catalogue, clock, latency, budget, load_platforms(settings.platforms))
             made, _ = await make_plan(desk, batch, sheet.shots)
             await follow(made, request, settings, ledger)
             return made

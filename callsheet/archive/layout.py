@@ -13,6 +13,7 @@ PLAN = "plan.json"
 GALLERY = "gallery.html"
 SUCCESS = "_SUCCESS.json"
 CATALOGUE = "catalog"
+INPUTS = "inputs"
 
 _HASH = 12
 # A folder name longer than this is cut: file systems allow 255 bytes, and people read these.
@@ -24,6 +25,14 @@ _EXTENSIONS = {
     "video/mp4": "mp4",
     "video/quicktime": "mov",
     "video/webm": "webm",
+    "audio/wav": "wav",
+    "audio/mpeg": "mp3",
+    "audio/mp4": "m4a",
+    "audio/aac": "aac",
+    "audio/ogg": "ogg",
+    "audio/flac": "flac",
+    "text/vtt": "vtt",
+    "application/x-subrip": "srt",
 }
 
 
@@ -82,6 +91,16 @@ def poster_name(sha256: str, mime_type: str) -> str:
 def thumbnail_name(sha256: str, mime_type: str) -> str:
     """`thumb-<sha12>.jpg`: a small copy of a picture."""
     return _file(("thumb",), sha256, mime_type)
+
+
+def input_name(prefix: str, sha256: str, mime_type: str) -> str:
+    """`<batch>/inputs/<sha12>.png`: a file that finishes cuts, once for the whole batch."""
+    return f"{prefix}/{INPUTS}/{_file((), sha256, mime_type)}"
+
+
+def is_input(prefix: str, name: str) -> bool:
+    """Whether this is the name of a file that finishes the batch's cuts."""
+    return re.fullmatch(rf"{re.escape(prefix)}/{INPUTS}/[0-9a-f]{{12}}\.\w+", name) is not None
 
 
 def is_asset_name(file: str) -> bool:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
+from fractions import Fraction
 
 from callsheet.archive.layout import folder_name
+from callsheet.cutting.recipe import find_cut
 from callsheet.decisions import APPROVAL, holding
 from callsheet.errors import Unknown
 from callsheet.ledger import Job, JobOrder, JobState
@@ -15,19 +17,24 @@ from callsheet.orders import clip_order, take_order
 from callsheet.plan.actions import ZERO, Action, Kind, ShotPlan, What
 from callsheet.plan.changes import changed
 from callsheet.plan.known import Known
+from callsheet.platforms import Platforms, PlatformSpec, load_platforms
 from callsheet.shots import Asset, Batch, Shot
 from callsheet.steps.verdicts import Verdict, verdict
 
+_SHORT_EDGES = {"360p": 360, "720p": 720, "1080p": 1080, "4k": 2160}
 _AGAIN = "--remake makes it again"
 _LEFT_OVER: tuple[What, ...] = ("waiting", "blocked", "failed")
 
 
-def plan_shot(batch: Batch, shot: Shot, known: Known, catalogue: Catalogue) -> ShotPlan:
-    """The plan of one shot."""
+def plan_shot(
+    batch: Batch, shot: Shot, known: Known, catalogue: Catalogue, platforms: Platforms | None = None
+) -> ShotPlan:
+    """The plan of one shot. `platforms` are those of its cuts, the built-in ones by default."""
     takes = [_take_action(batch, shot, take, known, catalogue) for take in range(1, shot.takes + 1)]
     animate = _approved_clips if shot.select == "approve" else _clip_actions
     clips = animate(batch, shot, takes, known, catalogue) if shot.motion_prompt else []
-    cuts = [cut for clip in clips for cut in _cut_actions(shot, clip, known)]
+    specs = [(platforms or load_platforms()).get(name) for name in shot.cuts] if clips else []
+    cuts = [cut for clip in clips for cut in _cut_actions(shot, clip, specs, known)]
     return ShotPlan(shot, (*takes, *clips, *cuts))
 
 
@@ -35,6 +42,13 @@ def clip_keys(batch: Batch, shot: Shot, known: Known) -> list[tuple[int | None, 
     """The keys that the shot's clips could have: one for each take that is made, or the one of text alone."""
     keys = [take_order(batch, shot, take).key for take in range(1, shot.takes + 1)]
     return [(take, order.key) for take, order in _clip_orders(batch, shot, keys, known)]
+
+
+def clip_size(shot: Shot) -> tuple[Fraction, Fraction]:
+    """Width and height in pixels of the clip that is asked for."""
+    width, _, height = (shot.video_aspect_ratio or "16:9").partition(":")
+    aspect, edge = Fraction(int(width), int(height)), _SHORT_EDGES.get(shot.resolution or "", 720)
+    return edge * max(aspect, Fraction(1)), edge / min(aspect, Fraction(1))
 
 
 def frames_wanted(shot: Shot) -> int:
@@ -108,15 +122,15 @@ def _unknown_clip(batch: Batch, shot: Shot, takes: Sequence[Action], price: Deci
     return replace(clip, why="; ".join(part for part in (differs, "its frame is not chosen yet") if part))
 
 
-def _cut_actions(shot: Shot, clip: Action, known: Known) -> list[Action]:
+def _cut_actions(shot: Shot, clip: Action, specs: Sequence[PlatformSpec], known: Known) -> list[Action]:
     job = known.jobs.get(clip.job_key or "")
-    cuts = [a for a in known.assets.get(shot.id, ()) if a.kind == "cut" and job and a.parent == job.sha256]
+    cuts = [a for a in known.assets.get(shot.id, ()) if a.kind == "cut" and _is_there(shot.id, a, known)]
     what: What = clip.what if clip.what in _LEFT_OVER else "create"
-    return [Action("cut", f"cut-{spec}", "reuse" if _is_cut(shot, cuts, spec, known) else what) for spec in shot.cuts]
 
+    def is_made(spec: PlatformSpec) -> bool:
+        return bool(job and job.sha256 and find_cut(cuts, job.sha256, spec, shot.finish))
 
-def _is_cut(shot: Shot, cuts: Sequence[Asset], spec: str, known: Known) -> bool:
-    return any(_is_there(shot.id, cut, known) for cut in cuts if cut.name.startswith(f"cut-{spec}-"))
+    return [Action("cut", f"cut-{spec.name}", "reuse" if is_made(spec) else what) for spec in specs]
 
 
 def _paid_action(order: JobOrder, price: Decimal, known: Known) -> Action:
