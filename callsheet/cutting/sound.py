@@ -21,8 +21,9 @@ _LIMITER = "aresample=192000,alimiter=limit={limit:.6f}:attack=5:release=50:leve
 # The bed sinks by about 9 dB while something is heard at -14 LUFS, and comes back in half a second.
 _DUCK = "sidechaincompress=threshold=0.05:ratio=4:attack=30:release=500"
 # The AAC encoder begins with 1024 samples of its own, and a file without edit list cannot tell players to skip them.
-# Dropping as many keeps picture and sound together (measured with FFmpeg 9.0.2, 2026-11-21).
-_PRIMING = "atrim=start_sample=1024,asetpts=PTS-STARTPTS"
+# Dropping as many keeps picture and sound together (measured with FFmpeg 9.0.2, 2026-11-21). The fade is for what would
+# begin with a click.
+_PRIMING = "atrim=start_sample=1024,asetpts=PTS-STARTPTS,afade=t=in:d=0.005"
 _PASSES = 6
 
 
@@ -59,14 +60,17 @@ async def make_sound(clip: Path, settings: SoundSettings, target: Path, timeout_
         if plan is None:
             return None
         with replacing(target) as part:
-            plan, after = await _approach(plan, own, bed, part, timeout_s)
+            plan, after = await master(plan, own, bed, part, timeout_s)
     return Sound(target, plan, own.loudness if own else None, after, shortfall(plan, after))
 
 
-async def _approach(
+async def master(
     plan: SoundPlan, own: Stem | None, bed: Stem | None, target: Path, timeout_s: float
 ) -> tuple[SoundPlan, Loudness]:
-    """Encode, measure what came out, and correct: the limiter and the encoder change what was planned."""
+    """Write the sound of `plan` to `target`; the plan as it was corrected, and how loud the file is.
+
+    What comes out is measured each time: the limiter and the encoder change what was planned.
+    """
     for count in range(1, _PASSES + 1):
         await run_encoder(mix_argv(plan, own.file if own else None, bed.file if bed else None, target), timeout_s)
         outcome = await measure_loudness(target, timeout_s)

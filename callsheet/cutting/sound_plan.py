@@ -111,6 +111,11 @@ def shortfall(plan: SoundPlan, outcome: Loudness) -> str:
     return f"The sound has {got}: it is too short or too uneven to be measured and levelled."
 
 
+def level(lufs: float, loudness: Loudness) -> float:
+    """The gain in dB that brings a sound to `lufs`, at most 46 dB up; 0.0 for silence."""
+    return _towards(lufs, loudness, MAX_GAIN_DB) if _audible(loudness) else 0.0
+
+
 def _audible(loudness: Loudness | None) -> Loudness | None:
     return loudness if loudness is not None and loudness.integrated_lufs > SILENT_LUFS else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,13 +73,49 @@ def music_format(head: bytes) -> str | None:
     return None
 
 
+async def join_stems(
+    parts: Sequence[tuple[Stem | None, float | None, float]], crossfade_s: float, target: Path, timeout_s: float
+) -> Stem:
+    """Stems one after the other, each with its gain in dB and its length in seconds; None is silence of that length.
+
+    With a crossfade neighbours share so many seconds, equally loud throughout.
+    """
+    source: list[str] = []
+    chains = []
+    for number, (stem, gain, length) in enumerate(parts):
+        if stem is None:
+            source += ["-f", "lavfi", "-t", f"{length:.6f}", "-i", "anullsrc=r=48000:cl=stereo"]
+        else:
+            source += ["-protocol_whitelist", "file", "-f", "wav", "-i", f"file:{stem.file.absolute()}"]
+        chains.append(f"[{number}:a]{STEREO},volume={gain or 0.0:.2f}dB[p{number}]")
+    labels = [f"p{number}" for number in range(len(parts))]
+    if crossfade_s:
+        for number in range(1, len(parts)):
+            fade = f"acrossfade=d={crossfade_s:.6f}:c1=qsin:c2=qsin"
+            chains.append(f"[{labels[0]}][{labels[number]}]{fade}[x{number}]")
+            labels[0] = f"x{number}"
+        joined = f"[{labels[0]}]anull"
+    else:
+        joined = "".join(f"[{label}]" for label in labels) + f"concat=n={len(labels)}:v=0:a=1"
+    length_s = sum(length for *_, length in parts) - crossfade_s * (len(parts) - 1)
+    graph = ";".join([*chains, f"{joined},{_whole(length_s)}[out]"])
+    return await _run([*source, "-filter_complex", graph, "-map", "[out]"], target, timeout_s)
+
+
 _MAGIC = {b"RIFF": "wav", b"fLaC": "flac", b"OggS": "ogg"}
 
 
 async def _write(source: list[str], filters: str, length_s: float, target: Path, timeout_s: float) -> Stem:
+    return await _run([*source, "-map", "0:a:0", "-vn", "-af", f"{filters},{_whole(length_s)}"], target, timeout_s)
+
+
+def _whole(length_s: float) -> str:
+    """Exactly so long, and measured."""
+    return f"apad=whole_dur={length_s:.6f},atrim=end={length_s:.6f},{METER}"
+
+
+async def _run(arguments: list[str], target: Path, timeout_s: float) -> Stem:
     # The summary of the meter has the log level "info". 32-bit floats: what is above full scale is kept.
-    argv = [ffmpeg_exe(), "-nostdin", "-hide_banner", "-nostats", "-loglevel", "info", "-y", *source]
-    chain = f"{filters},apad=whole_dur={length_s:.6f},atrim=end={length_s:.6f},{METER}"
-    argv += ["-map", "0:a:0", "-vn", "-af", chain, "-c:a", "pcm_f32le", "-fflags", "+bitexact", "-threads", "1"]
-    report = await run_encoder([*argv, "-f", "wav", f"file:{target}"], timeout_s)
-    return Stem(target, parse_loudness(report))
+    argv = [ffmpeg_exe(), "-nostdin", "-hide_banner", "-nostats", "-loglevel", "info", "-y", *arguments]
+    argv += ["-c:a", "pcm_f32le", "-fflags", "+bitexact", "-threads", "1", "-f", "wav", f"file:{target}"]
+    return Stem(target, parse_loudness(await run_encoder(argv, timeout_s)))
