@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from callsheet.archive.sidecars import parse_sidecar
-from callsheet.errors import SettingsError
+from callsheet.errors import UsageError
 from callsheet.ledger import BatchRow
 from callsheet.shots import Batch
 from callsheet.social import CutsRequest, chosen, more_cuts
@@ -36,7 +36,7 @@ async def test_clips_are_cut_anew_for_nothing_and_listed_everywhere(folder: Kept
     paid = folder.accepted()
     [first] = await more_cuts(folder.settings, CutsRequest(("9x16", "1x1"), batch=BATCH))
     assert first["cuts"] == {"created": 1, "reused": 1, "failed": 0}
-    assert [(one["shot"], one["aspect"]) for one in first["files"]] == [("kite", "9x16")]
+    assert [(one["shot"], one["platform"]) for one in first["files"]] == [("kite", "9x16")]
 
     sidecar = parse_sidecar(await folder.read(KITE), KITE)
     assert [cut.spec for cut in sidecar.cuts] == ["1x1", "9x16"]
@@ -68,13 +68,15 @@ async def test_a_cut_that_a_killed_process_did_not_list_is_listed_by_the_next(fo
         (CutsRequest(("9x16",), campaign="sheet"), "campaign 'sheet' with live batches"),
         (CutsRequest(("9x16",)), "Name a batch or a campaign"),
         (CutsRequest(("9x16",), batch=BATCH, campaign="sheet"), "one of the two"),
-        (CutsRequest(("2x1",), batch=BATCH), "'2x1' is not an aspect"),
-        (CutsRequest((), batch=BATCH), "No aspect was given"),
+        (CutsRequest(("reel",), batch=BATCH), "no cut 'reel'. Did you mean reels"),
+        (CutsRequest((), batch=BATCH), "No platform was given"),
+        (CutsRequest(("reels",), batch=BATCH, focus="up"), "'up'.*Nothing was cut"),
+        (CutsRequest(("reels",), words=("sea",), mode="rehearsal"), "No clip in rehearsal batches fits 'sea'"),
         (CutsRequest(("9x16",), batch=BATCH, shots=("kit",)), "no shot 'kit'.*It has: kite, cup"),
     ],
 )
 async def test_what_cannot_be_meant_is_refused(made: Kept, asked: CutsRequest, message: str) -> None:
-    with pytest.raises(SettingsError, match=message):
+    with pytest.raises(UsageError, match=message):
         await more_cuts(made.settings, asked)
 
 
@@ -94,7 +96,9 @@ def test_a_campaign_means_its_newest_batch_or_all_of_them() -> None:
 
 
 def test_the_command_tells_what_it_cut(made: Kept, bare_cli: Cli) -> None:
-    done = bare_cli("cuts", BATCH, "--aspect", "16x9", "--json", CALLSHEET_HOME=str(made.settings.home))
+    asked = ("--query", "dunes climbs", "--for", "stories", "--aspect", "16:9", "--json")
+    done = bare_cli("cuts", *asked, CALLSHEET_HOME=str(made.settings.home))
     assert done.exit_code == 0, done.stderr
-    assert done.json["batches"][0]["cuts"] == {"created": 1, "reused": 0, "failed": 0}
-    assert "16x9  kite: " in done.stdout.splitlines()[1]
+    assert done.json["batches"][0]["cuts"] == {"created": 2, "reused": 0, "failed": 0}
+    told = [line.split(":")[0].split() for line in done.stdout.splitlines()[1:3]]
+    assert told == [["stories", "kite"], ["16x9", "kite"]]

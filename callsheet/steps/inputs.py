@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -21,6 +21,12 @@ def files_of(finish: Finish) -> Mapping[str, Reference]:
     """The files of a finish, by the names of its fields."""
     given = ((field.name, getattr(finish, field.name)) for field in fields(finish))
     return {name: value for name, value in given if isinstance(value, Reference)}
+
+
+def archived_hashes(studio: Studio) -> Iterator[str]:
+    """The hashes of all that the archive has of this batch, as far as this process knows: it may leave the spool."""
+    yield from (asset.sha256 for assets in studio.assets.values() for asset in assets.values())
+    yield from (file.sha256 for work in studio.work.values() for file in files_of(work.shot.finish).values())
 
 
 async def archive_inputs(studio: Studio, finish: Finish) -> None:
