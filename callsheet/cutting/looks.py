@@ -24,6 +24,7 @@ _BLACK_SHARE, _SEEN_SHARE = 0.02, 0.25
 _STILL, _MOVED = 0.3, 2.0
 # So long must nothing move before it is looked into, seconds.
 _FROZEN_S = 1.9
+_GLANCE_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,18 @@ def looks_at(path: Path, times: Sequence[float]) -> list[Look]:
             return found
         shown = look
     return found + [shown] * (len(times) - len(found)) if shown else found
+
+
+def moves_after(path: Path, at_s: float) -> bool:
+    """Whether anything moves in the half second after a moment: a clip that loops has the same picture every time."""
+    first: Look | None = None
+    for look in _decoded(path, keyframes_only=False, from_s=at_s):
+        first = first or look
+        if _difference(first, look) > _STILL:
+            return True
+        if look.at_s > at_s + _GLANCE_S:
+            break
+    return False
 
 
 def find_black(cut: Sequence[Look], clip: Sequence[Look]) -> str:
@@ -103,18 +116,18 @@ def _difference(one: Look, other: Look) -> float:
     return float(np.abs(one.luma.astype(np.int16) - other.luma).mean())
 
 
-def _decoded(path: Path, *, keyframes_only: bool) -> Iterator[Look]:
+def _decoded(path: Path, *, keyframes_only: bool, from_s: float = 0.0) -> Iterator[Look]:
     try:
         with av.open(str(path.absolute()), format="mp4", options=SAFE_OPTIONS) as container:
             stream = container.streams.video[0]
             stream.codec_context.thread_count = 1
             if keyframes_only:
                 stream.codec_context.skip_frame = "NONKEY"
-            start_s: float | None = None
+            start_s = float((stream.start_time or 0) * (stream.time_base or 0))
+            if from_s:
+                container.seek(int((start_s + from_s) / (stream.time_base or 1)), stream=stream)
             for frame in container.decode(stream):
-                at_s = float(frame.time or 0.0)
-                start_s = at_s if start_s is None else start_s
-                yield Look(at_s - start_s, _luma(frame))
+                yield Look(float(frame.time or 0.0) - start_s, _luma(frame))
     except (av.error.FFmpegError, ValueError) as error:
         raise MediaError(f"{path.name} cannot be decoded ({error}). It has to be made or fetched again.") from error
 

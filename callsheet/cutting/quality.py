@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from callsheet.cutting.looks import find_black, find_frozen, is_black, keyframe_looks, looks_at, part_of, still_runs
+from callsheet.cutting.looks import (
+    Look,
+    find_black,
+    find_frozen,
+    is_black,
+    keyframe_looks,
+    looks_at,
+    moves_after,
+    part_of,
+    still_runs,
+)
 from callsheet.cutting.plan import CutPlan
 from callsheet.cutting.sound import Sound
 from callsheet.errors import MediaError
@@ -119,8 +129,7 @@ def _pictures(plan: CutPlan, clip: VideoProbe, source: Path, cut: Path) -> Itera
     if plan.how == "copy" and _video(source) != _video(cut):
         yield "has other pictures than the clip"
     looks = keyframe_looks(cut, plan.clip_s)
-    dark = any(map(is_black, looks))
-    if not dark and (plan.how == "copy" or not still_runs(looks)):
+    if not any(map(is_black, looks)) and (plan.how == "copy" or not _stands_still(looks, cut)):
         return
     own = looks_at(source, [look.at_s for look in looks])
     if black := find_black(looks, own):
@@ -128,6 +137,10 @@ def _pictures(plan: CutPlan, clip: VideoProbe, source: Path, cut: Path) -> Itera
     shown = [part_of(look, _shown(plan, clip), clip.rotation or 0) for look in own]
     if plan.how != "copy" and (frozen := find_frozen(looks, shown)):
         yield frozen
+
+
+def _stands_still(looks: Sequence[Look], cut: Path) -> bool:
+    return any(not moves_after(cut, looks[(first + last) // 2].at_s) for first, last in still_runs(looks))
 
 
 def _shown(plan: CutPlan, clip: VideoProbe) -> tuple[float, float, float, float]:
