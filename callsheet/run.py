@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 
 from callsheet.archive.store import open_archive
 from callsheet.clock import Clock
+from callsheet.cutting.focus import parse_focus
 from callsheet.editions import check_edition
-from callsheet.errors import SettingsError, Stopped
+from callsheet.errors import SettingsError, Stopped, UsageError
 from callsheet.ledger import Ledger
 from callsheet.manifest import WHOLE, Manifest, read_manifest
 from callsheet.media.signing import Signer, open_signer
@@ -83,6 +84,8 @@ def read_request(request: RunRequest, settings: Settings) -> tuple[Manifest, Cat
         today=datetime.now(UTC).date(),
         stretch=request.shard.stretch if request.shard else WHOLE,
         platforms=load_platforms(settings.platforms),
+        focus=focus_of(settings),
+        font=settings.font,
     )
     batch = Batch(
         manifest.campaign,
@@ -124,6 +127,14 @@ async def open_run(request: RunRequest, settings: Settings) -> AsyncIterator[tup
         if request.free:
             studio.halted = Stopped("This run sends nothing that costs. Start the batch as usual to go on with it.")
         yield studio, manifest
+
+
+def focus_of(settings: Settings) -> str:
+    """Where cuts look whose shots do not say; SettingsError when the setting names no such place."""
+    try:
+        return parse_focus(settings.focus).text
+    except UsageError as error:
+        raise SettingsError(f"CALLSHEET_FOCUS: {error}") from None
 
 
 def signer_of(settings: Settings) -> Signer | None:

@@ -71,6 +71,9 @@ class Settings(BaseSettings):
         str | None,
         Field(pattern=r"^https?://", description="Time-stamp server for signatures; default: none is asked."),
     ] = None
+    focus: Annotated[
+        str, Field(description="Where cuts look whose shots do not say: auto, ask, centre, left ... or numbers.")
+    ] = "auto"
     font: Annotated[
         Path | None, Field(description="TTF, OTF or TTC file for captions and labels, asked before the shipped fonts.")
     ] = None

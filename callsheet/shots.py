@@ -39,7 +39,8 @@ class Finish:
 
     `focus` is "auto" (the subject is looked for), "ask" (Gemini is asked for it, which costs a little), "centre", or a
     place given in the manifest. `captions` are text, or the path's bytes in `captions_file` (SRT, VTT). `label` is the
-    disclosure drawn on the picture, `end_card_s` the seconds that the card is shown after the clip.
+    disclosure drawn on the picture, `end_card_s` the seconds that the card is shown after the clip. `font` is the
+    user's own, for the words.
     """
 
     focus: str = "auto"
@@ -50,6 +51,7 @@ class Finish:
     end_card_s: float = 2.0
     music: Reference | None = None
     label: str | None = None
+    font: Reference | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -217,10 +217,11 @@ class FinishRecord(_Part):
     end_card_s: float = 2.0
     music: InputRecord | None = None
     label: str | None = None
+    font: InputRecord | None = None
 
     def files(self) -> tuple[InputRecord, ...]:
         """The files among it."""
-        return tuple(one for one in (self.captions_file, self.logo, self.end_card, self.music) if one)
+        return tuple(one for one in (self.captions_file, self.logo, self.end_card, self.music, self.font) if one)
 
 
 class Sidecar(_Part):

@@ -58,6 +58,7 @@ def _of_finish(finish: Finish) -> str:
         "end_card_s": finish.end_card_s if finish.end_card else None,
         "music": _hash(finish.music),
         "label": finish.label,
+        "font": _hash(finish.font),
     }
     return _digest({name: value for name, value in given.items() if value is not None})
 

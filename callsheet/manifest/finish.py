@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from callsheet.archive.disclosure import LABEL
+from callsheet.cutting.brand import MAX_CAPTION_BYTES, MAX_PICTURE_BYTES
 from callsheet.cutting.captions import read_captions
 from callsheet.cutting.focus import ALLOWED, parse_focus
 from callsheet.cutting.lettering import missing_glyphs
-from callsheet.errors import MediaError, UsageError
+from callsheet.cutting.pictures import card_picture, logo_picture
+from callsheet.cutting.stems import MAX_MUSIC_BYTES
+from callsheet.errors import MediaError, SettingsError, UsageError
 from callsheet.manifest.draft import Draft
 from callsheet.manifest.findings import Findings, shown
 from callsheet.manifest.inputs import InputFiles, InputKind, Refused, picture_type
-from callsheet.media.probe import probe_image
 from callsheet.shots import Finish, Reference
 
 MAX_LABEL_CHARS = 80
 MAX_CAPTION_CHARS = 5_000
 COLUMNS_OF_FINISH = ("focus", "captions", "logo", "end_card", "music", "label")
 CAPTION_FILES = (".srt", ".vtt")
-_MIB = 1024 * 1024
 _YES, _NO = ("yes", "true", "on"), ("no", "false", "off")
 
 
@@ -46,31 +50,45 @@ def captions_type(data: bytes) -> str | None:
     return "application/x-subrip" if b"-->" in text else None
 
 
-def _check_picture(data: bytes, name: str) -> None:
+def _drawn(draw: Callable[[bytes, int, int], object]) -> Callable[[bytes, str], None]:
+    """A check that the picture can be drawn."""
+
+    def check(data: bytes, name: str) -> None:
+        try:
+            draw(data, 64, 64)
+        except MediaError as error:
+            raise MediaError(f"{shown(name)}: {error}") from None
+
+    return check
+
+
+_PICTURES = "allowed: PNG, JPEG or WebP"
+LOGO = InputKind("logo", _PICTURES, picture_type, MAX_PICTURE_BYTES, _drawn(logo_picture))
+CARD = InputKind("end card", _PICTURES, picture_type, MAX_PICTURE_BYTES, _drawn(card_picture))
+MUSIC = InputKind("audio file", "allowed: WAV, MP3, M4A, AAC, Ogg or FLAC", sound_type, MAX_MUSIC_BYTES)
+
+
+def read_font(path: Path | None) -> Reference | None:
+    """The user's own font; SettingsError when it cannot be used."""
+    if path is None:
+        return None
     try:
-        probe_image(data)
-    except MediaError as error:
-        raise MediaError(f"{shown(name)}: {str(error).removeprefix('The picture: ')}") from None
-
-
-def _check_captions(data: bytes, name: str) -> None:
-    text = "\n".join(cue.text for cue in read_captions(data, name))
-    if missing := missing_glyphs(text):
-        raise MediaError(f"{shown(name)} has characters that no font here can show: {shown(missing)}")
-
-
-LOGO = InputKind("picture for a cut", "allowed: PNG, JPEG or WebP", picture_type, 20 * _MIB, _check_picture)
-MUSIC = InputKind("audio file", "allowed: WAV, MP3, M4A, AAC, Ogg or FLAC", sound_type, 64 * _MIB)
-CAPTIONS = InputKind("captions file", "allowed: SRT or WebVTT", captions_type, _MIB, _check_captions)
+        data = path.read_bytes()
+        missing_glyphs("a", path)
+    except (OSError, MediaError) as error:
+        raise SettingsError(f"CALLSHEET_FONT: {error} Name a TTF, OTF or TTC file, or none.") from None
+    mime_type = {b"OTTO": "font/otf", b"ttcf": "font/collection"}.get(data[:4], "font/ttf")
+    return Reference(str(path.resolve()), hashlib.sha256(data).hexdigest(), mime_type, len(data))
 
 
 @dataclass(frozen=True, slots=True)
 class Finishing:
-    """Reads the finish of the shots of one manifest; `focus` is that of shots which do not say."""
+    """Reads the finish of the shots of one manifest; `focus` is for those that do not say, `font` the user's own."""
 
     findings: Findings
     inputs: InputFiles
     focus: str = "auto"
+    font: Reference | None = None
 
     def of(self, draft: Draft) -> Finish:
         """The finish of a shot; worthless if a problem was noted."""
@@ -78,15 +96,28 @@ class Finishing:
             return Finish(self.focus)
         captions = draft.text("captions")
         by_file = captions is not None and captions.lower().endswith(CAPTION_FILES) and "\n" not in captions
+        label = self._label(draft)
         return Finish(
             focus=self._focus(draft),
             captions=None if by_file else self._words(draft, "captions", MAX_CAPTION_CHARS),
-            captions_file=self._file(draft, "captions", CAPTIONS) if by_file else None,
+            captions_file=self._file(draft, "captions", self._captions_kind()) if by_file else None,
             logo=self._file(draft, "logo", LOGO),
-            end_card=self._file(draft, "end_card", LOGO),
+            end_card=self._file(draft, "end_card", CARD),
             music=self._file(draft, "music", MUSIC),
-            label=self._label(draft),
+            label=label,
+            font=self.font if captions or label else None,
         )
+
+    def _captions_kind(self) -> InputKind:
+        def check(data: bytes, name: str) -> None:
+            text = "\n".join(cue.text for cue in read_captions(data, shown(name)))
+            if missing := missing_glyphs(text, self._font_path()):
+                raise MediaError(f"{shown(name)} has characters that no font here can show: {shown(missing)}")
+
+        return InputKind("captions file", "allowed: SRT or WebVTT", captions_type, MAX_CAPTION_BYTES, check)
+
+    def _font_path(self) -> Path | None:
+        return Path(self.font.uri) if self.font else None
 
     def _focus(self, draft: Draft) -> str:
         text = draft.text("focus")
@@ -111,7 +142,7 @@ class Finishing:
             return None
         if len(text) > most:
             self._problem(draft, column, f"the text has {len(text)} characters", f"allowed: at most {most}")
-        elif missing := missing_glyphs(text):
+        elif missing := missing_glyphs(text, self._font_path()):
             what = f"no font here can show {shown(missing)}"
             self._problem(draft, column, what, "allowed: characters of the shipped fonts, or of CALLSHEET_FONT")
         return text

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, InvalidOperation
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from callsheet.errors import Problem
 from callsheet.manifest.columns import CAMPAIGN, MAX_TOTAL_CHARS, Cell
@@ -56,6 +56,7 @@ def read_manifest(
     stretch: slice = WHOLE,
     platforms: Platforms | None = None,
     focus: str = "auto",
+    font: Path | None = None,
 ) -> Manifest:
     """The manifest at a local path or fsspec URI; ManifestError holds all problems of all rows.
 
@@ -63,7 +64,8 @@ def read_manifest(
     `variables` win over the file's own `defaults` and `vars`, not over a shot. With `live` a retired model is a
     problem, without it a warning. Files must lie beside the manifest or below `input_roots`. Of a `stretch` of the
     shots only these are looked at closely, their files read, and given. `platforms` are those that cuts may name, the
-    built-in ones by default; `focus` is for shots that do not say.
+    built-in ones by default; `focus` is for shots that do not say, `font` the user's
+    own for captions and labels (SettingsError when it cannot be used).
     """
     findings = Findings()
     data = read_bytes(uri)
@@ -72,7 +74,7 @@ def read_manifest(
     chosen = _defaults(loaded, defaults or {}, uri, findings)
     _complete(loaded, chosen, findings)
     legality, inputs = Legality(catalogue, live, today, findings), InputFiles(uri, input_roots)
-    shots = _shots(loaded.drafts, stretch, legality, platforms or load_platforms(), inputs, focus)
+    shots = _shots(loaded.drafts, stretch, legality, platforms or load_platforms(), inputs, (focus, font))
     name = _campaign(uri, campaign, loaded, findings)
     budget = _budget(uri, loaded, findings)
     findings.raise_if_any()
@@ -120,11 +122,11 @@ def _shots(
     legality: Legality,
     platforms: Platforms,
     inputs: InputFiles,
-    focus: str,
+    finish: tuple[str, Path | None],
 ) -> tuple[Shot, ...]:
     # pandera takes a second to import; commands that read no manifest need not wait for it.
     from callsheet.manifest.assemble import Assembler, warn_of_idle_columns
-    from callsheet.manifest.finish import Finishing
+    from callsheet.manifest.finish import Finishing, read_font
     from callsheet.manifest.table import check_table
 
     findings = legality.findings
@@ -132,7 +134,7 @@ def _shots(
         warn_of_idle_columns(draft, findings)
     wrong = check_table(drafts, findings)
     sent = pictures(max((model.max_bytes for model in legality.catalogue.models()), default=0))
-    finishing = Finishing(findings, inputs, focus)
+    finishing = Finishing(findings, inputs, finish[0], read_font(finish[1]))
     return Assembler(legality, platforms, inputs, sent, finishing, wrong).shots(drafts, stretch)
 
 

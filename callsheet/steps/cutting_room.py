@@ -65,7 +65,8 @@ class CuttingRoom:
             if self.finish == Finish(self.finish.focus):
                 return Materials()
             local = await local_finish(self.studio, self.finish)
-            return await asyncio.to_thread(read_materials, local, self.folder, self.studio.settings.font)
+            font = Path(local.font.uri) if local.font else None
+            return await asyncio.to_thread(read_materials, local, self.folder, font)
 
         return await self._once("materials", read)
 

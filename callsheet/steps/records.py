@@ -178,6 +178,7 @@ def finish_record(finish: Finish, files: Collection[str]) -> FinishRecord | None
         end_card_s=finish.end_card_s,
         music=known(finish.music),
         label=finish.label,
+        font=known(finish.font),
     )
 
 
@@ -197,6 +198,7 @@ def finish_of(record: FinishRecord | None) -> Finish:
         end_card_s=told.end_card_s,
         music=known(told.music),
         label=told.label,
+        font=known(told.font),
     )
 
 
