@@ -153,6 +153,27 @@ async def test_the_encoder_is_stopped_when_it_takes_too_long_or_is_cancelled(tmp
         await task
 
 
+async def test_an_encoder_tells_how_far_it_is():
+    told: list[float] = []
+    made = [
+        ffmpeg_exe(),
+        "-loglevel",
+        "error",
+        *PROGRESS,
+        "-f",
+        "lavfi",
+        "-i",
+        "anullsrc",
+        "-t",
+        "7",
+        "-f",
+        "null",
+        "-",
+    ]
+    assert await run_encoder(made, 20, told.append) == ""
+    assert told[-1] == pytest.approx(7.0, abs=0.05)
+
+
 async def test_an_encoder_that_fails_says_why():
     with pytest.raises(MediaError, match="No such file"):
         await run_encoder([ffmpeg_exe(), "-loglevel", "error", "-i", "file:/nowhere.mp4", "-f", "null", "-"], 20)

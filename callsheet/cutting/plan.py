@@ -17,8 +17,6 @@ from callsheet.media.probe import Colours, VideoProbe
 from callsheet.platforms import PlatformSpec
 
 How = Literal["copy", "crop", "pad"]
-# The plain aspects, until everything asks `callsheet.platforms`.
-CUT_SPECS = ("9x16", "4x5", "1x1", "16x9")
 # Widths of the short side that cuts are scaled to; a smaller clip keeps its own.
 _CLASSES = (2160, 1440, 1080, 720)
 
