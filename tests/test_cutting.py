@@ -13,7 +13,7 @@ from callsheet.cutting.encode import CutResult, make_cut
 from callsheet.cutting.slots import EncoderSlots
 from callsheet.cutting.sounds import Sounds
 from callsheet.errors import MediaError
-from callsheet.media.ffmpeg import ffmpeg_exe, run_encoder
+from callsheet.media.ffmpeg import PROGRESS, ffmpeg_exe, run_encoder
 from callsheet.media.loudness import parse_loudness
 from callsheet.media.probe import probe_video
 from callsheet.media.provenance import Provenance, read_mp4_xmp, xmp_packet

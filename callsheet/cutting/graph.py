@@ -16,8 +16,9 @@ _TAGS = "setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709"
 # Transfers as setparams names them (FFmpeg 9.0.2). White of SDR is at 203 cd/m2 (ITU-R BT.2408).
 _TRANSFERS = {"pq": "smpte2084", "hlg": "arib-std-b67", "bt2020": "bt709"}
 _WHITE = 203
-# Mobius leaves what SDR can show nearly as it is; Hable darkens it by a third (measured 2026-11-21).
-_TONE = "tonemap=tonemap=mobius:desat=0"
+# Mobius leaves light up to 60 % of that white as it is and presses what is brighter, up to 1000 cd/m2, into the rest.
+# Without these numbers 75 % bars come out at 158 of 191; Hable makes them darker still (measured 2026-11-21).
+_TONE = "tonemap=tonemap=mobius:param=0.6:peak=4.926:desat=0"
 # The blurred ground of a padded picture is made smaller by this factor first: a blur needs no detail and costs less so.
 _GROUND = 8
 
