@@ -23,6 +23,7 @@ COMMANDS = {
     "resolve": "cli.resolve:resolve",
     "recover": "cli.recover:recover",
     "cuts": "cli.cuts:cuts",
+    "assemble": "cli.assemble:assemble",
     "find": "cli.find:find",
     "gallery": "cli.gallery:gallery",
     "models": "cli.models:models",

@@ -245,7 +245,8 @@ def _difference(asset: Asset | InputRecord, stat: Stat, digests: Digests | None)
 def _foreign(evidence: Evidence) -> Iterator[Finding]:
     listed_names = evidence.told().keys() | evidence.thumbnails().keys() | evidence.sidecars.keys() | evidence.known
     for name in evidence.files:
-        own = is_document(evidence.batch, name) or layout.is_input(evidence.batch.prefix, name)
+        prefix = evidence.batch.prefix
+        own = is_document(evidence.batch, name) or layout.is_input(prefix, name) or layout.is_spot(prefix, name)
         if name not in listed_names and not own:
             yield Finding(name, "foreign", "It is in the batch's folder, and nothing lists it. It is left alone.")
 

@@ -19,7 +19,7 @@ from callsheet.errors import MediaError
 from callsheet.media.atomic import replacing
 from callsheet.media.ffmpeg import run_encoder
 from callsheet.media.packets import read_packets, read_track
-from callsheet.media.probe import SAFE_OPTIONS, VideoProbe, probe_video
+from callsheet.media.probe import MAX_DURATION_S, SAFE_OPTIONS, VideoProbe, probe_video
 from callsheet.media.provenance import stamp_mp4
 
 
@@ -37,6 +37,7 @@ async def make_spot(
     target: Path,
     *,
     crossfade_s: float = 0.0,
+    max_s: float | None = None,
     lufs: float = -14.0,
     peak_dbtp: float = -1.0,
     xmp: str | None = None,
@@ -49,10 +50,10 @@ async def make_spot(
     came out is not what was planned; `target` is then untouched.
     """
     parts = [await asyncio.to_thread(read_part, file) for file in files]
-    plan = plan_spot(parts, crossfade_s)
+    plan = plan_spot(parts, crossfade_s, max_s or MAX_DURATION_S)
     timeout_s = 120.0 + 30.0 * plan.duration_s
     async with (encoders or EncoderSlots()).take():
-        with tempfile.TemporaryDirectory(prefix=".spot-", dir=target.parent) as name, replacing(target) as part:
+        with tempfile.TemporaryDirectory(prefix="callsheet-spot-") as name, replacing(target) as part:
             folder = Path(name)
             sound = await _sound(plan, parts, lufs, peak_dbtp, folder, timeout_s)
             names = await _pictures(plan, parts, folder, timeout_s)

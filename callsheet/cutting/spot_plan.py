@@ -60,8 +60,8 @@ class SpotPlan:
         return sum(self.lengths_s) - self.crossfade_s * (len(self.frames) - 1)
 
 
-def plan_spot(parts: Sequence[SpotPart], crossfade_s: float = 0.0) -> SpotPlan:
-    """The plan of a spot of these parts in their order; MediaError when they cannot be joined.
+def plan_spot(parts: Sequence[SpotPart], crossfade_s: float = 0.0, max_s: float = MAX_DURATION_S) -> SpotPlan:
+    """The plan of a spot of these parts in their order; MediaError when they cannot be joined, or last over `max_s`.
 
     Size and rate are those of the first part. A crossfade lasts whole frames.
     """
@@ -84,8 +84,10 @@ def plan_spot(parts: Sequence[SpotPart], crossfade_s: float = 0.0) -> SpotPlan:
     if fade_s and min(plan.lengths_s) < 2 * fade_s:
         shortest = min(plan.lengths_s)
         raise MediaError(f"A crossfade of {crossfade_s:g} s is too long for a part of {shortest:.2f} s; at most half.")
-    if plan.duration_s > MAX_DURATION_S:
-        raise MediaError(f"The spot would last {plan.duration_s:.0f} s; at most {MAX_DURATION_S:.0f} s are made.")
+    if plan.duration_s > max_s + 0.05:
+        raise MediaError(
+            f"The spot would last {plan.duration_s:.1f} s; at most {max_s:g} s are taken. Join fewer parts."
+        )
     return plan
 
 
@@ -133,8 +135,18 @@ def fade_argv(plan: SpotPlan, parts: Sequence[SpotPart], target: Path) -> list[s
 
 def join_argv(reel: Path, sound: Path | None, target: Path) -> list[str]:
     """The arguments that join what the list `reel` names, and lay the finished sound to it, without encoding."""
-    # The list was written here: its names are plain and beside it.
-    argv = [*_HEAD, "-protocol_whitelist", "file", "-f", "concat", "-i", f"file:{reel.absolute()}"]
+    # The list was written here: its names are plain and beside it. Converting would put parameter sets into packets.
+    argv = [
+        *_HEAD,
+        "-protocol_whitelist",
+        "file",
+        "-f",
+        "concat",
+        "-auto_convert",
+        "0",
+        "-i",
+        f"file:{reel.absolute()}",
+    ]
     argv += [*INPUT, f"file:{sound.absolute()}"] if sound else []
     argv += ["-map", "0:v:0", "-c:v", "copy", *(["-map", "1:a:0", "-c:a", "copy"] if sound else ["-an"])]
     return [*argv, *_mp4(target)]

@@ -1,0 +1,41 @@
+"""`callsheet assemble`: archived clips or cuts joined into one spot, for nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from callsheet.assembly import SpotRequest, make_spot_of
+from callsheet.settings import load_settings
+from cli.options import JsonOption
+from cli.output import out, print_json
+
+
+def assemble(
+    batch: Annotated[str, typer.Argument(help="Batch name.")],
+    name: Annotated[str, typer.Option(help="What the spot's files are called.")] = "spot",
+    cut: Annotated[
+        str | None, typer.Option(help="Join the cuts of this kind (reels, 9x16, ...); default: the clips as they are.")
+    ] = None,
+    shot: Annotated[
+        list[str] | None, typer.Option(help="This shot next; repeatable, in this order. Default: all of the batch.")
+    ] = None,
+    crossfade: Annotated[float, typer.Option(help="Seconds that neighbours fade into each other.")] = 0.0,
+    json: JsonOption = False,
+) -> None:
+    """Join clips or cuts of a batch into one spot, with poster, thumbnail and preview sheet. Costs nothing.
+
+    Hard cuts keep the pictures as they are where all parts have the same size, rate and encoder settings.
+    """
+    asked = SpotRequest(batch, name, cut, tuple(shot or ()), crossfade)
+    made = asyncio.run(make_spot_of(load_settings(), asked))
+    how = "made" if made["made"] else "there already"
+    kept = "pictures as they were" if made["how"] == "copy" else f"encoded anew: {made['why']}"
+    out.print(f"{made['name']}: {how}, {made['duration_s']:.1f} s of {len(made['parts'])} parts, {kept}", markup=False)
+    for line in (made["sound"], made["uri"], made["sheet"]):
+        if line:
+            out.print(f"  {line}", markup=False)
+    if json:
+        print_json({"exit_code": 0, **made})
