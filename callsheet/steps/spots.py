@@ -20,7 +20,7 @@ from callsheet.archive.spots import SpotPartRecord, SpotRecord, spot_recipe
 from callsheet.cutting.spot import make_spot
 from callsheet.errors import SettingsError
 from callsheet.media.preview import preview_sheet
-from callsheet.media.probe import ImageProbe, VideoProbe, probe_image
+from callsheet.media.probe import VideoProbe, probe_image
 from callsheet.media.provenance import Provenance, xmp_packet
 from callsheet.media.stills import poster, thumbnail
 from callsheet.platforms import PlatformSpec
@@ -173,11 +173,16 @@ async def _archive(studio: Studio, name: str, what: str, source: Path, film: Vid
         mime_type=mime_type,
         uri=uri,
         created=datetime.now(UTC),
-        width=shown.width,
-        height=shown.height,
+        width=shown[0],
+        height=shown[1],
         duration_s=film.duration_s if film else None,
         fps=film.fps if film else None,
     )
+
+
+def _pixels(picture: Path) -> tuple[int, int]:
+    probe = probe_image(picture)
+    return probe.width, probe.height
 
 
 async def _there(studio: Studio, name: str, recipe: str) -> SpotRecord | None:
