@@ -163,8 +163,7 @@ async def _archive(studio: Studio, name: str, what: str, source: Path, film: Vid
         content_type=mime_type,
         **told,
     )
-    shown: VideoProbe | ImageProbe
-    shown = film or await asyncio.to_thread(probe_image, file.path)
+    shown = (film.width, film.height) if film else await asyncio.to_thread(_pixels, file.path)
     return FileRecord(
         file=target.rpartition("/")[2],
         sha256=file.sha256,
