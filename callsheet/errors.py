@@ -21,6 +21,7 @@ CallsheetError
 │   │   ├── ImageBlocked        a finishReason such as IMAGE_SAFETY
 │   │   └── VideoFiltered       Veo's RAI filter; not charged
 │   ├── NothingMade             answered, charged or not, but without an asset
+│   │   ├── NoAnswer            asked to look, answered without text
 │   │   ├── NoImage             text only, or no image part
 │   │   │   └── BadImage        a picture came, but it is damaged or too large
 │   │   └── NoVideo             done without a video and without a reason
@@ -196,6 +197,12 @@ class VideoFiltered(Blocked):
 
 class NothingMade(ProviderError):
     """The provider answered without an asset."""
+
+
+class NoAnswer(NothingMade):
+    """A reply without text to a request that asked to look at something; what was sent is billed."""
+
+    charged: bool | None = True
 
 
 class NoImage(NothingMade):

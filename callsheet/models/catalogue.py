@@ -28,6 +28,7 @@ class Catalogue:
     by_id: Mapping[str, Model] = field(repr=False)
     default_image: str
     default_video: str
+    default_look: str
     checked_on: date
 
     def find(self, model_id: str) -> Model | None:
@@ -92,4 +93,4 @@ def _parse(data: dict[str, object], path: Path) -> Catalogue:
         raise CatalogueError("The model catalogue is not valid:\n  " + "\n  ".join(lines[:50])) from None
     tables = record.pixel_tables
     by_id = {model_id: to_model(model_id, model, tables) for model_id, model in record.models.items()}
-    return Catalogue(by_id, record.default_image, record.default_video, record.checked_on)
+    return Catalogue(by_id, record.default_image, record.default_video, record.default_look, record.checked_on)

@@ -26,6 +26,7 @@ from callsheet.platforms.spec import has_aspect
 from callsheet.shots import Asset, Finish
 from callsheet.steps.deposit import fetch
 from callsheet.steps.inputs import local_finish
+from callsheet.steps.looking import look_at_subject
 from callsheet.studio import Studio
 
 T = TypeVar("T")
@@ -106,8 +107,14 @@ class CuttingRoom:
         if given is not None:
             return given
         source, clip = await self.source(), await self.analysis()
+        asked = Subject((), "centre", "")
+        if wanted.how == "ask":
+            asked = await look_at_subject(self.studio, self.clip, source, clip.probe)
+        if asked.boxes:
+            return asked
         async with self.studio.encoder_slots.take():
-            return await asyncio.to_thread(find_subject, source, clip.probe)
+            found = await asyncio.to_thread(find_subject, source, clip.probe)
+        return replace(found, reason="; ".join(part for part in (asked.reason, found.reason) if part))
 
     async def _sounds(self) -> Sounds:
         return Sounds(await self.source(), self.folder, self.studio.encoder_slots)
