@@ -24,6 +24,7 @@ class Action:
 
     `usd` is the cost when the request is answered at its first try; `extra_usd` may come on top of it. `job_key` is
     None while the job is not known: a clip whose frame is not chosen yet; `wish` then names all else that is asked.
+    `how` tells of a cut how it will be made, as far as that is known: copy, encode or crop.
     `until` is when a parked action goes on, None for one that the budget does not allow. `since` is when an operation
     under way was submitted.
     """
@@ -39,6 +40,7 @@ class Action:
     wish: str | None = None
     until: datetime | None = None
     since: datetime | None = None
+    how: str = ""
 
     @property
     def usd_high(self) -> Decimal:
@@ -53,10 +55,14 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class ShotPlan:
-    """The actions of one shot; `complete` when every one of them is a reuse."""
+    """The actions of one shot; `complete` when every one of them is a reuse.
+
+    `advice` tells how its clip would serve its cuts better, "" when there is nothing to tell.
+    """
 
     shot: Shot
     actions: tuple[Action, ...]
+    advice: str = ""
 
     @property
     def complete(self) -> bool:
@@ -125,10 +131,12 @@ def _shot_json(plan: ShotPlan) -> dict[str, object]:
         "line": plan.shot.line,
         "usd": float(plan.usd),
         "usd_high": float(plan.usd_high),
+        "advice": plan.advice,
         "actions": [_action_json(action) for action in plan.actions],
     }
 
 
 def _action_json(action: Action) -> dict[str, object]:
     shown = {"kind": action.kind, "slot": action.slot, "what": action.what, "why": action.why, "usd": float(action.usd)}
+    shown |= {"how": action.how} if action.how else {}
     return shown | ({"until": action.until.isoformat()} if action.until else {})

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
-from fractions import Fraction
 
 from callsheet.archive.layout import folder_name
 from callsheet.cutting.recipe import find_cut
@@ -16,12 +15,12 @@ from callsheet.models import Catalogue
 from callsheet.orders import clip_order, take_order
 from callsheet.plan.actions import ZERO, Action, Kind, ShotPlan, What
 from callsheet.plan.changes import changed
+from callsheet.plan.cuts import better_aspect, foreseen
 from callsheet.plan.known import Known
 from callsheet.platforms import Platforms, PlatformSpec, load_platforms
 from callsheet.shots import Asset, Batch, Shot
 from callsheet.steps.verdicts import Verdict, verdict
 
-_SHORT_EDGES = {"360p": 360, "720p": 720, "1080p": 1080, "4k": 2160}
 _AGAIN = "--remake makes it again"
 _LEFT_OVER: tuple[What, ...] = ("waiting", "blocked", "failed")
 
@@ -35,20 +34,14 @@ def plan_shot(
     clips = animate(batch, shot, takes, known, catalogue) if shot.motion_prompt else []
     specs = [(platforms or load_platforms()).get(name) for name in shot.cuts] if clips else []
     cuts = [cut for clip in clips for cut in _cut_actions(shot, clip, specs, known)]
-    return ShotPlan(shot, (*takes, *clips, *cuts))
+    new = any(clip.what == "create" for clip in clips)
+    return ShotPlan(shot, (*takes, *clips, *cuts), better_aspect(shot, specs, catalogue) if new else "")
 
 
 def clip_keys(batch: Batch, shot: Shot, known: Known) -> list[tuple[int | None, str]]:
     """The keys that the shot's clips could have: one for each take that is made, or the one of text alone."""
     keys = [take_order(batch, shot, take).key for take in range(1, shot.takes + 1)]
     return [(take, order.key) for take, order in _clip_orders(batch, shot, keys, known)]
-
-
-def clip_size(shot: Shot) -> tuple[Fraction, Fraction]:
-    """Width and height in pixels of the clip that is asked for."""
-    width, _, height = (shot.video_aspect_ratio or "16:9").partition(":")
-    aspect, edge = Fraction(int(width), int(height)), _SHORT_EDGES.get(shot.resolution or "", 720)
-    return edge * max(aspect, Fraction(1)), edge / min(aspect, Fraction(1))
 
 
 def frames_wanted(shot: Shot) -> int:
@@ -130,12 +123,16 @@ def _cut_actions(shot: Shot, clip: Action, specs: Sequence[PlatformSpec], known:
     def is_made(spec: PlatformSpec) -> bool:
         return bool(job and job.sha256 and find_cut(cuts, job.sha256, spec, shot.finish))
 
-    return [Action("cut", f"cut-{spec.name}", "reuse" if is_made(spec) else what) for spec in specs]
+    return [
+        Action("cut", f"cut-{spec.name}", "reuse" if is_made(spec) else what, how=foreseen(shot, spec))
+        for spec in specs
+    ]
 
 
 def _paid_action(order: JobOrder, price: Decimal, known: Known) -> Action:
+    kind: Kind = "video" if order.kind == "video" else "image"
     job = known.jobs.get(order.key)
-    new = Action(order.kind, order.slot, "create", "", price, order.key, _extra(order.kind, price), order.model)
+    new = Action(kind, order.slot, "create", "", price, order.key, _extra(kind, price), order.model)
     if job is None:
         return replace(new, why=_why_new(order, known))
     if job.state in (JobState.UNKNOWN, JobState.SUBMITTING):

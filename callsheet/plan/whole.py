@@ -9,7 +9,8 @@ from datetime import datetime
 from callsheet.models import Catalogue
 from callsheet.plan.actions import ZERO, Action, Plan, ShotPlan
 from callsheet.plan.conditions import Conditions, Effort
-from callsheet.plan.decide import clip_size, plan_shot
+from callsheet.plan.cuts import clip_size
+from callsheet.plan.decide import plan_shot
 from callsheet.plan.forecast import make_forecast, pacific
 from callsheet.plan.groups import groups
 from callsheet.plan.known import Known
