@@ -120,6 +120,23 @@ def test_what_cannot_be_reached_is_told():
     assert "-20.0 LUFS instead of -14.0: more would take" in shortfall(plan, Loudness(-20.0, -1.5))
 
 
+def test_what_is_too_short_to_be_measured_is_not_called_silence():
+    plan = plan_sound(SoundSettings(0.3, 0.3), Loudness(-70.0, -3.0), None)
+    assert (plan.own_db, plan.gain_db) == (0.0, 0.0)
+    assert "it takes 0.4 s of sound to measure" in shortfall(plan, Loudness(-70.0, -3.0))
+
+
+async def test_sound_that_cannot_be_decoded_is_told_in_the_decoders_words(tmp_path):
+    clip = sounding_clip(tmp_path / "clip.mp4", TONE, 1.0)
+    data = clip.read_bytes()
+    with av.open(str(clip)) as container:
+        hurt = next(packet.pos for packet in container.demux(audio=0) if packet.size > 300)
+    clip.write_bytes(data[: hurt + 20] + b"\xff" * 200 + data[hurt + 220 :])
+    with pytest.raises(MediaError, match=r"The sound of clip\.mp4 cannot be used: .* It said: \[aac @"):
+        await make_sound(clip, SoundSettings(1.0, 1.0), tmp_path / "sound.mp4")
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
+
+
 def test_gain_is_added_for_what_limiter_and_encoder_took_and_the_ceiling_sinks_by_what_they_added():
     plan = plan_sound(AIM, Loudness(-24.0, -6.0), None)
     better = corrected(plan, Loudness(-15.0, -0.5))

@@ -14,6 +14,8 @@ MAX_LIMITING_DB = 24.0
 # How far the music lies below the clip's own sound before it is ducked.
 BED_LU = 10.0
 TOLERANCE_LU = 0.5
+# A block of BS.1770.
+SHORTEST_S = 0.4
 # Half the tolerance is left for other meters. The encoder's figures have one decimal, hence the margin of peaks.
 _AIM_LU = 0.25
 _PEAK_MARGIN_DB = 0.05
@@ -101,6 +103,8 @@ def shortfall(plan: SoundPlan, outcome: Loudness) -> str:
     if abs(outcome.integrated_lufs - aim.lufs) <= TOLERANCE_LU:
         return ""
     got = f"{outcome.integrated_lufs:.1f} LUFS instead of {aim.lufs:.1f}"
+    if aim.duration_s < SHORTEST_S:
+        return f"The sound has {got}: it takes {SHORTEST_S:g} s of sound to measure how loud it is."
     if outcome.integrated_lufs <= SILENT_LUFS:
         return f"The sound has {got}: silence or room tone, which is not amplified."
     if plan.gain_db >= plan.most_db:
@@ -108,7 +112,7 @@ def shortfall(plan: SoundPlan, outcome: Loudness) -> str:
             f"The sound has {got}: more would take over {MAX_GAIN_DB:.0f} dB of gain or press its peaks down by over "
             f"{MAX_LIMITING_DB:.0f} dB."
         )
-    return f"The sound has {got}: it is too short or too uneven to be measured and levelled."
+    return f"The sound has {got}: it is too uneven to be levelled."
 
 
 def level(lufs: float, loudness: Loudness) -> float:

@@ -32,7 +32,10 @@ async def own_stem(clip: Path, settings: SoundSettings, target: Path, timeout_s:
     source = [*INPUT, f"file:{clip}"]
     if settings.lead_s:
         source = ["-itsoffset", f"-{settings.lead_s:.6f}", *source]
-    return await _write([*source, "-xerror"], filters, settings.duration_s, target, timeout_s)
+    try:
+        return await _write([*source, "-xerror"], filters, settings.duration_s, target, timeout_s)
+    except MediaError as error:
+        raise MediaError(f"The sound of {clip.name} cannot be used: {error}") from error
 
 
 async def music_stem(settings: SoundSettings, target: Path, timeout_s: float) -> Stem:
@@ -116,6 +119,6 @@ def _whole(length_s: float) -> str:
 
 async def _run(arguments: list[str], target: Path, timeout_s: float) -> Stem:
     # The summary of the meter has the log level "info". 32-bit floats: what is above full scale is kept.
-    argv = [ffmpeg_exe(), "-nostdin", "-hide_banner", "-nostats", "-loglevel", "info", "-y", *arguments]
+    argv = [ffmpeg_exe(), "-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+info", "-y", *arguments]
     argv += ["-c:a", "pcm_f32le", "-fflags", "+bitexact", "-threads", "1", "-f", "wav", f"file:{target}"]
     return Stem(target, parse_loudness(await run_encoder(argv, timeout_s)))

@@ -54,9 +54,15 @@ async def run_encoder(argv: Sequence[str], timeout_s: float, reached: Callable[[
             await process.wait()
     report = raw.decode(errors="replace")
     if process.returncode:
-        tail = report[-_TAIL:].strip() or "no message"
-        raise MediaError(f"The encoder failed with code {process.returncode}; nothing was kept. It said: {tail}")
+        said = _complaints(report)[-_TAIL:].strip() or "no message"
+        raise MediaError(f"The encoder failed with code {process.returncode}; nothing was kept. It said: {said}")
     return report
+
+
+def _complaints(report: str) -> str:
+    """The lines that tell of errors, where lines are marked with their level (`-loglevel level+info`); else all."""
+    marked = [line for line in report.splitlines() if "[error] " in line or "[fatal] " in line]
+    return "\n".join(line.replace("[error] ", "").replace("[fatal] ", "") for line in marked) or report
 
 
 async def _whole(stream: asyncio.StreamReader | None) -> bytes:

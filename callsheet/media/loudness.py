@@ -52,6 +52,6 @@ async def measure_loudness(source: Path, timeout_s: float = 120.0) -> Loudness:
 
 def _measuring_argv(source: Path) -> list[str]:
     # The summary has the log level "info"; nothing is written.
-    argv = [ffmpeg_exe(), "-nostdin", "-hide_banner", "-nostats", "-loglevel", "info", *INPUT]
+    argv = [ffmpeg_exe(), "-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+info", *INPUT]
     filters = f"{STEREO},{METER}"
     return [*argv, f"file:{source.absolute()}", "-map", "0:a:0", "-vn", "-af", filters, "-f", "null", "-"]
