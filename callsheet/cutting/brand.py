@@ -137,8 +137,12 @@ def _shown(materials: Materials, clip_s: float) -> list[Cue]:
 def _captions(cues: list[Cue], room: _Room, size: int, clip_s: float, folder: Path, font: Path | None) -> Layer:
     """All captions as one layer of the size of the largest, at the bottom of the room and in its middle."""
     box = room.right - room.left, round((room.bottom - room.top) * _CAPTION_HEIGHT)
-    size = min(fit_text(cue.text, size, *box, font).size for cue in cues)
-    drawn = [draw_text(fit_text(cue.text, size, *box, font), font) for cue in cues]
+    blocks = [fit_text(cue.text, size, *box, font) for cue in cues]
+    smallest = min(block.size for block in blocks)
+    drawn = [
+        draw_text(block if block.size == smallest else fit_text(cue.text, smallest, *box, font), font)
+        for cue, block in zip(cues, blocks, strict=True)
+    ]
     width, height = _up(max(one.width for one in drawn)), _up(max(one.height for one in drawn))
     pictures = []
     for one in drawn:
