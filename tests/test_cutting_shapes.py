@@ -103,6 +103,21 @@ async def test_hdr_becomes_the_colours_that_players_without_it_show(tmp_path, tr
         assert max(np.delete(colour, channel)) < 30
 
 
+async def test_colours_of_the_full_range_come_out_the_same_in_the_range_of_video(tmp_path):
+    clip = make_clip(tmp_path / "clip.mp4", (320, 180), frames=4, audio=False, pix_fmt="yuvj420p", colours=1)
+    await make_cut(clip, PLATFORMS.get("1x1"), tmp_path / "cut.mp4")
+    assert "yuv420p(tv, bt709" in look_at(tmp_path / "cut.mp4").stream
+    assert near(frame_at(tmp_path / "cut.mp4", 1), frame_at(clip, 1)[:, 70:250]) < 6
+
+
+async def test_pictures_that_last_unequally_long_at_one_place_are_made_even(tmp_path):
+    times = [0, 1, 2, *range(4, 49)]  # one is missing of fifty: on average nothing is to be seen of it
+    clip = make_clip(tmp_path / "clip.mp4", (320, 180), frames=48, audio=False, times=times)
+    result = await make_cut(clip, PLATFORMS.get("16x9"), tmp_path / "cut.mp4")
+    assert "not constant" in result.plan.reason
+    assert len(look_at(tmp_path / "cut.mp4").times) == 49
+
+
 async def test_a_low_frame_rate_is_raised_to_what_the_platform_takes(tmp_path):
     clip = make_clip(tmp_path / "clip.mp4", (540, 960), frames=12, fps=12, audio=False)
     spec = replace(PLATFORMS.get("reels"), min_s=0.5)

@@ -39,9 +39,10 @@ def clip_length(probe: VideoProbe, spec: PlatformSpec, tail_s: float = 0.0) -> f
     return shown_s
 
 
-def fitting_rate(fps: float, is_constant: bool, spec: PlatformSpec) -> int | None:
+def fitting_rate(clip: Analysis, spec: PlatformSpec) -> int | None:
     """The constant rate to impose on a clip: the nearest usual one that the platform takes; None to keep its own."""
-    if is_constant and spec.min_fps <= fps <= spec.max_fps:
+    fps = clip.probe.fps
+    if _is_constant(clip) and spec.min_fps <= fps <= spec.max_fps:
         return None
     usual = [rate for rate in _RATES if spec.min_fps <= rate <= spec.max_fps]
     return min(usual or [math.ceil(spec.min_fps)], key=lambda rate: abs(rate - fps))
@@ -69,10 +70,15 @@ def max_kbps(spec: PlatformSpec, duration_s: float) -> int | None:
 
 def why_not_copied(clip: Analysis, spec: PlatformSpec, clip_s: float) -> str:
     """What of the clip does not fit the platform, as the end of "It is encoded anew: ..."; "" when all of it does."""
-    return "; ".join([*_picture(clip.probe, spec), *_packing(clip, spec), *_length(clip, spec, clip_s)])
+    return "; ".join([*_picture(clip, spec), *_packing(clip, spec), *_length(clip, spec, clip_s)])
 
 
-def _picture(probe: VideoProbe, spec: PlatformSpec) -> Iterator[str]:
+def _is_constant(clip: Analysis) -> bool:
+    return clip.probe.constant_rate and clip.packets.even
+
+
+def _picture(clip: Analysis, spec: PlatformSpec) -> Iterator[str]:
+    probe = clip.probe
     size = f"{probe.width}x{probe.height}"
     if probe.rotation != 0 or probe.sar != 1:
         yield "it is turned, or its pixels are not square"
@@ -84,8 +90,8 @@ def _picture(probe: VideoProbe, spec: PlatformSpec) -> Iterator[str]:
         yield f"{size} has more than {spec.max_long} px"
     if probe.colours in ("bt2020", "pq", "hlg"):
         yield "its colours are wider than BT.709"
-    if fitting_rate(probe.fps, probe.constant_rate, spec) is not None:
-        yield f"its frame rate ({probe.fps:.2f}{'' if probe.constant_rate else ', not constant'}) does not fit"
+    if fitting_rate(clip, spec) is not None:
+        yield f"its frame rate ({probe.fps:.2f}{'' if _is_constant(clip) else ', not constant'}) does not fit"
 
 
 def _packing(clip: Analysis, spec: PlatformSpec) -> Iterator[str]:

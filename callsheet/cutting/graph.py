@@ -12,7 +12,7 @@ from callsheet.cutting.framing import Framing
 from callsheet.cutting.plan import CutPlan
 
 # Colour tags come from the filter: the output options for them were lost in FFmpeg 9 (measured 2026-11-21).
-_TAGS = "setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709"
+_TAGS = "setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709"
 # Transfers as setparams names them (FFmpeg 9.0.2). White of SDR is at 203 cd/m2 (ITU-R BT.2408).
 _TRANSFERS = {"pq": "smpte2084", "hlg": "arib-std-b67", "bt2020": "bt709"}
 _WHITE = 203
@@ -29,14 +29,14 @@ def picture_filters(plan: CutPlan) -> str:
     if plan.is_trimmed:
         filters.append(f"trim=end={plan.clip_s:.6f}")
     filters += [_padded(plan)] if plan.how == "pad" else _cropped(plan)
-    filters += ["setsar=1", *_to_bt709(plan), _TAGS]
+    filters += ["setsar=1", *_to_bt709(plan), "format=yuv420p", _TAGS]
     if plan.tail_s:
         filters.append(f"tpad=stop_mode=clone:stop_duration={plan.tail_s:.6f}")
     return ",".join(filters)
 
 
 def _cropped(plan: CutPlan) -> list[str]:
-    scale = f"scale={plan.width}:{plan.height}:flags=bicubic{_matrix(plan)}"
+    scale = f"scale={plan.width}:{plan.height}:flags=bicubic{_colours(plan)}"
     return [*([_crop(plan.framing)] if plan.framing else []), scale]
 
 
@@ -61,16 +61,16 @@ def _padded(plan: CutPlan) -> str:
     """The whole picture in the middle, over a copy that fills the frame and is blurred."""
     width, height = plan.width, plan.height
     small = f"{even(width / _GROUND)}:{even(height / _GROUND)}"
-    ground = f"scale={small}:force_original_aspect_ratio=increase:flags=bilinear{_matrix(plan)},crop={small}"
-    inside = f"scale={plan.inner[0]}:{plan.inner[1]}:flags=bicubic{_matrix(plan)},setsar=1"
+    ground = f"scale={small}:force_original_aspect_ratio=increase:flags=bilinear{_colours(plan)},crop={small}"
+    inside = f"scale={plan.inner[0]}:{plan.inner[1]}:flags=bicubic{_colours(plan)},setsar=1"
     return (
         f"split[whole][copy];[copy]{ground},gblur=sigma=5,scale={width}:{height}:flags=bilinear,setsar=1[ground];"
         f"[whole]{inside}[inside];[ground][inside]overlay=(W-w)/2:(H-h)/2:format=auto"
     )
 
 
-def _matrix(plan: CutPlan) -> str:
-    return ":in_color_matrix=bt601:out_color_matrix=bt709" if plan.colours == "bt601" else ""
+def _colours(plan: CutPlan) -> str:
+    return ":out_range=tv" + (":in_color_matrix=bt601:out_color_matrix=bt709" if plan.colours == "bt601" else "")
 
 
 def _to_bt709(plan: CutPlan) -> list[str]:
@@ -80,4 +80,4 @@ def _to_bt709(plan: CutPlan) -> list[str]:
     told = f"setparams=range=tv:color_primaries=bt2020:color_trc={transfer}:colorspace=bt2020nc"
     linear = f"zscale=t=linear:npl={_WHITE},format=gbrpf32le,zscale=p=bt709"
     tone = [_TONE] if plan.colours != "bt2020" else []
-    return [told, linear, *tone, "zscale=p=bt709:t=bt709:m=bt709:r=tv,format=yuv420p"]
+    return [told, linear, *tone, "zscale=p=bt709:t=bt709:m=bt709:r=tv"]

@@ -92,7 +92,7 @@ def plan_cut(
     probe, picture = clip.probe, upright(clip.probe)
     clip_s = clip_length(probe, spec, tail_s)
     reason = "something is drawn on it" if layers or tail_s else why_not_copied(clip, spec, clip_s)
-    rate = fitting_rate(probe.fps, probe.constant_rate, spec) if reason else None
+    rate = fitting_rate(clip, spec) if reason else None
     width, height = cut_size(probe, spec) if reason else (probe.width, probe.height)
     if reason and framing is None:
         aspect = spec.aspect_for(*picture.shown) / picture.sar

@@ -69,8 +69,8 @@ def _picture(plan: CutPlan, seen: Quality) -> Iterator[str]:
         yield "is turned or has pixels that are not square"
     if abs(probe.duration_s - plan.duration_s) > 1 / min(plan.fps, probe.fps) + _SLACK_S:
         yield f"lasts {probe.duration_s:.3f} s"
-    if abs(probe.fps / plan.fps - 1) > 0.01 or not probe.constant_rate:
-        yield f"has {probe.fps:.2f} frames a second{'' if probe.constant_rate else ', not evenly'}"
+    if abs(probe.fps / plan.fps - 1) > 0.01 or not (probe.constant_rate and seen.packets.even):
+        yield f"has {probe.fps:.2f} frames a second{'' if seen.packets.even else ', not evenly'}"
     if abs(probe.video_start_s) > 0.001:
         yield f"starts {abs(probe.video_start_s):.3f} s late"
     if probe.has_edit_list:

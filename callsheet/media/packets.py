@@ -15,6 +15,8 @@ import av.error
 from callsheet.errors import MediaError
 from callsheet.media.probe import SAFE_OPTIONS
 
+# Coarse time bases make pictures of 33 and 34 ms out of 30 a second, which is even.
+_UNEVEN = 0.2
 # profile_idc of H.264 (ITU-T H.264, Annex A).
 _PROFILES = {66: "baseline", 77: "main", 88: "extended", 100: "high", 110: "high 10", 122: "high 4:2:2"}
 
@@ -23,7 +25,8 @@ _PROFILES = {66: "baseline", 77: "main", 88: "extended", 100: "high", 110: "high
 class VideoPackets:
     """`profile` and `level` (41 is 4.1) are those of H.264, "" and 0 for others. `max_gop_s` is the longest time from
     one keyframe to the next, or to the end; `closed` whether no picture needs one from before its own keyframe;
-    `b_frames` the most of them in a row; `kbps` the video's bits over its whole time.
+    `b_frames` the most of them in a row; `kbps` the video's bits over its whole time; `even` whether all pictures
+    but the last are shown equally long.
     """
 
     profile: str
@@ -33,6 +36,7 @@ class VideoPackets:
     max_gop_s: float
     closed: bool
     b_frames: int
+    even: bool = True
 
 
 def read_packets(path: Path) -> VideoPackets:
@@ -61,6 +65,7 @@ def read_packets(path: Path) -> VideoPackets:
         max_gop_s=max(b - a for a, b in pairwise([*keys, end_s])) if keys else end_s - start_s,
         closed=_is_closed(packets),
         b_frames=_b_frames(packets),
+        even=_is_even(sorted(p.at_s for p in packets)),
     )
 
 
@@ -88,6 +93,12 @@ def _is_closed(packets: list[_Packet]) -> bool:
         elif packet.at_s < key_s:
             return False
     return packets[0].is_key
+
+
+def _is_even(times: list[float]) -> bool:
+    steps = [after - before for before, after in pairwise(times)]
+    usual = sorted(steps)[len(steps) // 2] if steps else 0.0
+    return all(abs(step - usual) <= usual * _UNEVEN for step in steps)
 
 
 def _b_frames(packets: list[_Packet]) -> int:
