@@ -41,6 +41,11 @@ class Sound:
     after: Loudness
     note: str
 
+    @property
+    def gain_db(self) -> float | None:
+        """By how many dB the clip's own sound was changed, from start to end; None when it is not heard."""
+        return None if self.plan.own_db is None else round(self.plan.own_db + self.plan.gain_db, 2)
+
 
 async def make_sound(clip: Path, settings: SoundSettings, target: Path, timeout_s: float = 120.0) -> Sound | None:
     """Write the sound of `clip` to `target` (MP4 with AAC-LC, 48 kHz, stereo); None when there is nothing to hear.

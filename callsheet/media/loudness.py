@@ -1,4 +1,4 @@
-"""How loud a clip is, and by how much to change it."""
+"""How loud a clip is, by ITU-R BS.1770."""
 
 from __future__ import annotations
 
@@ -10,9 +10,6 @@ from pathlib import Path
 from callsheet.errors import MediaError
 from callsheet.media.ffmpeg import INPUT, ffmpeg_exe, run_encoder
 
-# The common aim of the platforms that name one (-14 LUFS, peaks below -1 dBFS); third-party table, 2026-11-21.
-TARGET_LUFS = -14.0
-MAX_GAIN_DB = 20.0
 # Quieter than this is room tone or silence; amplifying it would only raise noise.
 SILENT_LUFS = -60.0
 STEREO = "aformat=sample_rates=48000:channel_layouts=stereo"
@@ -28,13 +25,6 @@ class Loudness:
 
     integrated_lufs: float
     true_peak_dbfs: float
-
-
-def gain_db(loudness: Loudness | None) -> float:
-    """The constant gain towards -14 LUFS, at most 20 dB either way; 0 for silence or unknown loudness."""
-    if loudness is None or not loudness.integrated_lufs > SILENT_LUFS:
-        return 0.0
-    return round(max(-MAX_GAIN_DB, min(MAX_GAIN_DB, TARGET_LUFS - loudness.integrated_lufs)), 1)
 
 
 def parse_loudness(report: str) -> Loudness:

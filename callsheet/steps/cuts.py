@@ -128,7 +128,7 @@ def making(result: CutResult, subject: Subject, cut: CutWork) -> CutMaking:
         path=path if len(path) > 1 else (),
         framing=framing.reason if framing else "",
         subject=_subject(subject) if framing else None,
-        gain_db=sound.plan.gain_db if sound else None,
+        gain_db=sound.gain_db if sound else None,
         lufs_before=_finite(sound.before.integrated_lufs) if sound and sound.before else None,
         lufs=_finite(sound.after.integrated_lufs) if sound else None,
         peak_dbtp=_finite(sound.after.true_peak_dbfs) if sound else None,
