@@ -41,6 +41,7 @@ async def test_other_aims_are_reached_too(tmp_path):
     clip = sounding_clip(tmp_path / "clip.mp4", TONE)
     sound = await make_sound(clip, SoundSettings(3.0, 3.0, lufs=-23.0, peak_dbtp=-9.0), tmp_path / "sound.mp4")
     assert metered(sound.file)[0] == pytest.approx(-23.0, abs=0.5)
+    assert sound.gain_db == pytest.approx(-23.0 - sound.before.integrated_lufs, abs=0.5)
 
 
 async def test_silence_is_left_as_it_is_and_told(tmp_path):

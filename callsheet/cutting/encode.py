@@ -16,7 +16,8 @@ from callsheet.cutting.layers import Layer
 from callsheet.cutting.plan import CutPlan, plan_cut
 from callsheet.cutting.quality import Quality, check_cut
 from callsheet.cutting.slots import SMALL_MB, EncoderSlots
-from callsheet.cutting.sound import Sound, SoundSettings
+from callsheet.cutting.sound import Sound
+from callsheet.cutting.sound_plan import SoundSettings
 from callsheet.cutting.sounds import Sounds
 from callsheet.media.atomic import replacing
 from callsheet.media.ffmpeg import run_encoder

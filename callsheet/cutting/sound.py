@@ -14,8 +14,6 @@ from callsheet.media.ffmpeg import ffmpeg_exe, run_encoder
 from callsheet.media.loudness import STEREO, Loudness, measure_loudness
 from callsheet.media.probe import probe_video
 
-__all__ = ["Sound", "SoundPlan", "SoundSettings", "make_sound", "mix_argv"]
-
 # The limiter sees samples. At four times the rate it sees the peaks between them as well (ITU-R BS.1770-5, annex 2).
 _LIMITER = "aresample=192000,alimiter=limit={limit:.6f}:attack=5:release=50:level=false:latency=true,aresample=48000"
 # The bed sinks by about 9 dB while something is heard at -14 LUFS, and comes back in half a second.

@@ -6,7 +6,8 @@ import asyncio
 from pathlib import Path
 
 from callsheet.cutting.slots import EncoderSlots
-from callsheet.cutting.sound import Sound, SoundSettings, make_sound
+from callsheet.cutting.sound import Sound, make_sound
+from callsheet.cutting.sound_plan import SoundSettings
 
 
 class Sounds:
