@@ -21,7 +21,7 @@ def own_motion(glances: Glances, soft: Stack) -> Stack:
     """How much each place of `soft` (the luma, a little blurred) differs from what the camera's movement explains.
 
     A place counts when it differs from an earlier and from a later frame, so what a subject uncovers does not. At
-    both ends of the clip two frames on the one side are taken.
+    both ends of the clip frames on the one side are taken, by which time it has moved on.
     """
     count = len(glances.times)
     total = np.zeros_like(soft)
@@ -29,13 +29,18 @@ def own_motion(glances: Glances, soft: Stack) -> Stack:
         return total
     lag = min(max(1, round(LAG_S * (count - 1) / max(glances.times[-1], 1e-3))), (count - 1) // 2)
     for n in range(count):
-        first, second = n - lag, n + lag
-        if first < 0:
-            first = min(n + 2 * lag, count - 1)
-        elif second >= count:
-            second = max(n - 2 * lag, 0)
-        total[n] = np.minimum(_change(soft[n], soft[first]), _change(soft[n], soft[second]))
+        total[n] = np.minimum.reduce([_change(soft[n], soft[other]) for other in _others(n, lag, count)])
     return total
+
+
+def _others(n: int, lag: int, count: int) -> list[int]:
+    """The frames that frame `n` is compared with: one before and one after, or up to three on one side."""
+    both = [n - lag, n + lag]
+    if both[0] < 0:
+        both = [n + lag, n + 2 * lag, n + 3 * lag]
+    elif both[1] >= count:
+        both = [n - lag, n - 2 * lag, n - 3 * lag]
+    return [other for other in both if 0 <= other < count]
 
 
 def _change(now: Plane, other: Plane) -> Plane:
