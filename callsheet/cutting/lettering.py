@@ -11,6 +11,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFilter
 
 from callsheet.cutting.bidi import is_right_to_left
+from callsheet.cutting.captions import clean_text
 from callsheet.cutting.shaping import draw_line, reach, shape_line
 from callsheet.cutting.typefaces import Typeface, is_visible, typefaces
 from callsheet.cutting.wrapping import wrap
@@ -53,7 +54,7 @@ def fit_text(text: str, size: int, width: int, height: int, font: Path | None = 
 
     MediaError for characters that no font has, and for text that does not fit.
     """
-    text = unicodedata.normalize("NFC", text)
+    text = clean_text(text)
     if missing := missing_glyphs(text, font):
         raise MediaError(
             f"No font here has {' '.join(missing[:20])} of {_start(text)}. Change the text, or name a font file that "
