@@ -17,6 +17,7 @@ import psutil
 from benchmarks.bench import Bench, Row, Spent, median_cpu_s, spent
 from callsheet.cutting.analysis import Analysis, analyse
 from callsheet.cutting.encode import CutResult, make_cut
+from callsheet.cutting.quality import check_cut
 from callsheet.cutting.slots import EncoderSlots
 from callsheet.cutting.sounds import Sounds
 from callsheet.media.ffmpeg import ffmpeg_exe
@@ -49,7 +50,7 @@ class Desk:
 def cuts(bench: Bench) -> list[Row]:
     """All cuts of all clips; then what one costs where pixels change and where packets are copied, checked in both."""
     folder = bench.new_folder("cuts")
-    desks = asyncio.run(_desks(folder, bench.size(20, 2), bench.size(8, 4)))
+    desks = asyncio.run(_desks(folder, bench.size(20, 2), 8))
     with spent() as encoded, _memory() as peak_mb:
         made = asyncio.run(_cut_all(desks, ENCODED))
     with spent() as copied:
@@ -57,7 +58,15 @@ def cuts(bench: Bench) -> list[Row]:
     alone = median_cpu_s(bench.repeats, partial(_copy_alone, desks[0]))
     plain = {name: median_cpu_s(bench.repeats, partial(_ffmpeg, desks[0].clip, name)) for name in PLAIN}
     assert [result.plan.how for result in made].count("copy") == len(desks) * len(COPIED)
-    return [_speed(len(desks), len(made), encoded, copied, peak_mb), *_rows(len(desks), encoded, copied, alone, plain)]
+    checks = [
+        median_cpu_s(bench.repeats, partial(_check, desks[0], result))
+        for result in (made[0], made[len(desks) * len(ENCODED)])
+    ]
+    return [
+        _speed(len(desks), len(made), encoded, copied, peak_mb),
+        *_rows(len(desks), encoded, copied, alone, plain),
+        Row("of which the check takes, encoded and copied", f"{checks[0]:.2f} and {checks[1]:.2f} CPU-s"),
+    ]
 
 
 def _rows(clips: int, encoded: Spent, copied: Spent, alone: float, plain: dict[str, float]) -> Iterator[Row]:
@@ -106,6 +115,11 @@ async def _cut_all(desks: Sequence[Desk], names: Sequence[str]) -> list[CutResul
 async def _cut(desk: Desk, spec: PlatformSpec) -> CutResult:
     target = desk.clip.with_name(f"{spec.name}.mp4")
     return await make_cut(desk.clip, spec, target, analysis=desk.analysis, sounds=desk.sounds, encoders=desk.slots)
+
+
+def _check(desk: Desk, result: CutResult) -> None:
+    cut = desk.clip.with_name(f"{result.plan.spec.name}.mp4")
+    check_cut(result.plan, desk.analysis.probe, result.sound, desk.clip, cut)
 
 
 def _copy_alone(desk: Desk) -> None:

@@ -57,10 +57,9 @@ async def test_a_padded_cut_shows_the_whole_picture_over_a_blurred_one(tmp_path,
     assert band.mean() > 20  # and not black
 
 
-@pytest.mark.parametrize("clockwise", [90, 270])
-async def test_a_turned_clip_is_padded_upright(tmp_path, clockwise):
-    matrix = {90: (0, 1, -1, 0), 270: (0, -1, 1, 0)}[clockwise]
-    clip = turn(make_clip(tmp_path / "clip.mp4", (640, 360), frames=4, audio=False, colours=1), matrix)
+async def test_a_turned_clip_is_padded_upright(tmp_path):
+    clockwise = 270
+    clip = turn(make_clip(tmp_path / "clip.mp4", (640, 360), frames=4, audio=False, colours=1), (0, -1, 1, 0))
     await framed(clip, "1x1", Framing("pad", 360, 640, (), ""), tmp_path / "cut.mp4")
     upright = np.rot90(frame_at(clip, 1), -clockwise // 90)
     shown = np.asarray(Image.fromarray(upright.copy()).resize((202, 360)))
