@@ -77,6 +77,9 @@ def subjects(batch: Path) -> dict[str, tuple[str, str]]:
 
 def test_a_clip_is_looked_at_once_for_all_its_cuts_and_never_again(cli: Cli) -> None:
     (cli.folder / "sheet.csv").write_text(SHEET)
+    planned = cli("plan", "sheet.csv", "--json").json
+    assert planned["looks"] == {"create": 1}
+    assert 0 < planned["usd_high"] - planned["usd_low"] - 0.0336 < 0.01  # of the picture, and of the look
     first = cli("run", "sheet.csv", "--json")
     assert first.exit_code == 0, first.stderr
     assert first.json["submissions"] == {"image": 1, "video": 1, "look": 1}

@@ -107,6 +107,11 @@ class Plan:
         """How many actions of a kind there are, by what is done."""
         return Counter(action.what for plan in self.shots for action in plan.actions if action.kind == kind)
 
+    @property
+    def looks(self) -> int:
+        """How many clips Gemini is asked to look at, at most: an answer that is stored is not asked for again."""
+        return sum(1 for plan in self.shots for one in plan.actions if one.kind == "cut" and one.usd_high)
+
     def as_json(self) -> dict[str, object]:
         """The plan as written to `plan.json` and printed by `callsheet plan --json`."""
         return {
@@ -120,6 +125,7 @@ class Plan:
             "images": dict(self.counts("image")),
             "videos": dict(self.counts("video")),
             "cuts": dict(self.counts("cut")),
+            "looks": {"create": self.looks},
             "shots": [_shot_json(plan) for plan in self.shots],
             "dropped": list(self.dropped),
         }

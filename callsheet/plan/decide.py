@@ -11,6 +11,7 @@ from callsheet.cutting.recipe import find_cut
 from callsheet.decisions import APPROVAL, holding
 from callsheet.errors import Unknown
 from callsheet.ledger import Job, JobOrder, JobState
+from callsheet.looks import look_price
 from callsheet.models import Catalogue
 from callsheet.orders import clip_order, take_order
 from callsheet.plan.actions import ZERO, Action, Kind, ShotPlan, What
@@ -33,7 +34,7 @@ def plan_shot(
     animate = _approved_clips if shot.select == "approve" else _clip_actions
     clips = animate(batch, shot, takes, known, catalogue) if shot.motion_prompt else []
     specs = [(platforms or load_platforms()).get(name) for name in shot.cuts] if clips else []
-    cuts = [cut for clip in clips for cut in _cut_actions(shot, clip, specs, known)]
+    cuts = [cut for clip in clips for cut in _cut_actions(shot, clip, specs, known, catalogue)]
     new = any(clip.what == "create" for clip in clips)
     return ShotPlan(shot, (*takes, *clips, *cuts), better_aspect(shot, specs, catalogue) if new else "")
 
@@ -115,7 +116,9 @@ def _unknown_clip(batch: Batch, shot: Shot, takes: Sequence[Action], price: Deci
     return replace(clip, why="; ".join(part for part in (differs, "its frame is not chosen yet") if part))
 
 
-def _cut_actions(shot: Shot, clip: Action, specs: Sequence[PlatformSpec], known: Known) -> list[Action]:
+def _cut_actions(
+    shot: Shot, clip: Action, specs: Sequence[PlatformSpec], known: Known, catalogue: Catalogue
+) -> list[Action]:
     job = known.jobs.get(clip.job_key or "")
     cuts = [a for a in known.assets.get(shot.id, ()) if a.kind == "cut" and _is_there(shot.id, a, known)]
     what: What = clip.what if clip.what in _LEFT_OVER else "create"
@@ -123,10 +126,19 @@ def _cut_actions(shot: Shot, clip: Action, specs: Sequence[PlatformSpec], known:
     def is_made(spec: PlatformSpec) -> bool:
         return bool(job and job.sha256 and find_cut(cuts, job.sha256, spec, shot.finish))
 
-    return [
+    actions = [
         Action("cut", f"cut-{spec.name}", "reuse" if is_made(spec) else what, how=foreseen(shot, spec))
         for spec in specs
     ]
+    return _with_look(actions, catalogue) if shot.finish.focus == "ask" else actions
+
+
+def _with_look(cuts: list[Action], catalogue: Catalogue) -> list[Action]:
+    """The cuts of a clip, the first of which to be cropped pays for the look at it, unless that is stored already."""
+    price = look_price(catalogue.get(catalogue.default_look))
+    first = next((n for n, cut in enumerate(cuts) if cut.what == "create" and cut.how == "crop"), None)
+    why = "Gemini is asked once where the clip's subject is"
+    return [replace(cut, why=why, extra_usd=price) if n == first else cut for n, cut in enumerate(cuts)]
 
 
 def _paid_action(order: JobOrder, price: Decimal, known: Known) -> Action:
