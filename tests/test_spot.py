@@ -19,14 +19,17 @@ from tests.sound_samples import FFMPEG, metered
 CLICK_S = 0.5
 
 
-def _clip(path: Path, size: str = "160x90", rate: int = 24, seconds: float = 1.0, sound: bool = True) -> Path:
-    """A clip with a flash and a click at half a second."""
+def _clip(
+    path: Path, size: str = "160x90", rate: int = 24, seconds: float = 1.0, sound: bool = True, volume: float = 1.0
+) -> Path:
+    """A clip with a flash and a click at half a second; its sound goes on for a blink after the last picture."""
     flash = f"eq=brightness='if(between(t,{CLICK_S},{CLICK_S + 0.08}),1,0)':eval=frame"
     argv = [FFMPEG, "-y", "-loglevel", "error", "-f", "lavfi", "-i", f"color=0x303030:s={size}:r={rate}:d={seconds}"]
     if sound:
         click = f"0.05*sin(400*PI*t)+if(between(t,{CLICK_S},{CLICK_S + 0.03}),0.6*sin(4000*PI*t),0)"
-        argv += ["-f", "lavfi", "-i", f"aevalsrc='{click}':s=48000,aformat=channel_layouts=stereo", "-c:a", "aac"]
-    argv += ["-t", str(seconds), "-vf", flash, "-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-pix_fmt"]
+        sound_s = f"d={seconds + 0.03},volume={volume},aformat=channel_layouts=stereo"
+        argv += ["-f", "lavfi", "-i", f"aevalsrc='{click}':s=48000:{sound_s}", "-c:a", "aac"]
+    argv += ["-vf", flash, "-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-pix_fmt"]
     subprocess.run([*argv, "yuv420p", str(path)], check=True)
     return path
 
@@ -63,11 +66,14 @@ async def test_equal_clips_are_joined_as_they_are_and_stay_in_step_to_the_end(tm
     assert read_mp4_xmp(tmp_path / "spot.mp4") == "<x>made</x>"
 
 
-async def test_the_spot_is_as_loud_as_asked_for(tmp_path, clip):
-    await make_spot([clip] * 3, tmp_path / "spot.mp4", lufs=-16.0)
+async def test_the_spot_and_each_of_its_parts_are_as_loud_as_asked_for(tmp_path, clip):
+    quiet = _clip(tmp_path / "quiet.mp4", volume=0.05)
+    await make_spot([clip, quiet], tmp_path / "spot.mp4", lufs=-16.0)
     lufs, peak = metered(tmp_path / "spot.mp4")
     assert lufs == pytest.approx(-16.0, abs=0.5)
     assert peak <= -1.0
+    parts = [metered(tmp_path / "spot.mp4", f"atrim={start}:{start + 1}")[0] for start in (0, 1)]
+    assert parts[0] == pytest.approx(parts[1], abs=1.0)
 
 
 async def test_clips_that_differ_are_made_like_the_first(tmp_path, clip):

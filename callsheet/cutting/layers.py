@@ -78,7 +78,7 @@ def overlay_graph(layers: tuple[Layer, ...], picture: str, first_input: int) -> 
             "-i",
             f"file:{layer.picture.absolute()}",
         ]
-        # Without the matrix the colours would be those of BT.601.
+        # FFmpeg 9 finds the matrix by itself; older ones would take that of BT.601.
         chains.append(
             f"[{first_input + number}:v]scale=out_color_matrix=bt709:out_range=tv,format=yuva420p[layer{number}]"
         )
