@@ -4,8 +4,7 @@ CallsheetError
 ├── UsageError                  exit code 2: the user can mend it before anything is created
 │   ├── ManifestError           the manifest has problems (all of them are in `.problems`)
 │   ├── SettingsError           a setting, credential or option is missing or wrong
-│   ├── CatalogueError          a model catalogue file is wrong
-│   ├── PlatformError           a file of platforms is wrong, or there is no platform of a name
+│   ├── CatalogueError          a file of models or platforms is wrong, or does not hold what is named
 │   └── DecisionError           a decision about frames names what is not there, or comes too late
 ├── ProviderError               the provider (or the way to it) did not give the asset
 │   ├── NotAccepted             known not to have been accepted: trying again costs nothing
@@ -91,11 +90,7 @@ class SettingsError(UsageError):
 
 
 class CatalogueError(UsageError):
-    """A model catalogue file cannot be read or says something impossible."""
-
-
-class PlatformError(UsageError):
-    """A file of platforms cannot be read or says something impossible, or there is no platform of a name."""
+    """A file of models or platforms cannot be read or says something impossible, or what is named is not in it."""
 
 
 class DecisionError(UsageError):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from callsheet.errors import PlatformError
+from callsheet.errors import CatalogueError
 from callsheet.platforms import PlatformSpec, load_platforms
 
 NAMES = ("9x16", "4x5", "1x1", "16x9", "shorts", "reels", "stories", "feed", "tiktok", "x", "linkedin", "facebook")
@@ -45,7 +45,7 @@ def test_names_are_found_as_people_write_them(name):
 
 
 def test_an_unknown_platform_is_answered_with_the_nearest_and_all():
-    with pytest.raises(PlatformError, match=r"no cut 'reel'. Did you mean reels\? There are 9x16, .*pinterest"):
+    with pytest.raises(CatalogueError, match=r"no cut 'reel'. Did you mean reels\? There are 9x16, .*pinterest"):
         load_platforms().get("reel")
     assert load_platforms().find("reel") is None
 
@@ -109,14 +109,14 @@ def test_a_number_of_ones_own_does_not_borrow_the_source_of_the_one_it_replaces(
     ],
 )
 def test_a_wrong_file_is_answered_with_the_file_and_the_field(tmp_path, text, told):
-    with pytest.raises(PlatformError) as caught:
+    with pytest.raises(CatalogueError) as caught:
         load_platforms(written(tmp_path, text))
     assert told in str(caught.value)
     assert "mine.yaml" in str(caught.value)
 
 
 def test_a_file_that_is_not_there_is_an_error_in_words(tmp_path):
-    with pytest.raises(PlatformError, match="cannot be read"):
+    with pytest.raises(CatalogueError, match="cannot be read"):
         load_platforms(tmp_path / "none.yaml")
 
 

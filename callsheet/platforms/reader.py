@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from callsheet.errors import PlatformError
+from callsheet.errors import CatalogueError
 from callsheet.models.overlay import overlay, text_keys
 from callsheet.models.rules import did_you_mean, nearest
 from callsheet.platforms.convert import to_spec
@@ -37,12 +37,12 @@ class Platforms:
         return self.by_name.get(name.strip().lower().replace(":", "x"))
 
     def get(self, name: str) -> PlatformSpec:
-        """The platform; PlatformError with the nearest name when there is none."""
+        """The platform; CatalogueError with the nearest name when there is none."""
         spec = self.find(name)
         if spec is None:
             guess = self.nearest(name)
             hint = f" Did you mean {guess}?" if guess else ""
-            raise PlatformError(
+            raise CatalogueError(
                 f"There is no cut {name[:60]!r}.{hint} There are {', '.join(self.names)}. See `callsheet platforms`, "
                 "or add one in a file of your own (CALLSHEET_PLATFORMS)."
             )
@@ -54,7 +54,7 @@ class Platforms:
 
 
 def load_platforms(extra: Path | None = None) -> Platforms:
-    """The built-in platforms, overlaid with the YAML file `extra`; PlatformError names its file and field.
+    """The built-in platforms, overlaid with the YAML file `extra`; CatalogueError names its file and field.
 
     The file has the form of the built-in one and needs to hold only what differs: a field replaces that field of a
     platform, a new name adds a platform (`inherits:` fills the rest), null takes a group away. A group that is changed
@@ -63,9 +63,9 @@ def load_platforms(extra: Path | None = None) -> Platforms:
     if extra is None:
         return _built_in()
     # Built-in platforms are complete before the overlay: a change to one does not spread to those that inherit from it.
-    data = text_keys(read_yaml(extra, "file of platforms", PlatformError))
+    data = text_keys(read_yaml(extra, "file of platforms", CatalogueError))
     if unknown := sorted(data.keys() - {"platforms"}):
-        raise PlatformError(f"{extra}: {unknown[0]}: not known here; a file of platforms holds `platforms:` only.")
+        raise CatalogueError(f"{extra}: {unknown[0]}: not known here; a file of platforms holds `platforms:` only.")
     own = _entries(data, extra)
     marked = {name: _mark(fields, extra) for name, fields in own.items()}
     below = _built_in_data()
@@ -80,17 +80,17 @@ def _built_in() -> Platforms:
 
 @cache
 def _built_in_data() -> dict[str, _Fields]:
-    entries = _entries(text_keys(read_yaml(_BUILT_IN, "file of platforms", PlatformError)), _BUILT_IN)
+    entries = _entries(text_keys(read_yaml(_BUILT_IN, "file of platforms", CatalogueError)), _BUILT_IN)
     return {name: _resolve(name, entries, _BUILT_IN, ()) for name in entries}
 
 
 def _entries(data: _Fields, path: Path) -> dict[str, _Fields]:
     entries = data.get("platforms", {})
     if not isinstance(entries, Mapping):
-        raise PlatformError(f"{path}: platforms: a mapping of names to their fields is needed.")
+        raise CatalogueError(f"{path}: platforms: a mapping of names to their fields is needed.")
     for name, fields in entries.items():
         if not isinstance(fields, Mapping):
-            raise PlatformError(f"{path}: platforms.{name}: a mapping of fields is needed.")
+            raise CatalogueError(f"{path}: platforms.{name}: a mapping of fields is needed.")
     return {name.lower().replace(":", "x"): fields for name, fields in entries.items()}
 
 
@@ -111,10 +111,10 @@ def _resolve(name: str, entries: Mapping[str, _Fields], path: Path, seen: tuple[
         return own
     parent = str(parent).lower().replace(":", "x")
     if parent in seen or parent == name:
-        raise PlatformError(f"{path}: platforms.{name}.inherits: {parent} inherits from itself.")
+        raise CatalogueError(f"{path}: platforms.{name}.inherits: {parent} inherits from itself.")
     if parent not in entries:
         hint = did_you_mean(parent, entries)
-        raise PlatformError(f"{path}: platforms.{name}.inherits: there is no platform {parent!r}; {hint}")
+        raise CatalogueError(f"{path}: platforms.{name}.inherits: there is no platform {parent!r}; {hint}")
     return overlay(_resolve(parent, entries, path, (*seen, name)), own)
 
 
@@ -123,5 +123,5 @@ def _parse(entries: Mapping[str, _Fields], path: Path) -> Platforms:
         record = PlatformsRecord.model_validate({"platforms": entries})
     except ValidationError as error:
         lines = [f"{path}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False)]
-        raise PlatformError("The file of platforms is not valid:\n  " + "\n  ".join(lines[:50])) from None
+        raise CatalogueError("The file of platforms is not valid:\n  " + "\n  ".join(lines[:50])) from None
     return Platforms({name: to_spec(name, platform) for name, platform in record.platforms.items()})
