@@ -133,8 +133,9 @@ async def test_a_spot_is_archived_with_its_pictures_and_record_and_is_not_foreig
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        (SpotRequest("nothing.live"), "has no batch nothing.live"),
-        (SpotRequest("no-batch"), "is not the name of a batch"),
+        (SpotRequest("other.live"), r"no batch 'other.live'.*Its batches: sheet.rehearsal.*ledger rebuild"),
+        (SpotRequest(campaign="other"), "no campaign 'other' with rehearsal batches"),
+        (SpotRequest(), "Name a batch or a campaign"),
         (SpotRequest(BATCH, "../x"), "cannot be a spot's name"),
         (SpotRequest(BATCH, crossfade_s=-1.0), "A crossfade lasts 0 to 5 s"),
         (SpotRequest(BATCH, shots=("kit",)), "no shot 'kit'.*It has: kite, cup"),
@@ -150,8 +151,8 @@ async def test_a_spot_that_cannot_be_meant_is_refused(made: Kept, asked: SpotReq
 
 
 def test_the_command_joins_cuts_and_says_where_the_spot_is(made: Kept, bare_cli: Cli) -> None:
-    asked = ("--cut", "1x1", "--shot", "kite", "--shot", "kite", "--json")
-    done = bare_cli("assemble", BATCH, *asked, CALLSHEET_HOME=str(made.settings.home))
+    asked = ("--campaign", "sheet", "--for", "1x1", "--shot", "kite", "--shot", "kite", "--json")
+    done = bare_cli("assemble", *asked, CALLSHEET_HOME=str(made.settings.home))
     assert done.exit_code == 0, done.stderr
     assert (done.json["how"], Path(done.json["uri"]).is_file()) == ("copy", True)
     assert {part["file"][:7] for part in done.json["parts"]} == {"cut-1x1"}

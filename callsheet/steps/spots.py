@@ -47,7 +47,7 @@ def choose_parts(sidecars: Sequence[Sidecar], shots: Sequence[str], cut: str | N
             )
         found = _of_shot(known[shot], cut)
         if shots and not found:
-            hint = f" Make it with `callsheet cuts {known[shot].batch}`." if cut else ""
+            hint = f" Make it with `callsheet cuts {known[shot].batch} --for {cut}`." if cut else ""
             raise SettingsError(f"The shot {shot} has no {what} in the archive. Nothing was joined.{hint}")
         chosen += found
     if len(chosen) < 2:
