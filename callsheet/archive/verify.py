@@ -12,7 +12,7 @@ from typing import Any, Literal
 from callsheet.archive import layout
 from callsheet.archive.catalogue import catalogue_rows, identity
 from callsheet.archive.lineage import DERIVED, asset_of, asset_of_row, listed, thumbnails
-from callsheet.archive.sidecar import Sidecar
+from callsheet.archive.sidecar import InputRecord, Sidecar
 from callsheet.archive.store import Stat
 from callsheet.archive.success import Success
 from callsheet.durable import Digests
@@ -106,6 +106,15 @@ class Evidence:
             self.place_of(one.shot, name): (one, parent)
             for one in self.believed.values()
             for name, parent in thumbnails(one).items()
+        }
+
+    def inputs(self) -> dict[str, InputRecord]:
+        """The files that finish cuts, by name, as the sidecars tell of them."""
+        return {
+            f"{self.batch.prefix}/{layout.INPUTS}/{file.file}": file
+            for one in self.believed.values()
+            for file in (one.finish.files() if one.finish else ())
+            if file.file
         }
 
 
@@ -202,6 +211,12 @@ def _of_files(evidence: Evidence) -> Iterator[Finding]:
             yield Finding(name, "missing", _why_missing(evidence, name, asset))
         elif why := _difference(asset, stat, evidence.digests.get(name)):
             yield Finding(name, "changed", why)
+    for name, record in evidence.inputs().items():
+        stat = evidence.files.get(name)
+        if stat is None:
+            yield Finding(name, "missing", "The file is not there, with which cuts are finished.")
+        elif why := _difference(record, stat, evidence.digests.get(name)):
+            yield Finding(name, "changed", why)
     for name in evidence.thumbnails():
         digests = evidence.digests.get(name)
         if name not in evidence.files:
@@ -216,11 +231,11 @@ def _why_missing(evidence: Evidence, name: str, asset: Asset) -> str:
     return f"The {asset.kind} is not there."
 
 
-def _difference(asset: Asset, stat: Stat, digests: Digests | None) -> str:
+def _difference(asset: Asset | InputRecord, stat: Stat, digests: Digests | None) -> str:
     """How a file differs from what is told of it; "" when it does not."""
     if stat.size != asset.size:
         return f"It has {stat.size} bytes, not {asset.size}."
-    if stat.md5 and stat.md5 != asset.md5:
+    if isinstance(asset, Asset) and stat.md5 and stat.md5 != asset.md5:
         return f"Its md5 is {stat.md5}, not {asset.md5}."
     if digests and digests.sha256 != asset.sha256:
         return f"Its sha256 is {digests.sha256}, not {asset.sha256}."
@@ -230,7 +245,9 @@ def _difference(asset: Asset, stat: Stat, digests: Digests | None) -> str:
 def _foreign(evidence: Evidence) -> Iterator[Finding]:
     listed_names = evidence.told().keys() | evidence.thumbnails().keys() | evidence.sidecars.keys() | evidence.known
     for name in evidence.files:
-        if name not in listed_names and not is_document(evidence.batch, name):
+        prefix = evidence.batch.prefix
+        own = is_document(evidence.batch, name) or layout.is_input(prefix, name) or layout.is_spot(prefix, name)
+        if name not in listed_names and not own:
             yield Finding(name, "foreign", "It is in the batch's folder, and nothing lists it. It is left alone.")
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
+from callsheet.archive.disclosure import disclosure_for
+from callsheet.archive.layout import INPUTS, input_name
 from callsheet.archive.sidecar import (
     ClipRecord,
     CutRecord,
     DecisionRecord,
     FailureRecord,
     FileRecord,
+    FinishRecord,
     ImageParams,
+    InputRecord,
     JobRecord,
     ScoreRecord,
     Sidecar,
@@ -19,15 +24,15 @@ from callsheet.archive.sidecar import (
 from callsheet.decisions import FrameDecision
 from callsheet.ledger import Job
 from callsheet.media.frames import Verdict
-from callsheet.shots import Asset, Batch, Failure, Shot, ShotState
+from callsheet.shots import Asset, Batch, Failure, Finish, Reference, Shot, ShotState
 from callsheet.steps.work import ClipWork, CutWork, TakeWork, Work
 
 # What the manifest alone decides about a sidecar.
-_ASKED = ("line", "tags", "variables", "prompt", "negative_prompt", "motion_prompt", "select", "image")
+_ASKED = ("line", "tags", "variables", "prompt", "negative_prompt", "motion_prompt", "select", "image", "finish")
 
 
-def sidecar_of(batch: Batch, work: Work, state: ShotState, updated: datetime) -> Sidecar:
-    """Everything that is known of the shot, as its sidecar."""
+def sidecar_of(batch: Batch, work: Work, state: ShotState, updated: datetime, files: Collection[str] = ()) -> Sidecar:
+    """Everything that is known of the shot, as its sidecar. `files` are the names in the batch's folder."""
     shot = work.shot
     takes = tuple(_take(take, work) for take in work.takes.values())
     clips = tuple(_clip(clip, shot) for clip in work.clips)
@@ -51,6 +56,7 @@ def sidecar_of(batch: Batch, work: Work, state: ShotState, updated: datetime) ->
         takes=takes,
         clips=clips,
         cuts=tuple(cut_record(cut) for cut in work.cuts),
+        finish=finish_record(shot.finish, files),
         usd=round(sum(take.usd for take in takes) + sum(clip.usd for clip in clips), 6),
         updated=updated,
     )
@@ -58,7 +64,8 @@ def sidecar_of(batch: Batch, work: Work, state: ShotState, updated: datetime) ->
 
 def tells_as_asked(sidecar: Sidecar, batch: Batch, shot: Shot) -> bool:
     """Whether a sidecar tells of the shot as it is asked for now, with every take, and nothing else is to be told."""
-    asked = sidecar_of(batch, Work(shot), ShotState(sidecar.state), sidecar.updated)
+    inputs = {f"{INPUTS}/{file.file}" for file in (sidecar.finish.files() if sidecar.finish else ())}
+    asked = sidecar_of(batch, Work(shot), ShotState(sidecar.state), sidecar.updated, inputs)
     same = all(getattr(sidecar, name) == getattr(asked, name) for name in _ASKED)
     return same and [take.take for take in sidecar.takes] == list(range(1, shot.takes + 1))
 
@@ -135,14 +142,63 @@ def _clip(clip: ClipWork, shot: Shot) -> ClipRecord:
 def cut_record(cut: CutWork) -> CutRecord:
     """A cut, or why there is none, as the sidecar has it."""
     return CutRecord(
+        **dict(cut.making),
         spec=cut.spec,
         take=cut.take,
-        how=cut.how,
-        crop=cut.crop,
+        recipe=cut.asset.recipe if cut.asset else None,
         file=file_record(cut.asset) if cut.asset else None,
         poster=file_record(cut.poster) if cut.poster else None,
         signed=cut.signed,
         failure=_failure(cut.failure) if cut.failure else None,
+        disclosure=disclosure_for(cut.platform, cut.finish.label),
+    )
+
+
+def finish_record(finish: Finish, files: Collection[str]) -> FinishRecord | None:
+    """The finish of a shot's cuts as its sidecar has it; None when there is none.
+
+    `files` are the names in the batch's folder: a finishing file that is not among them has no name yet.
+    """
+    if finish == Finish():
+        return None
+
+    def known(file: Reference | None) -> InputRecord | None:
+        if file is None:
+            return None
+        name = input_name("", file.sha256, file.mime_type).removeprefix("/")
+        there = name.rpartition("/")[2] if name in files else ""
+        return InputRecord(file=there, sha256=file.sha256, size=file.size, mime_type=file.mime_type, uri=file.uri)
+
+    return FinishRecord(
+        focus=finish.focus,
+        captions=finish.captions,
+        captions_file=known(finish.captions_file),
+        logo=known(finish.logo),
+        end_card=known(finish.end_card),
+        end_card_s=finish.end_card_s,
+        music=known(finish.music),
+        label=finish.label,
+        font=known(finish.font),
+    )
+
+
+def finish_of(record: FinishRecord | None) -> Finish:
+    """The finish that a sidecar tells of."""
+
+    def known(file: InputRecord | None) -> Reference | None:
+        return Reference(file.uri, file.sha256, file.mime_type, file.size) if file else None
+
+    told = record or FinishRecord()
+    return Finish(
+        focus=told.focus,
+        captions=told.captions,
+        captions_file=known(told.captions_file),
+        logo=known(told.logo),
+        end_card=known(told.end_card),
+        end_card_s=told.end_card_s,
+        music=known(told.music),
+        label=told.label,
+        font=known(told.font),
     )
 
 

@@ -1,0 +1,131 @@
+"""Asking Gemini for the subject of a clip: what its answers mean, and that a look is paid for once and fails no cut."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from callsheet.cutting.subject import SubjectBox
+from callsheet.errors import MediaError
+from callsheet.looks import MOMENTS, look_price, subject_in
+from callsheet.models import load_catalogue
+from tests.conftest import Cli, Service
+from tests.test_batch import live
+
+TIMES = (0.5, 4.0, 7.5)
+SHEET = """id,prompt,takes,seed,aspect_ratio,motion_prompt,duration_s,cuts,focus
+harbour,A harbour at first light,1,7,16:9,The boats drift in,4,9x16;1x1;16x9,ask
+"""
+
+
+def box(picture: int = 0, *, at: object = (100, 200, 900, 400)) -> str:
+    return json.dumps([{"picture": picture, "label": "a boat", "box_2d": at}])
+
+
+def test_boxes_are_read_with_y_first_and_in_thousandths():
+    answer = json.dumps([json.loads(box(2))[0], json.loads(box(0, at=[0, 0, 500, 1000]))[0]])
+    subject = subject_in(answer, TIMES)
+    assert subject.how == "asked"
+    assert subject.boxes == (SubjectBox(0.5, 0.0, 0.0, 1.0, 0.5), SubjectBox(7.5, 0.2, 0.1, 0.4, 0.9))
+    assert subject.reason == "Gemini saw: a boat"
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        ("I see a boat.", "no JSON"),
+        ("[" * 100_000, "no JSON"),
+        ('{"box_2d": [1, 2, 3, 4]}', "no list"),
+        ("[]", "no single subject"),
+        (box(3), "no picture that was sent"),
+        (box(at=[100, 200, 900]), "not four numbers"),
+        (box(at=["1", 2, 3, 4]), "not four numbers"),
+        (box(at=[900, 200, 100, 400]), "does not lie in the picture"),
+        (box(at=[0, 0, 1001, 400]), "does not lie in the picture"),
+        (box(at=[0, 0, 90, 90]), "less than 1% of the picture"),
+        ('[{"picture": 0, "label": "x", "box_2d": [NaN, 0, 500, 500]}]', "does not lie in the picture"),
+        ("[7]", "no picture that was sent"),
+    ],
+)
+def test_an_answer_that_makes_no_sense_is_refused_with_the_reason(answer, why):
+    with pytest.raises(MediaError, match=why):
+        subject_in(answer, TIMES)
+
+
+def test_the_estimate_covers_every_token_and_is_less_than_a_cent():
+    catalogue = load_catalogue()
+    model = catalogue.get(catalogue.default_look)
+    assert (model.kind, model.status, model.driven) == ("look", "live", True)
+    assert model.token_price(len(MOMENTS) * 1120, 2048) < look_price(model) < Decimal("0.01")
+
+
+def ledger_looks(home: Path) -> list[tuple[str, int, str]]:
+    with sqlite3.connect(home / "ledger.db") as db:
+        return db.execute("SELECT state, spent_usd, slot FROM jobs WHERE kind = 'look'").fetchall()
+
+
+def subjects(batch: Path) -> dict[str, tuple[str, str]]:
+    side = json.loads((batch / "shots/harbour/shot.json").read_text())
+    return {
+        cut["spec"]: (cut["subject"]["how"], cut["subject"]["reason"]) for cut in side["cuts"] if cut.get("subject")
+    }
+
+
+def test_a_clip_is_looked_at_once_for_all_its_cuts_and_never_again(cli: Cli) -> None:
+    (cli.folder / "sheet.csv").write_text(SHEET)
+    planned = cli("plan", "sheet.csv", "--json").json
+    assert planned["looks"] == {"create": 1}
+    assert 0 < planned["usd_high"] - planned["usd_low"] - 0.0336 < 0.01  # of the picture, and of the look
+    first = cli("run", "sheet.csv", "--json")
+    assert first.exit_code == 0, first.stderr
+    assert first.json["submissions"] == {"image": 1, "video": 1, "look": 1}
+    assert first.json["looks"] == {"created": 1, "reused": 0}
+    [(state, spent, slot)] = ledger_looks(cli.folder / ".callsheet")
+    assert (state, slot[:5]) == ("stored", "look-")
+    assert 0 < spent < 0.01 * 1e9
+    found = subjects(Path(first.json["archive"]))
+    assert found["9x16"][0] == "asked", found
+    assert found["9x16"][1].startswith("Gemini saw: ")
+
+    (cli.folder / "sheet.csv").write_text(SHEET.replace("16x9,ask", "16x9;4x5,ask"))
+    again = cli("run", "sheet.csv", "--json")
+    assert again.exit_code == 0, again.stderr
+    assert again.json["submissions"] == {"image": 0, "video": 0}
+    assert subjects(Path(again.json["archive"]))["4x5"][0] == "asked"
+    assert cli("recover", "--json").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("rule", "sent", "why"),
+    [
+        ({"fault": "block"}, 1, "Gemini did not tell: The prompt was refused"),
+        ({"fault": "text-only"}, 1, "Gemini's answer is of no use: the answer is no JSON"),
+        ({"fault": "500", "accepted": True}, 2, "Gemini did not tell"),
+    ],
+    ids=["blocked", "words", "answer lost"],
+)
+def test_without_an_answer_the_subject_is_looked_for_and_the_reason_told(
+    cli: Cli, service: Service, rule: dict[str, object], sent: int, why: str
+) -> None:
+    service.script({"match": {"kind": "look"}, **rule})
+    (cli.folder / "sheet.csv").write_text(SHEET)
+    ended = cli("run", "sheet.csv", "--live", "--yes", "--json", **live(service))
+    assert ended.exit_code == 0, ended.stderr
+    assert service.counts()["accepted"]["look"] == sent
+    how, reason = subjects(Path(ended.json["archive"]))["9x16"]
+    assert how in ("saliency", "centre")
+    assert reason.startswith(why), reason
+
+
+def test_what_the_budget_does_not_allow_is_not_asked(cli: Cli) -> None:
+    (cli.folder / "sheet.csv").write_text(SHEET)
+    spent = cli("run", "sheet.csv", "--json", "--budget", "0.434")
+    assert spent.exit_code == 0, spent.stderr
+    assert spent.json["submissions"] == {"image": 1, "video": 1}
+    how, reason = subjects(Path(spent.json["archive"]))["9x16"]
+    assert how in ("saliency", "centre")
+    assert reason.startswith("Gemini was not asked: The next look")
