@@ -23,7 +23,7 @@ REDIS = shutil.which("redis-server")
 _INITDB = shutil.which("initdb") or max(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")), default=None)
 POSTGRES = Path(_INITDB).resolve().parent if _INITDB else None
 INSTALLED = REDIS is not None and POSTGRES is not None
-START_S = 60.0
+START_S, BUSY_S = 60.0, 180.0
 POOL = "shards"
 
 
@@ -168,11 +168,11 @@ class Api:
         return self._answer("GET", path)
 
     def _answer(self, method: str, path: str, **more: Any) -> Any:
-        """A server on SQLite that is busy says 503, and one that starts says nothing, as Prefect's own client knows."""
-        give_up = time.monotonic() + START_S
+        """A server on SQLite says 503 when its database is locked, after a minute at times; it is asked again."""
+        give_up = time.monotonic() + BUSY_S
         while True:
             try:
-                reply = httpx2.request(method, f"{self.url}/{path}", timeout=60, **more)
+                reply = httpx2.request(method, f"{self.url}/{path}", timeout=BUSY_S, **more)
                 if reply.status_code != 503:
                     assert reply.status_code < 300, reply.text
                     return reply.json()

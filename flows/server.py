@@ -106,17 +106,30 @@ def check_pool(server: Server, pool: str) -> None:
 
 
 def stop_server(settings: Settings) -> bool:
-    """End the local server by its own process id, and wait until its port is free; False when there is none."""
+    """End the local server by its own process id, and wait until it is gone; False when there is none."""
     server = running_server(settings)
     if server is None or server.pid is None:
         return False
+    give_up = time.monotonic() + STOP_WITHIN_S
     with suppress(ProcessLookupError):
         os.killpg(server.pid, signal.SIGTERM)
-    give_up = time.monotonic() + STOP_WITHIN_S
-    while _is_up(server) and time.monotonic() < give_up:
-        time.sleep(0.1)
+        while not _is_gone(server.pid):
+            if time.monotonic() > give_up:  # it waits for requests that do not end
+                os.killpg(server.pid, signal.SIGKILL)
+            time.sleep(0.1)
     _note(settings).unlink(missing_ok=True)
     return True
+
+
+def _is_gone(pid: int) -> bool:
+    with suppress(ChildProcessError):  # not started by this process, as a rule
+        if os.waitpid(pid, os.WNOHANG)[0]:
+            return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
 
 
 def _start(settings: Settings, host: str, port: int) -> Server:
