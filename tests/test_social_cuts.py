@@ -126,6 +126,12 @@ async def test_a_spot_is_archived_with_its_pictures_and_record_and_is_not_foreig
 
     again = await make_spot_of(folder.settings, asked)
     assert (again["made"], again["uri"]) == (False, first["uri"])
+    (spots / record.file.file).unlink()
+    [gone] = (await folder.verify()).findings
+    assert (gone.name.rpartition("/")[2], gone.wrong) == (record.file.file, "missing")
+    remade = await make_spot_of(folder.settings, asked)
+    assert (remade["made"], remade["uri"]) == (True, first["uri"])
+    assert (await folder.verify()).findings == ()
     assert folder.accepted() == paid
     assert PREFIX in first["uri"]
 
