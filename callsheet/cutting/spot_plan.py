@@ -137,7 +137,7 @@ def join_argv(reel: Path, sound: Path | None, target: Path) -> list[str]:
     """The arguments that join what the list `reel` names, and lay the finished sound to it, without encoding."""
     # The list was written here: its names are plain and beside it. Converting would put parameter sets into packets.
     argv = [
-        *_HEAD,
+        *_head(),
         "-protocol_whitelist",
         "file",
         "-f",
