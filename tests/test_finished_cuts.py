@@ -17,6 +17,7 @@ from callsheet.archive.sidecars import parse_sidecar
 from callsheet.care import MODES
 from callsheet.clock import Clock
 from callsheet.cutting.recipe import find_cut, recipe
+from callsheet.errors import ArchiveError
 from callsheet.ledger import Ledger
 from callsheet.platforms import Zone, load_platforms
 from callsheet.providers.routes import scope_of
@@ -25,6 +26,7 @@ from callsheet.settings import Settings, load_settings
 from callsheet.shots import Finish
 from callsheet.social import CutsRequest, more_cuts
 from callsheet.steps.rebuild import rebuild
+from callsheet.steps.rebuilt_rows import check
 from tests.cared_for import BATCH, PREFIX, Kept, copy_of
 from tests.conftest import start_service
 from tests.whole_batch import whole_batch
@@ -94,6 +96,7 @@ async def test_the_sidecar_tells_how_each_cut_was_made(made: Kept) -> None:
     assert (boxes.meta is not None, boxes.tiktok, boxes.youtube) == (True, None, None)
     page = (await made.read(f"{PREFIX}/gallery.html")).decode()
     assert "Instagram Stories" in page
+    assert f"reframed · {stories.framing}" in page
     await made.assert_whole()
 
 
@@ -171,6 +174,36 @@ async def test_further_cuts_are_finished_as_the_manifest_asked_without_it(kept: 
     assert clip is not None
     assert cut.recipe != recipe(clip.sha256, tiktok, Finish("right")), "with captions and logo"
     await kept.assert_whole()
+
+
+async def test_a_run_after_a_kill_still_tells_how_the_cuts_were_made(kept: Kept) -> None:
+    before = await sidecar_of(kept)
+    await kept.lose(f"{PREFIX}/shots/kite/shot.json")
+    assert await run_again(kept) == {"created": 0, "reused": 2}
+    [told], [again] = (
+        [cut.model_dump(exclude={"file", "poster"}) for cut in one.cuts] for one in (before, await sidecar_of(kept))
+    )
+    assert told == again
+    assert told["lufs"] is not None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"file": "../../shots/kite/shot.json"}, "not the name of a file that finishes cuts"),
+        ({"uri": "http://127.0.0.1/secret"}, "not a file that a manifest can name"),
+        ({"size": 2**40}, "not a file that a manifest can name"),
+    ],
+)
+async def test_a_sidecar_that_names_strange_finishing_files_is_not_believed(
+    made: Kept, change: dict[str, object], message: str
+) -> None:
+    sidecar = await sidecar_of(made)
+    assert sidecar.finish is not None
+    assert sidecar.finish.logo is not None
+    finish = sidecar.finish.model_copy(update={"logo": sidecar.finish.logo.model_copy(update=change)})
+    with pytest.raises(ArchiveError, match=message):
+        check(f"{PREFIX}/shots/kite/shot.json", sidecar.model_copy(update={"finish": finish}))
 
 
 async def test_a_ledger_that_is_rebuilt_knows_the_recipes(kept: Kept, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from callsheet.errors import CatalogueError
 from callsheet.platforms import PlatformSpec, load_platforms
 
+README = Path(__file__).parents[1] / "README.md"
 NAMES = ("9x16", "4x5", "1x1", "16x9", "shorts", "reels", "stories", "feed", "tiktok", "x", "linkedin", "facebook")
 
 
@@ -76,6 +78,12 @@ def test_ones_own_file_adds_and_changes_platforms(tmp_path):
     assert (reels.max_s, reels.min_s, reels.trims, reels.max_bytes) == (30, 3, True, None)
     assert reels.max_kbps == built_in.max_kbps
     assert known.get("stories") == load_platforms().get("stories")
+
+
+def test_the_file_that_the_readme_shows_is_taken(tmp_path):
+    text = re.search(r"```yaml\n(platforms:.*?)```", README.read_text(), re.DOTALL)[1]
+    known = load_platforms(written(tmp_path, text))
+    assert (known.get("kiosk").height, known.get("reels").max_s, known.get("reels").trims) == (1280, 30, True)
 
 
 def test_a_number_of_ones_own_does_not_borrow_the_source_of_the_one_it_replaces(tmp_path):

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callsheet.cutting.calm_path import Gate, calm_path
+from callsheet.cutting.focus import parse_focus
 from callsheet.cutting.framing import CropKey, Framing
 from callsheet.cutting.reframe import frame_subject
 from callsheet.cutting.subject import Subject, SubjectBox
@@ -140,3 +141,12 @@ def _at(points: list[tuple[float, float]], at_s: float) -> float:
 def test_boxes_after_the_end_are_left_out(duration_s):
     framing = frame_subject(seen((0, 0.2), (20, 0.9)), 1280, 720, NINE, duration_s)
     assert len(framing.path) == 1
+
+
+@pytest.mark.parametrize(("focus", "x"), [("left", 0), ("right", 876), ("0,0,0.2,1", 0)])
+def test_a_subject_at_the_edge_of_the_picture_is_shown_steadily(focus: str, x: int) -> None:
+    subject = parse_focus(focus).subject()
+    assert subject is not None
+    framing = frame_subject(subject, 1280, 720, Fraction(9, 16), 4.0)
+    assert (framing.path[0].x, len(framing.path)) == (x, 1)
+    assert framing.reason.startswith("steady on the place given")

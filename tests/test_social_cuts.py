@@ -12,6 +12,7 @@ import pytest
 from callsheet.archive.sidecars import parse_sidecar
 from callsheet.archive.spots import SpotRecord
 from callsheet.assembly import SpotRequest, make_spot_of
+from callsheet.care import copy_to
 from callsheet.errors import UsageError
 from callsheet.ledger import BatchRow
 from callsheet.media.probe import probe_video
@@ -108,7 +109,7 @@ def test_the_command_tells_what_it_cut(made: Kept, bare_cli: Cli) -> None:
     assert told == [["stories", "kite"], ["16x9", "kite"]]
 
 
-async def test_a_spot_is_archived_with_its_pictures_and_record_and_is_not_foreign(folder: Kept) -> None:
+async def test_a_spot_is_archived_with_its_pictures_and_record_and_is_not_foreign(folder: Kept, tmp_path: Path) -> None:
     paid = folder.accepted()
     asked = SpotRequest(BATCH, "launch", shots=("kite", "kite"))
     first = await make_spot_of(folder.settings, asked)
@@ -126,6 +127,15 @@ async def test_a_spot_is_archived_with_its_pictures_and_record_and_is_not_foreig
 
     again = await make_spot_of(folder.settings, asked)
     assert (again["made"], again["uri"]) == (False, first["uri"])
+    (spots / record.file.file).unlink()
+    [gone] = (await folder.verify()).findings
+    assert (gone.name.rpartition("/")[2], gone.wrong) == (record.file.file, "missing")
+    remade = await make_spot_of(folder.settings, asked)
+    assert (remade["made"], remade["uri"]) == (True, first["uri"])
+    assert (await folder.verify()).findings == ()
+    copied, place = await copy_to(folder.settings, BATCH, str(tmp_path / "copy"), lambda *_: None)
+    assert copied.complete
+    assert len(list((Path(place) / "spots").glob("launch-*"))) == 5
     assert folder.accepted() == paid
     assert PREFIX in first["uri"]
 

@@ -125,6 +125,7 @@ def findings(evidence: Evidence) -> tuple[Finding, ...]:
         *_of_sidecars(evidence),
         *_of_parts(evidence),
         *_of_files(evidence),
+        *_of_spots(evidence),
         *_foreign(evidence),
     ]
     return tuple(sorted(found, key=lambda one: (one.name, one.wrong)))
@@ -240,6 +241,14 @@ def _difference(asset: Asset | InputRecord, stat: Stat, digests: Digests | None)
     if digests and digests.sha256 != asset.sha256:
         return f"Its sha256 is {digests.sha256}, not {asset.sha256}."
     return ""
+
+
+def _of_spots(evidence: Evidence) -> Iterator[Finding]:
+    """Records of spots whose film is gone: both carry the same hash in their names."""
+    for name in evidence.files:
+        film = f"{name.removesuffix('.json')}.mp4"
+        if name.endswith(".json") and layout.is_spot(evidence.batch.prefix, name) and film not in evidence.files:
+            yield Finding(film, "missing", "The spot is not there, its record is. `callsheet assemble` makes it again.")
 
 
 def _foreign(evidence: Evidence) -> Iterator[Finding]:

@@ -12,8 +12,9 @@ Map = npt.NDArray[np.float64]  # rows and columns to move by, for each place
 
 # Between frames that are compared: subjects move more than a pixel meanwhile, cameras less than a quarter of a picture.
 LAG_S = 0.7
-# Grey levels, in the mean, that a shift may leave unexplained before turns and zooms are looked for.
-_EXPLAINED = 0.5
+# Grey levels that a shift may leave unexplained in three quarters of the picture, which no subject fills, before turns
+# and zooms are looked for.
+_EXPLAINED, _GROUND = 0.5, 75
 _BLOCKS = (2, 3)
 
 
@@ -51,7 +52,7 @@ def _change(now: Plane, other: Plane) -> Plane:
     if (dy, dx) != (0, 0):
         whole = whole + np.array([dy, dx])[:, None, None]
         tried.append(_outside(now, other, whole))
-    if min(float(change.mean()) for change in tried) > _EXPLAINED:
+    if min(float(np.percentile(change, _GROUND)) for change in tried) > _EXPLAINED:
         tried.append(_outside(now, other, whole + _bent(now, np.roll(other, (dy, dx), (0, 1)))))
     return min(tried, key=lambda change: float(change.mean()))
 

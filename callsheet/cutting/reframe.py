@@ -110,23 +110,25 @@ def _steady(spans: list[_Span], side: int, part: int) -> tuple[int, float]:
     options = {even(max(0.0, min(side - part, wish))) for wish in wishes}
 
     def worth(at: int) -> tuple[float, float]:
-        return _held(spans, at, part), -abs(at + part / 2 - middle)
+        return _held(spans, at, side, part), -abs(at + part / 2 - middle)
 
     best = max(sorted(options), key=worth)
-    return best, _held(spans, best, part)
+    return best, _held(spans, best, side, part)
 
 
-def _held(spans: list[_Span], at: float, part: int) -> float:
-    inside = [at <= (span.start + span.end) / 2 <= at + part and _overlap(span, at, part) for span in spans]
+def _held(spans: list[_Span], at: float, side: int, part: int) -> float:
+    inside = [at <= (span.start + span.end) / 2 <= at + part and _overlap(span, at, side, part) for span in spans]
     return sum(inside) / len(inside)
 
 
-def _overlap(span: _Span, at: float, part: int) -> bool:
-    """Whether all of the subject is seen, or, of one that is wider than the crop, as much as fits."""
-    size = span.end - span.start
-    spare = max(0.0, part - size) / 8
-    seen = min(span.end + spare, at + part) - max(span.start - spare, at)
-    return seen >= min(size + 2 * spare, part) - 2
+def _overlap(span: _Span, at: float, side: int, part: int) -> bool:
+    """Whether all of the subject is seen, or, of one that is wider than the crop, as much as fits.
+
+    Some room around it is seen too, but for where the picture ends.
+    """
+    spare = max(0.0, part - (span.end - span.start)) / 8
+    start, end = max(0.0, span.start - spare), min(float(side), span.end + spare)
+    return min(end, at + part) - max(start, at) >= min(end - start, part) - 2
 
 
 def _path(spans: list[_Span], side: int, part: int) -> list[tuple[float, int]]:

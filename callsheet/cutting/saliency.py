@@ -15,6 +15,8 @@ from callsheet.media.probe import VideoProbe
 
 # Of the subject beside the mean of its frame. Noise has 1.3, photographs 1.5 to 5, what moves 8 and more (2026-11-21).
 _STANDS_OUT = 1.45
+# Below it, where a frame's box lies is too weak a hint to move the crop by: the middle of all boxes stands for them.
+_FOLLOWED = 3.0
 _WHOLE = 0.7  # share of the picture's sides: what fills both is no subject but the picture itself
 
 
@@ -47,7 +49,16 @@ def subject_of(glances: Glances) -> Subject:
     )
     if median(min(box.right - box.left, box.bottom - box.top) for box in boxes) > _WHOLE:
         return Subject((), "centre", "nothing stands out: what draws the eye is the whole picture")
+    if prominence < _FOLLOWED:
+        boxes = (_typical(boxes),)
     return Subject(boxes, "saliency", f"it draws the eye {prominence:.1f} times as much as the rest")
+
+
+def _typical(boxes: tuple[SubjectBox, ...]) -> SubjectBox:
+    left, top, right, bottom = (
+        median(values) for values in zip(*((b.left, b.top, b.right, b.bottom) for b in boxes), strict=True)
+    )
+    return SubjectBox(0.0, left, top, right, bottom)
 
 
 def _prominence(maps: Stack, boxes: list[Box]) -> float:

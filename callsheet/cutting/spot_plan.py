@@ -113,13 +113,13 @@ def _nearest_rate(fps: float) -> float:
 
 def conform_argv(plan: SpotPlan, part: SpotPart, frames: int, target: Path) -> list[str]:
     """The arguments that make one part like the others, without sound."""
-    argv = [*_HEAD, *_source(part), "-map", "0:v:0", "-vf", _conformed(plan, part, frames)]
+    argv = [*_head(), *_source(part), "-map", "0:v:0", "-vf", _conformed(plan, part, frames)]
     return [*argv, *_encoding(plan), "-an", *_mp4(target)]
 
 
 def fade_argv(plan: SpotPlan, parts: Sequence[SpotPart], target: Path) -> list[str]:
     """The arguments that make the whole picture of a spot with crossfades, without sound."""
-    argv, chains = list(_HEAD), []
+    argv, chains = _head(), []
     for number, (part, frames) in enumerate(zip(parts, plan.frames, strict=True)):
         argv += _source(part)
         chains.append(f"[{number}:v:0]{_conformed(plan, part, frames)}[v{number}]")
@@ -137,7 +137,7 @@ def join_argv(reel: Path, sound: Path | None, target: Path) -> list[str]:
     """The arguments that join what the list `reel` names, and lay the finished sound to it, without encoding."""
     # The list was written here: its names are plain and beside it. Converting would put parameter sets into packets.
     argv = [
-        *_HEAD,
+        *_head(),
         "-protocol_whitelist",
         "file",
         "-f",
@@ -159,7 +159,8 @@ def reel_text(plan: SpotPlan, names: Sequence[str]) -> str:
     return "\n".join(["ffconcat version 1.0", *entries, ""])
 
 
-_HEAD = (ffmpeg_exe(), "-nostdin", "-hide_banner", "-loglevel", "error", "-xerror", "-y")
+def _head() -> list[str]:
+    return [ffmpeg_exe(), "-nostdin", "-hide_banner", "-loglevel", "error", "-xerror", "-y"]
 
 
 def _source(part: SpotPart) -> list[str]:
