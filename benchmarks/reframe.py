@@ -9,10 +9,10 @@ from pathlib import Path
 from statistics import mean
 
 from benchmarks.bench import Bench, Row, median_cpu_s
-from callsheet.cutting.framing import Framing
-from callsheet.cutting.reframe import frame_subject
-from callsheet.cutting.saliency import find_subject
-from callsheet.cutting.subject import Subject
+from callsheet.framing.crop_path import Framing
+from callsheet.framing.reframe import frame_subject
+from callsheet.framing.saliency import find_subject
+from callsheet.framing.subject import Subject
 from callsheet.media.probe import VideoProbe, probe_video
 
 GROUNDS, PANS, LOOKS = ("texture", "busy", "sky"), (0.0, 0.3), ("red", "grey", "dark")

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 from callsheet.archive.store import open_archive
 from callsheet.clock import Clock
-from callsheet.cutting.focus import parse_focus
 from callsheet.editions import check_edition
 from callsheet.errors import SettingsError, Stopped, UsageError
+from callsheet.framing.focus import parse_focus
 from callsheet.ledger import Ledger
 from callsheet.manifest import WHOLE, Manifest, read_manifest
 from callsheet.media.signing import Signer, open_signer

@@ -12,8 +12,8 @@ from callsheet.archive.query import Query
 from callsheet.archive.store import open_archive
 from callsheet.care import open_mending
 from callsheet.clock import Clock
-from callsheet.cutting.focus import parse_focus
 from callsheet.errors import SettingsError, UsageError
+from callsheet.framing.focus import parse_focus
 from callsheet.ledger import BatchRow, Ledger
 from callsheet.platforms import load_platforms
 from callsheet.settings import Settings

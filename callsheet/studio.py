@@ -14,11 +14,11 @@ from callsheet.archive.layout import folder_name
 from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.store import Store, open_archive
 from callsheet.clock import Clock
-from callsheet.cutting.slots import EncoderSlots
 from callsheet.decisions import FrameDecision
 from callsheet.errors import CallsheetError, Stopped
 from callsheet.ledger import Ledger
 from callsheet.media.signing import Signer
+from callsheet.media.slots import EncoderSlots
 from callsheet.models import Catalogue
 from callsheet.plan import Known, Plan
 from callsheet.platforms import Platforms, load_platforms

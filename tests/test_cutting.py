@@ -10,14 +10,14 @@ from media_samples import first_times, frame_at, make_clip, onset_s, turn, video
 
 from callsheet.cutting.analysis import analyse
 from callsheet.cutting.encode import CutResult, make_cut
-from callsheet.cutting.slots import EncoderSlots
-from callsheet.cutting.sounds import Sounds
 from callsheet.errors import MediaError
 from callsheet.media.ffmpeg import PROGRESS, ffmpeg_exe, run_encoder
 from callsheet.media.loudness import parse_loudness
 from callsheet.media.probe import probe_video
 from callsheet.media.provenance import Provenance, read_mp4_xmp, xmp_packet
+from callsheet.media.slots import EncoderSlots
 from callsheet.platforms import load_platforms
+from callsheet.sound.shelf import Sounds
 
 PLATFORMS = load_platforms()
 

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from callsheet.cutting.analysis import Analysis
 from callsheet.cutting.argv import cut_argv
-from callsheet.cutting.framing import CropKey, Framing
 from callsheet.cutting.graph import moving
-from callsheet.cutting.layers import Layer
 from callsheet.cutting.plan import cut_size, plan_cut
-from callsheet.cutting.subject import Subject, SubjectBox
 from callsheet.errors import MediaError
+from callsheet.finishing.layers import Layer
+from callsheet.framing.crop_path import CropKey, Framing
+from callsheet.framing.subject import Subject, SubjectBox
 from callsheet.media.packets import VideoPackets
 from callsheet.media.probe import VideoProbe
 from callsheet.platforms import PlatformSpec, load_platforms

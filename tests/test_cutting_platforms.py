@@ -11,10 +11,10 @@ from media_samples import make_clip, turn, video_packets
 
 from callsheet.cutting.analysis import analyse
 from callsheet.cutting.encode import CutResult, make_cut
-from callsheet.cutting.sounds import Sounds
 from callsheet.errors import MediaError
 from callsheet.media.ffmpeg import ffmpeg_exe
 from callsheet.platforms import PlatformSpec, load_platforms
+from callsheet.sound.shelf import Sounds
 
 PLATFORMS = load_platforms()
 

@@ -12,14 +12,14 @@ from media_samples import make_clip
 from callsheet.cutting import encode
 from callsheet.cutting.analysis import Analysis, analyse
 from callsheet.cutting.encode import make_cut, memory_mb
-from callsheet.cutting.looks import Look, find_black, find_frozen, still_runs
+from callsheet.cutting.keyframes import Look, find_black, find_frozen, still_runs
 from callsheet.cutting.plan import CutPlan, plan_cut
 from callsheet.cutting.quality import Quality, check_cut
-from callsheet.cutting.slots import EncoderSlots
 from callsheet.errors import MediaError
 from callsheet.media.ffmpeg import ffmpeg_exe
 from callsheet.media.loudness import Loudness
 from callsheet.media.packets import read_packets, read_track
+from callsheet.media.slots import EncoderSlots
 from callsheet.platforms import load_platforms
 
 SPEC = load_platforms().get("9x16")

@@ -15,10 +15,10 @@ from PIL import Image
 from callsheet.cutting.analysis import analyse
 from callsheet.cutting.argv import cut_argv
 from callsheet.cutting.encode import make_cut
-from callsheet.cutting.framing import CropKey, Framing
-from callsheet.cutting.layers import Layer
 from callsheet.cutting.plan import plan_cut
 from callsheet.errors import MediaError
+from callsheet.finishing.layers import Layer
+from callsheet.framing.crop_path import CropKey, Framing
 from callsheet.media.ffmpeg import ffmpeg_exe, run_encoder
 from callsheet.platforms import load_platforms
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from callsheet.cutting import lettering
-from callsheet.cutting.bidi import is_right_to_left, levels, visual_order
-from callsheet.cutting.lettering import draw_text, fit_text, missing_glyphs
-from callsheet.cutting.shaping import shape_line
-from callsheet.cutting.typefaces import typefaces
-from callsheet.cutting.wrapping import clusters, wrap
+from callsheet.finishing import lettering
 from callsheet.errors import MediaError
+from callsheet.finishing.bidi import is_right_to_left, levels, visual_order
+from callsheet.finishing.lettering import draw_text, fit_text, missing_glyphs
+from callsheet.finishing.shaping import shape_line
+from callsheet.finishing.typefaces import typefaces
+from callsheet.finishing.wrapping import clusters, wrap
 
 FONTS = Path(lettering.__file__).parent / "fonts"
 SAMPLES = {

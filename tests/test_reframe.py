@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from callsheet.cutting.calm_path import Gate, calm_path
-from callsheet.cutting.focus import parse_focus
-from callsheet.cutting.framing import CropKey, Framing
-from callsheet.cutting.reframe import frame_subject
-from callsheet.cutting.subject import Subject, SubjectBox
+from callsheet.framing.calm_path import Gate, calm_path
+from callsheet.framing.crop_path import CropKey, Framing
+from callsheet.framing.focus import parse_focus
+from callsheet.framing.reframe import frame_subject
+from callsheet.framing.subject import Subject, SubjectBox
 
 NINE = Fraction(9, 16)
 CENTRE = Subject((), "centre", "nothing stands out")

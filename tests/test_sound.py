@@ -9,11 +9,11 @@ import av
 import numpy as np
 import pytest
 
-from callsheet.cutting.sound import make_sound, mix_argv
-from callsheet.cutting.sound_plan import SoundPlan, SoundSettings, corrected, plan_sound, shortfall
-from callsheet.cutting.stems import music_format
 from callsheet.errors import MediaError
 from callsheet.media.loudness import Loudness
+from callsheet.sound.make import make_sound, mix_argv
+from callsheet.sound.plan import SoundPlan, SoundSettings, corrected, plan_sound, shortfall
+from callsheet.sound.stems import music_format
 from tests.sound_samples import FFMPEG, SOUNDS, STEREO, metered, sound_file, sounding_clip
 
 AIM = SoundSettings(3.0, 3.0)

@@ -7,11 +7,11 @@ import pytest
 from media_samples import make_clip, picture, turn
 from subject_clips import FPS, Scene, make_subject_clip, write_clip
 
-from callsheet.cutting.framing import Framing
-from callsheet.cutting.reframe import frame_subject
-from callsheet.cutting.saliency import find_subject
-from callsheet.cutting.subject import Subject
 from callsheet.errors import MediaError
+from callsheet.framing.crop_path import Framing
+from callsheet.framing.reframe import frame_subject
+from callsheet.framing.saliency import find_subject
+from callsheet.framing.subject import Subject
 from callsheet.media.probe import probe_video
 
 RIGHT = {"start": (0.2, 0.5), "end": (0.8, 0.5)}

@@ -1,1 +1,1 @@
-"""How a clip becomes a cut: subject, framing, words, brand and sound -> plan -> ffmpeg arguments -> checked file."""
+"""How a clip becomes a cut: what it is and where it goes -> plan -> ffmpeg arguments -> a file that was looked at."""

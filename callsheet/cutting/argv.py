@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from callsheet.cutting.graph import picture_filters
-from callsheet.cutting.layers import overlay_graph
 from callsheet.cutting.plan import CutPlan
+from callsheet.finishing.layers import overlay_graph
 from callsheet.media.ffmpeg import INPUT, PROGRESS, ffmpeg_exe
 
 # Medium needs 2.2 times the CPU for no smaller a file, ultrafast three times the size (measured 2026-11-21).

@@ -12,18 +12,18 @@ from tempfile import TemporaryDirectory
 
 from callsheet.cutting.analysis import Analysis, analyse
 from callsheet.cutting.argv import cut_argv
-from callsheet.cutting.layers import Layer
 from callsheet.cutting.plan import CutPlan, plan_cut
 from callsheet.cutting.quality import Quality, check_cut
-from callsheet.cutting.slots import SMALL_MB, EncoderSlots
-from callsheet.cutting.sound import Sound
-from callsheet.cutting.sound_plan import SoundSettings
-from callsheet.cutting.sounds import Sounds
+from callsheet.finishing.layers import Layer
 from callsheet.media.atomic import replacing
 from callsheet.media.ffmpeg import run_encoder
 from callsheet.media.probe import VideoProbe
 from callsheet.media.provenance import stamp_mp4
+from callsheet.media.slots import SMALL_MB, EncoderSlots
 from callsheet.platforms import PlatformSpec
+from callsheet.sound.make import Sound
+from callsheet.sound.plan import SoundSettings
+from callsheet.sound.shelf import Sounds
 
 log = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from callsheet.cutting.crop import even
-from callsheet.cutting.framing import Framing
 from callsheet.cutting.plan import CutPlan
+from callsheet.framing.crop import even
+from callsheet.framing.crop_path import Framing
 
 # Colour tags come from the filter: the output options for them were lost in FFmpeg 9 (measured 2026-11-21).
 _TAGS = "setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709"

@@ -8,11 +8,11 @@ from fractions import Fraction
 from typing import Literal
 
 from callsheet.cutting.analysis import Analysis, upright
-from callsheet.cutting.crop import even
 from callsheet.cutting.fitness import clip_length, fitting_rate, max_kbps, why_not_copied
-from callsheet.cutting.framing import Framing
-from callsheet.cutting.layers import Layer
-from callsheet.cutting.reframe import frame_subject
+from callsheet.finishing.layers import Layer
+from callsheet.framing.crop import even
+from callsheet.framing.crop_path import Framing
+from callsheet.framing.reframe import frame_subject
 from callsheet.media.probe import Colours, VideoProbe
 from callsheet.platforms import PlatformSpec
 

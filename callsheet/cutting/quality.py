@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from callsheet.cutting.looks import (
+from callsheet.cutting.keyframes import (
     Look,
     find_black,
     find_frozen,
@@ -18,11 +18,11 @@ from callsheet.cutting.looks import (
     still_runs,
 )
 from callsheet.cutting.plan import CutPlan
-from callsheet.cutting.sound import Sound
 from callsheet.errors import MediaError
 from callsheet.media.packets import Track, VideoPackets, read_packets, read_track
 from callsheet.media.probe import VideoProbe, probe_video
 from callsheet.platforms import PlatformSpec
+from callsheet.sound.make import Sound
 
 # By how much loudness may miss its aim, LU, and peaks theirs, dB: meters differ.
 _LOUDNESS_LU, _PEAK_DB = 0.5, 0.1

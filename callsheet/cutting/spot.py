@@ -10,17 +10,17 @@ from pathlib import Path
 
 import av
 
-from callsheet.cutting.slots import EncoderSlots
-from callsheet.cutting.sound import Sound, master
-from callsheet.cutting.sound_plan import SoundSettings, level, plan_sound, shortfall
 from callsheet.cutting.spot_plan import SpotPart, SpotPlan, conform_argv, fade_argv, join_argv, plan_spot, reel_text
-from callsheet.cutting.stems import Stem, join_stems, own_stem
 from callsheet.errors import MediaError
 from callsheet.media.atomic import replacing
 from callsheet.media.ffmpeg import run_encoder
 from callsheet.media.packets import read_packets, read_track
 from callsheet.media.probe import MAX_DURATION_S, SAFE_OPTIONS, VideoProbe, probe_video
 from callsheet.media.provenance import stamp_mp4
+from callsheet.media.slots import EncoderSlots
+from callsheet.sound.make import Sound, master
+from callsheet.sound.plan import SoundSettings, level, plan_sound, shortfall
+from callsheet.sound.stems import Stem, join_stems, own_stem
 
 
 @dataclass(frozen=True, slots=True)

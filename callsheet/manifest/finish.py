@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from callsheet.archive.disclosure import LABEL
-from callsheet.cutting.brand import MAX_CAPTION_BYTES, MAX_PICTURE_BYTES
-from callsheet.cutting.captions import read_captions
-from callsheet.cutting.focus import ALLOWED, parse_focus
-from callsheet.cutting.lettering import missing_glyphs
-from callsheet.cutting.pictures import card_picture, logo_picture
-from callsheet.cutting.stems import MAX_MUSIC_BYTES
 from callsheet.errors import MediaError, SettingsError, UsageError
+from callsheet.finishing.brand import MAX_CAPTION_BYTES, MAX_PICTURE_BYTES
+from callsheet.finishing.captions import read_captions
+from callsheet.finishing.lettering import missing_glyphs
+from callsheet.finishing.pictures import card_picture, logo_picture
+from callsheet.framing.focus import ALLOWED, parse_focus
 from callsheet.manifest.draft import Draft
 from callsheet.manifest.findings import Findings, shown
 from callsheet.manifest.inputs import InputFiles, InputKind, Refused, picture_type
 from callsheet.shots import Finish, Reference
+from callsheet.sound.stems import MAX_MUSIC_BYTES
 
 MAX_LABEL_CHARS = 80
 MAX_CAPTION_CHARS = 5_000

@@ -13,8 +13,8 @@ from callsheet.archive.sidecar import CutMaking, SubjectRecord
 from callsheet.archive.sidecars import read_sidecar
 from callsheet.cutting.encode import CutResult
 from callsheet.cutting.recipe import find_cut, recipe
-from callsheet.cutting.subject import Subject
 from callsheet.errors import ArchiveError, CallsheetError
+from callsheet.framing.subject import Subject
 from callsheet.shots import Asset, Shot
 from callsheet.steps import all_of
 from callsheet.steps.clips import make_poster

@@ -11,19 +11,19 @@ from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from callsheet.cutting.analysis import Analysis, analyse, upright
-from callsheet.cutting.brand import Materials, layers_for, read_materials
 from callsheet.cutting.encode import CutResult, make_cut
 from callsheet.cutting.fitness import clip_length
-from callsheet.cutting.focus import parse_focus
-from callsheet.cutting.layers import Layer
 from callsheet.cutting.plan import cut_size, plan_cut
-from callsheet.cutting.saliency import find_subject
-from callsheet.cutting.sounds import Sounds
-from callsheet.cutting.subject import Subject
+from callsheet.finishing.brand import Materials, layers_for, read_materials
+from callsheet.finishing.layers import Layer
+from callsheet.framing.focus import parse_focus
+from callsheet.framing.saliency import find_subject
+from callsheet.framing.subject import Subject
 from callsheet.media.provenance import Provenance, xmp_packet
 from callsheet.platforms import PlatformSpec
 from callsheet.platforms.spec import has_aspect
 from callsheet.shots import Asset, Finish
+from callsheet.sound.shelf import Sounds
 from callsheet.steps.deposit import fetch
 from callsheet.steps.inputs import local_finish
 from callsheet.steps.looking import look_at_subject

@@ -11,8 +11,8 @@ import io
 from decimal import Decimal
 from pathlib import Path
 
-from callsheet.cutting.subject import Subject
 from callsheet.errors import CallsheetError, MediaError, Stopped
+from callsheet.framing.subject import Subject
 from callsheet.keys import labels_of
 from callsheet.ledger import Attempt, Job, JobOrder, JobResult, JobState
 from callsheet.looks import (

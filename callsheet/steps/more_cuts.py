@@ -17,9 +17,9 @@ from callsheet.archive.sidecar import CutRecord, Sidecar
 from callsheet.archive.sidecars import in_order, read_sidecars, write_sidecar
 from callsheet.archive.success import Success
 from callsheet.archive.verify import Evidence, findings, is_whole
-from callsheet.cutting.focus import parse_focus
 from callsheet.cutting.recipe import find_cut
 from callsheet.errors import SettingsError
+from callsheet.framing.focus import parse_focus
 from callsheet.platforms import PlatformSpec
 from callsheet.shots import Asset
 from callsheet.steps.inputs import archived_hashes

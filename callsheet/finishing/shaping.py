@@ -11,8 +11,8 @@ from math import ceil
 import uharfbuzz as hb
 from PIL import Image
 
-from callsheet.cutting.bidi import levels, visual_order
-from callsheet.cutting.typefaces import Typeface, is_visible
+from callsheet.finishing.bidi import levels, visual_order
+from callsheet.finishing.typefaces import Typeface, is_visible
 
 # HarfBuzz reckons in 64ths of a pixel.
 _UNIT = 64

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from callsheet.cutting.slots import EncoderSlots
-from callsheet.cutting.sound import Sound, make_sound
-from callsheet.cutting.sound_plan import SoundSettings
+from callsheet.media.slots import EncoderSlots
+from callsheet.sound.make import Sound, make_sound
+from callsheet.sound.plan import SoundSettings
 
 
 class Sounds:

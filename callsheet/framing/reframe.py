@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from statistics import median
 
-from callsheet.cutting.calm_path import Gate, calm_path
-from callsheet.cutting.crop import even, largest_crop, place
-from callsheet.cutting.framing import CropKey, Framing
-from callsheet.cutting.subject import Subject
+from callsheet.framing.calm_path import Gate, calm_path
+from callsheet.framing.crop import even, largest_crop, place
+from callsheet.framing.crop_path import CropKey, Framing
+from callsheet.framing.subject import Subject
 
 # How much of the time a steady crop has to hold the subject; moving crops read as camera shake.
 STEADY = 0.95

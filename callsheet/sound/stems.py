@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from callsheet.cutting.sound_plan import SoundSettings
 from callsheet.errors import MediaError
 from callsheet.media.ffmpeg import INPUT, ffmpeg_exe, run_encoder
 from callsheet.media.loudness import METER, STEREO, Loudness, parse_loudness
+from callsheet.sound.plan import SoundSettings
 
 MAX_MUSIC_BYTES = 100 * 1024 * 1024
 _RATE = 48000

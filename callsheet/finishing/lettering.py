@@ -10,12 +10,12 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFilter
 
-from callsheet.cutting.bidi import is_right_to_left
-from callsheet.cutting.captions import clean_text
-from callsheet.cutting.shaping import draw_line, reach, shape_line
-from callsheet.cutting.typefaces import Typeface, is_visible, typefaces
-from callsheet.cutting.wrapping import wrap
 from callsheet.errors import MediaError
+from callsheet.finishing.bidi import is_right_to_left
+from callsheet.finishing.captions import clean_text
+from callsheet.finishing.shaping import draw_line, reach, shape_line
+from callsheet.finishing.typefaces import Typeface, is_visible, typefaces
+from callsheet.finishing.wrapping import wrap
 
 # Text may be drawn so much smaller than asked for, where it would not fit.
 _SMALLEST = 0.6

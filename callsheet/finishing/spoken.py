@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from callsheet.cutting.captions import MAX_CHARS_PER_S, Cue, clean_text
 from callsheet.errors import MediaError
+from callsheet.finishing.captions import MAX_CHARS_PER_S, Cue, clean_text
 
 # Two lines of 42 characters, the usual limit of subtitles.
 _PART_CHARS = 84

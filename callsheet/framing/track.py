@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from callsheet.cutting.glances import Stack
+from callsheet.framing.glances import Stack
 
 Plane = npt.NDArray[np.float32]
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels; right and bottom are outside

@@ -8,16 +8,16 @@ from pathlib import Path
 
 from PIL import Image
 
-from callsheet.cutting.captions import Cue, read_captions
-from callsheet.cutting.layers import Layer, write_reel
-from callsheet.cutting.lettering import draw_text, fit_text
-from callsheet.cutting.pictures import card_picture, logo_picture
-from callsheet.cutting.spoken import spread_text
-from callsheet.cutting.stems import MAX_MUSIC_BYTES
 from callsheet.errors import ManifestError, MediaError
+from callsheet.finishing.captions import Cue, read_captions
+from callsheet.finishing.layers import Layer, write_reel
+from callsheet.finishing.lettering import draw_text, fit_text
+from callsheet.finishing.pictures import card_picture, logo_picture
+from callsheet.finishing.spoken import spread_text
 from callsheet.manifest.source import read_bytes
 from callsheet.platforms.spec import PlatformSpec
 from callsheet.shots import Finish, Reference
+from callsheet.sound.stems import MAX_MUSIC_BYTES
 
 MAX_PICTURE_BYTES = 20 * 1024 * 1024
 MAX_CAPTION_BYTES = 1024 * 1024

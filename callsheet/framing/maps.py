@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from callsheet.cutting.glances import Glances, Stack
-from callsheet.cutting.motion import own_motion
+from callsheet.framing.glances import Glances, Stack
+from callsheet.framing.motion import own_motion
 
 # Each cue is taken in proportion to its own mean, so one that singles out a place outweighs one that is everywhere.
 # The floors (grey levels, and bits) keep faint noise from being blown up; motion tells most.

@@ -7,10 +7,10 @@ from statistics import median
 
 import numpy as np
 
-from callsheet.cutting.glances import Glances, Stack, glance
-from callsheet.cutting.maps import blurred, salience
-from callsheet.cutting.subject import Subject, SubjectBox
-from callsheet.cutting.track import Box, box_around, follow
+from callsheet.framing.glances import Glances, Stack, glance
+from callsheet.framing.maps import blurred, salience
+from callsheet.framing.subject import Subject, SubjectBox
+from callsheet.framing.track import Box, box_around, follow
 from callsheet.media.probe import VideoProbe
 
 # Of the subject beside the mean of its frame. Noise has 1.3, photographs 1.5 to 5, what moves 8 and more (2026-11-21).
