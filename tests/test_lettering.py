@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from callsheet.finishing import lettering
 from callsheet.errors import MediaError
+from callsheet.finishing import lettering
 from callsheet.finishing.bidi import is_right_to_left, levels, visual_order
 from callsheet.finishing.lettering import draw_text, fit_text, missing_glyphs
 from callsheet.finishing.shaping import shape_line
