@@ -155,7 +155,18 @@ def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     yield ensure_server(settings, port).api_url
+    _tell_the_last_events()
     stop_server(settings)
+
+
+def _tell_the_last_events() -> None:
+    """Flows of this process tell the server of logs and events by threads, which look for it long after its end."""
+    if "prefect.flow_engine" in sys.modules:
+        from prefect.events.worker import EventsWorker
+        from prefect.logging.handlers import APILogWorker
+
+        APILogWorker.drain_all()
+        EventsWorker.drain_all()
 
 
 @pytest.fixture(scope="session")

@@ -17,11 +17,15 @@ from prefect.flows import Flow
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.utilities.callables import parameter_schema
 
+from callsheet.run import RunRequest
+from callsheet.settings import load_settings
 from flows.approve_frames import approve_frames
 from flows.content_batch import content_batch
+from flows.forms import FrameChoice
 from tests.conftest import Cli, Service
+from tests.whole_batch import whole_batch
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("prefect")]
+pytestmark = [pytest.mark.xdist_group("prefect")]
 
 BATCH = "sheet.rehearsal"
 SHEET = """id,prompt,takes,seed,select,motion_prompt,duration_s
@@ -31,6 +35,7 @@ cup,A hand-thrown cup,1,8,,,
 """
 
 
+@pytest.mark.slow
 def test_run_ends_waiting_approve_decides_and_run_goes_on_with_the_approved_take_alone(
     cli: Cli, service: Service
 ) -> None:
@@ -62,6 +67,7 @@ def test_run_ends_waiting_approve_decides_and_run_goes_on_with_the_approved_take
     assert sidecar["clips"][0]["file"]["parent"] == asked["kite"][2]
 
 
+@pytest.mark.slow
 async def test_the_form_decides_and_starts_the_next_run_of_the_batch_s_deployment(
     prefect_url: str, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -96,6 +102,26 @@ async def test_the_form_decides_and_starts_the_next_run_of_the_batch_s_deploymen
     assert (state.name, state.message) == ("Partly done", "2 of 3 shots done; 1 blocked")
     assert last.message == "0 decided; 2 as before"
     assert service.counts()["accepted"] == {"image": 5, "video": 1}
+
+
+async def test_the_flow_records_a_decision_and_the_batch_goes_on_by_it(
+    prefect_url: str, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In short: a batch that no deployment has run goes on within the flow."""
+    (tmp_path / "sheet.csv").write_text("id,prompt,takes,select,motion_prompt\nkite,A kite,1,approve,It climbs\n")
+    monkeypatch.setenv("CALLSHEET_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", service.url)
+    waiting = await whole_batch(RunRequest(str(tmp_path / "sheet.csv")), load_settings())
+    assert waiting.exit_code == 5
+    with temporary_settings({PREFECT_API_URL: prefect_url}):
+        asked = [FrameChoice(shot="kite", reject=True, note="too dark")]
+        state = await approve_frames(BATCH, asked, "Ada", return_state=True)
+    assert (state.name, state.message) == ("Decided", "1 decided")
+    ended = await state.aresult()
+    [decided] = ended["decided"]
+    assert (decided["shot"], decided["rejected"], decided["by"], decided["note"]) == ("kite", True, "Ada", "too dark")
+    assert ended["run"]["shots"]["blocked"] == 1
+    assert service.counts()["accepted"] == {"image": 1, "video": 0}
 
 
 async def deployed(client: PrefectClient, flow: Flow[..., Any]) -> UUID:

@@ -47,6 +47,7 @@ def test_only_the_settings_read_the_environment() -> None:
         "flows/deploy.py",
         "flows/server_env.py",
         "cli/run.py",
+        "cli/worker.py",
         "callsheet/gcs/connection.py",
         "callsheet/manifest/source.py",
         "callsheet/providers/bucket_download.py",
