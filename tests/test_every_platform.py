@@ -48,14 +48,14 @@ def packets_of(path: Path) -> list[bytes]:
 
 
 @pytest.mark.slow
-def test_every_cut_of_a_batch_over_all_platforms_passes_an_independent_probe(cli: Cli) -> None:
+def test_every_cut_of_a_batch_over_all_platforms_passes_an_independent_probe(lean_cli: Cli) -> None:
     platforms = load_platforms()
-    (cli.folder / "everywhere.yaml").write_text(SHEET % ", ".join(f'"{name}"' for name in platforms.names))
-    done = cli("run", "everywhere.yaml", "--json")
+    (lean_cli.folder / "everywhere.yaml").write_text(SHEET % ", ".join(f'"{name}"' for name in platforms.names))
+    done = lean_cli("run", "everywhere.yaml", "--json")
     assert done.exit_code == 0, done.stderr
     assert done.json["cuts"] == {"created": 2 * len(platforms.names), "reused": 0}
     copied = 0
-    for folder in (cli.home / "archive").glob("everywhere/*/shots/*"):
+    for folder in (lean_cli.home / "archive").glob("everywhere/*/shots/*"):
         sidecar = json.loads((folder / "shot.json").read_text())
         assert [cut["spec"] for cut in sidecar["cuts"]] == list(platforms.names)
         for cut in sidecar["cuts"]:
@@ -65,5 +65,5 @@ def test_every_cut_of_a_batch_over_all_platforms_passes_an_independent_probe(cli
                 clip = folder / sidecar["clips"][0]["file"]["file"]
                 assert packets_of(folder / cut["file"]["file"]) == packets_of(clip), cut["spec"]
     assert copied >= 3, "x, linkedin and 16x9 of the wide clip"
-    again = cli("run", "everywhere.yaml", "--json")
+    again = lean_cli("run", "everywhere.yaml", "--json")
     assert again.json["cuts"] == {"created": 0, "reused": 2 * len(platforms.names)}

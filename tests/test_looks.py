@@ -73,30 +73,30 @@ def subjects(batch: Path, shot: str = "harbour") -> dict[str, tuple[str, str]]:
     return {cut["spec"]: (cut["subject"]["how"], cut["subject"]["reason"]) for cut in side["cuts"]}
 
 
-def test_a_clip_is_looked_at_once_for_all_its_cuts_and_never_again(cli: Cli) -> None:
-    (cli.folder / "sheet.csv").write_text(SHEET)
-    planned = cli("plan", "sheet.csv", "--json").json
+def test_a_clip_is_looked_at_once_for_all_its_cuts_and_never_again(lean_cli: Cli) -> None:
+    (lean_cli.folder / "sheet.csv").write_text(SHEET)
+    planned = lean_cli("plan", "sheet.csv", "--json").json
     assert planned["looks"] == {"create": 1}
     assert 0 < planned["usd_high"] - planned["usd_low"] < 0.01
-    first = cli("run", "sheet.csv", "--json")
+    first = lean_cli("run", "sheet.csv", "--json")
     assert first.exit_code == 0, first.stderr
     assert first.json["submissions"] == {"image": 0, "video": 1, "look": 1}
     assert first.json["looks"] == {"created": 1, "reused": 0}
-    [(state, spent, slot)] = ledger_looks(cli.folder / ".callsheet")
+    [(state, spent, slot)] = ledger_looks(lean_cli.folder / ".callsheet")
     assert (state, slot[:5]) == ("stored", "look-")
     assert spent > 0
     how, reason = subjects(Path(first.json["archive"]))["1x1"]
     assert (how, reason[:12]) == ("asked", "Gemini saw: ")
 
-    (cli.folder / "sheet.csv").write_text(SHEET.replace("1x1", "1x1;4x5"))
-    again = cli("run", "sheet.csv", "--json", "--free")
+    (lean_cli.folder / "sheet.csv").write_text(SHEET.replace("1x1", "1x1;4x5"))
+    again = lean_cli("run", "sheet.csv", "--json", "--free")
     assert again.exit_code == 0, again.stderr
     assert again.json["submissions"] == {"image": 0, "video": 0}
     assert subjects(Path(again.json["archive"]))["4x5"] == (how, reason)
-    assert cli("recover", "--json").exit_code == 0
+    assert lean_cli("recover", "--json").exit_code == 0
 
 
-def test_without_an_answer_the_subject_is_looked_for_and_the_reason_told(cli: Cli, service: Service) -> None:
+def test_without_an_answer_the_subject_is_looked_for_and_the_reason_told(lean_cli: Cli, service: Service) -> None:
     service.script(
         {"match": {"kind": "look", "nth": [1]}, "fault": "block"},
         {"match": {"kind": "look", "nth": [2]}, "fault": "text-only"},
@@ -104,8 +104,8 @@ def test_without_an_answer_the_subject_is_looked_for_and_the_reason_told(cli: Cl
     )
     row = SHEET.splitlines()[1]
     rows = [row.replace("harbour", f"shot-{n}").replace("drift in", f"drift in {n} times") for n in (1, 2, 3)]
-    (cli.folder / "sheet.csv").write_text("\n".join([SHEET.splitlines()[0], *rows]))
-    ended = cli("run", "sheet.csv", "--live", "--yes", "--json", **live(service))
+    (lean_cli.folder / "sheet.csv").write_text("\n".join([SHEET.splitlines()[0], *rows]))
+    ended = lean_cli("run", "sheet.csv", "--live", "--yes", "--json", **live(service))
     assert ended.exit_code == 0, ended.stderr
     told = [subjects(Path(ended.json["archive"]), f"shot-{n}")["1x1"] for n in (1, 2, 3)]
     assert {how for how, _ in told} <= {"saliency", "centre"}
@@ -116,9 +116,9 @@ def test_without_an_answer_the_subject_is_looked_for_and_the_reason_told(cli: Cl
     assert service.counts()["accepted"]["look"] == 4, "only the answer that was lost was asked for again, once"
 
 
-def test_what_the_budget_does_not_allow_is_not_asked(cli: Cli) -> None:
-    (cli.folder / "sheet.csv").write_text(SHEET)
-    ended = cli("run", "sheet.csv", "--json", "--budget", "0.4001")
+def test_what_the_budget_does_not_allow_is_not_asked(lean_cli: Cli) -> None:
+    (lean_cli.folder / "sheet.csv").write_text(SHEET)
+    ended = lean_cli("run", "sheet.csv", "--json", "--budget", "0.4001")
     assert ended.exit_code == 0, ended.stderr
     assert ended.json["submissions"] == {"image": 0, "video": 1}
     how, reason = subjects(Path(ended.json["archive"]))["1x1"]
