@@ -17,8 +17,8 @@ import psutil
 from benchmarks.cluster import Api, clean
 from tests.conftest import ROOT, Service
 
-# Only the waiting is shortened: for a slot, and of a worker between two looks.
-HURRIED = {"PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "3", "PREFECT_WORKER_QUERY_SECONDS": "1"}
+# Only the waiting is shortened: for a slot (30 s), and of a worker between two looks (10 s).
+HURRIED = {"PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "15", "PREFECT_WORKER_QUERY_SECONDS": "2"}
 
 
 @dataclass
