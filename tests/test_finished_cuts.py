@@ -32,12 +32,19 @@ from tests.conftest import start_service
 from tests.whole_batch import whole_batch
 
 SHEET = """id,prompt,takes,seed,motion_prompt,duration_s,cuts,captions,logo,focus
-kite,A kite over dunes,1,5,It climbs,4,stories,{captions},logo.png,left
+kite,A kite over dunes,1,5,It climbs,4,tiny,{captions},logo.png,left
 sail,A sail,1,6,It turns,4,{other},,,
 """
 
 
-def write_sheet(folder: Path, captions: str = "Fly higher", other: str = "1x1") -> None:
+# Small pictures, so that the tests are quick.
+OWN = """platforms:
+  tiny: {inherits: stories, title: Instagram Tiny, size: {width: 180, height: 320, min_short: 0}}
+  slim: {inherits: tiktok, title: TikTok Slim, size: {width: 180, height: 320, min_short: 0}}
+"""
+
+
+def write_sheet(folder: Path, captions: str = "Fly higher", other: str = "16x9") -> None:
     (folder / "sheet.csv").write_text(SHEET.format(captions=captions, other=other))
 
 
@@ -48,8 +55,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
     Image.new("RGBA", (64, 32), "orange").save(data, "PNG")
     (folder / "logo.png").write_bytes(data.getvalue())
     write_sheet(folder)
+    (folder / "own.yaml").write_text(OWN)
     service = start_service(folder / "service", factor=600, latency={"image": 0, "video": 20})
-    settings = load_settings(home=folder / "home", gemini_base_url=service.url)
+    settings = load_settings(home=folder / "home", gemini_base_url=service.url, platforms=folder / "own.yaml")
     try:
         report = asyncio.run(whole_batch(RunRequest(str(folder / "sheet.csv")), settings))
         assert report.exit_code == 0, report.sidecars
@@ -62,7 +70,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
 @pytest.fixture
 async def kept(made: Kept, tmp_path: Path) -> Kept:
     shutil.copy(made.settings.home.parent / "logo.png", tmp_path)
-    return await copy_of(made, tmp_path, None)
+    kept = await copy_of(made, tmp_path, None)
+    return Kept(kept.settings.model_copy(update={"platforms": made.settings.platforms}), kept.service)
 
 
 async def sidecar_of(kept: Kept, shot: str = "kite") -> Sidecar:
@@ -84,19 +93,19 @@ async def test_the_sidecar_tells_how_each_cut_was_made(made: Kept) -> None:
     assert (sidecar.finish.captions, sidecar.finish.focus) == ("Fly higher", "left")
     [logo] = sidecar.finish.files()
     assert await made.names(logo.file) == [f"{PREFIX}/inputs/{logo.file}"]
-    [stories] = sidecar.cuts
-    assert (stories.spec, stories.how, stories.crop and stories.crop[:2]) == ("stories", "crop", (0, 0))
-    assert stories.subject is not None
-    assert (stories.subject.how, stories.focus) == ("given", "left")
-    assert stories.lufs is not None
-    assert abs(stories.lufs + 14) < 0.5
-    assert stories.platform is not None
-    assert stories.platform.title == "Instagram Stories"
-    boxes = stories.disclosure.platform_toggle
+    [tiny] = sidecar.cuts
+    assert (tiny.spec, tiny.how, tiny.crop and tiny.crop[:2]) == ("tiny", "crop", (0, 0))
+    assert tiny.subject is not None
+    assert (tiny.subject.how, tiny.focus) == ("given", "left")
+    assert tiny.lufs is not None
+    assert abs(tiny.lufs + 14) < 0.5
+    assert tiny.platform is not None
+    assert tiny.platform.title == "Instagram Tiny"
+    boxes = tiny.disclosure.platform_toggle
     assert (boxes.meta is not None, boxes.tiktok, boxes.youtube) == (True, None, None)
     page = (await made.read(f"{PREFIX}/gallery.html")).decode()
-    assert "Instagram Stories" in page
-    assert f"reframed · {stories.framing}" in page
+    assert "Instagram Tiny" in page
+    assert f"reframed · {tiny.framing}" in page
     await made.assert_whole()
 
 
@@ -113,9 +122,8 @@ async def test_edited_captions_make_only_their_own_cuts_anew_and_nothing_is_paid
 
 async def test_a_platform_with_other_numbers_gets_another_cut(kept: Kept, tmp_path: Path) -> None:
     own = tmp_path / "own.yaml"
-    own.write_text("platforms: {stories: {loudness: {lufs: -20}}}\n")
-    settings = load_settings(home=kept.settings.home, gemini_base_url=kept.settings.gemini_base_url, platforms=own)
-    assert await run_again(kept, settings) == {"created": 1, "reused": 1}
+    own.write_text(f"{OWN}  stories: {{loudness: {{lufs: -20}}}}\n")
+    assert await run_again(kept, kept.settings.model_copy(update={"platforms": own})) == {"created": 1, "reused": 1}
     [quiet] = (await sidecar_of(kept)).cuts
     assert quiet.lufs is not None
     assert abs(quiet.lufs + 20) < 0.5
@@ -125,7 +133,7 @@ async def test_an_old_cut_without_a_recipe_counts_where_nothing_is_finished(made
     async with await Ledger.open(made.settings.ledger_url, clock=Clock()) as ledger:
         cuts = [one for one in await ledger.assets_of(BATCH) if one.kind == "cut"]
     old = [replace(one, recipe=None) for one in cuts]
-    spec, sail = load_platforms().get("1x1"), next(one for one in old if one.shot == "sail")
+    spec, sail = load_platforms().get("16x9"), next(one for one in old if one.shot == "sail")
     clip = sail.parent or ""
     assert find_cut(old, clip, spec, Finish()) == sail
     assert find_cut(old, clip, spec, Finish(label="AI")) is None
@@ -166,13 +174,13 @@ async def test_a_finishing_file_that_is_lost_is_put_back_from_the_manifest(kept:
 
 async def test_further_cuts_are_finished_as_the_manifest_asked_without_it(kept: Kept) -> None:
     (kept.settings.home.parent / "logo.png").unlink()
-    [told] = await more_cuts(kept.settings, CutsRequest(("tiktok",), words=("kite",), mode="rehearsal", focus="right"))
+    [told] = await more_cuts(kept.settings, CutsRequest(("slim",), words=("kite",), mode="rehearsal", focus="right"))
     assert told["cuts"] == {"created": 1, "reused": 0, "failed": 0}
     [*_, cut] = (await sidecar_of(kept)).cuts
-    assert (cut.spec, cut.focus, cut.subject and cut.subject.how) == ("tiktok", "right", "given")
-    clip, tiktok = (await sidecar_of(kept)).clips[0].file, load_platforms().get("tiktok")
+    assert (cut.spec, cut.focus, cut.subject and cut.subject.how) == ("slim", "right", "given")
+    clip, slim = (await sidecar_of(kept)).clips[0].file, load_platforms(kept.settings.platforms).get("slim")
     assert clip is not None
-    assert cut.recipe != recipe(clip.sha256, tiktok, Finish("right")), "with captions and logo"
+    assert cut.recipe != recipe(clip.sha256, slim, Finish("right")), "with captions and logo"
     await kept.assert_whole()
 
 

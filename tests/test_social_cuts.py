@@ -167,3 +167,14 @@ def test_the_command_joins_cuts_and_says_where_the_spot_is(made: Kept, bare_cli:
     assert (done.json["how"], Path(done.json["uri"]).is_file()) == ("copy", True)
     assert {part["file"][:7] for part in done.json["parts"]} == {"cut-1x1"}
     assert "2 parts, pictures as they were" in done.stdout
+
+
+def test_the_form_offers_every_platform_and_takes_words() -> None:
+    from pydantic import TypeAdapter
+
+    from flows.forms import CutsOf, Platforms
+
+    offered = TypeAdapter(Platforms).json_schema()["items"]["enum"]
+    assert offered[:5] == ["9x16", "4x5", "1x1", "16x9", "shorts"]
+    asked = CutsOf(query="kite dunes", mode="live").request(("reels",), "left")
+    assert asked == CutsRequest(("reels",), words=("kite", "dunes"), mode="live", focus="left")

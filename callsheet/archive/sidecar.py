@@ -121,6 +121,10 @@ class ClipRecord(_Part):
     attempts: int = 0
 
 
+# The framing of a cut that is encoded in the clip's own aspect.
+WHOLE = "the whole picture"
+
+
 class SubjectRecord(_Part):
     """Where the subject of a clip is: `box` is left, top, right, bottom around all its moments, in shares 0..1 of the
     upright picture; `how` it was found, and why so.

@@ -108,7 +108,7 @@ class Assembler:
         if model is not None:
             self._judge_video(draft, model, values, motion, skip)
         select = self._select(draft, shot.takes, skip)
-        return _with_video(shot, motion, model_id, values, last, cuts, self.finishing.of(draft), select)
+        return _with_video(shot, motion, model_id, values, last, cuts, self.finishing.of(draft, duration), select)
 
     def _judge_video(
         self,

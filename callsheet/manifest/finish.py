@@ -13,6 +13,7 @@ from callsheet.finishing.brand import MAX_CAPTION_BYTES, MAX_PICTURE_BYTES
 from callsheet.finishing.captions import read_captions
 from callsheet.finishing.lettering import missing_glyphs
 from callsheet.finishing.pictures import card_picture, logo_picture
+from callsheet.finishing.spoken import spread_text
 from callsheet.framing.focus import ALLOWED, parse_focus
 from callsheet.manifest.draft import Draft
 from callsheet.manifest.findings import Findings, shown
@@ -90,8 +91,8 @@ class Finishing:
     focus: str = "auto"
     font: Reference | None = None
 
-    def of(self, draft: Draft) -> Finish:
-        """The finish of a shot; worthless if a problem was noted."""
+    def of(self, draft: Draft, clip_s: float) -> Finish:
+        """The finish of a shot whose clip will be `clip_s` seconds long; worthless if a problem was noted."""
         if draft.cells.keys().isdisjoint(COLUMNS_OF_FINISH):
             return Finish(self.focus)
         captions = draft.text("captions")
@@ -99,7 +100,7 @@ class Finishing:
         label = self._label(draft)
         return Finish(
             focus=self._focus(draft),
-            captions=None if by_file else self._words(draft, "captions", MAX_CAPTION_CHARS),
+            captions=None if by_file else self._spoken(draft, clip_s),
             captions_file=self._file(draft, "captions", self._captions_kind()) if by_file else None,
             logo=self._file(draft, "logo", LOGO),
             end_card=self._file(draft, "end_card", CARD),
@@ -135,6 +136,15 @@ class Finishing:
         if word in _NO:
             return None
         return LABEL if word in _YES else self._words(draft, "label", MAX_LABEL_CHARS)
+
+    def _spoken(self, draft: Draft, clip_s: float) -> str | None:
+        text = self._words(draft, "captions", MAX_CAPTION_CHARS)
+        try:
+            if text is not None and len(text) <= MAX_CAPTION_CHARS:
+                spread_text(text, clip_s)
+        except MediaError as error:
+            self._problem(draft, "captions", str(error).rstrip("."))
+        return text
 
     def _words(self, draft: Draft, column: str, most: int) -> str | None:
         text = draft.text(column)

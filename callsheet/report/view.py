@@ -11,7 +11,7 @@ from math import gcd
 from urllib.parse import quote
 
 from callsheet.archive.layout import SIDECAR, folder_name
-from callsheet.archive.sidecar import ClipRecord, CutRecord, FailureRecord, FileRecord, Sidecar, TakeRecord
+from callsheet.archive.sidecar import WHOLE, ClipRecord, CutRecord, FailureRecord, FileRecord, Sidecar, TakeRecord
 from callsheet.report.advice import advice
 from callsheet.report.asking import Ask, ask_about, decided_about
 from callsheet.report.posting import posting
@@ -217,8 +217,13 @@ def _cut(record: CutRecord, folder: str, sidecar: Sidecar) -> VideoView:
         name=name,
         media=_media(record.file, folder, f"{sidecar.shot}, cut {name}", record.poster),
         failure=_failure(record.failure) if record.failure else None,
-        note=cut(" · ".join(filter(None, [_HOW[record.how], record.framing, "signed" if record.signed else ""])), 300),
+        note=cut(" · ".join(filter(None, [*_shown(record), "signed" if record.signed else ""])), 300),
     )
+
+
+def _shown(record: CutRecord) -> tuple[str, str]:
+    whole = record.framing == WHOLE
+    return "" if whole else _HOW[record.how], record.framing
 
 
 def _media(file: FileRecord | None, folder: str, about: str, poster: FileRecord | None = None) -> MediaView | None:

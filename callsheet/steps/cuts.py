@@ -9,8 +9,9 @@ from dataclasses import replace
 
 from callsheet.archive import layout
 from callsheet.archive.lineage import details_of, making_of
-from callsheet.archive.sidecar import CutMaking, SubjectRecord
+from callsheet.archive.sidecar import WHOLE, CutMaking, SubjectRecord
 from callsheet.archive.sidecars import read_sidecar
+from callsheet.cutting.analysis import UNKNOWN
 from callsheet.cutting.encode import CutResult
 from callsheet.cutting.recipe import find_cut, recipe
 from callsheet.errors import ArchiveError, CallsheetError
@@ -120,14 +121,15 @@ async def _encode(studio: Studio, shot: Shot, room: CuttingRoom, cut: CutWork, t
 def making(result: CutResult, subject: Subject, cut: CutWork) -> CutMaking:
     """How a cut was made, for its record."""
     plan, framing, sound = result.plan, result.plan.framing, result.sound
+    looked = framing is not None and subject is not UNKNOWN
     path = tuple((key.at_s, key.x, key.y) for key in framing.path) if framing else ()
     return CutMaking(
         how=plan.how,
         why=plan.reason,
         crop=plan.crop,
         path=path if len(path) > 1 else (),
-        framing=framing.reason if framing else "",
-        subject=_subject(subject) if framing else None,
+        framing=framing.reason if framing and looked else WHOLE if framing else "",
+        subject=_subject(subject) if looked else None,
         gain_db=sound.gain_db if sound else None,
         lufs_before=_finite(sound.before.integrated_lufs) if sound and sound.before else None,
         lufs=_finite(sound.after.integrated_lufs) if sound else None,
