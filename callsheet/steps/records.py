@@ -6,16 +6,14 @@ from collections.abc import Collection
 from datetime import datetime
 
 from callsheet.archive.disclosure import disclosure_for
-from callsheet.archive.layout import INPUTS, input_name
+from callsheet.archive.layout import INPUTS
 from callsheet.archive.sidecar import (
     ClipRecord,
     CutRecord,
     DecisionRecord,
     FailureRecord,
     FileRecord,
-    FinishRecord,
     ImageParams,
-    InputRecord,
     JobRecord,
     ScoreRecord,
     Sidecar,
@@ -24,7 +22,8 @@ from callsheet.archive.sidecar import (
 from callsheet.decisions import FrameDecision
 from callsheet.ledger import Job
 from callsheet.media.frames import Verdict
-from callsheet.shots import Asset, Batch, Failure, Finish, Reference, Shot, ShotState
+from callsheet.shots import Asset, Batch, Failure, Shot, ShotState
+from callsheet.steps.finish_records import finish_record
 from callsheet.steps.work import ClipWork, CutWork, TakeWork, Work
 
 # What the manifest alone decides about a sidecar.
@@ -151,54 +150,6 @@ def cut_record(cut: CutWork) -> CutRecord:
         signed=cut.signed,
         failure=_failure(cut.failure) if cut.failure else None,
         disclosure=disclosure_for(cut.platform, cut.finish.label),
-    )
-
-
-def finish_record(finish: Finish, files: Collection[str]) -> FinishRecord | None:
-    """The finish of a shot's cuts as its sidecar has it; None when there is none.
-
-    `files` are the names in the batch's folder: a finishing file that is not among them has no name yet.
-    """
-    if finish == Finish():
-        return None
-
-    def known(file: Reference | None) -> InputRecord | None:
-        if file is None:
-            return None
-        name = input_name("", file.sha256, file.mime_type).removeprefix("/")
-        there = name.rpartition("/")[2] if name in files else ""
-        return InputRecord(file=there, sha256=file.sha256, size=file.size, mime_type=file.mime_type, uri=file.uri)
-
-    return FinishRecord(
-        focus=finish.focus,
-        captions=finish.captions,
-        captions_file=known(finish.captions_file),
-        logo=known(finish.logo),
-        end_card=known(finish.end_card),
-        end_card_s=finish.end_card_s,
-        music=known(finish.music),
-        label=finish.label,
-        font=known(finish.font),
-    )
-
-
-def finish_of(record: FinishRecord | None) -> Finish:
-    """The finish that a sidecar tells of."""
-
-    def known(file: InputRecord | None) -> Reference | None:
-        return Reference(file.uri, file.sha256, file.mime_type, file.size) if file else None
-
-    told = record or FinishRecord()
-    return Finish(
-        focus=told.focus,
-        captions=told.captions,
-        captions_file=known(told.captions_file),
-        logo=known(told.logo),
-        end_card=known(told.end_card),
-        end_card_s=told.end_card_s,
-        music=known(told.music),
-        label=told.label,
-        font=known(told.font),
     )
 
 

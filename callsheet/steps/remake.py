@@ -13,8 +13,9 @@ from callsheet.errors import CallsheetError
 from callsheet.shots import Asset, Shot
 from callsheet.steps.clips import make_poster
 from callsheet.steps.cuts import make_these
+from callsheet.steps.finish_records import finish_of
 from callsheet.steps.frames import choose_takes
-from callsheet.steps.records import cut_record, file_record, finish_of
+from callsheet.steps.records import cut_record, file_record
 from callsheet.steps.work import ClipWork, CutWork, TakeWork, Work
 from callsheet.studio import Studio
 
