@@ -18,6 +18,7 @@ from benchmarks.find_assets import find_assets
 from benchmarks.ledger_jobs import ledger_jobs
 from benchmarks.manifest_check import manifest_check
 from benchmarks.pictures import pictures
+from benchmarks.reframe import reframe
 from benchmarks.rehearsal_media import rehearsal_media
 from benchmarks.results import as_text, write_results
 from benchmarks.shards import shards
@@ -28,6 +29,7 @@ GROUPS = {
     "manifest": manifest_check,
     "media": rehearsal_media,
     "cuts": cuts,
+    "reframe": reframe,
     "ledger": ledger_jobs,
     "demo": demo,
     "again": again,

@@ -4,7 +4,7 @@ CallsheetError
 ├── UsageError                  exit code 2: the user can mend it before anything is created
 │   ├── ManifestError           the manifest has problems (all of them are in `.problems`)
 │   ├── SettingsError           a setting, credential or option is missing or wrong
-│   ├── CatalogueError          a model catalogue file is wrong
+│   ├── CatalogueError          a file of models or platforms is wrong, or does not hold what is named
 │   └── DecisionError           a decision about frames names what is not there, or comes too late
 ├── ProviderError               the provider (or the way to it) did not give the asset
 │   ├── NotAccepted             known not to have been accepted: trying again costs nothing
@@ -20,6 +20,7 @@ CallsheetError
 │   │   ├── ImageBlocked        a finishReason such as IMAGE_SAFETY
 │   │   └── VideoFiltered       Veo's RAI filter; not charged
 │   ├── NothingMade             answered, charged or not, but without an asset
+│   │   ├── NoAnswer            asked to look, answered without text
 │   │   ├── NoImage             text only, or no image part
 │   │   │   └── BadImage        a picture came, but it is damaged or too large
 │   │   └── NoVideo             done without a video and without a reason
@@ -89,7 +90,7 @@ class SettingsError(UsageError):
 
 
 class CatalogueError(UsageError):
-    """A model catalogue file cannot be read or says something impossible."""
+    """A file of models or platforms cannot be read or says something impossible, or what is named is not in it."""
 
 
 class DecisionError(UsageError):
@@ -191,6 +192,12 @@ class VideoFiltered(Blocked):
 
 class NothingMade(ProviderError):
     """The provider answered without an asset."""
+
+
+class NoAnswer(NothingMade):
+    """A reply without text to a request that asked to look at something; what was sent is billed."""
+
+    charged: bool | None = True
 
 
 class NoImage(NothingMade):

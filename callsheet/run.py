@@ -14,13 +14,15 @@ from urllib.parse import urlsplit
 from callsheet.archive.store import open_archive
 from callsheet.clock import Clock
 from callsheet.editions import check_edition
-from callsheet.errors import SettingsError, Stopped
+from callsheet.errors import SettingsError, Stopped, UsageError
+from callsheet.framing.focus import parse_focus
 from callsheet.ledger import Ledger
 from callsheet.manifest import WHOLE, Manifest, read_manifest
 from callsheet.media.signing import Signer, open_signer
 from callsheet.models import Catalogue, load_catalogue
 from callsheet.plan import plan_batch
 from callsheet.plan.shards import Shard
+from callsheet.platforms import load_platforms
 from callsheet.providers import load_sdk
 from callsheet.rehearsal.config import RehearsalConfig
 from callsheet.rehearsal.process import rehearsal_service, service_at
@@ -81,6 +83,9 @@ def read_request(request: RunRequest, settings: Settings) -> tuple[Manifest, Cat
         input_roots=settings.input_roots,
         today=datetime.now(UTC).date(),
         stretch=request.shard.stretch if request.shard else WHOLE,
+        platforms=load_platforms(settings.platforms),
+        focus=focus_of(settings),
+        font=settings.font,
     )
     batch = Batch(
         manifest.campaign,
@@ -124,6 +129,14 @@ async def open_run(request: RunRequest, settings: Settings) -> AsyncIterator[tup
         yield studio, manifest
 
 
+def focus_of(settings: Settings) -> str:
+    """Where cuts look whose shots do not say; SettingsError when the setting names no such place."""
+    try:
+        return parse_focus(settings.focus).text
+    except UsageError as error:
+        raise SettingsError(f"CALLSHEET_FOCUS: {error}") from None
+
+
 def signer_of(settings: Settings) -> Signer | None:
     """Who signs the cuts, None for nobody; SettingsError when the settings name somebody who cannot."""
     return open_signer(settings.c2pa_cert, settings.c2pa_key, settings.c2pa_alg, settings.c2pa_tsa_url)
@@ -154,7 +167,7 @@ async def _is_whole(settings: Settings, batch: Batch, manifest: Manifest, catalo
         store = open_archive(settings)
         stack.push_async_callback(store.aclose)
         known = await survey(ledger, store, batch, manifest.shots)
-    made = plan_batch(batch, manifest.shots, known, catalogue)
+    made = plan_batch(batch, manifest.shots, known, catalogue, platforms=load_platforms(settings.platforms))
     return all(is_whole(item, known.files) for item in made.shots)
 
 

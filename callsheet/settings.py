@@ -27,6 +27,9 @@ class Settings(BaseSettings):
     archive: Annotated[str | None, Field(description="fsspec URI; default: the folder `archive` in the home.")] = None
     budget_usd: Annotated[Decimal | None, Field(ge=0, description="No submission may take spending over this.")] = None
     catalogue: Annotated[Path | None, Field(description="YAML file that adds or overrides models and limits.")] = None
+    platforms: Annotated[
+        Path | None, Field(description="YAML file that adds platforms for cuts or changes their numbers.")
+    ] = None
     tier: Annotated[
         int, Field(ge=0, le=3, description="Usage tier of the project: selects limits of the catalogue.")
     ] = 1
@@ -43,6 +46,9 @@ class Settings(BaseSettings):
     image_concurrency: Annotated[int, Field(ge=1, le=256, description="Picture requests in flight at once.")] = 16
     video_concurrency: Annotated[int, Field(ge=1, le=256, description="Video operations waited on at once.")] = 64
     encoders: Annotated[int, Field(ge=1, le=64, description="ffmpeg processes at once, one thread each.")] = 2
+    encoder_memory_mb: Annotated[
+        int | None, Field(ge=64, description="Memory that encoders may take together, MB; default: half the machine's.")
+    ] = None
     image_timeout_s: Annotated[float, Field(gt=0, description="Longest wait for one picture, seconds.")] = 180.0
     video_deadline_s: Annotated[
         float | None, Field(gt=0, description="Longest wait for one video, seconds; default: by the model's latency.")
@@ -64,6 +70,12 @@ class Settings(BaseSettings):
     c2pa_tsa_url: Annotated[
         str | None,
         Field(pattern=r"^https?://", description="Time-stamp server for signatures; default: none is asked."),
+    ] = None
+    focus: Annotated[
+        str, Field(description="Where cuts look whose shots do not say: auto, ask, centre, left ... or numbers.")
+    ] = "auto"
+    font: Annotated[
+        Path | None, Field(description="TTF, OTF or TTC file for captions and labels, asked before the shipped fonts.")
     ] = None
     rehearsal_factor: Annotated[float, Field(gt=0, description="How much faster rehearsal time passes.")] = 60.0
     rehearsal_script: Annotated[Path | None, Field(description="Failure script for the rehearsal service.")] = None

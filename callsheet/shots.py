@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 Mode = Literal["rehearsal", "live"]
 Select = Literal["best", "first", "all", "approve"] | tuple[int, ...]
@@ -31,6 +31,27 @@ class Reference:
     sha256: str
     mime_type: str
     size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """How the cuts of a shot are finished; a Finish() changes nothing but the framing.
+
+    `focus` is "auto" (the subject is looked for), "ask" (Gemini is asked for it, which costs a little), "centre", or a
+    place given in the manifest. `captions` are text, or the path's bytes in `captions_file` (SRT, VTT). `label` is the
+    disclosure drawn on the picture, `end_card_s` the seconds that the card is shown after the clip. `font` is the
+    user's own, for the words.
+    """
+
+    focus: str = "auto"
+    captions: str | None = None
+    captions_file: Reference | None = None
+    logo: Reference | None = None
+    end_card: Reference | None = None
+    end_card_s: float = 2.0
+    music: Reference | None = None
+    label: str | None = None
+    font: Reference | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +81,7 @@ class Shot:
     duration_s: int | None = None
     last_frame: Reference | None = None
     cuts: tuple[str, ...] = ()
+    finish: Finish = Finish()
     tags: tuple[str, ...] = ()
     variables: tuple[tuple[str, str], ...] = ()
 
@@ -103,7 +125,8 @@ class Asset:
     """One file of a shot in the archive. `name` is relative to the shot's folder and carries the hash.
 
     `parent` is the sha256 of the asset it was made from; `job_key` the paid job that made it (None: derived
-    for free). Sizes are in bytes, width and height in pixels, duration in seconds.
+    for free); `recipe` is the sha256 of what determines a cut, `details` tell how it was made (as JSON, the words of
+    its sidecar). Sizes are in bytes, width and height in pixels, duration in seconds.
     """
 
     kind: AssetKind
@@ -123,6 +146,8 @@ class Asset:
     parent: str | None = None
     usd: Decimal = Decimal(0)
     model: str | None = None
+    recipe: str | None = None
+    details: dict[str, Any] | None = field(default=None, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

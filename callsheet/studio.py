@@ -18,8 +18,10 @@ from callsheet.decisions import FrameDecision
 from callsheet.errors import CallsheetError, Stopped
 from callsheet.ledger import Ledger
 from callsheet.media.signing import Signer
+from callsheet.media.slots import EncoderSlots
 from callsheet.models import Catalogue
 from callsheet.plan import Known, Plan
+from callsheet.platforms import Platforms, load_platforms
 from callsheet.poller import Poller
 from callsheet.progress import Progress, watcher
 from callsheet.providers import Providers, open_providers
@@ -58,6 +60,7 @@ class Studio:
     ledger: Ledger
     store: Store
     spool: Spool
+    platforms: Platforms
     providers: Providers
     budget_usd: Decimal | None
     progress: Progress
@@ -83,7 +86,7 @@ class Studio:
         self.image_slots = asyncio.Semaphore(self.settings.image_concurrency)
         self.submit_slots = asyncio.Semaphore(SUBMITS_AT_ONCE)
         self.video_slots = asyncio.Semaphore(self.settings.video_concurrency)
-        self.encoder_slots = asyncio.Semaphore(self.settings.encoders)
+        self.encoder_slots = EncoderSlots(self.settings.encoders, self.settings.encoder_memory_mb)
         self.downloads = Turns(DOWNLOADS_AT_ONCE)
         self.poller = Poller(self.clock, self.rest)
 
@@ -189,6 +192,7 @@ async def open_studio(
             ledger=ledger,
             store=store,
             spool=spool,
+            platforms=load_platforms(settings.platforms),
             providers=providers,
             budget_usd=budget_usd,
             progress=Progress(),

@@ -8,7 +8,7 @@ from typing import Literal
 
 from callsheet.ledger import Job
 
-Made = Literal["image", "video", "cut"]
+Made = Literal["image", "video", "cut", "look"]
 How = Literal["created", "reused", "resumed"]
 
 
@@ -17,14 +17,14 @@ class Tally:
     """Counts of one run. A job counts when it has a result; `submissions` counts requests that were accepted."""
 
     made: Counter[tuple[Made, How]] = field(default_factory=Counter)
-    submissions: Counter[Literal["image", "video"]] = field(default_factory=Counter)
+    submissions: Counter[Literal["image", "video", "look"]] = field(default_factory=Counter)
 
     def count(self, made: Made, how: How, job: Job | None = None) -> None:
         """Count a result; a job that gave none is not counted."""
         if job is None or job.sha256 is not None:
             self.made[made, how] += 1
 
-    def accepted(self, kind: Literal["image", "video"]) -> None:
+    def accepted(self, kind: Literal["image", "video", "look"]) -> None:
         """Count a request that the provider accepted."""
         self.submissions[kind] += 1
 
@@ -34,5 +34,11 @@ class Tally:
             "images": {how: self.made["image", how] for how in ("created", "reused")},
             "videos": {how: self.made["video", how] for how in ("created", "reused", "resumed")},
             "cuts": {how: self.made["cut", how] for how in ("created", "reused")},
-            "submissions": {kind: self.submissions[kind] for kind in ("image", "video")},
+            "looks": {how: self.made["look", how] for how in ("created", "reused")},
+            # Requests that most batches never send are told only where there were some.
+            "submissions": {
+                kind: self.submissions[kind]
+                for kind in ("image", "video", "look")
+                if kind != "look" or self.submissions[kind]
+            },
         }

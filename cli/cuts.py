@@ -1,4 +1,4 @@
-"""`callsheet cuts`: archived clips cut to further aspects, for nothing."""
+"""`callsheet cuts`: archived clips cut for further platforms, for nothing."""
 
 from __future__ import annotations
 
@@ -8,39 +8,58 @@ from typing import Annotated, Any
 
 import typer
 
-from callsheet.media.cuts import CUT_SPECS
+from callsheet.cutting.recipe import PLAIN
 from callsheet.settings import load_settings
 from callsheet.social import CutsRequest, more_cuts
 from cli.options import JsonOption
 from cli.output import out, print_json
 
 EXIT_UNFINISHED = 3
+Names = list[str] | None
 
 
 def cuts(
-    batch: Annotated[str | None, typer.Argument(help="Batch name; or give --campaign.")] = None,
-    aspect: Annotated[
-        list[str] | None, typer.Option(help=f"{', '.join(CUT_SPECS)}; repeatable. Default: all of them.")
+    batch: Annotated[str | None, typer.Argument(help="Batch name; or give --campaign or --query.")] = None,
+    platforms: Annotated[
+        Names,
+        typer.Option(
+            "--for",
+            "--aspect",
+            help="Platform or aspect, such as reels or 1x1; repeatable. See `callsheet platforms`. "
+            f"Default: {', '.join(PLAIN)}.",
+        ),
     ] = None,
     campaign: Annotated[str | None, typer.Option(help="The newest batch of this campaign.")] = None,
+    query: Annotated[
+        Names, typer.Option(help="Clips whose prompt, shot, tags or campaign have these words; repeatable.")
+    ] = None,
+    tag: Annotated[Names, typer.Option(help="Clips with this tag; of several, all must be there.")] = None,
     every_edition: Annotated[
         bool, typer.Option("--every-edition", help="With --campaign: all its batches, not only the newest.")
     ] = False,
-    live: Annotated[bool, typer.Option("--live", help="With --campaign: live batches instead of rehearsals.")] = False,
-    shot: Annotated[list[str] | None, typer.Option(help="Only this shot; repeatable. Default: all.")] = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="With --campaign or --query: live batches instead of rehearsals.")
+    ] = False,
+    shot: Annotated[Names, typer.Option(help="Only this shot; repeatable. Default: all.")] = None,
+    focus: Annotated[
+        str | None, typer.Option(help="Where to look, instead of what the manifest says: left, 0.3,0.5, auto ...")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Cut clips that are in the archive to further aspects. Costs nothing; what is there is not cut again.
+    """Cut clips that are in the archive for further platforms. Costs nothing; what is there is not cut again.
 
-    Ends with 3 when a cut could not be made.
+    Captions, logo and the like are those of the manifest. Ends with 3 when a cut could not be made.
     """
     asked = CutsRequest(
-        aspects=tuple(aspect or CUT_SPECS),
+        platforms=tuple(platforms or PLAIN),
         batch=batch,
         campaign=campaign,
         editions="all" if every_edition else "newest",
         mode="live" if live else "rehearsal",
         shots=tuple(shot or ()),
+        words=tuple(word for words in query or () for word in words.split()),
+        tags=tuple(tag or ()),
+        focus=focus,
     )
     made = asyncio.run(more_cuts(load_settings(), asked))
     for one in made:
@@ -58,6 +77,6 @@ def _show(made: dict[str, Any]) -> None:
         markup=False,
     )
     for one in made["files"]:
-        out.print(f"  {one['aspect']:5} {one['shot']}: {one['uri']}", markup=False)
+        out.print(f"  {one['platform']:9} {one['shot']}: {one['uri']}", markup=False)
     for one in made["failed"]:
-        out.print(f"  {one['aspect']:5} {one['shot']}: not made: {one['why']}", markup=False)
+        out.print(f"  {one['platform']:9} {one['shot']}: not made: {one['why']}", markup=False)

@@ -15,7 +15,7 @@ from cli.output import out, print_json
 
 
 def models(
-    kind: Annotated[str | None, typer.Option(help="image, video or other.")] = None,
+    kind: Annotated[str | None, typer.Option(help="image, video, look or other.")] = None,
     retired: Annotated[bool, typer.Option("--all", help="Also the retired ones.")] = False,
     json: JsonOption = False,
 ) -> None:
@@ -67,7 +67,8 @@ def _cells(model: Model) -> tuple[str, ...]:
 
 def _prices(model: Model) -> str:
     prices = [f"{size} {usd}" for size, usd in model.per_image_usd.items()]
-    return ", ".join(prices + [f"{resolution} {usd}/s" for resolution, usd in model.per_second_usd.items()])
+    prices += [f"{resolution} {usd}/s" for resolution, usd in model.per_second_usd.items()]
+    return ", ".join(prices + [f"{side} {usd}/M tokens" for side, usd in model.per_mtok_usd.items()])
 
 
 def _record(model: Model, tier: int) -> dict[str, Any]:
@@ -93,6 +94,7 @@ def _record(model: Model, tier: int) -> dict[str, Any]:
         },
         "usd_per_image": {size: float(usd) for size, usd in model.per_image_usd.items()},
         "usd_per_second": {resolution: float(usd) for resolution, usd in model.per_second_usd.items()},
+        "usd_per_mtok": {side: float(usd) for side, usd in model.per_mtok_usd.items()},
         "limits": {"tier": tier, "rpm": limits.rpm, "rpd": limits.rpd},
         "source": list(model.source),
         "checked_on": str(model.checked_on),

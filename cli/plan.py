@@ -17,6 +17,7 @@ from callsheet.manifest import Manifest
 from callsheet.plan import NOUNS, Action, Kind, Plan
 from callsheet.plan.file import write_plan
 from callsheet.plan.money import amount
+from callsheet.platforms import load_platforms
 from callsheet.run import RunRequest, budget_of, read_request
 from callsheet.settings import Settings, load_settings
 from callsheet.steps.planning import Desk, follow, make_plan, plan_file, time_of
@@ -34,6 +35,7 @@ from cli.request import request_of
 
 # A longer table helps nobody; the totals below it count every shot.
 ROWS = 60
+ADVICE = 10
 SIGNS = {"create": "+", "reuse": "=", "resume": ">", "parked": "z", "waiting": "?", "blocked": "x", "failed": "!"}
 OutOption = Annotated[str | None, typer.Option("--out", help="Write the plan to this file, for `run --plan`.")]
 
@@ -69,7 +71,7 @@ async def plan_of(request: RunRequest, settings: Settings) -> Plan:
     try:
         async with await Ledger.open(settings.ledger_url, clock=clock) as ledger:
             budget = budget_of(request, sheet, settings)
-            desk = Desk(settings, ledger, store, catalogue, clock, latency, budget)
+            desk = Desk(settings, ledger, store, catalogue, clock, latency, budget, load_platforms(settings.platforms))
             made, _ = await make_plan(desk, batch, sheet.shots)
             await follow(made, request, settings, ledger)
             return made
@@ -93,6 +95,8 @@ def show_plan(made: Plan) -> None:
         cells = [Text(_counted(item.actions, kind)) for kind in NOUNS]
         table.add_row(Text(item.shot.id), *cells, Text(_reasons(item.actions)), amount(item.usd, item.usd_high))
     out.print(table)
+    for line in _advice(made):
+        out.print(line, markup=False)
     if len(made.shots) > ROWS:
         out.print(f"... and {len(made.shots) - ROWS} more shots")
     if made.dropped:
@@ -100,6 +104,16 @@ def show_plan(made: Plan) -> None:
         out.print(f"No longer in the manifest, kept in the archive: {names}", markup=False)
     for line in _totals(made):
         out.print(line, markup=False)
+
+
+def _advice(made: Plan) -> list[str]:
+    """How clips would serve their cuts better, each advice once with the shots that it is for."""
+    shots: dict[str, list[str]] = {}
+    for item in made.shots:
+        if item.advice:
+            shots.setdefault(item.advice, []).append(item.shot.id)
+    more = {advice: f" and {len(ids) - 5} more" if len(ids) > 5 else "" for advice, ids in shots.items()}
+    return [f"{', '.join(ids[:5])}{more[advice]}: {advice}." for advice, ids in list(shots.items())[:ADVICE]]
 
 
 def _totals(made: Plan) -> list[str]:
@@ -120,4 +134,6 @@ def _reasons(actions: tuple[Action, ...]) -> str:
 
 def _counted(actions: tuple[Action, ...], kind: Kind) -> str:
     counts = Counter(action.what for action in actions if action.kind == kind)
-    return ", ".join(f"{SIGNS[what]}{count} {what}" for what, count in counts.items())
+    ways = Counter(action.how for action in actions if action.how and action.what == "create" and action.kind == kind)
+    told = f" ({', '.join(f'{count} {how}' for how, count in ways.items())})" if ways else ""
+    return ", ".join(f"{SIGNS[what]}{count} {what}" for what, count in counts.items()) + told

@@ -6,17 +6,18 @@ parameter's name where the title belongs; `json_schema_extra` comes after it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from callsheet.approval.wish import MAX_NOTE, Wish
 from callsheet.manifest.columns import MAX_TAKES
+from callsheet.platforms import load_platforms
+from callsheet.settings import load_settings
 from callsheet.shots import Mode
-from callsheet.social import Editions
-
-Aspect = Literal["9x16", "4x5", "1x1", "16x9"]
+from callsheet.social import CutsRequest, Editions
 
 
 def plain(schema: dict[str, Any]) -> dict[str, Any]:
@@ -32,6 +33,11 @@ def plain(schema: dict[str, Any]) -> dict[str, Any]:
             return {**plain(kinds[0]), **rest}
         return {key: plain(value) for key, value in schema.items()}
     return schema
+
+
+def _with_platforms(schema: dict[str, Any]) -> None:
+    """The names to choose from, the settings' own platforms among them, as they are when a flow is deployed."""
+    schema["enum"] = list(load_platforms(load_settings().platforms).names)
 
 
 def asked(title: str) -> Any:
@@ -57,7 +63,10 @@ Wait = Annotated[bool, asked("Sleep through full quota days (off: end parked, an
 Only = Annotated[list[str] | None, asked("Only these shots, by id")]
 Free = Annotated[bool, asked("Only finish what is paid for")]
 PlanFile = Annotated[Text, asked("Plan file to follow exactly")]
-Aspects = Annotated[tuple[Aspect, ...], asked("Aspects to cut to")]
+Platforms = Annotated[
+    tuple[Annotated[str, Field(json_schema_extra=_with_platforms)], ...], asked("Platforms and aspects to cut for")
+]
+Focus = Annotated[Text, asked("Where to look: left, 0.3,0.5, auto ... (empty: as the manifest says)")]
 LiveBatches = Annotated[bool, asked("Live batches (off: rehearsals)")]
 OneBatch = Annotated[Text, asked("Only this batch (empty: all of them)")]
 DecidedBatch = Annotated[str, asked("Batch, as its flow run is named")]
@@ -67,7 +76,7 @@ ReportDay = Annotated[Day, asked("Day to report on (empty: the day before)")]
 
 
 class CutsOf(BaseModel):
-    """The clips to cut: those of one batch, or of a campaign."""
+    """The clips to cut: those of one batch, of a campaign, or whatever words find."""
 
     model_config = ConfigDict(title="Clips of", extra="forbid", frozen=True)
 
@@ -86,11 +95,21 @@ class CutsOf(BaseModel):
         list[str],
         Field(title="Shots", description="Only these shots, by id. Leave it empty for all.", default_factory=list),
     ]
+    query: Annotated[
+        Text, Field(title="Words", description="Only clips whose prompt, shot, tags or campaign have all of them.")
+    ] = None
 
     @property
     def label(self) -> str:
-        """Batch or campaign, for the name of the run."""
-        return self.batch or self.campaign or "nothing"
+        """Batch, campaign or words, for the name of the run."""
+        return self.batch or self.campaign or self.query or "nothing"
+
+    def request(self, platforms: Sequence[str], focus: str | None) -> CutsRequest:
+        """The form as a request."""
+        words = tuple((self.query or "").split())
+        return CutsRequest(
+            tuple(platforms), self.batch, self.campaign, self.editions, self.mode, tuple(self.shots), words, focus=focus
+        )
 
 
 Clips = Annotated[CutsOf, asked("Clips to cut")]

@@ -1,4 +1,4 @@
-"""The social_cuts flow: archived clips cut to further aspects, on demand and for nothing."""
+"""The social_cuts flow: archived clips cut for further platforms, on demand and for nothing."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from prefect.states import Completed
 from callsheet.care import open_mending
 from callsheet.plan.groups import groups
 from callsheet.settings import load_settings
-from callsheet.shots import Batch
-from callsheet.social import CutsRequest, batches_to_cut
+from callsheet.social import ClipsToCut, CutsRequest, clips_to_cut
 from callsheet.steps.more_cuts import open_more_cuts
-from flows.forms import Aspects, Clips
+from flows.forms import Clips, Focus, Platforms
 from tasks.more_cuts import cut_more, list_more_cuts
 from tasks.tables import publish_cuts
 
@@ -24,24 +23,25 @@ from tasks.tables import publish_cuts
 @flow(
     name="social-cuts",
     flow_run_name="cuts of {of.label}",
-    description="Cut archived clips to further aspects. Costs nothing; what is there is not cut again.",
+    description="Cut archived clips for further platforms. Costs nothing; what is there is not cut again.",
     persist_result=False,
     validate_parameters=True,
 )
-async def social_cuts(of: Clips, aspects: Aspects = ("9x16",)) -> Any:
+async def social_cuts(of: Clips, platforms: Platforms = ("9x16",), focus: Focus = None) -> Any:
     """Cut the clips of the batches that are meant, group by group, and list the cuts where people look for them.
 
     Returns `exit_code` (3 when a cut could not be made) and what became of each batch. UsageError when there is no
-    such batch or shot.
+    such batch, shot or platform.
     """
-    asked = CutsRequest(tuple(aspects), of.batch, of.campaign, of.editions, of.mode, tuple(of.shots))
-    made = [await _cut_batch(batch, asked) for batch in await batches_to_cut(load_settings(), asked)]
+    asked = of.request(platforms, focus)
+    made = [await _cut_batch(clips, asked) for clips in await clips_to_cut(load_settings(), asked)]
     return _final_state(made)
 
 
-async def _cut_batch(batch: Batch, asked: CutsRequest) -> dict[str, Any]:
+async def _cut_batch(clips: ClipsToCut, asked: CutsRequest) -> dict[str, Any]:
+    batch = clips.batch
     async with open_mending(load_settings(), batch) as studio:
-        works = await open_more_cuts(studio, asked.aspects, asked.shots)
+        works = await open_more_cuts(studio, asked.platforms, clips.shots, asked.focus)
         with tags(batch.campaign, batch.mode):
             parts = groups([work.shot.id for work in works])
             ended = await asyncio.gather(*(_group(part) for part in parts), return_exceptions=True)

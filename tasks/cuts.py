@@ -13,5 +13,5 @@ from tasks.policy import POLICY
 
 @task(name="cuts", task_run_name="cuts: {group}", tags=["cuts"], **POLICY)
 async def cuts(group: str, shots: list[str]) -> dict[str, Any]:
-    """Conform the clips to the aspects that the shots ask for."""
+    """Make the clips ready for the platforms that the shots ask for."""
     return await each(make_cuts, shots)

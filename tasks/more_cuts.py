@@ -6,7 +6,7 @@ from typing import Any
 
 from prefect import task
 
-from callsheet.steps.cuts import make_cuts
+from callsheet.steps.cuts import make_these
 from callsheet.steps.more_cuts import report_more_cuts, write_more_cuts
 from callsheet.steps.work import Work
 from callsheet.studio import Studio, current_studio
@@ -27,5 +27,5 @@ async def list_more_cuts(batch: str) -> dict[str, Any]:
 
 
 async def _cut(studio: Studio, work: Work) -> None:
-    await make_cuts(studio, work)
+    await make_these(studio, work, work.cuts)
     await write_more_cuts(studio, work)

@@ -13,7 +13,7 @@ from tasks.publishing import artifact_key
 async def publish_cuts(made: dict[str, Any]) -> None:
     """A table of the cuts that were made of a batch's clips, and of those that could not be made."""
     rows = [
-        {"Shot": one["shot"], "Aspect": one["aspect"], "Cut": one.get("uri") or f"Not made: {one['why']}"}
+        {"Shot": one["shot"], "Platform": one["platform"], "Cut": one.get("uri") or f"Not made: {one['why']}"}
         for one in (*made["files"], *made["failed"])
     ]
     if rows:

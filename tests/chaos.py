@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -198,18 +198,18 @@ def claims(peace: Stage, chaos: Stage, size: Size) -> dict[str, tuple[bool, str]
     }
 
 
-def battle(folder: Path, prefect_url: str, size: Size, kills: int, seed: int, *, live: bool = False) -> dict[str, Any]:
-    """Both runs, and the claims about them."""
+def battle(command: Cli, size: Size, kills: int, seed: int, *, live: bool = False) -> dict[str, Any]:
+    """Both runs, in folders of their own inside the command's, and the claims about them."""
     # Live, the clock is the real one, and the provider's hints and latencies are real seconds.
     factor = 1 if live else FACTOR
     latency = {kind: seconds / FACTOR * factor for kind, seconds in LATENCY.items()}
     stages = []
     for name in ("peace", "chaos"):
-        home = folder / name
+        home = command.folder / name
         home.mkdir()
         (home / "sheet.csv").write_text(size.sheet())
         service = start_service(home / "service", factor=factor, latency=latency, retention_s=400 * 86400)
-        stages.append(Stage(Cli(home, {"PREFECT_API_URL": prefect_url}), service, live))
+        stages.append(Stage(replace(command, folder=home), service, live))
     peace, chaos = stages
     try:
         assert peace.run().exit_code == 3, "two shots are refused"
@@ -247,7 +247,8 @@ def main() -> int:
         size = Size(stills=options.kills, videos=max(4, options.kills // 2))
         try:
             url = ensure_server(settings).api_url
-            found = battle(Path(place), url, size, options.kills, options.seed, live=options.live)
+            command = Cli(Path(place), {"PREFECT_API_URL": url})
+            found = battle(command, size, options.kills, options.seed, live=options.live)
         finally:
             stop_server(settings)
     for claim, (holds, figures) in found.pop("claims").items():

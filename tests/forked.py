@@ -81,7 +81,7 @@ class Forked:
             time.sleep(LOOK_EVERY_S)
         return code
 
-    def communicate(self, timeout: float) -> tuple[str, str]:
+    def communicate(self, timeout: float = 60.0) -> tuple[str, str]:
         """Wait for its end; what it wrote to stdout and stderr."""
         self.wait(timeout)
         return self.stdout, (self.folder / "stderr").read_text()

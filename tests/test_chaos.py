@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from tests.chaos import Size, battle
+from tests.conftest import Cli
 
 
 @pytest.mark.timeout(600)
 def test_a_killed_batch_under_all_faults_is_paid_once_and_ends_like_an_undisturbed_one(
-    tmp_path: Path, prefect_url: str
+    lean_cli: Cli,
 ) -> None:
-    found = battle(tmp_path, prefect_url, Size(stills=2, videos=2), kills=2, seed=7)
+    found = battle(lean_cli, Size(stills=2, videos=2), kills=2, seed=7)
     assert found["kills"] >= 1
     for claim, (holds, figures) in found["claims"].items():
         assert holds, f"{claim}: {figures}\n{found}"

@@ -90,6 +90,20 @@ def test_a_users_file_adds_models_and_limits(bare_cli: Cli) -> None:
     assert limits == {"tier": 1, "rpm": 7, "rpd": 70}
 
 
+def test_platforms_are_listed_with_their_limits_and_what_nobody_has_verified(bare_cli: Cli) -> None:
+    (bare_cli.folder / "mine.yaml").write_text("platforms:\n  reels:\n    duration: {max_s: 30}\n")
+    done = bare_cli("platforms", "--json", CALLSHEET_PLATFORMS="mine.yaml")
+    assert done.exit_code == 0, done.stderr
+    platforms = {platform["name"]: platform for platform in done.json["platforms"]}
+    assert (platforms["reels"]["max_s"], platforms["reels"]["min_s"]) == (30, 3)
+    assert platforms["reels"]["unverified"] == ["duration"]
+    assert all(fact["source"] for platform in platforms.values() for fact in platform["facts"])
+    assert "Not verified" in done.stdout
+    wrong = bare_cli("platforms", CALLSHEET_PLATFORMS="none.yaml")
+    assert wrong.exit_code == 2
+    assert "none.yaml cannot be read" in wrong.stderr
+
+
 def test_status_of_an_unknown_batch_names_the_known_ones(bare_cli: Cli) -> None:
     done = bare_cli("status", "nothing.rehearsal", "--json")
     assert done.exit_code == 2

@@ -10,7 +10,8 @@ from PIL import Image
 
 from callsheet.archive.layout import shot_folder
 from callsheet.archive.local import LocalStore
-from callsheet.archive.sidecar import ClipRecord, FileRecord, Sidecar, TakeRecord
+from callsheet.archive.sidecar import ClipRecord, CutRecord, FileRecord, Sidecar, TakeRecord
+from callsheet.platforms import load_platforms
 from callsheet.steps.contact import SHEETS_AT_MOST, STILLS_AT_MOST, contact_sheets
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
@@ -90,3 +91,38 @@ async def test_a_large_batch_is_put_together_and_the_gallery_has_the_rest(tmp_pa
     assert sheets[0].note == "10 shots: 10 done. 90 more pictures are in the gallery"
     many = [shot(f"s{n:03}", 1, thumbnails=False) for n in range(STILLS_AT_MOST + 1)]
     assert await contact_sheets(store_of(tmp_path), PREFIX, many) == []
+
+
+async def test_what_a_cut_shows_of_its_clip_is_drawn_beside_the_takes(tmp_path: Path) -> None:
+    folder = shot_folder(PREFIX, "kite")
+    clip = ClipRecord(
+        take=None,
+        job_key="k",
+        model="veo",
+        file=file_of("clip.mp4").model_copy(update={"width": 320, "height": 180}),
+        poster=file_of("poster.jpg"),
+    )
+    platform = load_platforms().get("reels")
+    cut = CutRecord(
+        spec="reels", take=None, how="crop", crop=(0, 0, 102, 180), platform=platform, file=file_of("cut.mp4")
+    )
+    copy = CutRecord(spec="16x9", take=None, how="copy", file=file_of("copy.mp4"))
+    told = shot("kite", 0).model_copy(update={"clips": (clip,), "cuts": (cut, copy)})
+    [sheet] = await contact_sheets(store_of(tmp_path, f"{folder}/poster.jpg"), PREFIX, [told])
+    assert width(sheet.jpeg) // 256 == 3, "clip, reels, 16x9"
+    picture = Image.open(io.BytesIO(sheet.jpeg)).convert("RGB")
+    plain, shaded = picture.getpixel((8 + 200, 60)), picture.getpixel((272 + 200, 60))
+    assert isinstance(plain, tuple)
+    assert isinstance(shaded, tuple)
+    assert shaded[0] < plain[0] - 60, "what the cut leaves away is dark"
+
+
+async def test_a_poster_that_is_no_picture_leaves_the_tile_of_its_cut_blank(tmp_path: Path) -> None:
+    folder = shot_folder(PREFIX, "kite")
+    clip_file = file_of("clip.mp4").model_copy(update={"width": 320, "height": 180})
+    clip = ClipRecord(take=None, job_key="k", model="veo", file=clip_file, poster=file_of("poster.jpg"))
+    cut = CutRecord(spec="1x1", take=None, how="crop", crop=(0, 0, 180, 180), file=file_of("cut.mp4"))
+    told = shot("kite", 0).model_copy(update={"clips": (clip,), "cuts": (cut,)})
+    (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / folder / "poster.jpg").write_bytes(b"no picture")
+    assert len(await contact_sheets(LocalStore(tmp_path), PREFIX, [told])) == 1

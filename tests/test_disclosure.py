@@ -74,7 +74,7 @@ async def test_every_derived_file_is_marked_and_no_original_is_touched(service: 
     async with studio_at(service, tmp_path, cuts="9x16;16x9") as (studio, work):
         await make(studio, work)
         assert work.failures_of_all() == []
-        assert {cut.how for cut in work.cuts} == {"copy", "crop"}, "both ways of making a cut"
+        assert {cut.making.how for cut in work.cuts} == {"copy", "crop"}, "both ways of making a cut"
         assets = list(studio.assets["kite"].values())
         received = {job.sha256 for job in await studio.ledger.stored_jobs()}
     originals = [asset for asset in assets if asset.kind in ("take", "clip")]
@@ -194,7 +194,7 @@ async def test_a_run_that_could_not_sign_does_not_begin(service: Service, chain:
 
 
 def test_the_disclosure_names_the_box_of_each_platform() -> None:
-    text = posting(Disclosure())
+    text = posting([Disclosure()])
     assert "tick “AI-generated content” on TikTok" in text
     assert text.index("if it looks real") < text.index("YouTube") < text.index("Meta")
     told = CutRecord(spec="9x16", take=None).model_dump()["disclosure"]
@@ -213,7 +213,7 @@ def test_a_sidecar_of_the_first_version_is_still_read() -> None:
         cuts=(CutRecord(spec="9x16", take=1, how="copy"),), updated=datetime(2026, 11, 20, tzinfo=UTC),
     )  # fmt: skip
     new = sidecar_bytes(sidecar).decode()
-    assert '"schema_version": 3' in new
+    assert '"schema_version": 4' in new
     old = json.loads(new)
     old["schema_version"] = 1
     for cut in old["cuts"]:

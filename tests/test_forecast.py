@@ -137,6 +137,7 @@ CLIPS = 10
 ONE_A_MINUTE = f"models:\n  {VIDEO}:\n    limits: {{any: {{rpm: 1}}}}\n"
 
 
+@pytest.mark.slow  # compares times: a busy machine takes longer
 def test_a_rehearsal_takes_as_long_as_its_plan_said(cli: Cli, tmp_path: Path) -> None:
     rows = "".join(f"s{n},A boat,0,It sails past buoy {n},4\n" for n in range(CLIPS))
     (cli.folder / "sheet.csv").write_text("id,prompt,takes,motion_prompt,duration_s\n" + rows)

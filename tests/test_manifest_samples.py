@@ -55,6 +55,15 @@ def test_the_campaign_expands_its_matrix() -> None:
     assert not any("{" in shot.prompt for shot in manifest.shots)
 
 
+def test_the_social_sample_shows_platforms_and_how_cuts_are_finished() -> None:
+    manifest = read("social.yaml")
+    assert manifest.warnings == ()
+    assert {cut for shot in manifest.shots for cut in shot.cuts} >= {"reels", "shorts", "tiktok", "16x9"}
+    pour, buoy = (shot.finish for shot in manifest.shots)
+    assert (pour.focus, pour.captions_file is not None, buoy.captions_file) == ("left", True, None)
+    assert all(finish.logo and finish.label for finish in (pour, buoy))
+
+
 def test_partiprompts_are_read_as_they_are() -> None:
     manifest = read("partiprompts.yaml", table=str(PARTI))
     lines = PARTI.read_text(encoding="utf-8").splitlines()[1:]
@@ -78,7 +87,7 @@ def test_the_schema_knows_the_same_keys_as_the_reader() -> None:
     assert all(SCHEMA["$defs"][name]["description"] for name in COLUMNS)
 
 
-@pytest.mark.parametrize("name", ["campaign.yaml", "partiprompts.yaml"])
+@pytest.mark.parametrize("name", ["campaign.yaml", "partiprompts.yaml", "social.yaml"])
 def test_the_samples_fit_the_schema_they_name(name: str) -> None:
     text = (SAMPLES / name).read_text(encoding="utf-8")
     assert text.startswith("# yaml-language-server: $schema=manifest.schema.json")

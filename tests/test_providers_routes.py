@@ -100,7 +100,8 @@ def test_a_rehearsal_never_sees_a_real_key() -> None:
 def test_every_driven_model_of_the_catalogue_has_a_rehearsal_route() -> None:
     access = access_to(settings(), "rehearsal", "http://localhost:1")
     driven = [model for model in load_catalogue().models() if model.driven]
-    assert {choose_route(model, access).provider for model in driven} == {"genai_images", "veo_agent", "veo_gemini"}
+    providers = {"genai_images", "genai_looks", "veo_agent", "veo_gemini"}
+    assert {choose_route(model, access).provider for model in driven} == providers
 
 
 @pytest.mark.parametrize(

@@ -19,13 +19,14 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from callsheet.cutting.encode import make_cut
 from callsheet.errors import MediaError, SettingsError
 from callsheet.media.boxes import read_top_boxes
-from callsheet.media.encode import make_cut
 from callsheet.media.fingerprint import digest_file
 from callsheet.media.probe import probe_video
 from callsheet.media.provenance import AI_GENERATED, Provenance, read_mp4_xmp, xmp_packet
 from callsheet.media.signing import Parent, Signer, is_signed, open_signer
+from callsheet.platforms import load_platforms
 from tests.media_samples import make_clip
 from tests.self_made_chain import Chain, make_chain
 
@@ -51,7 +52,7 @@ def signer(chain: Chain) -> Signer:
 async def cut(tmp_path: Path) -> Path:
     """A stamped cut beside `clip.mp4`, which it was made of."""
     clip = make_clip(tmp_path / "clip.mp4", (640, 360), frames=12)
-    await make_cut(clip, "9x16", tmp_path / "cut.mp4", xmp=XMP)
+    await make_cut(clip, load_platforms().get("9x16"), tmp_path / "cut.mp4", xmp=XMP)
     return tmp_path / "cut.mp4"
 
 

@@ -10,8 +10,13 @@ from pathlib import Path
 import pytest
 
 from callsheet.archive.sidecars import parse_sidecar
-from callsheet.errors import SettingsError
+from callsheet.archive.spots import SpotRecord
+from callsheet.assembly import SpotRequest, make_spot_of
+from callsheet.care import copy_to
+from callsheet.errors import UsageError
 from callsheet.ledger import BatchRow
+from callsheet.media.probe import probe_video
+from callsheet.media.provenance import AI_GENERATED, read_jpeg_xmp, read_mp4_xmp
 from callsheet.shots import Batch
 from callsheet.social import CutsRequest, chosen, more_cuts
 from callsheet.steps.remake import shot_of
@@ -36,7 +41,7 @@ async def test_clips_are_cut_anew_for_nothing_and_listed_everywhere(folder: Kept
     paid = folder.accepted()
     [first] = await more_cuts(folder.settings, CutsRequest(("9x16", "1x1"), batch=BATCH))
     assert first["cuts"] == {"created": 1, "reused": 1, "failed": 0}
-    assert [(one["shot"], one["aspect"]) for one in first["files"]] == [("kite", "9x16")]
+    assert [(one["shot"], one["platform"]) for one in first["files"]] == [("kite", "9x16")]
 
     sidecar = parse_sidecar(await folder.read(KITE), KITE)
     assert [cut.spec for cut in sidecar.cuts] == ["1x1", "9x16"]
@@ -68,13 +73,15 @@ async def test_a_cut_that_a_killed_process_did_not_list_is_listed_by_the_next(fo
         (CutsRequest(("9x16",), campaign="sheet"), "campaign 'sheet' with live batches"),
         (CutsRequest(("9x16",)), "Name a batch or a campaign"),
         (CutsRequest(("9x16",), batch=BATCH, campaign="sheet"), "one of the two"),
-        (CutsRequest(("2x1",), batch=BATCH), "'2x1' is not an aspect"),
-        (CutsRequest((), batch=BATCH), "No aspect was given"),
+        (CutsRequest(("reel",), batch=BATCH), "no cut 'reel'. Did you mean reels"),
+        (CutsRequest((), batch=BATCH), "No platform was given"),
+        (CutsRequest(("reels",), batch=BATCH, focus="up"), "'up'.*Nothing was cut"),
+        (CutsRequest(("reels",), words=("sea",), mode="rehearsal"), "No clip in rehearsal batches fits 'sea'"),
         (CutsRequest(("9x16",), batch=BATCH, shots=("kit",)), "no shot 'kit'.*It has: kite, cup"),
     ],
 )
 async def test_what_cannot_be_meant_is_refused(made: Kept, asked: CutsRequest, message: str) -> None:
-    with pytest.raises(SettingsError, match=message):
+    with pytest.raises(UsageError, match=message):
         await more_cuts(made.settings, asked)
 
 
@@ -94,7 +101,80 @@ def test_a_campaign_means_its_newest_batch_or_all_of_them() -> None:
 
 
 def test_the_command_tells_what_it_cut(made: Kept, bare_cli: Cli) -> None:
-    done = bare_cli("cuts", BATCH, "--aspect", "16x9", "--json", CALLSHEET_HOME=str(made.settings.home))
+    asked = ("--query", "dunes climbs", "--for", "stories", "--aspect", "16:9", "--json")
+    done = bare_cli("cuts", *asked, CALLSHEET_HOME=str(made.settings.home))
     assert done.exit_code == 0, done.stderr
-    assert done.json["batches"][0]["cuts"] == {"created": 1, "reused": 0, "failed": 0}
-    assert "16x9  kite: " in done.stdout.splitlines()[1]
+    assert done.json["batches"][0]["cuts"] == {"created": 2, "reused": 0, "failed": 0}
+    told = [line.split(":")[0].split() for line in done.stdout.splitlines()[1:3]]
+    assert told == [["stories", "kite"], ["16x9", "kite"]]
+
+
+async def test_a_spot_is_archived_with_its_pictures_and_record_and_is_not_foreign(folder: Kept, tmp_path: Path) -> None:
+    paid = folder.accepted()
+    asked = SpotRequest(BATCH, "launch", shots=("kite", "kite"))
+    first = await make_spot_of(folder.settings, asked)
+    assert (first["made"], first["how"], [part["shot"] for part in first["parts"]]) == (True, "copy", ["kite", "kite"])
+    spots = Path(first["uri"]).parent
+    assert len(list(spots.glob("launch-*"))) == 5
+    record = SpotRecord.model_validate_json(next(spots.glob("launch-*.json")).read_text())
+    clip = probe_video(next((spots.parent / "shots" / "kite").glob("clip-*.mp4")))
+    assert record.file.duration_s == pytest.approx(2 * clip.duration_s)
+    for one in record.files:
+        assert (spots / one.file).stat().st_size == one.size
+    assert AI_GENERATED in read_mp4_xmp(spots / record.file.file)
+    assert AI_GENERATED in read_jpeg_xmp(spots / record.sheet.file)
+    assert (await folder.verify()).findings == ()
+
+    again = await make_spot_of(folder.settings, asked)
+    assert (again["made"], again["uri"]) == (False, first["uri"])
+    (spots / record.file.file).unlink()
+    [gone] = (await folder.verify()).findings
+    assert (gone.name.rpartition("/")[2], gone.wrong) == (record.file.file, "missing")
+    remade = await make_spot_of(folder.settings, asked)
+    assert (remade["made"], remade["uri"]) == (True, first["uri"])
+    assert (await folder.verify()).findings == ()
+    copied, place = await copy_to(folder.settings, BATCH, str(tmp_path / "copy"), lambda *_: None)
+    assert copied.complete
+    assert len(list((Path(place) / "spots").glob("launch-*"))) == 5
+    assert folder.accepted() == paid
+    assert PREFIX in first["uri"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (SpotRequest("other.live"), r"no batch 'other.live'.*Its batches: sheet.rehearsal.*ledger rebuild"),
+        (SpotRequest(campaign="other"), "no campaign 'other' with rehearsal batches"),
+        (SpotRequest(), "Name a batch or a campaign"),
+        (SpotRequest(BATCH, "../x"), "cannot be a spot's name"),
+        (SpotRequest(BATCH, crossfade_s=-1.0), "A crossfade lasts 0 to 5 s"),
+        (SpotRequest(BATCH, shots=("kit",)), "no shot 'kit'.*It has: kite, cup"),
+        (SpotRequest(BATCH, shots=("kite", "cup")), "shot cup has no clip"),
+        (SpotRequest(BATCH, cut="reels", shots=("kite",)), "has no cut reels.*callsheet cuts"),
+        (SpotRequest(BATCH, cut="reel"), "no cut 'reel'. Did you mean reels"),
+        (SpotRequest(BATCH), "needs two parts; the batch has 1 clip"),
+    ],
+)
+async def test_a_spot_that_cannot_be_meant_is_refused(made: Kept, asked: SpotRequest, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        await make_spot_of(made.settings, asked)
+
+
+def test_the_command_joins_cuts_and_says_where_the_spot_is(made: Kept, bare_cli: Cli) -> None:
+    asked = ("--campaign", "sheet", "--for", "1x1", "--shot", "kite", "--shot", "kite", "--json")
+    done = bare_cli("assemble", *asked, CALLSHEET_HOME=str(made.settings.home))
+    assert done.exit_code == 0, done.stderr
+    assert (done.json["how"], Path(done.json["uri"]).is_file()) == ("copy", True)
+    assert {part["file"][:7] for part in done.json["parts"]} == {"cut-1x1"}
+    assert "2 parts, pictures as they were" in done.stdout
+
+
+def test_the_form_offers_every_platform_and_takes_words() -> None:
+    from pydantic import TypeAdapter
+
+    from flows.forms import CutsOf, Platforms
+
+    offered = TypeAdapter(Platforms).json_schema()["items"]["enum"]
+    assert offered[:5] == ["9x16", "4x5", "1x1", "16x9", "shorts"]
+    asked = CutsOf(query="kite dunes", mode="live").request(("reels",), "left")
+    assert asked == CutsRequest(("reels",), words=("kite", "dunes"), mode="live", focus="left")

@@ -40,6 +40,7 @@ def videos(count: int) -> str:
     return "\n".join(["id,prompt,takes,motion_prompt,duration_s", *rows]) + "\n"
 
 
+@pytest.mark.slow  # compares times: a busy machine looks later
 async def test_clips_are_stored_within_a_poll_interval_of_being_done_with_few_looks(tmp_path: Path) -> None:
     service = start_service(tmp_path / "service", factor=4, latency={"image": 0, "video": 40})
     try:

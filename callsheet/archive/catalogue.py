@@ -18,7 +18,7 @@ from callsheet import durable
 from callsheet.archive import layout
 from callsheet.archive.part_files import MAX_PART, part_files
 from callsheet.archive.parts import IDENTITY, SCHEMA, list_parts, read_parts
-from callsheet.archive.sidecar import CutRecord, FileRecord, Sidecar
+from callsheet.archive.sidecar import CutMaking, CutRecord, FileRecord, Sidecar
 from callsheet.archive.store import Store
 from callsheet.errors import ArchiveConflict, ArchiveError
 
@@ -169,7 +169,9 @@ def _moving(sidecar: Sidecar) -> Row:
 
 
 def _cut_parameters(cut: CutRecord) -> str:
-    return _json(cut.model_dump(exclude_none=True, include={"how", "crop"}))
+    # The numbers of the platform stay in the sidecar; its name is the row's `spec`.
+    told = {*CutMaking.model_fields, "recipe"} - {"platform"}
+    return _json(cut.model_dump(mode="json", exclude_defaults=True, include=told))
 
 
 def _row(sidecar: Sidecar, file: FileRecord, **made: object) -> Row:

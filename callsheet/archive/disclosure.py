@@ -11,6 +11,10 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from callsheet.media.provenance import AI_GENERATED
+from callsheet.platforms.spec import PlatformSpec
+
+# The words of the label that is drawn on a picture, and told wherever a platform has no box.
+LABEL = "Made with AI"
 
 
 class _Part(BaseModel):
@@ -30,17 +34,19 @@ class PlatformToggle(_Part):
 
 
 class PlatformToggles(_Part):
-    """The boxes of the platforms that the cuts are made for."""
+    """The boxes of the platforms that a cut is made for: of one, or of all where the cut is for none in particular."""
 
     # support.google.com/youtube/answer/14328491; developers.google.com/youtube/v3/revision_history (2024-10-30).
-    youtube: PlatformToggle = PlatformToggle(
+    youtube: PlatformToggle | None = PlatformToggle(
         setting="Altered or synthetic content: Yes", api="status.containsSyntheticMedia", tick="if realistic"
     )
     # developers.tiktok.com/doc/content-posting-api-reference-direct-post. The Community Guidelines demand the label for
     # realistic scenes and encourage it for the rest; files with C2PA get it by themselves.
-    tiktok: PlatformToggle = PlatformToggle(setting="AI-generated content", api="post_info.is_aigc", tick="always")
+    tiktok: PlatformToggle | None = PlatformToggle(
+        setting="AI-generated content", api="post_info.is_aigc", tick="always"
+    )
     # meta.com/help/artificial-intelligence/1783222608822690. Files with IPTC or C2PA marks get "AI info" by themselves.
-    meta: PlatformToggle = PlatformToggle(setting="Add AI label (AI info)", tick="if realistic")
+    meta: PlatformToggle | None = PlatformToggle(setting="Add AI label (AI info)", tick="if realistic")
 
 
 class Disclosure(_Part):
@@ -48,5 +54,21 @@ class Disclosure(_Part):
 
     ai_generated: bool = True
     digital_source_type: str = AI_GENERATED
-    label_text: str = "Made with AI"
+    label_text: str = LABEL
     platform_toggle: PlatformToggles = PlatformToggles()
+
+
+# Whose box it is, by the first word of a platform's title.
+_BOXES = {"YouTube": "youtube", "TikTok": "tiktok", "Instagram": "meta", "Facebook": "meta"}
+
+
+def disclosure_for(platform: PlatformSpec, label: str | None = None) -> Disclosure:
+    """What is to be told of a cut for this platform: its own box, none where it has none, all for a plain aspect.
+
+    `label` are the words drawn on the picture, which are then told elsewhere too.
+    """
+    own = _BOXES.get(platform.title.partition(" ")[0])
+    plain = platform.title[:1].isdigit()
+    others = {name: None for name in PlatformToggles.model_fields if not plain and name != own}
+    told = Disclosure(platform_toggle=PlatformToggles(**others))
+    return told.model_copy(update={"label_text": label}) if label else told

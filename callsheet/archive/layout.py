@@ -13,6 +13,8 @@ PLAN = "plan.json"
 GALLERY = "gallery.html"
 SUCCESS = "_SUCCESS.json"
 CATALOGUE = "catalog"
+INPUTS = "inputs"
+SPOTS = "spots"
 
 _HASH = 12
 # A folder name longer than this is cut: file systems allow 255 bytes, and people read these.
@@ -24,6 +26,18 @@ _EXTENSIONS = {
     "video/mp4": "mp4",
     "video/quicktime": "mov",
     "video/webm": "webm",
+    "audio/wav": "wav",
+    "audio/mpeg": "mp3",
+    "audio/mp4": "m4a",
+    "audio/aac": "aac",
+    "audio/ogg": "ogg",
+    "audio/flac": "flac",
+    "font/ttf": "ttf",
+    "font/otf": "otf",
+    "font/collection": "ttc",
+    "text/vtt": "vtt",
+    "application/x-subrip": "srt",
+    "application/json": "json",
 }
 
 
@@ -82,6 +96,26 @@ def poster_name(sha256: str, mime_type: str) -> str:
 def thumbnail_name(sha256: str, mime_type: str) -> str:
     """`thumb-<sha12>.jpg`: a small copy of a picture."""
     return _file(("thumb",), sha256, mime_type)
+
+
+def input_name(prefix: str, sha256: str, mime_type: str) -> str:
+    """`<batch>/inputs/<sha12>.png`: a file that finishes cuts, once for the whole batch."""
+    return f"{prefix}/{INPUTS}/{_file((), sha256, mime_type)}"
+
+
+def is_input(prefix: str, name: str) -> bool:
+    """Whether this is the name of a file that finishes the batch's cuts."""
+    return re.fullmatch(rf"{re.escape(prefix)}/{INPUTS}/[0-9a-f]{{12}}\.\w+", name) is not None
+
+
+def spot_name(prefix: str, name: str, what: str, sha256: str, mime_type: str) -> str:
+    """`<batch>/spots/<name>-<sha12>.mp4`, and `<name>-poster-<sha12>.jpg` of what belongs to it (`what`)."""
+    return f"{prefix}/{SPOTS}/{_file((name, what), sha256, mime_type)}"
+
+
+def is_spot(prefix: str, name: str) -> bool:
+    """Whether this is the name of a spot, or of a picture or record of one."""
+    return re.fullmatch(rf"{re.escape(prefix)}/{SPOTS}/[\w.-]+-[0-9a-f]{{12}}\.(mp4|jpg|json)", name) is not None
 
 
 def is_asset_name(file: str) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from callsheet.archive.sidecar import ClipRecord, FileRecord, Sidecar, TakeRecord
+from callsheet.archive.sidecar import ClipRecord, CutMaking, CutRecord, FileRecord, Sidecar, TakeRecord
 from callsheet.shots import Asset, AssetKind
 
 Part = TakeRecord | ClipRecord
@@ -18,11 +19,12 @@ DERIVED: frozenset[str] = frozenset({"cut", "poster", "thumbnail"})
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A file that a sidecar lists, what it is, and the paid part that it is the result of."""
+    """A file that a sidecar lists, what it is, and the paid part or the cut that it is the result of."""
 
     kind: AssetKind
     file: FileRecord
     part: Part | None = None
+    cut: CutRecord | None = None
 
 
 def listed(sidecar: Sidecar) -> Iterator[Listed]:
@@ -37,7 +39,7 @@ def listed(sidecar: Sidecar) -> Iterator[Listed]:
             yield Listed("poster", clip.poster)
     for cut in sidecar.cuts:
         if cut.file:
-            yield Listed("cut", cut.file)
+            yield Listed("cut", cut.file, cut=cut)
         if cut.poster:
             yield Listed("poster", cut.poster)
 
@@ -72,7 +74,20 @@ def asset_of(sidecar: Sidecar, one: Listed, uri: str) -> Asset:
         parent=file.parent,
         usd=Decimal(str(part.usd)) if part else Decimal(0),
         model=model,
+        recipe=one.cut.recipe if one.cut else None,
+        details=details_of(one.cut) if one.cut else None,
     )
+
+
+def details_of(making: CutMaking) -> dict[str, Any] | None:
+    """How a cut was made as the ledger keeps it, None when nothing of it is known."""
+    return making.model_dump(mode="json", include=set(CutMaking.model_fields), exclude_defaults=True) or None
+
+
+def making_of(details: Mapping[str, Any] | None) -> CutMaking:
+    """How a cut was made, from what the ledger keeps or a row of the catalogue tells."""
+    told = {name: value for name, value in (details or {}).items() if name in CutMaking.model_fields}
+    return CutMaking.model_validate(told)
 
 
 def asset_of_row(row: Mapping[str, Any]) -> Asset:
@@ -95,4 +110,22 @@ def asset_of_row(row: Mapping[str, Any]) -> Asset:
         parent=row["parent"],
         usd=Decimal(str(row["usd"] or 0)),
         model=row["model"],
+        **_cut_facts(row),
     )
+
+
+def _cut_facts(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The recipe of a cut, and what its row tells of how it was made."""
+    if row["kind"] != "cut":
+        return {}
+    told = parameters_of(row)
+    return {"recipe": told.get("recipe"), "details": details_of(making_of(told))}
+
+
+def parameters_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What a row of the catalogue tells beside its columns; {} when that cannot be read."""
+    try:
+        found = json.loads(row.get("parameters") or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -39,11 +39,15 @@ def moved_marker(marker: Success, hashes: Mapping[str, str]) -> Success:
 
 
 def files_to_copy(evidence: Evidence) -> list[str]:
-    """The names of all that is copied before the records: media first, then documents. What a repair kept stays."""
+    """The names of all that is copied before the records: what finishes cuts, then media, then documents.
+
+    What a repair kept stays.
+    """
     prefix = evidence.batch.prefix
     names = [
         name
         for name in evidence.files
         if not layout.is_sidecar(name) and name != evidence.marker_name and not name.startswith(f"{prefix}/{DAMAGED}/")
     ]
-    return sorted(names, key=lambda name: (not name.startswith(f"{prefix}/shots/"), name))
+    first = (f"{prefix}/{layout.INPUTS}/", f"{prefix}/shots/")
+    return sorted(names, key=lambda name: (not name.startswith(first), name))

@@ -8,10 +8,12 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from callsheet.archive.disclosure import Disclosure
+from callsheet.platforms.spec import PlatformSpec
 
-# 3: `decisions` (2026-11-21). 2: `signed` and `platform_toggle` of a cut (2026-11-21).
+# 4: `finish`, and how each cut was made (2026-11-21). 3: `decisions` (2026-11-21). 2: `signed` and `platform_toggle` of
+# a cut (2026-11-21).
 # Older sidecars are read with their defaults.
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 class _Part(BaseModel):
@@ -119,13 +121,51 @@ class ClipRecord(_Part):
     attempts: int = 0
 
 
-class CutRecord(_Part):
-    """A clip conformed to one aspect: its file, or why there is none. `signed`: it carries Content Credentials."""
+# The framing of a cut that is encoded in the clip's own aspect.
+WHOLE = "the whole picture"
+
+
+class SubjectRecord(_Part):
+    """Where the subject of a clip is: `box` is left, top, right, bottom around all its moments, in shares 0..1 of the
+    upright picture; `how` it was found, and why so.
+    """
+
+    how: Literal["given", "asked", "saliency", "centre"]
+    reason: str
+    box: tuple[float, float, float, float] | None = None
+
+
+class CutMaking(_Part):
+    """How a cut was made. `crop` is x, y, w, h in pixels of the upright clip, at the start where it moves along `path`
+    (seconds, x, y). Loudness is by ITU-R BS.1770, of the clip before and of the cut; `sound` says why it is not the
+    one aimed at. `platform` has the numbers it was made to, `focus` is where it was to look.
+    """
+
+    how: Literal["copy", "crop", "pad"] | None = None
+    why: str = ""
+    crop: tuple[int, int, int, int] | None = None
+    path: tuple[tuple[float, int, int], ...] = ()
+    framing: str = ""
+    subject: SubjectRecord | None = None
+    gain_db: float | None = None
+    lufs_before: float | None = None
+    lufs: float | None = None
+    peak_dbtp: float | None = None
+    sound: str = ""
+    platform: PlatformSpec | None = None
+    focus: str = "auto"
+
+
+class CutRecord(CutMaking):
+    """A clip made ready for one platform: its file, or why there is none. `signed`: it carries Content Credentials.
+
+    Its finish is that of the shot, with the `focus` told here. `recipe` is the hash of all that
+    determines it, None for cuts of before there were recipes.
+    """
 
     spec: str
     take: int | None
-    how: Literal["copy", "crop"] | None = None
-    crop: tuple[int, int, int, int] | None = None
+    recipe: str | None = None
     file: FileRecord | None = None
     poster: FileRecord | None = None
     failure: FailureRecord | None = None
@@ -158,6 +198,36 @@ class ImageParams(_Part):
     references: tuple[dict[str, str], ...] = ()
 
 
+class InputRecord(_Part):
+    """A file that finishes cuts: `file` is its name in the batch's `inputs/`, "" as long as it is not there (no clip
+    was made yet); `uri` is where the manifest had it.
+    """
+
+    file: str = ""
+    sha256: str
+    size: int
+    mime_type: str
+    uri: str
+
+
+class FinishRecord(_Part):
+    """How the shot's cuts are finished, in the words of callsheet.shots.Finish."""
+
+    focus: str = "auto"
+    captions: str | None = None
+    captions_file: InputRecord | None = None
+    logo: InputRecord | None = None
+    end_card: InputRecord | None = None
+    end_card_s: float = 2.0
+    music: InputRecord | None = None
+    label: str | None = None
+    font: InputRecord | None = None
+
+    def files(self) -> tuple[InputRecord, ...]:
+        """The files among it."""
+        return tuple(one for one in (self.captions_file, self.logo, self.end_card, self.music, self.font) if one)
+
+
 class Sidecar(_Part):
     """All that is known of one shot in one batch."""
 
@@ -181,5 +251,6 @@ class Sidecar(_Part):
     takes: tuple[TakeRecord, ...] = ()
     clips: tuple[ClipRecord, ...] = ()
     cuts: tuple[CutRecord, ...] = ()
+    finish: FinishRecord | None = None
     usd: float = 0.0
     updated: datetime

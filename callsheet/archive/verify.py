@@ -12,7 +12,7 @@ from typing import Any, Literal
 from callsheet.archive import layout
 from callsheet.archive.catalogue import catalogue_rows, identity
 from callsheet.archive.lineage import DERIVED, asset_of, asset_of_row, listed, thumbnails
-from callsheet.archive.sidecar import Sidecar
+from callsheet.archive.sidecar import InputRecord, Sidecar
 from callsheet.archive.store import Stat
 from callsheet.archive.success import Success
 from callsheet.durable import Digests
@@ -108,6 +108,15 @@ class Evidence:
             for name, parent in thumbnails(one).items()
         }
 
+    def inputs(self) -> dict[str, InputRecord]:
+        """The files that finish cuts, by name, as the sidecars tell of them."""
+        return {
+            f"{self.batch.prefix}/{layout.INPUTS}/{file.file}": file
+            for one in self.believed.values()
+            for file in (one.finish.files() if one.finish else ())
+            if file.file
+        }
+
 
 def findings(evidence: Evidence) -> tuple[Finding, ...]:
     """Everything that is wrong, by name; () when the batch is whole."""
@@ -116,6 +125,7 @@ def findings(evidence: Evidence) -> tuple[Finding, ...]:
         *_of_sidecars(evidence),
         *_of_parts(evidence),
         *_of_files(evidence),
+        *_of_spots(evidence),
         *_foreign(evidence),
     ]
     return tuple(sorted(found, key=lambda one: (one.name, one.wrong)))
@@ -202,6 +212,12 @@ def _of_files(evidence: Evidence) -> Iterator[Finding]:
             yield Finding(name, "missing", _why_missing(evidence, name, asset))
         elif why := _difference(asset, stat, evidence.digests.get(name)):
             yield Finding(name, "changed", why)
+    for name, record in evidence.inputs().items():
+        stat = evidence.files.get(name)
+        if stat is None:
+            yield Finding(name, "missing", "The file is not there, with which cuts are finished.")
+        elif why := _difference(record, stat, evidence.digests.get(name)):
+            yield Finding(name, "changed", why)
     for name in evidence.thumbnails():
         digests = evidence.digests.get(name)
         if name not in evidence.files:
@@ -216,21 +232,31 @@ def _why_missing(evidence: Evidence, name: str, asset: Asset) -> str:
     return f"The {asset.kind} is not there."
 
 
-def _difference(asset: Asset, stat: Stat, digests: Digests | None) -> str:
+def _difference(asset: Asset | InputRecord, stat: Stat, digests: Digests | None) -> str:
     """How a file differs from what is told of it; "" when it does not."""
     if stat.size != asset.size:
         return f"It has {stat.size} bytes, not {asset.size}."
-    if stat.md5 and stat.md5 != asset.md5:
+    if isinstance(asset, Asset) and stat.md5 and stat.md5 != asset.md5:
         return f"Its md5 is {stat.md5}, not {asset.md5}."
     if digests and digests.sha256 != asset.sha256:
         return f"Its sha256 is {digests.sha256}, not {asset.sha256}."
     return ""
 
 
+def _of_spots(evidence: Evidence) -> Iterator[Finding]:
+    """Records of spots whose film is gone: both carry the same hash in their names."""
+    for name in evidence.files:
+        film = f"{name.removesuffix('.json')}.mp4"
+        if name.endswith(".json") and layout.is_spot(evidence.batch.prefix, name) and film not in evidence.files:
+            yield Finding(film, "missing", "The spot is not there, its record is. `callsheet assemble` makes it again.")
+
+
 def _foreign(evidence: Evidence) -> Iterator[Finding]:
     listed_names = evidence.told().keys() | evidence.thumbnails().keys() | evidence.sidecars.keys() | evidence.known
     for name in evidence.files:
-        if name not in listed_names and not is_document(evidence.batch, name):
+        prefix = evidence.batch.prefix
+        own = is_document(evidence.batch, name) or layout.is_input(prefix, name) or layout.is_spot(prefix, name)
+        if name not in listed_names and not own:
             yield Finding(name, "foreign", "It is in the batch's folder, and nothing lists it. It is left alone.")
 
 

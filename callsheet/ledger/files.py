@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, insert, select
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from callsheet.errors import LedgerError
 from callsheet.ledger.life import JobState
@@ -18,10 +18,16 @@ from callsheet.shots import Asset
 
 _FIELDS = tuple(field.name for field in fields(Asset))
 _COLUMNS = [assets.c[name] for name in _FIELDS]
-_HASH = select(assets.c.sha256).where(
+_PLACE = (
     assets.c.batch == bindparam("of_batch"),
     assets.c.shot == bindparam("of_shot"),
     assets.c.name == bindparam("of_name"),
+)
+_THERE = select(assets.c.sha256, assets.c.recipe).where(*_PLACE)
+_MADE = (
+    update(assets)
+    .where(*_PLACE)
+    .values(recipe=bindparam("made_by"), details=bindparam("made_so", type_=assets.c.details.type))
 )
 _NEW = insert(assets)
 
@@ -34,18 +40,23 @@ def stored(connection: Connection, now: datetime, key: str, files: Sequence[Asse
 
 
 def add(connection: Connection, files: Sequence[Asset]) -> None:
-    """Add rows; a file that is already there is left alone. LedgerError when its name stands for other bytes."""
+    """Add rows; a file that is already there is left alone. LedgerError when its name stands for other bytes.
+
+    Where another recipe led to the same bytes, the file is known by the new one from then on.
+    """
     for asset in files:
         place = {"of_batch": asset.batch, "of_shot": asset.shot, "of_name": asset.name}
-        there = fetch(connection, _HASH, place)
+        there = fetch(connection, _THERE, place)
         if there is None:
             change(connection, _NEW, {name: getattr(asset, name) for name in _FIELDS})
-        elif there != [asset.sha256]:
+        elif there[0] != asset.sha256:
             raise LedgerError(
                 f"{asset.batch}/{asset.shot}/{asset.name} is on record with sha256 {there[0][:12]}, "
                 f"not {asset.sha256[:12]}. Nothing was recorded. "
                 "File names carry the hash, so one of the two files is not what it says."
             )
+        elif asset.recipe not in (None, there[1]):
+            change(connection, _MADE, {**place, "made_by": asset.recipe, "made_so": asset.details})
 
 
 def assets_of(connection: Connection, batch: str, shot: str | None) -> list[Asset]:

@@ -161,6 +161,15 @@ class Ledger(Answers):
         n = attempt.n if attempt else None
         return await self._write(outcomes.finished, key, result, n)
 
+    async def answered(self, key: str, result: JobResult, attempt: Attempt) -> Job:
+        """Record a result that is no file: it lies in `details`, so the job is stored at once."""
+
+        def record(connection: Connection, now: datetime) -> Job:
+            outcomes.finished(connection, now, key, result, attempt.n)
+            return files.stored(connection, now, key, ())
+
+        return await self._write(record)
+
     async def stored(self, key: str, assets: Sequence[Asset]) -> Job:
         """The job's files are in the archive: their rows and the job's state, both or neither."""
         return await self._write(files.stored, key, assets)

@@ -20,6 +20,8 @@ from callsheet.ledger.tables import attempts, batches, jobs, shots, wants
 
 _PARKED = (BudgetParked.__name__, QuotaParked.__name__)
 _HOUR_US = 3600 * 1_000_000
+# A look gives no file, and no shot waits for one: nobody has to collect, resume or resolve it.
+_OF_FILES = jobs.c.kind != "look"
 
 
 def jobs_by_key(connection: Connection, keys: Iterable[str]) -> dict[str, Job]:
@@ -52,20 +54,21 @@ def wants_among(connection: Connection, batch: str, shots: Sequence[str]) -> lis
 
 
 def jobs_of(connection: Connection, batch: str) -> list[Job]:
-    """The jobs that the batch's shots want, whoever paid for them, oldest first."""
+    """The pictures and videos that the batch's shots want, whoever paid for them, oldest first."""
     keys = [want.job_key for want in wants_of(connection, batch)]
-    return sorted(jobs_by_key(connection, keys).values(), key=lambda job: (job.created, job.key))
+    found = (job for job in jobs_by_key(connection, keys).values() if job.kind != "look")
+    return sorted(found, key=lambda job: (job.created, job.key))
 
 
 def jobs_in(connection: Connection, states: Iterable[JobState]) -> list[Job]:
-    """All jobs in these states, in every batch, oldest first."""
-    statement = select(jobs).where(jobs.c.state.in_(list(states))).order_by(jobs.c.created, jobs.c.key)
+    """All pictures and videos in these states, in every batch, oldest first."""
+    statement = select(jobs).where(jobs.c.state.in_(list(states)), _OF_FILES).order_by(jobs.c.created, jobs.c.key)
     return _jobs(connection, statement)
 
 
 def parked(connection: Connection) -> list[Job]:
     """The jobs that wait for a quota or a budget, in every batch, oldest first."""
-    statement = select(jobs).where(jobs.c.state == JobState.PLANNED, jobs.c.reason_kind.in_(_PARKED))
+    statement = select(jobs).where(jobs.c.state == JobState.PLANNED, jobs.c.reason_kind.in_(_PARKED), _OF_FILES)
     return _jobs(connection, statement.order_by(jobs.c.created, jobs.c.key))
 
 

@@ -12,7 +12,7 @@ from callsheet.ledger.life import JobState
 from callsheet.ledger.quota import Limits
 from callsheet.shots import Batch, Mode, ShotState
 
-JobKind = Literal["image", "video"]
+JobKind = Literal["image", "video", "look"]
 Decision = Literal["resubmit", "adopt", "drop"]
 BudgetScope = Literal["campaign", "batch"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from callsheet.manifest.columns import COLUMNS, CUT_SPECS
+from callsheet.manifest.columns import COLUMNS
 from callsheet.manifest.reader import WHOLE, Manifest, read_manifest
 
-__all__ = ["COLUMNS", "CUT_SPECS", "WHOLE", "Manifest", "read_manifest"]
+__all__ = ["COLUMNS", "WHOLE", "Manifest", "read_manifest"]

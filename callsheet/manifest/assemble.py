@@ -9,12 +9,14 @@ from typing import cast
 from callsheet.manifest.columns import COLUMNS, SELECT_WORDS, items_of
 from callsheet.manifest.draft import Draft
 from callsheet.manifest.findings import Findings
-from callsheet.manifest.inputs import InputFiles, Refused
+from callsheet.manifest.finish import Finishing
+from callsheet.manifest.inputs import InputFiles, InputKind, Refused
 from callsheet.manifest.legality import Legality
-from callsheet.manifest.table import check_cuts
+from callsheet.manifest.table import checked_cuts
 from callsheet.models import Catalogue, Model
 from callsheet.models.rules import nearest_ratio
-from callsheet.shots import Reference, Select, Shot
+from callsheet.platforms import Platforms
+from callsheet.shots import Finish, Reference, Select, Shot
 
 _VIDEO_COLUMNS = tuple(name for name, column in COLUMNS.items() if column.video)
 
@@ -24,7 +26,10 @@ class Assembler:
     """Builds the shots of one manifest; `wrong` holds what the table check has already reported."""
 
     legality: Legality
+    platforms: Platforms
     inputs: InputFiles
+    pictures: InputKind
+    finishing: Finishing
     wrong: set[tuple[int, str]]
 
     @property
@@ -98,12 +103,12 @@ class Assembler:
         duration = _number(draft, "duration_s", skip, (model.defaults.duration_s if model else None) or 8)
         last = self._pictures(draft, "last_frame")
         self._fit(draft, last, "last_frame", model_id)
-        cuts = items_of(draft.cells.get("cuts"))
-        check_cuts(draft, cuts, self.legality.findings)
+        cuts = checked_cuts(draft, items_of(draft.cells.get("cuts")), self.platforms, self.legality.findings)
         values = (ratio or "16:9", resolution, duration, shot.takes > 0, bool(last), shot.seed, shot.person_generation)
         if model is not None:
             self._judge_video(draft, model, values, motion, skip)
-        return _with_video(shot, motion, model_id, values, last, cuts, self._select(draft, shot.takes, skip))
+        select = self._select(draft, shot.takes, skip)
+        return _with_video(shot, motion, model_id, values, last, cuts, self.finishing.of(draft, duration), select)
 
     def _judge_video(
         self,
@@ -141,18 +146,18 @@ class Assembler:
     def _pictures(self, draft: Draft, column: str) -> tuple[Reference, ...]:
         cell = draft.cells.get(column)
         locations = items_of(cell) if COLUMNS[column].kind == "list" else ((draft.text(column) or "",) if cell else ())
-        pictures = []
+        found = []
         for location in locations:
-            opened = self.inputs.open(location)
+            opened = self.inputs.open(location, self.pictures)
             if isinstance(opened, Refused):
                 self._problem(draft, column, opened.what, opened.allowed, opened.suggestion)
             else:
-                pictures.append(opened)
-        return tuple(pictures)
+                found.append(opened)
+        return tuple(found)
 
-    def _fit(self, draft: Draft, pictures: tuple[Reference, ...], column: str, model_id: str) -> None:
+    def _fit(self, draft: Draft, given: tuple[Reference, ...], column: str, model_id: str) -> None:
         model = self.catalogue.find(model_id)
-        for picture in pictures if model else ():
+        for picture in given if model else ():
             if model and picture.size > model.max_bytes:
                 what = f"{picture.uri} has {picture.size} bytes"
                 self._problem(draft, column, what, f"allowed for {model.id}: at most {model.max_bytes}", "shrink it")
@@ -197,6 +202,7 @@ def _with_video(
     values: tuple[str, str, int, bool, bool, int | None, str | None],
     last: tuple[Reference, ...],
     cuts: tuple[str, ...],
+    finish: Finish,
     select: Select,
 ) -> Shot:
     return replace(
@@ -208,5 +214,6 @@ def _with_video(
         duration_s=values[2],
         last_frame=last[0] if last else None,
         cuts=cuts,
+        finish=finish,
         select=select,
     )

@@ -16,9 +16,6 @@ MAX_TAKES = 20
 # A seed is a signed 32-bit number in generateContent (google-genai 3.4.0, GenerationConfig.seed, 2026-11-21).
 MAX_SEED = 2**31 - 1
 
-# Named by aspect; what each looks like is decided by the cuts step.
-CUT_SPECS: tuple[str, ...] = ("9x16", "4x5", "1x1", "16x9")
-
 # Ids and campaigns become folder names in the archive, so they are ASCII and safe in every file system and URL.
 ID_PATTERN = r"^[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.|$)){0,199}$"
 CAMPAIGN_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,99}$"
@@ -59,7 +56,17 @@ COLUMNS: dict[str, Column] = {
     "resolution": Column("text", "Resolution of the video: 720p, 1080p or 4k, as the model allows.", video=True),
     "duration_s": Column("whole", "Length of the video in seconds, as the model allows.", video=True),
     "last_frame": Column("text", "Picture that the video ends on.", video=True),
-    "cuts": Column("list", "Aspects to cut the video to: 9x16, 4x5, 1x1, 16x9.", video=True),
+    "cuts": Column("list", "Platforms and aspects to cut the video for; see `callsheet platforms`.", video=True),
+    "focus": Column(
+        "text",
+        "Where the cuts look: auto, ask, centre, left, right, top, bottom, a point x,y or a box left,top,right,bottom.",
+        video=True,
+    ),
+    "captions": Column("text", "Words on the cuts: text, or the path of an .srt or .vtt file.", video=True),
+    "logo": Column("text", "Picture laid into a corner of the cuts.", video=True),
+    "end_card": Column("text", "Picture shown for two seconds after the clip.", video=True),
+    "music": Column("text", "Audio file laid under the sound of the cuts.", video=True),
+    "label": Column("text", "Disclosure drawn on the cuts: yes for the usual words, or your own.", video=True),
     "tags": Column("list", "Words to find the shot by."),
 }
 

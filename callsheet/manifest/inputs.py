@@ -1,34 +1,66 @@
-"""Pictures that a manifest refers to: kept within allowed places, recognised by their bytes, hashed once."""
+"""Files that a manifest refers to: kept within allowed places, recognised by their bytes, hashed once."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from callsheet.errors import ManifestError
+from callsheet.errors import ManifestError, MediaError
 from callsheet.manifest.findings import shown
 from callsheet.manifest.source import is_remote, read_bytes
 from callsheet.shots import Reference
 
-_TYPES = "allowed: PNG, JPEG or WebP"
-
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Why a picture cannot be used."""
+    """Why a file cannot be used."""
 
     what: str
     allowed: str = ""
     suggestion: str = ""
 
 
-class InputFiles:
-    """Opens the pictures of one manifest; each is read at most once, at most `max_bytes` of it."""
+def _anything(_data: bytes, _name: str) -> None:
+    """The type alone is enough."""
 
-    def __init__(self, manifest_uri: str, input_roots: tuple[str, ...], max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._cache: dict[str, Reference | Refused] = {}
+
+@dataclass(frozen=True, slots=True)
+class InputKind:
+    """A kind of file: what it is called, its MIME type by its bytes (None: not of this kind), its largest size.
+
+    `check` raises MediaError for a file of the right type that cannot be used.
+    """
+
+    noun: str
+    allowed: str
+    mime_type: Callable[[bytes], str | None]
+    max_bytes: int
+    check: Callable[[bytes, str], None] = _anything
+
+
+def picture_type(data: bytes) -> str | None:
+    """The MIME type told by the first bytes: PNG, JPEG or WebP, else None."""
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "image/png"
+    if data.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "image/webp"
+    return None
+
+
+def pictures(max_bytes: int) -> InputKind:
+    """Pictures to be sent to a model, at most so large."""
+    return InputKind("picture", "allowed: PNG, JPEG or WebP", picture_type, max_bytes)
+
+
+class InputFiles:
+    """Opens the files of one manifest; each is read at most once as one kind, and never more than that allows."""
+
+    def __init__(self, manifest_uri: str, input_roots: tuple[str, ...]) -> None:
+        self._cache: dict[tuple[str, str], Reference | Refused] = {}
         self._folder: Path | None = None
         self._prefixes = [root.rstrip("/") + "/" for root in input_roots if is_remote(root)]
         self._roots = [Path(root).resolve() for root in input_roots if not is_remote(root)]
@@ -39,12 +71,13 @@ class InputFiles:
             self._folder = Path(manifest_uri).parent.resolve()
             self._roots.append(self._folder)
 
-    def open(self, location: str) -> Reference | Refused:
-        """The picture at a path beside the manifest or at an allowed URI, or why not."""
-        if location not in self._cache:
+    def open(self, location: str, kind: InputKind) -> Reference | Refused:
+        """The file at a path beside the manifest or at an allowed URI, or why not."""
+        key = location, kind.noun
+        if key not in self._cache:
             place = self.locate(location)
-            self._cache[location] = place if isinstance(place, Refused) else self._read(place, location)
-        return self._cache[location]
+            self._cache[key] = place if isinstance(place, Refused) else _read(place, location, kind)
+        return self._cache[key]
 
     def locate(self, location: str) -> str | Refused:
         """The resolved path or URI of a location, when it is within the allowed places."""
@@ -77,24 +110,17 @@ class InputFiles:
             return Refused(f"{shown(location)} leads out of the manifest's folder", "allowed: files below it", hint)
         return str(path)
 
-    def _read(self, place: str, location: str) -> Reference | Refused:
-        try:
-            data = read_bytes(place, self._max_bytes)
-        except ManifestError as error:
-            problem = error.problems[0]
-            return Refused(f"{shown(location)}: {problem.what}", problem.allowed, "check the file")
-        mime_type = picture_type(data)
+
+def _read(place: str, location: str, kind: InputKind) -> Reference | Refused:
+    try:
+        data = read_bytes(place, kind.max_bytes)
+        mime_type = kind.mime_type(data)
         if mime_type is None:
-            return Refused(f"{shown(location)} is no picture of a known type", _TYPES, "convert it")
-        return Reference(place, hashlib.sha256(data).hexdigest(), mime_type, len(data))
-
-
-def picture_type(data: bytes) -> str | None:
-    """The MIME type told by the first bytes: PNG, JPEG or WebP, else None."""
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "image/png"
-    if data.startswith(b"\xff\xd8\xff"):
-        return "image/jpeg"
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "image/webp"
-    return None
+            return Refused(f"{shown(location)} is no {kind.noun} of a known type", kind.allowed, "convert it")
+        kind.check(data, location)
+    except ManifestError as error:
+        problem = error.problems[0]
+        return Refused(f"{shown(location)}: {problem.what}", problem.allowed, "check the file")
+    except MediaError as error:
+        return Refused(str(error).rstrip("."), kind.allowed)
+    return Reference(place, hashlib.sha256(data).hexdigest(), mime_type, len(data))

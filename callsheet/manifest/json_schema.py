@@ -5,7 +5,6 @@ from __future__ import annotations
 from callsheet.manifest.columns import (
     CAMPAIGN_PATTERN,
     COLUMNS,
-    CUT_SPECS,
     MAX_CELL_CHARS,
     MAX_SEED,
     MAX_SHOTS,
@@ -13,6 +12,7 @@ from callsheet.manifest.columns import (
     SELECT_PATTERN,
 )
 from callsheet.manifest.form import NOT_DEFAULTS
+from callsheet.platforms import load_platforms
 
 _Schema = dict[str, object]
 _TEXT: _Schema = {"type": ["string", "number", "boolean", "null"], "maxLength": MAX_CELL_CHARS}
@@ -103,7 +103,7 @@ def _cell(name: str) -> _Schema:
         text: _Schema = {"type": "string", "pattern": SELECT_PATTERN}
         return {**described, "anyOf": [text, numbers, {"type": "array", "items": numbers}, _TEMPLATE]}
     if column.kind == "list":
-        item: _Schema = {"enum": list(CUT_SPECS)} if name == "cuts" else {"type": ["string", "number"]}
+        item: _Schema = {"enum": list(load_platforms().names)} if name == "cuts" else {"type": ["string", "number"]}
         return {**described, "anyOf": [{"type": "array", "items": item}, {"type": ["string", "null"]}]}
     return {**described, **_TEXT}
 

@@ -125,7 +125,7 @@ def _table_place(
     if len(names) == 1 and names <= given.keys() and written == f"{{{next(iter(names))}}}":
         loaded.table_variable = next(iter(names))
         return text
-    place = InputFiles(uri, (), 0).locate(text)
+    place = InputFiles(uri, ()).locate(text)
     if isinstance(place, Refused):
         findings.problem(
             uri, line, "rows", place.what, place.allowed, "name it beside the manifest, or give it by --var"

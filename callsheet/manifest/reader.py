@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, InvalidOperation
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from callsheet.errors import Problem
 from callsheet.manifest.columns import CAMPAIGN, MAX_TOTAL_CHARS, Cell
@@ -15,11 +15,12 @@ from callsheet.manifest.draft import Draft, complete, known_column, size
 from callsheet.manifest.expand import slug
 from callsheet.manifest.findings import Findings, shown
 from callsheet.manifest.form import NOT_DEFAULTS
-from callsheet.manifest.inputs import InputFiles
+from callsheet.manifest.inputs import InputFiles, pictures
 from callsheet.manifest.legality import Legality
 from callsheet.manifest.load import Loaded, load_table, load_yaml
 from callsheet.manifest.source import decode, read_bytes
 from callsheet.models import Catalogue
+from callsheet.platforms import Platforms, load_platforms
 from callsheet.shots import Shot
 
 _MAX_BUDGET = Decimal(10_000_000)
@@ -53,13 +54,18 @@ def read_manifest(
     input_roots: tuple[str, ...] = (),
     variables: Mapping[str, str] | None = None,
     stretch: slice = WHOLE,
+    platforms: Platforms | None = None,
+    focus: str = "auto",
+    font: Path | None = None,
 ) -> Manifest:
     """The manifest at a local path or fsspec URI; ManifestError holds all problems of all rows.
 
     `columns` maps a column to a header of a foreign table, whose cells are then taken literally. `defaults` and
     `variables` win over the file's own `defaults` and `vars`, not over a shot. With `live` a retired model is a
-    problem, without it a warning. Pictures must lie beside the manifest or below `input_roots`. Of a `stretch` of the
-    shots only these are looked at closely, their pictures read, and given.
+    problem, without it a warning. Files must lie beside the manifest or below `input_roots`. Of a `stretch` of the
+    shots only these are looked at closely, their files read, and given. `platforms` are those that cuts may name, the
+    built-in ones by default; `focus` is for shots that do not say, `font` the user's
+    own for captions and labels (SettingsError when it cannot be used).
     """
     findings = Findings()
     data = read_bytes(uri)
@@ -67,7 +73,8 @@ def read_manifest(
     loaded = _load(uri, decode(data, uri), columns or {}, given, "prompt" in (defaults or {}), findings)
     chosen = _defaults(loaded, defaults or {}, uri, findings)
     _complete(loaded, chosen, findings)
-    shots = _shots(loaded.drafts, stretch, uri, input_roots, Legality(catalogue, live, today, findings))
+    legality, inputs = Legality(catalogue, live, today, findings), InputFiles(uri, input_roots)
+    shots = _shots(loaded.drafts, stretch, legality, platforms or load_platforms(), inputs, (focus, font))
     name = _campaign(uri, campaign, loaded, findings)
     budget = _budget(uri, loaded, findings)
     findings.raise_if_any()
@@ -110,18 +117,25 @@ def _complete(loaded: Loaded, defaults: Mapping[str, Cell], findings: Findings) 
 
 
 def _shots(
-    drafts: Sequence[Draft], stretch: slice, uri: str, input_roots: tuple[str, ...], legality: Legality
+    drafts: Sequence[Draft],
+    stretch: slice,
+    legality: Legality,
+    platforms: Platforms,
+    inputs: InputFiles,
+    finish: tuple[str, Path | None],
 ) -> tuple[Shot, ...]:
     # pandera takes a second to import; commands that read no manifest need not wait for it.
     from callsheet.manifest.assemble import Assembler, warn_of_idle_columns
+    from callsheet.manifest.finish import Finishing, read_font
     from callsheet.manifest.table import check_table
 
     findings = legality.findings
     for draft in drafts:
         warn_of_idle_columns(draft, findings)
     wrong = check_table(drafts, findings)
-    largest = max((model.max_bytes for model in legality.catalogue.models()), default=0)
-    return Assembler(legality, InputFiles(uri, input_roots, largest), wrong).shots(drafts, stretch)
+    sent = pictures(max((model.max_bytes for model in legality.catalogue.models()), default=0))
+    finishing = Finishing(findings, inputs, finish[0], read_font(finish[1]))
+    return Assembler(legality, platforms, inputs, sent, finishing, wrong).shots(drafts, stretch)
 
 
 def _defaults(loaded: Loaded, given: Mapping[str, str], uri: str, findings: Findings) -> dict[str, Cell]:

@@ -15,7 +15,6 @@ from pandera.errors import SchemaErrors
 
 from callsheet.manifest.columns import (
     COLUMNS,
-    CUT_SPECS,
     ID_PATTERN,
     MAX_CELL_CHARS,
     MAX_SEED,
@@ -25,6 +24,7 @@ from callsheet.manifest.columns import (
 )
 from callsheet.manifest.draft import Draft
 from callsheet.manifest.findings import Findings, did_you_mean, shown
+from callsheet.platforms import Platforms
 
 _ID_ALLOWED = "allowed: 1 to 200 of A-Z a-z 0-9 . _ -, first a letter or digit, no `..` and no dot at the end"
 
@@ -147,11 +147,16 @@ def _note_duplicate(drafts: Sequence[Draft], index: int, first: dict[str, int], 
         drafts[index].problem(findings, "id", what, "allowed: each id once, without regard to case")
 
 
-def check_cuts(draft: Draft, cuts: Sequence[str], findings: Findings) -> None:
-    """Note every cut that is not known or listed twice."""
-    for position, cut in enumerate(cuts):
-        if cut not in CUT_SPECS:
-            allowed = f"allowed: {', '.join(CUT_SPECS)}"
-            draft.problem(findings, "cuts", f"unknown cut {shown(cut)}", allowed, did_you_mean(cut, CUT_SPECS))
-        elif cut in cuts[:position]:
-            draft.problem(findings, "cuts", f"the cut {cut} is listed twice", "allowed: each cut once")
+def checked_cuts(draft: Draft, cuts: Sequence[str], platforms: Platforms, findings: Findings) -> tuple[str, ...]:
+    """The cuts by the names of their platforms; every one that is not known or listed twice is noted."""
+    names: list[str] = []
+    for cut in cuts:
+        spec = platforms.find(cut)
+        if spec is None:
+            allowed = f"allowed: {', '.join(platforms.names)}"
+            draft.problem(findings, "cuts", f"unknown cut {shown(cut)}", allowed, did_you_mean(cut, platforms.names))
+        elif spec.name in names:
+            draft.problem(findings, "cuts", f"the cut {spec.name} is listed twice", "allowed: each cut once")
+        else:
+            names.append(spec.name)
+    return tuple(names)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
+from typing import Literal
 
 import av
 import av.error
@@ -22,8 +23,10 @@ IMAGE_FORMATS = ("PNG", "JPEG", "WEBP")
 # Nothing but the given file may be opened, whatever it claims to refer to.
 SAFE_OPTIONS = {"protocol_whitelist": "file"}
 _PNG_END = b"IEND\xaeB`\x82"  # the last chunk with its checksum
-# FFmpeg's AVColorSpace (ISO/IEC 23091-2, matrix coefficients).
-_COLOURS = {1: "bt709", 5: "bt601", 6: "bt601", 9: "bt2020", 10: "bt2020"}
+Colours = Literal["bt709", "bt601", "bt2020", "pq", "hlg"]
+# FFmpeg's AVColorSpace and AVColorTransferCharacteristic (ISO/IEC 23091-2: matrix coefficients, transfer).
+_COLOURS: dict[int, Colours] = {1: "bt709", 5: "bt601", 6: "bt601", 9: "bt2020", 10: "bt2020"}
+_HDR: dict[int, Colours] = {16: "pq", 18: "hlg"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +45,8 @@ class VideoProbe:
     """A video as stored, before rotation. Times are in seconds, `size` in bytes, `sar` is the shape of a pixel.
 
     `video_start_s` and `audio_start_s` count from the start of the file. `rotation` is in degrees clockwise, None
-    when mirrored or slanted. `colours` is "bt709", "bt601", "bt2020", or "" when untagged. `constant_rate` is False
-    when frames last unequally long.
+    when mirrored or slanted. `colours` is "bt709", "bt601", "bt2020", the HDR of "pq" or "hlg", or None when untagged.
+    `constant_rate` is False when frames last unequally long.
     """
 
     width: int
@@ -60,7 +63,7 @@ class VideoProbe:
     has_edit_list: bool
     moov_first: bool
     rotation: int | None = 0
-    colours: str = ""
+    colours: Colours | None = None
     sar: Fraction = Fraction(1)
     constant_rate: bool = True
     video_start_s: float = 0.0
@@ -144,7 +147,8 @@ def probe_video(path: Path) -> VideoProbe:
                 has_edit_list=layout.has_edit_list,
                 moov_first=layout.moov_first,
                 rotation=layout.rotation,
-                colours=_COLOURS.get(int(video.codec_context.colorspace), ""),
+                colours=_HDR.get(int(video.codec_context.color_trc))
+                or _COLOURS.get(int(video.codec_context.colorspace)),
                 sar=Fraction(video.sample_aspect_ratio or 1) or Fraction(1),
                 constant_rate=_is_constant(rate, video.base_rate),
                 video_start_s=float((video.start_time or 0) * (video.time_base or 0) - origin),

@@ -9,8 +9,6 @@ from functools import cache
 from pathlib import Path
 
 from pydantic import ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from callsheet.errors import CatalogueError
 from callsheet.models.convert import to_model
@@ -18,10 +16,9 @@ from callsheet.models.model import DRIVEN_SURFACES, Model
 from callsheet.models.overlay import inherit, overlay, text_keys
 from callsheet.models.rules import nearest
 from callsheet.models.schema import CatalogueRecord, Kind
+from callsheet.yaml_file import read_yaml
 
 _BUILT_IN = Path(__file__).with_name("catalogue.yaml")
-MAX_BYTES = 1024 * 1024
-_MAX_DEPTH = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +28,7 @@ class Catalogue:
     by_id: Mapping[str, Model] = field(repr=False)
     default_image: str
     default_video: str
+    default_look: str
     checked_on: date
 
     def find(self, model_id: str) -> Model | None:
@@ -84,44 +82,7 @@ def _built_in_data() -> dict[str, object]:
 
 
 def _read(path: Path) -> dict[object, object]:
-    try:
-        with path.open("rb") as file:
-            text = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise CatalogueError(f"The model catalogue {path} cannot be read: {error.strerror}.") from error
-    if len(text) > MAX_BYTES:
-        raise CatalogueError(f"The model catalogue {path} is larger than {MAX_BYTES} bytes; it was not read.")
-    return _safe_yaml(text, path)
-
-
-def _safe_yaml(text: bytes, path: Path) -> dict[object, object]:
-    try:
-        _check_shape(text.decode(), path)
-        data = YAML(typ="safe").load(text.decode())
-    except MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise CatalogueError(f"{path}:{line}: not valid YAML: {error.problem}.") from None
-    except (YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise CatalogueError(f"{path}: not valid YAML: {str(error).splitlines()[0]}.") from None
-    if data is None:
-        return {}
-    if not isinstance(data, dict):
-        raise CatalogueError(f"{path}: a catalogue is a mapping with `models:`, not a {type(data).__name__}.")
-    return data
-
-
-def _check_shape(text: str, path: Path) -> None:
-    """Refuse what could grow while it is loaded: aliases and deep nesting."""
-    depth = 0
-    for event in YAML(typ="safe").parse(text):
-        name = type(event).__name__
-        depth += name in ("MappingStartEvent", "SequenceStartEvent")
-        depth -= name in ("MappingEndEvent", "SequenceEndEvent")
-        if name == "AliasEvent":
-            raise CatalogueError(f"{path}: YAML aliases are not taken; write the value out, or use `inherits`.")
-        if depth > _MAX_DEPTH:
-            line = event.start_mark.line + 1
-            raise CatalogueError(f"{path}:{line}: the values are nested too deep; at most {_MAX_DEPTH} levels.")
+    return read_yaml(path, "model catalogue", CatalogueError)
 
 
 def _parse(data: dict[str, object], path: Path) -> Catalogue:
@@ -132,4 +93,4 @@ def _parse(data: dict[str, object], path: Path) -> Catalogue:
         raise CatalogueError("The model catalogue is not valid:\n  " + "\n  ".join(lines[:50])) from None
     tables = record.pixel_tables
     by_id = {model_id: to_model(model_id, model, tables) for model_id, model in record.models.items()}
-    return Catalogue(by_id, record.default_image, record.default_video, record.checked_on)
+    return Catalogue(by_id, record.default_image, record.default_video, record.default_look, record.checked_on)

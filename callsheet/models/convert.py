@@ -47,6 +47,7 @@ def to_model(model_id: str, record: ModelRecord, tables: Mapping[str, PixelTable
         seed=_by_name(record.seed),
         per_image_usd=_by_name(record.price_usd.per_image),
         per_second_usd=_by_name(record.price_usd.per_second),
+        per_mtok_usd=_by_name(record.price_usd.per_mtok),
         limits_by_tier=_by_name({tier: Limits(each.rpm, each.rpd) for tier, each in record.limits.items()}),
     )
 

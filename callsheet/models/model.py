@@ -14,7 +14,11 @@ from callsheet.models.rules import Finding
 from callsheet.models.schema import Confidence, Kind, Platform, Status, Surface
 
 # The surfaces whose requests callsheet can make; models on other surfaces are listed but not used.
-DRIVEN_SURFACES: Mapping[str, str] = {"image": "generate_content", "video": "predict_long_running"}
+DRIVEN_SURFACES: Mapping[str, str] = {
+    "image": "generate_content",
+    "video": "predict_long_running",
+    "look": "generate_content",
+}
 _VIDEO_PIXELS = {"360p": (640, 360), "720p": (1280, 720), "1080p": (1920, 1080), "4k": (3840, 2160)}
 _LINEAR_SIZE = {"512": 0.5, "1K": 1.0, "2K": 2.0, "4K": 4.0}
 
@@ -121,6 +125,7 @@ class Model:
     seed: Mapping[str, bool] = field(default_factory=dict, repr=False)
     per_image_usd: Mapping[str, Decimal] = field(default_factory=dict, repr=False)
     per_second_usd: Mapping[str, Decimal] = field(default_factory=dict, repr=False)
+    per_mtok_usd: Mapping[str, Decimal] = field(default_factory=dict, repr=False)
     limits_by_tier: Mapping[str, Limits] = field(default_factory=dict, repr=False)
 
     @property
@@ -146,6 +151,14 @@ class Model:
         """USD of one video of that many seconds; None stands for the model's default. CatalogueError if not priced."""
         seconds = duration_s if duration_s is not None else (self.defaults.duration_s or 0)
         return self._price(self.per_second_usd, resolution or self.defaults.resolution or "", "second of") * seconds
+
+    def token_price(self, input_tokens: int, output_tokens: int) -> Decimal:
+        """USD of a request with so many tokens; CatalogueError when the catalogue has no price for them."""
+        tokens = {"input": input_tokens, "output": output_tokens}
+        return (
+            sum((self._price(self.per_mtok_usd, of, "million tokens of") * n for of, n in tokens.items()), Decimal(0))
+            / 1_000_000
+        )
 
     def image_pixels(self, aspect_ratio: str, size: str) -> tuple[int, int]:
         """Width and height of a picture; computed at about 1 megapixel (times the size) without a table."""

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-Kind = Literal["image", "video", "other"]
+Kind = Literal["image", "video", "look", "other"]
 Status = Literal["live", "preview", "deprecated", "retired"]
 Platform = Literal["gemini_api", "agent_platform"]
 Surface = Literal["generate_content", "predict_long_running", "interactions", "predict"]
@@ -56,10 +56,11 @@ class InputsRecord(_Record):
 
 
 class PriceRecord(_Record):
-    """List price in USD: of one picture by size, of one second of video by resolution."""
+    """List price in USD: of one picture by size, of one second of video by resolution, of a million tokens."""
 
     per_image: dict[str, Usd] = {}
     per_second: dict[str, Usd] = {}
+    per_mtok: dict[Literal["input", "output"], Usd] = {}
 
 
 class LimitsRecord(_Record):
@@ -154,11 +155,13 @@ class ModelRecord(_Record):
 _REQUIRED: dict[Kind, tuple[str, ...]] = {
     "image": ("aspect_ratios", "sizes"),
     "video": ("aspect_ratios", "resolutions", "durations_s"),
+    "look": (),
     "other": (),
 }
 _DEFAULTS: dict[Kind, tuple[str, ...]] = {
     "image": ("aspect_ratio", "size"),
     "video": ("aspect_ratio", "resolution", "duration_s"),
+    "look": (),
     "other": (),
 }
 
@@ -169,13 +172,14 @@ class CatalogueRecord(_Record):
     checked_on: date
     default_image: ModelId
     default_video: ModelId
+    default_look: ModelId
     sources: dict[str, SourceRecord] = {}
     pixel_tables: dict[str, dict[Ratio, dict[str, Pixels]]] = {}
     models: dict[ModelId, ModelRecord]
 
     @model_validator(mode="after")
     def _refers_to_what_exists(self) -> Self:
-        for name, kind in (("default_image", "image"), ("default_video", "video")):
+        for name, kind in (("default_image", "image"), ("default_video", "video"), ("default_look", "look")):
             model = self.models.get(getattr(self, name))
             if model is None or model.kind != kind:
                 raise ValueError(f"{name} names no {kind} model of the catalogue")

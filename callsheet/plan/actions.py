@@ -24,6 +24,7 @@ class Action:
 
     `usd` is the cost when the request is answered at its first try; `extra_usd` may come on top of it. `job_key` is
     None while the job is not known: a clip whose frame is not chosen yet; `wish` then names all else that is asked.
+    `how` tells of a cut how it will be made, as far as that is known: copy, encode or crop.
     `until` is when a parked action goes on, None for one that the budget does not allow. `since` is when an operation
     under way was submitted.
     """
@@ -39,6 +40,7 @@ class Action:
     wish: str | None = None
     until: datetime | None = None
     since: datetime | None = None
+    how: str = ""
 
     @property
     def usd_high(self) -> Decimal:
@@ -53,10 +55,14 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class ShotPlan:
-    """The actions of one shot; `complete` when every one of them is a reuse."""
+    """The actions of one shot; `complete` when every one of them is a reuse.
+
+    `advice` tells how its clip would serve its cuts better, "" when there is nothing to tell.
+    """
 
     shot: Shot
     actions: tuple[Action, ...]
+    advice: str = ""
 
     @property
     def complete(self) -> bool:
@@ -101,6 +107,11 @@ class Plan:
         """How many actions of a kind there are, by what is done."""
         return Counter(action.what for plan in self.shots for action in plan.actions if action.kind == kind)
 
+    @property
+    def looks(self) -> int:
+        """How many clips Gemini is asked to look at, at most: an answer that is stored is not asked for again."""
+        return sum(1 for plan in self.shots for one in plan.actions if one.kind == "cut" and one.usd_high)
+
     def as_json(self) -> dict[str, object]:
         """The plan as written to `plan.json` and printed by `callsheet plan --json`."""
         return {
@@ -114,6 +125,7 @@ class Plan:
             "images": dict(self.counts("image")),
             "videos": dict(self.counts("video")),
             "cuts": dict(self.counts("cut")),
+            "looks": {"create": self.looks},
             "shots": [_shot_json(plan) for plan in self.shots],
             "dropped": list(self.dropped),
         }
@@ -125,10 +137,12 @@ def _shot_json(plan: ShotPlan) -> dict[str, object]:
         "line": plan.shot.line,
         "usd": float(plan.usd),
         "usd_high": float(plan.usd_high),
+        "advice": plan.advice,
         "actions": [_action_json(action) for action in plan.actions],
     }
 
 
 def _action_json(action: Action) -> dict[str, object]:
     shown = {"kind": action.kind, "slot": action.slot, "what": action.what, "why": action.why, "usd": float(action.usd)}
+    shown |= {"how": action.how} if action.how else {}
     return shown | ({"until": action.until.isoformat()} if action.until else {})

@@ -7,14 +7,18 @@ from dataclasses import replace
 from decimal import Decimal
 
 from callsheet.archive.layout import folder_name
+from callsheet.cutting.recipe import find_cut
 from callsheet.decisions import APPROVAL, holding
 from callsheet.errors import Unknown
 from callsheet.ledger import Job, JobOrder, JobState
+from callsheet.looks import look_price
 from callsheet.models import Catalogue
 from callsheet.orders import clip_order, take_order
 from callsheet.plan.actions import ZERO, Action, Kind, ShotPlan, What
 from callsheet.plan.changes import changed
+from callsheet.plan.cuts import better_aspect, foreseen
 from callsheet.plan.known import Known
+from callsheet.platforms import Platforms, PlatformSpec, load_platforms
 from callsheet.shots import Asset, Batch, Shot
 from callsheet.steps.verdicts import Verdict, verdict
 
@@ -22,13 +26,17 @@ _AGAIN = "--remake makes it again"
 _LEFT_OVER: tuple[What, ...] = ("waiting", "blocked", "failed")
 
 
-def plan_shot(batch: Batch, shot: Shot, known: Known, catalogue: Catalogue) -> ShotPlan:
-    """The plan of one shot."""
+def plan_shot(
+    batch: Batch, shot: Shot, known: Known, catalogue: Catalogue, platforms: Platforms | None = None
+) -> ShotPlan:
+    """The plan of one shot. `platforms` are those of its cuts, the built-in ones by default."""
     takes = [_take_action(batch, shot, take, known, catalogue) for take in range(1, shot.takes + 1)]
     animate = _approved_clips if shot.select == "approve" else _clip_actions
     clips = animate(batch, shot, takes, known, catalogue) if shot.motion_prompt else []
-    cuts = [cut for clip in clips for cut in _cut_actions(shot, clip, known)]
-    return ShotPlan(shot, (*takes, *clips, *cuts))
+    specs = [(platforms or load_platforms()).get(name) for name in shot.cuts] if clips else []
+    cuts = [cut for clip in clips for cut in _cut_actions(shot, clip, specs, known, catalogue)]
+    new = any(clip.what == "create" for clip in clips)
+    return ShotPlan(shot, (*takes, *clips, *cuts), better_aspect(shot, specs, catalogue) if new else "")
 
 
 def clip_keys(batch: Batch, shot: Shot, known: Known) -> list[tuple[int | None, str]]:
@@ -108,20 +116,35 @@ def _unknown_clip(batch: Batch, shot: Shot, takes: Sequence[Action], price: Deci
     return replace(clip, why="; ".join(part for part in (differs, "its frame is not chosen yet") if part))
 
 
-def _cut_actions(shot: Shot, clip: Action, known: Known) -> list[Action]:
+def _cut_actions(
+    shot: Shot, clip: Action, specs: Sequence[PlatformSpec], known: Known, catalogue: Catalogue
+) -> list[Action]:
     job = known.jobs.get(clip.job_key or "")
-    cuts = [a for a in known.assets.get(shot.id, ()) if a.kind == "cut" and job and a.parent == job.sha256]
+    cuts = [a for a in known.assets.get(shot.id, ()) if a.kind == "cut" and _is_there(shot.id, a, known)]
     what: What = clip.what if clip.what in _LEFT_OVER else "create"
-    return [Action("cut", f"cut-{spec}", "reuse" if _is_cut(shot, cuts, spec, known) else what) for spec in shot.cuts]
+
+    def is_made(spec: PlatformSpec) -> bool:
+        return bool(job and job.sha256 and find_cut(cuts, job.sha256, spec, shot.finish))
+
+    actions = [
+        Action("cut", f"cut-{spec.name}", "reuse" if is_made(spec) else what, how=foreseen(shot, spec))
+        for spec in specs
+    ]
+    return _with_look(actions, catalogue) if shot.finish.focus == "ask" else actions
 
 
-def _is_cut(shot: Shot, cuts: Sequence[Asset], spec: str, known: Known) -> bool:
-    return any(_is_there(shot.id, cut, known) for cut in cuts if cut.name.startswith(f"cut-{spec}-"))
+def _with_look(cuts: list[Action], catalogue: Catalogue) -> list[Action]:
+    """The cuts of a clip, the first of which to be cropped pays for the look at it, unless that is stored already."""
+    price = look_price(catalogue.get(catalogue.default_look))
+    first = next((n for n, cut in enumerate(cuts) if cut.what == "create" and cut.how == "crop"), None)
+    why = "Gemini is asked once where the clip's subject is"
+    return [replace(cut, why=why, extra_usd=price) if n == first else cut for n, cut in enumerate(cuts)]
 
 
 def _paid_action(order: JobOrder, price: Decimal, known: Known) -> Action:
+    kind: Kind = "video" if order.kind == "video" else "image"
     job = known.jobs.get(order.key)
-    new = Action(order.kind, order.slot, "create", "", price, order.key, _extra(order.kind, price), order.model)
+    new = Action(kind, order.slot, "create", "", price, order.key, _extra(kind, price), order.model)
     if job is None:
         return replace(new, why=_why_new(order, known))
     if job.state in (JobState.UNKNOWN, JobState.SUBMITTING):

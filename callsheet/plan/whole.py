@@ -9,31 +9,38 @@ from datetime import datetime
 from callsheet.models import Catalogue
 from callsheet.plan.actions import ZERO, Action, Plan, ShotPlan
 from callsheet.plan.conditions import Conditions, Effort
+from callsheet.plan.cuts import clip_size
 from callsheet.plan.decide import plan_shot
 from callsheet.plan.forecast import make_forecast, pacific
 from callsheet.plan.groups import groups
 from callsheet.plan.known import Known
 from callsheet.plan.money import Money, fitting
 from callsheet.plan.pipeline import Errand, Item, Number
+from callsheet.platforms import Platforms, load_platforms
 from callsheet.shots import Batch, Shot
-
-_SHORT_EDGES = {"360p": 360, "720p": 720, "1080p": 1080, "4k": 2160}
 
 
 def plan_batch(
-    batch: Batch, shots: Iterable[Shot], known: Known, catalogue: Catalogue, conditions: Conditions | None = None
+    batch: Batch,
+    shots: Iterable[Shot],
+    known: Known,
+    catalogue: Catalogue,
+    conditions: Conditions | None = None,
+    platforms: Platforms | None = None,
 ) -> Plan:
     """The plan of a batch from values alone; the same values give the same plan.
 
-    With `conditions` it also says what does not fit the budget or today's quota, and when everything is done.
+    `platforms` are those of the cuts, the built-in ones by default. With `conditions` it also says what does not fit
+    the budget or today's quota, and when everything is done.
     """
-    items = _paid_once(plan_shot(batch, shot, known, catalogue) for shot in shots)
+    platforms = platforms or load_platforms()
+    items = _paid_once(plan_shot(batch, shot, known, catalogue, platforms) for shot in shots)
     asked = {item.shot.id for item in items}
     dropped = tuple(shot for shot in known.shots if shot not in asked)
     if conditions is None:
         return Plan(batch, tuple(items), dropped)
     items, money = within_budget([_unparked(item) for item in items], conditions.money)
-    forecast, course = make_forecast(_errands(items, conditions), conditions)
+    forecast, course = make_forecast(_errands(items, conditions, platforms), conditions)
     items = [_parked_by_quota(number, item, course.parked) for number, item in enumerate(items)]
     return Plan(batch, tuple(items), dropped, money, forecast)
 
@@ -138,13 +145,13 @@ def _parked_by_quota(number: int, item: ShotPlan, parked: Mapping[Number, dateti
     return item if tuple(actions) == item.actions else _with_cuts(replace(item, actions=tuple(actions)))
 
 
-def _errands(items: Sequence[ShotPlan], conditions: Conditions) -> list[Errand]:
+def _errands(items: Sequence[ShotPlan], conditions: Conditions, platforms: Platforms) -> list[Errand]:
     """What is to be made, in the groups in which a run makes it."""
     going = [(number, item) for number, item in enumerate(items) if not item.complete]
-    return [_errand(group, conditions) for group in groups(going)]
+    return [_errand(group, conditions, platforms) for group in groups(going)]
 
 
-def _errand(group: Sequence[tuple[int, ShotPlan]], conditions: Conditions) -> Errand:
+def _errand(group: Sequence[tuple[int, ShotPlan]], conditions: Conditions, platforms: Platforms) -> Errand:
     made = [
         Item(
             (number, place),
@@ -152,7 +159,7 @@ def _errand(group: Sequence[tuple[int, ShotPlan]], conditions: Conditions) -> Er
             action.model,
             action.sent,
             (conditions.now - action.since).total_seconds() if action.since else None,
-            _work_s(item.shot, action, conditions.effort),
+            _work_s(item.shot, action, conditions.effort, platforms),
         )
         for number, item in group
         for place, action in enumerate(item.actions)
@@ -163,16 +170,11 @@ def _errand(group: Sequence[tuple[int, ShotPlan]], conditions: Conditions) -> Er
     return Errand(takes, images, videos, cuts)
 
 
-def _work_s(shot: Shot, action: Action, effort: Effort) -> float:
+def _work_s(shot: Shot, action: Action, effort: Effort, platforms: Platforms) -> float:
     if action.kind == "image":
         return effort.image_s
     if action.kind == "video":
         return effort.video_s
-    aspect = _aspect(action.slot.removeprefix("cut-"), "x")
-    edge = _SHORT_EDGES.get(shot.resolution or "", 720)
-    return effort.of_cut(aspect, _aspect(shot.video_aspect_ratio or "16:9", ":"), edge, shot.duration_s or 8)
-
-
-def _aspect(text: str, between: str) -> float:
-    width, _, height = text.partition(between)
-    return int(width) / int(height)
+    spec, (width, height) = platforms.get(action.slot.removeprefix("cut-")), clip_size(shot)
+    aspect = spec.aspect_for(width, height)
+    return effort.of_cut(float(aspect), float(width / height), int(min(width, height)), shot.duration_s or 8)

@@ -12,7 +12,7 @@ from callsheet.keys import labels_of
 from callsheet.providers.bucket_download import BucketReader
 from callsheet.providers.evidence import Evidence, evidence_in, evidence_under
 from callsheet.providers.output import output_root, prefix_of
-from callsheet.providers.protocol import ImageProvider, VideoProvider
+from callsheet.providers.protocol import ImageProvider, LookProvider, VideoProvider
 from callsheet.providers.routes import Access, RoutableModel, Way, access_to, choose_route
 from callsheet.settings import Settings
 from callsheet.shots import Mode
@@ -60,6 +60,7 @@ class Providers:
         self._clients: dict[tuple[Way, bool], genai.Client] = {}
         self._images: dict[Way, ImageProvider] = {}
         self._videos: dict[Way, VideoProvider] = {}
+        self._looks: dict[Way, LookProvider] = {}
 
     @property
     def scope(self) -> str:
@@ -108,12 +109,28 @@ class Providers:
     def videos_for(self, model_id: str) -> VideoProvider:
         """The provider of videos by this model; SettingsError when no credentials lead there."""
         route = choose_route(self._catalogue.get(model_id), self._access)
-        if route.provider == "genai_images":
-            raise SettingsError(f"Model {model_id} makes pictures, not videos: choose a video model.")
+        if route.provider in ("genai_images", "genai_looks"):
+            raise SettingsError(f"Model {model_id} makes no videos: choose a video model.")
         if route.way not in self._videos:
             gemini = route.provider == "veo_gemini"
             self._videos[route.way] = self._veo_gemini() if gemini else self._veo_agent(route.way)
         return self._videos[route.way]
+
+    def looks_for(self, model_id: str) -> LookProvider:
+        """The provider of looks by this model; SettingsError when no credentials lead there."""
+        route = choose_route(self._catalogue.get(model_id), self._access)
+        if route.provider != "genai_looks":
+            raise SettingsError(f"Model {model_id} answers no questions about pictures: choose one of the kind look.")
+        if route.way not in self._looks:
+            self._looks[route.way] = self._genai_looks(route.way)
+        return self._looks[route.way]
+
+    def _genai_looks(self, way: Way) -> LookProvider:
+        from callsheet.providers.genai_looks import GenaiLooks
+        from callsheet.providers.sdk_clients import secrets_of
+
+        labels = way is not Way.GEMINI or self._rehearsal
+        return GenaiLooks(self._client(way, fresh=False), labels=labels, secrets=secrets_of(self._access))
 
     def _genai_images(self, way: Way) -> ImageProvider:
         from callsheet.providers.genai_images import GenaiImages

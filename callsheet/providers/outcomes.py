@@ -9,15 +9,16 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from callsheet.errors import BadImage, ImageBlocked, NoImage, PromptBlocked, ProviderError
+from callsheet.errors import BadImage, ImageBlocked, NoAnswer, NoImage, PromptBlocked, ProviderError
 from callsheet.providers.error_bodies import plain
-from callsheet.providers.protocol import ImageResult
+from callsheet.providers.protocol import ImageResult, LookResult
 
 if TYPE_CHECKING:
     from google.genai import types
 
 # The largest picture measured was 21 MB (4K PNG, 2026-09-20).
 MAX_IMAGE_BYTES = 64 * 1024 * 1024
+MAX_ANSWER = 16 * 1024
 # Refusals; every other reason without a picture is technical, and another try may give one.
 BLOCKING = frozenset(
     {
@@ -49,6 +50,23 @@ def image_result(reply: types.GenerateContentResponse | Mapping[str, object]) ->
         response_id=plain(response.response_id or "", 200),
         tokens=_tokens(response.usage_metadata),
         text=_text(response),
+    )
+
+
+def look_result(reply: types.GenerateContentResponse) -> LookResult:
+    """The text of a reply; PromptBlocked, ImageBlocked or NoAnswer when there is none."""
+    text, usage = "".join(part.text for part in _parts(reply) if part.text)[:MAX_ANSWER], reply.usage_metadata
+    if not text.strip():
+        absence = _absence(reply)
+        if isinstance(absence, NoImage):
+            raise NoAnswer("The reply has no text. What was sent is billed.", reason=absence.reason)
+        raise absence
+    return LookResult(
+        text=text,
+        input_tokens=usage.prompt_token_count if usage else None,
+        output_tokens=(usage.candidates_token_count or 0) + (usage.thoughts_token_count or 0) if usage else None,
+        model_version=plain(reply.model_version or "", 200),
+        response_id=plain(reply.response_id or "", 200),
     )
 
 

@@ -1,8 +1,9 @@
-"""What a provider of pictures and of videos must do. Requests and results are plain values; failures are
-classes of `callsheet.errors.ProviderError`, raised before anything else sees the SDK's own errors."""
+"""What a provider of pictures, of videos and of looks at pictures must do. Requests and results are plain values;
+failures are classes of `callsheet.errors.ProviderError`, raised before anything else sees the SDK's own errors."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -43,6 +44,29 @@ class ImageResult:
 
 
 @dataclass(frozen=True, slots=True)
+class LookRequest:
+    """A question about pictures, to be answered in JSON of this schema, in at most `max_tokens` with all thoughts."""
+
+    model: str
+    prompt: str
+    pictures: tuple[InputImage, ...]
+    schema: Mapping[str, object] = field(repr=False)
+    max_tokens: int
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LookResult:
+    """An answer as received, at most 16 KiB of it. Tokens are those billed, None where not reported."""
+
+    text: str
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    model_version: str = ""
+    response_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class VideoRequest:
     """One video to make. `duration_s` is in whole seconds. `output_uri` (gs://) only on Agent Platform."""
 
@@ -74,6 +98,14 @@ class ImageProvider(Protocol):
 
     async def make(self, request: ImageRequest) -> ImageResult:
         """The picture, or a ProviderError. `errors.Unknown` when acceptance cannot be known."""
+        ...
+
+
+class LookProvider(Protocol):
+    """Answers questions about pictures. Never sends a request twice on its own."""
+
+    async def look(self, request: LookRequest) -> LookResult:
+        """The answer, or a ProviderError. `errors.Unknown` when acceptance cannot be known."""
         ...
 
 

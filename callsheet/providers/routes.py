@@ -39,7 +39,7 @@ class RoutableModel(Protocol):
 
     @property
     def kind(self) -> str:
-        """ "image" or "video"."""
+        """ "image", "video" or "look"."""
 
     @property
     def surface(self) -> str:
@@ -76,7 +76,7 @@ class Access:
 class Route:
     """The provider that serves a model, and the way its requests go."""
 
-    provider: Literal["genai_images", "veo_agent", "veo_gemini"]
+    provider: Literal["genai_images", "genai_looks", "veo_agent", "veo_gemini"]
     way: Way
 
 
@@ -121,6 +121,8 @@ def choose_route(model: RoutableModel, access: Access) -> Route:
     platforms = frozenset(model.platforms)
     if model.kind == "image" and model.surface == "generate_content":
         return Route("genai_images", _image_way(model, platforms, access))
+    if model.kind == "look" and model.surface == "generate_content":
+        return Route("genai_looks", _image_way(model, platforms, access))
     if model.kind == "video" and model.surface == "predict_long_running":
         return _video_route(model, platforms, access)
     raise SettingsError(

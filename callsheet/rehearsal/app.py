@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from callsheet.rehearsal import auth, bodies, delivery, downloads, listing, operations, own, pictures, wire
+from callsheet.rehearsal import auth, bodies, delivery, downloads, listing, looks, operations, own, pictures, wire
 from callsheet.rehearsal.bodies import RefusedError
 from callsheet.rehearsal.config import RehearsalConfig
 from callsheet.rehearsal.connections import Connections
@@ -88,7 +88,9 @@ async def _model(service: Service, request: Request, version: str, match: re.Mat
     missing = _missing(match, version, verb)
     if verb in ("generateContent", "streamGenerateContent"):
         ask = wire.image_ask(match["model"], surface, data)
-        reply = await pictures.generate(service, ask, missing)
+        known = service.catalogue.find(ask.model)
+        of_kind = looks if known is not None and known.kind == "look" else pictures
+        reply = await of_kind.generate(service, ask, missing)
         return _as_event(reply) if verb == "streamGenerateContent" else reply
     if verb == "countTokens":
         return JSONResponse(listing.tokens(wire.image_ask(match["model"], surface, data)))

@@ -13,7 +13,7 @@ from ruamel.yaml.error import YAMLError
 
 from callsheet.errors import SettingsError
 
-Kind = Literal["image", "video", "poll", "download"]
+Kind = Literal["image", "video", "look", "poll", "download"]
 FaultName = Literal[
     "429-minute",
     "429-day",

@@ -16,6 +16,11 @@ def image_model(catalogue: Catalogue, ask: ImageAsk, *, retired_before: date | N
     return _served(catalogue, ask.model, "image", "generate_content", ask.surface, retired_before)
 
 
+def look_model(catalogue: Catalogue, ask: ImageAsk, *, retired_before: date | None) -> Model | None:
+    """The model of a question about pictures, None when there is none there (answer 404)."""
+    return _served(catalogue, ask.model, "look", "generate_content", ask.surface, retired_before)
+
+
 def video_model(catalogue: Catalogue, ask: VideoAsk, *, retired_before: date | None) -> Model | None:
     """The model of a request for a video, None when there is none there (answer 404)."""
     return _served(catalogue, ask.model, "video", "predict_long_running", ask.surface, retired_before)

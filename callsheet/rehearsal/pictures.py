@@ -22,7 +22,7 @@ async def generate(service: Service, ask: ImageAsk, missing: bodies.RefusedError
     if model is None:
         raise missing
     ask = legality.complete_image(model, ask)
-    _check_references(ask)
+    check_references(ask)
     service.check_quota("image", ask.model)
     rule = service.fault("image", ask.model, ask.prompt)
     if (dropped := await service.before(rule, "image", ask.model)) is not None:
@@ -33,11 +33,12 @@ async def generate(service: Service, ask: ImageAsk, missing: bodies.RefusedError
     if (dropped := await service.after(rule, "image", ask.model)) is not None:
         return dropped
     if outcome.name != "made":
-        return JSONResponse(_without_picture(ask, outcome))
+        return JSONResponse(without_picture(ask, outcome))
     return await _with_picture(service, model, ask, take, number, rule)
 
 
-def _check_references(ask: ImageAsk) -> None:
+def check_references(ask: ImageAsk) -> None:
+    """Raise the live service's 400 for a picture that is none."""
     for data in ask.references:
         try:
             images.opened(data)
@@ -88,7 +89,8 @@ async def _with_picture(
     return whole
 
 
-def _without_picture(ask: ImageAsk, outcome: Outcome) -> bodies.JsonObject:
+def without_picture(ask: ImageAsk, outcome: Outcome) -> bodies.JsonObject:
+    """The reply of an outcome that gives no asset."""
     response_id = new_id()
     if outcome.name == "block":
         return replies.blocked(outcome.reason, model=ask.model, response_id=response_id, prompt=ask.prompt)

@@ -34,6 +34,18 @@ def picture(
     return b"".join((head.encode(), encoded.encode("ascii"), closing.encode()))
 
 
+def answer(text: str, *, model: str, response_id: str, tokens: tuple[int, int]) -> JsonObject:
+    """A reply of text; `tokens` are those of the question and of the answer."""
+    content: JsonObject = {"parts": [{"text": text}], "role": "model"}
+    candidate: JsonObject = {"content": content, "finishReason": "STOP", "index": 0}
+    usage: JsonObject = {
+        "promptTokenCount": tokens[0],
+        "candidatesTokenCount": tokens[1],
+        "totalTokenCount": sum(tokens),
+    }
+    return _reply([candidate], usage, model, response_id)
+
+
 def text_only(text: str, *, model: str, response_id: str, prompt: str) -> JsonObject:
     """A reply of words without a picture; it is billed for its text."""
     content: JsonObject = {"parts": [{"text": text}], "role": "model"}

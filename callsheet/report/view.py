@@ -11,7 +11,7 @@ from math import gcd
 from urllib.parse import quote
 
 from callsheet.archive.layout import SIDECAR, folder_name
-from callsheet.archive.sidecar import ClipRecord, CutRecord, FailureRecord, FileRecord, Sidecar, TakeRecord
+from callsheet.archive.sidecar import WHOLE, ClipRecord, CutRecord, FailureRecord, FileRecord, Sidecar, TakeRecord
 from callsheet.report.advice import advice
 from callsheet.report.asking import Ask, ask_about, decided_about
 from callsheet.report.posting import posting
@@ -126,7 +126,7 @@ class GalleryView:
         return sum(shot.ask is not None for shot in self.shots)
 
 
-_HOW = {"copy": "same video", "crop": "reframed", None: ""}
+_HOW = {"copy": "same video", "crop": "reframed", "pad": "shown whole", None: ""}
 
 
 def gallery_view(sidecars: Sequence[Sidecar], summary: BatchSummary) -> GalleryView:
@@ -146,7 +146,7 @@ def gallery_view(sidecars: Sequence[Sidecar], summary: BatchSummary) -> GalleryV
         spent=dollars(spent),
         estimated=dollars(summary.usd_estimated),
         shapes=tuple(sorted({shape(file.width, file.height) for sidecar in sidecars for file in _files(sidecar)})),
-        posting=next((posting(cut_.disclosure) for sidecar in sidecars for cut_ in sidecar.cuts if cut_.file), ""),
+        posting=posting(cut_.disclosure for sidecar in sidecars for cut_ in sidecar.cuts if cut_.file),
     )
 
 
@@ -212,13 +212,18 @@ def _clip(clip: ClipRecord, folder: str, sidecar: Sidecar) -> VideoView:
 
 
 def _cut(record: CutRecord, folder: str, sidecar: Sidecar) -> VideoView:
-    name = visible(record.spec).replace("x", ":")
+    name = visible(record.platform.title if record.platform else record.spec.replace("x", ":"))
     return VideoView(
         name=name,
         media=_media(record.file, folder, f"{sidecar.shot}, cut {name}", record.poster),
         failure=_failure(record.failure) if record.failure else None,
-        note=" · ".join(filter(None, [_HOW[record.how], "signed" if record.signed else ""])),
+        note=cut(" · ".join(filter(None, [*_shown(record), "signed" if record.signed else ""])), 300),
     )
+
+
+def _shown(record: CutRecord) -> tuple[str, str]:
+    whole = record.framing == WHOLE
+    return "" if whole else _HOW[record.how], record.framing
 
 
 def _media(file: FileRecord | None, folder: str, about: str, poster: FileRecord | None = None) -> MediaView | None:

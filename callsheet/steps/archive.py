@@ -18,7 +18,7 @@ async def write_shot(studio: Studio, work: Work) -> None:
     await _recall_jobs(studio, work)
     if work.shot.select == "approve":
         work.decisions = (await studio.ledger.frame_decisions(studio.batch.name, [work.shot.id])).get(work.shot.id, ())
-    sidecar = sidecar_of(studio.batch, work, state, datetime.now(UTC))
+    sidecar = sidecar_of(studio.batch, work, state, datetime.now(UTC), studio.files)
     known = f"shots/{folder_name(work.shot.id)}/{SIDECAR}" in studio.files
     written = await write_sidecar(studio.store, studio.batch.prefix, sidecar, new=not known)
     studio.sidecars[work.shot.id] = sidecar, written

@@ -72,7 +72,7 @@ async def make_poster(studio: Studio, shot: Shot, asset: Asset) -> Asset:
         return known
     xmp = xmp_packet(Provenance(asset.sha256, shot.video_model or ""))
     path, target = await fetch(studio, asset.sha256, asset.size), studio.spool.scratch(".jpg")
-    async with studio.encoder_slots:
+    async with studio.encoder_slots.take():
         width, height = await asyncio.to_thread(poster, path, target, xmp=xmp)
     new = Deposit("poster", "image/jpeg", width, height, parent=asset.sha256)
     return await deposit_derived(studio, shot, new, target, lambda sha256: poster_name(sha256, "image/jpeg"))

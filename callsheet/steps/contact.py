@@ -1,4 +1,6 @@
-"""Contact sheets: the takes of a group of shots on one picture, the chosen ones marked, from what the archive has."""
+"""Contact sheets: the takes of a group of shots on one picture, the chosen ones marked, and what the cuts show of the
+clips, from what the archive has.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +10,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from callsheet.archive.layout import shot_folder
-from callsheet.archive.sidecar import Sidecar
+from callsheet.archive.sidecar import CutRecord, FileRecord, Sidecar
 from callsheet.archive.store import Store
 from callsheet.errors import ArchiveError
 from callsheet.media.sheet import SheetItem, contact_sheet
 from callsheet.plan.groups import groups
+from callsheet.report.framed import framed_picture, framing_of, told_framing
 from callsheet.report.sheets import ContactSheet
 from callsheet.report.shown import cut
 
@@ -27,7 +30,10 @@ _AT_ONCE = 8
 
 @dataclass(frozen=True, slots=True)
 class _Tile:
-    """A picture to be shown: its file in the shot's folder and the limit on its size in bytes."""
+    """A picture to be shown: its file in the shot's folder and the limit on its size in bytes.
+
+    Of a `cut`, with the clip that it was cut from, it is the clip's poster, on which its framing is drawn.
+    """
 
     shot: str
     file: str
@@ -36,6 +42,7 @@ class _Tile:
     sublabel: str = ""
     chosen: bool = False
     rejected: bool = False
+    cut: tuple[FileRecord, CutRecord] | None = None
 
 
 async def contact_sheets(store: Store, prefix: str, sidecars: Sequence[Sidecar]) -> list[ContactSheet]:
@@ -83,7 +90,7 @@ def _told(group: Sequence[Sidecar]) -> tuple[str, str]:
 
 
 def _tiles(sidecar: Sidecar, stills: bool) -> Iterator[_Tile]:
-    """The takes; of a shot made from text alone, the posters of its clips."""
+    """The takes; of a shot made from text alone, the posters of its clips; then what the cuts show of them."""
     for take in sidecar.takes:
         if take.file and (take.file.thumbnail or stills):
             file, limit = take.file.thumbnail or take.file.file, THUMBNAIL_LIMIT if take.file.thumbnail else STILL_LIMIT
@@ -95,12 +102,20 @@ def _tiles(sidecar: Sidecar, stills: bool) -> Iterator[_Tile]:
         for clip in sidecar.clips:
             if clip.poster:
                 yield _Tile(sidecar.shot, clip.poster.file, THUMBNAIL_LIMIT, f"{sidecar.shot} / clip")
+    for cut in sidecar.cuts:
+        clip_of = next((clip for clip in sidecar.clips if clip.take == cut.take and clip.file and clip.poster), None)
+        if clip_of and clip_of.file and clip_of.poster and (framing := framing_of(cut, clip_of.file)):
+            label = f"{sidecar.shot} / {cut.platform.title if cut.platform else cut.spec}"
+            poster, told = clip_of.poster.file, told_framing(cut, framing)
+            yield _Tile(sidecar.shot, poster, THUMBNAIL_LIMIT, label, told, cut=(clip_of.file, cut))
 
 
 async def _item(store: Store, prefix: str, tile: _Tile, limit: asyncio.Semaphore) -> SheetItem:
     try:
         async with limit:
             data = await store.read_bytes(f"{shot_folder(prefix, tile.shot)}/{tile.file}", tile.limit)
-    except ArchiveError:
+        if tile.cut and (framing := framing_of(tile.cut[1], tile.cut[0])):
+            data = await asyncio.to_thread(framed_picture, data, *tile.cut, framing)
+    except (ArchiveError, OSError):
         data = None
     return SheetItem(data, tile.label, tile.sublabel, chosen=tile.chosen, rejected=tile.rejected)

@@ -99,7 +99,11 @@ async def _check_target(work: Copy) -> None:
 async def _files(work: Copy) -> None:
     names, limit, done = files_to_copy(work.evidence), asyncio.Semaphore(AT_ONCE), 0
     told = work.evidence.told()
-    gone = [name for name in (*told, *work.evidence.thumbnails()) if name not in work.evidence.files]
+    gone = [
+        name
+        for name in (*told, *work.evidence.thumbnails(), *work.evidence.inputs())
+        if name not in work.evidence.files
+    ]
     work.copied.left |= dict.fromkeys(gone, "It is not in the source.")
 
     async def one(name: str) -> None:

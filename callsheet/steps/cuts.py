@@ -1,20 +1,27 @@
-"""The cuts step: every clip is conformed to the aspects that the shot asks for. Nothing here is paid for."""
+"""The cuts step: every clip is made ready for the platforms that the shot asks for. Nothing here is paid for."""
 
 from __future__ import annotations
 
-import asyncio
-from pathlib import Path
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
 
-from callsheet.archive.layout import cut_name
-from callsheet.errors import CallsheetError
-from callsheet.media.cuts import plan_cut
-from callsheet.media.encode import make_cut
-from callsheet.media.probe import probe_video
-from callsheet.media.provenance import Provenance, xmp_packet
+from callsheet.archive import layout
+from callsheet.archive.lineage import details_of, making_of
+from callsheet.archive.sidecar import WHOLE, CutMaking, SubjectRecord
+from callsheet.archive.sidecars import read_sidecar
+from callsheet.cutting.analysis import UNKNOWN
+from callsheet.cutting.encode import CutResult
+from callsheet.cutting.recipe import find_cut, recipe
+from callsheet.errors import ArchiveError, CallsheetError
+from callsheet.framing.subject import Subject
 from callsheet.shots import Asset, Shot
 from callsheet.steps import all_of
 from callsheet.steps.clips import make_poster
-from callsheet.steps.deposit import Deposit, deposit_derived, fetch
+from callsheet.steps.cutting_room import CuttingRoom, cutting_room
+from callsheet.steps.deposit import Deposit, deposit_derived
+from callsheet.steps.inputs import archive_inputs
 from callsheet.steps.signing import carries_credentials, sign_cut
 from callsheet.steps.work import CutWork, Work, failure_of, is_transient, state_of
 from callsheet.studio import Studio
@@ -22,40 +29,151 @@ from callsheet.studio import Studio
 
 async def make_cuts(studio: Studio, work: Work) -> None:
     """Make every cut of every clip; a cut that fails leaves the others alone and the shot failed."""
-    several = len(work.clips) > 1
     made = [clip for clip in work.clips if clip.asset is not None]
-    work.cuts = [CutWork(spec, clip.take) for clip in made for spec in work.shot.cuts]
-    clips = {clip.take: clip.asset for clip in made if clip.asset}
-    await all_of(_make_cut(studio, work, clips[cut.take], cut, several) for cut in work.cuts)
+    specs = [studio.platforms.get(name) for name in work.shot.cuts]
+    work.cuts = [CutWork(spec, clip.take, work.shot.finish) for clip in made for spec in specs]
+    if made:
+        await make_these(studio, work, work.cuts)
 
 
-async def _make_cut(studio: Studio, work: Work, clip: Asset, cut: CutWork, several: bool) -> None:
-    shot = work.shot
-    known = (a for a in studio.assets_of(shot) if a.kind == "cut" and a.parent == clip.sha256)
+async def make_these(studio: Studio, work: Work, cuts: Sequence[CutWork]) -> None:
+    """Make these cuts of the shot's clips. The files that finish them are archived first, asked for now or later."""
+    if not await _keep_inputs(studio, work, cuts):
+        return
+    by_take: dict[int | None, list[CutWork]] = defaultdict(list)
+    for cut in cuts:
+        by_take[cut.take].append(cut)
+    clips = {clip.take: clip.asset for clip in work.clips if clip.asset}
+    await all_of(_cut_clip(studio, work, clips[take], of_clip) for take, of_clip in by_take.items())
+
+
+async def _keep_inputs(studio: Studio, work: Work, cuts: Sequence[CutWork]) -> bool:
+    """Whether the files that finish the cuts are archived; if not, every cut says why."""
     try:
-        source = await fetch(studio, clip.sha256, clip.size)
-        plan = plan_cut(await asyncio.to_thread(probe_video, source), cut.spec)
-        cut.how, cut.crop = plan.how, plan.crop
-        cut.asset = next((asset for asset in known if asset.name.startswith(f"cut-{cut.spec}-")), None)
-        studio.tally.count("cut", "created" if cut.asset is None else "reused")
-        cut.asset = cut.asset or await _encode(studio, shot, clip, source, cut.spec, cut.take if several else None)
-        cut.signed = await carries_credentials(studio, cut.asset)
-        cut.poster = await make_poster(studio, shot, cut.asset)
+        await archive_inputs(studio, work.shot.finish)
     except CallsheetError as error:
         if is_transient(error):
             raise
-        cut.failure = failure_of("cuts", error, f"cut-{cut.spec}")
-        work.ended = work.ended or state_of(error)
-    finally:
-        studio.progress.advance("cuts", failed=cut.asset is None)
+        for cut in cuts:
+            _fail(studio, work, cut, error)
+        if not cuts:
+            work.fail(failure_of("cuts", error), state_of(error))
+        return False
+    return True
 
 
-async def _encode(studio: Studio, shot: Shot, clip: Asset, source: Path, spec: str, take: int | None) -> Asset:
-    target = studio.spool.scratch(".mp4")
-    xmp = xmp_packet(Provenance(asset_id=clip.sha256, model=clip.model or ""))
-    result = await make_cut(source, spec, target, studio.encoder_slots, xmp=xmp)
+async def _cut_clip(studio: Studio, work: Work, clip: Asset, cuts: Sequence[CutWork]) -> None:
+    async with cutting_room(studio, clip, work.shot.finish) as room:
+        await all_of(_make_cut(studio, work, room, cut) for cut in cuts)
+
+
+async def _make_cut(studio: Studio, work: Work, room: CuttingRoom, cut: CutWork) -> None:
+    shot, there = work.shot, find_cut(studio.assets_of(work.shot), room.clip.sha256, cut.platform, cut.finish)
+    try:
+        if there is not None:
+            cut.asset, cut.making = there, await _making_of(studio, shot, there)
+            studio.tally.count("cut", "reused")
+        else:
+            several = cut.take if len(work.clips) > 1 else None
+            cut.asset = await _encode(studio, shot, room, cut, several)
+            studio.tally.count("cut", "created")
+        cut.signed = await carries_credentials(studio, cut.asset)
+        cut.poster = await make_poster(studio, shot, cut.asset)
+        studio.progress.advance("cuts")
+    except CallsheetError as error:
+        if is_transient(error):
+            raise
+        _fail(studio, work, cut, error)
+
+
+def _fail(studio: Studio, work: Work, cut: CutWork, error: CallsheetError) -> None:
+    cut.failure = failure_of("cuts", error, f"cut-{cut.spec}")
+    work.ended = work.ended or state_of(error)
+    studio.progress.advance("cuts", failed=cut.asset is None)
+
+
+async def _encode(studio: Studio, shot: Shot, room: CuttingRoom, cut: CutWork, take: int | None) -> Asset:
+    target, clip = studio.spool.scratch(".mp4"), room.clip
+    try:
+        result, subject = await room.cut(cut.platform, cut.finish.focus, target)
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
+    cut.making = making(result, subject, cut)
     if studio.signer is not None:
-        target = await sign_cut(studio, studio.signer, target, result.plan, clip, source)
-    probe = result.probe
-    new = Deposit("cut", "video/mp4", probe.width, probe.height, probe.duration_s, parent=clip.sha256)
-    return await deposit_derived(studio, shot, new, target, lambda sha: cut_name(spec, sha, "video/mp4", take=take))
+        target = await sign_cut(studio, studio.signer, target, result.plan, clip, await room.source())
+    probe = result.quality.probe
+    new = Deposit(
+        "cut",
+        "video/mp4",
+        probe.width,
+        probe.height,
+        probe.duration_s,
+        parent=clip.sha256,
+        recipe=recipe(clip.sha256, cut.platform, cut.finish),
+        details=details_of(cut.making),
+    )
+    return await deposit_derived(
+        studio, shot, new, target, lambda sha: layout.cut_name(cut.spec, sha, "video/mp4", take=take)
+    )
+
+
+def making(result: CutResult, subject: Subject, cut: CutWork) -> CutMaking:
+    """How a cut was made, for its record."""
+    plan, framing, sound = result.plan, result.plan.framing, result.sound
+    looked = framing is not None and subject is not UNKNOWN
+    path = tuple((key.at_s, key.x, key.y) for key in framing.path) if framing else ()
+    return CutMaking(
+        how=plan.how,
+        why=plan.reason,
+        crop=plan.crop,
+        path=path if len(path) > 1 else (),
+        framing=framing.reason if framing and looked else WHOLE if framing else "",
+        subject=_subject(subject) if looked else None,
+        gain_db=sound.gain_db if sound else None,
+        lufs_before=_finite(sound.before.integrated_lufs) if sound and sound.before else None,
+        lufs=_finite(sound.after.integrated_lufs) if sound else None,
+        peak_dbtp=_finite(sound.after.true_peak_dbfs) if sound else None,
+        sound=sound.note if sound else "",
+        platform=replace(cut.platform, facts=()),
+        focus=cut.finish.focus,
+    )
+
+
+def _subject(subject: Subject) -> SubjectRecord:
+    boxes = subject.boxes
+    if not boxes:
+        return SubjectRecord(how=subject.how, reason=subject.reason)
+    around = (
+        min(box.left for box in boxes),
+        min(box.top for box in boxes),
+        max(box.right for box in boxes),
+        max(box.bottom for box in boxes),
+    )
+    left, top, right, bottom = (round(share, 4) for share in around)
+    return SubjectRecord(how=subject.how, reason=subject.reason, box=(left, top, right, bottom))
+
+
+def _finite(value: float) -> float | None:
+    """A loudness; None for that of digital silence, which JSON has no word for."""
+    return round(value, 2) if math.isfinite(value) else None
+
+
+async def _making_of(studio: Studio, shot: Shot, cut: Asset) -> CutMaking:
+    """How a cut that is there was made: as the ledger knows it, of older ones as the shot's sidecar tells it."""
+    if cut.details is not None:
+        return making_of(cut.details)
+    name = layout.sidecar_name(studio.batch.prefix, shot.id)
+    if shot.id in studio.sidecars:
+        sidecar = studio.sidecars[shot.id][0]
+    elif name.removeprefix(f"{studio.batch.prefix}/") in studio.files:
+        try:
+            sidecar = await read_sidecar(studio.store, name)
+        except ArchiveError:
+            return CutMaking()  # it is written anew when the shot has ended; this is all that is lost
+    else:
+        return CutMaking()
+    found = (one for one in sidecar.cuts if one.file and one.file.file == cut.name)
+    return next(
+        (CutMaking(**{field: getattr(one, field) for field in CutMaking.model_fields}) for one in found), CutMaking()
+    )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from callsheet.archive import layout
 from callsheet.archive.object_metadata import about_file
@@ -47,7 +47,10 @@ def facts_of(asset: Asset) -> FileFacts:
 
 @dataclass(frozen=True, slots=True)
 class Deposit:
-    """A file to archive: pixels, seconds, the hash of what it was made from, and the job that paid for it."""
+    """A file to archive: pixels, seconds, the hash of what it was made from, and the job that paid for it.
+
+    Of a cut also its recipe, and how it was made.
+    """
 
     kind: AssetKind
     mime_type: str
@@ -56,6 +59,8 @@ class Deposit:
     duration_s: float | None = None
     parent: str | None = None
     job: Job | None = None
+    recipe: str | None = None
+    details: dict[str, Any] | None = None
 
 
 async def deposit_paid(studio: Studio, shot: Shot, kind: AssetKind, job: Job, name: str, parent: str | None) -> Asset:
@@ -110,6 +115,8 @@ async def _deposit(studio: Studio, shot: str, new: Deposit, file: Spooled, name:
         parent=new.parent,
         usd=new.job.spent_usd if new.job else Decimal(0),
         model=new.job.model if new.job else None,
+        recipe=new.recipe,
+        details=new.details,
     )
     if new.job is not None and new.job.state is JobState.FINISHED:
         await studio.ledger.stored(new.job.key, [asset])

@@ -50,7 +50,7 @@ async def _measure(studio: Studio, shot: Shot, take: TakeWork, asset: Asset) -> 
     xmp = xmp_packet(Provenance(asset.sha256, shot.image_model))
     path, small = await fetch(studio, asset.sha256, asset.size), studio.spool.scratch(".jpg")
     try:
-        async with studio.encoder_slots:
+        async with studio.encoder_slots.take():
             take.score, take.gate, (width, height) = await asyncio.to_thread(_look, path, small, shot.aspect_ratio, xmp)
     except MediaError as error:
         take.failure = failure_of("frames", error, f"take-{take.number}")

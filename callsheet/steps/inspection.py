@@ -163,13 +163,17 @@ async def _stored_meanwhile(store: Store, evidence: Evidence, limit: asyncio.Sem
         async with limit:
             return name, await store.stat(name)
 
-    absent = [name for name in (*evidence.told(), *evidence.thumbnails()) if name not in evidence.files]
+    absent = [name for name in _listed(evidence) if name not in evidence.files]
     return {name: stat for name, stat in await all_of(look(name) for name in absent) if stat}
+
+
+def _listed(evidence: Evidence) -> list[str]:
+    return [*evidence.told(), *evidence.thumbnails(), *evidence.inputs()]
 
 
 async def _read_all(store: Store, evidence: Evidence, only: frozenset[str] | None, tell: Tell) -> dict[str, Digests]:
     limit, done = asyncio.Semaphore(DEEP_AT_ONCE), 0
-    names = [name for name in (*evidence.told(), *evidence.thumbnails()) if name in evidence.files]
+    names = [name for name in _listed(evidence) if name in evidence.files]
     names = [name for name in names if only is None or name in only]
 
     async def read(name: str) -> tuple[str, Digests | None]:

@@ -17,20 +17,27 @@ from callsheet.archive.sidecar import CutRecord, Sidecar
 from callsheet.archive.sidecars import in_order, read_sidecars, write_sidecar
 from callsheet.archive.success import Success
 from callsheet.archive.verify import Evidence, findings, is_whole
+from callsheet.cutting.recipe import find_cut
 from callsheet.errors import SettingsError
+from callsheet.framing.focus import parse_focus
+from callsheet.platforms import PlatformSpec
 from callsheet.shots import Asset
+from callsheet.steps.inputs import archived_hashes
 from callsheet.steps.inspection import holdings, inspect
 from callsheet.steps.records import cut_record
 from callsheet.steps.remake import shot_of
 from callsheet.steps.repair_records import write_gallery, write_marker
-from callsheet.steps.work import ClipWork, Work
+from callsheet.steps.work import ClipWork, CutWork, Work
 from callsheet.studio import Studio
 
 
-async def open_more_cuts(studio: Studio, specs: Collection[str], only: Collection[str] = ()) -> list[Work]:
-    """The work on shots whose clips lack some of these cuts; what else the batch has counts as reused.
+async def open_more_cuts(
+    studio: Studio, names: Sequence[str], only: Collection[str] = (), focus: str | None = None
+) -> list[Work]:
+    """The work on shots whose clips lack cuts for some of these platforms; those that are there count as reused.
 
-    `only` limits it to some shots: SettingsError for one that the archive does not have.
+    `only` limits it to some shots: SettingsError for one that the archive does not have. `focus` takes the place of
+    the shots' own.
     """
     sidecars = await read_sidecars(studio.store, studio.batch.prefix)
     if strange := set(only) - {one.shot for one in sidecars}:
@@ -39,34 +46,27 @@ async def open_more_cuts(studio: Studio, specs: Collection[str], only: Collectio
             f"{studio.batch.name} has no shot {', '.join(map(repr, sorted(strange)))} in the archive. Nothing was cut. "
             f"It has: {known}."
         )
+    specs = list(dict.fromkeys(studio.platforms.get(name) for name in names))
     studio.sidecars = {one.shot: (one, None) for one in sidecars if not only or one.shot in only}
-    works = []
-    for sidecar, _ in studio.sidecars.values():
-        wanted = tuple(dict.fromkeys(spec for spec, _ in missing_cuts(sidecar, specs)))
-        clips = [clip for clip in sidecar.clips if clip.file]
-        studio.tally.made["cut", "reused"] += len(clips) * (len(set(specs)) - len(wanted))
-        if wanted:
-            works.append(_begin(studio, sidecar, wanted))
-    return works
+    works = [_begin(studio, sidecar, specs, focus) for sidecar, _ in studio.sidecars.values()]
+    studio.work = {work.shot.id: work for work in works if work.cuts}
+    return list(studio.work.values())
 
 
-def missing_cuts(sidecar: Sidecar, specs: Collection[str]) -> list[tuple[str, int | None]]:
-    """The cuts that the shot's clips lack: aspect, and the take that the clip was made of."""
-    there = {(cut.spec, cut.take) for cut in sidecar.cuts if cut.file}
-    takes = [clip.take for clip in sidecar.clips if clip.file]
-    return [(spec, take) for spec in dict.fromkeys(specs) for take in takes if (spec, take) not in there]
-
-
-def _begin(studio: Studio, sidecar: Sidecar, specs: tuple[str, ...]) -> Work:
+def _begin(studio: Studio, sidecar: Sidecar, specs: Sequence[PlatformSpec], focus: str | None) -> Work:
     folder = f"{studio.store.uri}/{layout.shot_folder(studio.batch.prefix, sidecar.shot)}"
     files = [asset_of(sidecar, one, f"{folder}/{one.file.file}") for one in listed(sidecar)]
     assets: dict[str, Asset] = {asset.name: asset for asset in files}
     studio.assets[sidecar.shot] = assets
-    work = Work(replace(shot_of(sidecar), cuts=specs))
+    work = Work(shot_of(sidecar))
     work.clips = [
         ClipWork(clip.take, clip.job_key, asset=assets[clip.file.file]) for clip in sidecar.clips if clip.file
     ]
-    studio.work[sidecar.shot] = work
+    finish = replace(work.shot.finish, focus=parse_focus(focus).text) if focus else work.shot.finish
+    wanted = [CutWork(spec, clip.take, finish) for clip in work.clips for spec in specs]
+    clips = {clip.take: clip.asset.sha256 for clip in work.clips if clip.asset}
+    work.cuts = [cut for cut in wanted if find_cut(files, clips[cut.take], cut.platform, cut.finish) is None]
+    studio.tally.made["cut", "reused"] += len(wanted) - len(work.cuts)
     return work
 
 
@@ -80,7 +80,7 @@ async def write_more_cuts(studio: Studio, work: Work) -> None:
 
 
 def with_cuts(there: Sequence[CutRecord], made: Sequence[CutRecord]) -> tuple[CutRecord, ...]:
-    """The cuts of a shot with those just made, each aspect of a clip once: the newer record counts."""
+    """The cuts of a shot with those just made, each platform of a clip once: the newer record counts."""
     every = {(cut.spec, cut.take): cut for cut in (*there, *made)}
     return tuple(every.values())
 
@@ -99,7 +99,7 @@ async def report_more_cuts(studio: Studio) -> dict[str, Any]:
         marker = before.marker
         damaged = frozenset(marker.damaged) if isinstance(marker, Success) else frozenset[str]()
         await write_marker(studio, await _evidence(studio), damaged)
-        studio.spool.empty(asset.sha256 for assets in studio.assets.values() for asset in assets.values())
+        studio.spool.empty(archived_hashes(studio))
     return _summary(studio)
 
 
@@ -110,13 +110,13 @@ async def _evidence(studio: Studio) -> Evidence:
 
 def _summary(studio: Studio) -> dict[str, Any]:
     failed = [
-        {"shot": work.shot.id, "aspect": cut.spec, "why": cut.failure.message if cut.failure else "It was not made."}
+        {"shot": work.shot.id, "platform": cut.spec, "why": cut.failure.message if cut.failure else "It was not made."}
         for work in studio.work.values()
         for cut in work.cuts
         if cut.asset is None
     ]
     files: list[Mapping[str, Any]] = [
-        {"shot": work.shot.id, "aspect": cut.spec, "take": cut.take, "uri": cut.asset.uri}
+        {"shot": work.shot.id, "platform": cut.spec, "take": cut.take, "uri": cut.asset.uri}
         for work in studio.work.values()
         for cut in work.cuts
         if cut.asset is not None

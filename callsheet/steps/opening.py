@@ -36,7 +36,14 @@ async def open_batch(studio: Studio, manifest: Manifest, request: RunRequest) ->
     batch, shots = studio.batch, manifest.shots
     _, latency = await time_of(studio.settings, batch.mode)
     desk = Desk(
-        studio.settings, studio.ledger, studio.store, studio.catalogue, studio.clock, latency, studio.budget_usd
+        studio.settings,
+        studio.ledger,
+        studio.store,
+        studio.catalogue,
+        studio.clock,
+        latency,
+        studio.budget_usd,
+        studio.platforms,
     )
     plan, known = await make_plan(desk, batch, shots)
     followed = await follow(plan, request, studio.settings, studio.ledger)

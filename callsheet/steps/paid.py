@@ -96,6 +96,9 @@ async def submit(
         else:
             given = verdict(order.kind, outcome, earlier[applied])
             job = await _record(studio, attempt, price, outcome, given, pause_s)
+            # A cut does without the look; everything else would fail for the same reason.
+            if isinstance(outcome, Unauthorised) and order.kind != "look":
+                studio.halted = outcome
             going = given in (Verdict.RETRY, Verdict.AGAIN)
         if not going:
             return job
@@ -180,7 +183,7 @@ async def _doubt(studio: Studio, attempt: Attempt, error: Unknown) -> Job:
 async def _record(
     studio: Studio, attempt: Attempt, price: Decimal, error: ProviderError, given: Verdict, pause_s: float
 ) -> Job:
-    """Close the attempt in the ledger, learn the quota that a 429 states, and halt on what will not mend."""
+    """Close the attempt in the ledger, and learn the quota that a 429 states."""
     # What was not accepted for a reason outside the request leaves the job planned: the next run tries it again.
     mendable = isinstance(error, NotAccepted | Unauthorised | ModelNotFound)
     state = JobState.PLANNED if given is Verdict.FAIL and mendable else _STATE_AFTER[given]
@@ -192,8 +195,6 @@ async def _record(
         ),
         f"the end of an attempt at job {attempt.key[:12]}",
     )
-    if isinstance(error, Unauthorised):
-        studio.halted = error
     if isinstance(error, RateLimited):
         # A 429 without details pauses the model for as long as this job waits: all others would get the same answer.
         until = await studio.ledger.lower_limit(

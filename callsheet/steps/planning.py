@@ -15,6 +15,7 @@ from callsheet.ledger import Ledger
 from callsheet.models import Catalogue
 from callsheet.plan import Known, Plan, plan_batch
 from callsheet.plan.file import PlanFile, check_same, read_plan
+from callsheet.platforms import Platforms
 from callsheet.providers.routes import is_loopback
 from callsheet.rehearsal.config import Latency
 from callsheet.rehearsal.glance import glance
@@ -39,6 +40,7 @@ class Desk:
     clock: Clock
     latency: Latency
     budget: Decimal | None
+    platforms: Platforms
 
 
 async def make_plan(desk: Desk, batch: Batch, shots: Sequence[Shot]) -> tuple[Plan, Known]:
@@ -48,7 +50,7 @@ async def make_plan(desk: Desk, batch: Batch, shots: Sequence[Shot]) -> tuple[Pl
         desk.ledger, desk.settings, batch, shots, desk.catalogue, desk.clock, desk.budget, desk.latency
     )
     # The simulation of a large batch takes a second.
-    plan = await asyncio.to_thread(plan_batch, batch, shots, known, desk.catalogue, conditions)
+    plan = await asyncio.to_thread(plan_batch, batch, shots, known, desk.catalogue, conditions, desk.platforms)
     return plan, known
 
 

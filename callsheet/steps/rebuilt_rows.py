@@ -7,12 +7,21 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Literal
 
 from callsheet import errors
 from callsheet.archive import layout
 from callsheet.archive.lineage import Part, listed
-from callsheet.archive.sidecar import ClipRecord, DecisionRecord, FailureRecord, FileRecord, Sidecar, TakeRecord
+from callsheet.archive.sidecar import (
+    ClipRecord,
+    DecisionRecord,
+    FailureRecord,
+    FileRecord,
+    InputRecord,
+    Sidecar,
+    TakeRecord,
+)
 from callsheet.decisions import FrameDecision
 from callsheet.errors import ArchiveError
 from callsheet.keys import job_key
@@ -22,6 +31,8 @@ from callsheet.shots import Asset, Batch, ShotState
 
 _SLOT = re.compile(r"(take|clip)(-[1-9]\d{0,5})?")
 _LARGEST = 2**62
+# Above what any column takes: music has 100 MiB.
+_LARGEST_INPUT = 256 * 1024 * 1024
 # The fields of a job's request that are not parameters.
 _NOT_PARAMETERS = frozenset({"prompt", "take", "inputs"})
 _OUTCOMES = {JobState.STORED: "finished", JobState.SUBMITTED: "open"}
@@ -47,6 +58,17 @@ def check(name: str, sidecar: Sidecar) -> None:
         _check_part(sidecar, part)
     for n, decision in enumerate(sidecar.decisions, 1):
         _check_decision(n, decision)
+    for file in sidecar.finish.files() if sidecar.finish else ():
+        _check_input(file)
+
+
+def _check_input(file: InputRecord) -> None:
+    """A finishing file lies in the batch's `inputs/`, and may be fetched from where its manifest was."""
+    named = not file.file or (file.file == f"{file.sha256[:12]}{Path(file.file).suffix}" and is_file_name(file.file))
+    if not named or not re.fullmatch(r"[0-9a-f]{64}", file.sha256):
+        raise _refused(f"{file.file[:80]!r} is not the name of a file that finishes cuts")
+    if not 0 <= file.size <= _LARGEST_INPUT or file.uri.lower().startswith(("http://", "https://")):
+        raise _refused(f"{file.uri[:200]!r} is not a file that a manifest can name")
 
 
 def _check_file(file: FileRecord) -> None:

@@ -6,13 +6,12 @@ the next run of the shot writes them anew.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from callsheet.archive.lineage import asset_of_row
+from callsheet.archive.lineage import asset_of_row, making_of, parameters_of
 from callsheet.archive.sidecar import ClipRecord, CutRecord, FailureRecord, ImageParams, Sidecar, TakeRecord
 from callsheet.decisions import APPROVAL, FrameDecision
 from callsheet.ledger import Job, JobState, ShotRow, Want
@@ -111,7 +110,7 @@ def _clip(known: Remembered, slot: str, key: str) -> ClipRecord:
     job, number = known.jobs.get(key), slot.removeprefix("clip").lstrip("-")
     asset = next((one for one in known.files() if one.kind == "clip" and one.job_key == key), None)
     row = known.row_of(asset)
-    asked = {**_parameters(row), **(job.request if job else {})}
+    asked = {**parameters_of(row), **(job.request if job else {})}
     fps = ((job.details if job else None) or {}).get("fps")
     return ClipRecord(
         take=int(number) if number else None,
@@ -139,9 +138,10 @@ def _cuts(known: Remembered, clips: Sequence[ClipRecord]) -> list[CutRecord]:
             continue
         row, take = known.row_of(asset), takes[asset.parent]
         spec = str(row.get("spec") or asset.name.split("-")[1])
-        made = {name: value for name, value in _parameters(row).items() if name in CutRecord.model_fields}
-        record = {"spec": spec, "take": take, "file": file_record(asset), "poster": _poster(known, asset), **made}
-        found.setdefault((spec, take), CutRecord.model_validate(record))
+        making = making_of(asset.details or parameters_of(row))
+        files = {"file": file_record(asset), "poster": _poster(known, asset)}
+        made = CutRecord(**dict(making), spec=spec, take=take, recipe=asset.recipe, **files)
+        found.setdefault((spec, take), made)
     order = [row["file"] for row in known.rows]
 
     def place(cut: CutRecord) -> int:
@@ -161,7 +161,7 @@ def _image(known: Remembered, keys: Mapping[str, str], still: Row) -> ImageParam
     if key is None:
         return None
     job = known.jobs.get(key)
-    asked = {**(job.request if job else {}), **_parameters(still)}
+    asked = {**(job.request if job else {}), **parameters_of(still)}
     given = {name: asked[name] for name in ImageParams.model_fields if asked.get(name) is not None}
     model = job.model if job else str(still.get("model") or "")
     return ImageParams.model_validate({"aspect_ratio": "", "image_size": "", **given, "model": model})
@@ -195,14 +195,6 @@ def _moving(known: Remembered) -> str:
 def _asked(known: Remembered, key: str, name: str) -> str | None:
     job = known.jobs.get(key)
     return _text(job.request.get(name)) if job else None
-
-
-def _parameters(row: Row) -> dict[str, Any]:
-    try:
-        found = json.loads(row.get("parameters") or "{}")
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _slot(row: Row) -> str:

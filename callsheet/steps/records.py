@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
+from callsheet.archive.disclosure import disclosure_for
+from callsheet.archive.layout import INPUTS
 from callsheet.archive.sidecar import (
     ClipRecord,
     CutRecord,
@@ -20,14 +23,15 @@ from callsheet.decisions import FrameDecision
 from callsheet.ledger import Job
 from callsheet.media.frames import Verdict
 from callsheet.shots import Asset, Batch, Failure, Shot, ShotState
+from callsheet.steps.finish_records import finish_record
 from callsheet.steps.work import ClipWork, CutWork, TakeWork, Work
 
 # What the manifest alone decides about a sidecar.
-_ASKED = ("line", "tags", "variables", "prompt", "negative_prompt", "motion_prompt", "select", "image")
+_ASKED = ("line", "tags", "variables", "prompt", "negative_prompt", "motion_prompt", "select", "image", "finish")
 
 
-def sidecar_of(batch: Batch, work: Work, state: ShotState, updated: datetime) -> Sidecar:
-    """Everything that is known of the shot, as its sidecar."""
+def sidecar_of(batch: Batch, work: Work, state: ShotState, updated: datetime, files: Collection[str] = ()) -> Sidecar:
+    """Everything that is known of the shot, as its sidecar. `files` are the names in the batch's folder."""
     shot = work.shot
     takes = tuple(_take(take, work) for take in work.takes.values())
     clips = tuple(_clip(clip, shot) for clip in work.clips)
@@ -51,6 +55,7 @@ def sidecar_of(batch: Batch, work: Work, state: ShotState, updated: datetime) ->
         takes=takes,
         clips=clips,
         cuts=tuple(cut_record(cut) for cut in work.cuts),
+        finish=finish_record(shot.finish, files),
         usd=round(sum(take.usd for take in takes) + sum(clip.usd for clip in clips), 6),
         updated=updated,
     )
@@ -58,7 +63,8 @@ def sidecar_of(batch: Batch, work: Work, state: ShotState, updated: datetime) ->
 
 def tells_as_asked(sidecar: Sidecar, batch: Batch, shot: Shot) -> bool:
     """Whether a sidecar tells of the shot as it is asked for now, with every take, and nothing else is to be told."""
-    asked = sidecar_of(batch, Work(shot), ShotState(sidecar.state), sidecar.updated)
+    inputs = {f"{INPUTS}/{file.file}" for file in (sidecar.finish.files() if sidecar.finish else ())}
+    asked = sidecar_of(batch, Work(shot), ShotState(sidecar.state), sidecar.updated, inputs)
     same = all(getattr(sidecar, name) == getattr(asked, name) for name in _ASKED)
     return same and [take.take for take in sidecar.takes] == list(range(1, shot.takes + 1))
 
@@ -135,14 +141,15 @@ def _clip(clip: ClipWork, shot: Shot) -> ClipRecord:
 def cut_record(cut: CutWork) -> CutRecord:
     """A cut, or why there is none, as the sidecar has it."""
     return CutRecord(
+        **dict(cut.making),
         spec=cut.spec,
         take=cut.take,
-        how=cut.how,
-        crop=cut.crop,
+        recipe=cut.asset.recipe if cut.asset else None,
         file=file_record(cut.asset) if cut.asset else None,
         poster=file_record(cut.poster) if cut.poster else None,
         signed=cut.signed,
         failure=_failure(cut.failure) if cut.failure else None,
+        disclosure=disclosure_for(cut.platform, cut.finish.label),
     )
 
 

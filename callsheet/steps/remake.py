@@ -6,12 +6,14 @@ Works from the sidecar alone, without the manifest, and costs nothing.
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 from callsheet.archive.sidecar import ClipRecord, CutRecord, Sidecar, TakeRecord
 from callsheet.errors import CallsheetError
 from callsheet.shots import Asset, Shot
 from callsheet.steps.clips import make_poster
-from callsheet.steps.cuts import make_cuts
+from callsheet.steps.cuts import make_these
+from callsheet.steps.finish_records import finish_of
 from callsheet.steps.frames import choose_takes
 from callsheet.steps.records import cut_record, file_record
 from callsheet.steps.work import ClipWork, CutWork, TakeWork, Work
@@ -50,6 +52,7 @@ def shot_of(sidecar: Sidecar) -> Shot:
         motion_prompt=sidecar.motion_prompt,
         video_model=next((clip.model for clip in sidecar.clips), None),
         cuts=tuple(dict.fromkeys(cut.spec for cut in sidecar.cuts)),
+        finish=finish_of(sidecar.finish),
     )
 
 
@@ -103,20 +106,26 @@ async def _posters(
 async def _cuts(
     studio: Studio, shot: Shot, sidecar: Sidecar, whole: dict[str, Asset], problems: list[str]
 ) -> tuple[CutRecord, ...]:
-    if all(_is_whole(cut, whole) for cut in sidecar.cuts):
-        return sidecar.cuts
+    wanted = [cut for cut in sidecar.cuts if not _is_whole(cut, whole)]
     work = Work(shot)
     work.clips = [
         ClipWork(clip.take, clip.job_key, asset=whole.get(clip.file.file) if clip.file else None)
         for clip in sidecar.clips
     ]
-    await make_cuts(studio, work)
+    takes = {clip.take for clip in work.clips if clip.asset}
+    work.cuts = [_as_it_was(studio, shot, cut) for cut in wanted if cut.take in takes]
+    if not work.cuts:
+        return sidecar.cuts
+    await make_these(studio, work, work.cuts)
     problems += [cut.failure.message for cut in work.cuts if cut.failure]
     made: dict[tuple[str, int | None], CutWork] = {(cut.spec, cut.take): cut for cut in work.cuts if cut.poster}
-    return tuple(
-        cut if _is_whole(cut, whole) or (cut.spec, cut.take) not in made else cut_record(made[cut.spec, cut.take])
-        for cut in sidecar.cuts
-    )
+    return tuple(cut_record(made[cut.spec, cut.take]) if (cut.spec, cut.take) in made else cut for cut in sidecar.cuts)
+
+
+def _as_it_was(studio: Studio, shot: Shot, cut: CutRecord) -> CutWork:
+    """A cut to be made by the numbers and with the focus on record; by today's numbers where there are none."""
+    platform = cut.platform or studio.platforms.get(cut.spec)
+    return CutWork(platform, cut.take, replace(shot.finish, focus=cut.focus))
 
 
 def _is_whole(cut: CutRecord, whole: dict[str, Asset]) -> bool:

@@ -18,6 +18,7 @@ from callsheet.ledger import Job
 from callsheet.steps.deposit import fetch
 from callsheet.steps.inspection import holdings, inspect
 from callsheet.steps.repair_files import put_back, remake_files
+from callsheet.steps.repair_inputs import put_back_inputs
 from callsheet.steps.repair_records import mend_catalogue, write_gallery, write_lost_sidecars, write_marker
 from callsheet.steps.repair_work import Repair
 from callsheet.studio import Studio
@@ -48,6 +49,7 @@ async def repair(
     Raises ArchiveError when the archive cannot be written to at all.
     """
     work = Repair(studio, evidence, found, refused)
+    await put_back_inputs(work)
     right = await put_back(work)
     await write_lost_sidecars(work)
     await remake_files(work, right)

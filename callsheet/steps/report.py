@@ -23,6 +23,7 @@ from callsheet.report.gallery import gallery_html
 from callsheet.report.view import BatchSummary, gallery_view
 from callsheet.shots import ShotState
 from callsheet.steps.account import goes_on_at, in_real_time
+from callsheet.steps.inputs import archived_hashes
 from callsheet.steps.leftovers import remove_leftovers
 from callsheet.steps.records import sidecar_of
 from callsheet.steps.work import Work
@@ -142,4 +143,4 @@ def _waiting_for(rows: Sequence[ShotRow]) -> dict[str, int]:
 
 def _empty_spool(studio: Studio) -> None:
     """Remove from the spool what the archive has of this batch: it was verified when it was written."""
-    studio.spool.empty(asset.sha256 for assets in studio.assets.values() for asset in assets.values())
+    studio.spool.empty(archived_hashes(studio))

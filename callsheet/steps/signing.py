@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from callsheet.media.cuts import CutPlan
+from callsheet.cutting.plan import CutPlan
 from callsheet.media.fingerprint import digest_file
 from callsheet.media.signing import Parent, Signer, is_signed
 from callsheet.shots import Asset
@@ -23,7 +23,7 @@ async def sign_cut(studio: Studio, signer: Signer, cut: Path, plan: CutPlan, cli
     made = await asyncio.to_thread(studio.spool.made_of, unsigned.sha256)
     if made is None:
         target, parent = studio.spool.scratch(".mp4"), Parent(source, clip.name, clip.sha256, clip.model or "")
-        async with studio.encoder_slots:
+        async with studio.encoder_slots.take():
             await asyncio.to_thread(signer.sign, cut, target, parent, cropped=plan.how == "crop")
         file = await asyncio.to_thread(studio.spool.adopt, target)
         made = await asyncio.to_thread(studio.spool.note_made, unsigned.sha256, file.path)

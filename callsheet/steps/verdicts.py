@@ -38,7 +38,7 @@ MEANING: dict[Verdict, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """For failures of class `error`: the verdict on pictures, on videos, and how often it may be given to one job."""
+    """For failures of class `error`: the verdict on pictures and looks, on videos, and how often one job may get it."""
 
     error: type[errors.ProviderError]
     image: Verdict
@@ -65,7 +65,7 @@ AUDIO_FILTER_TRIES = 1
 OPERATION_TRIES = 2
 
 
-def verdict(kind: Literal["image", "video"], error: errors.ProviderError, earlier: int) -> Verdict:
+def verdict(kind: Literal["image", "video", "look"], error: errors.ProviderError, earlier: int) -> Verdict:
     """The verdict on `error` when the same rule was already applied `earlier` times to this job.
 
     A used-up RETRY fails (nothing was accepted, so the next run may try again); a used-up AGAIN holds what is
@@ -78,7 +78,7 @@ def verdict(kind: Literal["image", "video"], error: errors.ProviderError, earlie
     if isinstance(error, errors.OperationFailed) and error.reason in TRANSIENT and earlier < OPERATION_TRIES:
         return Verdict.RETRY
     rule = rule_for(error)
-    given = rule.image if kind == "image" else rule.video
+    given = rule.video if kind == "video" else rule.image
     if given in (Verdict.RETRY, Verdict.AGAIN) and earlier >= rule.times:
         return Verdict.HOLD if isinstance(error, errors.Unknown) else Verdict.FAIL
     return given

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
 
+from callsheet.archive.sidecar import CutMaking
 from callsheet.decisions import FrameDecision
 from callsheet.errors import (
     ArchiveConflict,
@@ -21,7 +21,8 @@ from callsheet.errors import (
 from callsheet.ledger import Job, JobState
 from callsheet.media.frames import Choice
 from callsheet.media.scores import FrameScore
-from callsheet.shots import Asset, Failure, Shot, ShotState
+from callsheet.platforms import PlatformSpec
+from callsheet.shots import Asset, Failure, Finish, Shot, ShotState
 
 
 @dataclass
@@ -52,16 +53,21 @@ class ClipWork:
 
 @dataclass
 class CutWork:
-    """One cut of a clip so far."""
+    """One cut of a clip so far: for which platform, and how it was made once it is there."""
 
-    spec: str
+    platform: PlatformSpec
     take: int | None
-    how: Literal["copy", "crop"] | None = None
-    crop: tuple[int, int, int, int] | None = None
+    finish: Finish = field(default_factory=Finish)
+    making: CutMaking = field(default_factory=CutMaking)
     asset: Asset | None = None
     poster: Asset | None = None
     signed: bool = False
     failure: Failure | None = None
+
+    @property
+    def spec(self) -> str:
+        """The name of the platform."""
+        return self.platform.name
 
 
 @dataclass

@@ -1,0 +1,100 @@
+"""Spots on demand: what is to be joined, of which batch, for nothing."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from callsheet.archive import layout
+from callsheet.archive.sidecars import read_sidecars
+from callsheet.care import open_mending
+from callsheet.clock import Clock
+from callsheet.errors import SettingsError
+from callsheet.ledger import Ledger
+from callsheet.platforms import load_platforms
+from callsheet.settings import Settings
+from callsheet.shots import Batch, Mode
+from callsheet.social import CutsRequest, chosen
+from callsheet.steps.spots import assemble, choose_parts
+
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,59}", re.ASCII)
+MAX_CROSSFADE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class SpotRequest:
+    """A spot that is wanted: clips of a batch, or their cuts for the platform `cut`, of these shots in this order.
+
+    Without `batch` the newest of the campaign in this mode is meant, without `shots` all. `name` is that of the files.
+    Neighbours share `crossfade_s` seconds.
+    """
+
+    batch: str | None = None
+    name: str = "spot"
+    cut: str | None = None
+    shots: tuple[str, ...] = ()
+    crossfade_s: float = 0.0
+    campaign: str | None = None
+    mode: Mode = "rehearsal"
+
+
+async def make_spot_of(settings: Settings, asked: SpotRequest) -> dict[str, Any]:
+    """Make and archive the spot; what it is, where, and whether it was made now. Nothing is paid for.
+
+    SettingsError for a request that cannot be met, MediaError for parts that cannot be joined.
+    """
+    _check(asked)
+    batch = await _batch(settings, asked)
+    spec = load_platforms(settings.platforms).get(asked.cut) if asked.cut else None
+    async with open_mending(settings, batch) as studio:
+        sidecars = await read_sidecars(studio.store, batch.prefix)
+        if not sidecars:
+            raise SettingsError(
+                f"{studio.store.uri} has no batch {batch.name}. Nothing was joined. See `callsheet find`."
+            )
+        parts = choose_parts(sidecars, asked.shots, spec.name if spec else None)
+        record, made = await assemble(studio, sidecars, parts, asked.name, spec=spec, crossfade_s=asked.crossfade_s)
+        folder = f"{studio.store.uri}/{batch.prefix}/{layout.SPOTS}"
+    return {
+        "batch": batch.name,
+        "name": record.name,
+        "made": made,
+        "uri": f"{folder}/{record.file.file}",
+        "poster": f"{folder}/{record.poster.file}",
+        "thumbnail": f"{folder}/{record.thumbnail.file}",
+        "sheet": f"{folder}/{record.sheet.file}",
+        "duration_s": record.file.duration_s,
+        "how": record.how,
+        "why": record.why,
+        "lufs": record.lufs,
+        "peak_dbtp": record.peak_dbtp,
+        "sound": record.sound,
+        "parts": [part.model_dump() for part in record.parts],
+    }
+
+
+def _check(asked: SpotRequest) -> None:
+    if bool(asked.batch) == bool(asked.campaign):
+        raise SettingsError("Name a batch or a campaign, one of the two. Nothing was joined.")
+    if not _NAME.fullmatch(asked.name):
+        raise SettingsError(
+            f"{asked.name[:80]!r} cannot be a spot's name: letters, digits, dots, dashes and underscores, at most 60."
+        )
+    if not 0 <= asked.crossfade_s <= MAX_CROSSFADE_S:
+        raise SettingsError(f"A crossfade lasts 0 to {MAX_CROSSFADE_S:g} s, not {asked.crossfade_s:g}.")
+
+
+async def _batch(settings: Settings, asked: SpotRequest) -> Batch:
+    async with await Ledger.open(settings.ledger_url, clock=Clock()) as ledger:
+        rows = sorted(await ledger.batches(), key=lambda row: row.created, reverse=True)
+    wanted = CutsRequest((), batch=asked.batch, campaign=asked.campaign, mode=asked.mode)
+    found = chosen(rows, wanted)
+    if not found:
+        what = f"batch {asked.batch!r}" if asked.batch else f"campaign {asked.campaign!r} with {asked.mode} batches"
+        known = ", ".join(row.batch.name for row in rows[:20]) or "none"
+        raise SettingsError(
+            f"The ledger has no {what}. Nothing was joined. Its batches: {known}. `callsheet ledger rebuild` enters "
+            "what an archive has."
+        )
+    return found[0]

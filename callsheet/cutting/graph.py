@@ -1,0 +1,83 @@
+"""The filters that turn a clip's picture into a cut's. Pure: values in, text for ffmpeg out.
+
+Everything in the text is a number or a word of ours: no string of a manifest ever reaches it.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from callsheet.cutting.plan import CutPlan
+from callsheet.framing.crop import even
+from callsheet.framing.crop_path import Framing
+
+# Colour tags come from the filter: the output options for them were lost in FFmpeg 9 (measured 2026-11-21).
+_TAGS = "setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709"
+# Transfers as setparams names them (FFmpeg 9.0.2). White of SDR is at 203 cd/m2 (ITU-R BT.2408).
+_TRANSFERS = {"pq": "smpte2084", "hlg": "arib-std-b67", "bt2020": "bt709"}
+_WHITE = 203
+# Mobius leaves light up to 60 % of that white as it is and presses what is brighter, up to 1000 cd/m2, into the rest.
+# Without these numbers 75 % bars come out at 158 of 191; Hable makes them darker still (measured 2026-11-21).
+_TONE = "tonemap=tonemap=mobius:param=0.6:peak=4.926:desat=0"
+# The blurred ground of a padded picture is made smaller by this factor first: a blur needs no detail and costs less so.
+_GROUND = 8
+
+
+def picture_filters(plan: CutPlan) -> str:
+    """The chain from the clip's picture to the cut's, before its layers; it has one beginning and one end."""
+    filters = [f"fps={plan.rate}"] if plan.rate else []
+    if plan.is_trimmed:
+        filters.append(f"trim=end={plan.clip_s:.6f}")
+    filters += [_padded(plan)] if plan.how == "pad" else _cropped(plan)
+    filters += ["setsar=1", *_to_bt709(plan), "format=yuv420p", _TAGS]
+    if plan.tail_s:
+        filters.append(f"tpad=stop_mode=clone:stop_duration={plan.tail_s:.6f}")
+    return ",".join(filters)
+
+
+def _cropped(plan: CutPlan) -> list[str]:
+    scale = f"scale={plan.width}:{plan.height}:flags=bicubic{_colours(plan)}"
+    return [*([_crop(plan.framing)] if plan.framing else []), scale]
+
+
+def _crop(framing: Framing) -> str:
+    x = moving([(key.at_s, key.x) for key in framing.path])
+    y = moving([(key.at_s, key.y) for key in framing.path])
+    return f"crop={framing.width}:{framing.height}:{x}:{y}"
+
+
+def moving(keys: list[tuple[float, int]]) -> str:
+    """A number, or an ffmpeg expression of the time `t`, that goes straight from key to key and stays at both ends."""
+    steps = [
+        f"+({after - before})*clip((t-{from_s:.6f})/{to_s - from_s:.6f},0,1)"
+        for (from_s, before), (to_s, after) in pairwise(keys)
+        if after != before and to_s > from_s
+    ]
+    # Flat rather than nested: ffmpeg bounds the depth of an expression.
+    return f"'{keys[0][1]}{''.join(steps)}'" if steps else str(keys[0][1])
+
+
+def _padded(plan: CutPlan) -> str:
+    """The whole picture in the middle, over a copy that fills the frame and is blurred."""
+    width, height = plan.width, plan.height
+    small = f"{even(width / _GROUND)}:{even(height / _GROUND)}"
+    ground = f"scale={small}:force_original_aspect_ratio=increase:flags=bilinear{_colours(plan)},crop={small}"
+    inside = f"scale={plan.inner[0]}:{plan.inner[1]}:flags=bicubic{_colours(plan)},setsar=1"
+    return (
+        f"split[whole][copy];[copy]{ground},gblur=sigma=5,scale={width}:{height}:flags=bilinear,setsar=1[ground];"
+        f"[whole]{inside}[inside];[ground][inside]overlay=(W-w)/2:(H-h)/2:format=auto"
+    )
+
+
+def _colours(plan: CutPlan) -> str:
+    return ":out_range=tv" + (":in_color_matrix=bt601:out_color_matrix=bt709" if plan.colours == "bt601" else "")
+
+
+def _to_bt709(plan: CutPlan) -> list[str]:
+    transfer = _TRANSFERS.get(plan.colours)
+    if transfer is None:
+        return []
+    told = f"setparams=range=tv:color_primaries=bt2020:color_trc={transfer}:colorspace=bt2020nc"
+    linear = f"zscale=t=linear:npl={_WHITE},format=gbrpf32le,zscale=p=bt709"
+    tone = [_TONE] if plan.colours != "bt2020" else []
+    return [told, linear, *tone, "zscale=p=bt709:t=bt709:m=bt709:r=tv"]

@@ -1,0 +1,130 @@
+"""Planning a cut: the cheapest way to make a clip right for a platform, as a value. Nothing is read or run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+from callsheet.cutting.analysis import Analysis, upright
+from callsheet.cutting.fitness import clip_length, fitting_rate, max_kbps, why_not_copied
+from callsheet.finishing.layers import Layer
+from callsheet.framing.crop import even
+from callsheet.framing.crop_path import Framing
+from callsheet.framing.reframe import frame_subject
+from callsheet.media.probe import Colours, VideoProbe
+from callsheet.platforms import PlatformSpec
+
+How = Literal["copy", "crop", "pad"]
+# Widths of the short side that cuts are scaled to; a smaller clip keeps its own.
+_CLASSES = (2160, 1440, 1080, 720)
+
+
+@dataclass(frozen=True, slots=True)
+class CutPlan:
+    """How a cut is made. "copy" keeps the video packets, "crop" scales a part of the picture, "pad" shows all of it.
+
+    `reason` tells in a sentence why it is not a copy, or what is copied. `framing` is None for a copy. `duration_s` is
+    the whole cut's: the clip's first `clip_s` seconds (`is_trimmed` when it is longer), then `tail_s` in which its last
+    picture stays, under an end card. `lead_s` is when the first picture appears in the clip: it becomes time zero of
+    the cut. `rate` is the constant frame rate to impose, None to keep the clip's own; `fps` is the one the cut will
+    have. `max_kbps` bounds the encoder so that the platform's limits hold. `inner` is the size in pixels of the whole
+    picture inside a padded one. `colours` are the clip's: those that are not BT.709 are converted to it; untagged clips
+    are taken for BT.709, as players do.
+    """
+
+    spec: PlatformSpec
+    how: How
+    reason: str
+    framing: Framing | None
+    width: int
+    height: int
+    clip_s: float
+    fps: float
+    has_sound: bool
+    tail_s: float = 0.0
+    is_trimmed: bool = False
+    lead_s: float = 0.0
+    rate: int | None = None
+    max_kbps: int | None = None
+    inner: tuple[int, int] = (0, 0)
+    colours: Colours = "bt709"
+    layers: tuple[Layer, ...] = ()
+
+    @property
+    def duration_s(self) -> float:
+        """How long the cut is, seconds."""
+        return self.clip_s + self.tail_s
+
+    @property
+    def crop(self) -> tuple[int, int, int, int] | None:
+        """x, y, width and height of the part that is shown first, in upright stored pixels; None without a crop."""
+        if self.framing is None or not self.framing.path:
+            return None
+        first = self.framing.path[0]
+        return first.x, first.y, self.framing.width, self.framing.height
+
+
+def cut_size(probe: VideoProbe, spec: PlatformSpec) -> tuple[int, int]:
+    """Width and height in pixels of a cut that is encoded; MediaError for a clip that cannot be cut.
+
+    Its shorter side is the clip's size class, at most the spec's: nothing is enlarged, unless the platform demands it.
+    """
+    shown = upright(probe).shown
+    return _target(int(min(shown)), spec.aspect_for(*shown), spec)
+
+
+def plan_cut(
+    clip: Analysis,
+    spec: PlatformSpec,
+    framing: Framing | None = None,
+    *,
+    layers: Sequence[Layer] = (),
+    tail_s: float = 0.0,
+    music: bool = False,
+) -> CutPlan:
+    """The plan of a cut; MediaError, saying what to do, for a clip that the platform does not take.
+
+    A clip that already is what the spec wants is copied, unless something is drawn on it. Else the part that `framing`
+    names (None: framed by the clip's subject) is encoded anew.
+    """
+    probe, picture = clip.probe, upright(clip.probe)
+    clip_s = clip_length(probe, spec, tail_s)
+    reason = "something is drawn on it" if layers or tail_s else why_not_copied(clip, spec, clip_s)
+    rate = fitting_rate(clip, spec) if reason else None
+    width, height = cut_size(probe, spec) if reason else (probe.width, probe.height)
+    if reason and framing is None:
+        aspect = spec.aspect_for(*picture.shown) / picture.sar
+        framing = frame_subject(clip.subject, picture.width, picture.height, aspect, clip_s)
+    return CutPlan(
+        spec=spec,
+        how=framing.how if reason and framing else "copy",
+        reason=reason or f"the clip is as {spec.title} takes it",
+        framing=framing if reason else None,
+        width=width,
+        height=height,
+        clip_s=clip_s,
+        fps=rate or probe.fps,
+        has_sound=music or probe.audio_codec is not None,
+        tail_s=tail_s,
+        is_trimmed=clip_s < probe.duration_s,
+        lead_s=round(max(0.0, probe.video_start_s), 6),
+        rate=rate,
+        max_kbps=max_kbps(spec, clip_s + tail_s) if reason else None,
+        inner=_inside(picture.shown, width, height),
+        colours=probe.colours or "bt709",
+        layers=tuple(layers),
+    )
+
+
+def _target(short: int, aspect: Fraction, spec: PlatformSpec) -> tuple[int, int]:
+    most = min(spec.width, spec.height)
+    base = next((size for size in (most, *_CLASSES) if short >= size and size <= most), even(short))
+    base = max(base, spec.min_short)
+    return (base, even(base / aspect)) if aspect <= 1 else (even(base * aspect), base)
+
+
+def _inside(shown: tuple[Fraction, Fraction], width: int, height: int) -> tuple[int, int]:
+    scale = min(width / shown[0], height / shown[1])
+    return min(width, max(2, even(shown[0] * scale))), min(height, max(2, even(shown[1] * scale)))

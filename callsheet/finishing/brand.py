@@ -1,0 +1,171 @@
+"""What is laid over a cut: captions, logo, disclosure label and end card, drawn for one size and one safe zone."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from callsheet.errors import ManifestError, MediaError
+from callsheet.finishing.captions import Cue, read_captions
+from callsheet.finishing.layers import Layer, write_reel
+from callsheet.finishing.lettering import draw_text, fit_text
+from callsheet.finishing.pictures import card_picture, logo_picture
+from callsheet.finishing.spoken import spread_text
+from callsheet.manifest.source import read_bytes
+from callsheet.platforms.spec import PlatformSpec
+from callsheet.shots import Finish, Reference
+from callsheet.sound.stems import MAX_MUSIC_BYTES
+
+MAX_PICTURE_BYTES = 20 * 1024 * 1024
+MAX_CAPTION_BYTES = 1024 * 1024
+# Shares of the picture's short side: sizes of text, and what is kept free at the edges where no control covers them.
+_CAPTION_EM, _LABEL_EM, _MARGIN = 0.055, 0.032, 0.04
+# Shares of the picture's width and height.
+_LOGO_WIDTH, _LOGO_HEIGHT = 0.16, 0.1
+# Captions have the lower half of the safe zone, label and logo its upper corners.
+_CAPTION_HEIGHT, _LABEL_HEIGHT = 0.5, 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Materials:
+    """What a shot's Finish names, read from its files and checked. Pictures are the bytes of PNG, JPEG or WebP.
+
+    `text` are captions without times, spread over the clip. `card_s` is 0.0 when there is no end card. `font` is the
+    user's own font file.
+    """
+
+    cues: tuple[Cue, ...] = ()
+    text: str | None = None
+    logo: bytes | None = None
+    card: bytes | None = None
+    card_s: float = 0.0
+    label: str | None = None
+    music: Path | None = None
+    font: Path | None = None
+
+
+def read_materials(finish: Finish, folder: Path, font: Path | None = None) -> Materials:
+    """The materials of `finish`; music is copied to `folder`. Blocks while it reads.
+
+    MediaError when a file is gone, is not the one whose hash the manifest's reading took down, or cannot be used.
+    """
+    cues: tuple[Cue, ...] = ()
+    if finish.captions_file:
+        cues = read_captions(_bytes(finish.captions_file, MAX_CAPTION_BYTES), Path(finish.captions_file.uri).name)
+    music = None
+    if finish.music:
+        music = folder / f"music-{finish.music.sha256[:12]}"
+        music.write_bytes(_bytes(finish.music, MAX_MUSIC_BYTES))
+    return Materials(
+        cues=cues,
+        text=finish.captions,
+        logo=_bytes(finish.logo, MAX_PICTURE_BYTES) if finish.logo else None,
+        card=_bytes(finish.end_card, MAX_PICTURE_BYTES) if finish.end_card else None,
+        card_s=finish.end_card_s if finish.end_card else 0.0,
+        label=finish.label,
+        music=music,
+        font=font,
+    )
+
+
+def layers_for(
+    materials: Materials, spec: PlatformSpec, width: int, height: int, clip_s: float, folder: Path
+) -> tuple[Layer, ...]:
+    """Draw what is laid over a cut of `width` x `height` pixels into `folder`, in the order it is laid on.
+
+    Captions, logo and label are inside the safe zone of `spec` and are seen while the clip is, `clip_s` seconds. The
+    end card is a last layer over everything from `clip_s` on, so the cut is to be `clip_s + materials.card_s` long.
+    The same arguments give the same bytes. MediaError for characters that no font has, and for text that does not fit.
+    """
+    room = _room(spec, width, height)
+    end = clip_s if materials.card else None
+    layers: list[Layer] = []
+    cues = _shown(materials, clip_s)
+    if cues:
+        layers.append(_captions(cues, room, round(min(width, height) * _CAPTION_EM), clip_s, folder, materials.font))
+    taken = 0
+    if materials.logo:
+        logo = logo_picture(materials.logo, round(width * _LOGO_WIDTH), round(height * _LOGO_HEIGHT))
+        layers.append(_layer(logo, folder / "logo.png", room.right - logo.width, room.top, end))
+        taken = logo.width + room.gap
+    if materials.label:
+        size = round(min(width, height) * _LABEL_EM)
+        most = round((room.bottom - room.top) * _LABEL_HEIGHT)
+        block = fit_text(materials.label, size, room.right - room.left - taken, most, materials.font)
+        layers.append(_layer(draw_text(block, materials.font), folder / "label.png", room.left, room.top, end))
+    if materials.card:
+        card = card_picture(materials.card, width, height)
+        layers.append(_layer(card, folder / "card.png", 0, 0, None, clip_s))
+    return tuple(layers)
+
+
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """The box that nothing of a platform covers, in even pixels, and a distance that looks well."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+    gap: int
+
+
+def _room(spec: PlatformSpec, width: int, height: int) -> _Room:
+    safe, least = spec.safe, min(width, height) * _MARGIN
+    left, top = max(width * safe.left, least), max(height * safe.top, least)
+    right, bottom = width - max(width * safe.right, least), height - max(height * safe.bottom, least)
+    return _Room(_up(left), _up(top), int(right) // 2 * 2, int(bottom) // 2 * 2, _up(least / 2))
+
+
+def _up(value: float) -> int:
+    return int(-(-value // 2) * 2)
+
+
+def _shown(materials: Materials, clip_s: float) -> list[Cue]:
+    cues = materials.cues or (spread_text(materials.text, clip_s) if materials.text else ())
+    shown = [Cue(cue.start_s, min(cue.end_s, clip_s), cue.text) for cue in cues if cue.start_s < clip_s]
+    if cues and not shown:
+        raise MediaError(
+            f"The captions begin at {cues[0].start_s:.1f} s, when the clip is over ({clip_s:.1f} s). Check their times."
+        )
+    return shown
+
+
+def _captions(cues: list[Cue], room: _Room, size: int, clip_s: float, folder: Path, font: Path | None) -> Layer:
+    """All captions as one layer of the size of the largest, at the bottom of the room and in its middle."""
+    box = room.right - room.left, round((room.bottom - room.top) * _CAPTION_HEIGHT)
+    blocks = [fit_text(cue.text, size, *box, font) for cue in cues]
+    smallest = min(block.size for block in blocks)
+    drawn = [
+        draw_text(block if block.size == smallest else fit_text(cue.text, smallest, *box, font), font)
+        for cue, block in zip(cues, blocks, strict=True)
+    ]
+    width, height = _up(max(one.width for one in drawn)), _up(max(one.height for one in drawn))
+    pictures = []
+    for one in drawn:
+        picture = Image.new("RGBA", (width, height))
+        picture.paste(one, ((width - one.width) // 2, height - one.height))
+        pictures.append(picture)
+    shown = [(cue.start_s, cue.end_s, picture) for cue, picture in zip(cues, pictures, strict=True)]
+    reel = write_reel(shown, clip_s, folder)
+    x = (room.left + room.right - width) // 4 * 2
+    return Layer(reel, max(room.left, x), room.bottom - height)
+
+
+def _layer(picture: Image.Image, file: Path, x: int, y: int, end_s: float | None, start_s: float = 0.0) -> Layer:
+    picture.save(file, compress_level=1)
+    return Layer(file, x // 2 * 2, y // 2 * 2, start_s, end_s)
+
+
+def _bytes(reference: Reference, limit: int) -> bytes:
+    name = Path(reference.uri).name
+    try:
+        data = read_bytes(reference.uri, limit)
+    except ManifestError as error:
+        raise MediaError(f"{name}: {error.problems[0].what}. Put the file back, or change the manifest.") from error
+    if hashlib.sha256(data).hexdigest() != reference.sha256:
+        raise MediaError(f"{name} is no longer the file that the manifest was read with. Run the manifest again.")
+    return data

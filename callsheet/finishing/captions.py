@@ -1,0 +1,141 @@
+"""Captions: what is to be read, and when. The files come from others, so everything in them is bounded and checked."""
+
+from __future__ import annotations
+
+import codecs
+import html
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from callsheet.errors import MediaError
+
+MAX_BYTES = 1024 * 1024
+MAX_CUES = 500
+MAX_CUE_CHARS = 500
+# Adults read 15 to 20 characters a second with ease (subtitling guides; third party, 2026-11-21).
+MAX_CHARS_PER_S = 30.0
+# A cue that runs into the next by less only flashes there.
+_SLIVER_S = 0.1
+_TIME = re.compile(r"(?:([0-9]{1,3}):)?([0-5]?[0-9]):([0-5]?[0-9])(?:[.,]([0-9]{1,3}))?")
+_ARROW = "-->"
+# Tags of SRT and WebVTT (with their time stamps), and the overrides that some SRT files take over from ASS.
+_MARKUP = re.compile(r"</?[a-zA-Z][^<>]*>|<[0-9:.]+>|\{\\[^{}]*\}")
+_SKIPPED = ("NOTE", "STYLE", "REGION")
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """Text shown from `start_s` to before `end_s`; lines are separated by newlines, without markup."""
+
+    start_s: float
+    end_s: float
+    text: str
+
+
+def read_captions(data: bytes, name: str = "the captions") -> tuple[Cue, ...]:
+    """The cues of an SRT or WebVTT file in order of time, never two at once: what overlaps is shown together.
+
+    Tags, settings and comments are left out. MediaError names the file, the line, what is wrong and what to do.
+    """
+    if len(data) > MAX_BYTES:
+        raise MediaError(f"{name} has {len(data)} bytes; captions may have {MAX_BYTES // 1024} kB.")
+    lines = _decoded(data, name).replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    web = lines[0].startswith("WEBVTT")
+    cues = []
+    for number, block in _blocks(lines):
+        if web and (number == 1 or block[0].split(" ")[0].rstrip() in _SKIPPED):
+            continue
+        cue = _cue(number, block, web, name)
+        if cue.text:
+            cues.append(cue)
+        if len(cues) > MAX_CUES:
+            raise MediaError(f"{name}, line {number}: there are more than {MAX_CUES} captions. Split the file.")
+    if not cues:
+        raise MediaError(f"{name} holds no captions. It must be SRT or WebVTT, with times and text.")
+    return _one_at_a_time(cues)
+
+
+def _decoded(data: bytes, name: str) -> str:
+    encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise MediaError(f"{name}, line {line}: the text is not UTF-8. Save the file as UTF-8.") from None
+
+
+def _blocks(lines: list[str]) -> Iterator[tuple[int, list[str]]]:
+    """The stretches between empty lines, with the number of their first line."""
+    block: list[str] = []
+    for number, line in enumerate([*lines, ""], 1):
+        if line.strip():
+            block.append(line)
+        elif block:
+            yield number - len(block), block
+            block = []
+
+
+def _cue(number: int, block: list[str], web: bool, name: str) -> Cue:
+    # The line of times comes first, or second after a number or name.
+    at = next((index for index, line in enumerate(block[:2]) if _ARROW in line), None)
+    if at is None:
+        raise MediaError(f'{name}, line {number}: there is no time such as "00:00:01,000 --> 00:00:02,500".')
+    text = block[at + 1 :]
+    if inner := next((index for index, line in enumerate(text, number + at + 1) if _ARROW in line), None):
+        raise MediaError(f"{name}, line {inner}: a time stands within a caption. Put an empty line before its number.")
+    start, end = _times(block[at], f"{name}, line {number + at}")
+    cue = Cue(start, end, _plain("\n".join(text), web))
+    if len(cue.text) > MAX_CUE_CHARS:
+        raise MediaError(f"{name}, line {number}: the caption has over {MAX_CUE_CHARS} characters. Split it.")
+    return cue
+
+
+def _times(line: str, place: str) -> tuple[float, float]:
+    left, _, right = line.partition(_ARROW)
+    after = right.split()  # settings may follow the second time
+    start, end = _TIME.fullmatch(left.strip()), _TIME.fullmatch(after[0]) if after else None
+    if start is None or end is None:
+        raise MediaError(f'{place}: the times cannot be read. Write them as "00:00:01,000 --> 00:00:02,500".')
+    if _seconds(end) <= _seconds(start):
+        raise MediaError(f"{place}: the caption ends before it begins. Exchange its times.")
+    return _seconds(start), _seconds(end)
+
+
+def _seconds(match: re.Match[str]) -> float:
+    hours, minutes, seconds, fraction = match.groups(default="0")
+    return int(hours) * 3600 + int(minutes) * 60 + int(seconds) + float(f"0.{fraction}")
+
+
+def _plain(text: str, web: bool) -> str:
+    text = _MARKUP.sub("", text)
+    if web:
+        text = html.unescape(text)
+    return clean_text(text)
+
+
+def clean_text(text: str) -> str:
+    """The text composed (NFC), without control characters, empty lines and spaces at the ends of lines."""
+    text = unicodedata.normalize("NFC", text.replace("\t", " "))
+    kept = "".join(char for char in text if char == "\n" or unicodedata.category(char) not in ("Cc", "Cs", "Zl", "Zp"))
+    return "\n".join(line for line in (" ".join(line.split()) for line in kept.split("\n")) if line)
+
+
+def _one_at_a_time(cues: Sequence[Cue]) -> tuple[Cue, ...]:
+    cues = sorted(cues, key=lambda cue: (cue.start_s, cue.end_s))
+    cues = [_without_sliver(cue, after) for cue, after in pairwise(cues)] + cues[-1:]
+    shown: list[Cue] = []
+    for start, end in pairwise(sorted({time for cue in cues for time in (cue.start_s, cue.end_s)})):
+        text = "\n".join(dict.fromkeys(cue.text for cue in cues if cue.start_s <= start and end <= cue.end_s))
+        if shown and shown[-1].text == text and shown[-1].end_s == start:
+            shown[-1] = replace(shown[-1], end_s=end)
+        elif text:
+            shown.append(Cue(start, end, text))
+    return tuple(shown)
+
+
+def _without_sliver(cue: Cue, after: Cue) -> Cue:
+    inside = cue.start_s < after.start_s < cue.end_s < after.start_s + _SLIVER_S
+    return replace(cue, end_s=after.start_s) if inside else cue

@@ -1,0 +1,116 @@
+"""Text as pictures, in every script that the shipped fonts (or the user's own) have."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from functools import partial
+from math import ceil
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFilter
+
+from callsheet.errors import MediaError
+from callsheet.finishing.bidi import is_right_to_left
+from callsheet.finishing.captions import clean_text
+from callsheet.finishing.shaping import draw_line, reach, shape_line
+from callsheet.finishing.typefaces import Typeface, is_visible, typefaces
+from callsheet.finishing.wrapping import wrap
+
+# Text may be drawn so much smaller than asked for, where it would not fit.
+_SMALLEST = 0.6
+_STEPS = 5
+_INK, _EDGE, _BOX = (255, 255, 255, 255), (0, 0, 0, 255), (0, 0, 0, 128)
+_EDGE_EM, _PAD_EM, _CORNER_EM, _LEADING_EM = 0.06, 0.3, 0.25, 0.12
+# The least room above and below the baseline: capitals, and the tails of letters.
+_ASCENT_EM, _DESCENT_EM = 0.85, 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Wrapped text that fits; `size` is the em in pixels, as are all other measures."""
+
+    lines: tuple[str, ...]
+    size: int
+    width: int
+    height: int
+    ascent: int
+    descent: int
+    right_to_left: bool
+
+
+def missing_glyphs(text: str, font: Path | None = None) -> str:
+    """The characters of `text` that no font has, each once, in order; "" when all can be drawn.
+
+    `font` is the user's own (CALLSHEET_FONT), asked first. MediaError when it cannot be read.
+    """
+    faces = typefaces(font)
+    chars = dict.fromkeys(char for char in unicodedata.normalize("NFC", text) if is_visible(char))
+    return "".join(char for char in chars if not any(face.has(char) for face in faces))
+
+
+def fit_text(text: str, size: int, width: int, height: int, font: Path | None = None) -> Block:
+    """The text wrapped and balanced in a box of pixels, at `size` or down to 60 % of it.
+
+    MediaError for characters that no font has, and for text that does not fit.
+    """
+    text = clean_text(text)
+    if missing := missing_glyphs(text, font):
+        raise MediaError(
+            f"No font here has {' '.join(missing[:20])} of {_start(text)}. Change the text, or name a font file that "
+            "has them in CALLSHEET_FONT."
+        )
+    for step in range(_STEPS):
+        block = _block(text, max(1, round(size * (1 - (1 - _SMALLEST) * step / (_STEPS - 1)))), width, typefaces(font))
+        if block.width <= width and block.height <= height:
+            return block
+    raise MediaError(f"The text {_start(text)} does not fit into {width}x{height} px. Shorten it or divide it.")
+
+
+def draw_text(block: Block, font: Path | None = None) -> Image.Image:
+    """The block as an RGBA picture of its size: white with a dark edge, centred on a translucent dark box."""
+    faces = typefaces(font)
+    picture = Image.new("RGBA", (block.width, block.height))
+    pen = ImageDraw.Draw(picture)
+    pen.rounded_rectangle((0, 0, block.width - 1, block.height - 1), round(block.size * _CORNER_EM), fill=_BOX)
+    ink = Image.new("L", picture.size)
+    edge = _edge(block.size)
+    y = _pad(block.size)
+    for text in block.lines:
+        line = draw_line(shape_line(text, faces, block.size, block.right_to_left), block.ascent, block.descent, edge)
+        ink.paste(line, ((block.width - line.width) // 2, y), line)
+        y += block.ascent + block.descent + round(block.size * _LEADING_EM)
+    around = ink.filter(ImageFilter.GaussianBlur(edge)).point([min(255, 4 * value) for value in range(256)])
+    picture.paste(_EDGE, mask=around)
+    picture.paste(_INK, mask=ink)
+    return picture
+
+
+def _block(text: str, size: int, width: int, faces: tuple[Typeface, ...]) -> Block:
+    backwards = is_right_to_left(text)
+    around = 2 * (_pad(size) + _edge(size))
+    measure = partial(_width, faces=faces, size=size, right_to_left=backwards)
+    # Kerning may make a line a little wider than its words.
+    lines = wrap(text, (width - around) * 0.99, measure)
+    shaped = [shape_line(line, faces, size, backwards) for line in lines]
+    above, below = reach(shaped)
+    ascent, descent = max(above, round(size * _ASCENT_EM)), max(below, round(size * _DESCENT_EM))
+    widest = ceil(max((line.width for line in shaped), default=0.0))
+    height = len(lines) * (ascent + descent + round(size * _LEADING_EM)) + 2 * _pad(size)
+    return Block(tuple(lines), size, widest + around, height, ascent, descent, backwards)
+
+
+def _width(text: str, faces: tuple[Typeface, ...], size: int, right_to_left: bool) -> float:
+    return shape_line(text, faces, size, right_to_left).width
+
+
+def _pad(size: int) -> int:
+    return round(size * _PAD_EM)
+
+
+def _edge(size: int) -> int:
+    return max(1, round(size * _EDGE_EM))
+
+
+def _start(text: str) -> str:
+    return repr(text if len(text) <= 40 else f"{text[:40]}…")

@@ -1,0 +1,31 @@
+"""The arithmetic of crops: the largest part of a picture that has an aspect, and where it lies. All in pixels."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+
+def largest_crop(width: int, height: int, aspect: Fraction) -> tuple[int, int]:
+    """Width and height of the largest part with the aspect (of stored pixels): even, and true to less than a pixel."""
+    if width * aspect.denominator > height * aspect.numerator:
+        high, wide = _fit(height, aspect)
+    else:
+        wide, high = _fit(width, 1 / aspect)
+    return wide, high
+
+
+def place(length: int, part: int, centre: float) -> int:
+    """Where a part of a side begins when it is centred on a share of the side: even, and inside."""
+    return max(0, min(length - part, int(length * centre - part / 2))) // 2 * 2
+
+
+def even(value: Fraction | float) -> int:
+    """The nearest even number; a whole number is rounded down."""
+    return round(value / 2) * 2 if value != int(value) else int(value) // 2 * 2
+
+
+def _fit(side: int, ratio: Fraction) -> tuple[int, int]:
+    # An odd other side would be a pixel off when made even; then two pixels less of this side fit better.
+    tall = even(side)
+    best = next((s for s in (tall, tall - 2, tall - 4) if abs(even(s * ratio) - s * ratio) < 1), tall)
+    return best, even(best * ratio)

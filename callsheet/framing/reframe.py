@@ -1,0 +1,157 @@
+"""Which part of a clip to show, so that its subject is seen: one steady crop, a calm move, or the whole picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from statistics import median
+
+from callsheet.framing.calm_path import Gate, calm_path
+from callsheet.framing.crop import even, largest_crop, place
+from callsheet.framing.crop_path import CropKey, Framing
+from callsheet.framing.subject import Subject
+
+# How much of the time a steady crop has to hold the subject; moving crops read as camera shake.
+STEADY = 0.95
+# Shares of the side along which the crop moves: what the subject may wander before the crop follows, and a calm speed.
+DEAD_ZONE, FASTEST_PER_S = 0.04, 0.50
+# How much wider than the crop a subject may be found before the whole picture is shown: salience tells the place of a
+# subject better than its size. What a person or a model gave is taken at its word.
+# What reaches over nearly all of the side is a landscape, of which the middle is as good as any part.
+_GUESSED, _TOLD, _WHOLE = 1.6, 1.02, 0.72
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """The subject at one moment along the side on which the crop moves, in pixels."""
+
+    at_s: float
+    start: float
+    end: float
+
+
+def frame_subject(subject: Subject, width: int, height: int, aspect: Fraction, duration_s: float) -> Framing:
+    """The framing of a clip of `width` x `height` upright pixels for `aspect` (of stored pixels: divide by the SAR).
+
+    A crop is the largest part with the aspect, true to less than a pixel, always inside the picture, all numbers even;
+    a path's first key is at 0 s, its times rise and end within the clip. "pad" only when the subject is wider or higher
+    than the crop allows. An unknown subject is the centre. `reason` is one sentence for people.
+    """
+    crop = largest_crop(width, height, aspect)
+    axis = 0 if width - crop[0] >= height - crop[1] else 1
+    side, part = (width, height)[axis], crop[axis]
+
+    def framing(path: list[tuple[float, int]], reason: str) -> Framing:
+        fixed = place((height, width)[axis], crop[1 - axis], 0.5)
+        keys = [CropKey(at_s, *((at, fixed) if axis == 0 else (fixed, at))) for at_s, at in path]
+        moves = len({at for _, at in path}) > 1
+        return Framing("crop", *crop, tuple(keys if moves else keys[:1]), reason)
+
+    spans = _spans(subject, axis, side, duration_s)
+    if not spans:
+        return framing([(0.0, place(side, part, 0.5))], f"the centre: {subject.reason}")
+    size, what = median(span.end - span.start for span in spans), _told(subject)
+    if _overflows(subject, size, side, part):
+        word = ("wide", "high")[axis]
+        return Framing(
+            "pad", *crop, (), f"the whole picture: {what} is {size / side:.0%} {word}, a crop {part / side:.0%}"
+        )
+    steady, held = _steady(spans, side, part)
+    if held >= STEADY:
+        return framing([(0.0, steady)], f"steady on {what}")
+    return framing(_path(spans, side, part), f"follows {what}: a steady crop holds it {held:.0%} of the time")
+
+
+def _overflows(subject: Subject, size: float, side: int, part: int) -> bool:
+    if subject.how in ("given", "asked"):
+        return size > part * _TOLD
+    return part * _GUESSED < size < side * _WHOLE
+
+
+def _told(subject: Subject) -> str:
+    names = {"given": "the place given", "asked": "the subject that Gemini saw", "saliency": "what stands out"}
+    return f"{names.get(subject.how, 'the subject')} ({subject.reason})"
+
+
+def _spans(subject: Subject, axis: int, side: int, duration_s: float) -> list[_Span]:
+    """The subject along the side in pixels, without outliers, in times that rise; with one more at the end."""
+    timed = {round(box.at_s, 3): box for box in subject.boxes if 0 <= box.at_s <= duration_s}
+    boxes = [replace(box, at_s=time_s) for time_s, box in sorted(timed.items())]
+    starts = _smooth([(box.left, box.top)[axis] for box in boxes])
+    ends = _smooth([(box.right, box.bottom)[axis] for box in boxes])
+    spans = [_Span(box.at_s, start * side, end * side) for box, start, end in zip(boxes, starts, ends, strict=True)]
+    return spans + _onwards(spans, duration_s)
+
+
+def _smooth(values: list[float]) -> list[float]:
+    """The median of three neighbours; at both ends with what the next two lead to (Tukey's rule for end points)."""
+    if len(values) < 3:
+        return values
+    inner = [median(values[n - 1 : n + 2]) for n in range(1, len(values) - 1)]
+    first = median((values[0], inner[0], 2 * inner[0] - inner[min(1, len(inner) - 1)]))
+    last = median((values[-1], inner[-1], 2 * inner[-1] - inner[max(-2, -len(inner))]))
+    return [first, *inner, last]
+
+
+def _onwards(spans: list[_Span], duration_s: float) -> list[_Span]:
+    """The subject at the end of the clip, if it goes on as it went last."""
+    if len(spans) < 3 or duration_s <= spans[-1].at_s:
+        return []
+    before, last = spans[-3], spans[-1]
+    share = min(1.0, (duration_s - last.at_s) / (last.at_s - before.at_s))
+    by = ((last.start + last.end) - (before.start + before.end)) / 2 * share
+    return [_Span(duration_s, last.start + by, last.end + by)]
+
+
+def _steady(spans: list[_Span], side: int, part: int) -> tuple[int, float]:
+    """The steady crop that holds the subject most of the time, and how much of it."""
+    middle = median((span.start + span.end) / 2 for span in spans)
+    wishes = {middle - part / 2, *(span.start for span in spans), *(span.end - part for span in spans)}
+    options = {even(max(0.0, min(side - part, wish))) for wish in wishes}
+
+    def worth(at: int) -> tuple[float, float]:
+        return _held(spans, at, side, part), -abs(at + part / 2 - middle)
+
+    best = max(sorted(options), key=worth)
+    return best, _held(spans, best, side, part)
+
+
+def _held(spans: list[_Span], at: float, side: int, part: int) -> float:
+    inside = [at <= (span.start + span.end) / 2 <= at + part and _overlap(span, at, side, part) for span in spans]
+    return sum(inside) / len(inside)
+
+
+def _overlap(span: _Span, at: float, side: int, part: int) -> bool:
+    """Whether all of the subject is seen, or, of one that is wider than the crop, as much as fits.
+
+    Some room around it is seen too, but for where the picture ends.
+    """
+    spare = max(0.0, part - (span.end - span.start)) / 8
+    start, end = max(0.0, span.start - spare), min(float(side), span.end + spare)
+    return min(end, at + part) - max(start, at) >= min(end - start, part) - 2
+
+
+def _path(spans: list[_Span], side: int, part: int) -> list[tuple[float, int]]:
+    """The calmest move that holds the subject with room to spare."""
+    keys = calm_path([_gate(span, side, part) for span in spans])
+    return _limited([(round(at_s, 3), even(max(0.0, min(side - part, value)))) for at_s, value in keys], side)
+
+
+def _gate(span: _Span, side: int, part: int) -> Gate:
+    """Where the crop may begin so that the subject is in it and has half the room around it to spare."""
+    room = max(0.0, part - (span.end - span.start)) / 2
+    play = max(room / 2, min(room, DEAD_ZONE * side / 2), DEAD_ZONE * side / 8)
+    centre = (span.start + span.end - part) / 2
+    low, high = (max(0.0, min(float(side - part), centre + by)) for by in (-play, play))
+    return Gate(span.at_s, low, high)
+
+
+def _limited(keys: list[tuple[float, int]], side: int) -> list[tuple[float, int]]:
+    """The keys with no move faster than FASTEST_PER_S: a subject that flits is left to itself."""
+    path = [(0.0, keys[0][1])]
+    for at_s, value in keys:
+        before_s, before = path[-1]
+        reach = FASTEST_PER_S * side * (at_s - before_s)
+        if at_s > before_s:
+            path.append((at_s, even(max(before - reach, min(before + reach, value)))))
+    return path

@@ -1,0 +1,171 @@
+"""How a shot's cuts are finished: from the cells of a draft to a checked Finish."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from callsheet.archive.disclosure import LABEL
+from callsheet.errors import MediaError, SettingsError, UsageError
+from callsheet.finishing.brand import MAX_CAPTION_BYTES, MAX_PICTURE_BYTES
+from callsheet.finishing.captions import read_captions
+from callsheet.finishing.lettering import missing_glyphs
+from callsheet.finishing.pictures import card_picture, logo_picture
+from callsheet.finishing.spoken import spread_text
+from callsheet.framing.focus import ALLOWED, parse_focus
+from callsheet.manifest.draft import Draft
+from callsheet.manifest.findings import Findings, shown
+from callsheet.manifest.inputs import InputFiles, InputKind, Refused, picture_type
+from callsheet.shots import Finish, Reference
+from callsheet.sound.stems import MAX_MUSIC_BYTES
+
+MAX_LABEL_CHARS = 80
+MAX_CAPTION_CHARS = 5_000
+COLUMNS_OF_FINISH = ("focus", "captions", "logo", "end_card", "music", "label")
+CAPTION_FILES = (".srt", ".vtt")
+_YES, _NO = ("yes", "true", "on"), ("no", "false", "off")
+
+
+def sound_type(data: bytes) -> str | None:
+    """The MIME type told by the first bytes: WAV, MP3, AAC, M4A, Ogg or FLAC, else None."""
+    if data[:4] == b"RIFF" and data[8:12] == b"WAVE":
+        return "audio/wav"
+    if data[4:8] == b"ftyp":
+        return "audio/mp4"
+    for start, mime_type in ((b"OggS", "audio/ogg"), (b"fLaC", "audio/flac"), (b"ID3", "audio/mpeg")):
+        if data.startswith(start):
+            return mime_type
+    # Without a tag both begin with the sync word of a frame: layer 0 is AAC (ADTS), the others are MPEG audio.
+    if len(data) > 1 and data[0] == 0xFF and data[1] & 0xE0 == 0xE0:
+        return "audio/aac" if data[1] & 0x06 == 0 else "audio/mpeg"
+    return None
+
+
+def captions_type(data: bytes) -> str | None:
+    """WebVTT by its signature, else SRT where there is an arrow between two times."""
+    text = data.removeprefix(b"\xef\xbb\xbf")
+    if text.startswith(b"WEBVTT"):
+        return "text/vtt"
+    return "application/x-subrip" if b"-->" in text else None
+
+
+def _drawn(draw: Callable[[bytes, int, int], object]) -> Callable[[bytes, str], None]:
+    """A check that the picture can be drawn."""
+
+    def check(data: bytes, name: str) -> None:
+        try:
+            draw(data, 64, 64)
+        except MediaError as error:
+            raise MediaError(f"{shown(name)}: {error}") from None
+
+    return check
+
+
+_PICTURES = "allowed: PNG, JPEG or WebP"
+LOGO = InputKind("logo", _PICTURES, picture_type, MAX_PICTURE_BYTES, _drawn(logo_picture))
+CARD = InputKind("end card", _PICTURES, picture_type, MAX_PICTURE_BYTES, _drawn(card_picture))
+MUSIC = InputKind("audio file", "allowed: WAV, MP3, M4A, AAC, Ogg or FLAC", sound_type, MAX_MUSIC_BYTES)
+
+
+def read_font(path: Path | None) -> Reference | None:
+    """The user's own font; SettingsError when it cannot be used."""
+    if path is None:
+        return None
+    try:
+        data = path.read_bytes()
+        missing_glyphs("a", path)
+    except (OSError, MediaError) as error:
+        raise SettingsError(f"CALLSHEET_FONT: {error} Name a TTF, OTF or TTC file, or none.") from None
+    mime_type = {b"OTTO": "font/otf", b"ttcf": "font/collection"}.get(data[:4], "font/ttf")
+    return Reference(str(path.resolve()), hashlib.sha256(data).hexdigest(), mime_type, len(data))
+
+
+@dataclass(frozen=True, slots=True)
+class Finishing:
+    """Reads the finish of the shots of one manifest; `focus` is for those that do not say, `font` the user's own."""
+
+    findings: Findings
+    inputs: InputFiles
+    focus: str = "auto"
+    font: Reference | None = None
+
+    def of(self, draft: Draft, clip_s: float) -> Finish:
+        """The finish of a shot whose clip will be `clip_s` seconds long; worthless if a problem was noted."""
+        if draft.cells.keys().isdisjoint(COLUMNS_OF_FINISH):
+            return Finish(self.focus)
+        captions = draft.text("captions")
+        by_file = captions is not None and captions.lower().endswith(CAPTION_FILES) and "\n" not in captions
+        label = self._label(draft)
+        return Finish(
+            focus=self._focus(draft),
+            captions=None if by_file else self._spoken(draft, clip_s),
+            captions_file=self._file(draft, "captions", self._captions_kind()) if by_file else None,
+            logo=self._file(draft, "logo", LOGO),
+            end_card=self._file(draft, "end_card", CARD),
+            music=self._file(draft, "music", MUSIC),
+            label=label,
+            font=self.font if captions or label else None,
+        )
+
+    def _captions_kind(self) -> InputKind:
+        def check(data: bytes, name: str) -> None:
+            text = "\n".join(cue.text for cue in read_captions(data, shown(name)))
+            if missing := missing_glyphs(text, self._font_path()):
+                raise MediaError(f"{shown(name)} has characters that no font here can show: {shown(missing)}")
+
+        return InputKind("captions file", "allowed: SRT or WebVTT", captions_type, MAX_CAPTION_BYTES, check)
+
+    def _font_path(self) -> Path | None:
+        return Path(self.font.uri) if self.font else None
+
+    def _focus(self, draft: Draft) -> str:
+        text = draft.text("focus")
+        if text is None:
+            return self.focus
+        try:
+            return parse_focus(text).text
+        except UsageError as error:
+            what = str(error).partition(". Allowed: ")[0].rstrip(".")
+            self._problem(draft, "focus", what, f"allowed: {ALLOWED}")
+            return "auto"
+
+    def _label(self, draft: Draft) -> str | None:
+        word = (draft.text("label") or "no").lower()
+        if word in _NO:
+            return None
+        return LABEL if word in _YES else self._words(draft, "label", MAX_LABEL_CHARS)
+
+    def _spoken(self, draft: Draft, clip_s: float) -> str | None:
+        text = self._words(draft, "captions", MAX_CAPTION_CHARS)
+        try:
+            if text is not None and len(text) <= MAX_CAPTION_CHARS:
+                spread_text(text, clip_s)
+        except MediaError as error:
+            self._problem(draft, "captions", str(error).rstrip("."))
+        return text
+
+    def _words(self, draft: Draft, column: str, most: int) -> str | None:
+        text = draft.text(column)
+        if text is None:
+            return None
+        if len(text) > most:
+            self._problem(draft, column, f"the text has {len(text)} characters", f"allowed: at most {most}")
+        elif missing := missing_glyphs(text, self._font_path()):
+            what = f"no font here can show {shown(missing)}"
+            self._problem(draft, column, what, "allowed: characters of the shipped fonts, or of CALLSHEET_FONT")
+        return text
+
+    def _file(self, draft: Draft, column: str, kind: InputKind) -> Reference | None:
+        location = draft.text(column)
+        if location is None:
+            return None
+        opened = self.inputs.open(location, kind)
+        if isinstance(opened, Refused):
+            self._problem(draft, column, opened.what, opened.allowed, opened.suggestion)
+            return None
+        return opened
+
+    def _problem(self, draft: Draft, column: str, what: str, allowed: str = "", suggestion: str = "") -> None:
+        draft.problem(self.findings, column, what, allowed, suggestion)

@@ -1,0 +1,28 @@
+"""The sounds of one clip: each is made once and shared by all cuts that are to sound alike."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from callsheet.media.slots import EncoderSlots
+from callsheet.sound.make import Sound, make_sound
+from callsheet.sound.plan import SoundSettings
+
+
+class Sounds:
+    """Makes sounds of `clip` in `folder`, which is the caller's to make and to remove."""
+
+    def __init__(self, clip: Path, folder: Path, encoders: EncoderSlots | None = None) -> None:
+        self._clip, self._folder, self._encoders = clip, folder, encoders or EncoderSlots()
+        self._made: dict[SoundSettings, Sound | None] = {}
+        self._lock = asyncio.Lock()
+
+    async def get(self, settings: SoundSettings, timeout_s: float) -> Sound | None:
+        """The sound for these settings, made when it was not yet; None when there is nothing to hear."""
+        async with self._lock:
+            if settings not in self._made:
+                target = self._folder / f"sound-{len(self._made)}.mp4"
+                async with self._encoders.take():
+                    self._made[settings] = await make_sound(self._clip, settings, target, timeout_s)
+            return self._made[settings]

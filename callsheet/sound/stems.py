@@ -1,0 +1,124 @@
+"""Stems: the clip's own sound and the music bed, decoded once, cut to length, and measured on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from callsheet.errors import MediaError
+from callsheet.media.ffmpeg import INPUT, ffmpeg_exe, run_encoder
+from callsheet.media.loudness import METER, STEREO, Loudness, parse_loudness
+from callsheet.sound.plan import SoundSettings
+
+MAX_MUSIC_BYTES = 100 * 1024 * 1024
+_RATE = 48000
+_HEAD = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Stem:
+    """A WAV of 48 kHz stereo that is as long as it is heard, and its loudness."""
+
+    file: Path
+    loudness: Loudness
+
+
+async def own_stem(clip: Path, settings: SoundSettings, target: Path, timeout_s: float) -> Stem:
+    """The sound of an MP4 from its first picture on, gaps filled with silence; MediaError when it cannot be decoded."""
+    filters = f"{STEREO},aresample=async=1:first_pts=0,atrim=end={settings.clip_s:.6f}"
+    if settings.duration_s > settings.clip_s + 0.05:
+        filters += f",afade=t=out:st={max(0.0, settings.clip_s - 0.05):.6f}:d=0.05"  # no click before the end card
+    source = [*INPUT, f"file:{clip}"]
+    if settings.lead_s:
+        source = ["-itsoffset", f"-{settings.lead_s:.6f}", *source]
+    try:
+        return await _write([*source, "-xerror"], filters, settings.duration_s, target, timeout_s)
+    except MediaError as error:
+        raise MediaError(f"The sound of {clip.name} cannot be used: {error}") from error
+
+
+async def music_stem(settings: SoundSettings, target: Path, timeout_s: float) -> Stem:
+    """The music from its start, repeated until the cut ends, faded in and out; MediaError when it cannot be used.
+
+    Damaged places are skipped, as players do.
+    """
+    music, length = settings.music, settings.duration_s
+    assert music is not None  # noqa: S101 - asked for only where there is music
+    with music.open("rb") as file:
+        form = music_format(file.read(_HEAD))
+    if form is None or music.stat().st_size > MAX_MUSIC_BYTES:
+        raise MediaError(
+            f"The music {music.name} cannot be used. It must be MP3, M4A, AAC, WAV, FLAC or Ogg, at most "
+            f"{MAX_MUSIC_BYTES // 1024**2} MB."
+        )
+    # The bed is held in memory only as long as the cut; a longer piece is never decoded to its end.
+    loop = f"atrim=end={length:.6f},aloop=loop=-1:size={int(length * _RATE) + 1},atrim=end={length:.6f}"
+    out_s = min(1.5, length / 4)
+    fades = f"afade=t=in:d={min(0.3, length / 8):.3f},afade=t=out:st={length - out_s:.6f}:d={out_s:.3f}"
+    source = ["-protocol_whitelist", "file", "-f", form, "-t", f"{length + 1:.3f}", "-i", f"file:{music}"]
+    try:
+        return await _write(source, f"{STEREO},{loop},asetpts=N/SR/TB,{fades}", length, target, timeout_s)
+    except MediaError as error:
+        raise MediaError(f"The music {music.name} cannot be used: {error}") from error
+
+
+def music_format(head: bytes) -> str | None:
+    """The ffmpeg demuxer for an audio file that begins so; None for whatever is not taken."""
+    if head[:4] in _MAGIC:
+        return _MAGIC[head[:4]]
+    if head[4:8] == b"ftyp":
+        return "mp4"
+    if head[:3] == b"ID3":
+        return "mp3"
+    if len(head) > 1 and head[0] == 0xFF:
+        return "mp3" if head[1] & 0xE6 == 0xE2 else "aac" if head[1] & 0xF6 == 0xF0 else None
+    return None
+
+
+async def join_stems(
+    parts: Sequence[tuple[Stem | None, float | None, float]], crossfade_s: float, target: Path, timeout_s: float
+) -> Stem:
+    """Stems one after the other, each with its gain in dB and its length in seconds; None is silence of that length.
+
+    With a crossfade neighbours share so many seconds, equally loud throughout.
+    """
+    source: list[str] = []
+    chains = []
+    for number, (stem, gain, length) in enumerate(parts):
+        if stem is None:
+            source += ["-f", "lavfi", "-t", f"{length:.6f}", "-i", "anullsrc=r=48000:cl=stereo"]
+        else:
+            source += ["-protocol_whitelist", "file", "-f", "wav", "-i", f"file:{stem.file.absolute()}"]
+        chains.append(f"[{number}:a]{STEREO},volume={gain or 0.0:.2f}dB[p{number}]")
+    labels = [f"p{number}" for number in range(len(parts))]
+    if crossfade_s:
+        for number in range(1, len(parts)):
+            fade = f"acrossfade=d={crossfade_s:.6f}:c1=qsin:c2=qsin"
+            chains.append(f"[{labels[0]}][{labels[number]}]{fade}[x{number}]")
+            labels[0] = f"x{number}"
+        joined = f"[{labels[0]}]anull"
+    else:
+        joined = "".join(f"[{label}]" for label in labels) + f"concat=n={len(labels)}:v=0:a=1"
+    length_s = sum(length for *_, length in parts) - crossfade_s * (len(parts) - 1)
+    graph = ";".join([*chains, f"{joined},{_whole(length_s)}[out]"])
+    return await _run([*source, "-filter_complex", graph, "-map", "[out]"], target, timeout_s)
+
+
+_MAGIC = {b"RIFF": "wav", b"fLaC": "flac", b"OggS": "ogg"}
+
+
+async def _write(source: list[str], filters: str, length_s: float, target: Path, timeout_s: float) -> Stem:
+    return await _run([*source, "-map", "0:a:0", "-vn", "-af", f"{filters},{_whole(length_s)}"], target, timeout_s)
+
+
+def _whole(length_s: float) -> str:
+    """Exactly so long, and measured."""
+    return f"apad=whole_dur={length_s:.6f},atrim=end={length_s:.6f},{METER}"
+
+
+async def _run(arguments: list[str], target: Path, timeout_s: float) -> Stem:
+    # The summary of the meter has the log level "info". 32-bit floats: what is above full scale is kept.
+    argv = [ffmpeg_exe(), "-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+info", "-y", *arguments]
+    argv += ["-c:a", "pcm_f32le", "-fflags", "+bitexact", "-threads", "1", "-f", "wav", f"file:{target}"]
+    return Stem(target, parse_loudness(await run_encoder(argv, timeout_s)))

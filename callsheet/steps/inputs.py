@@ -1,0 +1,105 @@
+"""The files that finish cuts: archived once for the batch, before the cuts, and had from there later."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+
+from callsheet.archive import layout
+from callsheet.archive.object_metadata import about_file
+from callsheet.errors import ArchiveDenied, ArchiveError, ManifestError, MediaError
+from callsheet.manifest.source import read_bytes
+from callsheet.media.fingerprint import digest_file
+from callsheet.shots import Finish, Reference
+from callsheet.studio import Studio
+
+
+def files_of(finish: Finish) -> Mapping[str, Reference]:
+    """The files of a finish, by the names of its fields."""
+    given = ((field.name, getattr(finish, field.name)) for field in fields(finish))
+    return {name: value for name, value in given if isinstance(value, Reference)}
+
+
+def archived_hashes(studio: Studio) -> Iterator[str]:
+    """The hashes of all that the archive has of this batch, as far as this process knows: it may leave the spool."""
+    yield from (asset.sha256 for assets in studio.assets.values() for asset in assets.values())
+    yield from (file.sha256 for work in studio.work.values() for file in files_of(work.shot.finish).values())
+
+
+async def archive_inputs(studio: Studio, finish: Finish) -> None:
+    """Archive the files of a finish, each once for the batch. MediaError for one that is not as it was planned with."""
+    prefix = studio.batch.prefix
+    for file in files_of(finish).values():
+        name = layout.input_name(prefix, file.sha256, file.mime_type)
+        async with studio.flight(name):
+            if name.removeprefix(f"{prefix}/") in studio.files:
+                continue
+            if await studio.store.stat(name) is None:
+                await put_input(studio, name, await input_path(studio, file))
+            studio.files |= {name.removeprefix(f"{prefix}/")}
+
+
+async def local_finish(studio: Studio, finish: Finish) -> Finish:
+    """The same finish with its files on this disk. MediaError for one that cannot be had any more."""
+    paths = {name: await input_path(studio, file) for name, file in files_of(finish).items()}
+    return replace(finish, **{name: replace(getattr(finish, name), uri=str(path)) for name, path in paths.items()})
+
+
+async def input_path(studio: Studio, file: Reference) -> Path:
+    """The file in the spool: it was there, comes from the archive, or from where the manifest had it."""
+    if studio.spool.holds(file.sha256, file.size):
+        return studio.spool.path(file.sha256)
+    name = layout.input_name(studio.batch.prefix, file.sha256, file.mime_type)
+    try:
+        return await _from_archive(studio, name, file)
+    except ArchiveDenied:
+        raise
+    except ArchiveError as damaged:
+        try:
+            return await _from_manifest(studio, file)
+        except MediaError as error:
+            raise MediaError(f"{error} The archive's copy is of no use: {damaged}") from None
+
+
+async def put_input(studio: Studio, name: str, path: Path) -> str:
+    """Archive a finishing file under its name and return its URI."""
+    batch, digest = studio.batch, await asyncio.to_thread(digest_file, path)
+    return await studio.store.put_file(
+        path,
+        name,
+        sha256=digest.sha256,
+        md5=digest.md5,
+        size=digest.size,
+        content_type=layout.content_type(name),
+        **about_file(batch.campaign, batch.name, None, name),
+    )
+
+
+async def _from_archive(studio: Studio, name: str, file: Reference) -> Path:
+    if await studio.store.stat(name) is None:
+        return await _from_manifest(studio, file)
+    target = studio.spool.scratch()
+    try:
+        await studio.store.get_file(name, target, sha256=file.sha256)
+    except ArchiveError:
+        target.unlink(missing_ok=True)
+        raise
+    return (await asyncio.to_thread(studio.spool.adopt, target)).path
+
+
+async def _from_manifest(studio: Studio, file: Reference) -> Path:
+    try:
+        data = await asyncio.to_thread(read_bytes, file.uri, file.size)
+    except ManifestError as error:
+        raise MediaError(
+            f"{file.uri} cannot be had any more ({error.problems[0].what}), and {studio.store.uri} has no copy of it. "
+            "Put it back and run the same command again."
+        ) from None
+    if hashlib.sha256(data).hexdigest() != file.sha256:
+        raise MediaError(
+            f"{file.uri} has changed since the manifest was read. Nothing was cut with it; run the same command again."
+        )
+    return (await asyncio.to_thread(studio.spool.write, data)).path

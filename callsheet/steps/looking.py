@@ -1,0 +1,120 @@
+"""Asking Gemini where a clip's subject is: a paid request, sent once for a clip, whatever cuts are made of it.
+
+A cut never fails for it: whatever goes wrong is told, and the subject is looked for without a model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+from decimal import Decimal
+from pathlib import Path
+
+from callsheet.errors import CallsheetError, MediaError, Stopped
+from callsheet.framing.subject import Subject
+from callsheet.keys import labels_of
+from callsheet.ledger import Attempt, Job, JobOrder, JobResult, JobState
+from callsheet.looks import (
+    JPEG_QUALITY,
+    MAX_OUTPUT_TOKENS,
+    MOMENTS,
+    PROMPT,
+    SCHEMA,
+    SIDE,
+    look_order,
+    look_price,
+    subject_in,
+)
+from callsheet.media.probe import VideoProbe
+from callsheet.media.stills import video_frame
+from callsheet.models import Model
+from callsheet.providers.protocol import InputImage, LookRequest, LookResult
+from callsheet.shots import Asset
+from callsheet.steps.paid import UNSENT, claim, submit
+from callsheet.steps.persist import persist
+from callsheet.studio import Studio
+
+
+async def look_at_subject(studio: Studio, clip: Asset, source: Path, probe: VideoProbe) -> Subject:
+    """Where Gemini sees the clip's subject, how="asked"; without boxes, and why, when it cannot be had.
+
+    A stored answer is used again; a free run asks nothing. Only being stopped (Stopped) is raised.
+    """
+    model = studio.catalogue.get(studio.catalogue.default_look)
+    order = look_order(studio.batch, clip, model.id)
+    times = [share * probe.duration_s for share in MOMENTS]
+    try:
+        async with studio.flight(order.key):
+            known = (await studio.ledger.jobs([order.key])).get(order.key)
+            if studio.free and (known is None or known.state is not JobState.STORED):
+                return _nobody("Gemini was not asked: this run pays for nothing")
+            job = await _paid_look(studio, order, model, source, times)
+        if job.state is not JobState.STORED:
+            return _nobody(f"Gemini did not tell: {job.reason or job.state.value}")
+        return subject_in(str((job.details or {}).get("answer", "")), times)
+    except Stopped:
+        raise
+    except MediaError as error:
+        return _nobody(f"Gemini's answer is of no use: {error}")
+    except CallsheetError as error:
+        return _nobody(f"Gemini was not asked: {error}")
+
+
+def _nobody(reason: str) -> Subject:
+    return Subject((), "centre", " ".join(reason.split())[:300].rstrip("."))
+
+
+async def _paid_look(studio: Studio, order: JobOrder, model: Model, source: Path, times: list[float]) -> Job:
+    """The job with its answer, or as it ended."""
+    job = await claim(studio, order)
+    if job.state not in UNSENT:
+        studio.tally.count("look", "reused", job)
+        return job
+    studio.providers.looks_for(model.id)  # without credentials nothing is reserved
+    price, pictures = look_price(model), await asyncio.to_thread(_pictures, source, times)
+
+    async def send(attempt: Attempt) -> Job:
+        labels = labels_of(order.key, attempt.n)
+        request = LookRequest(model.id, PROMPT, pictures, SCHEMA, MAX_OUTPUT_TOKENS, labels)
+        result = await studio.providers.looks_for(model.id).look(request)
+        studio.tally.accepted("look")
+        kept = _kept(result, model, price)
+        return await persist(studio, lambda: studio.ledger.answered(order.key, kept, attempt), f"look {order.key[:12]}")
+
+    job = await submit(studio, order, job, price, send, studio.image_slots)
+    if job.state is JobState.UNKNOWN:
+        # It was asked twice by now. Nobody needs to decide about cents: what may have been charged counts as spent.
+        job = await studio.ledger.resolve(order.key, "drop", by="the rule of one more try for a look")
+    studio.tally.count("look", "created", job)
+    return job
+
+
+def _pictures(source: Path, times: list[float]) -> tuple[InputImage, ...]:
+    pictures = []
+    for at_s in times:
+        frame, out = video_frame(source, at_s), io.BytesIO()
+        frame.thumbnail((SIDE, SIDE))
+        frame.save(out, "JPEG", quality=JPEG_QUALITY)
+        pictures.append(InputImage(out.getvalue(), "image/jpeg"))
+    return tuple(pictures)
+
+
+def _kept(result: LookResult, model: Model, price: Decimal) -> JobResult:
+    """The answer for the ledger. It costs what its tokens cost, or the estimate when they were not told."""
+    data, usd = result.text.encode(), price
+    if result.input_tokens is not None and result.output_tokens is not None:
+        usd = model.token_price(result.input_tokens, result.output_tokens)
+    return JobResult(
+        sha256=hashlib.sha256(data).hexdigest(),
+        md5=hashlib.md5(data, usedforsecurity=False).hexdigest(),
+        size=len(data),
+        mime_type="application/json",
+        usd=usd,
+        details={
+            "answer": result.text,
+            "model_version": result.model_version,
+            "response_id": result.response_id,
+            "tokens": {"input": result.input_tokens, "output": result.output_tokens},
+        },
+    )

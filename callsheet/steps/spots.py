@@ -1,0 +1,200 @@
+"""Spots: clips or cuts of a batch joined into one file in its folder `spots/`. Nothing here is paid for.
+
+The files are archived first, then the record that lists them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from callsheet.archive import layout
+from callsheet.archive.disclosure import Disclosure, disclosure_for
+from callsheet.archive.object_metadata import about_file
+from callsheet.archive.sidecar import ClipRecord, CutRecord, FileRecord, Sidecar
+from callsheet.archive.spots import SpotPartRecord, SpotRecord, spot_recipe
+from callsheet.cutting.spot import make_spot
+from callsheet.errors import SettingsError
+from callsheet.media.preview import preview_sheet
+from callsheet.media.probe import VideoProbe, probe_image
+from callsheet.media.provenance import Provenance, xmp_packet
+from callsheet.media.stills import poster, thumbnail
+from callsheet.platforms import PlatformSpec
+from callsheet.steps.deposit import fetch
+from callsheet.studio import Studio
+
+_RECORD_LIMIT = 1 << 20
+_LUFS, _PEAK_DBTP = -14.0, -1.0
+
+
+def choose_parts(sidecars: Sequence[Sidecar], shots: Sequence[str], cut: str | None) -> tuple[SpotPartRecord, ...]:
+    """The clips (or their cuts `cut`) of these shots in their order, of all shots when none is named.
+
+    SettingsError for a shot that is not there or has none, and where there is nothing to join. Shots that are not named
+    and have none are passed over.
+    """
+    known = {sidecar.shot: sidecar for sidecar in sidecars}
+    what = f"cut {cut}" if cut else "clip"
+    chosen: list[SpotPartRecord] = []
+    for shot in shots or known:
+        if shot not in known:
+            raise SettingsError(
+                f"The batch has no shot {shot!r}. Nothing was joined. It has: {', '.join(known)[:500]}."
+            )
+        found = _of_shot(known[shot], cut)
+        if shots and not found:
+            hint = f" Make it with `callsheet cuts {known[shot].batch} --for {cut}`." if cut else ""
+            raise SettingsError(f"The shot {shot} has no {what} in the archive. Nothing was joined.{hint}")
+        chosen += found
+    if len(chosen) < 2:
+        raise SettingsError(f"A spot needs two parts; the batch has {len(chosen)} {what}(s). Nothing was joined.")
+    return tuple(chosen)
+
+
+def _of_shot(sidecar: Sidecar, cut: str | None) -> list[SpotPartRecord]:
+    every: list[ClipRecord | CutRecord] = [*sidecar.clips]
+    if cut:
+        every = [one for one in sidecar.cuts if one.spec == cut]
+    return [
+        SpotPartRecord(shot=sidecar.shot, take=one.take, file=one.file.file, sha256=one.file.sha256)
+        for one in every
+        if one.file
+    ]
+
+
+async def assemble(
+    studio: Studio,
+    sidecars: Sequence[Sidecar],
+    parts: tuple[SpotPartRecord, ...],
+    name: str,
+    *,
+    spec: PlatformSpec | None,
+    crossfade_s: float,
+) -> tuple[SpotRecord, bool]:
+    """The archived spot `name` of these parts, and whether it was made now; one that is there already is not remade.
+
+    `spec` is what the parts were cut for, None for clips.
+    """
+    lufs, peak = (spec.lufs, spec.peak_dbtp) if spec else (_LUFS, _PEAK_DBTP)
+    recipe = spot_recipe(parts, crossfade_s, lufs, peak)
+    if there := await _there(studio, name, recipe):
+        return there, False
+    model, film = _models(sidecars, parts), studio.spool.scratch(".mp4")
+    xmp = xmp_packet(Provenance(asset_id=recipe, model=model))
+    files = [await fetch(studio, part.sha256, _size(sidecars, part)) for part in parts]
+    spot = await make_spot(
+        files,
+        film,
+        crossfade_s=crossfade_s,
+        max_s=spec.max_s if spec else None,
+        lufs=lufs,
+        peak_dbtp=peak,
+        xmp=xmp,
+        encoders=studio.encoder_slots,
+    )
+    stills = await asyncio.to_thread(_stills, studio, film, xmp)
+    archived = {what: await _archive(studio, name, what, still) for what, still in stills.items()}
+    record = SpotRecord(
+        name=name,
+        batch=studio.batch.name,
+        recipe=recipe,
+        cut=spec.name if spec else "",
+        parts=parts,
+        how=spot.plan.how,
+        why=spot.plan.why,
+        crossfade_s=spot.plan.crossfade_s,
+        model=model,
+        file=await _archive(studio, name, "", film, spot.probe),
+        poster=archived["poster"],
+        thumbnail=archived["thumb"],
+        sheet=archived["sheet"],
+        lufs=spot.sound.after.integrated_lufs if spot.sound else None,
+        peak_dbtp=spot.sound.after.true_peak_dbfs if spot.sound else None,
+        sound=spot.sound.note if spot.sound else "",
+        disclosure=disclosure_for(spec) if spec else Disclosure(),
+        created=datetime.now(UTC),
+    )
+    target = layout.spot_name(studio.batch.prefix, name, "", record.file.sha256, "application/json")
+    await studio.store.put_bytes(target, record.model_dump_json(indent=1).encode(), "application/json")
+    studio.spool.empty(one.sha256 for one in record.files)
+    return record, True
+
+
+def _models(sidecars: Sequence[Sidecar], parts: Sequence[SpotPartRecord]) -> str:
+    shots = {part.shot for part in parts}
+    return ", ".join(sorted({clip.model for one in sidecars if one.shot in shots for clip in one.clips if clip.file}))
+
+
+def _size(sidecars: Sequence[Sidecar], part: SpotPartRecord) -> int:
+    files = [
+        file
+        for one in sidecars
+        if one.shot == part.shot
+        for file in (*(clip.file for clip in one.clips), *(cut.file for cut in one.cuts))
+    ]
+    return next(file.size for file in files if file and file.sha256 == part.sha256)
+
+
+def _stills(studio: Studio, film: Path, xmp: str) -> dict[str, Path]:
+    """Poster, thumbnail and preview sheet, by what their names call them."""
+    stills = {what: studio.spool.scratch(".jpg") for what in ("poster", "thumb", "sheet")}
+    poster(film, stills["poster"], xmp=xmp)
+    thumbnail(stills["poster"], stills["thumb"], xmp=xmp)
+    preview_sheet(film, stills["sheet"], xmp=xmp)
+    return stills
+
+
+async def _archive(studio: Studio, name: str, what: str, source: Path, film: VideoProbe | None = None) -> FileRecord:
+    """Archive a file by way of the spool, which keeps it on this disk until the archive has it."""
+    batch, mime_type = studio.batch, "video/mp4" if film else "image/jpeg"
+    file = await asyncio.to_thread(studio.spool.adopt, source)
+    target = layout.spot_name(batch.prefix, name, what, file.sha256, mime_type)
+    told = about_file(batch.campaign, batch.name, None, target)
+    uri = await studio.store.put_file(
+        file.path,
+        target,
+        sha256=file.sha256,
+        md5=file.md5,
+        size=file.size,
+        content_type=mime_type,
+        **told,
+    )
+    shown = (film.width, film.height) if film else await asyncio.to_thread(_pixels, file.path)
+    return FileRecord(
+        file=target.rpartition("/")[2],
+        sha256=file.sha256,
+        md5=file.md5,
+        size=file.size,
+        mime_type=mime_type,
+        uri=uri,
+        created=datetime.now(UTC),
+        width=shown[0],
+        height=shown[1],
+        duration_s=film.duration_s if film else None,
+        fps=film.fps if film else None,
+    )
+
+
+def _pixels(picture: Path) -> tuple[int, int]:
+    probe = probe_image(picture)
+    return probe.width, probe.height
+
+
+async def _there(studio: Studio, name: str, recipe: str) -> SpotRecord | None:
+    """The record of this very spot, when all its files are there."""
+    root = f"{studio.batch.prefix}/{layout.SPOTS}/"
+    files = await studio.store.stats(root)
+    for found in files:
+        if not (found.startswith(f"{root}{name}-") and found.endswith(".json")):
+            continue
+        try:
+            record = SpotRecord.model_validate_json(await studio.store.read_bytes(found, _RECORD_LIMIT))
+        except ValidationError:  # a damaged record: the spot is made again, which writes it anew
+            continue
+        if record.recipe == recipe and all(f"{root}{one.file}" in files for one in record.files):
+            return record
+    return None
