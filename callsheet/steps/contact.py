@@ -17,7 +17,7 @@ from callsheet.media.sheet import SheetItem, contact_sheet
 from callsheet.plan.groups import groups
 from callsheet.report.framed import framed_picture, framing_of, told_framing
 from callsheet.report.sheets import ContactSheet
-from callsheet.report.shown import cut
+from callsheet.report.shown import cut as shortened
 
 # Above this many groups the shots are put together. A sheet is at most 150 kB.
 SHEETS_AT_MOST, TILES_AT_MOST = 24, 48
@@ -81,7 +81,7 @@ def _told(group: Sequence[Sidecar]) -> tuple[str, str]:
     if len(group) == 1:
         one = group[0]
         why = next((take.why for take in one.takes if take.chosen and take.why), "")
-        prompt = cut(one.prompt, PROMPT_CHARS).rstrip(".")
+        prompt = shortened(one.prompt, PROMPT_CHARS).rstrip(".")
         end = "" if prompt.endswith("…") else "."
         return one.shot, f"{one.state}. {prompt}{end}" + (f" Chosen: {why}." if why else "")
     states = Counter(one.state for one in group)
