@@ -204,7 +204,7 @@ def ask_for_a_batch(clone: Clone, pages: Pages) -> None:
 def look_at(clone: Clone, pages: Pages, run: dict[str, Any]) -> None:
     """The run, its contact sheets with every picture drawn, and what went wrong."""
     pages.open(f"/runs/flow-run/{run['id']}", run["name"], "Waiting", "images: harbour-cup")
-    pages.browser.find_element(By.XPATH, "//*[normalize-space()='Task Runs' and @role='tab']").click()
+    pages.browser.find_element(By.XPATH, "//*[not(*) and normalize-space()='Task Runs']").click()
     pages.shows("archive: harbour-cup")
     pages.keep("prefect")
     pages.open(page_of(clone, run, "contact-sheet"), "first-light-pour", "roaster-drum", "harbour-cup")
@@ -227,6 +227,9 @@ def decide(clone: Clone, pages: Pages, run: dict[str, Any]) -> None:
     assert pages.field("Batch").get_attribute("value") == run["name"]
     for number, take in ((1, "2"), (2, "1")):
         pages.press("Add item", number)
+        WebDriverWait(pages.browser, 60).until(
+            lambda _, n=number: pages.field("Takes to animate", n).get_attribute("type") == "number"
+        )
         pages.fill_in("Takes to animate", take, number)
     pages.fill_in("By whom", "Ada")
     pages.keep("prefect-approval")
