@@ -52,7 +52,20 @@ def ensure_server(settings: Settings, port: int | None = None, host: str = LOOPB
     # Of two commands that start at once, one starts the server and the other finds it running.
     with (folder / "starting.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        return running_server(settings) or _start(settings, host, port or _free_port(host))
+        return _patiently(settings) or _start(settings, host, port or _free_port(host))
+
+
+def _patiently(settings: Settings) -> Server | None:
+    """The local server, waited for while its process is there: it may be busy. ServiceError when it stays silent."""
+    give_up = time.monotonic() + START_WITHIN_S
+    while (server := running_server(settings)) is None and _is_alive(settings):
+        if time.monotonic() > give_up:
+            raise ServiceError(
+                f"The Prefect server of {settings.home.absolute()} runs and does not answer. Nothing was made or paid. "
+                "It may be busy: try again, or end it with `callsheet ui --stop`."
+            )
+        time.sleep(0.5)
+    return server
 
 
 def find_server(settings: Settings) -> Server:
@@ -83,12 +96,27 @@ def running_server(settings: Settings) -> Server | None:
 
     Another one that has its port by now is not taken for it.
     """
+    server = _noted(settings)
+    if server and _is_up(server, LOADED_S) and home_of(server) in (None, _home(settings)):
+        return server
+    return None
+
+
+def _noted(settings: Settings) -> Server | None:
     with suppress(OSError, ValueError, KeyError):
         noted = json.loads(_note(settings).read_text())
-        server = Server(int(noted["pid"]), str(noted["api_url"]))
-        if _is_up(server, LOADED_S) and home_of(server) in (None, _home(settings)):
-            return server
+        return Server(int(noted["pid"]), str(noted["api_url"]))
     return None
+
+
+def _is_alive(settings: Settings) -> bool:
+    """Whether the process that was noted is still there: it holds a lock for as long as it lives."""
+    with suppress(FileNotFoundError), _lock(settings).open("rb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def check_pool(server: Server, pool: str) -> None:
@@ -107,7 +135,7 @@ def check_pool(server: Server, pool: str) -> None:
 
 def stop_server(settings: Settings) -> bool:
     """End the local server by its own process id, and wait until it is gone; False when there is none."""
-    server = running_server(settings)
+    server = _noted(settings) if _is_alive(settings) else None
     if server is None or server.pid is None:
         return False
     give_up = time.monotonic() + STOP_WITHIN_S
@@ -139,7 +167,8 @@ def _start(settings: Settings, host: str, port: int) -> Server:
     _check_free(host, port)
     log = folder / "server.log"
     argv = [sys.executable, "-m", "prefect", "server", "start", "--host", host, "--port", str(port)]
-    with log.open("ab") as out:
+    with log.open("ab") as out, _lock(settings).open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         process = subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,
@@ -147,6 +176,7 @@ def _start(settings: Settings, host: str, port: int) -> Server:
             stderr=out,
             env=environment,
             start_new_session=True,
+            pass_fds=[lock.fileno()],
         )
     server = Server(process.pid, api_url)
     _note(settings).write_text(json.dumps({"pid": server.pid, "api_url": api_url}))
@@ -194,6 +224,10 @@ def _home(settings: Settings) -> Path:
 
 def _note(settings: Settings) -> Path:
     return settings.home / "prefect" / "server.json"
+
+
+def _lock(settings: Settings) -> Path:
+    return settings.home / "prefect" / "running.lock"
 
 
 def _is_up(server: Server, timeout_s: float = 2.0) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +17,7 @@ import pytest
 
 from callsheet.errors import ServiceError
 from callsheet.settings import load_settings
-from flows.server import Server, _wait_until_up, ensure_server, find_server, home_of, running_server
+from flows.server import Server, _wait_until_up, ensure_server, find_server, home_of, running_server, stop_server
 
 NOBODY = 2**22 + 1  # above the highest process id of Linux
 
@@ -82,6 +84,22 @@ def test_a_server_that_ended_is_not_up_although_another_answers(tmp_path: Path, 
     gone.wait()
     with pytest.raises(ServiceError, match=r"did not start.*\n.*address already in use"):
         _wait_until_up(foreign, gone, log)
+
+
+def test_a_server_that_is_too_busy_to_answer_is_ended_all_the_same_and_no_other_is(tmp_path: Path) -> None:
+    settings = load_settings(home=tmp_path)
+    silent = Server(None, "http://127.0.0.1:1/api")
+    note(tmp_path, silent)
+    assert not stop_server(settings), "nobody holds the lock: the process is gone, and its id may be another's"
+    with (tmp_path / "prefect" / "running.lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        argv = [sys.executable, "-c", "import time; time.sleep(600)"]
+        busy = subprocess.Popen(argv, start_new_session=True, pass_fds=[lock.fileno()])
+    (tmp_path / "prefect" / "server.json").write_text(json.dumps({"pid": busy.pid, "api_url": silent.api_url}))
+    assert stop_server(settings)
+    assert not stop_server(settings)
+    with pytest.raises(ChildProcessError):
+        os.waitpid(busy.pid, 0)
 
 
 @pytest.mark.xdist_group("prefect")
