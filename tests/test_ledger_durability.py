@@ -163,7 +163,7 @@ async def test_a_kill_loses_no_step_and_leaves_every_job_in_a_known_state(url: s
 def test_processes_together_keep_to_budget_and_quota(url: str) -> None:
     crew = [start("spend_to_the_limit", url, str(first)) for first in range(3)]
     for process in crew:
-        process.wait(30)
+        process.wait(120)
 
     async def look() -> None:
         async with await Ledger.open(url, clock=Clock()) as ledger:
@@ -177,7 +177,7 @@ def test_processes_together_keep_to_budget_and_quota(url: str) -> None:
 
 def test_four_processes_may_create_the_ledger_at_once(url: str, tmp_path: Path) -> None:
     crew = [start("open_and_close", url) for _ in range(4)]
-    assert [process.wait(30) for process in crew] == [0, 0, 0, 0]
+    assert [process.wait(120) for process in crew] == [0, 0, 0, 0]
     with sqlite3.connect(tmp_path / "home" / "ledger.db") as connection:
         assert connection.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchall() == [(HEAD,)]  # noqa: S608
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)

@@ -78,7 +78,7 @@ async def spend_with_mishaps(url: str, first: str) -> None:
 def run_all(story: str, *arguments: tuple[str, ...]) -> None:
     code = WORKER.format(tests=str(Path(__file__).parent), story=story)
     crew = [subprocess.Popen([sys.executable, "-c", code, *given], stdin=subprocess.PIPE) for given in arguments]
-    assert [process.wait(60) for process in crew] == [0] * len(crew)
+    assert [process.wait(120) for process in crew] == [0] * len(crew)
 
 
 async def tries_of(url: str) -> list[AttemptRecord]:

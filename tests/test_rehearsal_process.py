@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import httpx2
 import psutil
@@ -164,7 +165,11 @@ def test_a_video_goes_to_the_bucket_when_due_even_if_nobody_asks_and_the_service
 
 def test_on_its_own_the_service_prints_its_address_and_ends_on_interrupt(tmp_path):
     argv = [sys.executable, "-m", "callsheet.rehearsal", "--state", str(tmp_path)]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as service:
+    # What runs in the background may have been started with SIGINT ignored.
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(
+        argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, preexec_fn=heard
+    ) as service:
         url = service.stdout.readline().strip()
         assert httpx2.get(f"{url}/rehearsal/status").json()["pid"] == service.pid
         service.send_signal(signal.SIGINT)
