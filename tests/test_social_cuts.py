@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -17,11 +18,13 @@ from callsheet.errors import UsageError
 from callsheet.ledger import BatchRow
 from callsheet.media.probe import probe_video
 from callsheet.media.provenance import AI_GENERATED, read_jpeg_xmp, read_mp4_xmp
+from callsheet.run import RunRequest
 from callsheet.shots import Batch
 from callsheet.social import CutsRequest, chosen, more_cuts
 from callsheet.steps.remake import shot_of
 from tests.cared_for import BATCH, PREFIX, Kept, copy_of, finished_batch
 from tests.conftest import Cli
+from tests.whole_batch import whole_batch
 
 KITE = f"{PREFIX}/shots/kite/shot.json"
 
@@ -138,6 +141,26 @@ async def test_a_spot_is_archived_with_its_pictures_and_record_and_is_not_foreig
     assert len(list((Path(place) / "spots").glob("launch-*"))) == 5
     assert folder.accepted() == paid
     assert PREFIX in first["uri"]
+
+
+async def test_the_gallery_shows_a_spot_and_keeps_it_when_it_is_written_again(
+    folder: Kept, made: Kept, bare_cli: Cli
+) -> None:
+    home = str(folder.settings.home)
+
+    async def films() -> list[str]:
+        return re.findall(r'src="(spots/[^"]+)"', (await folder.read(f"{PREFIX}/gallery.html")).decode())
+
+    done = bare_cli("assemble", BATCH, "--name", "launch", "--shot", "kite", "--shot", "kite", CALLSHEET_HOME=home)
+    assert done.exit_code == 0, done.stderr
+    [film] = await films()
+    assert (Path(home) / "archive" / PREFIX / film).is_file()
+
+    await more_cuts(folder.settings, CutsRequest(("9x16",), batch=BATCH))
+    assert await films() == [film]
+    report = await whole_batch(RunRequest(str(made.settings.home.parent / "sheet.csv")), folder.settings)
+    assert report.exit_code == 0
+    assert await films() == [film]
 
 
 @pytest.mark.parametrize(

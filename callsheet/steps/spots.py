@@ -10,13 +10,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from callsheet.archive import layout
 from callsheet.archive.disclosure import Disclosure, disclosure_for
 from callsheet.archive.object_metadata import about_file
 from callsheet.archive.sidecar import ClipRecord, CutRecord, FileRecord, Sidecar
-from callsheet.archive.spots import SpotPartRecord, SpotRecord, spot_recipe
+from callsheet.archive.spots import SpotPartRecord, SpotRecord, read_spots, record_name, spot_recipe
 from callsheet.cutting.spot import make_spot
 from callsheet.errors import SettingsError
 from callsheet.media.preview import preview_sheet
@@ -27,7 +25,6 @@ from callsheet.platforms import PlatformSpec
 from callsheet.steps.deposit import fetch
 from callsheet.studio import Studio
 
-_RECORD_LIMIT = 1 << 20
 _LUFS, _PEAK_DBTP = -14.0, -1.0
 
 
@@ -103,6 +100,7 @@ async def assemble(
         batch=studio.batch.name,
         recipe=recipe,
         cut=spec.name if spec else "",
+        title=spec.title if spec else "",
         parts=parts,
         how=spot.plan.how,
         why=spot.plan.why,
@@ -118,7 +116,7 @@ async def assemble(
         disclosure=disclosure_for(spec) if spec else Disclosure(),
         created=datetime.now(UTC),
     )
-    target = layout.spot_name(studio.batch.prefix, name, "", record.file.sha256, "application/json")
+    target = record_name(studio.batch.prefix, record)
     await studio.store.put_bytes(target, record.model_dump_json(indent=1).encode(), "application/json")
     studio.spool.empty(one.sha256 for one in record.files)
     return record, True
@@ -186,15 +184,5 @@ def _pixels(picture: Path) -> tuple[int, int]:
 
 async def _there(studio: Studio, name: str, recipe: str) -> SpotRecord | None:
     """The record of this very spot, when all its files are there."""
-    root = f"{studio.batch.prefix}/{layout.SPOTS}/"
-    files = await studio.store.stats(root)
-    for found in files:
-        if not (found.startswith(f"{root}{name}-") and found.endswith(".json")):
-            continue
-        try:
-            record = SpotRecord.model_validate_json(await studio.store.read_bytes(found, _RECORD_LIMIT))
-        except ValidationError:  # a damaged record: the spot is made again, which writes it anew
-            continue
-        if record.recipe == recipe and all(f"{root}{one.file}" in files for one in record.files):
-            return record
-    return None
+    spots = await read_spots(studio.store, studio.batch.prefix)
+    return next((one for one in spots if (one.name, one.recipe) == (name, recipe)), None)
