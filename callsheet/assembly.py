@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,7 +79,7 @@ async def make_spot_of(settings: Settings, asked: SpotRequest) -> dict[str, Any]
 def _check(asked: SpotRequest) -> None:
     if bool(asked.batch) == bool(asked.campaign):
         raise SettingsError("Name a batch or a campaign, one of the two. Nothing was joined.")
-    if not SPOT_NAME.fullmatch(asked.name):
+    if not re.fullmatch(SPOT_NAME, asked.name):
         raise SettingsError(
             f"{asked.name[:80]!r} cannot be a spot's name: letters, digits, dots, dashes and underscores, at most 60."
         )

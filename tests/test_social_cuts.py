@@ -22,6 +22,8 @@ from callsheet.run import RunRequest
 from callsheet.shots import Batch
 from callsheet.social import CutsRequest, chosen, more_cuts
 from callsheet.steps.remake import shot_of
+from flows.forms import SpotOf
+from tasks.spots import join_spot
 from tests.cared_for import BATCH, PREFIX, Kept, copy_of, finished_batch
 from tests.conftest import Cli
 from tests.whole_batch import whole_batch
@@ -161,6 +163,14 @@ async def test_the_gallery_shows_a_spot_and_keeps_it_when_it_is_written_again(
     report = await whole_batch(RunRequest(str(made.settings.home.parent / "sheet.csv")), folder.settings)
     assert report.exit_code == 0
     assert await films() == [film]
+
+
+async def test_the_task_of_the_flow_joins_what_the_form_asks_for(folder: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CALLSHEET_HOME", str(folder.settings.home))
+    form = SpotOf(campaign="sheet", shots=["kite", "kite"])
+    made = await join_spot.fn(form.request("1x1", 0.0, "square"))
+    assert (made["made"], made["batch"], made["name"], made["how"]) == (True, BATCH, "square", "copy")
+    assert await folder.read(f"{PREFIX}/spots/{made['uri'].rpartition('/')[2]}")
 
 
 @pytest.mark.parametrize(

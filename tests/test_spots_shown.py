@@ -80,6 +80,7 @@ def test_a_hostile_record_is_inert(text: str) -> None:
         ("file", {"sha256": "f" * 64}),
         ("name", "../launch"),
         ("name", "other"),
+        ("parts", [{"shot": "a", "take": 1, "file": "a", "sha256": f"{HASH}/x"}] * 2),
         ("created", "2026-11-21T09:00:00"),
         ("parts", [{"shot": "a", "take": 1, "file": "a", "sha256": HASH}] * 101),
         ("disclosure", {"label_text": 7}),

@@ -23,15 +23,15 @@ SPOT_VERSION = 1
 # What a record may be: far above any real one, a bound against a file that is something else.
 MAX_RECORD = 1 << 20
 MAX_RECORDS = 200
-SPOT_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,59}", re.ASCII)
+SPOT_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,59}$"
 _FILE = re.compile(r"[A-Za-z0-9][\w.-]{0,90}-(?P<hash>[0-9a-f]{12})\.(mp4|jpg)", re.ASCII)
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+_SHA256 = r"^[0-9a-f]{64}$"
 _AT_ONCE = 32
 
 
 def _in_the_folder(file: FileRecord) -> FileRecord:
     name = _FILE.fullmatch(file.file)
-    if not (name and _SHA256.fullmatch(file.sha256) and file.sha256.startswith(name["hash"])):
+    if not (name and re.fullmatch(_SHA256, file.sha256) and file.sha256.startswith(name["hash"])):
         raise ValueError("not the name of a spot's file")
     return file
 
