@@ -18,7 +18,7 @@ from callsheet.settings import Settings
 from callsheet.shots import Batch, Mode
 from callsheet.social import CutsRequest, chosen
 from callsheet.steps.gallery import write_page
-from callsheet.steps.spots import assemble, choose_parts
+from callsheet.steps.spots import assemble, choose_parts, planned
 
 MAX_CROSSFADE_S = 5.0
 
@@ -55,7 +55,7 @@ async def make_spot_of(settings: Settings, asked: SpotRequest) -> dict[str, Any]
                 f"{studio.store.uri} has no batch {batch.name}. Nothing was joined. See `callsheet find`."
             )
         parts = choose_parts(sidecars, asked.shots, spec.name if spec else None)
-        record, made = await assemble(studio, sidecars, parts, asked.name, spec=spec, crossfade_s=asked.crossfade_s)
+        record, made = await assemble(studio, sidecars, planned(asked.name, parts, spec, asked.crossfade_s))
         await write_page(studio.store, studio.ledger, batch, sidecars)
         folder = f"{studio.store.uri}/{batch.prefix}/{layout.SPOTS}"
     return {

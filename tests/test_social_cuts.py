@@ -165,6 +165,38 @@ async def test_the_gallery_shows_a_spot_and_keeps_it_when_it_is_written_again(
     assert await films() == [film]
 
 
+async def test_a_lost_spot_is_made_again_by_a_repair_with_what_it_is_joined_of(folder: Kept) -> None:
+    shots = ("kite", "kite")
+    film = (await make_spot_of(folder.settings, SpotRequest(BATCH, cut="1x1", shots=shots, crossfade_s=0.3)))["uri"]
+    name = f"{PREFIX}/spots/{film.rpartition('/')[2]}"
+    before = await folder.read(name)
+    [cut] = await folder.names("cut-1x1")
+    await folder.lose(name, cut)
+    repaired = await folder.verify(repair=True)
+    assert repaired.whole
+    assert {one.done.partition(".")[0] for one in repaired.findings if one.name == name} == {
+        "Made again of its 2 parts"
+    }
+    assert await folder.read(name) == before
+    assert name.rpartition("/")[2] in (await folder.read(f"{PREFIX}/gallery.html")).decode()
+    assert (await folder.verify()).findings == ()
+
+
+async def test_a_lost_spot_whose_parts_are_not_listed_any_more_is_told_with_the_command(folder: Kept) -> None:
+    film = (await make_spot_of(folder.settings, SpotRequest(BATCH, "two", shots=("kite", "kite"))))["uri"]
+    name = f"{PREFIX}/spots/{film.rpartition('/')[2]}"
+    record = f"{name.removesuffix('.mp4')}.json"
+    told = SpotRecord.model_validate_json(await folder.read(record))
+    parts = tuple(part.model_copy(update={"sha256": "0" * 64}) for part in told.parts)
+    await folder.write(record, told.model_copy(update={"parts": parts}).model_dump_json().encode())
+    await folder.lose(name)
+    repaired = await folder.verify(repair=True)
+    [finding] = repaired.findings
+    assert not repaired.whole
+    assert "no longer lists clip-" in finding.done
+    assert f"callsheet assemble {BATCH} --name two --shot kite --shot kite`" in finding.done
+
+
 async def test_the_task_of_the_flow_joins_what_the_form_asks_for(folder: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CALLSHEET_HOME", str(folder.settings.home))
     form = SpotOf(campaign="sheet", shots=["kite", "kite"])

@@ -53,11 +53,20 @@ class SpotPartRecord(_Part):
     sha256: Annotated[str, Field(pattern=_SHA256)]
 
 
+class SpotWish(_Part):
+    """What a spot was to be: seconds that neighbours share, loudness (LUFS) and true peak (dBTP) that were aimed at."""
+
+    crossfade_s: Annotated[float, Field(ge=0, le=60)] = 0.0
+    lufs: Annotated[float, Field(ge=-60, le=0)] = -14.0
+    peak_dbtp: Annotated[float, Field(ge=-20, le=0)] = -1.0
+
+
 class SpotRecord(_Part):
     """One spot. `cut` is what its parts were cut for, "" for clips as they are, and `title` that platform's name.
 
     Seconds; loudness by ITU-R BS.1770. `recipe` is the hash of all that determines it. `sound` says why it is not as
-    loud as was aimed at, `why` why it was not joined by stream copy.
+    loud as was aimed at, `why` why it was not joined by stream copy. `wanted` is what was asked for, None in the oldest
+    records: what came out may differ, for a crossfade lasts whole frames.
     """
 
     schema_version: int = 1
@@ -70,6 +79,7 @@ class SpotRecord(_Part):
     how: Literal["copy", "encode"]
     why: str = ""
     crossfade_s: float = 0.0
+    wanted: SpotWish | None = None
     model: str = ""
     file: SpotFile
     poster: SpotFile
@@ -87,9 +97,9 @@ class SpotRecord(_Part):
         return self.file, self.poster, self.thumbnail, self.sheet
 
 
-def spot_recipe(parts: tuple[SpotPartRecord, ...], crossfade_s: float, lufs: float, peak_dbtp: float) -> str:
+def spot_recipe(parts: tuple[SpotPartRecord, ...], wanted: SpotWish) -> str:
     """The sha256 (64 hex digits) of what determines a spot."""
-    told = [SPOT_VERSION, [part.sha256 for part in parts], crossfade_s, lufs, peak_dbtp]
+    told = [SPOT_VERSION, [part.sha256 for part in parts], wanted.crossfade_s, wanted.lufs, wanted.peak_dbtp]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 

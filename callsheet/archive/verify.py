@@ -248,7 +248,7 @@ def _of_spots(evidence: Evidence) -> Iterator[Finding]:
     for name in evidence.files:
         film = f"{name.removesuffix('.json')}.mp4"
         if name.endswith(".json") and layout.is_spot(evidence.batch.prefix, name) and film not in evidence.files:
-            yield Finding(film, "missing", "The spot is not there, its record is. `callsheet assemble` makes it again.")
+            yield Finding(film, "missing", "The spot is not there, its record is.")
 
 
 def _foreign(evidence: Evidence) -> Iterator[Finding]:
