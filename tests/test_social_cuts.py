@@ -46,7 +46,7 @@ async def test_clips_are_cut_anew_for_nothing_and_listed_everywhere(folder: Kept
     paid = folder.accepted()
     [first] = await more_cuts(folder.settings, CutsRequest(("9x16", "1x1"), batch=BATCH))
     assert first["cuts"] == {"created": 1, "reused": 1, "failed": 0}
-    assert [(one["shot"], one["platform"]) for one in first["files"]] == [("kite", "9x16")]
+    assert [(one["shot"], one["platform"], one["aspect"]) for one in first["files"]] == [("kite", "9x16", "9x16")]
 
     sidecar = parse_sidecar(await folder.read(KITE), KITE)
     assert [cut.spec for cut in sidecar.cuts] == ["1x1", "9x16"]
