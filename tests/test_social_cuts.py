@@ -171,9 +171,12 @@ async def test_a_lost_spot_is_made_again_by_a_repair_with_what_it_is_joined_of(f
     name = f"{PREFIX}/spots/{film.rpartition('/')[2]}"
     before = await folder.read(name)
     [cut] = await folder.names("cut-1x1")
-    await folder.lose(name, cut)
+    [sheet] = await folder.names("spot-sheet")
+    await folder.lose(name, cut, sheet)
     repaired = await folder.verify(repair=True)
     assert repaired.whole
+    assert sheet in [one.name for one in repaired.findings]
+    assert await folder.names("spot-sheet") == [sheet]
     assert {one.done.partition(".")[0] for one in repaired.findings if one.name == name} == {
         "Made again of its 2 parts"
     }
