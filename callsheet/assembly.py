@@ -8,6 +8,7 @@ from typing import Any
 
 from callsheet.archive import layout
 from callsheet.archive.sidecars import read_sidecars
+from callsheet.archive.spots import SPOT_NAME
 from callsheet.care import open_mending
 from callsheet.clock import Clock
 from callsheet.errors import SettingsError
@@ -16,9 +17,9 @@ from callsheet.platforms import load_platforms
 from callsheet.settings import Settings
 from callsheet.shots import Batch, Mode
 from callsheet.social import CutsRequest, chosen
-from callsheet.steps.spots import assemble, choose_parts
+from callsheet.steps.gallery import write_page
+from callsheet.steps.spots import assemble, choose_parts, planned
 
-_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,59}", re.ASCII)
 MAX_CROSSFADE_S = 5.0
 
 
@@ -40,9 +41,9 @@ class SpotRequest:
 
 
 async def make_spot_of(settings: Settings, asked: SpotRequest) -> dict[str, Any]:
-    """Make and archive the spot; what it is, where, and whether it was made now. Nothing is paid for.
+    """Make and archive the spot and show it in the batch's gallery; what it is, where, and whether it was made now.
 
-    SettingsError for a request that cannot be met, MediaError for parts that cannot be joined.
+    Nothing is paid for. SettingsError for a request that cannot be met, MediaError for parts that cannot be joined.
     """
     _check(asked)
     batch = await _batch(settings, asked)
@@ -54,7 +55,8 @@ async def make_spot_of(settings: Settings, asked: SpotRequest) -> dict[str, Any]
                 f"{studio.store.uri} has no batch {batch.name}. Nothing was joined. See `callsheet find`."
             )
         parts = choose_parts(sidecars, asked.shots, spec.name if spec else None)
-        record, made = await assemble(studio, sidecars, parts, asked.name, spec=spec, crossfade_s=asked.crossfade_s)
+        record, made = await assemble(studio, sidecars, planned(asked.name, parts, spec, asked.crossfade_s))
+        await write_page(studio.store, studio.ledger, batch, sidecars)
         folder = f"{studio.store.uri}/{batch.prefix}/{layout.SPOTS}"
     return {
         "batch": batch.name,
@@ -77,7 +79,7 @@ async def make_spot_of(settings: Settings, asked: SpotRequest) -> dict[str, Any]
 def _check(asked: SpotRequest) -> None:
     if bool(asked.batch) == bool(asked.campaign):
         raise SettingsError("Name a batch or a campaign, one of the two. Nothing was joined.")
-    if not _NAME.fullmatch(asked.name):
+    if not re.fullmatch(SPOT_NAME, asked.name):
         raise SettingsError(
             f"{asked.name[:80]!r} cannot be a spot's name: letters, digits, dots, dashes and underscores, at most 60."
         )

@@ -11,6 +11,7 @@ import typer
 
 from callsheet.archive import layout
 from callsheet.archive.sidecars import read_sidecars
+from callsheet.archive.spots import read_spots
 from callsheet.archive.store import open_archive
 from callsheet.errors import SettingsError
 from callsheet.report.gallery import gallery_html
@@ -44,7 +45,7 @@ async def _write(batch: str) -> tuple[str, int]:
             raise SettingsError(f"There is no batch {batch!r} in {store.uri}. `callsheet status` lists the batches.")
         first = sidecars[0]
         told = BatchSummary(first.campaign, first.batch, first.mode, datetime.now(UTC), first.edition)
-        page = gallery_html(gallery_view(sidecars, told)).encode()
+        page = gallery_html(gallery_view(sidecars, told, await read_spots(store, prefix))).encode()
         name = layout.document(prefix, layout.GALLERY)
         return await store.put_bytes(name, page, "text/html; charset=utf-8"), len(sidecars)
     finally:

@@ -28,7 +28,7 @@ from pydantic import SecretStr
 from flows.alerts import ALERTS, GOES_ON, Alert, payload
 
 # The flows that are looked after. The runs of `content-shard` are looked after by the batch that they belong to.
-WATCHED = ("content-batch", "collect", "social-cuts", "approve-frames", "spend-report")
+WATCHED = ("content-batch", "collect", "social-cuts", "assemble", "approve-frames", "spend-report")
 # A run of a deployment has to send a heartbeat this often, seconds: PREFECT_FLOWS_HEARTBEAT_FREQUENCY in the job's
 # environment. 30 is the least that Prefect 3.8.8 takes; its default of 180 would look like silence here.
 HEARTBEAT_S = 30

@@ -13,6 +13,8 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from callsheet.approval.wish import MAX_NOTE, Wish
+from callsheet.archive.spots import SPOT_NAME
+from callsheet.assembly import MAX_CROSSFADE_S, SpotRequest
 from callsheet.manifest.columns import MAX_TAKES
 from callsheet.platforms import load_platforms
 from callsheet.settings import load_settings
@@ -66,6 +68,13 @@ PlanFile = Annotated[Text, asked("Plan file to follow exactly")]
 Platforms = Annotated[
     tuple[Annotated[str, Field(json_schema_extra=_with_platforms)], ...], asked("Platforms and aspects to cut for")
 ]
+SpotPlatform = Annotated[
+    Annotated[str, Field(json_schema_extra=_with_platforms)] | None,
+    BeforeValidator(_empty_is_none),
+    asked("Join the cuts for this platform or aspect (empty: the clips as they are)"),
+]
+Crossfade = Annotated[float, Field(ge=0, le=MAX_CROSSFADE_S), asked("Seconds that neighbours fade into each other")]
+SpotName = Annotated[str, Field(pattern=SPOT_NAME), asked("Name of the spot: letters, digits, dots and dashes")]
 Focus = Annotated[Text, asked("Where to look: left, 0.3,0.5, auto ... (empty: as the manifest says)")]
 LiveBatches = Annotated[bool, asked("Live batches (off: rehearsals)")]
 OneBatch = Annotated[Text, asked("Only this batch (empty: all of them)")]
@@ -113,6 +122,41 @@ class CutsOf(BaseModel):
 
 
 Clips = Annotated[CutsOf, asked("Clips to cut")]
+
+
+class SpotOf(BaseModel):
+    """What a spot is joined of: the shots of one batch, or of a campaign's newest."""
+
+    model_config = ConfigDict(title="Parts of", extra="forbid", frozen=True)
+
+    batch: Annotated[
+        Text,
+        Field(title="Batch", description="One batch, as its flow run is named. Leave it empty to choose a campaign."),
+    ] = None
+    campaign: Annotated[Text, Field(title="Campaign", description="Its newest batch.")] = None
+    mode: Annotated[Mode, Field(title="Mode", description="A live batch of the campaign, or a rehearsal.")] = (
+        "rehearsal"
+    )
+    shots: Annotated[
+        list[str],
+        Field(
+            title="Shots",
+            description="These shots, by id, in this order. Leave it empty for all, in the manifest's order.",
+            default_factory=list,
+        ),
+    ]
+
+    @property
+    def label(self) -> str:
+        """Batch or campaign, for the name of the run."""
+        return self.batch or self.campaign or "nothing"
+
+    def request(self, platform: str | None, crossfade_s: float, name: str) -> SpotRequest:
+        """The form as a request."""
+        return SpotRequest(self.batch, name, platform, tuple(self.shots), crossfade_s, self.campaign, self.mode)
+
+
+Parts = Annotated[SpotOf, asked("What is joined")]
 
 
 class FrameChoice(BaseModel):

@@ -25,6 +25,7 @@ LOOPBACK, EVERYWHERE = "127.0.0.1", "0.0.0.0"  # noqa: S104  only when a person 
 START_WITHIN_S, STOP_WITHIN_S = 120.0, 30.0
 # A server under load answers late; one that is not there refuses at once.
 LOADED_S = 15.0
+PORTS_TRIED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def ensure_server(settings: Settings, port: int | None = None, host: str = LOOPB
     # Of two commands that start at once, one starts the server and the other finds it running.
     with (folder / "starting.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        return _patiently(settings) or _start(settings, host, port or _free_port(host))
+        return _patiently(settings) or _started(settings, host, port)
 
 
 def _patiently(settings: Settings) -> Server | None:
@@ -160,6 +161,20 @@ def _is_gone(pid: int) -> bool:
     return False
 
 
+class _PortTakenError(ServiceError):
+    """The port was another program's before the server had it."""
+
+
+def _started(settings: Settings, host: str, port: int | None) -> Server:
+    """A server on the port that was asked for, else on a free one, or another free one if that is taken meanwhile."""
+    if port:
+        return _start(settings, host, port)
+    for _ in range(PORTS_TRIED - 1):
+        with suppress(_PortTakenError):
+            return _start(settings, host, _free_port(host))
+    return _start(settings, host, _free_port(host))
+
+
 def _start(settings: Settings, host: str, port: int) -> Server:
     folder = _note(settings).parent
     api_url = f"http://{LOOPBACK if host == EVERYWHERE else host}:{port}/api"
@@ -180,7 +195,11 @@ def _start(settings: Settings, host: str, port: int) -> Server:
         )
     server = Server(process.pid, api_url)
     _note(settings).write_text(json.dumps({"pid": server.pid, "api_url": api_url}))
-    _wait_until_up(server, process, log)
+    try:
+        _wait_until_up(server, process, log)
+    except ServiceError:
+        _check_free(host, port)  # it ended because somebody was faster
+        raise
     if home_of(server) not in (None, _home(settings)):
         _end(process)
         raise _taken(host, port)
@@ -262,8 +281,8 @@ def _bound(host: str, port: int) -> int:
         return int(probe.getsockname()[1])
 
 
-def _taken(host: str, port: int) -> ServiceError:
-    return ServiceError(
+def _taken(host: str, port: int) -> _PortTakenError:
+    return _PortTakenError(
         f"Port {port} on {host} is another program's, or this is no address of this machine. Nothing was started or "
         "paid. Choose another one: callsheet ui --port. A Prefect server that is there already is used with "
         f"PREFECT_API_URL=http://{LOOPBACK if host == EVERYWHERE else host}:{port}/api."

@@ -1,4 +1,4 @@
-"""What the small flows publish for the Prefect UI: the cuts that were made, and what was spent."""
+"""What the small flows publish for the Prefect UI: the cuts and spots that were made, and what was spent."""
 
 from __future__ import annotations
 
@@ -19,6 +19,15 @@ async def publish_cuts(made: dict[str, Any]) -> None:
     if rows:
         key = f"{artifact_key(made['batch'])}-social-cuts"
         await acreate_table_artifact(rows, key=key, description=f"New cuts of {made['batch']}")
+
+
+async def publish_spot(made: dict[str, Any]) -> None:
+    """A table of a spot's files, with what it joins."""
+    what = {"Film": "uri", "Poster": "poster", "Thumbnail": "thumbnail", "Preview sheet": "sheet"}
+    rows = [{"What": title, "Where": made[key]} for title, key in what.items()]
+    rows.append({"What": "Joins", "Where": ", ".join(part["shot"] for part in made["parts"])})
+    key = f"{artifact_key(made['batch'])}-spot-{artifact_key(made['name'])}"
+    await acreate_table_artifact(rows, key=key, description=f"Spot {made['name']} of {made['batch']}")
 
 
 async def publish_spend(report: SpendReport, *, live: bool) -> None:

@@ -15,18 +15,22 @@ from zoneinfo import ZoneInfo
 import pytest
 from prefect import Flow
 from prefect.client.schemas.schedules import CronSchedule
+from prefect.exceptions import ParameterTypeError
 from prefect.settings import Settings
 from prefect.settings.legacy import _get_valid_setting_names
 from prefect_redis.cleanup_queue import RedisWorkerCleanupQueueSettings
 from prefect_redis.client import RedisMessagingSettings
 from ruamel.yaml import YAML
 
+from callsheet.assembly import SpotRequest
 from callsheet.editions import PLACEHOLDERS
 from callsheet.errors import ServiceError, SettingsError
 from callsheet.run import RunRequest, read_request
 from callsheet.settings import load_settings
 from deployments.pools import DEFAULTS, HOME, PoolType, template_of, with_defaults
+from flows.assemble import assemble
 from flows.automations import HEARTBEAT_S, WATCHED
+from flows.forms import plain
 from flows.server_env import check_modules, read_env, server_env, server_environment
 from flows.shard_runs import DEPLOYMENT
 from tests.conftest import ROOT
@@ -131,6 +135,26 @@ def test_a_form_asks_in_words(deployment: dict[str, Any]) -> None:
         return  # nobody fills it in
     for name, asked in flow_of(deployment).parameters.properties.items():
         assert asked["title"] != name, f"{name} has no title"
+
+
+def test_the_form_of_a_spot_offers_the_platforms_and_leaves_them_open() -> None:
+    asked = plain(assemble.parameters.model_dump(mode="json"))
+    platform = asked["properties"]["platform"]
+    assert (platform["type"], "anyOf" in platform) == ("string", False)
+    assert {"reels", "shorts", "1x1"} <= set(platform["enum"])
+    of = next(one for one in asked["definitions"].values() if one["title"] == "Parts of")
+    assert all(field["title"] and field["description"] for field in of["properties"].values())
+
+    def filled(**given: object) -> SpotRequest:
+        found = assemble.validate_parameters({"of": {"campaign": "spring", "shots": ["b", "a"], "batch": ""}, **given})
+        return found["of"].request(found["platform"], found["crossfade_s"], found["name"])
+
+    wanted = SpotRequest(None, "launch", "reels", ("b", "a"), 0.5, "spring")
+    assert filled(platform="reels", crossfade_s=0.5, name="launch") == wanted
+    assert filled(platform="", crossfade_s=0) == SpotRequest(shots=("b", "a"), campaign="spring")
+    for wrong in ({"name": "../x"}, {"name": "x\n"}, {"crossfade_s": 6}):
+        with pytest.raises(ParameterTypeError):
+            filled(**wrong)
 
 
 @pytest.mark.parametrize("pool_type", get_args(PoolType))

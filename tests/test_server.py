@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,8 +17,18 @@ from typing import Any
 import pytest
 
 from callsheet.errors import ServiceError
-from callsheet.settings import load_settings
-from flows.server import Server, _wait_until_up, ensure_server, find_server, home_of, running_server, stop_server
+from callsheet.settings import Settings, load_settings
+from flows.server import (
+    Server,
+    _check_free,
+    _start,
+    _wait_until_up,
+    ensure_server,
+    find_server,
+    home_of,
+    running_server,
+    stop_server,
+)
 
 NOBODY = 2**22 + 1  # above the highest process id of Linux
 
@@ -75,6 +86,40 @@ def test_a_port_that_is_taken_is_told_before_anything_starts(tmp_path: Path, for
     with pytest.raises(ServiceError, match=rf"Port {port} on 127\.0\.0\.1 .*--port.*PREFECT_API_URL=http://127"):
         ensure_server(load_settings(home=tmp_path), port)
     assert not (tmp_path / "prefect" / "server.json").exists()
+
+
+def test_a_free_port_that_is_taken_meanwhile_is_left_for_another(
+    tmp_path: Path, foreign: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken, free = int(foreign.api_url.split(":")[2].partition("/")[0]), 4
+    choices, started = iter([taken, taken, free]), Server(NOBODY, f"http://127.0.0.1:{free}/api")
+
+    def start(settings: Settings, host: str, port: int) -> Server:
+        return started if port == free else _start(settings, host, port)
+
+    monkeypatch.setattr("flows.server._free_port", lambda _host: next(choices))
+    monkeypatch.setattr("flows.server._start", start)
+    assert ensure_server(load_settings(home=tmp_path)) == started
+    monkeypatch.setattr("flows.server._free_port", lambda _host: taken)
+    with pytest.raises(ServiceError, match=rf"Port {taken} on .* is another program's"):
+        ensure_server(load_settings(home=tmp_path))
+
+
+def test_a_port_that_is_taken_while_the_server_starts_is_told_as_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The real server ends by itself, for somebody was faster."""
+    with socket.socket() as faster:
+        faster.bind(("127.0.0.1", 0))
+        port, looks = faster.getsockname()[1], iter([None])
+
+        def free_at_first(host: str, port: int) -> None:
+            if next(looks, "later"):
+                _check_free(host, port)
+
+        monkeypatch.setattr("flows.server._check_free", free_at_first)
+        with pytest.raises(ServiceError, match=rf"Port {port} on .* is another program's"):
+            ensure_server(load_settings(home=tmp_path), port)
 
 
 def test_a_server_that_ended_is_not_up_although_another_answers(tmp_path: Path, foreign: Server) -> None:

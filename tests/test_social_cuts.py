@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -17,11 +18,15 @@ from callsheet.errors import UsageError
 from callsheet.ledger import BatchRow
 from callsheet.media.probe import probe_video
 from callsheet.media.provenance import AI_GENERATED, read_jpeg_xmp, read_mp4_xmp
+from callsheet.run import RunRequest
 from callsheet.shots import Batch
 from callsheet.social import CutsRequest, chosen, more_cuts
 from callsheet.steps.remake import shot_of
+from flows.forms import SpotOf
+from tasks.spots import join_spot
 from tests.cared_for import BATCH, PREFIX, Kept, copy_of, finished_batch
 from tests.conftest import Cli
+from tests.whole_batch import whole_batch
 
 KITE = f"{PREFIX}/shots/kite/shot.json"
 
@@ -41,7 +46,7 @@ async def test_clips_are_cut_anew_for_nothing_and_listed_everywhere(folder: Kept
     paid = folder.accepted()
     [first] = await more_cuts(folder.settings, CutsRequest(("9x16", "1x1"), batch=BATCH))
     assert first["cuts"] == {"created": 1, "reused": 1, "failed": 0}
-    assert [(one["shot"], one["platform"]) for one in first["files"]] == [("kite", "9x16")]
+    assert [(one["shot"], one["platform"], one["aspect"]) for one in first["files"]] == [("kite", "9x16", "9x16")]
 
     sidecar = parse_sidecar(await folder.read(KITE), KITE)
     assert [cut.spec for cut in sidecar.cuts] == ["1x1", "9x16"]
@@ -138,6 +143,69 @@ async def test_a_spot_is_archived_with_its_pictures_and_record_and_is_not_foreig
     assert len(list((Path(place) / "spots").glob("launch-*"))) == 5
     assert folder.accepted() == paid
     assert PREFIX in first["uri"]
+
+
+async def test_the_gallery_shows_a_spot_and_keeps_it_when_it_is_written_again(
+    folder: Kept, made: Kept, bare_cli: Cli
+) -> None:
+    home = str(folder.settings.home)
+
+    async def films() -> list[str]:
+        return re.findall(r'src="(spots/[^"]+)"', (await folder.read(f"{PREFIX}/gallery.html")).decode())
+
+    done = bare_cli("assemble", BATCH, "--name", "launch", "--shot", "kite", "--shot", "kite", CALLSHEET_HOME=home)
+    assert done.exit_code == 0, done.stderr
+    [film] = await films()
+    assert (Path(home) / "archive" / PREFIX / film).is_file()
+
+    await more_cuts(folder.settings, CutsRequest(("9x16",), batch=BATCH))
+    assert await films() == [film]
+    report = await whole_batch(RunRequest(str(made.settings.home.parent / "sheet.csv")), folder.settings)
+    assert report.exit_code == 0
+    assert await films() == [film]
+
+
+async def test_a_lost_spot_is_made_again_by_a_repair_with_what_it_is_joined_of(folder: Kept) -> None:
+    shots = ("kite", "kite")
+    film = (await make_spot_of(folder.settings, SpotRequest(BATCH, cut="1x1", shots=shots, crossfade_s=0.3)))["uri"]
+    name = f"{PREFIX}/spots/{film.rpartition('/')[2]}"
+    before = await folder.read(name)
+    [cut] = await folder.names("cut-1x1")
+    [sheet] = await folder.names("spot-sheet")
+    await folder.lose(name, cut, sheet)
+    repaired = await folder.verify(repair=True)
+    assert repaired.whole
+    assert sheet in [one.name for one in repaired.findings]
+    assert await folder.names("spot-sheet") == [sheet]
+    assert {one.done.partition(".")[0] for one in repaired.findings if one.name == name} == {
+        "Made again of its 2 parts"
+    }
+    assert await folder.read(name) == before
+    assert name.rpartition("/")[2] in (await folder.read(f"{PREFIX}/gallery.html")).decode()
+    assert (await folder.verify()).findings == ()
+
+
+async def test_a_lost_spot_whose_parts_are_not_listed_any_more_is_told_with_the_command(folder: Kept) -> None:
+    film = (await make_spot_of(folder.settings, SpotRequest(BATCH, "two", shots=("kite", "kite"))))["uri"]
+    name = f"{PREFIX}/spots/{film.rpartition('/')[2]}"
+    record = f"{name.removesuffix('.mp4')}.json"
+    told = SpotRecord.model_validate_json(await folder.read(record))
+    parts = tuple(part.model_copy(update={"sha256": "0" * 64}) for part in told.parts)
+    await folder.write(record, told.model_copy(update={"parts": parts}).model_dump_json().encode())
+    await folder.lose(name)
+    repaired = await folder.verify(repair=True)
+    [finding] = repaired.findings
+    assert not repaired.whole
+    assert "no longer lists clip-" in finding.done
+    assert f"callsheet assemble {BATCH} --name two --shot kite --shot kite`" in finding.done
+
+
+async def test_the_task_of_the_flow_joins_what_the_form_asks_for(folder: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CALLSHEET_HOME", str(folder.settings.home))
+    form = SpotOf(campaign="sheet", shots=["kite", "kite"])
+    made = await join_spot.fn(form.request("1x1", 0.0, "square"))
+    assert (made["made"], made["batch"], made["name"], made["how"]) == (True, BATCH, "square", "copy")
+    assert await folder.read(f"{PREFIX}/spots/{made['uri'].rpartition('/')[2]}")
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from callsheet.errors import MediaError
+from callsheet.manifest.finish import MUSIC
 from callsheet.media.loudness import Loudness
+from callsheet.sound.formats import sound_format
 from callsheet.sound.make import make_sound, mix_argv
 from callsheet.sound.plan import SoundPlan, SoundSettings, corrected, plan_sound, shortfall
-from callsheet.sound.stems import music_format
 from tests.sound_samples import FFMPEG, SOUNDS, STEREO, metered, sound_file, sounding_clip
 
 AIM = SoundSettings(3.0, 3.0)
@@ -107,10 +108,26 @@ async def test_music_that_is_none_is_refused_and_nothing_is_left(tmp_path, data)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.mp4", "music.mp3"]
 
 
-def test_only_the_first_bytes_tell_what_music_is():
-    assert [music_format(head) for head in (b"\xff\xfb\x90", b"\xff\xf1\x50", b"<svg", b"\xff\xd8\xff", b"")] == [
-        "mp3", "aac", None, None, None,
-    ]  # fmt: skip
+@pytest.mark.parametrize(
+    ("head", "kind"),
+    [
+        (b"RIFF\x24\x00\x00\x00WAVEfmt ", ("audio/wav", "wav")),
+        (b"RIFF\x24\x00\x00\x00WEBPVP8 ", None),
+        (b"\x00\x00\x00\x20ftypM4A ", ("audio/mp4", "mp4")),
+        (b"OggS\x00", ("audio/ogg", "ogg")),
+        (b"fLaC\x00", ("audio/flac", "flac")),
+        (b"ID3\x04", ("audio/mpeg", "mp3")),
+        (b"\xff\xfb\x90", ("audio/mpeg", "mp3")),
+        (b"\xff\xf1\x50", ("audio/aac", "aac")),
+        (b"\xff\xd8\xff", None),
+        (b"<svg", None),
+        (b"", None),
+    ],
+)
+def test_the_first_bytes_tell_manifest_and_decoder_the_same_of_music(head, kind):
+    found = sound_format(head)
+    assert (found and (found.mime_type, found.demuxer)) == kind
+    assert MUSIC.mime_type(head) == (kind and kind[0])
 
 
 def test_what_cannot_be_reached_is_told():

@@ -13,6 +13,7 @@ from callsheet.archive import layout
 from callsheet.archive.catalogue import catalogue_rows, identity
 from callsheet.archive.lineage import DERIVED, asset_of, asset_of_row, listed, thumbnails
 from callsheet.archive.sidecar import InputRecord, Sidecar
+from callsheet.archive.spots import SpotRecord
 from callsheet.archive.store import Stat
 from callsheet.archive.success import Success
 from callsheet.durable import Digests
@@ -57,7 +58,8 @@ class Evidence:
     """All that an archive has of one batch, by names in the archive.
 
     `files` are those in its folder; `hashes` the sha256 of sidecars' bytes; `known` what a ledger has on record;
-    `digests` what was read of files, when the bytes themselves were looked at.
+    `digests` what was read of files, when the bytes themselves were looked at; `spots` the records of spots that can be
+    believed.
     """
 
     batch: Batch
@@ -68,6 +70,7 @@ class Evidence:
     marker: Success | Unreadable | None
     known: frozenset[str] = frozenset()
     digests: Mapping[str, Digests] = field(default_factory=dict)
+    spots: Mapping[str, SpotRecord] = field(default_factory=dict)
 
     @property
     def believed(self) -> dict[str, Sidecar]:
@@ -244,11 +247,16 @@ def _difference(asset: Asset | InputRecord, stat: Stat, digests: Digests | None)
 
 
 def _of_spots(evidence: Evidence) -> Iterator[Finding]:
-    """Records of spots whose film is gone: both carry the same hash in their names."""
+    """Spots of which a file is gone. Film and record carry the same hash in their names."""
+    for record in evidence.spots.values():
+        for file in (record.poster, record.thumbnail, record.sheet):
+            name = f"{evidence.batch.prefix}/{layout.SPOTS}/{file.file}"
+            if name not in evidence.files:
+                yield Finding(name, "missing", f"The picture of the spot {record.name} is not there.")
     for name in evidence.files:
         film = f"{name.removesuffix('.json')}.mp4"
         if name.endswith(".json") and layout.is_spot(evidence.batch.prefix, name) and film not in evidence.files:
-            yield Finding(film, "missing", "The spot is not there, its record is. `callsheet assemble` makes it again.")
+            yield Finding(film, "missing", "The spot is not there, its record is.")
 
 
 def _foreign(evidence: Evidence) -> Iterator[Finding]:

@@ -82,6 +82,8 @@ def _picture(clip: Analysis, spec: PlatformSpec) -> Iterator[str]:
     size = f"{probe.width}x{probe.height}"
     if probe.rotation != 0 or probe.sar != 1:
         yield "it is turned, or its pixels are not square"
+    if probe.interlaced:
+        yield "it is interlaced"
     if not has_aspect(probe.width, probe.height, spec.aspect_for(probe.width, probe.height)):
         yield f"{size} is not {spec.aspect.numerator}:{spec.aspect.denominator}"
     if min(probe.width, probe.height) < spec.min_short:

@@ -19,13 +19,16 @@ _WHITE = 203
 # Mobius leaves light up to 60 % of that white as it is and presses what is brighter, up to 1000 cd/m2, into the rest.
 # Without these numbers 75 % bars come out at 158 of 191; Hable makes them darker still (measured 2026-11-21).
 _TONE = "tonemap=tonemap=mobius:param=0.6:peak=4.926:desat=0"
+# One picture of each interlaced one: moments and rate stay as they are. A picture that says it is whole is left alone.
+DEINTERLACE = "bwdif=mode=send_frame:deint=interlaced"
 # The blurred ground of a padded picture is made smaller by this factor first: a blur needs no detail and costs less so.
 _GROUND = 8
 
 
 def picture_filters(plan: CutPlan) -> str:
     """The chain from the clip's picture to the cut's, before its layers; it has one beginning and one end."""
-    filters = [f"fps={plan.rate}"] if plan.rate else []
+    filters = [DEINTERLACE] if plan.interlaced else []
+    filters += [f"fps={plan.rate}"] if plan.rate else []
     if plan.is_trimmed:
         filters.append(f"trim=end={plan.clip_s:.6f}")
     filters += [_padded(plan)] if plan.how == "pad" else _cropped(plan)

@@ -31,7 +31,7 @@ class CutPlan:
     the cut. `rate` is the constant frame rate to impose, None to keep the clip's own; `fps` is the one the cut will
     have. `max_kbps` bounds the encoder so that the platform's limits hold. `inner` is the size in pixels of the whole
     picture inside a padded one. `colours` are the clip's: those that are not BT.709 are converted to it; untagged clips
-    are taken for BT.709, as players do.
+    are taken for BT.709, as players do. An `interlaced` clip gives a cut that is not.
     """
 
     spec: PlatformSpec
@@ -51,6 +51,7 @@ class CutPlan:
     inner: tuple[int, int] = (0, 0)
     colours: Colours = "bt709"
     layers: tuple[Layer, ...] = ()
+    interlaced: bool = False
 
     @property
     def duration_s(self) -> float:
@@ -115,6 +116,7 @@ def plan_cut(
         inner=_inside(picture.shown, width, height),
         colours=probe.colours or "bt709",
         layers=tuple(layers),
+        interlaced=probe.interlaced,
     )
 
 

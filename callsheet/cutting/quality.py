@@ -67,6 +67,8 @@ def _picture(plan: CutPlan, seen: Quality) -> Iterator[str]:
         yield f"is {probe.width}x{probe.height} px"
     if probe.rotation != 0 or probe.sar != 1:
         yield "is turned or has pixels that are not square"
+    if probe.interlaced:
+        yield "is interlaced"
     if abs(probe.duration_s - plan.duration_s) > 1 / min(plan.fps, probe.fps) + _SLACK_S:
         yield f"lasts {probe.duration_s:.3f} s"
     if abs(probe.fps / plan.fps - 1) > 0.01 or not (probe.constant_rate and seen.packets.even):

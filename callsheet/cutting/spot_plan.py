@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from callsheet.cutting.argv import X264
+from callsheet.cutting.graph import DEINTERLACE
 from callsheet.errors import MediaError
 from callsheet.media.ffmpeg import INPUT, ffmpeg_exe
 from callsheet.media.probe import MAX_DURATION_S, VideoProbe
@@ -98,6 +99,8 @@ def _difference(parts: Sequence[SpotPart]) -> str:
         one, name = part.probe, part.file.name
         if one.video_codec != "h264" or one.pix_fmt != "yuv420p" or one.rotation or one.sar != 1:
             return f"{name} is not upright H.264 of square pixels."
+        if one.interlaced:
+            return f"{name} is interlaced."
         if not one.constant_rate or not one.frames or part.lead_s > 0.001:
             return f"{name} has frames of unequal length, or begins late."
         if (one.width, one.height, one.fps) != (first.probe.width, first.probe.height, first.probe.fps):
@@ -171,6 +174,7 @@ def _source(part: SpotPart) -> list[str]:
 def _conformed(plan: SpotPlan, part: SpotPart, frames: int) -> str:
     matrix = ":in_color_matrix=bt601:out_color_matrix=bt709" if part.probe.colours == "bt601" else ""
     return ",".join((
+        *([DEINTERLACE] if part.probe.interlaced else ()),
         f"fps={plan.fps:.6f}",
         f"tpad=stop_mode=clone:stop=2,trim=end_frame={frames},setpts=PTS-STARTPTS",
         "scale=w=iw*sar:h=ih,setsar=1" if part.probe.sar != 1 else "setsar=1",

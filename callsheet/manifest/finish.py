@@ -19,6 +19,7 @@ from callsheet.manifest.draft import Draft
 from callsheet.manifest.findings import Findings, shown
 from callsheet.manifest.inputs import InputFiles, InputKind, Refused, picture_type
 from callsheet.shots import Finish, Reference
+from callsheet.sound.formats import sound_type
 from callsheet.sound.stems import MAX_MUSIC_BYTES
 
 MAX_LABEL_CHARS = 80
@@ -26,21 +27,6 @@ MAX_CAPTION_CHARS = 5_000
 COLUMNS_OF_FINISH = ("focus", "captions", "logo", "end_card", "music", "label")
 CAPTION_FILES = (".srt", ".vtt")
 _YES, _NO = ("yes", "true", "on"), ("no", "false", "off")
-
-
-def sound_type(data: bytes) -> str | None:
-    """The MIME type told by the first bytes: WAV, MP3, AAC, M4A, Ogg or FLAC, else None."""
-    if data[:4] == b"RIFF" and data[8:12] == b"WAVE":
-        return "audio/wav"
-    if data[4:8] == b"ftyp":
-        return "audio/mp4"
-    for start, mime_type in ((b"OggS", "audio/ogg"), (b"fLaC", "audio/flac"), (b"ID3", "audio/mpeg")):
-        if data.startswith(start):
-            return mime_type
-    # Without a tag both begin with the sync word of a frame: layer 0 is AAC (ADTS), the others are MPEG audio.
-    if len(data) > 1 and data[0] == 0xFF and data[1] & 0xE0 == 0xE0:
-        return "audio/aac" if data[1] & 0x06 == 0 else "audio/mpeg"
-    return None
 
 
 def captions_type(data: bytes) -> str | None:

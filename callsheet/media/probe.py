@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from io import BytesIO
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -27,6 +28,9 @@ Colours = Literal["bt709", "bt601", "bt2020", "pq", "hlg"]
 # FFmpeg's AVColorSpace and AVColorTransferCharacteristic (ISO/IEC 23091-2: matrix coefficients, transfer).
 _COLOURS: dict[int, Colours] = {1: "bt709", 5: "bt601", 6: "bt601", 9: "bt2020", 10: "bt2020"}
 _HDR: dict[int, Colours] = {16: "pq", 18: "hlg"}
+# FFmpeg's AVFieldOrder; every other one is interlaced. MPEG-1, 2 and 4 Part 2 leave it unknown (FFmpeg 9.0.2).
+_UNKNOWN_ORDER, _PROGRESSIVE = 0, 1
+_TOLD_BY_PICTURES = ("mpeg1video", "mpeg2video", "mpeg4")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ class VideoProbe:
 
     `video_start_s` and `audio_start_s` count from the start of the file. `rotation` is in degrees clockwise, None
     when mirrored or slanted. `colours` is "bt709", "bt601", "bt2020", the HDR of "pq" or "hlg", or None when untagged.
-    `constant_rate` is False when frames last unequally long.
+    `constant_rate` is False when frames last unequally long. `interlaced`: each frame shows two moments, line by line.
     """
 
     width: int
@@ -68,6 +72,7 @@ class VideoProbe:
     constant_rate: bool = True
     video_start_s: float = 0.0
     audio_start_s: float | None = None
+    interlaced: bool = False
 
 
 def probe_image(source: Path | bytes) -> ImageProbe:
@@ -120,7 +125,7 @@ def _is_whole(image: Image.Image, format_: str, data: bytes) -> bool:
 
 
 def probe_video(path: Path) -> VideoProbe:
-    """All that is known of an MP4 without decoding; MediaError when empty, foreign, cut short or out of bounds."""
+    """All that is known of an MP4 by its index; MediaError when empty, foreign, cut short or out of bounds."""
     layout = read_layout(path)
     try:
         with av.open(str(path.absolute()), format="mp4", options=SAFE_OPTIONS) as container:
@@ -153,10 +158,19 @@ def probe_video(path: Path) -> VideoProbe:
                 constant_rate=_is_constant(rate, video.base_rate),
                 video_start_s=float((video.start_time or 0) * (video.time_base or 0) - origin),
                 audio_start_s=float((audio.start_time or 0) * (audio.time_base or 0) - origin) if audio else None,
+                interlaced=_is_interlaced(container, video),
             )
     except (av.error.FFmpegError, ValueError) as error:
         raise MediaError(f"{path.name} cannot be read as a video ({error}). It has to be fetched again.") from error
     return _bounded(probe, path.name)
+
+
+def _is_interlaced(container: av.container.InputContainer, video: av.VideoStream) -> bool:
+    """As the stream says; of the old codecs whose streams do not, the first picture says it."""
+    order = video.codec_context.field_order
+    if order == _UNKNOWN_ORDER and video.codec_context.name in _TOLD_BY_PICTURES:
+        return any(bool(frame.interlaced_frame) for frame in islice(container.decode(video), 1))
+    return order not in (_UNKNOWN_ORDER, _PROGRESSIVE)
 
 
 def _is_constant(average: Fraction, base: Fraction | None) -> bool:

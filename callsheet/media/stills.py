@@ -79,6 +79,8 @@ def _decode_at(video: Path, at_s: float) -> Image.Image | None:
 
 
 def _upright(image: Image.Image, probe: VideoProbe) -> Image.Image:
+    if probe.interlaced:  # every second line: one of the two moments
+        image = image.resize((image.width, image.height // 2), Image.Resampling.NEAREST).resize(image.size)
     if probe.sar != 1:
         image = image.resize((max(1, round(image.width * probe.sar)), image.height))
     turns = {90: Image.Transpose.ROTATE_270, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_90}

@@ -7,15 +7,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from math import gcd
 from urllib.parse import quote
 
 from callsheet.archive.layout import SIDECAR, folder_name
 from callsheet.archive.sidecar import WHOLE, ClipRecord, CutRecord, FailureRecord, FileRecord, Sidecar, TakeRecord
+from callsheet.archive.spots import SpotRecord
 from callsheet.report.advice import advice
 from callsheet.report.asking import Ask, ask_about, decided_about
+from callsheet.report.media_view import MediaView, media_view, shape
 from callsheet.report.posting import posting
 from callsheet.report.shown import counted, cut, dollars, size, visible
+from callsheet.report.spots import SpotView, spot_views
 from callsheet.shots import Mode
 
 # The order in which states are told: what went well first, then what needs a person.
@@ -37,17 +39,6 @@ class BatchSummary:
     edition: str | None = None
     usd_estimated: Decimal | None = None
     usd_spent: Decimal | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class MediaView:
-    """A picture or video: addresses relative to the page, percent-encoded. `shape` names its aspect ratio."""
-
-    href: str
-    src: str
-    poster: str
-    shape: str
-    about: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +101,7 @@ class GalleryView:
 
     summary: BatchSummary
     shots: tuple[ShotView, ...]
+    spots: tuple[SpotView, ...]
     states: tuple[tuple[str, int], ...]
     tags: tuple[tuple[str, int], ...]
     pictures: int
@@ -129,8 +121,8 @@ class GalleryView:
 _HOW = {"copy": "same video", "crop": "reframed", "pad": "shown whole", None: ""}
 
 
-def gallery_view(sidecars: Sequence[Sidecar], summary: BatchSummary) -> GalleryView:
-    """What the page shows, in the order of `sidecars`."""
+def gallery_view(sidecars: Sequence[Sidecar], summary: BatchSummary, spots: Sequence[SpotRecord] = ()) -> GalleryView:
+    """What the page shows, in the order of `sidecars` and of `spots`."""
     limit = max(_SHORTEST_TEXT, min(_LONGEST_TEXT, _PAGE_TEXT // max(1, len(sidecars))))
     states: Counter[str] = Counter(sidecar.state for sidecar in sidecars)
     tags = Counter(visible(tag) for sidecar in sidecars for tag in dict.fromkeys(sidecar.tags))
@@ -138,6 +130,7 @@ def gallery_view(sidecars: Sequence[Sidecar], summary: BatchSummary) -> GalleryV
     return GalleryView(
         summary=summary,
         shots=tuple(_shot(sidecar, limit) for sidecar in sidecars),
+        spots=spot_views(spots),
         states=tuple((state, states[state]) for state in STATES if states[state]),
         tags=tuple(tags.most_common(24)),
         pictures=sum(1 for sidecar in sidecars for take in sidecar.takes if take.file),
@@ -145,22 +138,16 @@ def gallery_view(sidecars: Sequence[Sidecar], summary: BatchSummary) -> GalleryV
         cuts=sum(1 for sidecar in sidecars for cut_ in sidecar.cuts if cut_.file),
         spent=dollars(spent),
         estimated=dollars(summary.usd_estimated),
-        shapes=tuple(sorted({shape(file.width, file.height) for sidecar in sidecars for file in _files(sidecar)})),
+        shapes=tuple(sorted({shape(file.width, file.height) for file in _files(sidecars, spots)})),
         posting=posting(cut_.disclosure for sidecar in sidecars for cut_ in sidecar.cuts if cut_.file),
     )
 
 
-def shape(width: int | None, height: int | None) -> tuple[int, int]:
-    """The aspect ratio of a picture or video in lowest terms; 16:9 when its size is not known."""
-    if not width or not height or width < 0 or height < 0:
-        return 16, 9
-    common = gcd(width, height)
-    return width // common, height // common
-
-
-def _files(sidecar: Sidecar) -> Iterator[FileRecord]:
-    records: list[TakeRecord | ClipRecord | CutRecord] = [*sidecar.takes, *sidecar.clips, *sidecar.cuts]
-    return (record.file for record in records if record.file)
+def _files(sidecars: Sequence[Sidecar], spots: Sequence[SpotRecord]) -> Iterator[FileRecord]:
+    for sidecar in sidecars:
+        records: list[TakeRecord | ClipRecord | CutRecord] = [*sidecar.takes, *sidecar.clips, *sidecar.cuts]
+        yield from (record.file for record in records if record.file)
+    yield from (spot.file for spot in spots)
 
 
 def _shot(sidecar: Sidecar, limit: int) -> ShotView:
@@ -191,7 +178,7 @@ def _take(take: TakeRecord, folder: str, sidecar: Sidecar) -> TakeView:
     rank = take.score.rank if take.score else None
     return TakeView(
         number=take.take,
-        media=_media(take.file, folder, f"{sidecar.shot}, take {take.take}"),
+        media=media_view(take.file, folder, f"{sidecar.shot}, take {take.take}"),
         failure=_failure(take.failure) if take.failure else None,
         rank=None if rank is None else round(min(1.0, max(0.0, rank)) * 100),
         chosen=take.chosen,
@@ -205,7 +192,7 @@ def _clip(clip: ClipRecord, folder: str, sidecar: Sidecar) -> VideoView:
     about = f"{sidecar.shot}, {name.lower()}"
     return VideoView(
         name=name,
-        media=_media(clip.file, folder, about, clip.poster),
+        media=media_view(clip.file, folder, about, clip.poster),
         failure=_failure(clip.failure) if clip.failure else None,
         note=" · ".join(filter(None, [_length(clip.file), clip.resolution or "", _size(clip.file)])),
     )
@@ -215,7 +202,7 @@ def _cut(record: CutRecord, folder: str, sidecar: Sidecar) -> VideoView:
     name = visible(record.platform.title if record.platform else record.spec.replace("x", ":"))
     return VideoView(
         name=name,
-        media=_media(record.file, folder, f"{sidecar.shot}, cut {name}", record.poster),
+        media=media_view(record.file, folder, f"{sidecar.shot}, cut {name}", record.poster),
         failure=_failure(record.failure) if record.failure else None,
         note=cut(" · ".join(filter(None, [*_shown(record), "signed" if record.signed else ""])), 300),
     )
@@ -224,20 +211,6 @@ def _cut(record: CutRecord, folder: str, sidecar: Sidecar) -> VideoView:
 def _shown(record: CutRecord) -> tuple[str, str]:
     whole = record.framing == WHOLE
     return "" if whole else _HOW[record.how], record.framing
-
-
-def _media(file: FileRecord | None, folder: str, about: str, poster: FileRecord | None = None) -> MediaView | None:
-    if file is None:
-        return None
-    href = quote(f"{folder}/{file.file}")
-    small = file.thumbnail or (file.file if file.mime_type.startswith("image/") else "")
-    return MediaView(
-        href=href,
-        src=quote(f"{folder}/{small}") if small else href,
-        poster=quote(f"{folder}/{poster.file}") if poster else "",
-        shape="a{}x{}".format(*shape(file.width, file.height)),
-        about=cut(about, 200),
-    )
 
 
 def _failure(failure: FailureRecord) -> FailureView:

@@ -9,11 +9,11 @@ from pathlib import Path
 from callsheet.errors import MediaError
 from callsheet.media.ffmpeg import INPUT, ffmpeg_exe, run_encoder
 from callsheet.media.loudness import METER, STEREO, Loudness, parse_loudness
+from callsheet.sound.formats import HEAD, sound_format
 from callsheet.sound.plan import SoundSettings
 
 MAX_MUSIC_BYTES = 100 * 1024 * 1024
 _RATE = 48000
-_HEAD = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ async def music_stem(settings: SoundSettings, target: Path, timeout_s: float) ->
     music, length = settings.music, settings.duration_s
     assert music is not None  # noqa: S101 - asked for only where there is music
     with music.open("rb") as file:
-        form = music_format(file.read(_HEAD))
+        form = sound_format(file.read(HEAD))
     if form is None or music.stat().st_size > MAX_MUSIC_BYTES:
         raise MediaError(
             f"The music {music.name} cannot be used. It must be MP3, M4A, AAC, WAV, FLAC or Ogg, at most "
@@ -56,24 +56,11 @@ async def music_stem(settings: SoundSettings, target: Path, timeout_s: float) ->
     loop = f"atrim=end={length:.6f},aloop=loop=-1:size={int(length * _RATE) + 1},atrim=end={length:.6f}"
     out_s = min(1.5, length / 4)
     fades = f"afade=t=in:d={min(0.3, length / 8):.3f},afade=t=out:st={length - out_s:.6f}:d={out_s:.3f}"
-    source = ["-protocol_whitelist", "file", "-f", form, "-t", f"{length + 1:.3f}", "-i", f"file:{music}"]
+    source = ["-protocol_whitelist", "file", "-f", form.demuxer, "-t", f"{length + 1:.3f}", "-i", f"file:{music}"]
     try:
         return await _write(source, f"{STEREO},{loop},asetpts=N/SR/TB,{fades}", length, target, timeout_s)
     except MediaError as error:
         raise MediaError(f"The music {music.name} cannot be used: {error}") from error
-
-
-def music_format(head: bytes) -> str | None:
-    """The ffmpeg demuxer for an audio file that begins so; None for whatever is not taken."""
-    if head[:4] in _MAGIC:
-        return _MAGIC[head[:4]]
-    if head[4:8] == b"ftyp":
-        return "mp4"
-    if head[:3] == b"ID3":
-        return "mp3"
-    if len(head) > 1 and head[0] == 0xFF:
-        return "mp3" if head[1] & 0xE6 == 0xE2 else "aac" if head[1] & 0xF6 == 0xF0 else None
-    return None
 
 
 async def join_stems(
@@ -103,9 +90,6 @@ async def join_stems(
     length_s = sum(length for *_, length in parts) - crossfade_s * (len(parts) - 1)
     graph = ";".join([*chains, f"{joined},{_whole(length_s)}[out]"])
     return await _run([*source, "-filter_complex", graph, "-map", "[out]"], target, timeout_s)
-
-
-_MAGIC = {b"RIFF": "wav", b"fLaC": "flac", b"OggS": "ogg"}
 
 
 async def _write(source: list[str], filters: str, length_s: float, target: Path, timeout_s: float) -> Stem:

@@ -19,6 +19,7 @@ from callsheet.archive.part_files import MAX_PART
 from callsheet.archive.parts import read_parts
 from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.sidecars import read_stored
+from callsheet.archive.spots import MAX_RECORDS, SpotRecord, read_spot
 from callsheet.archive.store import Stat, Store
 from callsheet.archive.success import Success, read_success
 from callsheet.archive.verify import Evidence, Unreadable
@@ -113,11 +114,20 @@ async def inspect(
         parts={name: await _part(store, name, held.batch) for name in held.parts},
         marker=await _marker(store, held.batch),
         known=known,
+        spots=await _spots(store, held),
     )
     evidence = replace(evidence, files={**held.files, **await _stored_meanwhile(store, evidence, limit)})
     if deep:
         evidence = replace(evidence, digests=await _read_all(store, evidence, only, tell))
     return evidence
+
+
+async def _spots(store: Store, held: Holdings) -> dict[str, SpotRecord]:
+    """The records of spots that can be believed, by name."""
+    prefix = held.batch.prefix
+    names = [name for name in held.files if name.endswith(".json") and layout.is_spot(prefix, name)][:MAX_RECORDS]
+    read = {name: await read_spot(store, prefix, name, held.files[name]) for name in names}
+    return {name: record for name, record in read.items() if record}
 
 
 async def _sidecar(

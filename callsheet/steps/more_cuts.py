@@ -5,7 +5,7 @@ Files first, then the shot's sidecar, then catalogue, gallery and marker, as in 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -109,18 +109,15 @@ async def _evidence(studio: Studio) -> Evidence:
 
 
 def _summary(studio: Studio) -> dict[str, Any]:
-    failed = [
-        {"shot": work.shot.id, "platform": cut.spec, "why": cut.failure.message if cut.failure else "It was not made."}
-        for work in studio.work.values()
-        for cut in work.cuts
-        if cut.asset is None
-    ]
-    files: list[Mapping[str, Any]] = [
-        {"shot": work.shot.id, "platform": cut.spec, "take": cut.take, "uri": cut.asset.uri}
-        for work in studio.work.values()
-        for cut in work.cuts
-        if cut.asset is not None
-    ]
+    failed, files = list[dict[str, Any]](), list[dict[str, Any]]()
+    for work in studio.work.values():
+        for cut in work.cuts:
+            # What a platform is called was `aspect` before there were platforms; others read it.
+            told = {"shot": work.shot.id, "platform": cut.spec, "aspect": cut.spec}
+            if cut.asset is not None:
+                files.append({**told, "take": cut.take, "uri": cut.asset.uri})
+            else:
+                failed.append({**told, "why": cut.failure.message if cut.failure else "It was not made."})
     return {
         "batch": studio.batch.name,
         "cuts": {**studio.tally.as_json()["cuts"], "failed": len(failed)},

@@ -1,7 +1,7 @@
 """Repair: what is missing or changed in a batch is put right from whatever still has it. Nothing is paid for.
 
-In the order of truth: files, then sidecars, then the catalogue, then gallery and marker. A file that is not what its
-name says is replaced only when the right bytes are on this disk, or are made here; it is kept in `.damaged/` first.
+In the order of truth: files, then sidecars, then the catalogue, then spots, gallery and marker. A file that is not what
+its name says is replaced only when the right bytes are on this disk, or are made here; it is kept in `.damaged/` first.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from callsheet.steps.inspection import holdings, inspect
 from callsheet.steps.repair_files import put_back, remake_files
 from callsheet.steps.repair_inputs import put_back_inputs
 from callsheet.steps.repair_records import mend_catalogue, write_gallery, write_lost_sidecars, write_marker
+from callsheet.steps.repair_spots import remake_spots
 from callsheet.steps.repair_work import Repair
 from callsheet.studio import Studio
 
@@ -54,9 +55,10 @@ async def repair(
     await write_lost_sidecars(work)
     await remake_files(work, right)
     await mend_catalogue(work)
-    gallery = layout.document(studio.batch.prefix, layout.GALLERY)
-    if gallery in work.wrong and work.sidecars:
+    more_spots, gallery = await remake_spots(work), layout.document(studio.batch.prefix, layout.GALLERY)
+    if (more_spots or gallery in work.wrong) and work.sidecars:
         await write_gallery(studio, in_order(list(work.sidecars.values())))
+    if gallery in work.wrong and work.sidecars:
         work.note(work.wrong[gallery], "Written anew from the sidecars.")
     after = await _marked(work, await _again(work))
     studio.spool.empty(asset.sha256 for name, asset in work.told.items() if name in after.files)

@@ -14,6 +14,7 @@ from callsheet.archive import layout
 from callsheet.archive.catalogue import write_part
 from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.sidecars import in_order, read_named
+from callsheet.archive.spots import read_spots
 from callsheet.archive.success import write_success
 from callsheet.decisions import APPROVAL
 from callsheet.errors import CallsheetError, NotApproved
@@ -60,7 +61,8 @@ async def write_report(studio: Studio, elapsed_s: float) -> Report:
     spent = await studio.ledger.spent_on_batch(batch.name)
     # A run with nothing left to make estimates nothing; that says little beside what the batch has cost in all.
     told = BatchSummary(batch.campaign, batch.name, batch.mode, started, batch.edition, plan.usd or None, spent)
-    page = await asyncio.to_thread(lambda: gallery_html(gallery_view(shown, told)).encode())
+    spots = await read_spots(store, batch.prefix)
+    page = await asyncio.to_thread(lambda: gallery_html(gallery_view(shown, told, spots)).encode())
     gallery = await store.put_bytes(layout.document(batch.prefix, layout.GALLERY), page, "text/html; charset=utf-8")
     now = datetime.now(UTC)
     part = await write_part(store, batch.name, sidecars, now.date(), cache=studio.settings.parts_cache)

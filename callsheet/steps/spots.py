@@ -6,19 +6,18 @@ The files are archived first, then the record that lists them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-
-from pydantic import ValidationError
 
 from callsheet.archive import layout
 from callsheet.archive.disclosure import Disclosure, disclosure_for
 from callsheet.archive.object_metadata import about_file
 from callsheet.archive.sidecar import ClipRecord, CutRecord, FileRecord, Sidecar
-from callsheet.archive.spots import SpotPartRecord, SpotRecord, spot_recipe
-from callsheet.cutting.spot import make_spot
-from callsheet.errors import SettingsError
+from callsheet.archive.spots import SpotPartRecord, SpotRecord, SpotWish, read_spots, record_name, spot_recipe
+from callsheet.cutting.spot import Spot, make_spot
+from callsheet.errors import ArchiveLost, SettingsError
 from callsheet.media.preview import preview_sheet
 from callsheet.media.probe import VideoProbe, probe_image
 from callsheet.media.provenance import Provenance, xmp_packet
@@ -26,9 +25,6 @@ from callsheet.media.stills import poster, thumbnail
 from callsheet.platforms import PlatformSpec
 from callsheet.steps.deposit import fetch
 from callsheet.studio import Studio
-
-_RECORD_LIMIT = 1 << 20
-_LUFS, _PEAK_DBTP = -14.0, -1.0
 
 
 def choose_parts(sidecars: Sequence[Sidecar], shots: Sequence[str], cut: str | None) -> tuple[SpotPartRecord, ...]:
@@ -66,62 +62,93 @@ def _of_shot(sidecar: Sidecar, cut: str | None) -> list[SpotPartRecord]:
     ]
 
 
-async def assemble(
-    studio: Studio,
-    sidecars: Sequence[Sidecar],
-    parts: tuple[SpotPartRecord, ...],
-    name: str,
-    *,
-    spec: PlatformSpec | None,
-    crossfade_s: float,
-) -> tuple[SpotRecord, bool]:
-    """The archived spot `name` of these parts, and whether it was made now; one that is there already is not remade.
+@dataclass(frozen=True, slots=True)
+class SpotPlanned:
+    """A spot to be made: what it joins and is for. `cut` and `title` are "" for clips; `max_s` None for no limit."""
 
-    `spec` is what the parts were cut for, None for clips.
+    name: str
+    parts: tuple[SpotPartRecord, ...]
+    wanted: SpotWish = field(default_factory=SpotWish)
+    cut: str = ""
+    title: str = ""
+    max_s: float | None = None
+    disclosure: Disclosure = field(default_factory=Disclosure)
+
+    @property
+    def recipe(self) -> str:
+        """The hash of all that determines it."""
+        return spot_recipe(self.parts, self.wanted)
+
+
+def planned(name: str, parts: tuple[SpotPartRecord, ...], spec: PlatformSpec | None, crossfade_s: float) -> SpotPlanned:
+    """The spot of these parts. `spec` is what they were cut for, None for clips."""
+    if spec is None:
+        return SpotPlanned(name, parts, SpotWish(crossfade_s=crossfade_s))
+    wanted = SpotWish(crossfade_s=crossfade_s, lufs=spec.lufs, peak_dbtp=spec.peak_dbtp)
+    return SpotPlanned(name, parts, wanted, spec.name, spec.title, spec.max_s, disclosure_for(spec))
+
+
+def planned_again(record: SpotRecord) -> SpotPlanned:
+    """The very spot of a record, whatever the platform's numbers are now."""
+    wanted = record.wanted or SpotWish(crossfade_s=record.crossfade_s)
+    return SpotPlanned(record.name, record.parts, wanted, record.cut, record.title, disclosure=record.disclosure)
+
+
+async def assemble(studio: Studio, sidecars: Sequence[Sidecar], spot: SpotPlanned) -> tuple[SpotRecord, bool]:
+    """The archived spot, and whether it was made now; one that is there already is not remade.
+
+    ArchiveLost when a part is nowhere any more, MediaError when the parts cannot be joined.
     """
-    lufs, peak = (spec.lufs, spec.peak_dbtp) if spec else (_LUFS, _PEAK_DBTP)
-    recipe = spot_recipe(parts, crossfade_s, lufs, peak)
-    if there := await _there(studio, name, recipe):
+    if there := await _there(studio, spot.name, spot.recipe):
         return there, False
-    model, film = _models(sidecars, parts), studio.spool.scratch(".mp4")
-    xmp = xmp_packet(Provenance(asset_id=recipe, model=model))
-    files = [await fetch(studio, part.sha256, _size(sidecars, part)) for part in parts]
-    spot = await make_spot(
+    files = [await fetch(studio, part.sha256, _size(sidecars, part)) for part in spot.parts]
+    model, film = _models(sidecars, spot.parts), studio.spool.scratch(".mp4")
+    xmp = xmp_packet(Provenance(asset_id=spot.recipe, model=model))
+    made = await make_spot(
         files,
         film,
-        crossfade_s=crossfade_s,
-        max_s=spec.max_s if spec else None,
-        lufs=lufs,
-        peak_dbtp=peak,
+        crossfade_s=spot.wanted.crossfade_s,
+        max_s=spot.max_s,
+        lufs=spot.wanted.lufs,
+        peak_dbtp=spot.wanted.peak_dbtp,
         xmp=xmp,
         encoders=studio.encoder_slots,
     )
     stills = await asyncio.to_thread(_stills, studio, film, xmp)
-    archived = {what: await _archive(studio, name, what, still) for what, still in stills.items()}
-    record = SpotRecord(
-        name=name,
-        batch=studio.batch.name,
-        recipe=recipe,
-        cut=spec.name if spec else "",
-        parts=parts,
-        how=spot.plan.how,
-        why=spot.plan.why,
-        crossfade_s=spot.plan.crossfade_s,
-        model=model,
-        file=await _archive(studio, name, "", film, spot.probe),
-        poster=archived["poster"],
-        thumbnail=archived["thumb"],
-        sheet=archived["sheet"],
-        lufs=spot.sound.after.integrated_lufs if spot.sound else None,
-        peak_dbtp=spot.sound.after.true_peak_dbfs if spot.sound else None,
-        sound=spot.sound.note if spot.sound else "",
-        disclosure=disclosure_for(spec) if spec else Disclosure(),
-        created=datetime.now(UTC),
-    )
-    target = layout.spot_name(studio.batch.prefix, name, "", record.file.sha256, "application/json")
+    archived = {what: await _archive(studio, spot.name, what, still) for what, still in stills.items()}
+    archived["film"] = await _archive(studio, spot.name, "", film, made.probe)
+    record = _record(studio, spot, made, archived, model)
+    target = record_name(studio.batch.prefix, record)
     await studio.store.put_bytes(target, record.model_dump_json(indent=1).encode(), "application/json")
     studio.spool.empty(one.sha256 for one in record.files)
     return record, True
+
+
+def _record(
+    studio: Studio, spot: SpotPlanned, made: Spot, archived: Mapping[str, FileRecord], model: str
+) -> SpotRecord:
+    return SpotRecord(
+        name=spot.name,
+        batch=studio.batch.name,
+        recipe=spot.recipe,
+        cut=spot.cut,
+        title=spot.title,
+        parts=spot.parts,
+        how=made.plan.how,
+        why=made.plan.why,
+        crossfade_s=made.plan.crossfade_s,
+        wanted=spot.wanted,
+        model=model,
+        file=archived["film"],
+        poster=archived["poster"],
+        thumbnail=archived["thumb"],
+        sheet=archived["sheet"],
+        lufs=made.sound.after.integrated_lufs if made.sound else None,
+        peak_dbtp=made.sound.after.true_peak_dbfs if made.sound else None,
+        sound=made.sound.note if made.sound else "",
+        disclosure=spot.disclosure,
+        created=datetime.now(UTC),
+    )
 
 
 def _models(sidecars: Sequence[Sidecar], parts: Sequence[SpotPartRecord]) -> str:
@@ -136,7 +163,10 @@ def _size(sidecars: Sequence[Sidecar], part: SpotPartRecord) -> int:
         if one.shot == part.shot
         for file in (*(clip.file for clip in one.clips), *(cut.file for cut in one.cuts))
     ]
-    return next(file.size for file in files if file and file.sha256 == part.sha256)
+    size = next((file.size for file in files if file and file.sha256 == part.sha256), None)
+    if size is None:
+        raise ArchiveLost(f"The batch no longer lists {part.file} of the shot {part.shot}. Nothing was joined.")
+    return size
 
 
 def _stills(studio: Studio, film: Path, xmp: str) -> dict[str, Path]:
@@ -186,15 +216,5 @@ def _pixels(picture: Path) -> tuple[int, int]:
 
 async def _there(studio: Studio, name: str, recipe: str) -> SpotRecord | None:
     """The record of this very spot, when all its files are there."""
-    root = f"{studio.batch.prefix}/{layout.SPOTS}/"
-    files = await studio.store.stats(root)
-    for found in files:
-        if not (found.startswith(f"{root}{name}-") and found.endswith(".json")):
-            continue
-        try:
-            record = SpotRecord.model_validate_json(await studio.store.read_bytes(found, _RECORD_LIMIT))
-        except ValidationError:  # a damaged record: the spot is made again, which writes it anew
-            continue
-        if record.recipe == recipe and all(f"{root}{one.file}" in files for one in record.files):
-            return record
-    return None
+    spots = await read_spots(studio.store, studio.batch.prefix)
+    return next((one for one in spots if (one.name, one.recipe) == (name, recipe)), None)

@@ -1,0 +1,44 @@
+"""A picture or video on a page, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import gcd
+from urllib.parse import quote
+
+from callsheet.archive.sidecar import FileRecord
+from callsheet.report.shown import cut
+
+
+@dataclass(frozen=True, slots=True)
+class MediaView:
+    """A picture or video: addresses relative to the page, percent-encoded. `shape` names its aspect ratio."""
+
+    href: str
+    src: str
+    poster: str
+    shape: str
+    about: str
+
+
+def media_view(file: FileRecord | None, folder: str, about: str, poster: FileRecord | None = None) -> MediaView | None:
+    """How a file in this folder beside the page is shown; None without a file."""
+    if file is None:
+        return None
+    href = quote(f"{folder}/{file.file}")
+    small = file.thumbnail or (file.file if file.mime_type.startswith("image/") else "")
+    return MediaView(
+        href=href,
+        src=quote(f"{folder}/{small}") if small else href,
+        poster=quote(f"{folder}/{poster.file}") if poster else "",
+        shape="a{}x{}".format(*shape(file.width, file.height)),
+        about=cut(about, 200),
+    )
+
+
+def shape(width: int | None, height: int | None) -> tuple[int, int]:
+    """The aspect ratio of a picture or video in lowest terms; 16:9 when its size is not known."""
+    if not width or not height or width < 0 or height < 0:
+        return 16, 9
+    common = gcd(width, height)
+    return width // common, height // common

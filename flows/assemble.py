@@ -1,0 +1,35 @@
+"""The assemble flow: archived clips or cuts joined into one spot, on demand and for nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow, get_run_logger
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
+
+from flows.forms import Crossfade, Parts, SpotName, SpotPlatform
+from tasks.spots import join_spot
+from tasks.tables import publish_spot
+
+
+@flow(
+    name="assemble",
+    flow_run_name="spot {name} of {of.label}",
+    description="Join archived clips or cuts into one spot. Costs nothing; what is there is not made again.",
+    persist_result=False,
+    validate_parameters=True,
+)
+async def assemble(
+    of: Parts, platform: SpotPlatform = None, crossfade_s: Crossfade = 0.0, name: SpotName = "spot"
+) -> State[dict[str, Any]]:
+    """Join the clips, or their cuts for `platform`, and show the spot where people look for it.
+
+    Returns `exit_code` and what was made. UsageError when there is no such batch, shot, cut or platform, MediaError
+    when the parts cannot be joined.
+    """
+    made = await join_spot(of.request(platform, crossfade_s, name))
+    await publish_spot(made)
+    what = f"{made['duration_s']:.1f} s of {len(made['parts'])} parts, {'made' if made['made'] else 'there already'}"
+    get_run_logger().info("%s: %s: %s", made["name"], what, made["uri"])
+    return Completed(message=what, data={"exit_code": 0, **made})
