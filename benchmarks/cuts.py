@@ -50,11 +50,7 @@ class Desk:
 def cuts(bench: Bench) -> list[Row]:
     """All cuts of all clips; then what one costs where pixels change and where packets are copied, checked in both."""
     folder = bench.new_folder("cuts")
-    desks = asyncio.run(_desks(folder, bench.size(20, 2), 8))
-    with spent() as encoded, _memory() as peak_mb:
-        made = asyncio.run(_cut_all(desks, ENCODED))
-    with spent() as copied:
-        made += asyncio.run(_cut_all(desks, COPIED))
+    desks, made, encoded, copied, peak_mb = asyncio.run(_cut_everything(folder, bench.size(20, 2)))
     alone = median_cpu_s(bench.repeats, partial(_copy_alone, desks[0]))
     plain = {name: median_cpu_s(bench.repeats, partial(_ffmpeg, desks[0].clip, name)) for name in PLAIN}
     assert [result.plan.how for result in made].count("copy") == len(desks) * len(COPIED)
@@ -67,6 +63,16 @@ def cuts(bench: Bench) -> list[Row]:
         *_rows(len(desks), encoded, copied, alone, plain),
         Row("of which the check takes, encoded and copied", f"{checks[0]:.2f} and {checks[1]:.2f} CPU-s"),
     ]
+
+
+async def _cut_everything(folder: Path, clips: int) -> tuple[list[Desk], list[CutResult], Spent, Spent, list[float]]:
+    """In one event loop, which the slots of the encoders belong to."""
+    desks = await _desks(folder, clips, 8)
+    with spent() as encoded, _memory() as peak_mb:
+        made = await _cut_all(desks, ENCODED)
+    with spent() as copied:
+        made += await _cut_all(desks, COPIED)
+    return desks, made, encoded, copied, peak_mb
 
 
 def _rows(clips: int, encoded: Spent, copied: Spent, alone: float, plain: dict[str, float]) -> Iterator[Row]:
