@@ -152,6 +152,8 @@ async def test_what_crashed_is_scheduled_again_as_the_same_run_and_people_are_to
     await comes_true(lambda: watched.chat.told("spring crashed", "Killed.", "goes on by itself"))
     await watched.run("asks", Running(), Completed(name="Waiting", message="2 shots wait"))
     await comes_true(lambda: watched.chat.told("asks waits for you", "2 shots wait", "/runs/flow-run/"))
+    assert await watched.state(run) == "SCHEDULED AwaitingRetry", "the same run, not another one"
+    assert len(watched.chat.told("spring crashed")) == 1
 
 
 async def is_in(watched: Watched, run: UUID, state: str) -> bool:
