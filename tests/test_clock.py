@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -53,10 +53,16 @@ def test_the_real_time_is_that_of_the_wall_clock() -> None:
     assert abs(real_now() - datetime.now(UTC)) < timedelta(seconds=5)
 
 
-async def test_a_sleep_lasts_as_long_as_its_clock_says() -> None:
-    began = time.monotonic()
+async def test_a_sleep_lasts_as_long_as_its_clock_says(monkeypatch: pytest.MonkeyPatch, ticks: Ticks) -> None:
+    slept = list[float]()
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
     await Clock(100).sleep(5)
-    assert 0.04 < time.monotonic() - began < 1.0
+    await Clock().sleep(-1)
+    assert slept == [pytest.approx(0.05), 0.0]
 
 
 def test_a_moment_of_a_faster_clock_has_one_real_time(ticks: Ticks) -> None:

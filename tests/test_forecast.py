@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import sqlite3
-import time
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -23,6 +23,7 @@ from callsheet.plan.conditions import Effort, ModelConditions
 from callsheet.plan.simulation import Process, Room, Simulation
 from callsheet.shots import Shot
 from tests.conftest import Cli, start_service
+from tests.counted_calls import assert_grows_with_its_input
 from tests.test_plan import BATCH, CATALOGUE, SHOT
 
 NOW = datetime(2026, 11, 21, 18, 0, tzinfo=UTC)  # 10:00 Pacific
@@ -102,16 +103,16 @@ def test_the_budget_is_for_pictures_first_and_then_for_clips() -> None:
     assert none.usd == 0
 
 
-def test_a_large_batch_is_foreseen_in_seconds() -> None:
-    shots = [dataclasses.replace(SHOT, id=str(n), prompt=str(n), takes=1) for n in range(10_000)]
-    began = time.process_time()
-    plain = plan_batch(BATCH, shots, Known(), CATALOGUE)
-    between = time.process_time()
-    plan = planned(shots, conditions(Limits(rpm=50), latency=Latency(11, 60, 360)))
-    # The forecast is what the second plan takes longer; others share this machine.
-    assert (time.process_time() - between) - (between - began) < 3
-    assert plan.forecast is not None
-    assert plain.usd == plan.usd
+def test_the_work_of_a_forecast_grows_with_the_batch() -> None:
+    def foreseeing(size: int) -> Callable[[], object]:
+        shots = [dataclasses.replace(SHOT, id=str(n), prompt=str(n), takes=1) for n in range(size)]
+        plain = plan_batch(BATCH, shots, Known(), CATALOGUE)
+        plan = planned(shots, conditions(Limits(rpm=50), latency=Latency(11, 60, 360)))
+        assert plan.forecast is not None
+        assert plain.usd == plan.usd
+        return lambda: planned(shots, conditions(Limits(rpm=50), latency=Latency(11, 60, 360)))
+
+    assert_grows_with_its_input(foreseeing, 500)
 
 
 def test_places_in_a_simulation_are_given_in_the_order_of_coming() -> None:
