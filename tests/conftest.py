@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import hypothesis
 import pytest
 
 # Before anything imports gcsfs: without it every operation would probe the bucket type over gRPC.
@@ -28,6 +29,9 @@ for name in list(os.environ):
         del os.environ[name]
 os.environ["NO_GCE_CHECK"] = "true"
 os.environ["DO_NOT_TRACK"] = "1"
+# An example that takes long on a busy machine is no failure.
+hypothesis.settings.register_profile("callsheet", deadline=None)
+hypothesis.settings.load_profile("callsheet")
 
 from tests.forked import COMMANDS, LATER, Forge, Forked  # noqa: E402  after the environment is clean
 

@@ -118,7 +118,7 @@ _LINES = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.binary(max_size=80) | _LINES.map(lambda lines: "\n".join(lines).encode("utf-8", "surrogatepass")))
 def test_no_file_makes_anything_but_captions_or_a_media_error(data):
     try:

@@ -162,7 +162,7 @@ def test_bitrate_and_file_size_bound_the_encoder_with_its_buffer():
     sar=st.sampled_from([Fraction(1), Fraction(4, 3), Fraction(8, 9)]),
     where=st.tuples(st.floats(0, 0.8), st.floats(0, 0.8)),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_plan_is_even_inside_the_frame_and_true_to_the_aspect(width, height, name, rotation, sar, where):
     box = SubjectBox(0.0, where[0], where[1], where[0] + 0.05, where[1] + 0.05)
     seen = replace(clip(width=width, height=height, rotation=rotation, sar=sar), subject=Subject((box,), "given", ""))
@@ -187,7 +187,7 @@ def test_any_plan_is_even_inside_the_frame_and_true_to_the_aspect(width, height,
 @given(
     width=st.integers(64, 4096), height=st.integers(64, 4096), name=st.sampled_from(PLAIN), sar=st.fractions(1 / 4, 4)
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_padded_picture_is_whole_inside_and_fills_one_side(width, height, name, sar):
     sar = sar.limit_denominator(100)
     seen = clip(width=width, height=height, sar=sar)

@@ -221,7 +221,7 @@ async def test_an_archive_without_a_catalogue_says_where_one_comes_from(tmp_path
         await found_in(tmp_path)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(text=st.text(st.characters(exclude_categories=["Cs"]), max_size=40), form=st.sampled_from(["NFC", "NFD"]))
 def test_every_word_of_a_text_finds_it_however_it_is_written(text: str, form: str) -> None:
     rows = pl.DataFrame([row(prompt=text)], schema_overrides={"tags": pl.List(pl.String), "frame_prompt": pl.String})

@@ -77,7 +77,7 @@ def test_500_videos_at_10_a_day_take_50_days_also_when_the_clocks_change() -> No
     assert set(days.values()) == {10}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 80), st.integers(1, 20), st.integers(1, 9))
 def test_a_limit_per_minute_is_what_time_takes(count: int, rpm: int, waits_s: int) -> None:
     forecast = planned(clips(count), conditions(Limits(rpm=rpm), latency=Latency(waits_s, waits_s, waits_s))).forecast

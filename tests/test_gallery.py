@@ -140,7 +140,7 @@ def test_a_hostile_prompt_is_inert_wherever_it_stands(text: str) -> None:
     assert "49" not in elements.text.replace("$", "")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.text(min_size=1))
 def test_no_text_changes_the_structure_of_the_page(text: str) -> None:
     plain, elements = Elements(page(hostile("plain"))), Elements(page(hostile(text)))

@@ -408,7 +408,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(steps=STEPS)
 def test_whatever_happens_the_books_balance(tmp_path_factory: pytest.TempPathFactory, steps: list[str]) -> None:
     async def story() -> None:

@@ -48,7 +48,7 @@ def test_an_illegal_move_names_the_states_and_what_to_do() -> None:
         check("a" * 64, JobState.STORED, JobState.SUBMITTING)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(start=STARTS, gaps=GAPS, rpm=st.integers(1, 6), rpd=st.integers(1, 40))
 def test_no_window_and_no_pacific_day_ever_holds_more_than_the_limits(
     start: datetime, gaps: list[int], rpm: int, rpd: int
@@ -114,7 +114,7 @@ def test_a_lower_limit_is_believed_then_grows_back_and_is_forgotten() -> None:
     assert recovered(0, NOON, NOON) == 1  # a limit of none at all is tried again too
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(moment=st.integers(1_700_000_000, 2_000_000_000).map(lambda s: datetime.fromtimestamp(s, UTC)))
 def test_every_moment_lies_in_one_pacific_day_from_midnight_to_midnight(moment: datetime) -> None:
     start, end = pacific_day(moment)

@@ -158,7 +158,7 @@ selects = st.sampled_from(["best", "first", "all"]) | st.lists(st.integers(1, 14
 
 
 @given(candidates, selects, st.randoms(use_true_random=False))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_choice_is_of_made_takes_and_does_not_depend_on_their_order(takes, select, rng):
     choice = choose_frames(takes, select)
     made = {one.take for one in takes}

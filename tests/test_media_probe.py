@@ -105,7 +105,7 @@ def test_a_foreign_file_is_not_a_clip(tmp_path):
 
 
 @given(st.binary(max_size=300))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_bytes_behind_an_mp4_head_give_a_layout_or_a_media_error(tmp_path_factory, tail):
     path = tmp_path_factory.getbasetemp() / "any.mp4"
     path.write_bytes(b"\x00\x00\x00\x10ftypisom\x00\x00\x00\x00" + tail)
@@ -114,7 +114,7 @@ def test_any_bytes_behind_an_mp4_head_give_a_layout_or_a_media_error(tmp_path_fa
 
 
 @given(data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_damaged_index_gives_a_probe_or_a_media_error(tmp_path_factory, data):
     base = tmp_path_factory.getbasetemp()
     whole = base / "whole.mp4"

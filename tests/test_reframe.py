@@ -92,7 +92,7 @@ def subjects(draw: st.DrawFn) -> Subject:
     aspect=st.sampled_from([NINE, Fraction(4, 5), Fraction(1), Fraction(16, 9), Fraction(2, 3)]),
     duration_s=st.floats(0.1, 60),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_framing_is_even_inside_the_picture_and_true_to_the_aspect(subject, width, height, aspect, duration_s):
     framing = frame_subject(subject, width, height, aspect, duration_s)
     wide, high = framing.width, framing.height
