@@ -91,9 +91,9 @@ async def test_sidecars_come_back_in_the_manifests_order(store: LocalStore) -> N
 
 async def test_an_unchanged_sidecar_is_not_written_again(store: LocalStore) -> None:
     name = sidecar_name(PREFIX, shot().shot)
-    assert await write_sidecar(store, PREFIX, shot()) == hashlib.sha256(sidecar_bytes(shot())).hexdigest()
+    assert (await write_sidecar(store, PREFIX, shot()))[1] == hashlib.sha256(sidecar_bytes(shot())).hexdigest()
     later = shot(updated=NOW + timedelta(hours=1))
-    assert await write_sidecar(store, PREFIX, later) is None
+    assert (await write_sidecar(store, PREFIX, later))[1] is None
     assert await store.read_bytes(name, 10**6) == sidecar_bytes(shot())
     changed = later.model_copy(update={"usd": 9.0})
     await write_sidecar(store, PREFIX, changed)

@@ -28,7 +28,7 @@ class Listed:
 
 
 def listed(sidecar: Sidecar) -> Iterator[Listed]:
-    """Every file of the sidecar but the thumbnails, of which it has only the names."""
+    """Every file of the sidecar but the thumbnails, of which it has only the names; of earlier parts what was paid."""
     for take in sidecar.takes:
         if take.file:
             yield Listed("take", take.file, take)
@@ -42,6 +42,12 @@ def listed(sidecar: Sidecar) -> Iterator[Listed]:
             yield Listed("cut", cut.file, cut=cut)
         if cut.poster:
             yield Listed("poster", cut.poster)
+    for take in sidecar.earlier_takes:
+        if take.file:
+            yield Listed("take", take.file, take)
+    for clip in sidecar.earlier_clips:
+        if clip.file:
+            yield Listed("clip", clip.file, clip)
 
 
 def thumbnails(sidecar: Sidecar) -> dict[str, str]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from callsheet.archive import layout
-from callsheet.archive.sidecar import FileRecord, Sidecar
+from callsheet.archive.sidecar import ClipRecord, CutRecord, FileRecord, Sidecar, TakeRecord
 from callsheet.archive.success import ListedSidecar, Success
 from callsheet.archive.verify import DAMAGED, Evidence
 from callsheet.shots import Batch
+
+Film = TypeVar("Film", ClipRecord, CutRecord)
 
 
 def moved_sidecar(sidecar: Sidecar, batch: Batch, uri: str) -> Sidecar:
@@ -19,10 +21,21 @@ def moved_sidecar(sidecar: Sidecar, batch: Batch, uri: str) -> Sidecar:
     def moved(file: FileRecord | None) -> FileRecord | None:
         return file and file.model_copy(update={"uri": f"{folder}/{file.file}"})
 
-    takes = [take.model_copy(update={"file": moved(take.file)}) for take in sidecar.takes]
-    clips = [one.model_copy(update={"file": moved(one.file), "poster": moved(one.poster)}) for one in sidecar.clips]
-    cuts = [one.model_copy(update={"file": moved(one.file), "poster": moved(one.poster)}) for one in sidecar.cuts]
-    return sidecar.model_copy(update={"takes": tuple(takes), "clips": tuple(clips), "cuts": tuple(cuts)})
+    def pictures(takes: Sequence[TakeRecord]) -> tuple[TakeRecord, ...]:
+        return tuple(take.model_copy(update={"file": moved(take.file)}) for take in takes)
+
+    def films(parts: Sequence[Film]) -> tuple[Film, ...]:
+        return tuple(one.model_copy(update={"file": moved(one.file), "poster": moved(one.poster)}) for one in parts)
+
+    return sidecar.model_copy(
+        update={
+            "takes": pictures(sidecar.takes),
+            "clips": films(sidecar.clips),
+            "cuts": films(sidecar.cuts),
+            "earlier_takes": pictures(sidecar.earlier_takes),
+            "earlier_clips": films(sidecar.earlier_clips),
+        }
+    )
 
 
 def moved_rows(rows: Sequence[Mapping[str, Any]], batch: Batch, uri: str) -> list[dict[str, Any]]:

@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from callsheet.archive.disclosure import Disclosure
 from callsheet.platforms.spec import PlatformSpec
 
-# 4: `finish`, and how each cut was made (2026-11-21). 3: `decisions` (2026-11-21). 2: `signed` and `platform_toggle` of
-# a cut (2026-11-21).
+# 5: `earlier_takes` and `earlier_clips` (2026-11-30). 4: `finish`, and how each cut was made (2026-11-21).
+# 3: `decisions` (2026-11-21). 2: `signed` and `platform_toggle` of a cut (2026-11-21).
 # Older sidecars are read with their defaults.
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 
 class _Part(BaseModel):
@@ -229,7 +229,11 @@ class FinishRecord(_Part):
 
 
 class Sidecar(_Part):
-    """All that is known of one shot in one batch."""
+    """All that is known of one shot in one batch.
+
+    `earlier_takes` and `earlier_clips` are those that were paid for, or may have been, and that the shot does not use
+    any more: its prompt was edited, say, or another frame was animated. They are never taken out.
+    """
 
     schema_version: int = SCHEMA_VERSION
     campaign: str
@@ -251,6 +255,8 @@ class Sidecar(_Part):
     takes: tuple[TakeRecord, ...] = ()
     clips: tuple[ClipRecord, ...] = ()
     cuts: tuple[CutRecord, ...] = ()
+    earlier_takes: tuple[TakeRecord, ...] = ()
+    earlier_clips: tuple[ClipRecord, ...] = ()
     finish: FinishRecord | None = None
     usd: float = 0.0
     updated: datetime

@@ -10,17 +10,21 @@ from collections.abc import Sequence
 from pydantic import BaseModel, ValidationError
 
 from callsheet.archive import layout
+from callsheet.archive.earlier import with_earlier
 from callsheet.archive.sidecar import SCHEMA_VERSION, Sidecar
 from callsheet.archive.store import Store
 from callsheet.errors import ArchiveConflict, ArchiveDenied, ArchiveError
 
 log = logging.getLogger(__name__)
 
-# Far above any real sidecar (16 takes and a 100 kB prompt are 150 kB); a bound against a file that is something else.
-MAX_SIDECAR = 8 * 1024 * 1024
+# Far above any real sidecar (16 takes and a 100 kB prompt are 150 kB, and each edit may add as much); a bound against
+# a file that is something else.
+MAX_SIDECAR = 64 * 1024 * 1024
 _AT_ONCE = 32
 # A sidecar as it is stored, and the sha256 of its bytes.
 Stored = tuple[Sidecar, str]
+# The same after writing; None instead of the hash when the one that was there is the same and was left.
+Written = tuple[Sidecar, str | None]
 
 
 def sidecar_bytes(sidecar: Sidecar) -> bytes:
@@ -28,17 +32,22 @@ def sidecar_bytes(sidecar: Sidecar) -> bytes:
     return sidecar.model_dump_json(indent=2).encode() + b"\n"
 
 
-async def write_sidecar(store: Store, prefix: str, sidecar: Sidecar, *, new: bool = False) -> str | None:
-    """Store a sidecar and return the sha256 of its bytes; None when a stored one, equal but for `updated`, was left.
+async def write_sidecar(store: Store, prefix: str, sidecar: Sidecar, *, new: bool = False) -> Written:
+    """Store a sidecar and return it as it is stored, with the sha256 of its bytes.
 
-    `new`: none is stored, so there is no need to look; should there be one after all, it is replaced.
+    What the stored one had paid for and this one does not list is kept in it. None instead of the hash: a stored one,
+    equal but for `updated`, was left. `new`: none is stored, so there is no need to look; should there be one after
+    all, it is replaced.
     """
     name = layout.sidecar_name(prefix, sidecar.shot)
-    if not new and await _unchanged(store, name, sidecar):
-        return None
+    before = None if new else await _stored(store, name)
+    if before is not None:
+        sidecar = with_earlier(sidecar, before)
+        if before.model_copy(update={"updated": sidecar.updated}) == sidecar:
+            return sidecar, None
     data = sidecar_bytes(sidecar)
     await store.put_bytes(name, data, "application/json")
-    return hashlib.sha256(data).hexdigest()
+    return sidecar, hashlib.sha256(data).hexdigest()
 
 
 async def read_sidecar(store: Store, name: str) -> Sidecar:
@@ -106,14 +115,14 @@ def in_order(sidecars: Sequence[Sidecar]) -> list[Sidecar]:
     return sorted(sidecars, key=lambda sidecar: (sidecar.line, sidecar.shot))
 
 
-async def _unchanged(store: Store, name: str, sidecar: Sidecar) -> bool:
+async def _stored(store: Store, name: str) -> Sidecar | None:
+    """The sidecar that is stored; None when there is none that can be read."""
     if await store.stat(name) is None:
-        return False
+        return None
     try:
-        stored = await read_sidecar(store, name)
+        return await read_sidecar(store, name)
     except (ArchiveConflict, ArchiveDenied):
         raise
     except ArchiveError as error:
         log.warning("The sidecar %s is replaced: it cannot be read (%s)", name, error)
-        return False
-    return stored.model_copy(update={"updated": sidecar.updated}) == sidecar
+        return None

@@ -15,7 +15,18 @@ from sqlalchemy import Connection
 from callsheet.clock import Clock
 from callsheet.decisions import FrameDecision
 from callsheet.errors import LedgerError, Parked
-from callsheet.ledger import batches, claims, files, frame_decisions, limits, outcomes, owners, rebuild, submission
+from callsheet.ledger import (
+    batches,
+    claims,
+    files,
+    frame_decisions,
+    limits,
+    outcomes,
+    owners,
+    reads,
+    rebuild,
+    submission,
+)
 from callsheet.ledger.answers import Answers
 from callsheet.ledger.database import Database
 from callsheet.ledger.life import JobState
@@ -44,9 +55,11 @@ class Ledger(Answers):
     when an attempt gives nothing. Times are those of the clock given; leases run on real time.
     """
 
-    def __init__(self, database: Database, clock: Clock, holder: claims.Holder) -> None:
+    def __init__(self, database: Database, clock: Clock, holder: claims.Holder, identity: str) -> None:
         super().__init__(database)
         self.owner = holder.owner
+        #: Which ledger this is: random hex digits, made with its tables. Copies of its database have the same.
+        self.identity = identity
         self._clock = clock
         self._holder = holder
         self._heartbeat = asyncio.create_task(self._renew_leases(), name="ledger-heartbeat")
@@ -58,7 +71,8 @@ class Ledger(Answers):
         SQLite needs a local disk. LedgerError when it cannot be opened, is damaged, or a newer callsheet wrote it.
         """
         database = await Database.open(url)
-        return cls(database, clock, claims.Holder(owner or owners.new_owner(), lease_s))
+        identity = await database.read(reads.identity)
+        return cls(database, clock, claims.Holder(owner or owners.new_owner(), lease_s), identity)
 
     async def aclose(self) -> None:
         """Give all leases back and close; a request still under way is `unknown` to whoever claims its job next."""

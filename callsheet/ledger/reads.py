@@ -10,7 +10,8 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Connection, Select, func, select, type_coerce
 
-from callsheet.errors import BudgetParked, QuotaParked
+from callsheet.errors import BudgetParked, LedgerError, QuotaParked
+from callsheet.ledger import tables
 from callsheet.ledger.columns import EPOCH
 from callsheet.ledger.life import JobState
 from callsheet.ledger.quota import PACIFIC
@@ -22,6 +23,14 @@ _PARKED = (BudgetParked.__name__, QuotaParked.__name__)
 _HOUR_US = 3600 * 1_000_000
 # A look gives no file, and no shot waits for one: nobody has to collect, resume or resolve it.
 _OF_FILES = jobs.c.kind != "look"
+
+
+def identity(connection: Connection) -> str:
+    """Which ledger this is; LedgerError when somebody emptied the table that says it."""
+    found: str | None = connection.execute(select(tables.identity.c.id)).scalars().first()
+    if found is None:
+        raise LedgerError("The ledger does not say which one it is: its table `identity` is empty. Restore a copy.")
+    return found
 
 
 def jobs_by_key(connection: Connection, keys: Iterable[str]) -> dict[str, Job]:

@@ -183,6 +183,9 @@ frame_decisions = Table(
     Column("at", UtcTime, nullable=False),
 )
 
+# One row: which ledger this is. Archives name it while it works on a batch.
+identity = Table("identity", metadata, Column("id", String(32), primary_key=True))
+
 # What 429 replies said, per "minute" or "day"; `most` None: no number was given. No slot before `pause_until`.
 learned_limits = Table(
     "learned_limits",

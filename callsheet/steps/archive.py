@@ -20,8 +20,7 @@ async def write_shot(studio: Studio, work: Work) -> None:
         work.decisions = (await studio.ledger.frame_decisions(studio.batch.name, [work.shot.id])).get(work.shot.id, ())
     sidecar = sidecar_of(studio.batch, work, state, datetime.now(UTC), studio.files)
     known = f"shots/{folder_name(work.shot.id)}/{SIDECAR}" in studio.files
-    written = await write_sidecar(studio.store, studio.batch.prefix, sidecar, new=not known)
-    studio.sidecars[work.shot.id] = sidecar, written
+    studio.sidecars[work.shot.id] = await write_sidecar(studio.store, studio.batch.prefix, sidecar, new=not known)
     first = next(iter(work.failures_of_all()), None) if state is not ShotState.DONE else None
     await studio.ledger.set_shot(
         studio.batch.name,

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from callsheet.archive import layout
-from callsheet.archive.lineage import Listed, asset_of, listed
+from callsheet.archive.lineage import Listed, asset_of, listed, thumbnails
 from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.sidecars import read_sidecar
 from callsheet.archive.store import Stat, Store
@@ -151,9 +151,9 @@ async def _verified(store: Store, sidecar: Sidecar, names: Mapping[str, Stat], r
             assets.append(asset_of(sidecar, one, f"{store.uri}/{name}"))
         else:
             rebuilt.missing.append(Doubtful(name, _how_different(one, found)))
-    for take in sidecar.takes:
-        if take.file and take.file.thumbnail and f"{folder}/{take.file.thumbnail}" in names:
-            assets += await _thumbnail(store, sidecar, f"{folder}/{take.file.thumbnail}", take.file.sha256)
+    for thumbnail, parent in thumbnails(sidecar).items():
+        if f"{folder}/{thumbnail}" in names:
+            assets += await _thumbnail(store, sidecar, f"{folder}/{thumbnail}", parent)
     return list({asset.name: asset for asset in assets}.values())
 
 

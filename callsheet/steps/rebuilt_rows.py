@@ -12,6 +12,7 @@ from typing import Literal
 
 from callsheet import errors
 from callsheet.archive import layout
+from callsheet.archive.earlier import paid_parts
 from callsheet.archive.lineage import Part, listed
 from callsheet.archive.sidecar import (
     ClipRecord,
@@ -50,11 +51,13 @@ def check(name: str, sidecar: Sidecar) -> None:
         raise _refused(f"it is of shot {sidecar.shot!r} in batch {sidecar.batch!r}, which is another place")
     for one in listed(sidecar):
         _check_file(one.file)
-    for take in sidecar.takes:
+    for take in (*sidecar.takes, *sidecar.earlier_takes):
         if take.file and take.file.thumbnail is not None:
             _check_name(take.file.thumbnail)
-    parts: list[Part] = [*sidecar.takes, *sidecar.clips]
-    for part in parts:
+    for clip in sidecar.earlier_clips:
+        if clip.poster:
+            _check_file(clip.poster)
+    for part in paid_parts(sidecar):
         _check_part(sidecar, part)
     for n, decision in enumerate(sidecar.decisions, 1):
         _check_decision(n, decision)
@@ -141,9 +144,10 @@ def shot_records(sidecar: Sidecar, assets: Sequence[Asset], *, position: int, dr
         sidecar.batch, sidecar.shot, position, ShotState(sidecar.state), first.step if first else "",
         first.kind[:64] if first else "", first.message if first else "", sidecar.updated,
     )  # fmt: skip
-    parts: list[Part] = [*sidecar.takes, *sidecar.clips]
-    jobs = [job for part in parts if (job := job_of(sidecar, part, scope))]
+    # Those in use come first: of two parts with the same job the first one is entered.
+    jobs = [job for part in paid_parts(sidecar) if (job := job_of(sidecar, part, scope))]
     entered = {job.key for job, _ in jobs}
+    parts: list[Part] = [*sidecar.takes, *sidecar.clips]
     wants = [Want(sidecar.batch, sidecar.shot, _slot(part), part.job_key) for part in parts if part.job_key in entered]
     return ShotRecords(row, dropped, tuple(jobs), tuple(wants), tuple(assets), decisions_in(sidecar))
 
