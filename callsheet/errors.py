@@ -10,7 +10,8 @@ CallsheetError
 │   ├── NotAccepted             known not to have been accepted: trying again costs nothing
 │   │   ├── Unreachable         no connection could be made
 │   │   ├── Overloaded          503: the model is overloaded
-│   │   └── RateLimited         429: per minute, per day, or without details
+│   │   ├── RateLimited         429: per minute, per day, or without details
+│   │   └── RouteClosed         credits, a spending cap, billing, a limit of 0: stops the route, not the batch
 │   ├── Rejected                a definitive 4xx: the same request will fail again
 │   │   ├── Unauthorised        bad key, no permission, billing: stops the batch
 │   │   ├── ModelNotFound       404 for the model or the project
@@ -30,7 +31,8 @@ CallsheetError
 │   ├── DownloadFailed          the asset exists there but could not be fetched whole
 │   └── Unknown                 the request may or may not have been accepted: never sent again unasked
 ├── Parked                      quota, budget or disk: goes on later (exit code 4)
-│   ├── QuotaParked             today's requests are used up
+│   ├── QuotaParked             today's requests are used up, or the provider asked for a long wait
+│   ├── RouteParked             the provider takes no requests until a person has mended the account
 │   ├── BudgetParked            the next submission could exceed the budget
 │   └── NoRoom                  the disk is nearly full: what is paid for next could not be kept
 ├── Stopped                     a person stopped the run; nothing new is sent
@@ -46,43 +48,12 @@ CallsheetError
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One finding about a manifest: `file:line: column: what is wrong; what is allowed; suggestion`."""
-
-    file: str
-    line: int
-    column: str
-    what: str
-    allowed: str = ""
-    suggestion: str = ""
-
-    def __str__(self) -> str:
-        tail = "".join(f"; {part}" for part in (self.allowed, self.suggestion) if part)
-        return f"{self.file}:{self.line}: {self.column}: {self.what}{tail}"
-
-
-class CallsheetError(Exception):
-    """Root of all errors that callsheet raises on purpose; `str()` is fit for a user to read."""
-
-
-class UsageError(CallsheetError):
-    """The user can mend it; nothing was created and nothing was spent."""
-
-
-class ManifestError(UsageError):
-    """The manifest has problems; `problems` holds every one of them, in file order."""
-
-    def __init__(self, problems: tuple[Problem, ...]) -> None:
-        self.problems = problems
-        super().__init__("\n".join(str(problem) for problem in problems))
-
-    def __reduce__(self) -> tuple[type[ManifestError], tuple[tuple[Problem, ...]]]:
-        return type(self), (self.problems,)
+from callsheet.error_base import CallsheetError as CallsheetError
+from callsheet.error_base import ManifestError as ManifestError
+from callsheet.error_base import Problem as Problem
+from callsheet.error_base import UsageError as UsageError
 
 
 class SettingsError(UsageError):
@@ -152,6 +123,16 @@ class RateLimited(NotAccepted):
         super().__init__(message, reason=reason, status=status, retry_after_s=retry_after_s)
         self.per = per
         self.limit = limit
+
+
+class RouteClosed(NotAccepted):
+    """Credits are used up, a spending cap is reached, billing is off, or the limit is 0: nothing more is taken.
+
+    `model_only`: a limit of 0 is that of a model, everything else of the whole account. `link` is where to mend it.
+    """
+
+    model_only: bool = False
+    link: str = ""
 
 
 class Rejected(ProviderError):
@@ -253,7 +234,11 @@ class Parked(CallsheetError):
 
 
 class QuotaParked(Parked):
-    """Today's requests for the model are used up."""
+    """Today's requests for the model are used up, or the provider asked for a wait of more than some minutes."""
+
+
+class RouteParked(Parked):
+    """The provider takes no requests on this route until a person has mended the account: see RouteClosed."""
 
 
 class BudgetParked(Parked):

@@ -28,6 +28,7 @@ from callsheet.providers import Providers, open_providers
 from callsheet.settings import Settings
 from callsheet.shots import Asset, Batch, Shot
 from callsheet.spool import Spool
+from callsheet.steps.gates import RouteGate
 from callsheet.steps.work import Work
 from callsheet.tally import Tally
 from callsheet.turns import Turns
@@ -43,14 +44,14 @@ LOOK_S = 30.0
 class Studio:
     """The open resources of one batch in one process, and the shots' work so far.
 
-    `halted` is the error after which nothing new is sent (a bad key, say, or a person's stop); `stopping` also ends
-    all waiting. `flights` lets two shots that want the same job share it inside the process, as the ledger does
-    between processes. `assets` holds the archived files by shot and name, `sidecars` those of this run by shot, with
-    the hash of their bytes where it is known; `decisions` are those that people had taken about frames when the run was
-    planned; `crashed` counts our own errors. With `wait`, work that does not fit
-    today sleeps until it does; `full_until` tells when a model's day is over. `only` names the shots that are worked
-    on (none: all); a `free` run sends nothing that costs. A `signer` signs the cuts. While `troubled`, something paid
-    for cannot be written down, and nothing new is sent.
+    `halted` is the error after which nothing new is sent (a person's stop, say); `gates` has the same by route (a bad
+    key, or credits that are used up); `stopping` also ends all waiting. `flights` lets two shots that want the same job
+    share it inside the process, as the ledger does between processes. `assets` holds the archived files by shot and
+    name, `sidecars` those of this run by shot, with the hash of their bytes where it is known; `decisions` are those
+    that people had taken about frames when the run was planned; `crashed` counts our own errors. With `wait`, work that
+    does not fit today sleeps until it does; `full_until` tells when a model's day is over. `only` names the shots that
+    are worked on (none: all); a `free` run sends nothing that costs. A `signer` signs the cuts. While `troubled`,
+    something paid for cannot be written down, and nothing new is sent.
     """
 
     settings: Settings
@@ -80,6 +81,7 @@ class Studio:
     crashed: int = 0
     troubled: int = 0
     full_until: dict[str, datetime] = field(default_factory=dict)
+    gates: dict[str, RouteGate] = field(default_factory=dict)
     flights: dict[str, asyncio.Lock] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -97,6 +99,11 @@ class Studio:
     def flight(self, key: str) -> asyncio.Lock:
         """The lock under which this process works on the job `key`."""
         return self.flights.setdefault(key, asyncio.Lock())
+
+    def gate(self, model: str) -> RouteGate:
+        """The gate of the route that leads to the model."""
+        route = self.providers.platform(model)
+        return self.gates.setdefault(route, RouteGate(route))
 
     def remember(self, known: Known) -> None:
         """Take over what a survey found. An asset whose file is not there is forgotten, so that it is written again.

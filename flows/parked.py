@@ -8,7 +8,7 @@ from prefect import get_client, get_run_logger
 from prefect.context import FlowRunContext
 from prefect.states import Scheduled
 
-from callsheet.errors import BudgetParked
+from callsheet.errors import BudgetParked, RouteClosed, RouteParked
 from callsheet.shots import Batch
 from callsheet.steps.report import Report
 
@@ -25,6 +25,8 @@ async def go_on_later(batch: Batch, ended: Report) -> str:
     told = [await _schedule(batch, ended.until)] if ended.until else []
     if BudgetParked.__name__ in kinds:
         told.append("the budget allows no more: raise it and run it again")
+    if kinds & {RouteClosed.__name__, RouteParked.__name__}:
+        told.append("the provider's account takes no more requests: mend it and run it again")
     return "; ".join(told)
 
 

@@ -243,7 +243,7 @@ TABLE = [
     (400, error_json(400, "Request payload size exceeds the limit: 20971520 bytes."), errors.RequestTooLarge, R, None),
     (400, error_json(400, "The prompt violates our usage guidelines. Support codes: 1"), errors.PromptBlocked, R, None),
     (401, error_json(401, "m", "UNAUTHENTICATED", "CREDENTIALS_MISSING"), U, U, U),
-    (402, b"", U, U, U),
+    (402, b"", errors.RouteClosed, errors.RouteClosed, errors.DownloadFailed),
     (403, error_json(403, "m", "PERMISSION_DENIED"), U, U, errors.OperationExpired),
     (404, error_json(404, "models/x is not found", "NOT_FOUND"), errors.ModelNotFound, errors.OperationExpired, None),
     (404, b"<html>nginx</html>", errors.ModelNotFound, errors.Unreachable, errors.DownloadFailed),

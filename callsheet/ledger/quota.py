@@ -21,6 +21,8 @@ MARGIN = timedelta(seconds=1)
 # How long a lower limit that a 429 stated is believed, and how it then grows back: by a quarter of it every minute,
 # until it meets the configured limit or is forgotten. Quotas are raised and shared out anew without notice.
 MINUTE_MEMORY = timedelta(minutes=5)
+# A pause that the provider asks for is waited for inside a run up to this; a longer one parks what is to be sent.
+LONGEST_PAUSE = timedelta(minutes=5)
 _STEP = timedelta(minutes=1)
 _FORGOTTEN = timedelta(hours=1)
 PACIFIC = ZoneInfo("America/Los_Angeles")
@@ -51,6 +53,12 @@ class Learned:
     pause_until: datetime | None = None
     day_until: datetime | None = None
 
+    def parks_until(self, now: datetime) -> datetime | None:
+        """Until when nothing is sent, None when nothing or no more than a short pause is in the way."""
+        day = self.day_until if self.day_until and self.day_until > now else None
+        pause = self.pause_until if self.pause_until and self.pause_until - now > LONGEST_PAUSE else None
+        return max((until for until in (day, pause) if until), default=None)
+
 
 @dataclass(frozen=True, slots=True)
 class Slot:
@@ -61,7 +69,7 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class DayFull:
-    """Today's requests are used up; more may be sent from `until`."""
+    """Today's requests are used up, or the provider asked for a long pause; more may be sent from `until`."""
 
     until: datetime
 
@@ -133,8 +141,8 @@ def place(times: Times, now: datetime, limits: Limits, learned: Learned | None =
     """
     learned = learned or Learned()
     limits = tightened(limits, learned)
-    if learned.day_until is not None and learned.day_until > now:
-        return DayFull(learned.day_until)
+    if (until := learned.parks_until(now)) is not None:
+        return DayFull(until)
     at = max(now, learned.pause_until or now)
     if limits.rpm is not None:
         if limits.rpm < 1:

@@ -202,7 +202,7 @@ def _over_budget(job: Job, terms: Terms, payer: str, short: Decimal) -> BudgetPa
 
 def _day_full(job: Job, full: DayFull) -> QuotaParked:
     return QuotaParked(
-        f"Today's requests for {job.model} are used up. Nothing was sent. "
+        f"No more requests for {job.model} may be sent today or for some time. Nothing was sent. "
         f"It can go on from {full.until:%Y-%m-%d %H:%M} UTC: start the batch again then.",
         until=full.until,
     )

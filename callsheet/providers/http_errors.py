@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from callsheet import errors
+from callsheet.providers.billing_errors import route_closed, speaks_of_billing
 from callsheet.providers.error_bodies import ErrorBody, plain, read_error
-from callsheet.providers.quota_errors import rate_limited
+from callsheet.providers.quota_errors import has_limit_of_none, rate_limited, retry_after_s
 
 ErrorClass = type[errors.ProviderError]
 
@@ -56,8 +57,18 @@ def _too_large(body: ErrorBody) -> bool:
     return "payload size exceeds" in body.message.lower()
 
 
+def _billing(body: ErrorBody) -> bool:
+    """Credits used up, a spending cap, or billing that is off."""
+    return speaks_of_billing(body)
+
+
+def _none_allowed(body: ErrorBody) -> bool:
+    """A limit of 0."""
+    return has_limit_of_none(body)
+
+
 def _precondition(body: ErrorBody) -> bool:
-    """FAILED_PRECONDITION: region or billing."""
+    """FAILED_PRECONDITION: the region, say."""
     return body.status == "FAILED_PRECONDITION"
 
 
@@ -78,6 +89,7 @@ def _from_elsewhere(body: ErrorBody) -> bool:
 
 _KEY = "Check the key (GEMINI_API_KEY or CALLSHEET_AGENT_PLATFORM_API_KEY); nothing was charged."
 _ACCESS = "Check key, permissions and billing of the project; nothing was charged."
+_FUNDS = ""
 _GONE = "The provider keeps operations and videos for two days; the video must be made again."
 _MAYBE = "It may have been accepted and charged; see `callsheet resolve`."
 _FREE = "Nothing was accepted; it is tried again."
@@ -93,9 +105,13 @@ RULES: tuple[Rule, ...] = (
     #    statuses              when             submission         poll                download            advice
     Rule({400, 403}, _bad_key, E.Unauthorised, E.Unauthorised, E.Unauthorised, _KEY),
     Rule({400, 413}, _too_large, E.RequestTooLarge, E.Rejected, E.DownloadFailed, _SIZE),
+    # The account pays for nothing more. What is submitted already is still looked for.
+    Rule({400, 403, 429}, _billing, E.RouteClosed, E.RouteClosed, E.DownloadFailed, _FUNDS),
+    Rule({402}, _always, E.RouteClosed, E.RouteClosed, E.DownloadFailed, _FUNDS),
+    Rule({429}, _none_allowed, E.RouteClosed, E.RateLimited, E.DownloadFailed, _FUNDS),
     Rule({400}, _precondition, E.Unauthorised, E.Unauthorised, E.DownloadFailed, _ACCESS),
     Rule({400}, _policy, E.PromptBlocked, E.Rejected, E.DownloadFailed, "Change the prompt; nothing was charged."),
-    Rule({401, 402}, _always, E.Unauthorised, E.Unauthorised, E.Unauthorised, _ACCESS),
+    Rule({401}, _always, E.Unauthorised, E.Unauthorised, E.Unauthorised, _ACCESS),
     # What is not Google's own (a proxy's page) must not declare a paid operation or its video dead.
     Rule({403}, _from_elsewhere, E.Unauthorised, E.Unreachable, E.DownloadFailed, _ACCESS),
     Rule({404, 410}, _from_elsewhere, E.ModelNotFound, E.Unreachable, E.DownloadFailed, _BASE),
@@ -144,8 +160,13 @@ def from_reply(
     cls = rule.error(phase)
     said = f"{status} {read.reason}".strip() + (f": {read.message}" if read.message else "")
     message = f"The {phase} of {what} was answered with {said.rstrip('.')}. {_advice(rule, phase, cls)}"
+    if cls is errors.RouteClosed and phase is Phase.SUBMIT:
+        return route_closed(read, message, status, model_only=rule.when is _none_allowed)
     if cls is errors.RateLimited:
         return rate_limited(read, message, status=status, retry_after=retry_after)
+    if cls is errors.Overloaded and phase is Phase.SUBMIT:
+        hint_s = retry_after_s(read, retry_after)
+        return errors.Overloaded(message, reason=read.reason, status=status, retry_after_s=hint_s)
     return cls(message, reason=read.reason, status=status)
 
 

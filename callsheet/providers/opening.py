@@ -67,6 +67,10 @@ class Providers:
         """Whose quota the requests count against: the project id, or `key-` and a short hash of the key."""
         return self._access.scope
 
+    def platform(self, model_id: str) -> str:
+        """Tell through which platform requests to the model go: "gemini_api" or "agent_platform"."""
+        return choose_route(self._catalogue.get(model_id), self._access).platform
+
     def output_root(self, model_id: str) -> str | None:
         """The gs:// folder that videos by this model are written to; None when they are not written to a bucket."""
         return output_root(self._settings, self._access, choose_route(self._catalogue.get(model_id), self._access))

@@ -1,7 +1,7 @@
 """What a 429 says: which window is full, how many requests it holds, and when to come back.
 
 Bodies as seen in production on 2026-09-02 (Gemini API, per day) and as the two platforms document them; some 429s
-carry no details at all. The Gemini API sends no Retry-After header; gateways may.
+carry no details at all. The Gemini API sends no Retry-After header; gateways may, as seconds or as a date.
 """
 
 from __future__ import annotations
@@ -10,7 +10,10 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
+from callsheet.clock import real_now
 from callsheet.errors import RateLimited
 from callsheet.providers.error_bodies import ErrorBody
 
@@ -19,7 +22,7 @@ MAX_RETRY_AFTER_S = 2 * 86400.0
 _UNITS_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
 _RETRY_IN = re.compile(r"retry in ((?:\d+(?:\.\d+)?(?:ms|h|m|s))+)", re.IGNORECASE)
-_LIMIT = re.compile(r"\blimit:\s*(\d{1,12})")
+_LIMIT = re.compile(r"\blimit:\s*(\d{1,12})(?!\.?\d)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +39,29 @@ def rate_limited(body: ErrorBody, message: str, *, status: int = 429, retry_afte
         message,
         reason=body.reason,
         status=status,
-        retry_after_s=_retry_after_s(body, retry_after),
+        retry_after_s=retry_after_s(body, retry_after),
         per=quota.per or window(body.message),
         limit=quota.limit if quota.limit is not None else _stated_limit(body.message),
     )
+
+
+def has_limit_of_none(body: ErrorBody) -> bool:
+    """Tell whether a quota in the body is 0: then no wait helps, for the model is not open to the project."""
+    stated = [int(limit) for limit in _LIMIT.findall(body.message)]
+    return 0 in [*stated, *(quota.limit for quota in _quotas(body))]
+
+
+def retry_after_s(body: ErrorBody, header: str | None) -> float | None:
+    """Give the seconds that the reply asks to wait, from its details, its message or the header Retry-After."""
+    for detail in body.details:
+        delay = detail.get("retryDelay")
+        if isinstance(delay, str) and (seconds := duration_s(delay)) is not None:
+            return seconds
+        if isinstance(delay, Mapping):
+            return _bounded((_count(delay.get("seconds")) or 0) + (_count(delay.get("nanos")) or 0) / 1e9)
+    if stated := _RETRY_IN.search(body.message):
+        return duration_s(stated.group(1).lower())
+    return _header_s(header.strip()) if header else None
 
 
 def window(text: str) -> str:
@@ -71,16 +93,17 @@ def _quotas(body: ErrorBody) -> Iterator[_Quota]:
             yield _Quota(window(named), _count(metadata.get("quota_limit_value")))
 
 
-def _retry_after_s(body: ErrorBody, header: str | None) -> float | None:
-    for detail in body.details:
-        delay = detail.get("retryDelay")
-        if isinstance(delay, str) and (seconds := duration_s(delay)) is not None:
-            return seconds
-        if isinstance(delay, Mapping):
-            return _bounded((_count(delay.get("seconds")) or 0) + (_count(delay.get("nanos")) or 0) / 1e9)
-    if stated := _RETRY_IN.search(body.message):
-        return duration_s(stated.group(1).lower())
-    return duration_s(f"{header.strip()}s") if header else None
+def _header_s(header: str) -> float | None:
+    """The seconds of a Retry-After: a number, or an HTTP date (RFC 9110, 10.2.3); a date that is past says nothing."""
+    if (seconds := duration_s(f"{header}s")) is not None:
+        return seconds
+    try:
+        moment = parsedate_to_datetime(header)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    aware: datetime = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    left_s = (aware - real_now()).total_seconds()
+    return _bounded(left_s) if left_s > 0 else None
 
 
 def _stated_limit(message: str) -> int | None:

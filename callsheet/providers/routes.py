@@ -79,6 +79,11 @@ class Route:
     provider: Literal["genai_images", "genai_looks", "veo_agent", "veo_gemini"]
     way: Way
 
+    @property
+    def platform(self) -> str:
+        """Whose account pays: "gemini_api" or "agent_platform"."""
+        return "gemini_api" if self.way is Way.GEMINI else "agent_platform"
+
 
 def access_to(settings: Settings, mode: Mode, rehearsal_url: str | None = None) -> Access:
     """The credentials of `mode`; a rehearsal gets dummies only, never a real key. SettingsError for a bad base URL."""

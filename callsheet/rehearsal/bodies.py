@@ -9,6 +9,7 @@ TYPES = "type.googleapis.com/google.rpc."
 STATUS = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
+    402: "FAILED_PRECONDITION",
     403: "PERMISSION_DENIED",
     404: "NOT_FOUND",
     429: "RESOURCE_EXHAUSTED",
@@ -164,6 +165,35 @@ def cancelled() -> RefusedError:
 def exhausted_bare() -> RefusedError:
     """429 without any details."""
     return RefusedError(429, "Resource has been exhausted (e.g. check quota).")
+
+
+def credits_depleted() -> RefusedError:
+    """429 of an account that pays in advance and has nothing left (text as reported by users until 2026-11)."""
+    return RefusedError(
+        429,
+        "Your prepayment credits are depleted. Please go to AI Studio at https://ai.studio/projects to manage your "
+        "project and billing.",
+    )
+
+
+def over_the_cap() -> RefusedError:
+    """429 of a project that has reached what it may spend in a month (text as reported by users until 2026-11)."""
+    return RefusedError(
+        429,
+        "Your project has exceeded its monthly spending cap. Please go to AI Studio at https://ai.studio/spend to "
+        "manage your project spend cap.",
+    )
+
+
+def payment_required() -> RefusedError:
+    """402 of an account without credit (troubleshooting page, 2026-11)."""
+    return RefusedError(402, "Payment is required for this request.")
+
+
+def billing_off() -> RefusedError:
+    """400 FAILED_PRECONDITION of a project whose billing is disabled."""
+    message = "Billing is disabled for this project. Enable billing on your project in Google AI Studio."
+    return RefusedError(400, message, status="FAILED_PRECONDITION")
 
 
 def exhausted(*, model: str, kind: str, per: str, limit: int, retry_s: float) -> RefusedError:

@@ -18,6 +18,10 @@ FaultName = Literal[
     "429-minute",
     "429-day",
     "429-bare",
+    "429-credits",
+    "429-cap",
+    "402",
+    "billing-off",
     "500",
     "502",
     "503",
@@ -42,7 +46,12 @@ FaultName = Literal[
     "expired",
 ]
 # What happens instead of acceptance, unless the rule says `accepted: true`.
-REFUSALS = frozenset(("429-minute", "429-day", "429-bare", "500", "502", "503", "504", "html-503", "array-503"))
+REFUSALS = frozenset(
+    {
+        "429-minute", "429-day", "429-bare", "429-credits", "429-cap", "402", "billing-off",
+        "500", "502", "503", "504", "html-503", "array-503",
+    }
+)  # fmt: skip
 MAX_SCRIPT_BYTES = 256 * 1024
 # What may also be said of work that was accepted: errors that leave it open. An overloaded model or a full quota has
 # not accepted anything.

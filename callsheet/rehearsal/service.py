@@ -25,6 +25,10 @@ from callsheet.rehearsal.wire import ImageAsk, VideoAsk
 
 _PLAIN_REFUSALS: Mapping[str, Callable[[], RefusedError]] = {
     "429-bare": bodies.exhausted_bare,
+    "429-credits": bodies.credits_depleted,
+    "429-cap": bodies.over_the_cap,
+    "402": bodies.payment_required,
+    "billing-off": bodies.billing_off,
     "500": bodies.internal,
     "502": bodies.bad_gateway,
     "503": bodies.overloaded,

@@ -64,6 +64,14 @@ def _verdicts() -> str:
     heads = ("failure", "meaning", "pictures", "videos", "how often", "charged")
     rows: list[Sequence[str]] = [
         ("RateLimited, per day", "429: today's requests are used up.", Verdict.PARK, Verdict.PARK, "", "no"),
+        (
+            "a wait of more than 5 min asked for",
+            "429 or 503 with RetryInfo or Retry-After.",
+            Verdict.PARK,
+            Verdict.PARK,
+            "",
+            "no",
+        ),
         ("VideoFiltered, audio", "Veo's audio filter, often wrong.", "", Verdict.RETRY, str(AUDIO_FILTER_TRIES), "no"),
         ("OperationFailed, passing", _in_words(TRANSIENT), "", Verdict.RETRY, str(OPERATION_TRIES), "no"),
     ]

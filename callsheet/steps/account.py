@@ -35,6 +35,9 @@ async def _uses(studio: Studio, names: Iterable[str]) -> tuple[ModelUse, ...]:
 def model_use(model: str, use: Use, published: Limits, now: datetime) -> ModelUse:
     """The use of one model at `now`, held against its limits and what 429 replies said of them."""
     limits, full = tightened(published, use.learned), use.learned.day_until
+    pause = use.learned.pause_until
+    if pause is not None and pause > now + WINDOW:
+        full = max(pause, full or pause)
     if full is None and limits.rpd is not None and use.today >= limits.rpd:
         full = pacific_day(now)[1]
     minute = sum(now - WINDOW < time <= now for time in use.times)
@@ -48,7 +51,8 @@ async def goes_on_at(studio: Studio) -> datetime | None:
     """
     jobs = await studio.ledger.jobs_of(studio.batch.name)
     unsent = [job for job in jobs if job.state is JobState.PLANNED and job.reason_kind != BudgetParked.__name__]
-    full = {use.model: use.full_until for use in await _uses(studio, {job.model for job in unsent})}
+    models = {job.model for job in unsent}
+    full = {use.model: use.full_until for use in await _uses(studio, models)}
     return min((until for job in unsent if (until := job.parked_until or full[job.model])), default=None)
 
 

@@ -148,7 +148,7 @@ async def _result_of(studio: Studio, order: JobOrder, job: Job, price: Decimal) 
     except ENDS as error:
         return await end_operation(studio, job, error, price)
     except Unauthorised as error:
-        studio.halted = error
+        studio.gate(order.model).refused(order.model, error)
         raise
     what = f"the video of {job.operation}, {result.sha256}"
     return await persist(studio, lambda: studio.ledger.finished(order.key, result), what)

@@ -10,6 +10,7 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from decimal import Decimal
 
 from callsheet.errors import (
@@ -18,6 +19,7 @@ from callsheet.errors import (
     ProviderError,
     QuotaParked,
     RateLimited,
+    RouteClosed,
     Unauthorised,
     Unknown,
 )
@@ -82,7 +84,11 @@ async def submit(
     if job.state is JobState.UNKNOWN:
         job = await decide(studio, order, job)
     while job.state in (JobState.PLANNED, JobState.RESERVED):
-        attempt, outcome = await _attempt(studio, order, price, send, slots)
+        if studio.halted is not None:
+            raise studio.halted
+        async with studio.gate(order.model).turn(order.model):
+            attempt, outcome = await _attempt(studio, order, price, send, slots)
+            _tell_the_gate(studio, order, outcome)
         if isinstance(outcome, Job):
             return outcome
         applied = rule_for(outcome).error
@@ -96,15 +102,19 @@ async def submit(
         else:
             given = verdict(order.kind, outcome, earlier[applied])
             job = await _record(studio, attempt, price, outcome, given, pause_s)
-            # A cut does without the look; everything else would fail for the same reason.
-            if isinstance(outcome, Unauthorised) and order.kind != "look":
-                studio.halted = outcome
             going = given in (Verdict.RETRY, Verdict.AGAIN)
         if not going:
             return job
         await studio.rest(pause_s)
         earlier[applied] += 1
     return job
+
+
+def _tell_the_gate(studio: Studio, order: JobOrder, outcome: Job | ProviderError) -> None:
+    """Close the route after a refusal that holds for every request. A cut does without the look, whatever its key."""
+    gate = studio.gate(order.model)
+    if isinstance(outcome, RouteClosed) or (isinstance(outcome, Unauthorised) and order.kind != "look"):
+        gate.refused(order.model, outcome)
 
 
 async def _attempt(
@@ -135,11 +145,12 @@ async def _attempt(
 
 
 async def _may_send(studio: Studio, order: JobOrder) -> None:
-    """Return when nothing is in the way of sending; raises what halted the batch, NoRoom, or a full day known of."""
+    """Return when nothing is in the way of sending; raises what halted batch or route, NoRoom, or a full day."""
     while studio.troubled:
         await studio.rest_really(WATCH_EVERY_S)
     if studio.halted is not None:
         raise studio.halted
+    studio.gate(order.model).check(order.model)
     studio.spool.check_room(studio.settings.min_free_mb)
     full = studio.full_until.get(order.model)
     if full is not None and full > studio.clock.now():
@@ -195,15 +206,21 @@ async def _record(
         ),
         f"the end of an attempt at job {attempt.key[:12]}",
     )
-    if isinstance(error, RateLimited):
-        # A 429 without details pauses the model for as long as this job waits: all others would get the same answer.
-        until = await studio.ledger.lower_limit(
-            attempt.scope,
-            attempt.model,
-            error.per or "minute",
-            error.limit,
-            error.retry_after_s if error.per else pause_s,
-        )
+    if isinstance(error, RouteClosed):
+        raise studio.gate(attempt.model).refused(attempt.model, error)
+    if isinstance(error, RateLimited) or given is Verdict.PARK:
+        until = await _learn(studio, attempt, error, pause_s)
         if given is Verdict.PARK:
             raise QuotaParked(f"{error} Nothing was sent; it goes on at {until:%Y-%m-%d %H:%M} UTC.", until=until)
     return job
+
+
+async def _learn(studio: Studio, attempt: Attempt, error: ProviderError, pause_s: float) -> datetime:
+    """Let every process know of the quota or the pause that a reply states; returns when requests may go on.
+
+    A 429 without details pauses the model for as long as this job waits: all others would get the same answer.
+    """
+    per, limit = (error.per, error.limit) if isinstance(error, RateLimited) else ("", None)
+    hint_s = error.retry_after_s if isinstance(error, NotAccepted) else None
+    wait_s = hint_s if per or hint_s is not None else pause_s
+    return await studio.ledger.lower_limit(attempt.scope, attempt.model, per or "minute", limit, wait_s)

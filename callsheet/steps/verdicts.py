@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Literal
 
 from callsheet import errors
+from callsheet.ledger.quota import LONGEST_PAUSE
 from callsheet.providers.operations import TRANSIENT
 
 
@@ -29,7 +30,8 @@ class Verdict(StrEnum):
 MEANING: dict[Verdict, str] = {
     Verdict.RETRY: "Tried again after a pause: the provider's hint, else 1, 2, 4 ... 60 s. Nothing was accepted.",
     Verdict.AGAIN: "Sent once more although it may have been charged; the money is counted twice.",
-    Verdict.PARK: "Waits until midnight Pacific. The run ends with exit code 4, or waits with `--wait`.",
+    Verdict.PARK: "Waits until midnight Pacific, as long as the provider asked, or for a person to mend the account. "
+    "The run ends with exit code 4, or waits with `--wait` where it is known how long.",
     Verdict.HOLD: "Waits for a person: `callsheet resolve`. The money stays held. The run ends with exit code 5.",
     Verdict.BLOCK: "Final, with the provider's reason. The shot is blocked; the others go on.",
     Verdict.FAIL: "Final for this run, with the reason. What was not accepted is tried again by the next run.",
@@ -49,6 +51,7 @@ class Rule:
 RULES: tuple[Rule, ...] = (
     Rule(errors.Unreachable, Verdict.RETRY, Verdict.RETRY, times=6),
     Rule(errors.Overloaded, Verdict.RETRY, Verdict.RETRY, times=8),
+    Rule(errors.RouteClosed, Verdict.PARK, Verdict.PARK),
     Rule(errors.RateLimited, Verdict.RETRY, Verdict.RETRY, times=12),
     Rule(errors.Rejected, Verdict.FAIL, Verdict.FAIL),
     Rule(errors.VideoFiltered, Verdict.BLOCK, Verdict.BLOCK),
@@ -72,6 +75,8 @@ def verdict(kind: Literal["image", "video", "look"], error: errors.ProviderError
     unknown and fails the rest.
     """
     if isinstance(error, errors.RateLimited) and error.per == "day":
+        return Verdict.PARK
+    if isinstance(error, errors.NotAccepted) and (error.retry_after_s or 0.0) > LONGEST_PAUSE.total_seconds():
         return Verdict.PARK
     if isinstance(error, errors.VideoFiltered) and error.audio and earlier < AUDIO_FILTER_TRIES:
         return Verdict.RETRY

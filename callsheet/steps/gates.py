@@ -1,0 +1,76 @@
+"""Which routes take requests: what one refused for good is not asked of it again, while the others go on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from callsheet.errors import (
+    CallsheetError,
+    Overloaded,
+    ProviderError,
+    RouteClosed,
+    RouteParked,
+    Unauthorised,
+    Unknown,
+    Unreachable,
+)
+
+# The place of the whole route among its models.
+ALL = ""
+# After these nobody knows whether the route takes requests again.
+_NO_NEWS = (Unreachable, Overloaded, Unauthorised, Unknown)
+
+
+@dataclass
+class RouteGate:
+    """One route of a process: `closed` has why nothing more is sent, by model (ALL: every one).
+
+    `suspects` are the models that an earlier run found closed: they are tried with one request before the others.
+    """
+
+    route: str
+    closed: dict[str, CallsheetError] = field(default_factory=dict)
+    suspects: set[str] = field(default_factory=set)
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def check(self, model: str) -> None:
+        """Raise why nothing is sent to the model, when it is so."""
+        if (why := self.closed.get(ALL) or self.closed.get(model)) is not None:
+            raise why
+
+    def is_suspect(self, model: str) -> bool:
+        """Whether the model was closed when it was asked last."""
+        return not self.suspects.isdisjoint({ALL, model})
+
+    @asynccontextmanager
+    async def turn(self, model: str) -> AsyncIterator[None]:
+        """Let a request through; one at a time while the route is suspect. Raises why it is closed."""
+        self.check(model)
+        if not self.is_suspect(model):
+            yield
+            return
+        async with self.lock:
+            self.check(model)
+            alone = self.is_suspect(model)
+            if alone:
+                yield
+        if not alone:
+            yield
+
+    def refused(self, model: str, error: RouteClosed | Unauthorised) -> CallsheetError:
+        """Close the route, or the model on it, after this refusal; returns what others are told."""
+        place = model if isinstance(error, RouteClosed) and error.model_only else ALL
+        why = RouteParked(str(error)) if isinstance(error, RouteClosed) else error
+        self.closed.setdefault(place, why)
+        return why
+
+    def is_open_after(self, model: str, outcome: object) -> bool:
+        """Take note of an outcome; whether it shows that a suspect route takes requests again."""
+        silent = isinstance(outcome, ProviderError) and isinstance(outcome, (RouteClosed, *_NO_NEWS))
+        if silent or not self.is_suspect(model):
+            return False
+        self.suspects -= {ALL, model}
+        return True
