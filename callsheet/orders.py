@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from callsheet.keys import job_key, labels_of
-from callsheet.ledger import JobOrder
+from callsheet.ledger import Job, JobOrder, JobState
 from callsheet.providers.protocol import ImageRequest, InputImage, VideoRequest
-from callsheet.shots import Batch, Shot
+from callsheet.shots import Batch, Reference, Shot
+
+# What a request says of itself besides its prompt and inputs, and is no parameter of the result: it is in no key.
+TEXT_ALONE = "text_alone"
+_SENT = (JobState.SUBMITTING, JobState.UNKNOWN, JobState.SUBMITTED, JobState.FINISHED, JobState.STORED)
 
 
 def take_slot(take: int) -> str:
@@ -47,10 +53,11 @@ def take_order(batch: Batch, shot: Shot, take: int) -> JobOrder:
 
 
 def clip_order(batch: Batch, shot: Shot, take: int | None, frame_sha256: str | None) -> JobOrder:
-    """The order for the clip made of the take with these bytes, or of text alone when both are None."""
+    """The order for the clip made of the take with these bytes, or of text (and references) when both are None."""
     model = shot.video_model or ""
     params = _video_params(shot)
-    inputs = [sha for sha in (frame_sha256, shot.last_frame.sha256 if shot.last_frame else None) if sha]
+    frames = [sha for sha in (frame_sha256, shot.last_frame.sha256 if shot.last_frame else None) if sha]
+    inputs = [*frames, *(reference.sha256 for reference in kept_to(shot))]
     prompt = shot.motion_prompt or ""
     key = job_key(
         kind="video", mode=batch.mode, model=model, prompt=prompt, params=params, inputs=inputs, edition=batch.edition
@@ -64,8 +71,25 @@ def clip_order(batch: Batch, shot: Shot, take: int | None, frame_sha256: str | N
         batch=batch.name,
         shot=shot.id,
         slot=clip_slot(take),
-        request={"prompt": prompt, "take": take, "inputs": inputs, **_known(params)},
+        request={"prompt": prompt, "take": take, "inputs": inputs, **_known(params), **_form(shot, inputs)},
     )
+
+
+def text_clip_order(batch: Batch, shot: Shot, earlier: Job | None) -> JobOrder:
+    """The order for the clip of a shot without takes; `earlier` is the job that the shot had when its batch ran last.
+
+    Until 2026-11-30 such a clip was sent without its references, and its key said nothing of them. What was paid for
+    then stays made.
+    """
+    without = clip_order(batch, replace(shot, reference_images=()), None, None)
+    if earlier and earlier.key == without.key and earlier.state in _SENT and TEXT_ALONE not in earlier.request:
+        return without
+    return clip_order(batch, shot, None, None)
+
+
+def kept_to(shot: Shot) -> tuple[Reference, ...]:
+    """The pictures that the video of a shot keeps to: a video made of a take has them in that already."""
+    return () if shot.takes else shot.reference_images
 
 
 def image_prompt(shot: Shot) -> str:
@@ -94,6 +118,7 @@ def video_request(
     key: str,
     n: int,
     output_uri: str | None,
+    references: tuple[InputImage, ...] = (),
 ) -> VideoRequest:
     """The request for a clip of a shot, as attempt `n` at the job `key`; `output_uri` is where Veo writes it."""
     return VideoRequest(
@@ -101,12 +126,13 @@ def video_request(
         prompt=shot.motion_prompt or "",
         first_frame=first_frame,
         last_frame=last_frame,
+        references=references,
         negative_prompt=shot.negative_prompt,
         aspect_ratio=shot.video_aspect_ratio,
         resolution=shot.resolution,
         duration_s=shot.duration_s,
         seed=shot.seed,
-        person_generation=shot.person_generation,
+        person_generation=_video_person(shot),
         output_uri=output_uri,
         labels=labels_of(key, n),
     )
@@ -128,10 +154,20 @@ def _video_params(shot: Shot) -> dict[str, object]:
         "resolution": shot.resolution,
         "duration_s": shot.duration_s,
         "seed": shot.seed,
-        "person_generation": shot.person_generation,
+        "person_generation": _video_person(shot),
         # The order of inputs tells first from last frame only when it is known which of them there are.
         "last_frame": bool(shot.last_frame) or None,
+        # So a video of references is not taken for one that begins with the same picture.
+        "references": len(kept_to(shot)) or None,
     }
+
+
+def _video_person(shot: Shot) -> str | None:
+    return shot.video_person_generation or shot.person_generation
+
+
+def _form(shot: Shot, inputs: list[str]) -> dict[str, object]:
+    return {} if shot.takes or inputs else {TEXT_ALONE: True}
 
 
 def _take_seed(shot: Shot, take: int) -> int | None:

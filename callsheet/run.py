@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,12 +19,14 @@ from callsheet.errors import SettingsError, Stopped, UsageError
 from callsheet.framing.focus import parse_focus
 from callsheet.ledger import Ledger
 from callsheet.manifest import WHOLE, Manifest, read_manifest
+from callsheet.manifest.legality import Serving
 from callsheet.media.signing import Signer, open_signer
 from callsheet.models import Catalogue, load_catalogue
 from callsheet.plan import plan_batch
 from callsheet.plan.shards import Shard
 from callsheet.platforms import load_platforms
 from callsheet.providers import load_sdk
+from callsheet.providers.routes import access_to, platform_for
 from callsheet.rehearsal.config import RehearsalConfig
 from callsheet.rehearsal.process import rehearsal_service, service_at
 from callsheet.settings import Settings
@@ -86,6 +89,7 @@ def read_request(request: RunRequest, settings: Settings) -> tuple[Manifest, Cat
         platforms=load_platforms(settings.platforms),
         focus=focus_of(settings),
         font=settings.font,
+        serving=_serving(request, settings),
     )
     batch = Batch(
         manifest.campaign,
@@ -96,6 +100,15 @@ def read_request(request: RunRequest, settings: Settings) -> tuple[Manifest, Cat
     )
     _check_scope(request, manifest)
     return manifest, catalogue, batch
+
+
+def _serving(request: RunRequest, settings: Settings) -> Serving:
+    """Where the requests of a run would go with these settings; any platform when that cannot be told."""
+    try:
+        access = access_to(settings, "live") if request.live else access_to(settings, "rehearsal", NO_SERVICE)
+    except SettingsError:
+        return Serving(restricted_region=settings.restricted_region)
+    return Serving(partial(platform_for, access=access), settings.restricted_region)
 
 
 @asynccontextmanager

@@ -33,6 +33,9 @@ class Settings(BaseSettings):
     tier: Annotated[
         int, Field(ge=0, le=3, description="Usage tier of the project: selects limits of the catalogue.")
     ] = 1
+    restricted_region: Annotated[
+        bool, Field(description="Requests come from the EEA, the UK, Switzerland or MENA: stricter rules about people.")
+    ] = False
     input_roots: Annotated[
         tuple[str, ...], Field(description="Further folders or gs:// prefixes that reference images may come from.")
     ] = ()

@@ -59,7 +59,9 @@ class Shot:
     """One row of the manifest after templates and matrix: everything that determines its pictures and clips.
 
     `takes` 0 with a motion prompt is text-to-video; `motion_prompt` None stays a picture. `duration_s` is in
-    seconds, `line` the 1-based line of the manifest. Values are complete: defaults are already applied.
+    seconds, `line` the 1-based line of the manifest. Values are complete: defaults are already applied, and
+    wishes about people are in the words of the image model and of the video model. The pictures keep to
+    `reference_images`, or the video where there are none.
     """
 
     id: str
@@ -76,6 +78,7 @@ class Shot:
     person_generation: str | None = None
     motion_prompt: str | None = None
     video_model: str | None = None
+    video_person_generation: str | None = None
     video_aspect_ratio: str | None = None
     resolution: str | None = None
     duration_s: int | None = None

@@ -16,7 +16,7 @@ from callsheet.archive.store import Store, open_archive
 from callsheet.clock import Clock
 from callsheet.decisions import FrameDecision
 from callsheet.errors import CallsheetError, Stopped
-from callsheet.ledger import Ledger
+from callsheet.ledger import Job, Ledger
 from callsheet.media.signing import Signer
 from callsheet.media.slots import EncoderSlots
 from callsheet.models import Catalogue
@@ -74,6 +74,7 @@ class Studio:
     assets: dict[str, dict[str, Asset]] = field(default_factory=dict)
     files: frozenset[str] = frozenset()
     decisions: Mapping[str, tuple[FrameDecision, ...]] = field(default_factory=dict)
+    earlier: Mapping[tuple[str, str], Job] = field(default_factory=dict)
     sidecars: dict[str, tuple[Sidecar, str | None]] = field(default_factory=dict)
     plan: Plan | None = None
     halted: CallsheetError | None = None
@@ -110,7 +111,7 @@ class Studio:
 
         Addresses are those of this archive: the ledger may have them from where the batch was before.
         """
-        self.files, self.decisions = known.files, known.decisions
+        self.files, self.decisions, self.earlier = known.files, known.decisions, known.earlier
         for shot, assets in known.assets.items():
             folder = f"shots/{folder_name(shot)}"
             there = (a for a in assets if f"{folder}/{a.name}" in known.files)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from callsheet.run import read_request
 from callsheet.settings import load_settings
+from callsheet.steps.planning import check_unsent
 from cli.options import CampaignOption, JsonOption, LiveOption, ManifestArgument, VarOption
 from cli.output import out, print_json, say
 from cli.request import request_of
@@ -17,7 +20,9 @@ def check(
     json: JsonOption = False,
 ) -> None:
     """Check a manifest: every problem of every row in one pass. Creates nothing, sends nothing."""
-    sheet, _, batch = read_request(request_of(manifest, live, None, campaign, var), load_settings())
+    settings = load_settings()
+    sheet, catalogue, batch = read_request(request_of(manifest, live, None, campaign, var), settings)
+    asyncio.run(check_unsent(settings, batch, sheet, catalogue))
     for warning in sheet.warnings:
         say(f"warning: {warning}")
     moving = sum(1 for shot in sheet.shots if shot.motion_prompt)

@@ -17,6 +17,7 @@ from callsheet.manifest import Manifest
 from callsheet.plan import NOUNS, Action, Kind, Plan
 from callsheet.plan.file import write_plan
 from callsheet.plan.money import amount
+from callsheet.plan.sendable import check_sendable
 from callsheet.platforms import load_platforms
 from callsheet.run import RunRequest, budget_of, read_request
 from callsheet.settings import Settings, load_settings
@@ -73,6 +74,7 @@ async def plan_of(request: RunRequest, settings: Settings) -> Plan:
             budget = budget_of(request, sheet, settings)
             desk = Desk(settings, ledger, store, catalogue, clock, latency, budget, load_platforms(settings.platforms))
             made, _ = await make_plan(desk, batch, sheet.shots)
+            check_sendable(made, sheet.unsendable)
             await follow(made, request, settings, ledger)
             return made
     finally:

@@ -189,7 +189,6 @@ async def test_a_picture_is_asked_for_and_read_whole(server: Server) -> None:
         aspect_ratio="16:9",
         size="2K",
         seed=7,
-        person_generation="allow_adult",
         references=(InputImage(PNG, "image/png"),),
         labels=(("job", "1"),),
     )
@@ -208,10 +207,10 @@ async def test_a_picture_is_asked_for_and_read_whole(server: Server) -> None:
     assert seen.json["labels"] == {"job": "1"}, "a rehearsal can tell what became of every request"
 
 
-async def test_labels_and_person_generation_do_not_go_to_a_live_gemini_api(server: Server) -> None:
+async def test_labels_do_not_go_to_a_live_gemini_api(server: Server) -> None:
     server.script = [Reply(PICTURE), Reply({"name": f"models/{GEMINI_VIDEO}/operations/1"})]
     async with live(server, gemini_api_key=KEY) as providers:
-        image = ImageRequest(IMAGE_MODEL, "a cat", person_generation="allow_adult", labels=(("job", "1"),))
+        image = ImageRequest(IMAGE_MODEL, "a cat", labels=(("job", "1"),))
         await providers.images_for(IMAGE_MODEL).make(image)
         await providers.videos_for(GEMINI_VIDEO).submit(VideoRequest(GEMINI_VIDEO, "it runs", labels=(("job", "1"),)))
     assert [set(seen.json) for seen in server.seen] == [{"contents", "generationConfig"}, {"instances", "parameters"}]

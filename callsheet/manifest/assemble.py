@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import Literal, cast
 
 from callsheet.manifest.columns import COLUMNS, SELECT_WORDS, items_of
 from callsheet.manifest.draft import Draft
@@ -13,10 +13,11 @@ from callsheet.manifest.finish import Finishing
 from callsheet.manifest.inputs import InputFiles, InputKind, Refused
 from callsheet.manifest.legality import Legality
 from callsheet.manifest.table import checked_cuts
-from callsheet.models import Catalogue, Model
-from callsheet.models.rules import nearest_ratio
+from callsheet.models import Catalogue, Finding, Model
+from callsheet.models.rules import nearest_ratio, person_word, video_task
+from callsheet.models.schema import PersonTask, Platform
 from callsheet.platforms import Platforms
-from callsheet.shots import Finish, Reference, Select, Shot
+from callsheet.shots import Reference, Select, Shot
 
 _VIDEO_COLUMNS = tuple(name for name, column in COLUMNS.items() if column.video)
 
@@ -49,8 +50,8 @@ class Assembler:
             self._problem(draft, "takes", "0 takes make nothing without a motion prompt", "allowed: 1 to 20")
         references = self._pictures(draft, "reference_images")
         seed = _number(draft, "seed", skip, -1)
-        person = draft.text("person_generation")
-        image = self._image(draft, motion is not None, takes, len(references), None if seed < 0 else seed, person, skip)
+        wish = draft.text("person_generation")
+        image = self._image(draft, motion is not None, takes, len(references), None if seed < 0 else seed, wish, skip)
         shot = Shot(
             id=draft.text("id") or "",
             line=draft.line,
@@ -62,12 +63,19 @@ class Assembler:
             negative_prompt=draft.text("negative_prompt"),
             seed=None if seed < 0 else seed,
             reference_images=references,
-            person_generation=person,
+            person_generation=self._person(image[0], "image", wish) if takes else wish,
             tags=items_of(draft.cells.get("tags")),
             variables=tuple(sorted(draft.variables.items())),
         )
-        self._fit(draft, references, "reference_images", image[0])
+        self._keep_back(draft, "image" if takes else "video", self._damaged(references, "reference_images"))
+        if takes or motion is None:
+            self._fit(draft, references, "reference_images", image[0])
         return shot if motion is None else self._animated(draft, shot, motion, skip)
+
+    def _person(self, model_id: str, task: PersonTask, wish: str | None) -> str | None:
+        """What the model calls a wish about people; the wish itself where it has no word for it."""
+        model = self.catalogue.find(model_id)
+        return person_word(wish, model.person_values(task)) if wish and model else wish
 
     def _image(
         self,
@@ -76,7 +84,7 @@ class Assembler:
         takes: int,
         references: int,
         seed: int | None,
-        person: str | None,
+        wish: str | None,
         skip: frozenset[str],
     ) -> tuple[str, str, str]:
         """Model, aspect ratio and size of the pictures, with defaults applied."""
@@ -87,10 +95,13 @@ class Assembler:
         ratio = ratio or _default_ratio(model, video)
         size = draft.text("image_size") or (model.defaults.size if model else None) or "1K"
         if model is not None and takes:
+            person = self._person(model_id, "image", wish)
+
+            def rules(model: Model, platform: Platform | None) -> list[Finding]:
+                return model.image_problems(ratio, size, references, person, seed, platform)
+
             combination = (model.id, ratio, size, references, person, seed is None)
-            self.legality.judge(
-                draft, combination, lambda: model.image_problems(ratio, size, references, person, seed), skip
-            )
+            self.legality.judge(draft, model, combination, (rules, rules), skip)
         return model_id, ratio, size
 
     def _animated(self, draft: Draft, shot: Shot, motion: str, skip: frozenset[str]) -> Shot:
@@ -103,27 +114,39 @@ class Assembler:
         duration = _number(draft, "duration_s", skip, (model.defaults.duration_s if model else None) or 8)
         last = self._pictures(draft, "last_frame")
         self._fit(draft, last, "last_frame", model_id)
+        self._keep_back(draft, "video", self._damaged(last, "last_frame"))
+        kept_to = () if shot.takes else shot.reference_images
+        self._keep_back(draft, "video", _unfit(kept_to, "reference_images", model) if model else ())
+        task = video_task(shot.takes > 0, len(kept_to))
+        shot = replace(shot, video_person_generation=self._person(model_id, task, draft.text("person_generation")))
         cuts = checked_cuts(draft, items_of(draft.cells.get("cuts")), self.platforms, self.legality.findings)
-        values = (ratio or "16:9", resolution, duration, shot.takes > 0, bool(last), shot.seed, shot.person_generation)
+        values = (ratio or "16:9", resolution, duration)
         if model is not None:
-            self._judge_video(draft, model, values, motion, skip)
+            self._judge_video(draft, model, _with_video(shot, motion, model_id, values, last), skip)
         select = self._select(draft, shot.takes, skip)
-        return _with_video(shot, motion, model_id, values, last, cuts, self.finishing.of(draft, duration), select)
+        finish = self.finishing.of(draft, duration)
+        return replace(_with_video(shot, motion, model_id, values, last), cuts=cuts, finish=finish, select=select)
 
-    def _judge_video(
-        self,
-        draft: Draft,
-        model: Model,
-        values: tuple[str, str, int, bool, bool, int | None, str | None],
-        motion: str,
-        skip: frozenset[str],
-    ) -> None:
-        ratio, resolution, duration, first, last, seed, person = values
-        combination = ("video", model.id, ratio, resolution, duration, first, last, seed is None, person)
+    def _judge_video(self, draft: Draft, model: Model, shot: Shot, skip: frozenset[str]) -> None:
+        motion, references = shot.motion_prompt or "", 0 if shot.takes else len(shot.reference_images)
+        asked = (
+            shot.video_aspect_ratio or "",
+            shot.resolution or "",
+            shot.duration_s or 0,
+            shot.takes > 0,
+            shot.last_frame is not None,
+            shot.seed,
+            shot.video_person_generation,
+        )
+        # What a video keeps to was not sent before 2026-11-30: what was made without it stays made.
         self.legality.judge(
             draft,
-            combination,
-            lambda: model.video_problems(ratio, resolution, duration, first, last, seed, person),
+            model,
+            ("video", model.id, *asked[:5], shot.seed is None, asked[6], references),
+            (
+                lambda model, platform: model.video_problems(*asked, platform),
+                lambda model, platform: model.video_problems(*asked, platform, references),
+            ),
             skip,
         )
         # A token is about four characters of English (ai.google.dev/gemini-api/docs/tokens, 2026).
@@ -156,19 +179,36 @@ class Assembler:
         return tuple(found)
 
     def _fit(self, draft: Draft, given: tuple[Reference, ...], column: str, model_id: str) -> None:
+        """Note pictures that the model does not take."""
         model = self.catalogue.find(model_id)
-        for picture in given if model else ():
-            if model and picture.size > model.max_bytes:
-                what = f"{picture.uri} has {picture.size} bytes"
-                self._problem(draft, column, what, f"allowed for {model.id}: at most {model.max_bytes}", "shrink it")
-            if model and picture.mime_type not in model.mime_types:
-                what = f"{picture.uri} is {picture.mime_type}"
-                self._problem(
-                    draft, column, what, f"allowed for {model.id}: {', '.join(model.mime_types)}", "convert it"
-                )
+        for finding in _unfit(given, column, model) if model else ():
+            self._problem(draft, *finding)
+
+    def _keep_back(self, draft: Draft, kind: Literal["image", "video"], findings: Iterable[Finding]) -> None:
+        """Note what keeps requests of a kind from being sent."""
+        for finding in findings:
+            draft.unsendable(self.legality.findings, kind, finding)
+
+    def _damaged(self, given: tuple[Reference, ...], column: str) -> list[Finding]:
+        """Say which of the pictures cannot be decoded."""
+        damaged = (self.inputs.damage_of(picture) for picture in given)
+        return [Finding(column, damage, "allowed: whole pictures", "save it anew") for damage in damaged if damage]
 
     def _problem(self, draft: Draft, column: str, what: str, allowed: str = "", suggestion: str = "") -> None:
         draft.problem(self.legality.findings, column, what, allowed, suggestion)
+
+
+def _unfit(pictures: tuple[Reference, ...], column: str, model: Model) -> list[Finding]:
+    """Why the model does not take pictures."""
+    found = []
+    for picture in pictures:
+        if picture.size > model.max_bytes:
+            allowed = f"allowed for {model.id}: at most {model.max_bytes}"
+            found.append(Finding(column, f"{picture.uri} has {picture.size} bytes", allowed, "shrink it"))
+        if picture.mime_type not in model.mime_types:
+            allowed = f"allowed for {model.id}: {', '.join(model.mime_types)}"
+            found.append(Finding(column, f"{picture.uri} is {picture.mime_type}", allowed, "convert it"))
+    return found
 
 
 def warn_of_idle_columns(draft: Draft, findings: Findings) -> None:
@@ -199,11 +239,8 @@ def _with_video(
     shot: Shot,
     motion: str,
     model_id: str,
-    values: tuple[str, str, int, bool, bool, int | None, str | None],
+    values: tuple[str, str, int],
     last: tuple[Reference, ...],
-    cuts: tuple[str, ...],
-    finish: Finish,
-    select: Select,
 ) -> Shot:
     return replace(
         shot,
@@ -213,7 +250,4 @@ def _with_video(
         resolution=values[1],
         duration_s=values[2],
         last_frame=last[0] if last else None,
-        cuts=cuts,
-        finish=finish,
-        select=select,
     )

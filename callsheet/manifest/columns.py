@@ -45,9 +45,14 @@ COLUMNS: dict[str, Column] = {
     "image_size": Column("text", "Size of the picture: 512, 1K, 2K or 4K, as the model allows."),
     "takes": Column("whole", "Candidate pictures, 1 to 20; 0 with a motion prompt makes the video from text alone."),
     "seed": Column("whole", "Seed for models that take one, 0 to 2147483647."),
-    "reference_images": Column("list", "Pictures to keep to: paths beside the manifest, or allowed gs:// URIs."),
+    "reference_images": Column(
+        "list",
+        "Pictures that the picture, or a video of text alone, keeps to: paths beside the manifest, or allowed gs:// URIs.",
+    ),
     "select": Column("text", "Takes to animate: best, first, all, numbers, or approve (a person chooses).", video=True),
-    "person_generation": Column("text", "Whether people may be shown, in the words of the model."),
+    "person_generation": Column(
+        "text", "Which people may be shown, in picture and video: none, adults or all, or the model's own word."
+    ),
     "motion_prompt": Column("text", "How the chosen picture moves; a shot without it stays a picture."),
     "video_model": Column("text", "Model that makes the video; see `callsheet models`.", video=True),
     "video_aspect_ratio": Column(

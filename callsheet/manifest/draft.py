@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
+from callsheet.errors import Problem
 from callsheet.manifest.columns import COLUMNS, MAX_CELL_CHARS, Cell
-from callsheet.manifest.findings import Findings, did_you_mean, shown
+from callsheet.manifest.findings import Findings, Unsendable, did_you_mean, shown
 from callsheet.manifest.templates import render
+from callsheet.models import Finding
 
 
 @dataclass(slots=True)
@@ -39,6 +42,11 @@ class Draft:
     def problem(self, findings: Findings, column: str, what: str, allowed: str = "", suggestion: str = "") -> None:
         """Note a problem about a value of this shot."""
         findings.problem(*self.place_of(column), column, what, allowed, suggestion)
+
+    def unsendable(self, findings: Findings, kind: Literal["image", "video"], finding: Finding) -> None:
+        """Note what keeps this shot's requests of a kind from being sent."""
+        problem = Problem(*self.place_of(finding.column), *finding)
+        findings.unsendable.append(Unsendable(self.text("id") or "", kind, problem))
 
 
 def size(draft: Draft) -> int:

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from callsheet.errors import ManifestError, Problem
 from callsheet.manifest.columns import MAX_PROBLEMS
 from callsheet.models.rules import did_you_mean
 
-__all__ = ["Findings", "did_you_mean", "shown"]
+__all__ = ["Findings", "Unsendable", "did_you_mean", "shown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Unsendable:
+    """Why a request of a shot may not be sent. It is no reason against what was made of the shot already."""
+
+    shot: str
+    kind: Literal["image", "video"]
+    problem: Problem
 
 
 @dataclass(slots=True)
@@ -18,6 +28,7 @@ class Findings:
 
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
+    unsendable: list[Unsendable] = field(default_factory=list)
     _seen: set[tuple[str, int, str, str]] = field(default_factory=set)
 
     def problem(self, file: str, line: int, column: str, what: str, allowed: str = "", suggestion: str = "") -> None:

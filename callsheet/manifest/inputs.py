@@ -26,11 +26,22 @@ def _anything(_data: bytes, _name: str) -> None:
     """The type alone is enough."""
 
 
+def _no_damage(_data: bytes) -> str:
+    return ""
+
+
+def _decoded(data: bytes) -> str:
+    from callsheet.media.damage import picture_damage  # Pillow is not needed by manifests without pictures
+
+    return picture_damage(data)
+
+
 @dataclass(frozen=True, slots=True)
 class InputKind:
     """A kind of file: what it is called, its MIME type by its bytes (None: not of this kind), its largest size.
 
-    `check` raises MediaError for a file of the right type that cannot be used.
+    `check` raises MediaError for a file of the right type that cannot be used. `damage` says what keeps it from being
+    sent; what was made with it before stays.
     """
 
     noun: str
@@ -38,6 +49,7 @@ class InputKind:
     mime_type: Callable[[bytes], str | None]
     max_bytes: int
     check: Callable[[bytes, str], None] = _anything
+    damage: Callable[[bytes], str] = _no_damage
 
 
 def picture_type(data: bytes) -> str | None:
@@ -53,7 +65,7 @@ def picture_type(data: bytes) -> str | None:
 
 def pictures(max_bytes: int) -> InputKind:
     """Pictures to be sent to a model, at most so large."""
-    return InputKind("picture", "allowed: PNG, JPEG or WebP", picture_type, max_bytes)
+    return InputKind("picture", "allowed: PNG, JPEG or WebP", picture_type, max_bytes, damage=_decoded)
 
 
 class InputFiles:
@@ -61,6 +73,7 @@ class InputFiles:
 
     def __init__(self, manifest_uri: str, input_roots: tuple[str, ...]) -> None:
         self._cache: dict[tuple[str, str], Reference | Refused] = {}
+        self._damage: dict[str, str] = {}
         self._folder: Path | None = None
         self._prefixes = [root.rstrip("/") + "/" for root in input_roots if is_remote(root)]
         self._roots = [Path(root).resolve() for root in input_roots if not is_remote(root)]
@@ -76,8 +89,12 @@ class InputFiles:
         key = location, kind.noun
         if key not in self._cache:
             place = self.locate(location)
-            self._cache[key] = place if isinstance(place, Refused) else _read(place, location, kind)
+            self._cache[key] = place if isinstance(place, Refused) else self._read(place, location, kind)
         return self._cache[key]
+
+    def damage_of(self, file: Reference) -> str:
+        """Return what keeps an opened file from being sent, "" when nothing does."""
+        return self._damage.get(file.uri, "")
 
     def locate(self, location: str) -> str | Refused:
         """The resolved path or URI of a location, when it is within the allowed places."""
@@ -88,6 +105,22 @@ class InputFiles:
         if self._folder is None:
             return Refused(f"{shown(location)} is outside the manifest's folder", f"allowed: below {self._base}")
         return self._locate_local(self._folder, location)
+
+    def _read(self, place: str, location: str, kind: InputKind) -> Reference | Refused:
+        try:
+            data = read_bytes(place, kind.max_bytes)
+            mime_type = kind.mime_type(data)
+            if mime_type is None:
+                return Refused(f"{shown(location)} is no {kind.noun} of a known type", kind.allowed, "convert it")
+            kind.check(data, location)
+        except ManifestError as error:
+            problem = error.problems[0]
+            return Refused(f"{shown(location)}: {problem.what}", problem.allowed, "check the file")
+        except MediaError as error:
+            return Refused(str(error).rstrip("."), kind.allowed)
+        if damage := kind.damage(data):
+            self._damage[place] = f"{shown(location)}: {damage}"
+        return Reference(place, hashlib.sha256(data).hexdigest(), mime_type, len(data))
 
     def _locate_remote(self, uri: str) -> str | Refused:
         if uri.lower().startswith(("http://", "https://")):
@@ -109,18 +142,3 @@ class InputFiles:
             hint = "move it beside the manifest, or add its folder to CALLSHEET_INPUT_ROOTS"
             return Refused(f"{shown(location)} leads out of the manifest's folder", "allowed: files below it", hint)
         return str(path)
-
-
-def _read(place: str, location: str, kind: InputKind) -> Reference | Refused:
-    try:
-        data = read_bytes(place, kind.max_bytes)
-        mime_type = kind.mime_type(data)
-        if mime_type is None:
-            return Refused(f"{shown(location)} is no {kind.noun} of a known type", kind.allowed, "convert it")
-        kind.check(data, location)
-    except ManifestError as error:
-        problem = error.problems[0]
-        return Refused(f"{shown(location)}: {problem.what}", problem.allowed, "check the file")
-    except MediaError as error:
-        return Refused(str(error).rstrip("."), kind.allowed)
-    return Reference(place, hashlib.sha256(data).hexdigest(), mime_type, len(data))

@@ -5,13 +5,37 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Protocol
 
 from callsheet.manifest.draft import Draft
 from callsheet.manifest.findings import Findings, shown
 from callsheet.models import Catalogue, Finding, Model
-from callsheet.models.schema import Kind
+from callsheet.models.schema import Kind, Platform
 
 _Combination = tuple[object, ...]
+# What a model refuses on a platform; None stands for any that serves it.
+_Rules = Callable[[Model, Platform | None], list[Finding]]
+
+
+class PlatformOf(Protocol):
+    """Which platform serves a request for a model, None when that is not known (no credentials)."""
+
+    def __call__(self, model: Model, *, about_people: bool) -> Platform | None:
+        """`about_people`: the request says whether people may be shown."""
+        ...
+
+
+def any_platform(model: Model, *, about_people: bool) -> Platform | None:
+    """Leave it open which platform serves the model."""
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """Where requests go: to which platforms, and whether from a region with stricter rules about people."""
+
+    platform_of: PlatformOf = any_platform
+    restricted_region: bool = False
 
 
 @dataclass(slots=True)
@@ -22,7 +46,8 @@ class Legality:
     live: bool
     today: date
     findings: Findings
-    _judged: dict[_Combination, list[Finding]] = field(default_factory=dict)
+    serving: Serving = Serving()
+    _judged: dict[_Combination, tuple[list[Finding], list[Finding]]] = field(default_factory=dict)
     _nearest: dict[tuple[str, Kind], str | None] = field(default_factory=dict)
     _warned: set[str] = field(default_factory=set)
 
@@ -44,15 +69,27 @@ class Legality:
         return model
 
     def judge(
-        self, draft: Draft, combination: _Combination, rules: Callable[[], list[Finding]], skip: frozenset[str]
+        self, draft: Draft, model: Model, combination: _Combination, rules: tuple[_Rules, _Rules], skip: frozenset[str]
     ) -> None:
-        """Note what the rules find about a combination, but nothing about the columns in `skip`."""
+        """Note what is refused about a combination, but nothing about the columns in `skip`.
+
+        The first rules hold for a model wherever it is served, the second for a request that is still to be sent, on
+        the platform that it goes to.
+        """
         found = self._judged.get(combination)
         if found is None:
-            found = self._judged[combination] = rules()
-        for column, what, allowed, suggestion in found:
+            anywhere, here = rules
+            always = anywhere(model, None)
+            known = {finding.column for finding in always}
+            platform = self.serving.platform_of(model, about_people=bool(draft.text("person_generation")))
+            sent = here(model.in_restricted_regions() if self.serving.restricted_region else model, platform)
+            found = self._judged[combination] = always, [each for each in sent if each.column not in known]
+        for column, what, allowed, suggestion in found[0]:
             if column not in skip:
                 draft.problem(self.findings, column, what, allowed, suggestion)
+        for finding in found[1]:
+            if finding.column not in skip:
+                draft.unsendable(self.findings, "image" if model.kind == "image" else "video", finding)
 
     def _note_end(self, draft: Draft, column: str, model: Model) -> None:
         retired = model.retired(self.today)

@@ -13,10 +13,10 @@ from callsheet.errors import Problem
 from callsheet.manifest.columns import CAMPAIGN, MAX_TOTAL_CHARS, Cell
 from callsheet.manifest.draft import Draft, complete, known_column, size
 from callsheet.manifest.expand import slug
-from callsheet.manifest.findings import Findings, shown
+from callsheet.manifest.findings import Findings, Unsendable, shown
 from callsheet.manifest.form import NOT_DEFAULTS
 from callsheet.manifest.inputs import InputFiles, pictures
-from callsheet.manifest.legality import Legality
+from callsheet.manifest.legality import Legality, Serving
 from callsheet.manifest.load import Loaded, load_table, load_yaml
 from callsheet.manifest.source import decode, read_bytes
 from callsheet.models import Catalogue
@@ -31,7 +31,8 @@ WHOLE = slice(None)
 class Manifest:
     """A manifest whose every shot is legal. `sha256` covers the file, its table and the given variables.
 
-    `budget_usd` is None when the file sets none; `warnings` do not stop a batch.
+    `budget_usd` is None when the file sets none; `warnings` do not stop a batch. `unsendable` says which requests may
+    not be sent, which matters for those that were not sent before.
     """
 
     uri: str
@@ -40,6 +41,7 @@ class Manifest:
     budget_usd: Decimal | None
     shots: tuple[Shot, ...]
     warnings: tuple[Problem, ...] = ()
+    unsendable: tuple[Unsendable, ...] = ()
 
 
 def read_manifest(
@@ -57,6 +59,7 @@ def read_manifest(
     platforms: Platforms | None = None,
     focus: str = "auto",
     font: Path | None = None,
+    serving: Serving = Serving(),
 ) -> Manifest:
     """The manifest at a local path or fsspec URI; ManifestError holds all problems of all rows.
 
@@ -65,7 +68,7 @@ def read_manifest(
     problem, without it a warning. Files must lie beside the manifest or below `input_roots`. Of a `stretch` of the
     shots only these are looked at closely, their files read, and given. `platforms` are those that cuts may name, the
     built-in ones by default; `focus` is for shots that do not say, `font` the user's
-    own for captions and labels (SettingsError when it cannot be used).
+    own for captions and labels (SettingsError when it cannot be used). `serving` tells where requests go.
     """
     findings = Findings()
     data = read_bytes(uri)
@@ -73,12 +76,20 @@ def read_manifest(
     loaded = _load(uri, decode(data, uri), columns or {}, given, "prompt" in (defaults or {}), findings)
     chosen = _defaults(loaded, defaults or {}, uri, findings)
     _complete(loaded, chosen, findings)
-    legality, inputs = Legality(catalogue, live, today, findings), InputFiles(uri, input_roots)
+    legality, inputs = Legality(catalogue, live, today, findings, serving), InputFiles(uri, input_roots)
     shots = _shots(loaded.drafts, stretch, legality, platforms or load_platforms(), inputs, (focus, font))
     name = _campaign(uri, campaign, loaded, findings)
     budget = _budget(uri, loaded, findings)
     findings.raise_if_any()
-    return Manifest(uri, name, _fingerprint(data, loaded, given), budget, shots, tuple(findings.warnings))
+    return Manifest(
+        uri,
+        name,
+        _fingerprint(data, loaded, given),
+        budget,
+        shots,
+        tuple(findings.warnings),
+        tuple(findings.unsendable),
+    )
 
 
 def _load(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from math import sqrt
@@ -11,7 +11,7 @@ from math import sqrt
 from callsheet.errors import CatalogueError
 from callsheet.models import rules
 from callsheet.models.rules import Finding
-from callsheet.models.schema import Confidence, Kind, Platform, Status, Surface
+from callsheet.models.schema import Confidence, Kind, PersonTask, Platform, Status, Surface
 
 # The surfaces whose requests callsheet can make; models on other surfaces are listed but not used.
 DRIVEN_SURFACES: Mapping[str, str] = {
@@ -176,13 +176,24 @@ class Model:
         upright = (rules.ratio_value(aspect_ratio) or 1.0) < 1
         return (height, width) if upright else (width, height)
 
-    def person_values(self, task: str, platform: str | None = None) -> tuple[str, ...]:
+    def person_values(self, task: PersonTask, platform: Platform | None = None) -> tuple[str, ...]:
         """The person-generation values for a task, on one platform or (None) on any that serves the model."""
         platforms = (platform,) if platform else self.platforms
         found = (value for name in platforms for value in self.person_generation.get(name, {}).get(task, ()))
         return tuple(dict.fromkeys(found))
 
-    def takes_seed(self, platform: str | None = None) -> bool:
+    def in_restricted_regions(self) -> Model:
+        """Return the model as it is served in the EEA, the UK, Switzerland and MENA: less may be said about people."""
+        people: dict[str, Mapping[str, tuple[str, ...]]] = {}
+        for platform, tasks in self.person_generation.items():
+            only = tasks.get("restricted_regions")
+            people[platform] = {
+                task: values if only is None else tuple(value for value in values if value in only)
+                for task, values in tasks.items()
+            }
+        return replace(self, person_generation=people)
+
+    def takes_seed(self, platform: Platform | None = None) -> bool:
         """Whether a seed may be sent, on one platform or (None) on any that serves the model."""
         return any(self.seed.get(name, False) for name in ((platform,) if platform else self.platforms))
 
@@ -193,7 +204,7 @@ class Model:
         references: int = 0,
         person_generation: str | None = None,
         seed: int | None = None,
-        platform: str | None = None,
+        platform: Platform | None = None,
     ) -> list[Finding]:
         """All that the model refuses about such a picture; empty when it is legal."""
         return rules.image_findings(self, aspect_ratio, size, references, person_generation, seed, platform)
@@ -207,7 +218,7 @@ class Model:
         has_last_frame: bool = False,
         seed: int | None = None,
         person_generation: str | None = None,
-        platform: str | None = None,
+        platform: Platform | None = None,
         references: int = 0,
     ) -> list[Finding]:
         """All that the model refuses about such a video; empty when it is legal."""

@@ -10,6 +10,14 @@ from rapidfuzz import process
 
 if TYPE_CHECKING:
     from callsheet.models.model import Model
+    from callsheet.models.schema import PersonTask, Platform
+
+# Words for one wish about people: ours first, then those of the models (google-genai 3.6.1, 2026-11-30).
+_PEOPLE = (
+    frozenset({"none", "dont_allow", "allow_none"}),
+    frozenset({"adults", "allow_adult"}),
+    frozenset({"all", "allow_all"}),
+)
 
 
 class Finding(NamedTuple):
@@ -45,7 +53,7 @@ def image_findings(
     references: int,
     person_generation: str | None,
     seed: int | None,
-    platform: str | None,
+    platform: Platform | None,
 ) -> list[Finding]:
     """Everything that `model` refuses about a picture; `platform` None means that any platform may serve it."""
     findings = [
@@ -68,11 +76,11 @@ def video_findings(
     has_last_frame: bool,
     seed: int | None,
     person_generation: str | None,
-    platform: str | None,
+    platform: Platform | None,
     references: int,
 ) -> list[Finding]:
     """Everything that `model` refuses about a video; `platform` None means that any platform may serve it."""
-    task = "image_to_video" if has_first_frame else "text_to_video"
+    task = video_task(has_first_frame, references)
     findings = [
         *_one_of(model, "video_aspect_ratio", aspect_ratio, model.aspect_ratios, _nearest_ratio(aspect_ratio, model)),
         *_one_of(
@@ -90,6 +98,19 @@ def video_findings(
     if references > model.reference_images:
         findings.append(_too_many_references(model, references))
     return findings
+
+
+def video_task(has_first_frame: bool, references: int = 0) -> PersonTask:
+    """What the rules for people call such a video: one that keeps to given pictures is made of pictures."""
+    return "image_to_video" if has_first_frame or references else "text_to_video"
+
+
+def person_word(wish: str, words: Sequence[str]) -> str:
+    """Return the word of a model for a wish about people, the wish itself where it is one of them or none fits."""
+    if wish.casefold() in {word.casefold() for word in words}:
+        return wish
+    said = next((same for same in _PEOPLE if wish.casefold() in same), frozenset[str]())
+    return next((word for word in words if word.casefold() in said), wish)
 
 
 def nearest_ratio(wanted: str, ratios: Sequence[str]) -> str | None:
@@ -158,7 +179,7 @@ def _frames(model: Model, has_first_frame: bool, has_last_frame: bool) -> list[F
     return findings
 
 
-def _person(model: Model, value: str | None, task: str, platform: str | None) -> list[Finding]:
+def _person(model: Model, value: str | None, task: PersonTask, platform: Platform | None) -> list[Finding]:
     if value is None:
         return []
     allowed = model.person_values(task, platform)
@@ -166,11 +187,13 @@ def _person(model: Model, value: str | None, task: str, platform: str | None) ->
         return []
     where = f" on {platform}" if platform else ""
     what = f"{model.id} does not take {value!r} for {task.replace('_', ' ')}{where}"
-    listed = f"allowed: {', '.join(allowed)}" if allowed else "allowed: none"
-    return [Finding("person_generation", what, listed, did_you_mean(value, allowed) or "leave it empty")]
+    listed = f"allowed: {', '.join(allowed)}" if allowed else "nothing can be said about people there"
+    # A word that is understood and not allowed is no misspelling: the nearest one would say the opposite.
+    guess = "" if any(value.casefold() in same for same in _PEOPLE) else did_you_mean(value, allowed)
+    return [Finding("person_generation", what, listed, guess or "leave it empty")]
 
 
-def _seed(model: Model, seed: int | None, platform: str | None) -> list[Finding]:
+def _seed(model: Model, seed: int | None, platform: Platform | None) -> list[Finding]:
     if seed is None or model.takes_seed(platform):
         return []
     where = f" on {platform}" if platform else ""

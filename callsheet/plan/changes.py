@@ -39,6 +39,8 @@ def changed(old: Job, new: JobOrder, *, frame_known: bool = True) -> str:
 def _changed_inputs(kind: str, before: Mapping[str, Any], now: Mapping[str, Any], frame_known: bool) -> list[str]:
     if kind == "image":
         return ["reference images changed"] if before.get("inputs", []) != now.get("inputs", []) else []
+    if before.get("references") or now.get("references"):
+        return ["reference images changed"] if before.get("inputs", []) != now.get("inputs", []) else []
     (old_frame, old_last), (new_frame, new_last) = _frames(before), _frames(now)
     found = ["last frame changed"] if old_last != new_last else []
     return [*found, "frame changed"] if frame_known and old_frame != new_frame else found

@@ -13,7 +13,7 @@ from callsheet.errors import Unknown
 from callsheet.ledger import Job, JobOrder, JobState
 from callsheet.looks import look_price
 from callsheet.models import Catalogue
-from callsheet.orders import clip_order, take_order
+from callsheet.orders import clip_order, clip_slot, take_order, text_clip_order
 from callsheet.plan.actions import ZERO, Action, Kind, ShotPlan, What
 from callsheet.plan.changes import changed
 from callsheet.plan.cuts import better_aspect, foreseen
@@ -59,7 +59,7 @@ def _clip_orders(
 ) -> list[tuple[int | None, JobOrder]]:
     """The orders of clips whose frame is there; `keys` are those of the takes."""
     if shot.takes == 0:
-        return [(None, clip_order(batch, shot, None, None))]
+        return [(None, text_clip_order(batch, shot, known.earlier.get((shot.id, clip_slot(None)))))]
     asked = shot.select if isinstance(shot.select, tuple) else range(1, shot.takes + 1)
     made = ((take, known.jobs.get(keys[take - 1] or "")) for take in dict.fromkeys(asked) if take <= shot.takes)
     return [(take, clip_order(batch, shot, take, job.sha256)) for take, job in made if job and job.sha256]

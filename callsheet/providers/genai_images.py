@@ -7,6 +7,7 @@ from dataclasses import replace
 from google import genai
 from google.genai import types
 
+from callsheet.providers.carrying import not_carried
 from callsheet.providers.http_errors import Phase
 from callsheet.providers.outcomes import image_result
 from callsheet.providers.protocol import ImageRequest, ImageResult
@@ -60,14 +61,16 @@ def contents(request: ImageRequest) -> types.Content:
 
 
 def config(request: ImageRequest, *, agent_platform: bool) -> types.GenerateContentConfig:
-    """The request's parameters, without its labels. The Gemini API has no person_generation (the SDK refuses it)."""
-    person = request.person_generation if agent_platform else None
+    """The request's parameters, without its labels; Rejected for what the Gemini API does not take."""
+    person = request.person_generation
+    if person and not agent_platform:  # the SDK refuses it there (google-genai 3.6.1, measured 2026-11-30)
+        raise not_carried("person_generation", person, "the Gemini API takes it for no picture; Agent Platform does")
     return types.GenerateContentConfig(
         response_modalities=["IMAGE"],
         image_config=types.ImageConfig(
             aspect_ratio=request.aspect_ratio,
             image_size=request.size,
-            person_generation=types.PersonGeneration(person.upper()) if person else None,
+            person_generation=person.upper() if person else None,
         ),
         seed=request.seed,
         # Both are on by default and would send further requests behind one call.

@@ -101,9 +101,12 @@ class Providers:
         prefix = self.output_uri(model_id, key, n, root)
         return await evidence_under(self._bucket, prefix) if prefix else None
 
-    def images_for(self, model_id: str) -> ImageProvider:
-        """The provider of pictures by this model; SettingsError when no credentials lead there."""
-        route = choose_route(self._catalogue.get(model_id), self._access)
+    def images_for(self, model_id: str, *, about_people: bool = False) -> ImageProvider:
+        """The provider of pictures by this model; SettingsError when no credentials lead there.
+
+        `about_people`: the request says whether people may be shown (see `choose_route`).
+        """
+        route = choose_route(self._catalogue.get(model_id), self._access, about_people=about_people)
         if route.provider != "genai_images":
             raise SettingsError(f"Model {model_id} makes videos, not pictures: choose an image model.")
         if route.way not in self._images:

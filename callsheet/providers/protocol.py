@@ -74,6 +74,7 @@ class VideoRequest:
     prompt: str
     first_frame: InputImage | None = None
     last_frame: InputImage | None = None
+    references: tuple[InputImage, ...] = ()
     negative_prompt: str | None = None
     aspect_ratio: str | None = None
     resolution: str | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from callsheet.errors import SettingsError
+from callsheet.models.schema import PersonTask, Platform
 from callsheet.settings import Settings
 from callsheet.shots import Mode
 
@@ -28,6 +29,11 @@ class Way(StrEnum):
     GEMINI = "Gemini API with a key"
     EXPRESS = "Agent Platform with an express key"
     PROJECT = "Agent Platform with a project"
+
+    @property
+    def platform(self) -> Platform:
+        """The platform at its end, as the catalogue names it."""
+        return "gemini_api" if self is Way.GEMINI else "agent_platform"
 
 
 class RoutableModel(Protocol):
@@ -48,6 +54,9 @@ class RoutableModel(Protocol):
     @property
     def platforms(self) -> Iterable[str]:
         """ "gemini_api", "agent_platform" or both."""
+
+    def person_values(self, task: PersonTask, platform: Platform | None = None) -> Sequence[str]:
+        """What may be said about people, on one platform or (None) on any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +130,16 @@ def scope_of(settings: Settings, mode: Mode) -> str:
     return access_to(settings, mode, "http://127.0.0.1" if mode == "rehearsal" else None).scope
 
 
-def choose_route(model: RoutableModel, access: Access) -> Route:
-    """The way to `model`; SettingsError that names the variables to set when there is none."""
+def choose_route(model: RoutableModel, access: Access, *, about_people: bool = False) -> Route:
+    """The way to `model`; SettingsError that names the variables to set when there is none.
+
+    A request that says something `about_people` goes where that can be said, when there are credentials for it.
+    """
     platforms = frozenset(model.platforms)
     if model.kind == "image" and model.surface == "generate_content":
-        return Route("genai_images", _image_way(model, platforms, access))
+        if about_people and not model.person_values("image", "gemini_api") and _agent_way(access):
+            platforms &= {"agent_platform"}
+        return Route("genai_images", _image_way(model, platforms or frozenset(model.platforms), access))
     if model.kind == "look" and model.surface == "generate_content":
         return Route("genai_looks", _image_way(model, platforms, access))
     if model.kind == "video" and model.surface == "predict_long_running":
@@ -134,6 +148,14 @@ def choose_route(model: RoutableModel, access: Access) -> Route:
         f"Model {model.id} is made through {model.surface}, which callsheet does not speak. "
         "Choose another one: `callsheet models` lists them."
     )
+
+
+def platform_for(model: RoutableModel, access: Access, *, about_people: bool) -> Platform | None:
+    """The platform that a request for the model goes to; None when no credentials lead to any."""
+    try:
+        return choose_route(model, access, about_people=about_people).way.platform
+    except SettingsError:
+        return None
 
 
 def live_ready(settings: Settings, models: Iterable[RoutableModel]) -> list[str]:

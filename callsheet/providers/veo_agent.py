@@ -109,6 +109,7 @@ def config(request: VideoRequest) -> types.GenerateVideosConfig:
     return types.GenerateVideosConfig(
         number_of_videos=1,
         last_frame=_image(request.last_frame),
+        reference_images=[_reference(image) for image in request.references] or None,
         negative_prompt=request.negative_prompt,
         aspect_ratio=request.aspect_ratio,
         resolution=request.resolution,
@@ -117,6 +118,12 @@ def config(request: VideoRequest) -> types.GenerateVideosConfig:
         person_generation=request.person_generation,
         output_gcs_uri=request.output_uri,
         labels=dict(request.labels) or None,
+    )
+
+
+def _reference(image: InputImage) -> types.VideoGenerationReferenceImage:
+    return types.VideoGenerationReferenceImage(
+        image=_image(image), reference_type=types.VideoGenerationReferenceType.ASSET
     )
 
 

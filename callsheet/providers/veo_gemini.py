@@ -15,6 +15,7 @@ from typing import Any
 import httpx2
 
 from callsheet.errors import DownloadFailed, Unknown
+from callsheet.providers.carrying import not_carried
 from callsheet.providers.http_errors import Phase, from_reply
 from callsheet.providers.https_download import HttpsDownload
 from callsheet.providers.operations import checked_name, video_result
@@ -104,12 +105,17 @@ class VeoGemini:
 
 
 def payload(request: VideoRequest) -> dict[str, object]:
-    """The request's JSON: only what is given and what the Gemini API takes (no seed, labels, storageUri)."""
+    """The request's JSON: only what is given. Rejected for what the Gemini API does not take (seed, storageUri)."""
+    for field, value in (("seed", request.seed), ("output_uri", request.output_uri)):
+        if value is not None:
+            raise not_carried(field, value, "the Gemini API takes it for no video; Agent Platform does")
     instance: dict[str, object] = {"prompt": request.prompt}
     if request.first_frame:
         instance["image"] = _image(request.first_frame)
     if request.last_frame:
         instance["lastFrame"] = _image(request.last_frame)
+    if request.references:
+        instance["referenceImages"] = [{"image": _image(r), "referenceType": "ASSET"} for r in request.references]
     parameters = {
         "sampleCount": 1,
         "durationSeconds": request.duration_s,

@@ -18,6 +18,7 @@ VIDEO_PARAMETERS = PLATFORM_ONLY | {
     *("sampleCount", "durationSeconds", "aspectRatio", "resolution"),
     *("personGeneration", "negativePrompt", "enhancePrompt", "seed"),
 }
+_REFERENCE_TYPES = ("ASSET", "STYLE")
 INSTANCE_FIELDS = frozenset(("prompt", "image", "lastFrame", "referenceImages", "video", "mask"))
 
 
@@ -58,6 +59,7 @@ class VideoAsk:
     audio: bool = True
     storage_uri: str | None = None
     references: int = 0
+    reference_hashes: tuple[str, ...] = ()
     first_frame: bytes | None = field(default=None, repr=False)
     last_frame: bytes | None = field(default=None, repr=False)
     labels: tuple[tuple[str, str], ...] = ()
@@ -65,9 +67,9 @@ class VideoAsk:
     def fingerprint(self) -> str:
         """Equal for requests that ask for the same video."""
         frames = [hashlib.sha256(data or b"").hexdigest() for data in (self.first_frame, self.last_frame)]
-        return _fingerprint(
-            ["video", self.model, self.prompt, self.aspect_ratio, self.resolution, self.duration_s, self.seed, frames]
-        )
+        kept_to = list(self.reference_hashes)
+        asked = [self.model, self.prompt, self.aspect_ratio, self.resolution, self.duration_s, self.seed, frames]
+        return _fingerprint(["video", *asked, *([kept_to] if kept_to else [])])
 
 
 def parse_json(data: bytes) -> dict[str, Any]:
@@ -118,7 +120,7 @@ def video_ask(model: str, surface: Surface, body: Mapping[str, Any]) -> VideoAsk
     if not isinstance(parameters, dict):
         raise bodies.invalid("Invalid value at 'parameters', expected an object.")
     _refuse_parameters(parameters, surface)
-    references = instance.get("referenceImages") or []
+    references = _reference_images(instance.get("referenceImages"))
     return VideoAsk(
         model=model,
         surface=surface,
@@ -131,7 +133,8 @@ def video_ask(model: str, surface: Surface, body: Mapping[str, Any]) -> VideoAsk
         person_generation=_text(parameters, "personGeneration"),
         audio=parameters.get("generateAudio") is not False,
         storage_uri=_text(parameters, "storageUri"),
-        references=len(references) if isinstance(references, list) else 0,
+        references=len(references),
+        reference_hashes=references,
         first_frame=_image(instance.get("image"), "image"),
         last_frame=_image(instance.get("lastFrame"), "lastFrame"),
         labels=labels(body),
@@ -183,6 +186,14 @@ def _image(value: object, name: str) -> bytes | None:
         if isinstance(data, str):
             return _bytes(data, f"instances[0].{name}")
     raise bodies.invalid(f"`{name}` needs `bytesBase64Encoded` and `mimeType`.")
+
+
+def _reference_images(value: object) -> tuple[str, ...]:
+    """The sha256 of each picture that the video keeps to."""
+    given = value if isinstance(value, list) else []
+    if not all(isinstance(one, dict) and str(one.get("referenceType")).upper() in _REFERENCE_TYPES for one in given):
+        raise bodies.invalid("`referenceImages` needs `image` and a `referenceType` of ASSET or STYLE.")
+    return tuple(hashlib.sha256(_image(one.get("image"), "referenceImages") or b"").hexdigest() for one in given)
 
 
 def _bytes(data: object, place: str) -> bytes:

@@ -14,10 +14,10 @@ from callsheet.errors import ArchiveLost, CallsheetError, OperationExpired, Prov
 from callsheet.ledger import Attempt, Job, JobOrder, JobState
 from callsheet.media.provenance import Provenance, xmp_packet
 from callsheet.media.stills import poster
-from callsheet.orders import clip_order, clip_slot, video_request
+from callsheet.orders import clip_order, clip_slot, kept_to, text_clip_order, video_request
 from callsheet.poller import ENDS
 from callsheet.providers.output import prefix_of
-from callsheet.shots import Asset, Shot, ShotState
+from callsheet.shots import Asset, Reference, Shot, ShotState
 from callsheet.steps import all_of
 from callsheet.steps.approval import still_approved
 from callsheet.steps.deposit import Deposit, deposit_derived, deposit_paid, fetch, read_frame, read_reference
@@ -34,9 +34,7 @@ async def make_clips(studio: Studio, work: Work) -> None:
     """Make the shot's clips, side by side; the shot ends here when one of them cannot be had."""
     work.clips = []
     for take in work.frames():
-        frame = work.takes[take].asset if take is not None else None
-        order = clip_order(studio.batch, work.shot, take, frame.sha256 if frame else None)
-        work.clips.append(ClipWork(take, order.key))
+        work.clips.append(ClipWork(take, _order(studio, work, take).key))
     states = await all_of(_make_clip(studio, work, clip) for clip in work.clips)
     work.ended = work.ended or next((state for state in states if state is not None), None)
 
@@ -44,7 +42,7 @@ async def make_clips(studio: Studio, work: Work) -> None:
 async def _make_clip(studio: Studio, work: Work, clip: ClipWork) -> ShotState | None:
     """Make one clip; None when it is there, else the state in which its absence leaves the shot."""
     shot, frame = work.shot, work.takes[clip.take].asset if clip.take is not None else None
-    order = clip_order(studio.batch, shot, clip.take, frame.sha256 if frame else None)
+    order = _order(studio, work, clip.take)
     try:
         async with studio.flight(order.key):
             clip.job = job = await patiently(studio, order, lambda: _paid_video(studio, shot, order, frame))
@@ -63,6 +61,19 @@ async def _make_clip(studio: Studio, work: Work, clip: ClipWork) -> ShotState | 
         return state_of(error)
     finally:
         studio.progress.advance("clips", failed=clip.asset is None)
+
+
+def _order(studio: Studio, work: Work, take: int | None) -> JobOrder:
+    """The order for the clip of a take, or of the shot's text."""
+    if take is None:
+        return text_clip_order(studio.batch, work.shot, studio.earlier.get((work.shot.id, clip_slot(None))))
+    frame = work.takes[take].asset
+    return clip_order(studio.batch, work.shot, take, frame.sha256 if frame else None)
+
+
+def _kept_to(shot: Shot, order: JobOrder) -> tuple[Reference, ...]:
+    """The references that the order names: one of an earlier version names none."""
+    return kept_to(shot) if order.request.get("references") else ()
 
 
 async def make_poster(studio: Studio, shot: Shot, asset: Asset) -> Asset:
@@ -124,8 +135,9 @@ def _sender(studio: Studio, shot: Shot, order: JobOrder, frame: Asset | None) ->
     async def send(attempt: Attempt) -> Job:
         first = await read_frame(studio, frame) if frame else None
         last = await read_reference(studio, shot.last_frame) if shot.last_frame else None
+        references = tuple([await read_reference(studio, reference) for reference in _kept_to(shot, order)])
         output_uri = prefix_of(attempt.output, order.key, attempt.n) if attempt.output else None
-        request = video_request(shot, first, last, order.key, attempt.n, output_uri)
+        request = video_request(shot, first, last, order.key, attempt.n, output_uri, references)
         operation = await studio.providers.videos_for(order.model).submit(request)
         studio.tally.accepted("video")
         return await persist(

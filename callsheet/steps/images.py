@@ -63,7 +63,8 @@ async def _paid_image(studio: Studio, shot: Shot, order: JobOrder, take: int) ->
     async def send(attempt: Attempt) -> Job:
         references = tuple([await read_reference(studio, reference) for reference in shot.reference_images])
         request = image_request(shot, take, references, order.key, attempt.n)
-        result = await studio.providers.images_for(order.model).make(request)
+        provider = studio.providers.images_for(order.model, about_people=shot.person_generation is not None)
+        result = await provider.make(request)
         studio.tally.accepted("image")
         kept = await _keep(studio, result, price)
         what = f"picture {kept.sha256[:12]} of shot {shot.id}, job {order.key[:12]}"

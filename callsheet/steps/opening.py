@@ -15,6 +15,7 @@ from callsheet.ledger import JobState
 from callsheet.manifest import Manifest
 from callsheet.manifest.source import read_bytes
 from callsheet.plan import Kind, Plan, ShotPlan
+from callsheet.plan.sendable import check_sendable
 from callsheet.progress import Step
 from callsheet.run import RunRequest
 from callsheet.shots import Shot, ShotState
@@ -30,7 +31,8 @@ log = logging.getLogger(__name__)
 async def open_batch(studio: Studio, manifest: Manifest, request: RunRequest) -> Plan:
     """The plan of the batch, entered in ledger and archive. `remake` gives failed and lost jobs another, paid, try.
 
-    SettingsError, before anything is entered, when the request names a plan file and the plan is another one now.
+    Before anything is entered: ManifestError when something to be sent cannot carry what is asked for, SettingsError
+    when the request names a plan file and the plan is another one now.
     Shots that are complete count as done at once; the others are pending.
     """
     batch, shots = studio.batch, manifest.shots
@@ -46,6 +48,7 @@ async def open_batch(studio: Studio, manifest: Manifest, request: RunRequest) ->
         studio.platforms,
     )
     plan, known = await make_plan(desk, batch, shots)
+    _check_sendable(studio, plan, manifest)
     followed = await follow(plan, request, studio.settings, studio.ledger)
     positions = [(shot.id, position) for position, shot in enumerate(shots)]
     await studio.ledger.open_batch(batch, positions, {**request.asked(), **followed})
@@ -55,10 +58,17 @@ async def open_batch(studio: Studio, manifest: Manifest, request: RunRequest) ->
             if job.state in (JobState.FAILED, JobState.EXPIRED) or await is_lost(studio, job):
                 await studio.ledger.reopen(key)
         plan, known = await make_plan(desk, batch, shots)
+        _check_sendable(studio, plan, manifest)
     studio.remember(known)
     studio.plan = plan
     await _write_documents(studio, manifest, plan)
     return plan
+
+
+def _check_sendable(studio: Studio, plan: Plan, manifest: Manifest) -> None:
+    """Refuse what no request of this run may ask for; a free run sends none."""
+    if not studio.free:
+        check_sendable(plan, manifest.unsendable, studio.wants)
 
 
 async def set_aside(studio: Studio, plan: Plan) -> list[Shot]:

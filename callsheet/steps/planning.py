@@ -9,13 +9,15 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
-from callsheet.archive.store import Store
+from callsheet.archive.store import Store, open_archive
 from callsheet.clock import Clock
 from callsheet.ledger import Ledger
+from callsheet.manifest import Manifest
 from callsheet.models import Catalogue
 from callsheet.plan import Known, Plan, plan_batch
 from callsheet.plan.file import PlanFile, check_same, read_plan
-from callsheet.platforms import Platforms
+from callsheet.plan.sendable import check_sendable
+from callsheet.platforms import Platforms, load_platforms
 from callsheet.providers.routes import is_loopback
 from callsheet.rehearsal.config import Latency
 from callsheet.rehearsal.glance import glance
@@ -52,6 +54,21 @@ async def make_plan(desk: Desk, batch: Batch, shots: Sequence[Shot]) -> tuple[Pl
     # The simulation of a large batch takes a second.
     plan = await asyncio.to_thread(plan_batch, batch, shots, known, desk.catalogue, conditions, desk.platforms)
     return plan, known
+
+
+async def check_unsent(settings: Settings, batch: Batch, sheet: Manifest, catalogue: Catalogue) -> None:
+    """Raise ManifestError for requests still to be sent that may not be; what was made stands. Creates nothing."""
+    if not sheet.unsendable:
+        return
+    known, platforms = Known(), load_platforms(settings.platforms)
+    if settings.ledger is not None or (settings.home / "ledger.db").exists():
+        store = open_archive(settings)
+        try:
+            async with await Ledger.open(settings.ledger_url, clock=Clock()) as ledger:
+                known = await survey(ledger, store, batch, sheet.shots)
+        finally:
+            await store.aclose()
+    check_sendable(plan_batch(batch, sheet.shots, known, catalogue, platforms=platforms), sheet.unsendable)
 
 
 async def time_of(settings: Settings, mode: Mode) -> tuple[Clock, Latency]:

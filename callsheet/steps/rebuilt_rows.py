@@ -27,7 +27,7 @@ from callsheet.decisions import FrameDecision
 from callsheet.errors import ArchiveError
 from callsheet.keys import job_key
 from callsheet.ledger import AttemptRecord, Job, JobState, ShotRecords, ShotRow, Want
-from callsheet.orders import clip_slot, take_slot
+from callsheet.orders import TEXT_ALONE, clip_slot, take_slot
 from callsheet.shots import Asset, Batch, ShotState
 
 _SLOT = re.compile(r"(take|clip)(-[1-9]\d{0,5})?")
@@ -35,7 +35,7 @@ _LARGEST = 2**62
 # Above what any column takes: music has 100 MiB.
 _LARGEST_INPUT = 256 * 1024 * 1024
 # The fields of a job's request that are not parameters.
-_NOT_PARAMETERS = frozenset({"prompt", "take", "inputs"})
+_NOT_PARAMETERS = frozenset({"prompt", "take", "inputs", TEXT_ALONE})
 _OUTCOMES = {JobState.STORED: "finished", JobState.SUBMITTED: "open"}
 
 

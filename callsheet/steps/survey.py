@@ -26,22 +26,23 @@ async def survey(ledger: Ledger, store: Store, batch: Batch, shots: Sequence[Sho
     As a `part` of the batch the shots are looked up one by one, so that it costs as much as they are. Nothing is known
     then of the batch's other shots, and only those files are looked for that the ledger has on record.
     """
+    ids = [shot.id for shot in shots]
     keys = [take_order(batch, shot, take).key for shot in shots for take in range(1, shot.takes + 1)]
     jobs = await ledger.jobs(keys)
-    pictures = Known(jobs=jobs)
+    wants = await (ledger.wants_among(batch.name, ids) if part else ledger.wants_of(batch.name))
+    earlier = await _earlier(ledger, wants)
+    pictures = Known(jobs=jobs, earlier=earlier)
     clips = [key for shot in shots if shot.motion_prompt for _, key in clip_keys(batch, shot, pictures)]
     by_shot: dict[str, list[Asset]] = defaultdict(list)
-    ids = [shot.id for shot in shots]
     for asset in await (ledger.assets_among(batch.name, ids) if part else ledger.assets_of(batch.name)):
         by_shot[asset.shot].append(asset)
     names = await (_files_of(store, batch, by_shot) if part else store.list(f"{batch.prefix}/"))
-    wants = await (ledger.wants_among(batch.name, ids) if part else ledger.wants_of(batch.name))
     jobs = {**jobs, **await ledger.jobs(clips)}
     return Known(
         jobs=jobs,
         assets={shot: tuple(assets) for shot, assets in by_shot.items()},
         files=frozenset(name.removeprefix(f"{batch.prefix}/") for name in names),
-        earlier=await _earlier(ledger, wants),
+        earlier=earlier,
         abandoned=frozenset(key for key, job in jobs.items() if _is_abandoned(job)),
         shots=tuple(ids if part else await ledger.ever_of(batch.name)),
         decisions=await ledger.frame_decisions(batch.name, [shot.id for shot in shots if shot.select == "approve"]),
