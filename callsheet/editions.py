@@ -9,16 +9,22 @@ from string import Formatter
 
 from callsheet.errors import SettingsError
 
-# Each names a span of time: two runs within it go on with one batch. As in ISO 8601, without colons.
+# Each names a span of time: two runs within it go on with one batch. As in ISO 8601, without colons. When clocks are
+# put back an hour comes twice, and is two spans.
 PLACEHOLDERS: dict[str, Callable[[datetime], str]] = {
     "date": lambda at: f"{at:%Y-%m-%d}",
     "week": lambda at: f"{at:%G-W%V}",
     "month": lambda at: f"{at:%Y-%m}",
-    "hour": lambda at: f"{at:%Y-%m-%dT%H}",
-    "minute": lambda at: f"{at:%Y-%m-%dT%H%M}",
+    "hour": lambda at: f"{at:%Y-%m-%dT%H}{_second_time(at)}",
+    "minute": lambda at: f"{at:%Y-%m-%dT%H%M}{_second_time(at)}",
 }
 # A part of folder names, of the batch's name between dots, and of object names in buckets.
 _ALLOWED = re.compile(r"[^\W_][\w+-]{0,79}")
+
+
+def _second_time(at: datetime) -> str:
+    """The offset from UTC where a clock that was put back shows the same time for the second time, else ""."""
+    return f"{at:%z}" if at.fold else ""
 
 
 def has_placeholder(edition: str | None) -> bool:

@@ -462,7 +462,7 @@ async def test_a_video_is_submitted_polled_and_downloaded_on_the_gemini_api(serv
     server.script = [Reply({"name": name}), Reply({"name": name, "done": True, "response": done}), Reply(MP4)]
     frame = InputImage(PNG, "image/png")
     request = VideoRequest(
-        GEMINI_VIDEO, "it runs", frame, frame, "rain", "9:16", "1080p", 8, 5, "allow_adult", "gs://b/", (("a", "b"),)
+        GEMINI_VIDEO, "it runs", frame, frame, "rain", "9:16", "1080p", 8, None, "allow_adult", None, (("a", "b"),)
     )
     async with rehearsing(server) as providers:
         provider = providers.videos_for(GEMINI_VIDEO)

@@ -47,7 +47,7 @@ COLUMNS: dict[str, Column] = {
     "seed": Column("whole", "Seed for models that take one, 0 to 2147483647."),
     "reference_images": Column(
         "list",
-        "Pictures that the picture, or a video of text alone, keeps to: paths beside the manifest, or allowed gs:// URIs.",
+        "Pictures that picture, or video of text alone, keep to: paths beside the manifest, or allowed gs:// URIs.",
     ),
     "select": Column("text", "Takes to animate: best, first, all, numbers, or approve (a person chooses).", video=True),
     "person_generation": Column(

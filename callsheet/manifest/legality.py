@@ -38,6 +38,9 @@ class Serving:
     restricted_region: bool = False
 
 
+ANYWHERE = Serving()
+
+
 @dataclass(slots=True)
 class Legality:
     """The catalogue's word on one manifest; every distinct combination of values is judged once."""
@@ -46,7 +49,7 @@ class Legality:
     live: bool
     today: date
     findings: Findings
-    serving: Serving = Serving()
+    serving: Serving = ANYWHERE
     _judged: dict[_Combination, tuple[list[Finding], list[Finding]]] = field(default_factory=dict)
     _nearest: dict[tuple[str, Kind], str | None] = field(default_factory=dict)
     _warned: set[str] = field(default_factory=set)

@@ -16,7 +16,7 @@ from callsheet.manifest.expand import slug
 from callsheet.manifest.findings import Findings, Unsendable, shown
 from callsheet.manifest.form import NOT_DEFAULTS
 from callsheet.manifest.inputs import InputFiles, pictures
-from callsheet.manifest.legality import Legality, Serving
+from callsheet.manifest.legality import ANYWHERE, Legality, Serving
 from callsheet.manifest.load import Loaded, load_table, load_yaml
 from callsheet.manifest.source import decode, read_bytes
 from callsheet.models import Catalogue
@@ -59,7 +59,7 @@ def read_manifest(
     platforms: Platforms | None = None,
     focus: str = "auto",
     font: Path | None = None,
-    serving: Serving = Serving(),
+    serving: Serving = ANYWHERE,
 ) -> Manifest:
     """The manifest at a local path or fsspec URI; ManifestError holds all problems of all rows.
 

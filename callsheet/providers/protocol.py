@@ -74,7 +74,6 @@ class VideoRequest:
     prompt: str
     first_frame: InputImage | None = None
     last_frame: InputImage | None = None
-    references: tuple[InputImage, ...] = ()
     negative_prompt: str | None = None
     aspect_ratio: str | None = None
     resolution: str | None = None
@@ -83,6 +82,7 @@ class VideoRequest:
     person_generation: str | None = None
     output_uri: str | None = None
     labels: tuple[tuple[str, str], ...] = ()
+    references: tuple[InputImage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
