@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -13,14 +12,13 @@ from prefect import flow, tags
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from callsheet.errors import CallsheetError
 from callsheet.plan.groups import MOST_GROUPS, groups
 from callsheet.run import RunRequest, open_run
 from callsheet.settings import load_settings
-from callsheet.shots import Failure, Shot, ShotState
+from callsheet.shots import Shot
 from callsheet.steps.opening import open_batch, set_aside
+from callsheet.steps.pipeline import run_pipeline
 from callsheet.steps.report import EXIT_INTERNAL, Report
-from callsheet.steps.work import failure_of, state_of
 from callsheet.studio import Studio
 from flows.cancelled import cancel_shards
 from flows.editions import settled_edition
@@ -48,7 +46,8 @@ from tasks.frames import frames
 from tasks.images import images
 from tasks.report import report
 
-log = logging.getLogger(__name__)
+# The task of each step of the pipeline.
+TASKS = {"images": images, "frames": frames, "clips": clips, "cuts": cuts, "archive": archive}
 
 
 @flow(
@@ -100,47 +99,14 @@ async def content_batch(
 
 
 async def in_groups(studio: Studio, shots: Sequence[Shot], most: int = MOST_GROUPS) -> None:
-    """The story of each group of the shots, side by side."""
-    await asyncio.gather(*(story(studio, group) for group in groups(shots, most)))
+    """Take the shots through the pipeline in groups, side by side; each step of a group is a task run."""
+    await asyncio.gather(*(_in_tasks(studio, group) for group in groups(shots, most)))
 
 
-async def story(studio: Studio, shots: list[Shot]) -> None:
-    """The steps of one group of shots, one after the other. What goes wrong here stays with these shots."""
-    studio.hold(shots)
+async def _in_tasks(studio: Studio, shots: Sequence[Shot]) -> None:
     ids = [shot.id for shot in shots]
     group = ids[0] if len(ids) == 1 else f"{ids[0]} to {ids[-1]} ({len(ids)})"
-    try:
-        if any(shot.takes for shot in shots):
-            await images(group, ids)
-        if any(shot.takes > 1 or shot.motion_prompt for shot in shots):
-            await frames(group, ids)
-        if any(shot.motion_prompt for shot in shots):
-            await clips(group, ids)
-            await cuts(group, ids)
-    except Exception as error:  # a bug or an outage ends this group, never the batch; it is in the log and the report
-        _give_up(studio, ids, error)
-    try:
-        await archive(group, ids)
-    except Exception as error:
-        _give_up(studio, ids, error)
-
-
-def _give_up(studio: Studio, shots: list[str], error: Exception) -> None:
-    """Note on the group's unfinished shots what stopped them; a bug counts as a crash of ours."""
-    if isinstance(error, CallsheetError):
-        failure, state = failure_of("batch", error), state_of(error)
-    else:
-        log.exception("Group %s stopped by an error of callsheet's own", shots[0], exc_info=error)
-        studio.crashed += 1
-        failure = Failure(
-            "batch",
-            type(error).__name__,
-            f"An error of callsheet's own: {error}. Run it again; if it stays, report it.",
-        )
-        state = ShotState.FAILED
-    for work in (studio.work[shot] for shot in shots):
-        if work.going:
-            work.fail(failure, state)
+    await run_pipeline(studio, shots, lambda step, works: TASKS[step.name](group, [work.shot.id for work in works]))
 
 
 def final_state(studio: Studio, ended: Report, later: str = "") -> State[dict[str, Any]]:

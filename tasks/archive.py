@@ -6,7 +6,6 @@ from typing import Any
 
 from prefect import task
 
-from callsheet.steps.archive import write_shot
 from tasks.groups import each
 from tasks.policy import POLICY
 
@@ -14,4 +13,4 @@ from tasks.policy import POLICY
 @task(name="archive", task_run_name="archive: {group}", tags=["archive"], **POLICY)
 async def archive(group: str, shots: list[str]) -> dict[str, Any]:
     """Write the sidecars of the group's shots and record how they ended."""
-    return await each(write_shot, shots, ended_too=True)
+    return await each("archive", shots)

@@ -6,7 +6,6 @@ from typing import Any
 
 from prefect import task
 
-from callsheet.steps.clips import make_clips
 from tasks.groups import each
 from tasks.policy import POLICY
 
@@ -14,4 +13,4 @@ from tasks.policy import POLICY
 @task(name="clips", task_run_name="clips: {group}", tags=["clips"], **POLICY)
 async def clips(group: str, shots: list[str]) -> dict[str, Any]:
     """Animate the chosen frames and wait for the videos."""
-    return await each(make_clips, shots)
+    return await each("clips", shots)

@@ -6,7 +6,6 @@ from typing import Any
 
 from prefect import task
 
-from callsheet.steps.cuts import make_cuts
 from tasks.groups import each
 from tasks.policy import POLICY
 
@@ -14,4 +13,4 @@ from tasks.policy import POLICY
 @task(name="cuts", task_run_name="cuts: {group}", tags=["cuts"], **POLICY)
 async def cuts(group: str, shots: list[str]) -> dict[str, Any]:
     """Make the clips ready for the platforms that the shots ask for."""
-    return await each(make_cuts, shots)
+    return await each("cuts", shots)

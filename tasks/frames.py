@@ -6,7 +6,6 @@ from typing import Any
 
 from prefect import task
 
-from callsheet.steps.frames import choose_takes
 from tasks.groups import each
 from tasks.policy import POLICY
 
@@ -14,4 +13,4 @@ from tasks.policy import POLICY
 @task(name="frames", task_run_name="frames: {group}", tags=["frames"], **POLICY)
 async def frames(group: str, shots: list[str]) -> dict[str, Any]:
     """Choose the takes to animate."""
-    return await each(choose_takes, shots)
+    return await each("frames", shots)

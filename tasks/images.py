@@ -6,7 +6,6 @@ from typing import Any
 
 from prefect import task
 
-from callsheet.steps.images import make_images
 from tasks.groups import each
 from tasks.policy import POLICY
 
@@ -14,4 +13,4 @@ from tasks.policy import POLICY
 @task(name="images", task_run_name="images: {group}", tags=["images"], **POLICY)
 async def images(group: str, shots: list[str]) -> dict[str, Any]:
     """Make every take of the group's shots."""
-    return await each(make_images, shots)
+    return await each("images", shots)

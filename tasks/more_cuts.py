@@ -6,18 +6,20 @@ from typing import Any
 
 from prefect import task
 
+from callsheet.steps import all_of
 from callsheet.steps.cuts import make_these
 from callsheet.steps.more_cuts import report_more_cuts, write_more_cuts
 from callsheet.steps.work import Work
 from callsheet.studio import Studio, current_studio
-from tasks.groups import each
 from tasks.policy import POLICY
 
 
 @task(name="social-cuts", task_run_name="cuts: {group}", tags=["cuts"], **POLICY)
 async def cut_more(group: str, shots: list[str]) -> dict[str, Any]:
     """Cut the clips of the group's shots, and enter the cuts in their sidecars."""
-    return await each(_cut, shots, ended_too=True)
+    studio = current_studio()
+    await all_of(_cut(studio, studio.work[shot]) for shot in shots)
+    return {"shots": len(shots)}
 
 
 @task(name="social-cuts-report", task_run_name="report: {batch}", tags=["report"], **POLICY)

@@ -14,18 +14,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from callsheet.plan.groups import MOST_GROUPS, groups
 from callsheet.run import RunRequest, open_run
 from callsheet.settings import Settings, load_settings
-from callsheet.steps import all_of
-from callsheet.steps.archive import write_shot
-from callsheet.steps.clips import make_clips
-from callsheet.steps.cuts import make_cuts
-from callsheet.steps.frames import choose_takes
-from callsheet.steps.images import make_images
 from callsheet.steps.opening import open_batch, set_aside
+from callsheet.steps.pipeline import run_pipeline
 from callsheet.steps.report import Report, write_report
-from callsheet.steps.work import Work
-from callsheet.studio import Studio
 from cli import run
 from cli.main import main as command
 
@@ -45,21 +39,13 @@ MOMENTS: dict[str, tuple[str, str, int]] = {
 STORES = {"folder": "callsheet.archive.local:LocalStore", "bucket": "callsheet.archive.gcs:GcsStore"}
 
 
-async def whole_batch(request: RunRequest, settings: Settings) -> Report:
-    """What the flow `content_batch` does, step by step."""
+async def whole_batch(request: RunRequest, settings: Settings, most: int = MOST_GROUPS) -> Report:
+    """What the flow `content_batch` does, step by step; `most` groups are of one shot each, more are of several."""
     async with open_run(request, settings) as (studio, manifest):
         plan = await open_batch(studio, manifest, request)
         going = await set_aside(studio, plan)
-        await all_of(_story(studio, work) for work in studio.hold(going))
+        await asyncio.gather(*(run_pipeline(studio, group) for group in groups(going, most)))
         return await write_report(studio, 0.0)
-
-
-async def _story(studio: Studio, work: Work) -> None:
-    await make_images(studio, work)
-    for step in (choose_takes, make_clips, make_cuts) if work.shot.motion_prompt or work.shot.takes > 1 else ():
-        if work.going and (step is choose_takes or work.shot.motion_prompt):
-            await step(studio, work)
-    await write_shot(studio, work)
 
 
 def command_without_prefect() -> None:

@@ -6,16 +6,21 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from callsheet.errors import LedgerError
 from callsheet.ledger.prepared import change
 from callsheet.ledger.records import BatchRow, ShotRow
-from callsheet.ledger.rows import ZERO, bounded
-from callsheet.ledger.tables import batches, shots
+from callsheet.ledger.rows import ZERO, at_once, bounded
+from callsheet.ledger.tables import batches, jobs, shots, wants
 from callsheet.shots import Batch, ShotState
 
 _ONE_SHOT = (shots.c.batch == bindparam("of_batch"), shots.c.shot == bindparam("of_shot"))
+_NO_JOBS = (
+    select(jobs.c.key)
+    .join(wants, wants.c.job_key == jobs.c.key)
+    .where(wants.c.batch == bindparam("of_batch"), jobs.c.model == "", jobs.c.attempts == 0)
+)
 _SET_SHOT = update(shots).where(*_ONE_SHOT)
 
 
@@ -31,6 +36,7 @@ def open_batch(
     `request` says how the batch was asked for; None leaves on record what is there.
     """
     put_batch(connection, batch, now, request)
+    _forget_no_jobs(connection, batch.name)
     known = {row.shot: row for row in connection.execute(select(shots).where(shots.c.batch == batch.name))}
     new = [
         {"batch": batch.name, "shot": shot, "position": position, "dropped": False, "state": ShotState.PENDING,
@@ -45,6 +51,14 @@ def open_batch(
         if (place, dropped) != (row.position, row.dropped):
             values = {"position": place, "dropped": dropped, "updated": now}
             connection.execute(_SET_SHOT, {"of_batch": batch.name, "of_shot": shot, **values})
+
+
+def _forget_no_jobs(connection: Connection, batch: str) -> None:
+    """Forget clips of no model, of which nothing was or can be sent: until 2026-11 stills beside clips left them."""
+    for keys in at_once(list(connection.execute(_NO_JOBS, {"of_batch": batch}).scalars())):
+        connection.execute(delete(wants).where(wants.c.job_key.in_(keys), wants.c.batch == batch))
+        still_wanted = select(wants.c.job_key)
+        connection.execute(delete(jobs).where(jobs.c.key.in_(keys), jobs.c.key.not_in(still_wanted)))
 
 
 def put_batch(connection: Connection, batch: Batch, now: datetime, request: Mapping[str, Any] | None) -> None:

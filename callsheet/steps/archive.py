@@ -21,6 +21,7 @@ async def write_shot(studio: Studio, work: Work) -> None:
     sidecar = sidecar_of(studio.batch, work, state, datetime.now(UTC), studio.files)
     known = f"shots/{folder_name(work.shot.id)}/{SIDECAR}" in studio.files
     studio.sidecars[work.shot.id] = await write_sidecar(studio.store, studio.batch.prefix, sidecar, new=not known)
+    work.archived = True
     first = next(iter(work.failures_of_all()), None) if state is not ShotState.DONE else None
     await studio.ledger.set_shot(
         studio.batch.name,

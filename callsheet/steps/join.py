@@ -44,14 +44,16 @@ async def join_shards(studio: Studio, shots: Sequence[Shot], sent: Sent) -> None
     known = await survey(studio.ledger, studio.store, batch, everything)
     studio.remember(known)
     now = await asyncio.to_thread(plan_batch, batch, everything, known, studio.catalogue)
-    # Of a run that was killed between a sidecar and the ledger, the shot is whole and not yet told to be.
     whole = {item.shot.id for item in now.shots if is_whole(item, known.files)}
     pending = {row.shot for row in await studio.ledger.shots_of(batch.name) if row.state is ShotState.PENDING}
-    await studio.ledger.set_shots(batch.name, sorted(pending & whole), ShotState.DONE)
     ended = [shot.id for shot in shots if shot.id in whole or shot.id not in pending]
     names = (layout.sidecar_name(batch.prefix, shot) for shot in ended if shot not in studio.sidecars)
     there = [name for name in names if name.removeprefix(f"{batch.prefix}/") in studio.files]
-    studio.sidecars.update({stored[0].shot: stored for stored in await read_named(studio.store, there)})
+    read = {stored[0].shot: stored for stored in await read_named(studio.store, there)}
+    # Of a run that was killed between a sidecar and the ledger, the shot is whole and not yet told to be.
+    told = {shot for shot, (sidecar, _) in read.items() if sidecar.state == ShotState.DONE.value}
+    await studio.ledger.set_shots(batch.name, sorted(pending & whole & told), ShotState.DONE)
+    studio.sidecars.update({shot: stored for shot, stored in read.items() if shot not in pending or shot in told})
     new = [one for one in await studio.ledger.attempts_of(batch.name) if (one.job_key, one.n) not in sent]
     studio.tally = tally_between(studio.plan, now, new)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Sequence
 
 from callsheet.archive import layout
 from callsheet.archive.sidecars import read_named
-from callsheet.archive.success import mark_continuing
+from callsheet.archive.success import mark_continuing, read_success
 from callsheet.decisions import APPROVAL
 from callsheet.errors import ArchiveError
-from callsheet.ledger import JobState
+from callsheet.ledger import JobState, ShotRow
 from callsheet.manifest import Manifest
 from callsheet.manifest.source import read_bytes
 from callsheet.plan import Kind, Plan, ShotPlan
@@ -61,6 +62,7 @@ async def open_batch(studio: Studio, manifest: Manifest, request: RunRequest) ->
         _check_sendable(studio, plan, manifest)
     studio.remember(known)
     studio.plan = plan
+    await _look_again(studio, plan)
     await _write_documents(studio, manifest, plan)
     return plan
 
@@ -71,20 +73,39 @@ def _check_sendable(studio: Studio, plan: Plan, manifest: Manifest) -> None:
         check_sendable(plan, manifest.unsendable, studio.wants)
 
 
+async def _look_again(studio: Studio, plan: Plan) -> None:
+    """Have shots that the marker calls unfinished looked at, although ledger and archive have all that they want.
+
+    Up to 2026-11 a still beside clips could be told to have failed, and to be done in the ledger alone.
+    """
+    marker = await read_success(studio.store, studio.batch.prefix)
+    unfinished = set(marker.unfinished) if marker else set()
+    done = {row.shot for row in await studio.ledger.shots_of(studio.batch.name) if row.state is ShotState.DONE}
+    again = [item.shot.id for item in plan.shots if item.complete and item.shot.id in unfinished & done]
+    await studio.ledger.set_shots(studio.batch.name, again, ShotState.PENDING)
+
+
 async def set_aside(studio: Studio, plan: Plan) -> list[Shot]:
     """Count what is complete and return the shots that are to be worked on, in the manifest's order.
 
-    A shot that is not asked for, and not complete any more, is pending. One that waits for a person, with all its takes
-    there, is left in peace.
+    A shot that is complete is only set aside when the ledger calls it done: else its steps are gone through once more,
+    for nothing, so that its sidecar says how it stands. One that is not asked for, and not complete any more, is
+    pending. One that waits for a person, with all its takes there, is left in peace.
     """
-    waiting = await _waiting(studio, plan)
+    rows = await studio.ledger.shots_of(studio.batch.name)
+    done = {row.shot for row in rows if row.state is ShotState.DONE}
+    waiting = await _waiting(studio, plan, rows)
     whole: list[ShotPlan] = []
     resting: list[ShotPlan] = []
     going: list[ShotPlan] = []
     left: list[ShotPlan] = []
     for item in plan.shots:
-        rests = resting if item.shot.id in waiting else going
-        chosen = whole if is_whole(item, studio.files) else rests if studio.wants(item.shot.id) else left
+        if item.shot.id in done and is_whole(item, studio.files):
+            chosen = whole
+        elif not studio.wants(item.shot.id):
+            chosen = left
+        else:
+            chosen = resting if item.shot.id in waiting else going
         chosen.append(item)
         if chosen is not left:
             _announce(studio, item)
@@ -94,21 +115,17 @@ async def set_aside(studio: Studio, plan: Plan) -> list[Shot]:
                 studio.tally.count(action.kind, "reused")
                 studio.progress.advance(_STEP_OF[action.kind])
         studio.progress.advance("shots")
-    await studio.ledger.set_shots(studio.batch.name, [item.shot.id for item in whole], ShotState.DONE)
-    if left:
-        done = {row.shot for row in await studio.ledger.shots_of(studio.batch.name) if row.state is ShotState.DONE}
-        stale = [item.shot.id for item in left if item.shot.id in done]
-        await studio.ledger.set_shots(studio.batch.name, stale, ShotState.PENDING)
+    stale = [item.shot.id for item in (*left, *going) if item.shot.id in done]
+    await studio.ledger.set_shots(studio.batch.name, stale, ShotState.PENDING)
     return [item.shot for item in going]
 
 
 _STEP_OF: dict[Kind, Step] = {"image": "images", "video": "clips", "cut": "cuts"}
 
 
-async def _waiting(studio: Studio, plan: Plan) -> set[str]:
+async def _waiting(studio: Studio, plan: Plan, rows: Sequence[ShotRow]) -> set[str]:
     """The shots of which everything but a person's decision is there, and told as the manifest asks for it now."""
     ready = {item.shot.id: item.shot for item in plan.shots if awaits_decision(item)}
-    rows = await studio.ledger.shots_of(studio.batch.name) if ready else ()
     waiting = {row.shot for row in rows if (row.state, row.reason_kind) == (ShotState.WAITING, APPROVAL)}
     names = [layout.sidecar_name(studio.batch.prefix, shot) for shot in ready if shot in waiting]
     try:

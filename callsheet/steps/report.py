@@ -13,7 +13,7 @@ from typing import Any
 from callsheet.archive import layout
 from callsheet.archive.catalogue import write_part
 from callsheet.archive.sidecar import Sidecar
-from callsheet.archive.sidecars import in_order, read_named
+from callsheet.archive.sidecars import in_order, read_named, write_sidecar
 from callsheet.archive.spots import read_spots
 from callsheet.archive.success import write_success
 from callsheet.decisions import APPROVAL
@@ -86,19 +86,36 @@ async def _until(studio: Studio, code: int) -> datetime | None:
 
 
 async def _sidecars(studio: Studio, plan: Plan) -> list[Sidecar]:
-    """The sidecars of the shots: those of this run from memory, earlier ones from the archive, each read once.
+    """The sidecars of the shots, in the manifest's order: those of this run, and earlier ones from the archive.
 
-    A shot that this run leaves alone although its plan has something to do is pending, whatever its sidecar says.
+    Where ledger and sidecar of a shot tell two things, one is made to follow the other.
     """
     shots = [item.shot.id for item in plan.shots]
-    left = {item.shot.id for item in plan.shots if not item.complete and item.shot.id not in studio.sidecars}
     names = [layout.sidecar_name(studio.batch.prefix, shot) for shot in shots if shot not in studio.sidecars]
     earlier = [name for name in names if name.removeprefix(f"{studio.batch.prefix}/") in studio.files]
     studio.sidecars.update({stored[0].shot: stored for stored in await read_named(studio.store, earlier)})
-    for sidecar, digest in [studio.sidecars[shot] for shot in left if shot in studio.sidecars]:
-        if sidecar.state == ShotState.DONE.value:
-            studio.sidecars[sidecar.shot] = sidecar.model_copy(update={"state": ShotState.PENDING.value}), digest
+    complete = {item.shot.id for item in plan.shots if item.complete}
+    for row in await studio.ledger.shots_of(studio.batch.name):
+        if row.shot in studio.sidecars and row.state != studio.sidecars[row.shot][0].state:
+            await _agree(studio, row, complete=row.shot in complete)
     return in_order([studio.sidecars[shot][0] for shot in shots if shot in studio.sidecars])
+
+
+async def _agree(studio: Studio, row: ShotRow, *, complete: bool) -> None:
+    """Have ledger and sidecar say the same of a shot; `complete`: the archive had all that it wants.
+
+    The sidecar counts where this run wrote it, where the ledger alone calls the shot done, and where nothing is left to
+    do; else the shot is what the ledger says, which was written later.
+    """
+    sidecar, work = studio.sidecars[row.shot][0], studio.work.get(row.shot)
+    told = ShotState(sidecar.state)
+    if (work and work.archived) or row.state is ShotState.DONE or (complete and told is ShotState.DONE):
+        first = next(iter(sidecar.failures), None)
+        step, kind, reason = (first.step, first.kind, first.message) if first else ("", "", "")
+        await studio.ledger.set_shot(row.batch, row.shot, told, step=step, kind=kind, reason=reason)
+    else:
+        now = sidecar.model_copy(update={"state": row.state.value, "updated": datetime.now(UTC)})
+        studio.sidecars[row.shot] = await write_sidecar(studio.store, studio.batch.prefix, now)
 
 
 def exit_code(shots: Counter[ShotState], *, free: bool = False) -> int:

@@ -72,7 +72,11 @@ class CutWork:
 
 @dataclass
 class Work:
-    """Everything the steps have made of one shot, and what went wrong."""
+    """Everything the steps have made of one shot, and what went wrong.
+
+    `stopped_by` is what kept the last step from its end although another try may help. `archived`: its sidecar is
+    written.
+    """
 
     shot: Shot
     takes: dict[int, TakeWork] = field(default_factory=dict)
@@ -82,6 +86,8 @@ class Work:
     decisions: tuple[FrameDecision, ...] = ()
     failures: list[Failure] = field(default_factory=list)
     ended: ShotState | None = None
+    stopped_by: CallsheetError | None = None
+    archived: bool = False
 
     @property
     def going(self) -> bool:

@@ -1,0 +1,104 @@
+"""The pipeline: the steps of a shot in their order, and which shots go through each. Every run follows this one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from callsheet.errors import CallsheetError
+from callsheet.shots import Failure, Shot, ShotState
+from callsheet.steps.archive import write_shot
+from callsheet.steps.clips import make_clips
+from callsheet.steps.cuts import make_cuts
+from callsheet.steps.frames import choose_takes
+from callsheet.steps.images import make_images
+from callsheet.steps.work import Work, failure_of, is_transient, state_of
+from callsheet.studio import Studio
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step: what it does to one shot, and which shots go through it; `always` also those that ended before."""
+
+    name: str
+    function: Callable[[Studio, Work], Awaitable[None]]
+    is_for: Callable[[Shot], bool]
+    always: bool = False
+
+    def takes(self, work: Work) -> bool:
+        """Whether the shot, as it stands, goes through the step."""
+        return self.is_for(work.shot) and (self.always or work.going)
+
+
+PIPELINE = (
+    Step("images", make_images, lambda shot: shot.takes > 0),
+    Step("frames", choose_takes, lambda shot: shot.takes > 1 or bool(shot.motion_prompt)),
+    Step("clips", make_clips, lambda shot: bool(shot.motion_prompt)),
+    Step("cuts", make_cuts, lambda shot: bool(shot.motion_prompt)),
+    Step("archive", write_shot, lambda _: True, always=True),
+)
+STEPS = {step.name: step for step in PIPELINE}
+
+# Runs a step for some shots, as `run_step` does: directly, or as a task of a scheduler.
+Runner = Callable[[Step, Sequence[Work]], Awaitable[object]]
+
+
+async def run_pipeline(studio: Studio, shots: Sequence[Shot], run: Runner | None = None) -> None:
+    """Take a group of shots through the pipeline; each shot goes through the steps that are its own.
+
+    What goes wrong with one ends that shot alone, and is recorded on it. Nothing but a cancellation is raised.
+    """
+    works = studio.hold(shots)
+    for step in PIPELINE:
+        chosen = [work for work in works if step.takes(work)]
+        if not chosen:
+            continue
+        try:
+            await (run(step, chosen) if run else run_step(studio, step, chosen))
+        except Exception as error:
+            stopped = [work for work in chosen if work.stopped_by is not None] or chosen
+            for work in stopped:
+                give_up(studio, work, work.stopped_by or error)
+
+
+async def run_step(studio: Studio, step: Step, works: Iterable[Work]) -> None:
+    """Run a step for those of the shots that go through it, each to its end.
+
+    A bug ends its own shot. When archive or ledger were out of reach, that is raised once all have ended: the step is
+    worth repeating, and `Work.stopped_by` tells for which shots.
+    """
+    chosen = [work for work in works if step.takes(work)]
+    await asyncio.gather(*(_run_one(studio, step, work) for work in chosen))
+    if (error := next((work.stopped_by for work in chosen if work.stopped_by is not None), None)) is not None:
+        raise error
+
+
+async def _run_one(studio: Studio, step: Step, work: Work) -> None:
+    work.stopped_by = None
+    try:
+        await step.function(studio, work)
+    except CallsheetError as error:
+        if is_transient(error):
+            work.stopped_by = error
+        else:
+            give_up(studio, work, error)
+    except Exception as error:  # a bug ends its shot, never the batch; it is in the log and the report
+        give_up(studio, work, error)
+
+
+def give_up(studio: Studio, work: Work, error: Exception) -> None:
+    """Note on a shot that has not ended what stopped it; what is no error of a known kind is a crash of ours."""
+    work.stopped_by = None
+    if isinstance(error, CallsheetError):
+        failure, state = failure_of("batch", error), state_of(error)
+    else:
+        log.exception("Shot %s stopped by an error of callsheet's own", work.shot.id, exc_info=error)
+        studio.crashed += 1
+        message = f"An error of callsheet's own: {error}. Run it again; if it stays, report it."
+        failure, state = Failure("batch", type(error).__name__, message), ShotState.FAILED
+    if work.going:
+        work.fail(failure, state)
