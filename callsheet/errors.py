@@ -26,9 +26,11 @@ CallsheetError
 │   │   │   └── BadImage        a picture came, but it is damaged or too large
 │   │   └── NoVideo             done without a video and without a reason
 │   ├── OperationFailed         a long-running operation ended with an error
-│   ├── OperationExpired        the operation or its file is gone (retention)
+│   ├── OperationExpired        the operation or its file is gone: final once the retention is over
+│   ├── OperationWithheld       said to be gone, or not for this key, before the retention is over: still submitted
 │   ├── OperationOverdue        not done within the deadline: still running as far as we know
 │   ├── DownloadFailed          the asset exists there but could not be fetched whole
+│   │   └── DownloadStalled     its bytes came too slowly, turn after turn: left to the next run
 │   └── Unknown                 the request may or may not have been accepted: never sent again unasked
 ├── Parked                      quota, budget or disk: goes on later (exit code 4)
 │   ├── QuotaParked             today's requests are used up, or the provider asked for a long wait
@@ -202,7 +204,16 @@ class OperationFailed(ProviderError):
 
 
 class OperationExpired(ProviderError):
-    """The operation or its file is gone: the provider's retention (two days for Veo) is over."""
+    """The provider says that the operation or its file is gone; believed once its retention (two days for Veo) is over.
+
+    A 403 or 404 may also come from another key, a replica or a gateway: until then it is `OperationWithheld`.
+    """
+
+    charged = True
+
+
+class OperationWithheld(ProviderError):
+    """Paid for, and not given to this key now, although its retention is not over: the job stays submitted."""
 
     charged = True
 
@@ -217,6 +228,10 @@ class DownloadFailed(ProviderError):
     """The asset exists at the provider but could not be fetched whole; fetching again is free."""
 
     charged = True
+
+
+class DownloadStalled(DownloadFailed):
+    """The bytes came too slowly or not at all, turn after turn; the job stays submitted for the next run."""
 
 
 class Unknown(ProviderError):

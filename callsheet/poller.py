@@ -12,6 +12,7 @@ import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import count
 
 from callsheet.clock import Clock
 from callsheet.errors import (
@@ -21,9 +22,11 @@ from callsheet.errors import (
     OperationExpired,
     OperationFailed,
     OperationOverdue,
+    OperationWithheld,
     ProviderError,
     Unauthorised,
 )
+from callsheet.ledger import Job, JobState
 from callsheet.models import Model
 from callsheet.providers.protocol import VideoProvider, VideoReady
 from callsheet.turns import Turns
@@ -40,7 +43,7 @@ LOOKS_PER_S, LOOKS_AT_ONCE = 30.0, 16
 SHORTEST_S, REAL_LOOKS_PER_S = 0.05, 200.0
 # The provider keeps operations and their videos for two days (ai.google.dev/gemini-api/docs/video, read 2026-10).
 RETENTION = timedelta(days=2)
-# A young operation that is not found is looked for again: the answer may come from a replica that has not heard of it.
+# An operation that is not found is looked for again: the answer may come from a replica that has not heard of it.
 NOT_FOUND_TIMES = 3
 # No operation is given up before this: clock seconds, and real seconds in a fast rehearsal.
 PATIENCE_S, REAL_PATIENCE_S = 600.0, 30.0
@@ -48,6 +51,9 @@ HINT_MOST_S = 120.0
 
 # What a look may find out about the operation itself; everything else a look raises is trouble on the way to it.
 ENDS = (Blocked, NothingMade, OperationFailed, OperationExpired)
+FORBIDDEN = 403
+# What ends the waiting of this run and leaves the operation as it is.
+STOPS = (Unauthorised, OperationWithheld)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +72,13 @@ class Watch:
     def expires(self) -> datetime:
         """When the provider may forget it, at the earliest."""
         return self.since + RETENTION
+
+
+def is_worth_a_look(job: Job) -> bool:
+    """Whether an expired job was given up before its retention was over: looking for it again is free."""
+    if job.state is not JobState.EXPIRED or not job.operation or job.submitted_at is None:
+        return False
+    return job.updated <= job.submitted_at + RETENTION
 
 
 def deadline_s(model: Model, setting: float | None = None) -> float:
@@ -93,7 +106,8 @@ class Poller:
 
         Trouble on the way to it (no connection, an overloaded or wrongly configured server, a reply that cannot be
         read) changes nothing: the operation goes on, and is looked at again. OperationOverdue after the deadline,
-        Unauthorised when looking is not allowed any more: the operation is not lost by either.
+        Unauthorised when looking is not allowed any more, OperationWithheld when the provider does not show it although
+        its retention is not over: the operation is not lost by any of them.
         """
         self._waiting += 1
         try:
@@ -106,20 +120,50 @@ class Poller:
         async with self._turns.turn(watch.expires.timestamp()):
             return await watch.provider.poll(watch.operation)
 
+    async def find(self, watch: Watch) -> VideoReady | None:
+        """Look, and look again when it is not found; OperationExpired only once its retention is over.
+
+        OperationWithheld when it stays away before that.
+        """
+        for tried in count(1):
+            try:
+                return await self.look(watch)
+            except (OperationExpired, Unauthorised) as error:
+                if tried == NOT_FOUND_TIMES or self.is_over(watch) or isinstance(error, Unauthorised):
+                    raise self.judged(watch, error) from None
+            await self._rest(FIRST_LOOK_S)
+        raise AssertionError
+
+    def is_over(self, watch: Watch) -> bool:
+        """Whether the provider may have forgotten the operation by now."""
+        return self._clock.now() > watch.expires
+
+    def judged(self, watch: Watch, error: OperationExpired | Unauthorised) -> ProviderError:
+        """What it means that the provider says an operation or its file is gone, or not for this key to see.
+
+        The end when its retention is over; else it is withheld. A key that is no good at all stays Unauthorised.
+        """
+        if isinstance(error, Unauthorised) and error.status != FORBIDDEN:
+            return error
+        if self.is_over(watch):
+            return OperationExpired(str(error), reason=error.reason, status=error.status)
+        return OperationWithheld(
+            f"{error} {watch.operation} was paid for and is not submitted again. It is looked for until "
+            f"{watch.expires:%Y-%m-%d %H:%M} UTC: run the same command again, or `callsheet recover`.",
+            reason=error.reason,
+            status=error.status,
+        )
+
     async def _wait(self, watch: Watch) -> VideoReady:
-        loop, not_found, looks = asyncio.get_running_loop(), 0, 0
+        loop, looks = asyncio.get_running_loop(), 0
         started, trouble = loop.time(), ""
         while True:
             hint = 0.0
             try:
-                if (ready := await self.look(watch)) is not None:
+                if (ready := await self.find(watch)) is not None:
                     return ready
-                not_found, trouble = 0, ""
-            except OperationExpired:
-                not_found += 1
-                if not_found >= NOT_FOUND_TIMES or self._clock.now() > watch.expires:
-                    raise
-            except (*ENDS, Unauthorised):
+                trouble = ""
+            except (*ENDS, *STOPS):
                 raise
             except ProviderError as error:
                 trouble = str(error)

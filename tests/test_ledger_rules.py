@@ -32,10 +32,11 @@ STARTS = st.sampled_from([datetime(2026, 3, 7, 20, tzinfo=UTC), datetime(2026, 1
 GAPS = st.lists(st.integers(min_value=0, max_value=4 * 3600 * 10), min_size=1, max_size=80)
 
 
-def test_every_state_has_its_moves_and_every_ended_job_can_only_be_planned_again() -> None:
+def test_every_state_has_its_moves_and_every_ended_job_can_only_be_planned_again_or_looked_for() -> None:
     assert set(TRANSITIONS) == set(JobState)
     for state in TERMINAL - {JobState.STORED}:
-        assert TRANSITIONS[state] == {JobState.PLANNED}
+        looked_for = {JobState.SUBMITTED} if state is JobState.EXPIRED else set()
+        assert TRANSITIONS[state] == {JobState.PLANNED} | looked_for
 
 
 def test_an_unsent_job_can_never_look_submitted_and_a_submitted_one_is_never_sent_again() -> None:

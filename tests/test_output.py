@@ -14,7 +14,7 @@ import pytest
 
 from callsheet.archive.gcs import GcsStore
 from callsheet.archive.store import Stat
-from callsheet.errors import ArchiveConflict, DownloadFailed, OperationExpired, Unreachable
+from callsheet.errors import ArchiveConflict, DownloadFailed, DownloadStalled, OperationExpired, Unreachable
 from callsheet.gcs.access import GoogleAccess
 from callsheet.ledger import JobState, Ledger
 from callsheet.media.fingerprint import digest_file
@@ -31,6 +31,7 @@ from callsheet.studio import Studio
 from tests.conftest import Service, start_service
 from tests.gcs_files import AT_ONCE, SMALL, md5, put, sha256, store_at
 from tests.gcs_proxy import Proxy
+from tests.odd_video_server import Reply, odd_server
 
 # What the module makes once is made in one process.
 pytestmark = pytest.mark.xdist_group("output")
@@ -196,6 +197,22 @@ async def test_a_video_that_never_comes_whole_is_not_taken(
     gcs_proxy.fault(act, on="media", times=None)
     with pytest.raises(DownloadFailed, match=told):
         await reader.fetch(source, tmp_path / "video.mp4")
+    assert not (tmp_path / "video.mp4").exists()
+
+
+async def test_a_bucket_that_drips_is_given_up_after_some_turns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("callsheet.providers.bucket_download.FLOOR_S", 0.2)
+    monkeypatch.setattr("callsheet.providers.bucket_download.FETCH_S", 0.4)
+    about = {"name": "video.mp4", "generation": "1", "size": str(len(VIDEO)), "md5Hash": "AAAAAAAAAAAAAAAAAAAAAA=="}
+    async with odd_server() as server:
+        server.rules = {"alt=media": Reply(VIDEO, drip=True), "GET /storage/v1/b/bucket/o/": Reply(about)}
+        reader = BucketReader(GoogleAccess(server.url), rehearsal=False)
+        with pytest.raises(DownloadStalled, match="256 KiB"):
+            await reader.fetch("gs://bucket/video.mp4", tmp_path / "video.mp4")
+        await reader.aclose()
+        assert 2 <= len(server.asked("alt=media")) <= 4
     assert not (tmp_path / "video.mp4").exists()
 
 

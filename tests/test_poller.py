@@ -127,14 +127,21 @@ async def test_an_outcome_is_told_at_once(outcome: Exception) -> None:
     assert provider.looks["op"] == 1
 
 
-async def test_a_young_operation_is_expired_only_when_it_is_not_found_again_and_again() -> None:
+@pytest.mark.parametrize("said", [errors.OperationExpired("404", status=404), errors.Unauthorised("403", status=403)])
+async def test_an_operation_that_is_not_shown_is_expired_only_when_its_retention_is_over(said: Exception) -> None:
     provider, poller = Operations(Clock()), Poller(Clock(), no_rest)
-    provider.trouble = [errors.OperationExpired("404") for _ in range(NOT_FOUND_TIMES)]
-    with pytest.raises(errors.OperationExpired):
-        await poller.result(watch(provider))
-    provider.trouble = [errors.OperationExpired("404")]
+    provider.trouble = [said] * NOT_FOUND_TIMES
+    with pytest.raises(errors.OperationWithheld, match="is looked for until"):
+        await poller.result(watch(provider, age=RETENTION - timedelta(minutes=1)))
+    provider.trouble = [said]
     with pytest.raises(errors.OperationExpired):
         await poller.result(watch(provider, age=RETENTION + timedelta(minutes=1)))
+
+
+async def test_an_operation_that_is_not_found_at_first_is_looked_for_again() -> None:
+    provider, poller = Operations(Clock()), Poller(Clock(), no_rest)
+    provider.trouble = [errors.OperationExpired("404")] * (NOT_FOUND_TIMES - 1)
+    assert await poller.result(watch(provider)) == READY
 
 
 async def test_an_operation_that_is_never_done_is_overdue_and_says_that_it_is_not_lost() -> None:

@@ -7,7 +7,7 @@ import hashlib
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -84,11 +84,14 @@ async def test_a_job_of_a_living_process_is_left_to_it(service: Service, tmp_pat
 
 
 async def test_a_video_that_the_provider_has_forgotten_is_told_and_recorded_with_its_money(
-    forgetful_service: Service, tmp_path: Path
+    forgetful_service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = settings_at(forgetful_service, tmp_path)
     await leave_behind(request_in(tmp_path), settings)
     await asyncio.sleep(1.0)
+    [early] = await recovered(settings)
+    assert (early.how, exit_code([early])) == ("withheld", 4), "the provider promises two days"
+    monkeypatch.setattr("callsheet.poller.RETENTION", timedelta(seconds=30))
     [one] = await recovered(settings)
     assert one.how == "lost"
     assert exit_code([one]) == 3

@@ -26,7 +26,7 @@ from callsheet.gcs.access import GoogleAccess
 from callsheet.gcs.answers import Answer
 from callsheet.gcs.content import SLICE, Body
 from callsheet.gcs.credentials import Authorisation, find_credentials
-from callsheet.gcs.patience import Doubt, Outage
+from callsheet.gcs.patience import Doubt, Outage, Stalled
 
 # Measured best on loopback: 8 writes at once, 4 when they are large (2026-11-21); reads hold less.
 _WRITES, _LARGE_WRITES, _READS = 8, 4, 32
@@ -123,8 +123,9 @@ class Connection:
             if own := _own_error(error):
                 raise own from error
             self.outage.failed()
-            stalled = isinstance(error, TimeoutError)
-            raise Doubt(f"nothing came for {stall_s:g} s" if stalled else f"{type(error).__name__}: {error}") from error
+            if isinstance(error, TimeoutError):
+                raise Stalled(f"less than 256 KiB came in {stall_s:g} s") from error
+            raise Doubt(f"{type(error).__name__}: {error}") from error
 
     def _request(
         self, ask: Ask, token: dict[str, str], alive: Callable[[], None]

@@ -38,8 +38,10 @@ class Sink:
         self._hashing.add(data)
 
     def grew(self) -> bool:
-        """Whether there is more here than at any time before."""
-        further, self._furthest = self.size > self._furthest, max(self.size, self._furthest)
+        """Whether there is more here than at any time before, by so much that it is worth going on."""
+        further = self.size - self._furthest >= SLICE
+        if further:
+            self._furthest = self.size
         return further
 
     def restart(self) -> None:

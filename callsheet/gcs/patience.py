@@ -18,6 +18,10 @@ class Doubt(Exception):
     """The request may or may not have had its effect; a look at the object tells."""
 
 
+class Stalled(Doubt):
+    """It got on more slowly than is waited for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Patience:
     """How long to wait, in seconds. Nothing is waited for longer than `stall_s` without 256 KiB passing.

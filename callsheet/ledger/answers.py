@@ -49,6 +49,10 @@ class Answers:
         live = [state for state in JobState if state not in TERMINAL | {JobState.PLANNED, JobState.RESERVED}]
         return await self._db.read(lambda c: reads.jobs_in(c, live))
 
+    async def expired(self) -> list[Job]:
+        """The jobs whose operation or file was said to be gone, in every batch."""
+        return await self._db.read(lambda c: reads.jobs_in(c, [JobState.EXPIRED]))
+
     async def assets_of(self, batch: str, shot: str | None = None) -> list[Asset]:
         """The files of a batch, or of one of its shots."""
         return await self._db.read(lambda c: files.assets_of(c, batch, shot))

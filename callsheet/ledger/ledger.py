@@ -138,15 +138,17 @@ class Ledger(Answers):
         budget_scope: BudgetScope = "campaign",
         batch: str | None = None,
         output: str | None = None,
+        credential: str | None = None,
     ) -> Attempt:
         """Hold the money and a place in the quota, and write the intent: the job is `submitting` before any POST.
 
         When the minute is full the job is `reserved` and `Attempt.not_before` set: call `submitting` then. Raises
         BudgetParked or QuotaParked after parking the job (planned, lease given back). `scope` names what the quota
-        belongs to; `batch` pays (default: the first to want it); `output` is the gs:// folder that videos go to.
+        belongs to; `batch` pays (default: the first to want it); `output` is the gs:// folder that videos go to;
+        `credential` names the key or project that the request is sent with, never the key itself.
         """
         given = Limits(limits.rpm, limits.rpd) if limits else Limits()
-        terms = submission.Terms(estimate, scope, given, budget, budget_scope, batch, output)
+        terms = submission.Terms(estimate, scope, given, budget, budget_scope, batch, output, credential)
         got = await self._write(submission.begin, key, terms, self.owner)
         if isinstance(got, Parked):
             raise got
@@ -220,6 +222,10 @@ class Ledger(Answers):
     async def reopen(self, key: str, reason: str = "") -> Job:
         """Plan an ended job again (bytes lost, or another try wanted); attempts and spending stay on record."""
         return await self._write(outcomes.reopen, key, reason)
+
+    async def look_again(self, key: str) -> Job:
+        """An expired job is submitted again under its operation, for a free look; LedgerError when it has none."""
+        return await self._write(outcomes.look_again, key)
 
     async def resolve(
         self, key: str, decision: Decision, operation: str | None = None, by: str = "", usd: Decimal | None = None

@@ -6,6 +6,8 @@
        │            │               ▼
        └────────────┴────────── unknown ──► submitted (adopted), finished (found), failed (dropped)
 
+    expired ──► submitted (looked for once more, for free)
+
 planned     wanted; nothing was sent. A parked or reopened job is planned as well.
 reserved    budget and a quota slot in the future are held; nothing was sent.
 submitting  the intent is durable and the paid POST may be on its way.
@@ -54,7 +56,7 @@ TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     _S.STORED: frozenset({_S.STORED, _S.PLANNED}),
     _S.BLOCKED: frozenset({_S.PLANNED}),
     _S.FAILED: frozenset({_S.PLANNED}),
-    _S.EXPIRED: frozenset({_S.PLANNED}),
+    _S.EXPIRED: frozenset({_S.PLANNED, _S.SUBMITTED}),
     _S.UNKNOWN: frozenset({_S.PLANNED, _S.SUBMITTED, _S.FINISHED, _S.FAILED}),
 }
 

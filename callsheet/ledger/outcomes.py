@@ -103,6 +103,19 @@ def reopen(connection: Connection, now: datetime, key: str, reason: str) -> Job:
     )  # fmt: skip
 
 
+def look_again(connection: Connection, now: datetime, key: str) -> Job:
+    """Submit an expired job again under the operation that it had. What it cost stays counted; nothing is held."""
+    job = read_job(connection, key)
+    if job.state is JobState.SUBMITTED:
+        return job
+    if job.state is not JobState.EXPIRED or not job.operation:
+        raise LedgerError(
+            f"Job {key[:12]} is {job.state} under {job.operation or 'no operation'}: only an expired one that has an "
+            "operation can be looked for again. Nothing was changed."
+        )
+    return move_job(connection, job, JobState.SUBMITTED, now)
+
+
 def resolve(
     connection: Connection,
     now: datetime,

@@ -122,7 +122,8 @@ class AttemptRecord:
 
     `outcome` is "reserved" and "open" while it lives, "dropped" when nothing was sent, else the state it put the job
     in ("planned": given back to be tried again). `reserved_usd` is still held, `usd` was spent. `output` is where its
-    video was to be written, "" for no bucket, None when that is not known.
+    video was to be written, "" for no bucket, None when that is not known. `credential` names the key or project that
+    it was sent with, None when that is not known.
     """
 
     job_key: str
@@ -141,6 +142,7 @@ class AttemptRecord:
     usd: Decimal
     operation: str | None
     output: str | None = None
+    credential: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

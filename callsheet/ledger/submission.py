@@ -45,7 +45,7 @@ class Terms:
     """On what terms a submission may be made. `payer` is the batch that pays, None: the first that wanted the job.
 
     `output` is the gs:// folder that videos are written to, "" when they come in the reply, None when
-    that is not told.
+    that is not told. `credential` names the key or project that it is sent with.
     """
 
     estimate: Decimal
@@ -55,6 +55,7 @@ class Terms:
     budget_scope: BudgetScope = "campaign"
     payer: str | None = None
     output: str | None = None
+    credential: str | None = None
 
 
 def begin(connection: Connection, now: datetime, key: str, terms: Terms, owner: str) -> Attempt | Parked:
@@ -166,7 +167,7 @@ def _write(connection: Connection, job: Job, terms: Terms, payer: str, not_befor
         job_key=job.key, n=n, batch=payer, scope=terms.scope, model=job.model, kind=job.kind, at=not_before,
         ended_at=None, outcome=RESERVED if waits else OPEN, status=None, detail="", estimated_usd=terms.estimate,
         reserved_usd=terms.estimate, usd=ZERO, operation=None,
-        output=terms.output,
+        output=terms.output, credential=terms.credential,
     )  # fmt: skip
     change(connection, _NEW_ATTEMPT, {name: getattr(record, name) for name in AttemptRecord.__slots__})
     move_job(

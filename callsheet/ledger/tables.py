@@ -90,7 +90,8 @@ jobs = Table(
 
 # One row per paid POST (or slot held for one). `at` is the clock time that counts for the quota; reserved_usd is what
 # is still held, usd what was spent. `batch` pays. `output` is the gs:// folder that the video goes to, "" for none,
-# NULL where nobody knows (schema 0002, rebuilt).
+# NULL where nobody knows (schema 0002, rebuilt). `credential` names the key or project that it was sent with, never the
+# key itself; NULL before schema 0007.
 attempts = Table(
     "attempts",
     metadata,
@@ -110,6 +111,7 @@ attempts = Table(
     Column("usd", MicroUsd, nullable=False),
     Column("operation", Text),
     Column("output", Text),
+    Column("credential", String(255)),
     Index("attempts_quota", "scope", "model", "at", "outcome"),
     Index("attempts_batch", "batch"),
 )

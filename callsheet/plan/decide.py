@@ -19,6 +19,7 @@ from callsheet.plan.changes import changed
 from callsheet.plan.cuts import better_aspect, foreseen
 from callsheet.plan.known import Known
 from callsheet.platforms import Platforms, PlatformSpec, load_platforms
+from callsheet.poller import is_worth_a_look
 from callsheet.shots import Asset, Batch, Shot
 from callsheet.steps.verdicts import Verdict, verdict
 
@@ -207,6 +208,8 @@ def _sent(new: Action, order: JobOrder, job: Job, known: Known) -> Action:
             return replace(new, what="resume", why="made, not archived yet")
         case JobState.BLOCKED:
             return replace(new, what="blocked", why=_reason(job))
+        case JobState.EXPIRED if is_worth_a_look(job):
+            return replace(new, what="resume", why="was given up early: is looked for once more, for nothing")
         case _:
             return replace(new, what="failed", why=f"{_reason(job)} ({_AGAIN})")
 

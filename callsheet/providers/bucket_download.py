@@ -6,8 +6,16 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from callsheet.errors import ArchiveDenied, CallsheetError, DownloadFailed, OperationExpired, Unreachable
+from callsheet.errors import (
+    ArchiveDenied,
+    CallsheetError,
+    DownloadFailed,
+    DownloadStalled,
+    OperationExpired,
+    Unreachable,
+)
 from callsheet.gcs.access import GoogleAccess
+from callsheet.gcs.patience import Patience, Stalled
 from callsheet.providers.operations import MAX_VIDEO_BYTES
 from callsheet.providers.video_files import opened
 
@@ -17,8 +25,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Longest trouble before an answer about an object is given up, and before its bytes are, in seconds.
-LOOK_S, FETCH_S = 30.0, 120.0
+# Longest trouble before an answer about an object is given up, and before its bytes are, in seconds. Where nothing but
+# slowness is wrong, that makes three turns of a minute, in each of which 256 KiB have to come.
+LOOK_S, FETCH_S, FLOOR_S = 30.0, 120.0, 60.0
 
 
 class BucketReader:
@@ -44,7 +53,9 @@ class BucketReader:
         except ArchiveDenied as error:
             raise DownloadFailed(f"The video cannot be read: {error}") from error
         except CallsheetError as error:
-            raise DownloadFailed(f"{uri[:200]} could not be read: {error} Fetching it again is free.") from error
+            # Patience is over: what is slow or broken off for minutes is left to the next run.
+            cls = DownloadStalled if isinstance(error.__cause__, Stalled) else DownloadFailed
+            raise cls(f"{uri[:200]} could not be read: {error} Fetching it again is free.") from error
         if found is None:
             raise OperationExpired(f"{uri[:200]} is not in its bucket any more; the video must be made again.")
 
@@ -104,11 +115,12 @@ class BucketReader:
     def _place(self, uri: str, give_up_s: float) -> tuple[Bucket, str]:
         # With gcsfs and aiohttp it takes some 0.4 s to import, and only Agent Platform with a bucket needs it.
         from callsheet.gcs.bucket import Bucket
-        from callsheet.gcs.patience import Patience
 
         name, _, key = uri.removeprefix("gs://").partition("/")
         if (name, give_up_s) not in self._buckets:
-            self._buckets[name, give_up_s] = Bucket(name, self._access, Patience(stall_s=30, give_up_s=give_up_s))
+            self._buckets[name, give_up_s] = Bucket(
+                name, self._access, Patience(stall_s=min(FLOOR_S, give_up_s), give_up_s=give_up_s)
+            )
         return self._buckets[name, give_up_s], key
 
 

@@ -90,7 +90,7 @@ def _from_elsewhere(body: ErrorBody) -> bool:
 _KEY = "Check the key (GEMINI_API_KEY or CALLSHEET_AGENT_PLATFORM_API_KEY); nothing was charged."
 _ACCESS = "Check key, permissions and billing of the project; nothing was charged."
 _FUNDS = ""
-_GONE = "The provider keeps operations and videos for two days; the video must be made again."
+_GONE = "Operations and videos are kept for two days, and shown only to the project that submitted them."
 _MAYBE = "It may have been accepted and charged; see `callsheet resolve`."
 _FREE = "Nothing was accepted; it is tried again."
 _SAME = "The same request will fail again: change it."

@@ -71,6 +71,10 @@ class Providers:
         """Tell through which platform requests to the model go: "gemini_api" or "agent_platform"."""
         return choose_route(self._catalogue.get(model_id), self._access).platform
 
+    def credential(self, model_id: str) -> str:
+        """The key or project that requests to this model are signed with, in words and without the secret itself."""
+        return self._access.credential(choose_route(self._catalogue.get(model_id), self._access).way)
+
     def output_root(self, model_id: str) -> str | None:
         """The gs:// folder that videos by this model are written to; None when they are not written to a bucket."""
         return output_root(self._settings, self._access, choose_route(self._catalogue.get(model_id), self._access))

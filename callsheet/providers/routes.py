@@ -78,7 +78,22 @@ class Access:
         key = self.express_key or self.gemini_key
         if self.project or key is None:
             return self.project or "none"
-        return f"key-{hashlib.sha256(key.get_secret_value().encode()).hexdigest()[:8]}"
+        return fingerprint(key)
+
+    def credential(self, way: Way) -> str:
+        """What requests of this way are signed with, in words and without the secret itself."""
+        if self.mode == "rehearsal":
+            return "the rehearsal's key"
+        if way is Way.PROJECT:
+            return f"project {self.project}"
+        key = self.gemini_key if way is Way.GEMINI else self.express_key
+        kind = "the Gemini API key" if way is Way.GEMINI else "the express key"
+        return f"{kind} {fingerprint(key)}" if key else kind
+
+
+def fingerprint(key: SecretStr) -> str:
+    """A name for a key that tells nothing of it: `key-` and 8 hex digits of its SHA-256."""
+    return f"key-{hashlib.sha256(key.get_secret_value().encode()).hexdigest()[:8]}"
 
 
 @dataclass(frozen=True, slots=True)

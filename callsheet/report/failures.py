@@ -107,8 +107,10 @@ def _answers() -> str:
         ("operation done, an error that speaks of policy", "VideoFiltered"),
         ("operation done, another error", "OperationFailed, with its code"),
         ("operation done, no video and no reason", "NoVideo"),
-        ("operation gone, or its retention of two days over", "OperationExpired"),
+        ("operation or file said to be gone or not for this key", "OperationWithheld: submitted, looked for again"),
+        ("the same after the retention of two days", "OperationExpired"),
         ("operation not done within the deadline", "OperationOverdue: waited for again by the next run"),
+        ("less than 256 KiB of a file in a minute, three times", "DownloadStalled: submitted, fetched by the next run"),
     )
     return _table(("answer", "failure"), rows)
 

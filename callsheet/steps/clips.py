@@ -10,12 +10,19 @@ from collections import Counter
 from decimal import Decimal
 
 from callsheet.archive.layout import clip_name, poster_name
-from callsheet.errors import ArchiveLost, CallsheetError, OperationExpired, ProviderError, Unauthorised
+from callsheet.errors import (
+    ArchiveLost,
+    CallsheetError,
+    OperationExpired,
+    OperationWithheld,
+    ProviderError,
+    Unauthorised,
+)
 from callsheet.ledger import Attempt, Job, JobOrder, JobState
 from callsheet.media.provenance import Provenance, xmp_packet
 from callsheet.media.stills import poster
 from callsheet.orders import clip_order, clip_slot, kept_to, text_clip_order, video_request
-from callsheet.poller import ENDS
+from callsheet.poller import ENDS, is_worth_a_look
 from callsheet.providers.output import prefix_of
 from callsheet.shots import Asset, Reference, Shot, ShotState
 from callsheet.steps import all_of
@@ -99,7 +106,7 @@ async def _deposit(studio: Studio, shot: Shot, job: Job, name: str, frame: Asset
             raise
         try:
             again = await fetch_video(studio, job, job.spent_usd)
-        except ProviderError as error:
+        except ENDS as error:
             raise ArchiveLost(
                 f"The clip {name} was made and paid for, its file is neither in the spool nor in the archive, and the "
                 f"provider does not give it again: {error} Restore it, or run again with --remake to pay for it anew."
@@ -112,6 +119,9 @@ async def _deposit(studio: Studio, shot: Shot, job: Job, name: str, frame: Asset
 async def _paid_video(studio: Studio, shot: Shot, order: JobOrder, frame: Asset | None) -> Job:
     """The job with its result, or as it ended."""
     job = await claim(studio, order)
+    if is_worth_a_look(job):
+        await studio.ledger.look_again(order.key)
+        job = await claim(studio, order)
     how: How = "created" if job.state in UNSENT else "reused" if job.state is JobState.STORED else "resumed"
     price = studio.catalogue.get(order.model).video_price(shot.resolution or "", shot.duration_s or 0)
     if job.state in UNSENT and frame is not None:
@@ -152,8 +162,8 @@ def _sender(studio: Studio, shot: Shot, order: JobOrder, frame: Asset | None) ->
 async def _result_of(studio: Studio, order: JobOrder, job: Job, price: Decimal) -> Job:
     """Await the operation and fetch its video: the job as finished, as ended, or planned for one more free try.
 
-    What is no news of the operation itself (OperationOverdue, DownloadFailed, Unauthorised) is raised: the job stays
-    submitted, and the next run goes on from there.
+    What is no news of the operation itself (OperationOverdue, OperationWithheld, DownloadFailed) is raised: the job
+    stays submitted, and the next run goes on from there. With a key that is no good any more, nothing new is sent.
     """
     try:
         result = await fetch_video(studio, job, price)
@@ -161,7 +171,7 @@ async def _result_of(studio: Studio, order: JobOrder, job: Job, price: Decimal) 
         return await end_operation(studio, job, error, price)
     except Unauthorised as error:
         studio.gate(order.model).refused(order.model, error)
-        raise
+        raise OperationWithheld(str(error), reason=error.reason, status=error.status) from error
     what = f"the video of {job.operation}, {result.sha256}"
     return await persist(studio, lambda: studio.ledger.finished(order.key, result), what)
 

@@ -12,14 +12,15 @@ from callsheet.archive import layout
 from callsheet.archive.store import Store
 from callsheet.errors import ArchiveError
 from callsheet.ledger import Job, Ledger
-from callsheet.poller import RETENTION
+from callsheet.poller import RETENTION, is_worth_a_look
 from callsheet.shots import Asset, Batch
 
 log = logging.getLogger(__name__)
 
-# fetched: in the archive now. running: not done yet. held: another process works on it. ended: over, without a video.
-# doubt: nobody knows whether it was accepted. failed: could not be fetched now. lost: cannot be had any more.
-How = Literal["fetched", "running", "held", "ended", "doubt", "failed", "lost"]
+# fetched: in the archive now. running: not done yet. held: another process works on it. withheld: made, and not given
+# now; it is still submitted. ended: over, without a video. doubt: nobody knows whether it was accepted. failed: could
+# not be fetched now. lost: cannot be had any more.
+How = Literal["fetched", "running", "held", "withheld", "ended", "doubt", "failed", "lost"]
 EXIT_DONE, EXIT_UNFINISHED, EXIT_RUNNING, EXIT_WAITING = 0, 3, 4, 5
 
 
@@ -63,11 +64,11 @@ class Missing:
 
 
 def exit_code(found: Iterable[Recovered]) -> int:
-    """0 when nothing is left behind, 3 when something was lost or gave nothing, 4 while some run, 5 for a person."""
+    """0 when nothing is left, 3 when something is lost or gave nothing, 4 while some may come, 5 for a person."""
     ways = {one.how for one in found}
     if ways & {"lost", "failed", "ended"}:
         return EXIT_UNFINISHED
-    if ways & {"running", "held"}:
+    if ways & {"running", "held", "withheld"}:
         return EXIT_RUNNING
     return EXIT_WAITING if "doubt" in ways else EXIT_DONE
 
@@ -83,6 +84,7 @@ async def missing_in(ledger: Ledger, store: Store, batches: Mapping[str, Batch])
     nowhere = stored.keys() - {file.job_key for file in on_record}
     found = [
         *(Missing(job) for job in await ledger.under_way()),
+        *(Missing(job) for job in await ledger.expired() if is_worth_a_look(job)),
         *(
             Missing(stored[file.job_key or ""], file)
             for file in on_record

@@ -17,6 +17,7 @@ from callsheet.manifest import Manifest
 from callsheet.manifest.source import read_bytes
 from callsheet.plan import Kind, Plan, ShotPlan
 from callsheet.plan.sendable import check_sendable
+from callsheet.poller import is_worth_a_look
 from callsheet.progress import Step
 from callsheet.run import RunRequest
 from callsheet.shots import Shot, ShotState
@@ -56,7 +57,8 @@ async def open_batch(studio: Studio, manifest: Manifest, request: RunRequest) ->
     if request.remake:
         asked_for = await survey(studio.ledger, studio.store, batch, [shot for shot in shots if studio.wants(shot.id)])
         for key, job in asked_for.jobs.items():
-            if job.state in (JobState.FAILED, JobState.EXPIRED) or await is_lost(studio, job):
+            given_up = job.state in (JobState.FAILED, JobState.EXPIRED) and not is_worth_a_look(job)
+            if given_up or await is_lost(studio, job):
                 await studio.ledger.reopen(key)
         plan, known = await make_plan(desk, batch, shots)
         _check_sendable(studio, plan, manifest)

@@ -134,6 +134,7 @@ async def _attempt(
             limits=limits,
             budget=studio.budget_usd,
             output=studio.providers.output_root(order.model) or "",
+            credential=studio.providers.credential(order.model),
         )
         if attempt.not_before is None:
             return attempt, await _outcome(studio, send, attempt)

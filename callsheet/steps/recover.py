@@ -12,13 +12,14 @@ from callsheet.archive import layout
 from callsheet.errors import (
     ArchiveLost,
     CallsheetError,
+    DownloadFailed,
     NotAccepted,
     OperationExpired,
+    OperationWithheld,
     ProviderError,
 )
 from callsheet.ledger import Job, JobOrder, JobState
-from callsheet.poller import ENDS, FIRST_LOOK_S, NOT_FOUND_TIMES, Watch
-from callsheet.providers.protocol import VideoReady
+from callsheet.poller import ENDS, is_worth_a_look
 from callsheet.shots import Asset, AssetKind, Batch
 from callsheet.steps import all_of
 from callsheet.steps.clips import end_operation
@@ -26,7 +27,7 @@ from callsheet.steps.deposit import deposit_result
 from callsheet.steps.evidence import look_for_evidence
 from callsheet.steps.missing import How, Missing, Recovered
 from callsheet.steps.persist import persist
-from callsheet.steps.waiting import download, fetch_video, watch_of
+from callsheet.steps.waiting import download, fetch_video, naming_the_key, watch_of
 from callsheet.studio import Studio
 
 
@@ -54,6 +55,8 @@ async def _one(studio: Studio, one: Missing) -> Recovered:
 
 async def _claimed(studio: Studio, job: Job) -> tuple[How, str]:
     """Work on a job under its lease, which is given back at the end: the next run may go on at once."""
+    if is_worth_a_look(job):
+        await studio.ledger.look_again(job.key)
     claim = await studio.ledger.take(job.key)
     if not claim.mine:
         if claim.job.state is JobState.STORED:
@@ -92,10 +95,14 @@ async def _from_operation(studio: Studio, job: Job) -> tuple[How, str]:
     """Look at the operation once: fetch its video, record its end, or leave it running."""
     watch = watch_of(studio, job)
     try:
-        ready = await _look(studio, watch)
-        if ready is None:
-            return "running", f"{watch.operation} is not done yet. It is kept until {watch.expires:%Y-%m-%d %H:%M} UTC."
-        result = await download(studio, job, watch, ready, job.estimated_usd)
+        async with naming_the_key(studio, job):
+            ready = await studio.poller.find(watch)
+            if ready is None:
+                until = f"{watch.expires:%Y-%m-%d %H:%M} UTC"
+                return "running", f"{watch.operation} is not done yet. It is kept until {until}."
+            result = await download(studio, job, watch, ready, job.estimated_usd)
+    except (OperationWithheld, DownloadFailed) as error:
+        return "withheld", str(error)
     except ENDS as error:
         ended = await end_operation(studio, job, error, job.estimated_usd)
         again = " The next run tries it once more." if ended.state is JobState.PLANNED else ""
@@ -103,18 +110,6 @@ async def _from_operation(studio: Studio, job: Job) -> tuple[How, str]:
     what = f"the video of {job.operation}, {result.sha256}"
     job = await persist(studio, lambda: studio.ledger.finished(job.key, result), what)
     return await _from_anywhere(studio, job, None)
-
-
-async def _look(studio: Studio, watch: Watch) -> VideoReady | None:
-    """One look. A young operation that is not found is looked for again before it counts as gone, as a run does."""
-    for tried in range(1, NOT_FOUND_TIMES + 1):
-        try:
-            return await studio.poller.look(watch)
-        except OperationExpired:
-            if tried == NOT_FOUND_TIMES or studio.clock.now() > watch.expires:
-                raise
-        await studio.rest(FIRST_LOOK_S)
-    raise AssertionError
 
 
 async def _again(studio: Studio, one: Missing) -> tuple[How, str]:

@@ -7,11 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from decimal import Decimal
 from itertools import count
 from pathlib import Path
 
-from callsheet.errors import DownloadFailed, LedgerError, MediaError, NotAccepted, ProviderError
+from callsheet.errors import (
+    DownloadFailed,
+    DownloadStalled,
+    LedgerError,
+    MediaError,
+    NotAccepted,
+    OperationExpired,
+    OperationWithheld,
+    ProviderError,
+    Unauthorised,
+)
 from callsheet.ledger import Job, JobResult
 from callsheet.media.probe import VideoProbe, probe_video
 from callsheet.poller import Watch, deadline_s
@@ -43,11 +55,34 @@ def watch_of(studio: Studio, job: Job) -> Watch:
 async def fetch_video(studio: Studio, job: Job, price: Decimal) -> JobResult:
     """The video of a submitted job, whole and durable in the spool.
 
-    Raises the operation's outcome when that is no video (see `poller.ENDS`), OperationOverdue, Unauthorised, and
-    DownloadFailed after four tries: after those three the job is still submitted, and the next run goes on from there.
+    Raises the operation's outcome when that is no video (see `poller.ENDS`). After OperationOverdue, OperationWithheld,
+    Unauthorised, and DownloadFailed (four tries) the job is still submitted, and the next run goes on from there.
     """
     watch = watch_of(studio, job)
-    return await download(studio, job, watch, await studio.poller.result(watch), price)
+    async with naming_the_key(studio, job):
+        return await download(studio, job, watch, await studio.poller.result(watch), price)
+
+
+@asynccontextmanager
+async def naming_the_key(studio: Studio, job: Job) -> AsyncIterator[None]:
+    """Tell with what the provider does not show who submitted the job: another key may be shown it."""
+    try:
+        yield
+    except (OperationWithheld, Unauthorised) as error:
+        whose = await _submitted_with(studio, job)
+        raise type(error)(f"{error} {whose}".strip(), reason=error.reason, status=error.status) from error
+
+
+async def _submitted_with(studio: Studio, job: Job) -> str:
+    """With which key or project the job was submitted, and whether this run has it, as a sentence."""
+    attempts = await studio.ledger.attempts_on(job.key)
+    then = (attempts[-1].credential or attempts[-1].scope) if attempts else ""
+    now = studio.providers.credential(job.model)
+    if not then:
+        return ""
+    if now.endswith(then):  # earlier attempts have a key's fingerprint alone
+        return f"It was submitted with {now}, which this run has too."
+    return f"It was submitted with {then}, and this run has {now}: set the one that submitted it."
 
 
 async def download(studio: Studio, job: Job, watch: Watch, ready: VideoReady, price: Decimal) -> JobResult:
@@ -64,10 +99,14 @@ async def download(studio: Studio, job: Job, watch: Watch, ready: VideoReady, pr
                 return _result(file, probe, ready, price, strange)
             odd.add(file.sha256)
             raise MediaError(strange)
+        except OperationExpired as error:
+            if tried == DOWNLOADS or studio.poller.is_over(watch):
+                raise studio.poller.judged(watch, error) from None
         except (DownloadFailed, NotAccepted, MediaError) as error:
-            if tried == DOWNLOADS:
+            if tried == DOWNLOADS or isinstance(error, DownloadStalled):
+                tries = f"{tried} {'tries' if tried > 1 else 'try'}"
                 raise DownloadFailed(
-                    f"The video of {watch.operation} was made but could not be fetched whole in {DOWNLOADS} tries: "
+                    f"The video of {watch.operation} was made but could not be fetched whole in {tries}: "
                     f"{error} Run the same command again, or `callsheet recover`: it is fetched for free while the "
                     "provider keeps it (two days)."
                 ) from error

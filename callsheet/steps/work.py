@@ -12,8 +12,11 @@ from callsheet.errors import (
     ArchiveError,
     ArchiveLost,
     CallsheetError,
+    DownloadFailed,
     LedgerError,
     NotApproved,
+    OperationOverdue,
+    OperationWithheld,
     Parked,
     ProviderError,
     Stopped,
@@ -144,7 +147,9 @@ def state_of(error: CallsheetError) -> ShotState:
         return ShotState.PENDING
     if isinstance(error, NotApproved):
         return ShotState.WAITING
-    return ShotState.PARKED if isinstance(error, Parked) else ShotState.FAILED
+    # What is paid for and still submitted is looked after by the next run, as what is parked is.
+    goes_on = isinstance(error, Parked | OperationOverdue | OperationWithheld | DownloadFailed)
+    return ShotState.PARKED if goes_on else ShotState.FAILED
 
 
 def is_transient(error: CallsheetError) -> bool:

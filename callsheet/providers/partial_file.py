@@ -1,0 +1,136 @@
+"""A file that arrives over HTTP in one turn or several: what is here, and whether a reply continues it.
+
+Pure judgements of status and headers (RFC 9110, 14 and 13.1.5), and the bytes on this disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from callsheet.errors import DownloadFailed
+from callsheet.providers.operations import MAX_VIDEO_BYTES
+
+BLOCK = 256 * 1024
+PARTIAL_CONTENT, RANGE_NOT_SATISFIABLE = 206, 416
+_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
+
+
+@dataclass(frozen=True, slots=True)
+class ContentRange:
+    """The part that a reply holds: from `start` to `end` (inclusive) of `total` bytes, None when that is not told."""
+
+    start: int
+    end: int
+    total: int | None
+
+
+def read_range(header: str | None) -> ContentRange | None:
+    """A Content-Range; None when there is none, or none that makes sense."""
+    found = _RANGE.fullmatch((header or "").strip())
+    if found is None:
+        return None
+    start, end = int(found[1]), int(found[2])
+    total = None if found[3] == "*" else int(found[3])
+    return ContentRange(start, end, total) if start <= end and (total is None or end < total) else None
+
+
+class Interrupted(DownloadFailed):
+    """The transfer ended before the file did; what came is kept, and another turn may go on from there.
+
+    `slow` when it was ended because it got on too slowly.
+    """
+
+    def __init__(self, message: str, *, slow: bool = False) -> None:
+        super().__init__(message)
+        self.slow = slow
+
+
+class PartialFile:
+    """The beginning of a file in `stream`, and what tells that a reply goes on with the same file.
+
+    `size` bytes of `total` are here (None: not told); `received` counts all that ever came.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._block = bytearray()
+        self._validator = ""
+        self._resumable = False
+        self.size = self.received = 0
+        self.total: int | None = None
+
+    def headers(self) -> dict[str, str]:
+        """What asks for the rest; nothing when all of it has to come."""
+        if not self.size or not self._resumable:
+            return {}
+        condition = {"If-Range": self._validator} if self._validator else {}
+        return {"Range": f"bytes={self.size}-", **condition}
+
+    async def begin(self, status: int, headers: Mapping[str, str]) -> None:
+        """Make ready for the body of a reply: it goes on where this ends, or the file begins anew."""
+        part, validator = read_range(headers.get("Content-Range")), _validator(headers)
+        if status == PARTIAL_CONTENT and part is not None and self._goes_on(part, validator):
+            self.total = part.total or self.total
+        elif status == PARTIAL_CONTENT and part is not None and part.start:
+            await self.restart()
+            raise Interrupted("the part that came is not the one asked for")
+        else:
+            await self.restart()
+            self.total = part.total if part and status == PARTIAL_CONTENT else _length(headers)
+        encoded = headers.get("Content-Encoding", "identity").lower() != "identity"
+        self._validator = validator or self._validator
+        # Without a validator, only a total that stays the same tells that it is the same file.
+        self._resumable = not encoded and bool(self._validator or self.total)
+        if encoded:
+            self.total = None
+
+    def _goes_on(self, part: ContentRange, validator: str) -> bool:
+        same = None in (part.total, self.total) or part.total == self.total
+        return part.start == self.size and same and validator in ("", self._validator or validator)
+
+    async def add(self, data: bytes) -> None:
+        """The next bytes; DownloadFailed when they are more than any video has."""
+        if self.size + len(data) > MAX_VIDEO_BYTES:
+            raise DownloadFailed(f"The video is larger than {MAX_VIDEO_BYTES} bytes: not taken.")
+        self._block += data
+        self.size += len(data)
+        self.received += len(data)
+        if len(self._block) >= BLOCK:
+            full, self._block = self._block, bytearray()
+            await asyncio.to_thread(self._stream.write, full)
+
+    def flush(self) -> None:
+        """Write what is left; to be called whenever a transfer ends, in whatever way."""
+        self._stream.write(self._block)
+        self._block.clear()
+
+    async def restart(self) -> None:
+        """Forget what is here."""
+        self._block.clear()
+        await asyncio.to_thread(_empty, self._stream)
+        self.size, self.total, self._validator, self._resumable = 0, None, "", False
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether as many bytes are here as the file has, as far as that was told."""
+        return self.size > 0 and self.total in (None, self.size)
+
+
+def _empty(stream: BinaryIO) -> None:
+    stream.seek(0)
+    stream.truncate()
+
+
+def _length(headers: Mapping[str, str]) -> int | None:
+    told = headers.get("Content-Length", "")
+    return int(told) if told.isascii() and told.isdigit() and len(told) < 19 else None
+
+
+def _validator(headers: Mapping[str, str]) -> str:
+    """What If-Range may carry: a strong ETag, else the date (RFC 9110, 13.1.5)."""
+    etag = headers.get("ETag", "")
+    return etag if etag.startswith('"') else headers.get("Last-Modified", "")

@@ -1,0 +1,277 @@
+"""A paid video is not declared dead, and a download that drips does not go on for ever: with servers of all kinds."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from callsheet.clock import Clock
+from callsheet.errors import DownloadFailed, DownloadStalled
+from callsheet.ledger import Job, JobState, Ledger
+from callsheet.poller import RETENTION
+from callsheet.providers.protocol import VideoReady
+from callsheet.providers.veo_gemini import VeoGemini
+from callsheet.recovery import recover_all
+from callsheet.run import RunRequest
+from callsheet.settings import Settings, load_settings
+from callsheet.studio import Studio
+from tests.media_samples import make_clip
+from tests.odd_video_server import OddServer, Reply, odd_server, ranged
+from tests.whole_batch import whole_batch
+
+KEY, OTHER_KEY = "AQ.the-key-that-submitted-it", "AQ.another-key"
+NAME = "models/veo-3.1-generate-001/operations/op1"
+GONE = {"error": {"code": 404, "message": "Requested entity was not found.", "status": "NOT_FOUND"}}
+DENIED = {
+    "error": {
+        "code": 403,
+        "message": "You do not have permission to access the File op1 or it may not exist.",
+        "status": "PERMISSION_DENIED",
+    }
+}
+SUBMIT, POLL, FILE, RESOURCE = (
+    "POST /v1beta/models/",
+    "GET /v1beta/models/",
+    "GET /v1beta/files/f1:",
+    "GET /v1beta/files/f1",
+)
+BATCH = "sheet.live"
+SHEET = "id,prompt,takes,motion_prompt,duration_s,cuts\nkite,A kite over dunes,0,It climbs,4,\n"
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[OddServer]:
+    async with odd_server() as it:
+        yield it
+
+
+@pytest.fixture
+def mp4(tmp_path: Path) -> bytes:
+    return make_clip(tmp_path / "made.mp4", frames=96).read_bytes()
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def rest(studio: Studio, seconds: float) -> None:
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(Studio, "rest", rest)
+
+
+def done(server: OddServer) -> Reply:
+    uri = f"{server.url}/v1beta/files/f1:download?alt=media"
+    samples = {"generateVideoResponse": {"generatedSamples": [{"video": {"uri": uri}}]}}
+    return Reply({"name": NAME, "done": True, "response": samples})
+
+
+def settings_at(server: OddServer, folder: Path, key: str = KEY, **given: Any) -> Settings:
+    return load_settings(home=folder / "home", gemini_base_url=server.url, gemini_api_key=key, **given)
+
+
+async def run(settings: Settings, folder: Path, **given: Any) -> dict[str, Any]:
+    (folder / "sheet.csv").write_text(SHEET)
+    return (await whole_batch(RunRequest(str(folder / "sheet.csv"), live=True, **given), settings)).summary
+
+
+async def the_job(settings: Settings) -> Job:
+    async with await Ledger.open(settings.ledger_url, clock=Clock()) as ledger:
+        [job] = await ledger.jobs_of(BATCH)
+        return job
+
+
+async def expire(settings: Settings) -> None:
+    """Give the job up as versions before did: at the first 403."""
+    async with await Ledger.open(settings.ledger_url, clock=Clock()) as ledger:
+        [job] = await ledger.jobs_of(BATCH)
+        await ledger.take(job.key)
+        await ledger.fail(job.key, JobState.EXPIRED, kind="OperationExpired", reason="403", usd=job.estimated_usd)
+
+
+def sidecar(settings: Settings) -> dict[str, Any]:
+    [path] = (settings.home / "archive").rglob("shot.json")
+    return json.loads(path.read_text())
+
+
+@pytest.mark.parametrize("refusal", [Reply(DENIED, 403), Reply(GONE, 404)], ids=["403", "404"])
+@pytest.mark.parametrize("where", [POLL, FILE], ids=["poll", "download"])
+async def test_a_video_that_is_not_shown_stays_submitted_until_it_is(
+    server: OddServer, tmp_path: Path, mp4: bytes, where: str, refusal: Reply
+) -> None:
+    server.rules = {SUBMIT: Reply({"name": NAME}), POLL: done(server), where: refusal}
+    settings = settings_at(server, tmp_path)
+    first = await run(settings, tmp_path)
+    assert first["exit_code"] == 4
+    job = await the_job(settings)
+    assert (job.state, job.spent_usd) == (JobState.SUBMITTED, 0)
+    other = settings_at(server, tmp_path, OTHER_KEY)
+    assert (await run(other, tmp_path))["exit_code"] == 4
+    told = sidecar(settings)["clips"][0]["failure"]["message"]
+    [then, now] = [f"key-{hashlib.sha256(key.encode()).hexdigest()[:8]}" for key in (KEY, OTHER_KEY)]
+    assert f"submitted with the Gemini API key {then}" in told
+    assert now in told
+    assert KEY not in told
+    assert [one.how for one in await recover_all(other)] == ["withheld"]
+    server.rules = {POLL: done(server), FILE: Reply(mp4, kind="video/mp4")}
+    assert [one.how for one in await recover_all(settings)] == ["fetched"]
+    assert (await the_job(settings)).state is JobState.STORED
+    assert len(server.asked("POST")) == 1
+
+
+async def test_a_video_is_expired_only_when_its_retention_is_over(
+    server: OddServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.rules = {FILE: Reply(DENIED, 403), SUBMIT: Reply({"name": NAME}), POLL: done(server)}
+    settings = settings_at(server, tmp_path)
+    await run(settings, tmp_path)
+    monkeypatch.setattr("callsheet.poller.RETENTION", timedelta(0))
+    assert (await run(settings, tmp_path))["exit_code"] == 3
+    job = await the_job(settings)
+    assert (job.state, job.spent_usd) == (JobState.EXPIRED, job.estimated_usd)
+    assert await recover_all(settings) == [], "it is told once"
+
+
+@pytest.mark.parametrize("how", ["run", "recover", "remake"])
+async def test_a_video_that_was_given_up_too_early_is_looked_for_again_for_nothing(
+    server: OddServer, tmp_path: Path, mp4: bytes, how: str
+) -> None:
+    server.rules = {FILE: Reply(DENIED, 403), SUBMIT: Reply({"name": NAME}), POLL: done(server)}
+    settings = settings_at(server, tmp_path)
+    await run(settings, tmp_path)
+    await expire(settings)
+    server.rules = {POLL: done(server), FILE: Reply(mp4, kind="video/mp4")}
+    if how == "recover":
+        assert [one.how for one in await recover_all(settings)] == ["fetched"]
+    else:
+        assert (await run(settings, tmp_path, remake=how == "remake"))["exit_code"] == 0
+    job = await the_job(settings)
+    assert (job.state, job.spent_usd) == (JobState.STORED, job.estimated_usd)
+    assert len(server.asked("POST")) == 1
+
+
+async def test_a_video_that_was_given_up_when_its_retention_was_over_is_not_looked_for_again(
+    server: OddServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert timedelta(days=2) == RETENTION
+    server.rules = {FILE: Reply(DENIED, 403), SUBMIT: Reply({"name": NAME}), POLL: done(server)}
+    settings = settings_at(server, tmp_path)
+    await run(settings, tmp_path)
+    monkeypatch.setattr("callsheet.poller.RETENTION", timedelta(0))
+    await expire(settings)
+    looks = len(server.seen)
+    assert (await run(settings, tmp_path))["exit_code"] == 3
+    assert await recover_all(settings) == []
+    assert len(server.seen) == looks
+
+
+async def test_a_key_that_is_no_good_leaves_the_video_submitted(server: OddServer, tmp_path: Path) -> None:
+    bad = {"error": {"code": 400, "message": "API key not valid.", "status": "INVALID_ARGUMENT"}}
+    server.rules = {SUBMIT: Reply({"name": NAME}), POLL: Reply(bad, 400)}
+    settings = settings_at(server, tmp_path)
+    assert (await run(settings, tmp_path))["exit_code"] == 4
+    assert (await the_job(settings)).state is JobState.SUBMITTED
+
+
+# --- downloads that drip, break off, or come in parts
+
+
+async def fetch(server: OddServer, target: Path) -> None:
+    provider = VeoGemini(f"{server.url}/", KEY, timeout_s=20)
+    try:
+        await provider.download(VideoReady(uri=f"{server.url}/v1beta/files/f1:download?alt=media"), target)
+    finally:
+        await provider.aclose()
+
+
+A, B = {"ETag": '"a"'}, {"ETag": '"b"'}
+BIG = b"\x00\x00\x00\x18ftypmp42" + bytes(range(256)) * 4000
+
+
+@pytest.mark.parametrize(
+    ("file", "requests"),
+    [
+        pytest.param(ranged(BIG, cut=700_000), 2, id="broken off, resumed by ETag"),
+        pytest.param(ranged(BIG, etag=None, cut=700_000), 2, id="broken off, resumed by its length"),
+        pytest.param(ranged(BIG, most=300_000), 4, id="in parts"),
+        pytest.param(ranged(BIG, most=len(BIG)), 1, id="whole with 206"),
+        pytest.param(lambda asked: Reply(BIG, 206, {}, "video/mp4"), 1, id="206 without a range"),
+        pytest.param([Reply(BIG, cut=700_000), Reply(BIG)], 2, id="ranges are ignored"),
+        pytest.param([Reply(BIG, headers=A, cut=9), Reply(BIG, headers={"ETag": '"b"'})], 2, id="changed"),
+        pytest.param([Reply(BIG, cut=700_000), Reply(b"", 416), Reply(BIG)], 3, id="no range is satisfiable"),
+        pytest.param(
+            [
+                Reply(BIG, headers=A, cut=700_000),
+                Reply(BIG[5:], 206, {"Content-Range": f"bytes 5-{len(BIG) - 1}/{len(BIG)}"}),
+                Reply(BIG),
+            ],
+            3,
+            id="another part than asked for",
+        ),
+        pytest.param(
+            [
+                Reply(BIG, headers=A, cut=700_000),
+                Reply(BIG[700_000:], 206, {"ETag": '"b"', "Content-Range": f"bytes 700000-{len(BIG) - 1}/{len(BIG)}"}),
+                Reply(BIG),
+            ],
+            3,
+            id="a part of another file",
+        ),
+    ],
+)
+async def test_a_download_that_breaks_off_is_continued_and_comes_whole(
+    server: OddServer, tmp_path: Path, file: Any, requests: int
+) -> None:
+    server.rules = {FILE: file}
+    await fetch(server, tmp_path / "clip.mp4")
+    assert (tmp_path / "clip.mp4").read_bytes() == BIG
+    assert len(server.asked(FILE)) == requests
+
+
+async def test_a_download_that_always_breaks_off_ends(server: OddServer, tmp_path: Path) -> None:
+    server.rules = {FILE: Reply(BIG, cut=100)}
+    with pytest.raises(DownloadFailed) as caught:
+        await fetch(server, tmp_path / "clip.mp4")
+    assert not isinstance(caught.value, DownloadStalled), "another try may do better"
+    assert not (tmp_path / "clip.mp4").exists()
+    assert len(server.asked(FILE)) == 3
+
+
+@pytest.mark.parametrize("at_rest", [RESOURCE, FILE], ids=["the resource", "the file"])
+async def test_a_download_that_drips_ends_after_three_turns(
+    server: OddServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_rest: str
+) -> None:
+    monkeypatch.setattr("callsheet.providers.https_download.FLOOR_S", 0.2)
+    monkeypatch.setattr("callsheet.providers.https_download.ASIDE_S", 0.2)
+    drips = Reply(BIG, headers=A, kind="video/mp4", drip=True)
+    if at_rest == FILE:
+        server.rules = {FILE: drips}
+        with pytest.raises(DownloadStalled, match="3 turns"):
+            await fetch(server, tmp_path / "clip.mp4")
+        assert [one.headers.get("range", "")[:6] for one in server.asked(FILE)] == ["", "bytes=", "bytes="]
+        assert not (tmp_path / "clip.mp4").exists()
+    else:
+        server.rules = {FILE: Reply(BIG[:2000], kind="video/mp4"), RESOURCE: drips}
+        await fetch(server, tmp_path / "clip.mp4")
+
+
+async def test_a_dripping_download_leaves_its_turn_and_the_batch_ends_parked(
+    server: OddServer, tmp_path: Path, mp4: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("callsheet.providers.https_download.FLOOR_S", 0.2)
+    drips = Reply(mp4, headers=A, kind="video/mp4", drip=True)
+    server.rules = {SUBMIT: Reply({"name": NAME}), POLL: done(server), FILE: drips}
+    settings = settings_at(server, tmp_path)
+    ended = await run(settings, tmp_path)
+    assert (ended["exit_code"], ended["shots"]["parked"]) == (4, 1)
+    assert (await the_job(settings)).state is JobState.SUBMITTED
+    assert len(server.asked(FILE)) == 3, "what drips is left to the next run, not tried four times"
+    monkeypatch.setattr("callsheet.providers.https_download.FLOOR_S", 60)
+    server.rules[FILE] = ranged(mp4)
+    assert (await run(settings, tmp_path))["exit_code"] == 0
+    assert len(server.asked("POST")) == 1
