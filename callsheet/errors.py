@@ -14,6 +14,7 @@ CallsheetError
 │   │   └── RouteClosed         credits, a spending cap, billing, a limit of 0: stops the route, not the batch
 │   ├── Rejected                a definitive 4xx: the same request will fail again
 │   │   ├── Unauthorised        bad key, no permission, billing: stops the batch
+│   │   │   └── WebPage         a web page instead of JSON (a proxy, a sign-in, a wrong base URL): stops the batch
 │   │   ├── ModelNotFound       404 for the model or the project
 │   │   └── RequestTooLarge     413, or 400 "payload size exceeds"
 │   ├── Blocked                 refused for safety or policy: final, with the provider's reason
@@ -23,7 +24,7 @@ CallsheetError
 │   ├── NothingMade             answered, charged or not, but without an asset
 │   │   ├── NoAnswer            asked to look, answered without text
 │   │   ├── NoImage             text only, or no image part
-│   │   │   └── BadImage        a picture came, but it is damaged or too large
+│   │   │   └── BadImage        part of a picture came, or only its address: kept, never asked for again unasked
 │   │   └── NoVideo             done without a video and without a reason
 │   ├── OperationFailed         a long-running operation ended with an error
 │   ├── OperationExpired        the operation or its file is gone: final once the retention is over
@@ -50,6 +51,7 @@ CallsheetError
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from callsheet.error_base import CallsheetError as CallsheetError
@@ -74,16 +76,19 @@ class ProviderError(CallsheetError):
     """The provider, or the way to it, did not give the asset.
 
     `reason` keeps the provider's own code (a finishReason, blockReason, status or support code), `status` the
-    HTTP status or None, `charged` whether the provider bills for it (None: not known).
+    HTTP status or None, `charged` whether the provider bills for it (None: not known). `tokens` are those that the
+    reply tells, by modality; `kept` is the file in which the reply lies as it came, "" for none.
     """
 
     charged: bool | None = False
+    kept: str = ""
 
     def __init__(self, message: str, *, reason: str = "", status: int | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.reason = reason
         self.status = status
+        self.tokens: Mapping[str, int] = {}
 
     @property
     def kind(self) -> str:
@@ -145,6 +150,10 @@ class Unauthorised(Rejected):
     """A bad key, a missing permission or billing: every further request would fail too."""
 
 
+class WebPage(Unauthorised):
+    """A web page in place of the provider's JSON: of a proxy, a sign-in, or a wrong base URL."""
+
+
 class ModelNotFound(Rejected):
     """404: the model does not exist there, or the project has no access to it."""
 
@@ -190,7 +199,7 @@ class NoImage(NothingMade):
 
 
 class BadImage(NoImage):
-    """A reply whose picture is damaged or of a kind that is not taken: it was made, so it is billed."""
+    """Part of a picture came, or its address: it was made, so it is billed; the reply is kept as evidence."""
 
     charged = True
 

@@ -15,6 +15,7 @@ from tempfile import NamedTemporaryFile
 
 from callsheet.errors import ArchiveError, NoRoom
 from callsheet.media.fingerprint import digest_file
+from callsheet.replies import KeptReplies
 
 SCRATCH_KEPT_S = 86_400.0
 MB = 1_000_000
@@ -33,11 +34,13 @@ class Spooled:
 class Spool:
     """Content-addressed files under `root`. A name is there only when all its bytes are, durably.
 
-    Several processes may share one: files leave it only while no other process has it open.
+    Several processes may share one: files leave it only while no other process has it open. `replies` are those to
+    paid requests, as they came.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.replies = KeptReplies(root / "replies")
         (root / "scratch").mkdir(parents=True, exist_ok=True)
         (root / "made").mkdir(exist_ok=True)
         self._in_use = (root / "in-use").open("ab")

@@ -47,7 +47,7 @@ def test_a_jpeg_cut_behind_its_embedded_thumbnail_is_found():
         probe_image(data[:-100])
 
 
-@pytest.mark.parametrize("data", [b"", b"<svg/>", b"GIF89a" + bytes(50), b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"])
+@pytest.mark.parametrize("data", [b"", b"<svg/>", b"GIF89a", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"])
 def test_empty_and_foreign_files_are_not_pictures(data):
     with pytest.raises(MediaError, match="picture"):
         probe_image(data)

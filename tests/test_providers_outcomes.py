@@ -23,12 +23,15 @@ from callsheet.providers import outcomes
 from callsheet.providers.error_bodies import plain, read_error
 from callsheet.providers.http_errors import Phase, from_reply, without_reply
 from callsheet.providers.operations import video_result
-from callsheet.providers.outcomes import image_result
-from callsheet.providers.protocol import VideoReady
+from callsheet.providers.outcomes import image_result as read_image
+from callsheet.providers.protocol import ImageResult, VideoReady
 from callsheet.providers.quota_errors import MAX_RETRY_AFTER_S, duration_s
+from callsheet.providers.reply_body import ReplyBody
 from callsheet.providers.secrets import Secrets
+from tests.pictures import a_png
 
-PNG = base64.b64encode(b"\x89PNG").decode()
+PICTURE = a_png()
+PNG = base64.b64encode(PICTURE).decode()
 INLINE = {"inlineData": {"mimeType": "image/png", "data": PNG}}
 # Seen in production on 2026-09-02, shortened.
 DAILY_429 = {
@@ -56,8 +59,16 @@ DAILY_429 = {
 }
 
 
+def inline(data: bytes, **part: Any) -> dict[str, Any]:
+    return {"inlineData": {"mimeType": "image/png", "data": base64.b64encode(data).decode()}, **part}
+
+
 def reply(*parts: dict[str, Any], **candidate: Any) -> dict[str, Any]:
     return {"candidates": [{"content": {"parts": list(parts), "role": "model"}, **candidate}]}
+
+
+def image_result(body: dict[str, Any]) -> ImageResult:
+    return read_image(ReplyBody((body,)))
 
 
 def error_json(code: int, message: str = "m", status: str = "", reason: str = "") -> dict[str, Any]:
@@ -68,12 +79,17 @@ def error_json(code: int, message: str = "m", status: str = "", reason: str = ""
 # --- pictures
 
 
-def test_thoughts_are_skipped_and_the_last_picture_is_the_final_one() -> None:
-    draft = {"inlineData": {"mimeType": "image/png", "data": base64.b64encode(b"draft").decode()}}
-    found = image_result(reply({**draft, "thought": True}, {"text": "here"}, draft, INLINE, finishReason="STOP"))
-    assert (found.data, found.text) == (b"\x89PNG", "here")
-    with pytest.raises(errors.NoImage):
-        image_result(reply({**INLINE, "thought": True}, finishReason="STOP"))
+def test_the_last_whole_picture_of_the_answer_is_the_final_one_and_the_others_come_with_it() -> None:
+    thought, draft, last = (a_png(colour) for colour in ("red", "green", "blue"))
+    parts = [inline(thought, thought=True), {"text": "here"}, inline(draft), inline(last), inline(b"odd")]
+    found = image_result(reply(*parts, inline(draft, thought=True), finishReason="STOP"))
+    assert (found.data, found.text, found.is_thought) == (last, "here", False)
+    assert [one.data for one in found.others] == [thought, draft]
+
+
+def test_a_picture_that_is_only_a_thought_is_taken() -> None:
+    found = image_result(reply({**INLINE, "thought": True}, finishReason="STOP"))
+    assert (found.data, found.is_thought) == (PICTURE, True)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -92,7 +108,7 @@ def test_every_finish_reason_has_a_class_and_keeps_its_message(reason: str) -> N
     assert type(caught.value) is expected
     assert caught.value.reason == reason
     assert "because of that" in str(caught.value)
-    assert image_result(reply(INLINE, finishReason=reason)).data == b"\x89PNG"
+    assert image_result(reply(INLINE, finishReason=reason)).data == PICTURE
 
 
 def test_refusals_are_told_from_technical_ends() -> None:
@@ -116,7 +132,6 @@ def test_an_unknown_finish_reason_is_judged_by_its_words(reason: str, cls: type[
         {"candidates": [{}]},
         {"candidates": [{"content": {}}]},
         reply({"text": "I cannot draw"}, finishReason="STOP"),
-        reply({"inlineData": {"mimeType": "audio/wav", "data": PNG}}),
         reply({"inlineData": {"mimeType": "image/png", "data": ""}}),
     ],
 )
@@ -132,7 +147,7 @@ def test_a_text_only_reply_shows_its_text() -> None:
 
 def test_a_picture_beyond_all_bounds_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outcomes, "MAX_IMAGE_BYTES", 3)
-    with pytest.raises(errors.NoImage, match="4 bytes"):
+    with pytest.raises(errors.NoImage, match=f"{len(PICTURE)} bytes"):
         image_result(reply(INLINE))
 
 

@@ -46,9 +46,9 @@ def test_an_operation_that_ended_with_a_passing_error_is_submitted_again_and_oth
     assert verdict("video", errors.OperationFailed("x", reason="INVALID_ARGUMENT"), 0) is Verdict.FAIL
 
 
-def test_a_damaged_picture_is_made_again_once_and_both_are_paid_for() -> None:
+def test_part_of_a_picture_is_paid_for_and_never_asked_for_again_unasked() -> None:
     assert errors.BadImage("x").charged is True
-    assert [verdict("image", errors.BadImage("x"), earlier) for earlier in (0, 1)] == [Verdict.AGAIN, Verdict.FAIL]
+    assert verdict("image", errors.BadImage("x"), 0) is Verdict.FAIL
 
 
 def test_a_used_up_day_is_parked() -> None:

@@ -4,7 +4,7 @@
        ▲ │          │            │  │           │             │
        │ └──────────┼────────────┘  ├───────────┴──► blocked, failed, expired
        │            │               ▼
-       └────────────┴────────── unknown ──► submitted (adopted), finished (found), failed (dropped)
+       └────────────┴────────── unknown ──► submitted (adopted), finished (found), blocked, failed
 
     expired ──► submitted (looked for once more, for free)
 
@@ -57,7 +57,7 @@ TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     _S.BLOCKED: frozenset({_S.PLANNED}),
     _S.FAILED: frozenset({_S.PLANNED}),
     _S.EXPIRED: frozenset({_S.PLANNED, _S.SUBMITTED}),
-    _S.UNKNOWN: frozenset({_S.PLANNED, _S.SUBMITTED, _S.FINISHED, _S.FAILED}),
+    _S.UNKNOWN: frozenset({_S.PLANNED, _S.SUBMITTED, _S.FINISHED, _S.BLOCKED, _S.FAILED}),
 }
 
 

@@ -56,10 +56,10 @@ def read_layout(path: Path) -> Mp4Layout:
         file.seek(moov.body)
         index = file.read(moov.end - moov.body)
     media = next((box.start for box in top if box.kind == b"mdat"), moov.end)
-    tracks = [index[box.body : box.end] for box in _boxes(index) if box.kind == b"trak"]
+    tracks = [index[box.body : box.end] for box in boxes_of(index) if box.kind == b"trak"]
     return Mp4Layout(
         moov_first=moov.start < media,
-        has_edit_list=any(_find(track, b"edts", b"elst") is not None for track in tracks),
+        has_edit_list=any(find_box(track, b"edts", b"elst") is not None for track in tracks),
         rotation=next((_rotation(track) for track in tracks if _is_video(track)), 0),
     )
 
@@ -100,7 +100,8 @@ def _box(head: bytes, start: int, limit: int) -> Box | None:
     return Box(kind, start, start + body, start + length) if length >= body else None
 
 
-def _boxes(data: bytes) -> Iterator[Box]:
+def boxes_of(data: bytes) -> Iterator[Box]:
+    """The boxes in these bytes, as far as they can be told apart; the last one may end beyond them."""
     start = 0
     for _ in range(MAX_BOXES):
         box = _box(data[start : start + 16], start, len(data))
@@ -110,9 +111,10 @@ def _boxes(data: bytes) -> Iterator[Box]:
         start = box.end
 
 
-def _find(data: bytes, *path: bytes) -> bytes | None:
+def find_box(data: bytes, *path: bytes) -> bytes | None:
+    """The body of the first box of each kind within the one before it; None when there is none."""
     for kind in path:
-        box = next((box for box in _boxes(data) if box.kind == kind), None)
+        box = next((box for box in boxes_of(data) if box.kind == kind), None)
         if box is None:
             return None
         data = data[box.body : box.end]
@@ -120,12 +122,12 @@ def _find(data: bytes, *path: bytes) -> bytes | None:
 
 
 def _is_video(track: bytes) -> bool:
-    handler = _find(track, b"mdia", b"hdlr")
+    handler = find_box(track, b"mdia", b"hdlr")
     return handler is not None and handler[8:12] == b"vide"
 
 
 def _rotation(track: bytes) -> int | None:
-    header = _find(track, b"tkhd") or b""
+    header = find_box(track, b"tkhd") or b""
     at = 52 if header[:1] == b"\x01" else 40
     if len(header) < at + 36:
         return 0

@@ -15,12 +15,17 @@ from PIL import Image, UnidentifiedImageError
 
 from callsheet.errors import MediaError
 from callsheet.media.boxes import read_layout
+from callsheet.media.heic import heic_size
+from callsheet.media.kinds import HEAD_BYTES, picture_type
 
 # Below Pillow's own warning (89 MP). The largest pictures made today have 19 MP (12288x1536), 2026-11-21.
 MAX_PIXELS = 80_000_000
 MAX_VIDEO_SIDE = 8192
 MAX_DURATION_S = 900.0
 IMAGE_FORMATS = ("PNG", "JPEG", "WEBP")
+# What a provider's answer may be besides (ComfyUI#12511): taken, shown and measured, but not asked for.
+ANSWER_FORMATS = (*IMAGE_FORMATS, "AVIF", "GIF", "BMP", "TIFF")
+HEIC_TYPES = frozenset({"image/heic", "image/heif"})
 # Nothing but the given file may be opened, whatever it claims to refer to.
 SAFE_OPTIONS = {"protocol_whitelist": "file"}
 _PNG_END = b"IEND\xaeB`\x82"  # the last chunk with its checksum
@@ -35,7 +40,7 @@ _TOLD_BY_PICTURES = ("mpeg1video", "mpeg2video", "mpeg4")
 
 @dataclass(frozen=True, slots=True)
 class ImageProbe:
-    """A picture that is whole: pixels as stored, `format` "PNG", "JPEG" or "WEBP", size in bytes."""
+    """A picture that is whole: pixels as stored, `format` one of ANSWER_FORMATS or "HEIC", size in bytes."""
 
     width: int
     height: int
@@ -84,8 +89,10 @@ def probe_image(source: Path | bytes) -> ImageProbe:
     data = source.read_bytes() if isinstance(source, Path) else source
     if not data:
         raise MediaError(f"{name} is empty (0 bytes). It has to be made or fetched again.")
+    if picture_type(data[:HEAD_BYTES]) in HEIC_TYPES:
+        return _probe_heic(data, name)
     try:
-        with open_image(BytesIO(data)) as image:
+        with open_image(BytesIO(data), ANSWER_FORMATS) as image:
             format_, (width, height) = image.format or "", image.size
             whole = _is_whole(image, format_, data)
     except MediaError as error:
@@ -95,12 +102,21 @@ def probe_image(source: Path | bytes) -> ImageProbe:
     return ImageProbe(width, height, Image.MIME[format_], format_, len(data))
 
 
-def open_image(file: BytesIO | Path) -> Image.Image:
+def _probe_heic(data: bytes, name: str) -> ImageProbe:
+    size = heic_size(data)
+    if size is None or 0 in size:
+        raise MediaError(f"{name} is a HEIC that is cut short or damaged. It has to be fetched again.")
+    if size[0] * size[1] > MAX_PIXELS:
+        raise MediaError(f"{name}: {size[0]}x{size[1]} is more than {MAX_PIXELS // 1_000_000} megapixels.")
+    return ImageProbe(*size, picture_type(data[:HEAD_BYTES]) or "image/heic", "HEIC", len(data))
+
+
+def open_image(file: BytesIO | Path, formats: tuple[str, ...] = IMAGE_FORMATS) -> Image.Image:
     """A lazily read picture of an allowed format and size; MediaError otherwise."""
     try:
-        image = Image.open(file, formats=IMAGE_FORMATS)
+        image = Image.open(file, formats=formats)
     except UnidentifiedImageError:
-        raise MediaError("not a PNG, JPEG or WebP picture, or its start is damaged.") from None
+        raise MediaError(f"not a picture ({', '.join(formats)}), or its start is damaged.") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise MediaError(f"the picture cannot be opened ({error}).") from error
     if image.width * image.height > MAX_PIXELS:
@@ -115,10 +131,12 @@ def _is_whole(image: Image.Image, format_: str, data: bytes) -> bool:
         return data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda") > 0
     if format_ == "WEBP":
         return len(data) >= int.from_bytes(data[4:8], "little") + 8
-    if _PNG_END not in data:
+    if format_ == "PNG" and _PNG_END not in data:
+        return False
+    if format_ == "GIF" and b";" not in data[-16:]:
         return False
     try:
-        image.verify()
+        image.verify() if format_ == "PNG" else image.load()
     except (OSError, SyntaxError, ValueError):
         return False
     return True

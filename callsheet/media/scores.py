@@ -14,7 +14,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from callsheet.errors import MediaError
-from callsheet.media.probe import open_image
+from callsheet.media.probe import ANSWER_FORMATS, open_image
 
 SIDE = 512
 # Luma at or beyond these counts as lost detail.
@@ -71,7 +71,7 @@ def hamming(first: int, second: int) -> int:
 def _decode_small(source: Path | bytes) -> Image.Image:
     name = source.name if isinstance(source, Path) else "The picture"
     try:
-        with open_image(BytesIO(source) if isinstance(source, bytes) else source) as image:
+        with open_image(BytesIO(source) if isinstance(source, bytes) else source, ANSWER_FORMATS) as image:
             image.draft("RGB", (SIDE, SIDE))  # lets JPEG decode at a fraction of its size
             image.thumbnail((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
             return image.convert("RGB")

@@ -12,7 +12,8 @@ from PIL import Image, ImageOps
 from callsheet.errors import MediaError
 from callsheet.media.atomic import replacing
 from callsheet.media.boxes import is_mp4
-from callsheet.media.probe import SAFE_OPTIONS, VideoProbe, open_image, probe_video
+from callsheet.media.kinds import HEAD_BYTES, picture_type
+from callsheet.media.probe import ANSWER_FORMATS, SAFE_OPTIONS, VideoProbe, open_image, probe_video
 from callsheet.media.provenance import stamp_jpeg
 
 JPEG_QUALITY = 85
@@ -42,7 +43,7 @@ def small_picture(source: Path | bytes, max_side: int) -> Image.Image:
         return frame
     name = source.name if isinstance(source, Path) else "The picture"
     try:
-        with open_image(BytesIO(source) if isinstance(source, bytes) else source) as image:
+        with open_image(BytesIO(source) if isinstance(source, bytes) else source, ANSWER_FORMATS) as image:
             image.draft("RGB", (max_side, max_side))  # lets JPEG decode at a fraction of its size
             image.thumbnail((max_side, max_side), Image.Resampling.LANCZOS, reducing_gap=2.0)
             return _flat(ImageOps.exif_transpose(image))
@@ -98,7 +99,8 @@ def _flat(image: Image.Image) -> Image.Image:
 
 def _is_video(path: Path) -> bool:
     with path.open("rb") as file:
-        return is_mp4(file.read(12))
+        head = file.read(HEAD_BYTES)
+    return is_mp4(head) and picture_type(head) is None  # AVIF and HEIC are in boxes as well
 
 
 def _save(image: Image.Image, target: Path, xmp: str | None) -> tuple[int, int]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from google import genai
 from google.genai import types
 
 from callsheet.providers.carrying import not_carried
 from callsheet.providers.http_errors import Phase
-from callsheet.providers.outcomes import image_result
+from callsheet.providers.outcomes import read_picture
 from callsheet.providers.protocol import ImageRequest, ImageResult
 from callsheet.providers.secrets import NO_SECRETS, Secrets
-from callsheet.providers.wire import guarded
+from callsheet.providers.wire import received
+from callsheet.replies import Keeper
 
 
 class GenaiImages:
@@ -39,19 +41,17 @@ class GenaiImages:
             return self._last[1]
         return self._last[1].model_copy(update={"labels": dict(request.labels)})
 
-    async def make(self, request: ImageRequest) -> ImageResult:
-        """The picture, or a ProviderError. The request is sent once."""
+    async def make(self, request: ImageRequest, keeper: Keeper | None = None) -> ImageResult:
+        """The picture, or a ProviderError. The request is sent once; the reply is durable before it is read."""
+        what = f"a picture by {request.model}"
 
-        async def send() -> ImageResult:
-            return image_result(
-                await self._client.aio.models.generate_content(
-                    model=request.model,
-                    contents=contents(request),
-                    config=self._config(request),
-                )
+        async def send() -> object:
+            return await self._client.aio.models.generate_content(
+                model=request.model, contents=contents(request), config=self._config(request)
             )
 
-        return await guarded(send, Phase.SUBMIT, f"a picture by {request.model}", self._secrets)
+        read = partial(read_picture, what=what)
+        return await received(send, read, Phase.SUBMIT, what, self._secrets, keeper)
 
 
 def contents(request: ImageRequest) -> types.Content:

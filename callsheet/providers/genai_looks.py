@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from google import genai
 from google.genai import types
 
 from callsheet.providers.http_errors import Phase
-from callsheet.providers.outcomes import look_result
+from callsheet.providers.outcomes import read_look
 from callsheet.providers.protocol import LookRequest, LookResult
 from callsheet.providers.secrets import NO_SECRETS, Secrets
-from callsheet.providers.wire import guarded
+from callsheet.providers.wire import received
+from callsheet.replies import Keeper
 
 
 class GenaiLooks:
@@ -23,17 +26,17 @@ class GenaiLooks:
         self._labels = labels
         self._secrets = secrets
 
-    async def look(self, request: LookRequest) -> LookResult:
-        """The answer, or a ProviderError. The request is sent once."""
+    async def look(self, request: LookRequest, keeper: Keeper | None = None) -> LookResult:
+        """The answer, or a ProviderError. The request is sent once; the reply is durable before it is read."""
+        what = f"a look by {request.model}"
 
-        async def send() -> LookResult:
-            return look_result(
-                await self._client.aio.models.generate_content(
-                    model=request.model, contents=_contents(request), config=self._config(request)
-                )
+        async def send() -> object:
+            return await self._client.aio.models.generate_content(
+                model=request.model, contents=_contents(request), config=self._config(request)
             )
 
-        return await guarded(send, Phase.SUBMIT, f"a look by {request.model}", self._secrets)
+        read = partial(read_look, what=what)
+        return await received(send, read, Phase.SUBMIT, what, self._secrets, keeper)
 
     def _config(self, request: LookRequest) -> types.GenerateContentConfig:
         return types.GenerateContentConfig(

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from callsheet.replies import Keeper
+
 
 @dataclass(frozen=True, slots=True)
 class InputImage:
@@ -32,8 +34,23 @@ class ImageRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Picture:
+    """A whole picture of a reply: pixels as stored, 0 where they cannot be told; `is_thought` for an interim one."""
+
+    data: bytes = field(repr=False)
+    mime_type: str
+    width: int = 0
+    height: int = 0
+    is_thought: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ImageResult:
-    """A picture as received: the bytes are the provider's, untouched. `tokens` counts by modality, as reported."""
+    """A picture as received: the bytes are the provider's, untouched. `tokens` counts by modality, as reported.
+
+    `others` are the further whole pictures of the reply, `text` is what it says. `is_thought` tells that the picture
+    was marked as an interim one, and the only one.
+    """
 
     data: bytes = field(repr=False)
     mime_type: str
@@ -41,6 +58,8 @@ class ImageResult:
     response_id: str = ""
     tokens: dict[str, int] = field(default_factory=dict)
     text: str = ""
+    others: tuple[Picture, ...] = ()
+    is_thought: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,16 +116,22 @@ class VideoReady:
 class ImageProvider(Protocol):
     """Makes pictures. Never sends a request twice on its own."""
 
-    async def make(self, request: ImageRequest) -> ImageResult:
-        """The picture, or a ProviderError. `errors.Unknown` when acceptance cannot be known."""
+    async def make(self, request: ImageRequest, keeper: Keeper | None = None) -> ImageResult:
+        """The picture, or a ProviderError. `errors.Unknown` when acceptance cannot be known.
+
+        The reply is durable with `keeper` before anything reads it.
+        """
         ...
 
 
 class LookProvider(Protocol):
     """Answers questions about pictures. Never sends a request twice on its own."""
 
-    async def look(self, request: LookRequest) -> LookResult:
-        """The answer, or a ProviderError. `errors.Unknown` when acceptance cannot be known."""
+    async def look(self, request: LookRequest, keeper: Keeper | None = None) -> LookResult:
+        """The answer, or a ProviderError. `errors.Unknown` when acceptance cannot be known.
+
+        The reply is durable with `keeper` before anything reads it.
+        """
         ...
 
 

@@ -20,7 +20,7 @@ from google.oauth2.credentials import Credentials
 
 from callsheet.providers.routes import Access, Way, is_loopback
 from callsheet.providers.secrets import Secrets
-from callsheet.providers.wire import aiohttp_watch
+from callsheet.providers.wire import WatchedResponse, aiohttp_watch
 
 # A server that closes an idle connection just as we write to it looks like one that took the request and died. So
 # connections are dropped before the shortest idle limit in common use (5 s: uvicorn, Node.js), or never reused.
@@ -42,7 +42,14 @@ def open_session(url: str, *, fresh: bool) -> aiohttp.ClientSession:
     else:
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_S, ssl=tls)
     return aiohttp.ClientSession(
-        connector=connector, trace_configs=[aiohttp_watch()], trust_env=not is_loopback(url), read_bufsize=1 << 20
+        connector=connector,
+        trace_configs=[aiohttp_watch()],
+        trust_env=not is_loopback(url),
+        read_bufsize=1 << 20,
+        # Bodies are kept as they come, and uncompressed by ours: only what it can read is asked for.
+        response_class=WatchedResponse,
+        auto_decompress=False,
+        headers={"Accept-Encoding": "gzip, deflate"},
     )
 
 

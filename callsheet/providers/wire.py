@@ -6,6 +6,8 @@ the same before and after sending. So both HTTP clients report the moment before
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -17,9 +19,12 @@ import google.auth.exceptions
 import httpx2
 from google.genai import errors as sdk_errors
 
-from callsheet.errors import ProviderError, Rejected, Unauthorised
+from callsheet.errors import ProviderError, Rejected, Unauthorised, Unknown
 from callsheet.providers.http_errors import Phase, from_reply, told, without_reply
+from callsheet.providers.reply_body import uncompressed
+from callsheet.providers.reply_errors import error_body
 from callsheet.providers.secrets import Secrets
+from callsheet.replies import KEPT_HEADERS, MAX_KEPT_BYTES, Keeper, Reply, may_be_paid
 
 T = TypeVar("T")
 _SIGN_IN = (
@@ -30,14 +35,55 @@ _SIGN_IN = (
 
 @dataclass(slots=True)
 class Exchange:
-    """What is known of the exchange under way in this task."""
+    """What is known of the exchange under way in this task.
+
+    `reply` is the reply as it came, as far as it came. `is_raw` tells that the caller reads it from there, and the SDK
+    is given an empty object in its place: its own reading of JSON fails for what ours can read.
+    """
 
     sent: bool = False
     status: int | None = None
     retry_after: str | None = None
+    reply: Reply | None = None
+    keeper: Keeper | None = None
+    is_raw: bool = False
 
 
 _exchange: ContextVar[Exchange | None] = ContextVar("exchange", default=None)
+
+
+async def received(
+    call: Callable[[], Awaitable[object]],
+    read: Callable[[Reply], T],
+    phase: Phase,
+    what: str,
+    secrets: Secrets,
+    keeper: Keeper | None = None,
+) -> T:
+    """What `read` makes of the reply to the one SDK request in `call`; the reply is durable with `keeper` before.
+
+    A reply that was cut off is read as well: only when nothing is in it (Unknown) is that what went wrong.
+    """
+
+    async def exchange() -> T:
+        known = _exchange.get() or Exchange()
+        known.keeper, known.is_raw = keeper, True
+        lost: Exception | None = None
+        try:
+            await call()
+        except Exception as error:  # what came is read first
+            lost = error
+        reply = known.reply
+        if reply is None or not may_be_paid(reply.status) or (lost is not None and not reply.body):
+            raise lost or Unknown(f"The {phase} of {what} gave no reply that can be read.", reason="NO_REPLY")
+        try:
+            return await asyncio.to_thread(read, reply)
+        except Unknown:
+            if lost is None or reply.status != 200:
+                raise
+            raise lost from None
+
+    return await guarded(exchange, phase, what, secrets)
 
 
 async def guarded(call: Callable[[], Awaitable[T]], phase: Phase, what: str, secrets: Secrets) -> T:
@@ -61,11 +107,12 @@ async def guarded(call: Callable[[], Awaitable[T]], phase: Phase, what: str, sec
 
 
 def _translated(error: Exception, exchange: Exchange, phase: Phase, what: str) -> ProviderError:
+    if exchange.status is not None and exchange.status != 200:
+        # The SDK may not be able to read the error's body; its status still tells what it means.
+        body = error_body(exchange.reply) if exchange.reply is not None else None
+        return from_reply(exchange.status, body, phase, what=what, retry_after=exchange.retry_after)
     if isinstance(error, sdk_errors.APIError):
         return from_reply(error.code, error.details, phase, what=what, retry_after=exchange.retry_after)
-    if exchange.status is not None and exchange.status != 200:
-        # The SDK could not read the error's body; its status still tells what it means.
-        return from_reply(exchange.status, None, phase, what=what, retry_after=exchange.retry_after)
     if exchange.sent or _in_transit(error):
         return without_reply(error, phase, what=what, sent=exchange.sent, status=exchange.status)
     reason = type(error).__name__
@@ -78,6 +125,53 @@ def _in_transit(error: Exception) -> bool:
     return isinstance(
         error, OSError | aiohttp.ClientError | httpx2.HTTPError | google.auth.exceptions.TransportError
     ) and not isinstance(error, aiohttp.InvalidURL)
+
+
+class WatchedResponse(aiohttp.ClientResponse):
+    """A response whose body is kept while it comes, as it comes: the session is told not to uncompress it.
+
+    Whoever reads it (the SDK) gets it uncompressed, or an empty object when the exchange is raw.
+    """
+
+    async def read(self) -> bytes:
+        """The body, uncompressed."""
+        if self._body is None:
+            exchange = _exchange.get() or Exchange()
+            reply = await self._received(exchange)
+            is_hidden = exchange.is_raw and self.status == 200
+            self._body = b"{}" if is_hidden else uncompressed(reply.body, reply.headers.get("content-encoding", ""))
+        return self._body
+
+    async def _received(self, exchange: Exchange) -> Reply:
+        """The reply as it came, durable; also when its body ends with an error, which is then raised."""
+        headers = {name.lower(): value for name, value in self.headers.items() if name.lower() in KEPT_HEADERS}
+        keeper = exchange.keeper if may_be_paid(self.status) else None
+        if keeper is not None:
+            keeper.begin(self.status, headers)
+        body = bytearray()
+        try:
+            is_whole = await self._receive(body, keeper, MAX_KEPT_BYTES if exchange.is_raw else sys.maxsize)
+        except BaseException as error:
+            self.close()
+            exchange.reply = Reply(self.status, headers, bytes(body), is_whole=False)
+            if keeper is not None and isinstance(error, Exception):
+                await keeper.end(exchange.reply)
+            raise
+        self.release() if is_whole else self.close()
+        exchange.reply = Reply(self.status, headers, bytes(body), is_whole)
+        if keeper is not None:
+            await keeper.end(exchange.reply)
+        return exchange.reply
+
+    async def _receive(self, body: bytearray, keeper: Keeper | None, limit: int) -> bool:
+        """Add the body's pieces as they come; whether they ended within the limit."""
+        async for piece in self.content.iter_any():
+            body += piece[: limit - len(body)]
+            if keeper is not None:
+                keeper.add(piece)
+            if len(body) >= limit:
+                return False
+        return True
 
 
 def aiohttp_watch() -> aiohttp.TraceConfig:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 
 from callsheet.archive.layout import SIDECAR, folder_name
@@ -31,7 +32,16 @@ async def write_shot(studio: Studio, work: Work) -> None:
         kind=first.kind if first else "",
         reason=first.message if first else "",
     )
+    await asyncio.to_thread(_forget_replies, studio, work)
     studio.progress.advance("shots", failed=state is not ShotState.DONE)
+
+
+def _forget_replies(studio: Studio, work: Work) -> None:
+    """Remove the kept replies of what is archived; those of what gave nothing stay as evidence."""
+    parts: list[TakeWork | ClipWork] = [*work.takes.values(), *work.clips]
+    for part in parts:
+        if part.asset is not None:
+            studio.spool.replies.remove(part.key)
 
 
 async def _recall_jobs(studio: Studio, work: Work) -> None:

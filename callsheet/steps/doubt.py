@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 
 from callsheet.errors import NotAccepted, Unknown
-from callsheet.ledger import AttemptRecord, Job, JobOrder, JobState
+from callsheet.ledger import Job, JobOrder, JobState
 from callsheet.steps.evidence import look_for_evidence
+from callsheet.steps.replies import asked_again
 from callsheet.steps.verdicts import Verdict, verdict
 from callsheet.studio import Studio
 
@@ -16,8 +17,8 @@ log = logging.getLogger(__name__)
 async def decide(studio: Studio, order: JobOrder, job: Job) -> Job:
     """The job after what can be decided without a person: planned again, submitted (adopted), or still unknown.
 
-    Certain knowledge decides first. Without it a picture is sent once more, counted twice, and a video is held.
-    A free run sends nothing, and so leaves both as they are.
+    Certain knowledge decides first, the kept reply before all. Without it a picture is sent once
+    more, counted twice, and a video is held. A free run sends nothing, and so leaves both as they are.
     """
     try:
         job = await look_for_evidence(studio, order, job)
@@ -26,12 +27,7 @@ async def decide(studio: Studio, order: JobOrder, job: Job) -> Job:
         return job
     if job.state is not JobState.UNKNOWN or studio.free:
         return job
-    lost = sum(1 for attempt in await studio.ledger.attempts_on(order.key) if _is_lost(attempt))
+    lost = asked_again(await studio.ledger.attempts_on(order.key))
     if verdict(order.kind, Unknown(job.reason), lost - 1) is not Verdict.AGAIN:
         return job
     return await studio.ledger.resolve(order.key, "resubmit", by="the rule of one more try for a picture")
-
-
-def _is_lost(attempt: AttemptRecord) -> bool:
-    """Whether the attempt was given up as paid without a result."""
-    return attempt.outcome == JobState.UNKNOWN and bool(attempt.usd or attempt.reserved_usd)

@@ -5,18 +5,24 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from callsheet.ledger import Job, JobOrder, Ledger
+from callsheet.ledger import Job, JobOrder, JobState, Ledger
 from callsheet.providers.evidence import Evidence
+from callsheet.steps.replies import judge_kept
 from callsheet.studio import Studio
 
 
 async def look_for_evidence(studio: Studio, order: JobOrder, job: Job) -> Job:
     """A job in doubt, decided when it is certain what became of its last attempt; else still unknown.
 
+    A reply that was kept is read first: that is free and needs nobody.
+
     When nothing was found in the attempt's own bucket prefix, the reason of the job that is returned (not the
     ledger's) says so. Raises Unreachable when whoever could tell does not answer.
     """
     last = (await studio.ledger.attempts_on(order.key))[-1]
+    job = await judge_kept(studio, order, job, last)
+    if job.state is not JobState.UNKNOWN:
+        return job
     evidence = await studio.providers.evidence_of(order.model, order.key, job.attempts, last.output)
     if evidence is not None:
         return await decide_by(studio.ledger, order.key, evidence)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-from decimal import Decimal
-
 from callsheet.archive.layout import take_name
-from callsheet.errors import BadImage, CallsheetError, MediaError
-from callsheet.ledger import Attempt, Job, JobOrder, JobResult, JobState
-from callsheet.media.probe import probe_image
+from callsheet.errors import CallsheetError
+from callsheet.ledger import Attempt, Job, JobOrder, JobState
 from callsheet.orders import image_request, take_order
-from callsheet.providers.protocol import ImageResult
 from callsheet.shots import Shot, ShotState
 from callsheet.steps import all_of
 from callsheet.steps.deposit import deposit_paid, read_reference
 from callsheet.steps.paid import UNSENT, claim, patiently, submit
 from callsheet.steps.persist import persist
+from callsheet.steps.pictures import keep_picture
+from callsheet.steps.replies import keeper_of
 from callsheet.steps.work import TakeWork, Work, failure_of, failure_of_job, is_transient, state_after, state_of
 from callsheet.studio import Studio
 
@@ -64,35 +61,12 @@ async def _paid_image(studio: Studio, shot: Shot, order: JobOrder, take: int) ->
         references = tuple([await read_reference(studio, reference) for reference in shot.reference_images])
         request = image_request(shot, take, references, order.key, attempt.n)
         provider = studio.providers.images_for(order.model, about_people=shot.person_generation is not None)
-        result = await provider.make(request)
+        result = await provider.make(request, keeper_of(studio, order.key, attempt.n))
         studio.tally.accepted("image")
-        kept = await _keep(studio, result, price)
+        kept = await keep_picture(studio, result, price)
         what = f"picture {kept.sha256[:12]} of shot {shot.id}, job {order.key[:12]}"
         return await persist(studio, lambda: studio.ledger.finished(order.key, kept, attempt), what)
 
     job = await submit(studio, order, job, price, send, studio.image_slots)
     studio.tally.count("image", "created", job)
     return job
-
-
-async def _keep(studio: Studio, result: ImageResult, price: Decimal) -> JobResult:
-    """The picture's bytes, durable in the spool and known to be a whole picture, as a result for the ledger."""
-    try:
-        probe = probe_image(result.data)
-    except MediaError as error:
-        raise BadImage(
-            f"The provider answered with bytes that are no whole picture: {error}", reason="BAD_IMAGE"
-        ) from error
-    file = await persist(studio, lambda: asyncio.to_thread(studio.spool.write, result.data), "a picture")
-    details = {"model_version": result.model_version, "response_id": result.response_id, "tokens": result.tokens}
-    return JobResult(
-        sha256=file.sha256,
-        md5=file.md5,
-        size=file.size,
-        mime_type=probe.mime_type,
-        width=probe.width,
-        height=probe.height,
-        duration_s=None,
-        details=details,
-        usd=price,
-    )

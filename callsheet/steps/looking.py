@@ -33,6 +33,7 @@ from callsheet.providers.protocol import InputImage, LookRequest, LookResult
 from callsheet.shots import Asset
 from callsheet.steps.paid import UNSENT, claim, submit
 from callsheet.steps.persist import persist
+from callsheet.steps.replies import keeper_of
 from callsheet.studio import Studio
 
 
@@ -77,10 +78,13 @@ async def _paid_look(studio: Studio, order: JobOrder, model: Model, source: Path
     async def send(attempt: Attempt) -> Job:
         labels = labels_of(order.key, attempt.n)
         request = LookRequest(model.id, PROMPT, pictures, SCHEMA, MAX_OUTPUT_TOKENS, labels)
-        result = await studio.providers.looks_for(model.id).look(request)
+        keeper = keeper_of(studio, order.key, attempt.n)
+        result = await studio.providers.looks_for(model.id).look(request, keeper)
         studio.tally.accepted("look")
         kept = _kept(result, model, price)
-        return await persist(studio, lambda: studio.ledger.answered(order.key, kept, attempt), f"look {order.key[:12]}")
+        job = await persist(studio, lambda: studio.ledger.answered(order.key, kept, attempt), f"look {order.key[:12]}")
+        await asyncio.to_thread(studio.spool.replies.remove, order.key)  # its answer is in the ledger
+        return job
 
     job = await submit(studio, order, job, price, send, studio.image_slots)
     if job.state is JobState.UNKNOWN:

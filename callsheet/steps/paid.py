@@ -15,6 +15,7 @@ from decimal import Decimal
 
 from callsheet.errors import (
     ModelNotFound,
+    NoImage,
     NotAccepted,
     ProviderError,
     QuotaParked,
@@ -24,8 +25,10 @@ from callsheet.errors import (
     Unknown,
 )
 from callsheet.ledger import Attempt, Job, JobOrder, JobState
+from callsheet.steps.charges import charge_of
 from callsheet.steps.doubt import decide
 from callsheet.steps.persist import persist
+from callsheet.steps.replies import asked_again, name_kept
 from callsheet.steps.verdicts import Verdict, backoff_s, rule_for, verdict
 from callsheet.studio import Studio
 
@@ -100,7 +103,8 @@ async def submit(
             job = await decide(studio, order, job) if job.state is JobState.UNKNOWN else job
             going = job.state is JobState.PLANNED and earlier[applied] < DOUBTS
         else:
-            given = verdict(order.kind, outcome, earlier[applied])
+            known = await _tries(studio, order, outcome, earlier[applied])
+            given = verdict(order.kind, outcome, known)
             job = await _record(studio, attempt, price, outcome, given, pause_s)
             going = given in (Verdict.RETRY, Verdict.AGAIN)
         if not going:
@@ -115,6 +119,13 @@ def _tell_the_gate(studio: Studio, order: JobOrder, outcome: Job | ProviderError
     gate = studio.gate(order.model)
     if isinstance(outcome, RouteClosed) or (isinstance(outcome, Unauthorised) and order.kind != "look"):
         gate.refused(order.model, outcome)
+
+
+async def _tries(studio: Studio, order: JobOrder, error: ProviderError, earlier: int) -> int:
+    """How often the error's rule was applied: for what may be paid twice, in all runs and by any such rule."""
+    if not isinstance(error, NoImage):
+        return earlier
+    return max(earlier, asked_again(await studio.ledger.attempts_on(order.key)))
 
 
 async def _attempt(
@@ -163,7 +174,7 @@ async def _outcome(studio: Studio, send: Send, attempt: Attempt) -> Job | Provid
     try:
         return await send(attempt)
     except ProviderError as error:
-        return error
+        return name_kept(studio, attempt.key, attempt.n, error)
     except BaseException as error:
         reason = f"{type(error).__name__} while the request was under way: {error}"
         await asyncio.shield(
@@ -199,7 +210,7 @@ async def _record(
     # What was not accepted for a reason outside the request leaves the job planned: the next run tries it again.
     mendable = isinstance(error, NotAccepted | Unauthorised | ModelNotFound)
     state = JobState.PLANNED if given is Verdict.FAIL and mendable else _STATE_AFTER[given]
-    usd = price if error.charged else None
+    usd = charge_of(error, price, studio.catalogue.get(attempt.model))
     job = await persist(
         studio,
         lambda: studio.ledger.settle(

@@ -76,7 +76,12 @@ async def _collect(studio: Studio, job: Job) -> tuple[How, str]:
     if job.state is JobState.FINISHED:
         return await _from_anywhere(studio, job, None)
     if job.state is JobState.PLANNED:
-        return "ended", "It was never accepted, and cost nothing: the next run sends it."
+        return (
+            "ended",
+            job.reason if job.spent_usd else "It was never accepted, and cost nothing: the next run sends it.",
+        )
+    if job.state in (JobState.FAILED, JobState.BLOCKED):
+        return "ended", job.reason
     return "doubt", f"{job.reason} Decide with `callsheet resolve`."
 
 

@@ -56,6 +56,7 @@ RULES: tuple[Rule, ...] = (
     Rule(errors.Rejected, Verdict.FAIL, Verdict.FAIL),
     Rule(errors.VideoFiltered, Verdict.BLOCK, Verdict.BLOCK),
     Rule(errors.Blocked, Verdict.BLOCK, Verdict.BLOCK),
+    Rule(errors.BadImage, Verdict.FAIL, Verdict.FAIL),
     Rule(errors.NoImage, Verdict.AGAIN, Verdict.FAIL, times=1),
     Rule(errors.Unknown, Verdict.AGAIN, Verdict.HOLD, times=1),
     Rule(errors.ProviderError, Verdict.FAIL, Verdict.FAIL),

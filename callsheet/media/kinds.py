@@ -1,0 +1,43 @@
+"""What a picture's first bytes say it is, before anything looks at the rest."""
+
+from __future__ import annotations
+
+# ISO/IEC 14496-12 brands of still pictures: AVIF (AV1) and HEIC (HEVC); `mif1` and `msf1` say neither.
+_AVIF = frozenset({b"avif", b"avis"})
+_HEIC = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
+_NEUTRAL = frozenset({b"mif1", b"msf1", b"miaf"})
+_STARTS = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF87a", "image/gif"),
+    (b"GIF89a", "image/gif"),
+    (b"II*\x00", "image/tiff"),
+    (b"MM\x00*", "image/tiff"),
+    (b"\x00\x00\x00\x0cJXL \r\n\x87\n", "image/jxl"),
+)
+# As many bytes as `picture_type` needs.
+HEAD_BYTES = 64
+
+
+def picture_type(head: bytes) -> str | None:
+    """The MIME type of the picture that begins with these bytes, None when they begin no picture known here."""
+    for start, mime_type in _STARTS:
+        if head.startswith(start):
+            return mime_type
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "image/webp"
+    # "BM", the file's length and two words of zeros.
+    if head[:2] == b"BM" and head[6:10] == b"\x00\x00\x00\x00" and len(head) >= 26:
+        return "image/bmp"
+    return _by_brand(head) if head[4:8] == b"ftyp" else None
+
+
+def _by_brand(head: bytes) -> str | None:
+    """The kind of picture in an ISO base media file: by its major brand, else by the compatible ones."""
+    length = min(int.from_bytes(head[:4], "big"), len(head))
+    brands = [head[8:12], *(head[at : at + 4] for at in range(16, length - 3, 4))]
+    if brands[0] not in _AVIF | _HEIC | _NEUTRAL:
+        return None
+    if _AVIF & set(brands):
+        return "image/avif"
+    return "image/heic" if _HEIC & set(brands) else "image/heif"

@@ -1,0 +1,227 @@
+"""A reply's body, read as leniently as a browser would: what is in it counts, not what its headers say it is.
+
+JSON with a byte order mark, in an array, as lines (NDJSON) or as events (SSE), with a guard before it or anything after
+it, in any Unicode charset, compressed or not, and JSON that was cut off. Pure functions of bytes; none of them raises.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from html import unescape
+
+from callsheet.providers.error_bodies import plain
+from callsheet.replies import MAX_KEPT_BYTES, Reply
+
+# What a compressed body may grow to; a picture's reply hardly shrinks.
+MAX_BODY_BYTES = 2 * MAX_KEPT_BYTES
+MAX_DOCUMENTS = 10_000
+MAX_DEPTH = 500
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"),
+)  # fmt: skip
+_CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:-]{1,40})", re.IGNORECASE)
+_PAGE = re.compile(r"(?:\s|<!--.*?-->|<\?xml[^>]{0,200}\?>)*<(?:!doctype\s+html|html|head|body|title|meta|script)\b",
+                   re.IGNORECASE | re.DOTALL)  # fmt: skip
+_TITLE = re.compile(r"<title\b[^>]{0,200}>(.{0,1000}?)</title", re.IGNORECASE | re.DOTALL)
+# Guards against inclusion as a script, which servers put before JSON.
+_GUARD = re.compile(r"\s*(?:\)\]\}'?,?|while\s*\(\s*1\s*\)\s*;|for\s*\(\s*;\s*;\s*\)\s*;|throw 1;)\s*")
+_TOKEN = re.compile(r'\s*("[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]:,]|[^\s"{}\[\]:,]+)', re.DOTALL)
+_DECODER = json.JSONDecoder(strict=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyBody:
+    """What a body holds. `documents` are its JSON values in order, without the array around them.
+
+    `is_cut` is True when the JSON ended before its time; what was there until then is in `documents`. `page_title` is
+    the title of a web page ("" without one), None for anything else. `text` is the body where it has no documents,
+    `data` the uncompressed bytes where it is no text either.
+    """
+
+    documents: tuple[object, ...] = ()
+    is_cut: bool = False
+    page_title: str | None = None
+    text: str = field(default="", repr=False)
+    data: bytes = field(default=b"", repr=False)
+
+    @property
+    def is_page(self) -> bool:
+        """Whether the answer is a web page: that of a proxy, a sign-in, or a wrong base URL."""
+        return self.page_title is not None
+
+    @property
+    def first(self) -> Mapping[str, object]:
+        """The first JSON object, {} when there is none."""
+        return next((one for one in self.documents if isinstance(one, Mapping)), {})
+
+
+def read_body(reply: Reply) -> ReplyBody:
+    """Read a reply as it came; never raises."""
+    data = uncompressed(reply.body, reply.headers.get("content-encoding", ""))
+    if _is_binary(data):
+        return ReplyBody(data=data, is_cut=not reply.is_whole)
+    text = decoded(data, reply.headers.get("content-type", ""))
+    del data
+    if _PAGE.match(text[:100_000]):
+        title = _TITLE.search(text[:100_000])
+        return ReplyBody(page_title=plain(unescape(title[1]), 120) if title else "", text=text)
+    documents, is_cut = read_json(text)
+    return ReplyBody(tuple(documents), is_cut, text="" if documents else text)
+
+
+def uncompressed(body: bytes, encoding: str = "") -> bytes:
+    """The body without its compression (gzip or deflate, told or not), as far as it came; bounded."""
+    if body[:3] == b"\x1f\x8b\x08":
+        return _inflated(body, 31)
+    if "deflate" in encoding.lower():
+        return _inflated(body, 15) or _inflated(body, -15) or body
+    return body
+
+
+def decoded(data: bytes, content_type: str = "") -> str:
+    """The body as text: by its byte order mark, its look, the charset it names, else UTF-8."""
+    for mark, charset in _BOMS:
+        if data.startswith(mark):
+            return data[len(mark) :].decode(charset, "replace")
+    if data[1:2] == b"\0" and data[:1].isascii() and data[:1] != b"\0":
+        return data.decode("utf-32-le" if data[1:4] == b"\0\0\0" else "utf-16-le", "replace")
+    if data[:1] == b"\0" and data[1:2] != b"\0":
+        return data.decode("utf-16-be", "replace")
+    named = _CHARSET.search(content_type)
+    with suppress(UnicodeDecodeError):
+        return data.decode("utf-8")
+    with suppress(LookupError):
+        return data.decode(named[1] if named else "utf-8", "replace")
+    return data.decode("utf-8", "replace")
+
+
+def read_json(text: str) -> tuple[list[object], bool]:
+    """The JSON values in a text, in order, and whether the last one is cut off. A list around them is taken away."""
+    body = text.strip("\ufeff \t\r\n\x00")
+    body = body[guard.end() :] if (guard := _GUARD.match(body)) else body
+    events = _events(body) if re.match(r"(?:data|event|id|retry)?:", body) else None
+    found, is_cut = _values(events if events is not None else body)
+    if not found and (begin := re.search(r"[{\[]", body)) and body[:1] != "<":
+        found, is_cut = _values(body[begin.start() :])
+    return [value for one in found for value in _unwrapped(one)], is_cut
+
+
+def _events(text: str) -> str | None:
+    """The data of server-sent events, one a line; the lines of an event belong together."""
+    joined: list[str] = [""]
+    for line in text.splitlines():
+        name, _, value = line.partition(":")
+        if not line.strip():
+            joined.append("")
+        elif name.strip() == "data" and value.strip() != "[DONE]":
+            joined[-1] += value.strip() + "\n"
+    return "\n".join(part for part in joined if part) or None
+
+
+def _values(text: str) -> tuple[list[object], bool]:
+    """JSON values one after another, with white space, commas or nothing between them."""
+    found: list[object] = []
+    at = 0
+    while len(found) < MAX_DOCUMENTS:
+        while at < len(text) and text[at] in " \t\r\n,;\x1e\x00":
+            at += 1
+        if at >= len(text):
+            return found, False
+        try:
+            value, at = _DECODER.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            rest = mended(text[at:]) if text[at] in "{[" else None
+            return (found, False) if rest is None else ([*found, rest[0]], True)
+        found.append(value)
+    return found, False
+
+
+def mended(text: str) -> tuple[object] | None:
+    """The value (in a tuple) of JSON that was cut off, closed where it ends; None when it is damaged otherwise."""
+    closers: list[str] = []
+    end = 0
+    while token := _TOKEN.match(text, end):
+        word = token[1]
+        if word in ("{", "["):
+            closers.append("}" if word == "{" else "]")
+        elif word in ("}", "]") and (not closers or closers.pop() != word):
+            return None
+        end = token.end()
+    if len(closers) > MAX_DEPTH:
+        return None
+    whole, begun, tail = text[:end], text[end:].lstrip(), "".join(reversed(closers))
+    endings: tuple[str, ...] = ("", ":null", "null")
+    if begun:  # a text that was begun, without the half of an escape
+        begun = re.sub(r"\\(?:u[0-9a-fA-F]{0,3})?$", "", begun[-8:])
+        whole = text[: len(text) - len(text[end:].lstrip()[-8:])] + begun
+        endings = ('"', '":null')
+    for ending in endings:
+        with suppress(ValueError, RecursionError):
+            return (json.loads(f"{whole}{ending}{tail}", strict=False),)
+    # Cut after a comma, or within a word (tru, 12e): that goes, with its name.
+    short = re.sub(r"[,:]?\s*(?:\"[^\"]{0,200}\"\s*:\s*)?[^\s\"{}\[\]:,]*\s*$", "", whole[-400:])
+    with suppress(ValueError, RecursionError):
+        return (json.loads(f"{whole[:-400]}{short}{tail}", strict=False),)
+    return None
+
+
+def _unwrapped(value: object) -> Sequence[object]:
+    """A list's members, a JSON text's own value, and nothing for null; anything else as it is."""
+    if isinstance(value, list):
+        return value
+    if isinstance(value, str) and value[:1] in "{[":
+        with suppress(ValueError, RecursionError):
+            return _unwrapped(json.loads(value, strict=False))
+    return () if value is None else (value,)
+
+
+def _is_binary(data: bytes) -> bool:
+    """Whether the bytes are no text in any charset that JSON comes in: a picture itself, say."""
+    if any(data.startswith(mark) for mark, _ in _BOMS) or b"\0" in data[:2]:
+        return b"\0\0\0\0" in data[:64] or data[:1] == b"\0" == data[1:2]
+    head = data[:512]
+    return b"\0" in head or (head[:1] >= b"\x80" and not _is_text(head))
+
+
+def _is_text(head: bytes) -> bool:
+    return all(byte >= 32 or byte in b"\t\r\n" for byte in head)
+
+
+def _inflated(body: bytes, window: int) -> bytes:
+    """Everything that can be uncompressed, of all members of a gzip file."""
+    pieces: list[bytes] = []
+    left = MAX_BODY_BYTES
+    for piece in _members(body, window):
+        pieces.append(piece[:left])
+        left -= len(piece)
+        if left <= 0:
+            break
+    return b"".join(pieces)
+
+
+def _members(body: bytes, window: int) -> Iterator[bytes]:
+    while body:
+        inflate = zlib.decompressobj(window)
+        try:
+            yield inflate.decompress(body, MAX_BODY_BYTES)
+        except zlib.error:
+            yield from _by_pieces(body, window)
+            return
+        if not inflate.eof:
+            return
+        body = inflate.unused_data if inflate.unused_data[:2] == b"\x1f\x8b" else b""
+
+
+def _by_pieces(body: bytes, window: int) -> Iterator[bytes]:
+    """What a damaged stream gives until the damage."""
+    inflate = zlib.decompressobj(window)
+    with suppress(zlib.error):
+        for at in range(0, len(body), 4096):
+            yield inflate.decompress(body[at : at + 4096])

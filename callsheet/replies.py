@@ -1,0 +1,166 @@
+"""Replies that may have been paid for, as they came: on this disk before anything reads them.
+
+One file a reply, in the spool's folder `replies`, named by the job's key and the number of the attempt. It is an HTTP
+message (a status line, the headers that matter, an empty line, the body as on the wire), so that a person and the next
+run can read it alike. It is written while the reply arrives: a killed process leaves what had come by then.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from callsheet.durable import sync, sync_folder
+from callsheet.errors import ArchiveError
+
+# The largest picture measured was 21 MB (2026-09-20), so 28 MB in base64; what is longer is kept up to here.
+MAX_KEPT_BYTES = 128 * 1024 * 1024
+KEPT_HEADERS = ("content-type", "content-encoding", "retry-after", "date", "server", "via", "x-request-id")
+_HEAD_BYTES = 16 * 1024
+_NAME = re.compile(r"[0-9a-f]{64}-\d{1,6}\.http")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A reply as it came. `body` is as on the wire: perhaps compressed, cut off, or not what its headers say.
+
+    `headers` have lower-case names. `is_whole` is False when the connection ended before the body did, or when the
+    body is longer than is kept.
+    """
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = field(default=b"", repr=False)
+    is_whole: bool = True
+
+
+class Keeper(Protocol):
+    """Makes one reply durable: `begin`, `add` each piece, `end`. None of them fails for a full disk but `end`."""
+
+    def begin(self, status: int, headers: Mapping[str, str]) -> None:
+        """Note the status and the headers (lower-case names) of a reply whose body is about to come."""
+
+    def add(self, data: bytes) -> None:
+        """Note the next piece of the body."""
+
+    async def end(self, reply: Reply) -> None:
+        """Return when the reply is durable, whatever went wrong on the way. ArchiveError when it cannot be."""
+
+
+def may_be_paid(status: int) -> bool:
+    """Whether a reply with this HTTP status may belong to a request that was accepted, so that its body is kept."""
+    return not 300 <= status < 500 or status in (408, 499)
+
+
+async def keep_whole(keeper: Keeper | None, reply: Reply) -> None:
+    """Make a reply durable that came in one piece; nothing to do for a status that is never paid for."""
+    if keeper is not None and may_be_paid(reply.status):
+        keeper.begin(reply.status, reply.headers)
+        keeper.add(reply.body)
+        await keeper.end(reply)
+
+
+class KeptReplies:
+    """The kept replies of all jobs, under one folder of this disk."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, key: str, n: int) -> Path:
+        """Where the reply to attempt `n` at a job is, or would be."""
+        return self.root / f"{key}-{n}.http"
+
+    def open(self, key: str, n: int) -> ReplyFile:
+        """The file for the reply to attempt `n`; nothing is written before the reply begins."""
+        return ReplyFile(self.path(key, n))
+
+    def write(self, key: str, n: int, reply: Reply) -> None:
+        """Write a whole reply durably. ArchiveError when the disk does not take it."""
+        try:
+            file = self.open(key, n)
+            file.begin(reply.status, reply.headers)
+            file.add(reply.body)
+            file.end()
+        except OSError as error:
+            raise ArchiveError(
+                f"{self.root} cannot be written to: {error.strerror or error}. What was just answered could not be "
+                "kept. Free some space, or move CALLSHEET_HOME, and run the same command again."
+            ) from error
+
+    def read(self, key: str, n: int) -> Reply | None:
+        """The kept reply to attempt `n`, None when there is none that can be read."""
+        with suppress(OSError, ValueError):
+            return parse_reply(self.path(key, n).read_bytes())
+        return None
+
+    def of_job(self, key: str) -> list[Path]:
+        """The files of a job's kept replies, the earliest attempt first."""
+        found = (path for path in self.root.glob(f"{key}-*.http") if _NAME.fullmatch(path.name))
+        return sorted(found, key=lambda path: int(path.stem.rpartition("-")[2]))
+
+    def remove(self, key: str) -> None:
+        """Remove what is kept of a job: its result is safe, or it was decided."""
+        for path in self.of_job(key):
+            path.unlink(missing_ok=True)
+
+
+class ReplyFile:
+    """One reply being written. Every method may raise OSError; a file of an earlier try is replaced."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: BinaryIO | None = None
+        self._left = MAX_KEPT_BYTES
+
+    def begin(self, status: int, headers: Mapping[str, str]) -> None:
+        """Write the head."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.unlink(missing_ok=True)
+        # Private: a reply may name the account. Unbuffered: what came survives a kill at any moment.
+        self._file = os.fdopen(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb", buffering=0)
+        self._file.write(head_of(status, headers))
+
+    def add(self, data: bytes) -> None:
+        """Write a piece of the body, as long as there is room for it."""
+        if self._file is not None and self._left:
+            piece = memoryview(data)[: self._left]
+            self._left -= len(piece)
+            while piece:
+                piece = piece[self._file.write(piece) :]
+
+    def end(self) -> None:
+        """Bring all of it to the disk."""
+        if self._file is not None:
+            sync(self._file)
+            self._file.close()
+            self._file = None
+            sync_folder(self.path.parent)
+
+    def close(self) -> None:
+        """Close it as it is."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def head_of(status: int, headers: Mapping[str, str]) -> bytes:
+    """Status line and kept headers, up to and with the empty line."""
+    lines = [f"HTTP/1.1 {status} kept-by-callsheet"]
+    lines += [f"{name}: {' '.join(headers[name].split())[:500]}" for name in KEPT_HEADERS if headers.get(name)]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "replace")
+
+
+def parse_reply(message: bytes) -> Reply:
+    """The reply that `head_of` and the body make up; ValueError for anything else."""
+    head, found, _ = message[:_HEAD_BYTES].partition(b"\r\n\r\n")
+    lines = head.decode("utf-8", "replace").split("\r\n")
+    status = re.fullmatch(r"HTTP/1\.1 (\d{3}) kept-by-callsheet", lines[0])
+    if not found or status is None:
+        raise ValueError("not a kept reply")
+    pairs = (line.partition(": ") for line in lines[1:])
+    return Reply(int(status[1]), {name: value for name, _, value in pairs}, message[len(head) + 4 :])

@@ -1,0 +1,126 @@
+"""The replies to paid requests: kept before they are read, read again after a kill, named when nothing came of them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from decimal import Decimal
+
+from callsheet.errors import Blocked, NotAccepted, ProviderError, Rejected, Unknown, WebPage
+from callsheet.ledger import Attempt, AttemptRecord, Job, JobOrder, JobState
+from callsheet.providers.outcomes import read_picture
+from callsheet.replies import Keeper, Reply
+from callsheet.steps.charges import charge_of
+from callsheet.steps.persist import persist
+from callsheet.steps.pictures import keep_picture
+from callsheet.steps.verdicts import Verdict, verdict
+from callsheet.studio import Studio
+
+log = logging.getLogger(__name__)
+
+
+def keeper_of(studio: Studio, key: str, n: int) -> Keeper:
+    """What makes the reply to attempt `n` at a job durable, in the spool."""
+    return _Keeper(studio, key, n)
+
+
+class _Keeper:
+    """Writes while the reply comes; when the disk does not take it, all of it once more at the end, patiently."""
+
+    def __init__(self, studio: Studio, key: str, n: int) -> None:
+        self._studio, self._key, self._n = studio, key, n
+        self._file = studio.spool.replies.open(key, n)
+        self._is_failed = False
+
+    def begin(self, status: int, headers: Mapping[str, str]) -> None:
+        try:
+            self._file.begin(status, headers)
+        except OSError:
+            self._is_failed = True
+
+    def add(self, data: bytes) -> None:
+        try:
+            if not self._is_failed:
+                self._file.add(data)
+        except OSError:
+            self._is_failed = True
+
+    async def end(self, reply: Reply) -> None:
+        try:
+            if not self._is_failed:
+                await asyncio.to_thread(self._file.end)
+                return
+        except OSError as error:
+            log.debug("The reply to attempt %d at %s is written again: %s", self._n, self._key[:12], error)
+        self._file.close()
+        kept = self._studio.spool.replies
+        await persist(
+            self._studio,
+            lambda: asyncio.to_thread(kept.write, self._key, self._n, reply),
+            f"the reply to attempt {self._n} at job {self._key[:12]}",
+        )
+
+
+def name_kept(studio: Studio, key: str, n: int, error: ProviderError) -> ProviderError:
+    """The error, with the file in which the reply lies as it came. What was certainly not paid for is not kept."""
+    path = studio.spool.replies.path(key, n)
+    if not path.is_file():
+        return error
+    unpaid = isinstance(error, NotAccepted | Blocked | Rejected) and not isinstance(error, WebPage)
+    if unpaid and not error.tokens:
+        path.unlink(missing_ok=True)
+        return error
+    error.kept = str(path)
+    error.message = f"{error.message} The reply is kept as it came: {path}."
+    error.args = (error.message,)
+    return error
+
+
+async def judge_kept(studio: Studio, order: JobOrder, job: Job, last: AttemptRecord) -> Job:
+    """A picture's job in doubt, decided by the reply that was kept before a kill; as it was when that is none.
+
+    Whole: it is finished. Part of a picture: it failed. Another answer is what it would have been in time.
+    """
+    if order.kind != "image":
+        return job
+    reply = await asyncio.to_thread(studio.spool.replies.read, job.key, last.n)
+    if reply is None:
+        return job
+    price = max(last.estimated_usd, Decimal(0))
+    try:
+        result = await asyncio.to_thread(read_picture, reply, f"a picture by {order.model}")
+    except Unknown:
+        return replace(job, reason=f"{job.reason} Its reply is kept: {studio.spool.replies.path(job.key, last.n)}.")
+    except ProviderError as error:
+        return await _settled(studio, order, last, name_kept(studio, job.key, last.n, error), price)
+    log.info("Job %s of shot %s: its kept reply holds the picture; nothing is sent again.", job.key[:12], order.shot)
+    kept = await keep_picture(studio, result, price)
+    return await persist(studio, lambda: studio.ledger.finished(job.key, kept), f"picture {kept.sha256[:12]}")
+
+
+async def _settled(studio: Studio, order: JobOrder, last: AttemptRecord, error: ProviderError, price: Decimal) -> Job:
+    """The job after an answer without a picture that was kept before a kill."""
+    attempt = Attempt(last.job_key, last.n, last.scope, last.model, last.estimated_usd)
+    again = asked_again(await studio.ledger.attempts_on(order.key)) - 1
+    state = _STATE_AFTER.get(verdict(order.kind, error, again), JobState.PLANNED)
+    if isinstance(error, NotAccepted | Rejected):
+        state = JobState.PLANNED  # the next request meets it again, or does not
+    usd = charge_of(error, price, studio.catalogue.get(order.model))
+    return await studio.ledger.settle(
+        attempt, state, kind=error.kind, reason=str(error), code=error.reason, status=error.status, usd=usd
+    )
+
+
+_STATE_AFTER = {Verdict.BLOCK: JobState.BLOCKED, Verdict.FAIL: JobState.FAILED}
+
+
+def asked_again(attempts: list[AttemptRecord]) -> int:
+    """How many of a job's attempts may have been paid for and gave nothing: the next one is a second payment."""
+    return sum(1 for attempt in attempts if _is_lost(attempt))
+
+
+def _is_lost(attempt: AttemptRecord) -> bool:
+    in_doubt = attempt.outcome == JobState.UNKNOWN and bool(attempt.usd or attempt.reserved_usd)
+    return in_doubt or attempt.detail.startswith("NoImage:")

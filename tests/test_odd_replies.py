@@ -1,0 +1,140 @@
+"""Odd replies behind the real SDK, on both routes: how often is asked, what is kept, what is booked, how it ends."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from callsheet.clock import Clock
+from callsheet.ledger import Job, JobState, Ledger
+from callsheet.run import RunRequest
+from callsheet.settings import Settings, load_settings
+from tests.odd_replies import AGAIN, BLOCKED, GOOD, PAGES, PART, PASSING, REPLIES, TAKEN, Odd
+from tests.odd_server import OddServer, Wire, odd_server
+from tests.whole_batch import whole_batch
+
+ROUTES = ("Gemini API", "Agent Platform")
+PRICE = Decimal("0.0336")
+MODEL = "gemini-nano-banana-2.1"
+
+
+def settings_for(home: Path, url: str, route: str = ROUTES[0]) -> Settings:
+    given: dict[str, Any] = {"home": home, "image_timeout_s": 20.0, "tier": 3}
+    if route == ROUTES[0]:
+        given |= {"GOOGLE_API_KEY": "k-of-the-test", "GOOGLE_GEMINI_BASE_URL": url}
+    else:
+        given |= {"agent_platform_api_key": "k-of-the-test", "GOOGLE_VERTEX_BASE_URL": url}
+    return load_settings(**given)
+
+
+def sheet(folder: Path, names: list[str]) -> RunRequest:
+    with (folder / "sheet.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "prompt", "image_model", "aspect_ratio"])
+        writer.writerows([name, f"reply {name} of a cat", MODEL, "16:9"] for name in names)
+    return RunRequest(str(folder / "sheet.csv"), live=True)
+
+
+async def jobs_by_shot(settings: Settings) -> dict[str, Job]:
+    async with await Ledger.open(settings.ledger_url, clock=Clock()) as ledger:
+        return {job.shot: job for job in await ledger.jobs_of("sheet.live")}
+
+
+def good() -> Wire:
+    return Wire(GOOD)
+
+
+async def run(tmp_path: Path, answers: Mapping[str, Wire], route: str = ROUTES[0]) -> tuple[OddServer, Any, Settings]:
+    async with odd_server(answers, good) as server:
+        settings = settings_for(tmp_path / "home", server.url, route)
+        report = await whole_batch(sheet(tmp_path, list(answers)), settings)
+    return server, report, settings
+
+
+def sidecar(settings: Settings, shot: str) -> dict[str, Any]:
+    path = Path(settings.archive_uri) / "sheet" / "sheet.live" / "shots" / shot / "shot.json"
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+STATES = {TAKEN: JobState.STORED, AGAIN: JobState.STORED, PART: JobState.FAILED, BLOCKED: JobState.BLOCKED}
+
+
+def told(odd: Odd, server: OddServer, job: Job, kept: list[Path]) -> dict[str, Any]:
+    """What became of a reply, as the table says it."""
+    details = job.details or {}
+    return {
+        "requests": server.asked[odd.name],
+        "state": job.state,
+        "usd": job.spent_usd,
+        "mime_type": job.mime_type,
+        "others": len(details.get("others", ())),
+        "said": details.get("text", ""),
+        "kind": job.reason_kind,
+        "kept": [path.name for path in kept],
+    }
+
+
+def wanted(odd: Odd, job: Job) -> dict[str, Any]:
+    asked = 2 if odd.becomes == AGAIN else 1
+    taken = odd.becomes in (TAKEN, AGAIN)
+    cost = PRICE * (taken + odd.charged)
+    return {
+        "requests": asked,
+        "state": STATES[odd.becomes],
+        "usd": cost,
+        "mime_type": odd.mime_type if taken else None,
+        "others": odd.others,
+        "said": odd.said,
+        "kind": "" if taken else odd.kind,
+        "kept": [f"{job.key}-1.http"] if odd.becomes == PART else [],
+    }
+
+
+@pytest.mark.parametrize("route", ROUTES)
+async def test_every_odd_reply_costs_what_it_costs_and_its_picture_is_kept(tmp_path: Path, route: str) -> None:
+    server, _, settings = await run(tmp_path, {odd.name: odd.wire for odd in REPLIES}, route)
+    jobs = await jobs_by_shot(settings)
+    replies = settings.home / "spool" / "replies"
+    became, right = {}, {}
+    for odd in REPLIES:
+        job = jobs[odd.name]
+        became[odd.name] = told(odd, server, job, sorted(replies.glob(f"{job.key}-*")))
+        right[odd.name] = wanted(odd, job)
+    wrong = {name: (became[name], right[name]) for name in right if became[name] != right[name]}
+    assert not wrong
+    for odd in REPLIES:
+        if odd.becomes == TAKEN:
+            file = sidecar(settings, odd.name)["takes"][0]["file"]["file"]
+            folder = Path(settings.archive_uri) / "sheet" / "sheet.live" / "shots" / odd.name
+            assert (folder / file).read_bytes() == odd.picture, odd.name
+        if odd.becomes == PART:
+            assert str(replies / f"{jobs[odd.name].key}-1.http") in jobs[odd.name].reason
+    assert len(REPLIES) > 60
+
+
+@pytest.mark.parametrize("name", PASSING)
+async def test_an_error_in_a_200_is_that_error_and_costs_nothing(tmp_path: Path, name: str) -> None:
+    server, report, settings = await run(tmp_path, {name: PASSING[name]})
+    job = (await jobs_by_shot(settings))[name]
+    assert (server.asked[name], job.state, job.spent_usd) == (2, JobState.STORED, PRICE)
+    assert report.summary["exit_code"] == 0
+    assert not list((settings.home / "spool" / "replies").glob("*"))
+
+
+@pytest.mark.parametrize("name", PAGES)
+async def test_a_web_page_halts_the_batch_and_is_told_by_its_title(tmp_path: Path, name: str) -> None:
+    answers = {name: PAGES[name]} | {f"more-{n}": PAGES[name] for n in range(40)}
+    server, report, settings = await run(tmp_path, answers)
+    job = (await jobs_by_shot(settings))[name]
+    assert (job.state, job.spent_usd, job.reason_kind) == (JobState.PLANNED, 0, "WebPage")
+    assert "is a web page" in job.reason or "with a web page" in job.reason
+    assert ("Sign in & go" in job.reason) == (name == "sign-in")
+    assert sum(server.asked.values()) < 40
+    assert report.summary["exit_code"] == 3
