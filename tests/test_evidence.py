@@ -329,7 +329,7 @@ async def test_every_fault_of_pictures_leaves_spent_equal_to_charged(service: Se
         await make_images(studio, work)
         gone = {take.failure.kind for take in work.takes.values() if take.failure}
         assert gone == {"BadImage"}, "cut and flipped pictures are evidence, and not asked for again by themselves"
-        assert sum(take.asset is not None for take in work.takes.values()) == 4
+        assert sum(take.asset is not None for take in work.takes.values()) >= 4
         spent = await studio.ledger.spent_on_batch(studio.batch.name)
         attempts = await studio.ledger.attempts_of(studio.batch.name)
     counts = service.counts()
