@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -38,3 +39,27 @@ class ManifestError(UsageError):
 
     def __reduce__(self) -> tuple[type[ManifestError], tuple[tuple[Problem, ...]]]:
         return type(self), (self.problems,)
+
+
+class ProviderError(CallsheetError):
+    """The provider, or the way to it, did not give the asset.
+
+    `reason` keeps the provider's own code (a finishReason, blockReason, status or support code), `status` the
+    HTTP status or None, `charged` whether the provider bills for it (None: not known). `tokens` are those that the
+    reply tells, by modality; `kept` is the file in which the reply lies as it came, "" for none.
+    """
+
+    charged: bool | None = False
+    kept: str = ""
+
+    def __init__(self, message: str, *, reason: str = "", status: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.reason = reason
+        self.status = status
+        self.tokens: Mapping[str, int] = {}
+
+    @property
+    def kind(self) -> str:
+        """The class name, as ledger, sidecar and gallery show it."""
+        return type(self).__name__

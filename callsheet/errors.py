@@ -51,12 +51,12 @@ CallsheetError
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 
 from callsheet.error_base import CallsheetError as CallsheetError
 from callsheet.error_base import ManifestError as ManifestError
 from callsheet.error_base import Problem as Problem
+from callsheet.error_base import ProviderError as ProviderError
 from callsheet.error_base import UsageError as UsageError
 
 
@@ -70,30 +70,6 @@ class CatalogueError(UsageError):
 
 class DecisionError(UsageError):
     """A decision about frames names a batch, shot or take that is not there or not as it was, or comes too late."""
-
-
-class ProviderError(CallsheetError):
-    """The provider, or the way to it, did not give the asset.
-
-    `reason` keeps the provider's own code (a finishReason, blockReason, status or support code), `status` the
-    HTTP status or None, `charged` whether the provider bills for it (None: not known). `tokens` are those that the
-    reply tells, by modality; `kept` is the file in which the reply lies as it came, "" for none.
-    """
-
-    charged: bool | None = False
-    kept: str = ""
-
-    def __init__(self, message: str, *, reason: str = "", status: int | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.reason = reason
-        self.status = status
-        self.tokens: Mapping[str, int] = {}
-
-    @property
-    def kind(self) -> str:
-        """The class name, as ledger, sidecar and gallery show it."""
-        return type(self).__name__
 
 
 class NotAccepted(ProviderError):
