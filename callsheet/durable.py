@@ -8,6 +8,7 @@ import hashlib
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,6 +97,31 @@ def sync(stream: BinaryIO) -> None:
     """Bring what was written to the disk."""
     stream.flush()
     os.fsync(stream.fileno())
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder that only its owner may look into; one that is there keeps its mode."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def mode_of_new_files(folder: Path) -> int:
+    """Return the permissions that a new file in `folder` gets: the umask's, or those of the folder's default ACL."""
+    probe = unfinished_beside(folder / "mode")
+    with probe.open("xb") as new:
+        mode = stat.S_IMODE(os.fstat(new.fileno()).st_mode)
+    probe.unlink(missing_ok=True)
+    return mode
+
+
+def is_own_group(source: Path, folder: Path) -> bool:
+    """Whether a file would get the group it has, were it made anew in `folder`: shared folders give theirs."""
+    at = folder.stat()
+    if at.st_mode & stat.S_ISGID and at.st_gid != source.stat().st_gid:
+        return False
+    with contextlib.suppress(OSError):
+        return not os.getxattr(folder, "system.posix_acl_default")
+    return True
 
 
 def link_new(source: Path, target: Path) -> bool:

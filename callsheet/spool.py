@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
+from callsheet.durable import make_private
 from callsheet.errors import ArchiveError, NoRoom
 from callsheet.media.fingerprint import digest_file
 from callsheet.replies import KeptReplies
@@ -40,8 +41,9 @@ class Spool:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        make_private(root)
         self.replies = KeptReplies(root / "replies")
-        (root / "scratch").mkdir(parents=True, exist_ok=True)
+        (root / "scratch").mkdir(exist_ok=True)
         (root / "made").mkdir(exist_ok=True)
         self._in_use = (root / "in-use").open("ab")
         fcntl.flock(self._in_use, fcntl.LOCK_SH)

@@ -17,6 +17,7 @@ from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
+from callsheet.durable import make_private
 from callsheet.errors import ServiceError
 from callsheet.settings import Settings
 from flows.server_env import password_header, server_environment
@@ -49,7 +50,7 @@ def ensure_server(settings: Settings, port: int | None = None, host: str = LOOPB
     if settings.prefect_api_url:
         return _given(settings.prefect_api_url)
     folder = _note(settings).parent
-    folder.mkdir(parents=True, exist_ok=True)
+    make_private(folder)
     # Of two commands that start at once, one starts the server and the other finds it running.
     with (folder / "starting.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

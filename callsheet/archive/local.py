@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -30,6 +31,7 @@ class LocalStore:
         self.uri = str(self._root)
         self._link = link
         self._known: set[Path] = set()
+        self._mode: int | None = None
 
     async def put_file(
         self,
@@ -122,7 +124,7 @@ class LocalStore:
     def _take_over(self, source: Path, target: Path, expected: Stat) -> None:
         if self._link:
             _check(source, expected, Stat(source.stat().st_size, durable.md5_of_file(source)))
-            if durable.link_new(source, target):
+            if self._shares(source, target.parent) and durable.link_new(source, target):
                 return
         part = durable.unfinished_beside(target)
         with durable.discarded_on_failure(part):
@@ -130,6 +132,22 @@ class LocalStore:
             # What is hashed is what was written, not what was read to be written.
             _check(source, expected, Stat(part.stat().st_size, durable.md5_of_file(part)))
             durable.publish_new(part, target)
+
+    def _shares(self, source: Path, folder: Path) -> bool:
+        """Give the source, which is private, the permissions of a new file there; False when it has to be copied."""
+        try:
+            if not durable.is_own_group(source, folder):
+                return False
+            if self._mode is None:
+                self._mode = durable.mode_of_new_files(folder)
+            held = source.stat()
+            if stat.S_IMODE(held.st_mode) != self._mode:
+                if held.st_nlink > 1:  # what lies in the archive under another name keeps its mode
+                    return False
+                source.chmod(self._mode)
+        except PermissionError:  # another user's file
+            return False
+        return True
 
     def _put_bytes(self, target: Path, data: bytes) -> None:
         with _told(target, "could not be written"):

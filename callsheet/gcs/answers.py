@@ -45,7 +45,7 @@ class Answer:
 
     def text(self) -> str:
         """The beginning of the body for a person: a page without its tags."""
-        text = re.sub(r"<[^>]*>", " ", self.body[:4096].decode(errors="replace"))
+        text = re.sub(r"<[^<>]*>", " ", self.body[:4096].decode(errors="replace"))
         return " ".join(text.split())[:300]
 
     def error(self) -> tuple[str, str]:

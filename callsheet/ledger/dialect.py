@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ def open_engine(url: str) -> Engine:
     try:
         parsed = _normal(make_url(url))
         if parsed.get_backend_name() == "sqlite":
-            _make_folder(parsed)
+            _make_file(parsed)
         engine = create_engine(parsed, isolation_level="AUTOCOMMIT", poolclass=NullPool)
     except (ArgumentError, NoSuchModuleError, ImportError) as error:
         raise LedgerError(
@@ -99,7 +101,11 @@ def _normal(url: URL) -> URL:
     return url
 
 
-def _make_folder(url: URL) -> None:
+def _make_file(url: URL) -> None:
+    """Make the ledger's file, which only its owner may read; one that is there keeps its mode.
+
+    SQLite gives the files beside it the same mode, and takes an empty file for a new database.
+    """
     if not url.database or url.database == ":memory:":
         raise LedgerError("The ledger must be a file, not memory: what is paid for has to survive the process.")
     folder = Path(url.database).absolute().parent
@@ -110,6 +116,9 @@ def _make_folder(url: URL) -> None:
             f"The folder {folder} for the ledger cannot be made: {error.strerror}. "
             "Set CALLSHEET_HOME or CALLSHEET_LEDGER to a place where you may write."
         ) from None
+    # What cannot be made here, SQLite says in its own words.
+    with suppress(OSError):
+        os.close(os.open(url.database, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, cast
 
@@ -19,6 +20,7 @@ from callsheet.models.schema import PersonTask, Platform
 from callsheet.platforms import Platforms
 from callsheet.shots import Reference, Select, Shot
 
+_Paid = Literal["image", "video"]
 _VIDEO_COLUMNS = tuple(name for name, column in COLUMNS.items() if column.video)
 
 
@@ -68,6 +70,8 @@ class Assembler:
             variables=tuple(sorted(draft.variables.items())),
         )
         self._keep_back(draft, "image" if takes else "video", self._damaged(references, "reference_images"))
+        for kind, column in _texts(draft, takes, motion):
+            self._keep_back(draft, kind, _control_characters(draft, column))
         if takes or motion is None:
             self._fit(draft, references, "reference_images", image[0])
         return shot if motion is None else self._animated(draft, shot, motion, skip)
@@ -184,7 +188,7 @@ class Assembler:
         for finding in _unfit(given, column, model) if model else ():
             self._problem(draft, *finding)
 
-    def _keep_back(self, draft: Draft, kind: Literal["image", "video"], findings: Iterable[Finding]) -> None:
+    def _keep_back(self, draft: Draft, kind: _Paid, findings: Iterable[Finding]) -> None:
         """Note what keeps requests of a kind from being sent."""
         for finding in findings:
             draft.unsendable(self.legality.findings, kind, finding)
@@ -209,6 +213,24 @@ def _unfit(pictures: tuple[Reference, ...], column: str, model: Model) -> list[F
             allowed = f"allowed for {model.id}: {', '.join(model.mime_types)}"
             found.append(Finding(column, f"{picture.uri} is {picture.mime_type}", allowed, "convert it"))
     return found
+
+
+def _texts(draft: Draft, takes: int, motion: str | None) -> Iterator[tuple[_Paid, str]]:
+    """The texts that go out with a request of a kind, or with what comes of it."""
+    if takes:
+        yield from (("image", column) for column in ("prompt", "negative_prompt", "tags"))
+    if motion:
+        yield from (("video", column) for column in ("motion_prompt", "negative_prompt", "tags"))
+
+
+def _control_characters(draft: Draft, column: str) -> list[Finding]:
+    """What no text may hold but tabs and line breaks: providers refuse it, and terminals and logs obey it."""
+    text = draft.text(column) or ""
+    found = next(((n, c) for n, c in enumerate(text, 1) if unicodedata.category(c) == "Cc" and c not in "\t\n\r"), None)
+    if found is None:
+        return []
+    what = f"there is a control character, U+{ord(found[1]):04X}, at character {found[0]}"
+    return [Finding(column, what, "allowed: text, tabs and line breaks", "remove it")]
 
 
 def warn_of_idle_columns(draft: Draft, findings: Findings) -> None:

@@ -9,6 +9,7 @@ from typing import Literal
 MAX_MANIFEST_BYTES = 64 * 1024 * 1024
 MAX_SHOTS = 100_000
 MAX_CELL_CHARS = 20_000
+MAX_COLUMNS = 2_000
 # A small file can expand to much text by defaults, templates and matrix.
 MAX_TOTAL_CHARS = 128 * 1024 * 1024
 MAX_PROBLEMS = 1_000

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from heapq import nsmallest
 from typing import Literal
 
 from callsheet.errors import Problem
-from callsheet.manifest.columns import COLUMNS, MAX_CELL_CHARS, Cell
+from callsheet.manifest.columns import COLUMNS, MAX_CELL_CHARS, MAX_PROBLEMS, Cell
 from callsheet.manifest.findings import Findings, Unsendable, did_you_mean, shown
 from callsheet.manifest.templates import render
 from callsheet.models import Finding
@@ -77,9 +78,13 @@ def complete(draft: Draft, defaults: Mapping[str, Cell], findings: Findings) -> 
 def _filled(draft: Draft, column: str, text: str, findings: Findings) -> str:
     rendered = render(text, draft.variables)
     for name in rendered.unknown:
-        known = ", ".join(sorted(draft.variables)[:20]) or "none in this file"
-        hint = did_you_mean(name, draft.variables) or "write {{ and }} for braces"
-        draft.problem(findings, column, f"unknown placeholder {{{shown(name)[1:-1]}}}", f"known: {known}", hint)
+        # Of more problems only the number is told, and each hint looks at every variable.
+        is_told = len(findings.problems) < MAX_PROBLEMS
+        known = ", ".join(nsmallest(20, draft.variables)) if is_told else ""
+        hint = did_you_mean(name, draft.variables) if is_told else ""
+        allowed = f"known: {known or 'none in this file'}"
+        hint = hint or "write {{ and }} for braces"
+        draft.problem(findings, column, f"unknown placeholder {{{shown(name)[1:-1]}}}", allowed, hint)
     if rendered.overlong:
         draft.problem(findings, column, "the filled text is too long", f"allowed: at most {MAX_CELL_CHARS} characters")
     if rendered.stray:

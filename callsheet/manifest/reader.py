@@ -9,7 +9,7 @@ from datetime import date
 from decimal import Decimal, InvalidOperation
 from pathlib import Path, PurePosixPath
 
-from callsheet.errors import Problem
+from callsheet.errors import ManifestError, Problem
 from callsheet.manifest.columns import CAMPAIGN, MAX_TOTAL_CHARS, Cell
 from callsheet.manifest.draft import Draft, complete, known_column, size
 from callsheet.manifest.expand import slug
@@ -73,6 +73,7 @@ def read_manifest(
     findings = Findings()
     data = read_bytes(uri)
     given = dict(variables or {})
+    _check_text(given, uri)
     loaded = _load(uri, decode(data, uri), columns or {}, given, "prompt" in (defaults or {}), findings)
     chosen = _defaults(loaded, defaults or {}, uri, findings)
     _complete(loaded, chosen, findings)
@@ -90,6 +91,13 @@ def read_manifest(
         tuple(findings.warnings),
         tuple(findings.unsendable),
     )
+
+
+def _check_text(given: Mapping[str, str], uri: str) -> None:
+    """Raise ManifestError for a variable that is no text: bytes of the command line that are not UTF-8."""
+    if strange := [name for name, text in given.items() if any("\ud800" <= c <= "\udfff" for c in text)]:
+        what = f"the value of {shown(strange[0])} is not UTF-8"
+        raise ManifestError((Problem(uri, 1, "vars", what, "allowed: text", "type it again in a UTF-8 terminal"),))
 
 
 def _load(

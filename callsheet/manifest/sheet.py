@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from callsheet.manifest.columns import MAX_CELL_CHARS, MAX_SHOTS
+from callsheet.manifest.columns import MAX_CELL_CHARS, MAX_COLUMNS, MAX_SHOTS
 from callsheet.manifest.findings import Findings, shown
 
 
@@ -55,6 +55,10 @@ def read_sheet(text: str, file: str, *, tabs: bool, findings: Findings) -> Sheet
         findings.problem(file, 1, "-", "the file is empty", "needed: a header line and at least one row")
         return Sheet((), 1, ())
     headers = tuple(cell.strip() for cell in records[0].cells)
+    if len(headers) > MAX_COLUMNS:
+        what, allowed = f"{len(headers)} columns are too many", f"allowed: at most {MAX_COLUMNS}"
+        findings.problem(file, records[0].line, "-", what, allowed, "leave out those that no text uses")
+        return Sheet((), records[0].line, ())
     _check_headers(headers, file, records[0].line, findings)
     rows = tuple(row for row in records[1:] if any(cell.strip() for cell in row.cells))
     if not rows and not findings.problems:

@@ -70,10 +70,12 @@ def warn_of_lookalikes(
     sheet: Sheet, file: str, columns: Mapping[str, str], used: frozenset[str], findings: Findings
 ) -> None:
     """Warn of headers that look like a misspelt column and are not used as a placeholder."""
+    known = {*COLUMNS, *used, *columns.values()}
+    missing = tuple(column for column in COLUMNS if column not in set(sheet.headers))
     for header in sheet.headers:
-        if not header or header in COLUMNS or header in used or header in columns.values():
+        if not header or header in known:
             continue
-        guess = nearest(header, [column for column in COLUMNS if column not in sheet.headers], 85)
+        guess = nearest(header, missing, 85)
         if guess:
             what = f"{shown(header)} is taken as a template variable, and no text uses it"
             findings.warn(file, sheet.header_line, header[:60], what, "", f"did you mean the column {guess}?")

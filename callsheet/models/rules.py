@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from rapidfuzz import process
@@ -20,6 +21,10 @@ _PEOPLE = (
 )
 
 
+# A suggestion compares a word with every choice.
+MAX_CHOICES = 2_000
+
+
 class Finding(NamedTuple):
     """One thing a model refuses: the manifest column, what is wrong, what is allowed, and a suggestion."""
 
@@ -30,8 +35,9 @@ class Finding(NamedTuple):
 
 
 def nearest(word: str, choices: Iterable[str], cutoff: float = 60.0) -> str | None:
-    """The choice most like `word` (case ignored), None when none is at all like it."""
-    return _nearest(word[:200], tuple(choices), cutoff)
+    """The choice most like `word` (case ignored), None when none is at all like it, or they are too many to compare."""
+    listed = tuple(islice(choices, MAX_CHOICES + 1))
+    return _nearest(word[:200], listed, cutoff) if len(listed) <= MAX_CHOICES else None
 
 
 @lru_cache(maxsize=4096)  # a mistake is often made in every row

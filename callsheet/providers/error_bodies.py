@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 MAX_MESSAGE_CHARS = 500
-_TAG = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.IGNORECASE | re.DOTALL)
+_CODE = re.compile(r"(script|style)\b", re.IGNORECASE)
 # Texts of refusals for policy, collected from public reports of Veo and Imagen until 2026-11.
 _POLICY = re.compile(
     r"support codes?:\s*\d|responsible ai|usage guidelines|sensitive words|safety (filter|reason|polic)"
-    r"|violat\w*[^.]{0,80}(polic|guideline|practice)|blocked[^.]{0,40}(safety|policy)",
+    r"|violat\w{0,12}[^.]{0,80}(polic|guideline|practice)|blocked[^.]{0,40}(safety|policy)",
     re.IGNORECASE,
 )
 _SUPPORT_CODES = re.compile(r"support codes?:\s*(\d+(?:\s*,\s*\d+)*)", re.IGNORECASE)
@@ -74,9 +74,41 @@ def support_codes(message: str) -> str:
 
 def plain(text: str, limit: int = MAX_MESSAGE_CHARS) -> str:
     """Untrusted text as one bounded line: no tags, no control characters."""
-    flat = _TAG.sub(" ", text[: 40 * limit])
+    flat = without_tags(text[: 40 * limit])
     flat = " ".join("".join(c if c.isprintable() else " " for c in flat).split())
     return flat if len(flat) <= limit else flat[: limit - 1] + "…"
+
+
+def without_tags(text: str) -> str:
+    """Return the text of HTML, each tag and all of a script or style as a space; looks at no character twice."""
+    return "".join(_pieces(text))
+
+
+def _pieces(text: str) -> Iterator[str]:
+    at, ends = 0, _Ends(text)
+    while (start := text.find("<", at)) >= 0 and (end := text.find(">", start)) >= 0:
+        yield text[at:start]
+        yield " "
+        code = _CODE.match(text, start + 1, end)
+        at = (ends.after(code.group().lower(), end) if code else 0) or end + 1
+    yield text[at:]
+
+
+class _Ends:
+    """Where scripts and styles end; what was not found once is not looked for again."""
+
+    def __init__(self, text: str) -> None:
+        self._folded = text.lower() if text.isascii() else "".join(c.lower() if c.isascii() else c for c in text)
+        self._none: set[str] = set()
+
+    def after(self, name: str, start: int) -> int:
+        """The place behind the closing tag that follows `start`; 0 when there is none."""
+        closing = f"</{name}>"
+        found = -1 if name in self._none else self._folded.find(closing, start)
+        if found < 0:
+            self._none.add(name)
+            return 0
+        return found + len(closing)
 
 
 def _json_or_text(text: str) -> object:

@@ -20,6 +20,7 @@ from callsheet.providers.error_bodies import ErrorBody
 # Longer hints than two days are not believed: the longest window, a day, turns at midnight.
 MAX_RETRY_AFTER_S = 2 * 86400.0
 _UNITS_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+MAX_DURATION_CHARS = 64
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
 _RETRY_IN = re.compile(r"retry in ((?:\d+(?:\.\d+)?(?:ms|h|m|s))+)", re.IGNORECASE)
 _LIMIT = re.compile(r"\blimit:\s*(\d{1,12})(?!\.?\d)")
@@ -74,6 +75,8 @@ def window(text: str) -> str:
 
 def duration_s(text: str) -> float | None:
     """Seconds of "9303s", "0.5s", "850.5ms" or "2h35m3.27s"; None when it is not a duration."""
+    if len(text) > MAX_DURATION_CHARS:
+        return None
     parts = _DURATION.findall(text.strip())
     if not parts or "".join(number + unit for number, unit in parts) != text.strip():
         return None

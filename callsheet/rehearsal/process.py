@@ -20,6 +20,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from callsheet.clock import Clock
+from callsheet.durable import make_private
 from callsheet.errors import ServiceError
 from callsheet.rehearsal.config import Latency, RehearsalConfig
 
@@ -58,7 +59,7 @@ class RehearsalProcess:
         Raises ServiceError with the end of the log when it does not answer within `timeout_s` real seconds. A joined
         service keeps the settings it was started with.
         """
-        config.state_dir.mkdir(parents=True, exist_ok=True)
+        make_private(config.state_dir)
         deadline = time.monotonic() + timeout_s
         process: subprocess.Popen[bytes] | None = None
         while time.monotonic() < deadline:
