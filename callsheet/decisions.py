@@ -55,6 +55,28 @@ class FrameDecision:
         return f"{told[0].upper()}{told[1:].rstrip('.')}."
 
 
+@dataclass(frozen=True, slots=True)
+class FramePin:
+    """A choice of frame that callsheet made of a shot's takes, on record before its clip is paid for.
+
+    `wish` says what it answers: the clip that is asked for, and how its frame is selected. `n` counts the choices for a
+    shot from 1; it is 0, and `at` None, until the ledger has it.
+    """
+
+    batch: str
+    shot: str
+    wish: str
+    take: int
+    sha256: str
+    why: str
+    n: int = 0
+    at: datetime | None = None
+
+    def holds_for(self, wish: str, takes: Mapping[int, str]) -> bool:
+        """Whether the shot still asks for the same, and the take is there as it was; other takes do not matter."""
+        return self.wish == wish and takes.get(self.take) == self.sha256
+
+
 def numbered(takes: Iterable[int]) -> str:
     """The takes in words, such as "take 2" or "takes 1, 3"."""
     numbers = [str(take) for take in takes]

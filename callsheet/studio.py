@@ -48,10 +48,10 @@ class Studio:
     key, or credits that are used up); `stopping` also ends all waiting. `flights` lets two shots that want the same job
     share it inside the process, as the ledger does between processes. `assets` holds the archived files by shot and
     name, `sidecars` those of this run by shot, with the hash of their bytes where it is known; `decisions` are those
-    that people had taken about frames when the run was planned; `crashed` counts our own errors. With `wait`, work that
-    does not fit today sleeps until it does; `full_until` tells when a model's day is over. `only` names the shots that
-    are worked on (none: all); a `free` run sends nothing that costs. A `signer` signs the cuts. While `troubled`,
-    something paid for cannot be written down, and nothing new is sent.
+    that people had taken about frames when the run was planned, `known` all that the survey found then; `crashed`
+    counts our own errors. With `wait`, work that does not fit today sleeps until it does; `full_until` tells when a
+    model's day is over. `only` names the shots that are worked on (none: all); a `free` run sends nothing that costs. A
+    `signer` signs the cuts. While `troubled`, something paid for cannot be written down, and nothing new is sent.
     """
 
     settings: Settings
@@ -74,6 +74,7 @@ class Studio:
     assets: dict[str, dict[str, Asset]] = field(default_factory=dict)
     files: frozenset[str] = frozenset()
     decisions: Mapping[str, tuple[FrameDecision, ...]] = field(default_factory=dict)
+    known: Known = field(default_factory=Known)
     earlier: Mapping[tuple[str, str], Job] = field(default_factory=dict)
     sidecars: dict[str, tuple[Sidecar, str | None]] = field(default_factory=dict)
     plan: Plan | None = None
@@ -112,6 +113,7 @@ class Studio:
         Addresses are those of this archive: the ledger may have them from where the batch was before.
         """
         self.files, self.decisions, self.earlier = known.files, known.decisions, known.earlier
+        self.known = known
         for shot, assets in known.assets.items():
             folder = f"shots/{folder_name(shot)}"
             there = (a for a in assets if f"{folder}/{a.name}" in known.files)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from callsheet.archive.disclosure import Disclosure
 from callsheet.platforms.spec import PlatformSpec
 
-# 5: `earlier_takes` and `earlier_clips` (2026-11-30). 4: `finish`, and how each cut was made (2026-11-21).
+# 5: `pins`, `earlier_takes` and `earlier_clips` (2026-11-30). 4: `finish`, and how each cut was made (2026-11-21).
 # 3: `decisions` (2026-11-21). 2: `signed` and `platform_toggle` of a cut (2026-11-21).
 # Older sidecars are read with their defaults.
 SCHEMA_VERSION = 5
@@ -187,6 +187,17 @@ class DecisionRecord(_Part):
     at: datetime
 
 
+class PinRecord(_Part):
+    """A choice of frame that was on record before its clip was paid for; `wish` is the hash of what it answers."""
+
+    n: int
+    wish: str
+    take: int
+    sha256: str
+    why: str = ""
+    at: datetime
+
+
 class ImageParams(_Part):
     """The parameters that every take of the shot was asked with."""
 
@@ -251,6 +262,7 @@ class Sidecar(_Part):
     state: Literal["pending", "done", "blocked", "failed", "parked", "waiting"]
     failures: tuple[FailureRecord, ...] = ()
     decisions: tuple[DecisionRecord, ...] = ()
+    pins: tuple[PinRecord, ...] = ()
     image: ImageParams | None = None
     takes: tuple[TakeRecord, ...] = ()
     clips: tuple[ClipRecord, ...] = ()

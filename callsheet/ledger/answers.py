@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 
-from callsheet.decisions import FrameDecision
-from callsheet.ledger import batches, files, frame_decisions, reads, rows, use
+from callsheet.decisions import FrameDecision, FramePin
+from callsheet.ledger import batches, files, frame_decisions, frame_pins, reads, rows, use
 from callsheet.ledger.database import Database
 from callsheet.ledger.life import TERMINAL, JobState
 from callsheet.ledger.records import AttemptRecord, BatchRow, Job, ShotRow, SpendRow, Want
@@ -92,6 +92,10 @@ class Answers:
     async def frame_decisions(self, batch: str, shots: Sequence[str]) -> dict[str, tuple[FrameDecision, ...]]:
         """What people decided about these shots of the batch, by shot and in order of time."""
         return await self._db.read(lambda c: frame_decisions.decisions_of(c, batch, shots))
+
+    async def frame_pins(self, batch: str, shots: Sequence[str]) -> dict[str, tuple[FramePin, ...]]:
+        """Which frames were chosen for these shots of the batch, by shot and in order of time."""
+        return await self._db.read(lambda c: frame_pins.pins_of(c, batch, shots))
 
     async def use_of(self, scope: str, models: Iterable[str], now: datetime) -> dict[str, use.Use]:
         """How much of each model's quota is used at `now` by all that share the scope."""

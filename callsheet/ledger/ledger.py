@@ -13,13 +13,14 @@ from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar
 from sqlalchemy import Connection
 
 from callsheet.clock import Clock
-from callsheet.decisions import FrameDecision
+from callsheet.decisions import FrameDecision, FramePin
 from callsheet.errors import LedgerError, Parked
 from callsheet.ledger import (
     batches,
     claims,
     files,
     frame_decisions,
+    frame_pins,
     limits,
     outcomes,
     owners,
@@ -264,6 +265,13 @@ class Ledger(Answers):
         DecisionError when one would take back an approval whose clip is sent.
         """
         return await self._write(frame_decisions.decide, batch, decisions)
+
+    async def pin_frame(self, pin: FramePin, takes: Mapping[int, str]) -> FramePin:
+        """Put a choice of frame on record, for a shot with these takes (sha256 by number): the pin that then holds.
+
+        That is another one when somebody was first; to be called before the clip is claimed.
+        """
+        return await self._write(frame_pins.pin, pin, takes)
 
     async def set_shots(self, batch: str, shots: Sequence[str], state: ShotState) -> None:
         """Record for many shots, in one write, that they stand like this without a reason."""

@@ -7,8 +7,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, insert, select
 
-from callsheet.decisions import FrameDecision
-from callsheet.ledger import frame_decisions
+from callsheet.decisions import FrameDecision, FramePin
+from callsheet.ledger import frame_decisions, frame_pins
 from callsheet.ledger.batches import put_batch
 from callsheet.ledger.prepared import change, fetch
 from callsheet.ledger.records import AttemptRecord, Job, ShotRow, Want
@@ -43,6 +43,7 @@ class ShotRecords:
     wants: tuple[Want, ...] = ()
     assets: tuple[Asset, ...] = ()
     decisions: tuple[FrameDecision, ...] = ()
+    pins: tuple[FramePin, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,9 @@ def enter_shot(connection: Connection, records: ShotRecords) -> Entered:
     if records.decisions and not frame_decisions.decisions_of(connection, row.batch, [row.shot]):
         for decision in records.decisions:
             frame_decisions.enter(connection, decision)
+    if records.pins and not frame_pins.pins_of(connection, row.batch, [row.shot]):
+        for pin in records.pins:
+            frame_pins.enter(connection, pin)
     return Entered(int(new_shot), new_jobs, new_assets)
 
 

@@ -188,6 +188,21 @@ frame_decisions = Table(
 # One row: which ledger this is. Archives name it while it works on a batch.
 identity = Table("identity", metadata, Column("id", String(32), primary_key=True))
 
+# Which take of a shot was chosen to be animated, by its scores: `n` counts from 1, `wish` is the sha256 of what was
+# asked. The newest counts that fits the shot and its takes.
+frame_pins = Table(
+    "frame_pins",
+    metadata,
+    Column("batch", ForeignKey("batches.name"), primary_key=True),
+    Column("shot", String(255), primary_key=True),
+    Column("n", Integer, primary_key=True),
+    Column("wish", String(64), nullable=False),
+    Column("take", Integer, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("why", Text, nullable=False),
+    Column("at", UtcTime, nullable=False),
+)
+
 # What 429 replies said, per "minute" or "day"; `most` None: no number was given. No slot before `pause_until`.
 learned_limits = Table(
     "learned_limits",

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from callsheet.archive.layout import folder_name
 from callsheet.cutting.recipe import find_cut
-from callsheet.decisions import APPROVAL, holding
+from callsheet.decisions import APPROVAL, holding, numbered
 from callsheet.errors import Unknown
 from callsheet.ledger import Job, JobOrder, JobState
 from callsheet.looks import look_price
@@ -17,6 +17,7 @@ from callsheet.orders import clip_order, clip_slot, take_order, text_clip_order
 from callsheet.plan.actions import ZERO, Action, Kind, ShotPlan, What
 from callsheet.plan.changes import changed
 from callsheet.plan.cuts import better_aspect, foreseen
+from callsheet.plan.frames import decide_frames, is_chosen_by_scores, is_sent, pin_of
 from callsheet.plan.known import Known
 from callsheet.platforms import Platforms, PlatformSpec, load_platforms
 from callsheet.poller import is_worth_a_look
@@ -77,12 +78,37 @@ def _clip_actions(
 ) -> list[Action]:
     price = catalogue.get(shot.video_model or "").video_price(shot.resolution, shot.duration_s)
     orders, wanted = _clip_orders(batch, shot, [take.job_key for take in takes], known), frames_wanted(shot)
-    if len(orders) != wanted or any(take.what in _LEFT_OVER for take in takes):
+    pin = pin_of(batch, shot, known)
+    sent = {take: order for take, order in orders if take and is_sent(known.jobs.get(order.key))}
+    decided = decide_frames(shot, _to_come(takes), pin, sent)
+    if pin is not None:
+        return [_paid_action(clip_order(batch, shot, pin.take, pin.sha256), price, known)]
+    if decided.awaited:
+        begun = [_paid_action(sent[take], price, known) for take in decided.takes]
+        waiting = awaiting_clip(_unknown_clip(batch, shot, (), price, known), takes, decided.awaited)
+        return begun + [waiting] * (wanted - len(begun))
+    if is_chosen_by_scores(shot):
+        orders = []
+    elif len(orders) != wanted or any(take.what in _LEFT_OVER for take in takes):
         orders = [(take, order) for take, order in orders if order.key in known.jobs]
     orders.sort(key=lambda pair: known.earlier.get((shot.id, pair[1].slot)) is None)
     started = [_paid_action(order, price, known) for _, order in orders[:wanted]]
     missing = wanted - len(started)
     return started + [_unknown_clip(batch, shot, takes, price, known) for _ in range(missing)]
+
+
+def _to_come(takes: Sequence[Action]) -> list[int]:
+    """The takes that a run would not bring to an end, by number."""
+    return [number for number, take in enumerate(takes, 1) if take.what in ("parked", "waiting")]
+
+
+def awaiting_clip(clip: Action, takes: Sequence[Action], awaited: Sequence[int]) -> Action:
+    """The clip of a frame that is chosen when the awaited takes are there."""
+    first = max((takes[number - 1] for number in awaited), key=lambda take: take.what == "parked")
+    why = f"its frame is chosen when {numbered(awaited)} {'is' if len(awaited) == 1 else 'are'} there"
+    parked = first.what == "parked"
+    usd, extra = (clip.usd, clip.extra_usd) if parked else (ZERO, clip.usd)
+    return replace(clip, what=first.what, why=why, usd=usd, extra_usd=extra, until=first.until)
 
 
 def _approved_clips(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from callsheet.decisions import FrameDecision
+from callsheet.decisions import FrameDecision, FramePin
 from callsheet.ledger import Job
 from callsheet.shots import Asset
 
@@ -17,7 +17,7 @@ class Known:
     `files` holds names relative to the batch's folder; a stored asset that is not among them is not reused. `earlier`
     has the job that filled a slot of a shot when the batch ran last, by shot and slot. `abandoned` are the keys of jobs
     whose process was gone while their request was under way. `shots` are all that the batch ever had. `decisions` are
-    those of people about frames, by shot and in order of time.
+    those of people about frames, by shot and in order of time; `pins` are the choices of frames, likewise.
     """
 
     jobs: Mapping[str, Job] = field(default_factory=dict)
@@ -27,3 +27,4 @@ class Known:
     abandoned: frozenset[str] = frozenset()
     shots: tuple[str, ...] = ()
     decisions: Mapping[str, tuple[FrameDecision, ...]] = field(default_factory=dict)
+    pins: Mapping[str, tuple[FramePin, ...]] = field(default_factory=dict)

@@ -10,8 +10,9 @@ from callsheet.models import Catalogue
 from callsheet.plan.actions import ZERO, Action, Plan, ShotPlan
 from callsheet.plan.conditions import Conditions, Effort
 from callsheet.plan.cuts import clip_size
-from callsheet.plan.decide import plan_shot
+from callsheet.plan.decide import awaiting_clip, plan_shot
 from callsheet.plan.forecast import make_forecast, pacific
+from callsheet.plan.frames import decide_frames
 from callsheet.plan.groups import groups
 from callsheet.plan.known import Known
 from callsheet.plan.money import Money, fitting
@@ -101,16 +102,23 @@ def _short_of_money(number: int, item: ShotPlan, short: set[Number]) -> ShotPlan
         else action
         for place, action in enumerate(item.actions)
     ]
-    takes = [action for action in actions if action.kind == "image"]
-    if takes and all(action.what == "parked" for action in takes):
-        actions = [_without_frame(action) for action in actions]
-    return _with_cuts(replace(item, actions=tuple(actions)))
+    return _with_cuts(_with_clips(replace(item, actions=tuple(actions))))
 
 
-def _without_frame(action: Action) -> Action:
-    if action.kind != "video" or action.what != "create":
-        return action
-    return replace(action, what="parked", why="its frame is parked", usd=ZERO, extra_usd=ZERO)
+def _with_clips(item: ShotPlan) -> ShotPlan:
+    """The shot whose clips are parked with the takes that their frames are chosen from."""
+    takes = [action for action in item.actions if action.kind == "image"]
+    parked = [number for number, take in enumerate(takes, 1) if take.what == "parked"]
+    awaited = decide_frames(item.shot, parked, None, ()).awaited
+    if item.shot.select == "approve" or not awaited:
+        return item
+    actions = [
+        awaiting_clip(action, takes, awaited)
+        if (action.kind, action.what, action.job_key) == ("video", "create", None)
+        else action
+        for action in item.actions
+    ]
+    return replace(item, actions=tuple(actions))
 
 
 def _with_cuts(item: ShotPlan) -> ShotPlan:
@@ -142,7 +150,9 @@ def _parked_by_quota(number: int, item: ShotPlan, parked: Mapping[Number, dateti
         if until is not None:
             why = f"today's requests are used up: goes on {pacific(until)}"
             actions[place] = replace(action, what="parked", why=why, until=until)
-    return item if tuple(actions) == item.actions else _with_cuts(replace(item, actions=tuple(actions)))
+    if tuple(actions) == item.actions:
+        return item
+    return _with_cuts(_with_clips(replace(item, actions=tuple(actions))))
 
 
 def _errands(items: Sequence[ShotPlan], conditions: Conditions, platforms: Platforms) -> list[Errand]:

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from callsheet import errors
-from callsheet.decisions import APPROVAL, REJECTED, holding, waits
+from callsheet.decisions import APPROVAL, REJECTED, holding, numbered, waits
 from callsheet.errors import NotApproved
 from callsheet.media.frames import Candidate, choose_frames
+from callsheet.plan.frames import TO_COME
 from callsheet.shots import Failure, Shot, ShotState
-from callsheet.steps.work import TakeWork, Work
+from callsheet.steps.work import Work, most_open
 from callsheet.studio import Studio
 
-# A take that ended like this comes later, and a person is to see all of them at once.
-_LATER = (errors.Parked, errors.Stopped)
 
-
-def choose_approved(studio: Studio, work: Work, candidates: Sequence[Candidate]) -> None:
+def choose_approved(
+    studio: Studio, work: Work, candidates: Sequence[Candidate], to_come: Mapping[int, ShotState]
+) -> None:
     """Choose the takes that a person has approved; without a decision about these takes the shot ends here.
 
-    What counts are the decisions that there were when the run was planned: it pays for nothing that was not planned.
+    `to_come` are takes that come later: a person is to see all of them at once. What counts are the decisions that
+    there were when the run was planned: it pays for nothing that was not planned.
     """
     made = takes_of(work)
     decision = holding(studio.decisions.get(work.shot.id, ()), made)
@@ -29,10 +29,9 @@ def choose_approved(studio: Studio, work: Work, candidates: Sequence[Candidate])
     work.choice = choose_frames(candidates, "approve")
     if decision is not None:
         work.fail(Failure("frames", REJECTED, decision.sentence()), ShotState.BLOCKED)
-    elif later := next((take for take in work.takes.values() if _comes_later(take)), None):
-        state = ShotState.PARKED if later.failure and later.failure.kind != "Stopped" else ShotState.PENDING
-        why = f"Take {later.number} is not made yet; a person chooses when all are there."
-        work.fail(Failure("frames", APPROVAL, why), state)
+    elif (state := most_open(to_come.values())) is not None:
+        why = f"{numbered(sorted(to_come)).capitalize()} still to come; a person chooses when all are there."
+        work.fail(Failure("frames", TO_COME, why), state)
     else:
         work.fail(Failure("frames", APPROVAL, waits(studio.batch.name, made)), ShotState.WAITING)
 
@@ -57,8 +56,3 @@ async def still_approved(studio: Studio, shot: Shot, frame_sha256: str) -> None:
             f"Its approval was changed since this run began ({told}). Nothing was sent for it. Run the batch again to "
             "go on as decided."
         )
-
-
-def _comes_later(take: TakeWork) -> bool:
-    kind = getattr(errors, take.failure.kind, None) if take.failure else None
-    return isinstance(kind, type) and issubclass(kind, _LATER)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from callsheet.archive.layout import SIDECAR, folder_name
 from callsheet.archive.sidecars import write_sidecar
+from callsheet.decisions import FramePin
 from callsheet.shots import ShotState
 from callsheet.steps.records import sidecar_of
 from callsheet.steps.work import ClipWork, TakeWork, Work
@@ -19,6 +20,7 @@ async def write_shot(studio: Studio, work: Work) -> None:
     await _recall_jobs(studio, work)
     if work.shot.select == "approve":
         work.decisions = (await studio.ledger.frame_decisions(studio.batch.name, [work.shot.id])).get(work.shot.id, ())
+    work.pins = await _pins(studio, work)
     sidecar = sidecar_of(studio.batch, work, state, datetime.now(UTC), studio.files)
     known = f"shots/{folder_name(work.shot.id)}/{SIDECAR}" in studio.files
     studio.sidecars[work.shot.id] = await write_sidecar(studio.store, studio.batch.prefix, sidecar, new=not known)
@@ -44,6 +46,19 @@ def _forget_replies(studio: Studio, work: Work) -> None:
             studio.spool.replies.remove(part.key)
 
 
+async def tell_choice(studio: Studio, work: Work) -> None:
+    """Write the sidecar of a shot whose frames are chosen, before their clips are paid for; the shot goes on."""
+    work.pins = await _pins(studio, work)
+    sidecar = sidecar_of(studio.batch, work, ShotState.PENDING, datetime.now(UTC), studio.files)
+    await write_sidecar(studio.store, studio.batch.prefix, sidecar)
+
+
+async def _pins(studio: Studio, work: Work) -> tuple[FramePin, ...]:
+    if work.shot.takes < 2 or not work.shot.motion_prompt:
+        return ()
+    return (await studio.ledger.frame_pins(studio.batch.name, [work.shot.id])).get(work.shot.id, ())
+
+
 async def _recall_jobs(studio: Studio, work: Work) -> None:
     """Ask the ledger for the jobs of what gave nothing: an operation that still runs must be in the sidecar."""
     paid: list[TakeWork | ClipWork] = [*work.takes.values(), *work.clips]
@@ -59,8 +74,8 @@ def final_state(work: Work) -> ShotState:
     A still shot is made for its pictures: one is enough unless all were asked for. A take that failed is noted but
     does not spoil a shot whose clips and cuts are there.
     """
-    if work.ended is not None:
-        return work.ended
+    if (left := work.ended or work.postponed) is not None:
+        return left
     if work.shot.motion_prompt is None and work.shot.select == "all" and any(t.failure for t in work.takes.values()):
         return ShotState.FAILED
     return ShotState.DONE

@@ -32,7 +32,16 @@ from callsheet.steps.paid import UNSENT, Send, claim, patiently, submit
 from callsheet.steps.persist import persist
 from callsheet.steps.verdicts import Verdict, verdict
 from callsheet.steps.waiting import fetch_video
-from callsheet.steps.work import ClipWork, Work, failure_of, failure_of_job, is_transient, state_after, state_of
+from callsheet.steps.work import (
+    ClipWork,
+    Work,
+    failure_of,
+    failure_of_job,
+    is_transient,
+    most_open,
+    state_after,
+    state_of,
+)
 from callsheet.studio import Studio
 from callsheet.tally import How
 
@@ -43,7 +52,7 @@ async def make_clips(studio: Studio, work: Work) -> None:
     for take in work.frames():
         work.clips.append(ClipWork(take, _order(studio, work, take).key))
     states = await all_of(_make_clip(studio, work, clip) for clip in work.clips)
-    work.ended = work.ended or next((state for state in states if state is not None), None)
+    work.ended = work.ended or most_open(states)
 
 
 async def _make_clip(studio: Studio, work: Work, clip: ClipWork) -> ShotState | None:
@@ -52,6 +61,8 @@ async def _make_clip(studio: Studio, work: Work, clip: ClipWork) -> ShotState | 
     order = _order(studio, work, clip.take)
     try:
         async with studio.flight(order.key):
+            if clip.take is not None and frame is None:
+                await _check_sent(studio, order)
             clip.job = job = await patiently(studio, order, lambda: _paid_video(studio, shot, order, frame))
             if job.sha256 and job.mime_type:
                 several = clip.take if len(work.clips) > 1 else None
@@ -74,8 +85,17 @@ def _order(studio: Studio, work: Work, take: int | None) -> JobOrder:
     """The order for the clip of a take, or of the shot's text."""
     if take is None:
         return text_clip_order(studio.batch, work.shot, studio.earlier.get((work.shot.id, clip_slot(None))))
-    frame = work.takes[take].asset
-    return clip_order(studio.batch, work.shot, take, frame.sha256 if frame else None)
+    return clip_order(studio.batch, work.shot, take, work.frame_sha256(take))
+
+
+async def _check_sent(studio: Studio, order: JobOrder) -> None:
+    """Return when a clip whose frame is lost was sent before; ArchiveLost when it could only be sent now."""
+    job = (await studio.ledger.jobs([order.key])).get(order.key)
+    if job is None or job.state in UNSENT:
+        raise ArchiveLost(
+            f"The picture of {order.slot} was made and paid for, its file is lost, and its clip was not sent yet. "
+            "Nothing was sent. Restore the file, or run again with --remake to pay for the picture anew."
+        )
 
 
 def _kept_to(shot: Shot, order: JobOrder) -> tuple[Reference, ...]:

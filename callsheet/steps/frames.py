@@ -3,20 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from callsheet.archive.layout import thumbnail_name
+from callsheet.decisions import FramePin
 from callsheet.errors import CallsheetError, MediaError
-from callsheet.media.frames import Candidate, choose_frames, gate
+from callsheet.ledger import JobOrder
+from callsheet.media.frames import Candidate, Choice, choose_frames, gate
 from callsheet.media.probe import probe_image
 from callsheet.media.provenance import Provenance, xmp_packet
 from callsheet.media.scores import FrameScore, score_image
 from callsheet.media.stills import thumbnail
+from callsheet.orders import clip_order
+from callsheet.plan.frames import (
+    OVER,
+    TO_COME,
+    Frames,
+    awaiting,
+    decide_frames,
+    is_chosen_by_scores,
+    is_sent,
+    pin_of,
+    wish_of,
+)
 from callsheet.shots import Asset, Failure, Shot, ShotState
 from callsheet.steps import all_of
-from callsheet.steps.approval import choose_approved
+from callsheet.steps.approval import choose_approved, takes_of
+from callsheet.steps.archive import tell_choice
 from callsheet.steps.deposit import Deposit, deposit_derived, fetch
-from callsheet.steps.work import TakeWork, Work, failure_of, is_transient, state_of
+from callsheet.steps.work import TakeWork, Work, failure_of, is_transient, most_open, state_of
 from callsheet.studio import Studio
 
 JPEG = "image/jpeg"
@@ -33,16 +50,110 @@ async def choose_takes(studio: Studio, work: Work) -> None:
         work.fail(failure_of("frames", error), state_of(error))
         return
     candidates = [Candidate(take.number, take.score, take.gate) for take in made]
-    if work.shot.select == "approve":
-        choose_approved(studio, work, candidates)
+    if not work.shot.motion_prompt:
+        work.choice = choose_frames(candidates, work.shot.select)
+    elif work.shot.select == "approve":
+        choose_approved(studio, work, candidates, await _to_come(studio, work))
+    else:
+        await _choose_to_animate(studio, work, candidates)
+    if work.choice and work.going and work.shot.motion_prompt and work.shot.takes > 1:
+        await _tell_before_paying(studio, work, work.choice)
+
+
+async def _choose_to_animate(studio: Studio, work: Work, candidates: Sequence[Candidate]) -> None:
+    """Choose the frames that are paid for: as it is on record, else from all takes; some may have to be waited for."""
+    shot, to_come = work.shot, await _to_come(studio, work)
+    work.pin = _holding(pin_of(studio.batch, shot, studio.known), work)
+    sent = await _sent(studio, work) if to_come else ()
+    decided = decide_frames(shot, to_come, work.pin, sent)
+    if decided.awaited:
+        _wait(work, candidates, decided, to_come)
         return
-    work.choice = choose_frames(candidates, work.shot.select)
-    if work.choice.missing:
+    if work.pin is None:
+        work.choice = choose_frames(candidates, shot.select)
+    if is_chosen_by_scores(shot):
+        work.pin = await _put_on_record(studio, work)
+    if work.pin is not None:
+        work.choice = _as_pinned(candidates, work.pin)
+    if work.choice and work.choice.missing:
         missing = ", ".join(str(number) for number in work.choice.missing)
         message = (
             f"`select` asks for take {missing}, which was not made. Choose another take and run the manifest again."
         )
         work.fail(Failure("frames", "MissingTake", message), ShotState.FAILED)
+
+
+def _wait(work: Work, candidates: Sequence[Candidate], decided: Frames, to_come: Mapping[int, ShotState]) -> None:
+    """Leave the choice open until the awaited takes are there; clips that were sent before go on."""
+    state = most_open(to_come[take] for take in decided.awaited) or ShotState.PENDING
+    failure = Failure("frames", TO_COME, awaiting(decided.awaited))
+    # Nothing is chosen: what is there is only measured.
+    work.choice = choose_frames(candidates, decided.takes, "its clip was sent before")
+    if decided.takes:
+        work.failures.append(failure)
+        work.postponed = state
+    else:
+        work.fail(failure, state)
+
+
+async def _to_come(studio: Studio, work: Work) -> dict[int, ShotState]:
+    """The takes that are not there and have not ended for good, each with the state in which it leaves the shot."""
+    absent = [take for take in work.takes.values() if take.asset is None]
+    jobs = await studio.ledger.jobs([take.key for take in absent]) if absent else {}
+    return {
+        take.number: take.left or ShotState.PENDING
+        for take in absent
+        if (job := jobs.get(take.key)) is None or job.state not in OVER
+    }
+
+
+async def _sent(studio: Studio, work: Work) -> list[int]:
+    """The takes whose clip was sent before."""
+    keys = {take: order.key for take, order in _clips_of(studio, work).items()}
+    jobs = await studio.ledger.jobs(keys.values())
+    return [take for take, key in keys.items() if is_sent(jobs.get(key))]
+
+
+def _clips_of(studio: Studio, work: Work) -> dict[int, JobOrder]:
+    """The orders of the clips that the takes would give."""
+    made = {number: take.asset.sha256 for number, take in work.takes.items() if take.asset}
+    return {number: clip_order(studio.batch, work.shot, number, sha256) for number, sha256 in made.items()}
+
+
+def _holding(pin: FramePin | None, work: Work) -> FramePin | None:
+    """The pin while its take is there as it was; a take whose file is lost has not become another one."""
+    take = work.takes.get(pin.take) if pin else None
+    same = take is not None and (take.asset is None or take.asset.sha256 == pin.sha256) if pin else False
+    return pin if same else None
+
+
+async def _put_on_record(studio: Studio, work: Work) -> FramePin | None:
+    """The choice as the ledger has it from now on; None when there is nothing to choose from."""
+    chosen = work.choice.chosen if work.choice else ()
+    pin, takes = work.pin, takes_of(work)
+    if pin is None and chosen:
+        why = next(one.why for one in work.choice.verdicts if one.chosen) if work.choice else ""
+        wish = wish_of(studio.batch, work.shot)
+        pin = FramePin(studio.batch.name, work.shot.id, wish, chosen[0], takes[chosen[0]], why)
+    if pin is None or pin.n:
+        return pin
+    return await studio.ledger.pin_frame(pin, {pin.take: pin.sha256, **takes})
+
+
+def _as_pinned(candidates: Sequence[Candidate], pin: FramePin) -> Choice:
+    """The choice that is on record, in its words, whatever would be chosen today."""
+    now = choose_frames(candidates, (pin.take,))
+    told = tuple(replace(one, why=pin.why) if one.chosen else one for one in now.verdicts)
+    return Choice((pin.take,), told)
+
+
+async def _tell_before_paying(studio: Studio, work: Work, choice: Choice) -> None:
+    """Have the sidecar tell the choice before a clip of it is sent."""
+    orders = _clips_of(studio, work)
+    keys = [orders[take].key for take in choice.chosen if take in orders]
+    jobs = await studio.ledger.jobs(keys)
+    if any(not is_sent(jobs.get(key)) for key in keys):
+        await tell_choice(studio, work)
 
 
 async def _measure(studio: Studio, shot: Shot, take: TakeWork, asset: Asset) -> None:

@@ -13,7 +13,16 @@ from callsheet.steps.paid import UNSENT, claim, patiently, submit
 from callsheet.steps.persist import persist
 from callsheet.steps.pictures import keep_picture
 from callsheet.steps.replies import keeper_of
-from callsheet.steps.work import TakeWork, Work, failure_of, failure_of_job, is_transient, state_after, state_of
+from callsheet.steps.work import (
+    TakeWork,
+    Work,
+    failure_of,
+    failure_of_job,
+    is_transient,
+    most_open,
+    state_after,
+    state_of,
+)
 from callsheet.studio import Studio
 
 
@@ -22,8 +31,10 @@ async def make_images(studio: Studio, work: Work) -> None:
     for number in range(1, work.shot.takes + 1):
         work.takes.setdefault(number, TakeWork(number, take_order(studio.batch, work.shot, number).key))
     states = await all_of(_make_take(studio, work.shot, take) for take in work.takes.values())
+    for take, state in zip(work.takes.values(), states, strict=True):
+        take.left = state
     if work.takes and not any(take.asset for take in work.takes.values()):
-        work.ended = work.ended or next(state for state in states if state is not None)
+        work.ended = work.ended or most_open(states)
 
 
 async def _make_take(studio: Studio, shot: Shot, take: TakeWork) -> ShotState | None:

@@ -23,7 +23,7 @@ from callsheet.archive.sidecar import (
     Sidecar,
     TakeRecord,
 )
-from callsheet.decisions import FrameDecision
+from callsheet.decisions import FrameDecision, FramePin
 from callsheet.errors import ArchiveError
 from callsheet.keys import job_key
 from callsheet.ledger import AttemptRecord, Job, JobState, ShotRecords, ShotRow, Want
@@ -61,6 +61,9 @@ def check(name: str, sidecar: Sidecar) -> None:
         _check_part(sidecar, part)
     for n, decision in enumerate(sidecar.decisions, 1):
         _check_decision(n, decision)
+    for n, pin in enumerate(sidecar.pins, 1):
+        if pin.n != n or not all(re.fullmatch(r"[0-9a-f]{64}", one) for one in (pin.wish, pin.sha256)):
+            raise _refused(f"choice {n} of its frame is not whole")
     for file in sidecar.finish.files() if sidecar.finish else ():
         _check_input(file)
 
@@ -149,7 +152,7 @@ def shot_records(sidecar: Sidecar, assets: Sequence[Asset], *, position: int, dr
     entered = {job.key for job, _ in jobs}
     parts: list[Part] = [*sidecar.takes, *sidecar.clips]
     wants = [Want(sidecar.batch, sidecar.shot, _slot(part), part.job_key) for part in parts if part.job_key in entered]
-    return ShotRecords(row, dropped, tuple(jobs), tuple(wants), tuple(assets), decisions_in(sidecar))
+    return ShotRecords(row, dropped, tuple(jobs), tuple(wants), tuple(assets), decisions_in(sidecar), pins_in(sidecar))
 
 
 def decisions_in(sidecar: Sidecar) -> tuple[FrameDecision, ...]:
@@ -157,6 +160,14 @@ def decisions_in(sidecar: Sidecar) -> tuple[FrameDecision, ...]:
     return tuple(
         FrameDecision(sidecar.batch, sidecar.shot, one.takes, one.shown, one.by, one.note, one.n, one.at)
         for one in sidecar.decisions
+    )
+
+
+def pins_in(sidecar: Sidecar) -> tuple[FramePin, ...]:
+    """Which frames were chosen, as the sidecar tells it."""
+    return tuple(
+        FramePin(sidecar.batch, sidecar.shot, one.wish, one.take, one.sha256, one.why, one.n, one.at)
+        for one in sidecar.pins
     )
 
 

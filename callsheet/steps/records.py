@@ -15,11 +15,12 @@ from callsheet.archive.sidecar import (
     FileRecord,
     ImageParams,
     JobRecord,
+    PinRecord,
     ScoreRecord,
     Sidecar,
     TakeRecord,
 )
-from callsheet.decisions import FrameDecision
+from callsheet.decisions import FrameDecision, FramePin
 from callsheet.ledger import Job
 from callsheet.media.frames import Verdict
 from callsheet.shots import Asset, Batch, Failure, Shot, ShotState
@@ -51,6 +52,7 @@ def sidecar_of(batch: Batch, work: Work, state: ShotState, updated: datetime, fi
         state=state.value,
         failures=tuple(_failure(failure) for failure in work.failures_of_all()),
         decisions=tuple(decision_record(decision) for decision in work.decisions),
+        pins=tuple(pin_record(pin) for pin in work.pins),
         image=_image(shot) if shot.takes else None,
         takes=takes,
         clips=clips,
@@ -177,6 +179,12 @@ def decision_record(decision: FrameDecision) -> DecisionRecord:
     assert decision.at is not None  # noqa: S101  narrows the type: what the ledger has was decided at some time
     takes, shown = dict(decision.takes), dict(decision.shown)
     return DecisionRecord(n=decision.n, takes=takes, shown=shown, by=decision.by, note=decision.note, at=decision.at)
+
+
+def pin_record(pin: FramePin) -> PinRecord:
+    """A choice of frame, on record in the ledger, as the sidecar keeps it."""
+    assert pin.at is not None  # noqa: S101  narrows the type: what the ledger has was chosen at some time
+    return PinRecord(n=pin.n, wish=pin.wish, take=pin.take, sha256=pin.sha256, why=pin.why, at=pin.at)
 
 
 def job_record(job: Job) -> JobRecord:

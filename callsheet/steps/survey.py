@@ -13,6 +13,7 @@ from callsheet.ledger import Job, JobState, Ledger, Want
 from callsheet.ledger.owners import is_dead
 from callsheet.orders import take_order
 from callsheet.plan import Known, ShotPlan, clip_keys
+from callsheet.plan.frames import is_chosen_by_scores
 from callsheet.shots import Asset, Batch, Shot
 from callsheet.steps import all_of
 
@@ -46,6 +47,7 @@ async def survey(ledger: Ledger, store: Store, batch: Batch, shots: Sequence[Sho
         abandoned=frozenset(key for key, job in jobs.items() if _is_abandoned(job)),
         shots=tuple(ids if part else await ledger.ever_of(batch.name)),
         decisions=await ledger.frame_decisions(batch.name, [shot.id for shot in shots if shot.select == "approve"]),
+        pins=await ledger.frame_pins(batch.name, [shot.id for shot in shots if is_chosen_by_scores(shot)]),
     )
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from callsheet.archive.sidecar import CutMaking
-from callsheet.decisions import FrameDecision
+from callsheet.decisions import FrameDecision, FramePin
 from callsheet.errors import (
     ArchiveConflict,
     ArchiveDenied,
@@ -30,7 +31,7 @@ from callsheet.shots import Asset, Failure, Finish, Shot, ShotState
 
 @dataclass
 class TakeWork:
-    """One take so far: its job, its file, its score, or why there is none."""
+    """One take so far: its job, its file, its score, or why there is none; `left`: how its absence leaves the shot."""
 
     number: int
     key: str
@@ -40,6 +41,7 @@ class TakeWork:
     score: FrameScore | None = None
     gate: str | None = None
     failure: Failure | None = None
+    left: ShotState | None = None
 
 
 @dataclass
@@ -77,8 +79,8 @@ class CutWork:
 class Work:
     """Everything the steps have made of one shot, and what went wrong.
 
-    `stopped_by` is what kept the last step from its end although another try may help. `archived`: its sidecar is
-    written.
+    `postponed` is how the shot stands at its end although the steps go on with a part of it. `stopped_by` is what kept
+    the last step from its end although another try may help. `archived`: its sidecar is written.
     """
 
     shot: Shot
@@ -87,8 +89,11 @@ class Work:
     clips: list[ClipWork] = field(default_factory=list)
     cuts: list[CutWork] = field(default_factory=list)
     decisions: tuple[FrameDecision, ...] = ()
+    pin: FramePin | None = None
+    pins: tuple[FramePin, ...] = ()
     failures: list[Failure] = field(default_factory=list)
     ended: ShotState | None = None
+    postponed: ShotState | None = None
     stopped_by: CallsheetError | None = None
     archived: bool = False
 
@@ -103,6 +108,11 @@ class Work:
             return [None]
         return list(self.choice.chosen) if self.choice else []
 
+    def frame_sha256(self, take: int) -> str | None:
+        """The sha256 of the picture that is animated, also when its file is lost."""
+        asset = self.takes[take].asset
+        return asset.sha256 if asset else self.pin.sha256 if self.pin and self.pin.take == take else None
+
     def fail(self, failure: Failure, state: ShotState) -> None:
         """Record why the shot cannot go on; the first such state stays."""
         self.failures.append(failure)
@@ -113,6 +123,16 @@ class Work:
         parts: list[TakeWork | ClipWork | CutWork] = [*self.takes.values(), *self.clips, *self.cuts]
         found = [part.failure for part in parts if part.failure] + self.failures
         return list(dict.fromkeys(found))
+
+
+# What goes on by itself comes before what waits for a person, and that before what is over.
+_MOST_OPEN = (ShotState.PENDING, ShotState.PARKED, ShotState.WAITING)
+
+
+def most_open(states: Iterable[ShotState | None]) -> ShotState | None:
+    """The state of a shot whose parts are left like these: the one with most still to come, else the first."""
+    found = [state for state in states if state is not None]
+    return next((state for state in _MOST_OPEN if state in found), found[0] if found else None)
 
 
 _STATE_OF_JOB: dict[JobState, ShotState] = {

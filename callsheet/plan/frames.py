@@ -1,0 +1,109 @@
+"""Which takes of a shot are animated: what is on record, what has to be waited for, what is left to choose.
+
+Plan and run ask these functions, so that a plan says what its run will do. Pure.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from callsheet.decisions import FramePin, numbered
+from callsheet.ledger import Job, JobState
+from callsheet.orders import clip_order, clip_slot, take_order
+from callsheet.plan.known import Known
+from callsheet.shots import Batch, Shot
+
+# Jobs that gave nothing and never will, unless a person wants them again.
+OVER = frozenset({JobState.BLOCKED, JobState.FAILED, JobState.EXPIRED})
+# What had to be left undecided, for ledger and sidecar.
+TO_COME = "TakesToCome"
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """The takes whose clips go on for certain; `awaited` are takes that come later, on which all else depends."""
+
+    takes: tuple[int, ...] = ()
+    awaited: tuple[int, ...] = ()
+
+
+def decide_frames(shot: Shot, to_come: Collection[int], pin: FramePin | None, sent: Collection[int]) -> Frames:
+    """What can be said of a shot's frames before anything is chosen. Nothing of both: now is the time to choose.
+
+    `to_come` are takes that neither are there nor gave nothing for good, `sent` those whose clip was sent already.
+    """
+    if pin is not None:
+        return Frames((pin.take,))
+    awaited = tuple(take for take in needed_takes(shot) if take in to_come)
+    return Frames(tuple(take for take in needed_takes(shot) if take in sent), awaited) if awaited else Frames()
+
+
+def needed_takes(shot: Shot) -> tuple[int, ...]:
+    """The takes on which it depends what is animated: those asked for by number, else all."""
+    if isinstance(shot.select, tuple):
+        return tuple(dict.fromkeys(take for take in shot.select if take <= shot.takes))
+    return tuple(range(1, shot.takes + 1))
+
+
+def is_chosen_by_scores(shot: Shot) -> bool:
+    """Whether one of several takes is chosen by what they look like: a choice that could come out in another way."""
+    return bool(shot.motion_prompt) and shot.takes > 1 and shot.select in ("best", "first")
+
+
+def wish_of(batch: Batch, shot: Shot) -> str:
+    """The sha256 of what a choice of frame answers: the clip that is asked for, and how its frame is selected."""
+    asked = json.dumps([shot.select, clip_order(batch, shot, None, None).key])
+    return hashlib.sha256(asked.encode()).hexdigest()
+
+
+def pin_of(batch: Batch, shot: Shot, known: Known) -> FramePin | None:
+    """The frame that is on record for the shot as it is asked for now; None when it is not chosen yet.
+
+    A batch of before there were pins (2026-11) tells it by the clips that it sent.
+    """
+    if not is_chosen_by_scores(shot):
+        return None
+    jobs = {take: known.jobs.get(take_order(batch, shot, take).key) for take in range(1, shot.takes + 1)}
+    takes = {take: job.sha256 for take, job in jobs.items() if job and job.sha256}
+    if pins := known.pins.get(shot.id):
+        wish = wish_of(batch, shot)
+        return next((pin for pin in reversed(pins) if pin.holds_for(wish, takes)), None)
+    return _pin_by_clips(batch, shot, takes, known)
+
+
+def _pin_by_clips(batch: Batch, shot: Shot, takes: Mapping[int, str], known: Known) -> FramePin | None:
+    """The take whose clip the shot itself has sent; a clip that another shot sent was not chosen for this one."""
+    sent: dict[int, Job] = {}
+    for take, sha256 in takes.items():
+        job = known.jobs.get(clip_order(batch, shot, take, sha256).key)
+        before = known.earlier.get((shot.id, clip_slot(take)))
+        if job and is_sent(job) and ((job.batch, job.shot) == (batch.name, shot.id) or before == job):
+            sent[take] = job
+    if not sent:
+        return None
+    take = max(sent, key=lambda take: _standing(sent[take]))
+    return FramePin(batch.name, shot.id, wish_of(batch, shot), take, takes[take], "its clip was sent before")
+
+
+def is_sent(job: Job | None) -> bool:
+    """Whether a request was begun for the job."""
+    return job is not None and job.attempts > 0
+
+
+def _standing(job: Job) -> tuple[bool, datetime]:
+    """Of several clips the one counts that gives something; of these the newest."""
+    return job.state not in OVER, job.created
+
+
+def awaiting(awaited: Collection[int]) -> str:
+    """Why nothing is animated yet, and what to do, as a sentence."""
+    are = "is" if len(awaited) == 1 else "are"
+    return (
+        f"{numbered(sorted(awaited)).capitalize()} {are} still to come, and what is animated is decided once, from all "
+        "takes. Nothing was sent for it. Run the batch again to go on; to do without, name the takes to animate in "
+        "`select`, such as 1."
+    )
