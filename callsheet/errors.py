@@ -39,6 +39,7 @@ CallsheetError
 │   ├── BudgetParked            the next submission could exceed the budget
 │   └── NoRoom                  the disk is nearly full: what is paid for next could not be kept
 ├── Stopped                     a person stopped the run; nothing new is sent
+│   └── NotRehearsal            a rehearsal met another server than its service, which gets nothing more
 ├── NotApproved                 the approval of a take was taken back before its clip was sent (exit code 5)
 ├── LedgerError                 the ledger cannot be opened or contradicts itself
 ├── ArchiveError                the archive refused, or a file there is not what was written
@@ -251,6 +252,10 @@ class NoRoom(Parked):
 
 class Stopped(CallsheetError):
     """A person stopped the run: nothing new is sent, what was sent stays in the ledger and goes on next time."""
+
+
+class NotRehearsal(Stopped):
+    """A rehearsal was answered by another server than the rehearsal service: nothing further is sent to it."""
 
 
 class NotApproved(CallsheetError):

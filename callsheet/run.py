@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 from callsheet.archive.store import open_archive
 from callsheet.clock import Clock
@@ -26,9 +25,9 @@ from callsheet.plan import plan_batch
 from callsheet.plan.shards import Shard
 from callsheet.platforms import load_platforms
 from callsheet.providers import load_sdk
-from callsheet.providers.routes import access_to, platform_for
+from callsheet.providers.routes import access_to, is_loopback, platform_for
 from callsheet.rehearsal.config import RehearsalConfig
-from callsheet.rehearsal.process import rehearsal_service, service_at
+from callsheet.rehearsal.process import named_service, rehearsal_service
 from callsheet.settings import Settings
 from callsheet.shots import Batch
 from callsheet.steps.survey import is_whole, survey
@@ -187,12 +186,13 @@ async def _is_whole(settings: Settings, batch: Batch, manifest: Manifest, catalo
 async def join_rehearsal(stack: AsyncExitStack, settings: Settings) -> tuple[str, Clock]:
     """The rehearsal service: the one that the base URL points to on this machine, else one started for this run.
 
-    A rehearsal never leaves the machine and never carries a real key, so it cannot cost anything.
+    A rehearsal never leaves the machine and never carries a real key. What answers on this machine may be a gateway
+    that has a key of its own: SettingsError then. Base URLs of other machines count in live runs only.
     """
     given = settings.gemini_base_url
-    if given and urlsplit(given).hostname in ("127.0.0.1", "localhost", "::1"):
-        joined = await asyncio.to_thread(service_at, given)
-        return given.rstrip("/"), joined.clock if joined else Clock()
+    if given and is_loopback(given):
+        named = await asyncio.to_thread(named_service, given)
+        return named.base_url, named.clock
     config = RehearsalConfig(
         state_dir=settings.home / "rehearsal",
         factor=settings.rehearsal_factor,

@@ -130,7 +130,11 @@ class Studio:
 
     def stop(self) -> None:
         """Send nothing new and wait for nothing more; requests that are on their way are let finish."""
-        self.halted = self.halted or Stopped("Stopped before it was done. Run the same command again to continue.")
+        self.halt(self.halted or Stopped("Stopped before it was done. Run the same command again to continue."))
+
+    def halt(self, error: CallsheetError) -> None:
+        """Send nothing new and wait for nothing more, because of this error."""
+        self.halted = error
         self.stopping.set()
 
     async def rest(self, seconds: float) -> None:
@@ -208,6 +212,7 @@ async def open_studio(
             progress=Progress(),
             wait=wait,
         )
+        providers.when_answered_by_another(studio.halt)
         if (watching := watcher.get()) is not None:
             watching.watch(studio)
         token = _current.set(studio)

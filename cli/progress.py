@@ -17,6 +17,7 @@ class ProgressView:
 
     def __init__(self) -> None:
         self.studio: Studio | None = None
+        self.is_stopped = False
         self._bars = Bars()
 
     def __enter__(self) -> Self:
@@ -38,6 +39,7 @@ class ProgressView:
     def stop(self) -> None:
         """Ask the batch to stop cleanly."""
         if self.studio is not None:
+            self.is_stopped = True
             self.studio.stop()
 
     def _changed(self, progress: BatchProgress, _: str) -> None:

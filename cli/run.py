@@ -154,7 +154,7 @@ async def _follow(request: RunRequest) -> dict[str, Any]:
         finally:
             loop.remove_signal_handler(signal.SIGINT)
             watcher.reset(token)
-    if view.studio is not None and view.studio.stopping.is_set():
+    if view.is_stopped:
         summary["exit_code"] = EXIT_INTERRUPTED
     return dict(summary)
 

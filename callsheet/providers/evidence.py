@@ -8,14 +8,15 @@ The rehearsal service keeps account of what it accepted, and every submission ca
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 import httpx2
 
-from callsheet.errors import Unreachable
+from callsheet.errors import NotRehearsal, ServiceError, Unreachable
 from callsheet.providers.bucket_download import BucketReader
 from callsheet.providers.http_errors import told
+from callsheet.providers.rehearsal_gate import RehearsalGate
 
 TIMEOUT_S = 30.0
 
@@ -33,20 +34,18 @@ class Evidence:
     charged_usd: Decimal | None = None
 
 
-async def evidence_in(service_url: str, labels: tuple[tuple[str, str], ...]) -> Evidence | None:
+async def evidence_in(base_url: str, labels: tuple[tuple[str, str], ...], gate: RehearsalGate) -> Evidence:
     """What the rehearsal service has accepted with these labels; it accepts no more of them afterwards.
 
-    None when the server there keeps no such account (a gateway on this machine, say); Unreachable when it does not
-    answer.
+    Unreachable when it does not answer at `base_url`, or somebody else does.
     """
+    hooks = gate.httpx2_hooks
     try:
-        async with httpx2.AsyncClient(base_url=service_url, timeout=TIMEOUT_S, trust_env=False) as client:
-            reply = await client.post("/rehearsal/evidence", json={"labels": dict(labels)})
-        if reply.status_code in (404, 405):
-            return None
+        async with httpx2.AsyncClient(timeout=TIMEOUT_S, trust_env=False, event_hooks=hooks) as client:
+            reply = await client.post(f"{base_url}evidence", json={"labels": dict(labels)})
         reply.raise_for_status()
         return _read(reply.json()["submissions"])
-    except (httpx2.HTTPError, ValueError, KeyError, TypeError, InvalidOperation) as error:
+    except (httpx2.HTTPError, NotRehearsal, ServiceError, LookupError, TypeError, ArithmeticError, ValueError) as error:
         raise Unreachable(
             f"The rehearsal service could not be asked what it accepted: {told(error)}. Nothing was sent."
         ) from error

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from callsheet.errors import SettingsError
+from callsheet.errors import NotRehearsal, SettingsError
 from callsheet.gcs.access import access_of
 from callsheet.keys import labels_of
 from callsheet.providers.bucket_download import BucketReader
 from callsheet.providers.evidence import Evidence, evidence_in, evidence_under
 from callsheet.providers.output import output_root, prefix_of
 from callsheet.providers.protocol import ImageProvider, LookProvider, VideoProvider
+from callsheet.providers.rehearsal_gate import RehearsalGate
 from callsheet.providers.routes import Access, RoutableModel, Way, access_to, choose_route
 from callsheet.settings import Settings
 from callsheet.shots import Mode
@@ -55,6 +56,7 @@ class Providers:
         self._catalogue = catalogue
         self._stack = stack
         self._rehearsal = access.mode == "rehearsal"
+        self._gate = RehearsalGate(access.gemini_url) if self._rehearsal else None
         self._bucket = BucketReader(access_of(settings), rehearsal=self._rehearsal)
         stack.push_async_callback(self._bucket.aclose)
         self._clients: dict[tuple[Way, bool], genai.Client] = {}
@@ -98,12 +100,15 @@ class Providers:
         To be asked only when that attempt has been given up: a rehearsal accepts it no more. `root` as in
         `output_uri`. Raises Unreachable.
         """
-        if self._rehearsal:
-            evidence = await evidence_in(self._access.gemini_url, labels_of(key, n))
-            if evidence is not None:
-                return evidence
+        if self._gate is not None:
+            return await evidence_in(self._access.gemini_url, labels_of(key, n), self._gate)
         prefix = self.output_uri(model_id, key, n, root)
         return await evidence_under(self._bucket, prefix) if prefix else None
+
+    def when_answered_by_another(self, tell: Callable[[NotRehearsal], None]) -> None:
+        """Have `tell` called when another server than the rehearsal service answers: it gets nothing more."""
+        if self._gate is not None:
+            self._gate.on_shut = tell
 
     def images_for(self, model_id: str, *, about_people: bool = False) -> ImageProvider:
         """The provider of pictures by this model; SettingsError when no credentials lead there.
@@ -176,6 +181,7 @@ class Providers:
             key.get_secret_value() if key else "",
             timeout_s=self._video_reply_s,
             labels=self._rehearsal,
+            gate=self._gate,
         )
         self._stack.push_async_callback(provider.aclose)
         return provider
@@ -184,7 +190,7 @@ class Providers:
         from callsheet.providers.sdk_clients import base_url, open_client, open_session
 
         if (way, fresh) not in self._clients:
-            session = open_session(base_url(way, self._access), fresh=fresh)
+            session = open_session(base_url(way, self._access), fresh=fresh, gate=self._gate)
             self._stack.push_async_callback(session.close)
             timeout_s = self._video_reply_s if fresh else self._settings.image_timeout_s
             client = open_client(way, self._access, session, timeout_s)

@@ -18,6 +18,7 @@ from google import genai
 from google.genai import types
 from google.oauth2.credentials import Credentials
 
+from callsheet.providers.rehearsal_gate import RehearsalGate
 from callsheet.providers.routes import Access, Way, is_loopback
 from callsheet.providers.secrets import Secrets
 from callsheet.providers.wire import WatchedResponse, aiohttp_watch
@@ -34,8 +35,11 @@ def tls_context() -> ssl.SSLContext:
     return httpx2.create_ssl_context()
 
 
-def open_session(url: str, *, fresh: bool) -> aiohttp.ClientSession:
-    """A watched session for `url`; `fresh` opens a connection for each request. Proxies are used except on loopback."""
+def open_session(url: str, *, fresh: bool, gate: RehearsalGate | None = None) -> aiohttp.ClientSession:
+    """A watched session for `url`; `fresh` opens a connection for each request. Proxies are used except on loopback.
+
+    The requests of a rehearsal go through its `gate`.
+    """
     tls = tls_context() if url.startswith("https:") else True
     if fresh:
         connector = aiohttp.TCPConnector(limit=0, force_close=True, ssl=tls)
@@ -50,6 +54,7 @@ def open_session(url: str, *, fresh: bool) -> aiohttp.ClientSession:
         response_class=WatchedResponse,
         auto_decompress=False,
         headers={"Accept-Encoding": "gzip, deflate"},
+        middlewares=[gate.aiohttp_middleware] if gate else [],
     )
 
 

@@ -20,6 +20,7 @@ from callsheet.providers.http_errors import Phase, from_reply
 from callsheet.providers.https_download import HttpsDownload
 from callsheet.providers.operations import checked_name, video_result
 from callsheet.providers.protocol import InputImage, VideoReady, VideoRequest
+from callsheet.providers.rehearsal_gate import RehearsalGate
 from callsheet.providers.routes import is_loopback
 from callsheet.providers.sdk_clients import KEEPALIVE_S, tls_context
 from callsheet.providers.secrets import Secrets
@@ -32,18 +33,21 @@ API_VERSION = "v1beta"
 class VeoGemini:
     """A VideoProvider with an API key at `base_url` (which ends with a slash). Close it with `aclose`.
 
-    `labels` are sent in rehearsals only: the Gemini API refuses them for videos.
+    `labels` are sent in rehearsals only: the Gemini API refuses them for videos. The requests of a rehearsal go
+    through its `gate`.
     """
 
-    def __init__(self, base_url: str, key: str, *, timeout_s: float, labels: bool = False) -> None:
+    def __init__(
+        self, base_url: str, key: str, *, timeout_s: float, labels: bool = False, gate: RehearsalGate | None = None
+    ) -> None:
         self._root = f"{base_url}{API_VERSION}"
         self._headers = {"x-goog-api-key": key}
         self._secrets = Secrets((key,))
         self._timeout_s = timeout_s
         self._labels = labels
         # Submissions never reuse a connection: one that the server closed while idle would make them `Unknown`.
-        self._fresh = _client(base_url, timeout_s, httpx2.Limits(max_keepalive_connections=0))
-        self._kept = _client(base_url, timeout_s, httpx2.Limits(keepalive_expiry=KEEPALIVE_S))
+        self._fresh = _client(base_url, timeout_s, httpx2.Limits(max_keepalive_connections=0), gate)
+        self._kept = _client(base_url, timeout_s, httpx2.Limits(keepalive_expiry=KEEPALIVE_S), gate)
         self._files = HttpsDownload(self._kept, base_url, self._headers, self._secrets)
 
     async def submit(self, request: VideoRequest) -> str:
@@ -137,11 +141,12 @@ def _model(model: str) -> str:
     return model
 
 
-def _client(base_url: str, timeout_s: float, limits: httpx2.Limits) -> httpx2.AsyncClient:
+def _client(base_url: str, timeout_s: float, limits: httpx2.Limits, gate: RehearsalGate | None) -> httpx2.AsyncClient:
     return httpx2.AsyncClient(
         verify=tls_context(),
         timeout=timeout_s,
         limits=limits,
         follow_redirects=False,
         trust_env=not is_loopback(base_url),
+        event_hooks=gate.httpx2_hooks if gate else None,
     )

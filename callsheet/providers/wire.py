@@ -19,7 +19,7 @@ import google.auth.exceptions
 import httpx2
 from google.genai import errors as sdk_errors
 
-from callsheet.errors import ProviderError, Rejected, Unauthorised, Unknown
+from callsheet.errors import NotRehearsal, ProviderError, Rejected, ServiceError, Unauthorised, Unknown
 from callsheet.providers.http_errors import Phase, from_reply, told, without_reply
 from callsheet.providers.reply_body import uncompressed
 from callsheet.providers.reply_errors import error_body
@@ -90,12 +90,17 @@ async def guarded(call: Callable[[], Awaitable[T]], phase: Phase, what: str, sec
     """The result of `call`, one exchange with the provider; whatever it raises becomes a ProviderError without secrets.
 
     The original exception is not chained: it may hold headers with the key, and the SDK's own do not pickle
-    (google-genai 3.4.0 with aiohttp, measured 2026-11-21). Cancellation passes through.
+    (google-genai 3.4.0 with aiohttp, measured 2026-11-21). Cancellation passes through, and so does NotRehearsal where
+    nothing is paid for.
     """
     exchange = Exchange()
     token = _exchange.set(exchange)
     try:
         return await call()
+    except NotRehearsal as error:
+        if phase is not Phase.SUBMIT:
+            raise
+        failure = without_reply(error, phase, what=what, sent=exchange.sent)
     except Exception as error:  # after sending, any exception may hide an accepted request
         failure = error if isinstance(error, ProviderError) else _translated(error, exchange, phase, what)
     finally:
@@ -123,7 +128,7 @@ def _translated(error: Exception, exchange: Exchange, phase: Phase, what: str) -
 
 def _in_transit(error: Exception) -> bool:
     return isinstance(
-        error, OSError | aiohttp.ClientError | httpx2.HTTPError | google.auth.exceptions.TransportError
+        error, OSError | ServiceError | aiohttp.ClientError | httpx2.HTTPError | google.auth.exceptions.TransportError
     ) and not isinstance(error, aiohttp.InvalidURL)
 
 

@@ -1,4 +1,4 @@
-"""The routes: Google's, for every API version alike, and the service's own under /rehearsal."""
+"""The routes: Google's, for every API version alike, and the service's own under /rehearsal, Google's again there."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import Message, Receive, Scope, Send
 
 from callsheet.rehearsal import auth, bodies, delivery, downloads, listing, looks, operations, own, pictures, wire
 from callsheet.rehearsal.bodies import RefusedError
 from callsheet.rehearsal.config import RehearsalConfig
 from callsheet.rehearsal.connections import Connections
 from callsheet.rehearsal.service import Service, refused
+from callsheet.rehearsal_proof import CHALLENGE, PROOF, ROOT, proof_of
 
 VERSIONS = ("v1", "v1beta", "v1beta1", "v1alpha")
 # Inline limit since 2026-01-08: ai.google.dev/gemini-api/docs/changelog.
@@ -26,6 +29,22 @@ _MODEL = re.compile(
     r"(?P<rest>:\w+|/operations/[\w-]{1,100})?"
 )
 _FILE = re.compile(r"files/(?P<id>[^/:]{1,100})(?P<download>:download)?")
+
+
+class RehearsalApp(Starlette):
+    """The application, whose every reply proves where it came from."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer; whatever the answer is, it carries the proof of the request's challenge."""
+        proof = proof_of(Headers(scope=scope).get(CHALLENGE, "")) if scope["type"] == "http" else ""
+
+        async def prove(message: Message) -> None:
+            if proof and message["type"] == "http.response.start":
+                headers = [*message.get("headers", []), (PROOF.lower().encode(), proof.encode())]
+                message = {**message, "headers": headers}
+            await send(message)
+
+        await super().__call__(scope, receive, prove)
 
 
 def create_app(config: RehearsalConfig, connections: Connections | None = None) -> Starlette:
@@ -39,9 +58,10 @@ def create_app(config: RehearsalConfig, connections: Connections | None = None) 
         yield
         await service.close()
 
-    routes = [*own.ROUTES, Route("/{version}/{path:path}", _google, methods=["GET", "POST"])]
+    google = [Route(f"{root}/{{version}}/{{path:path}}", _google, methods=["GET", "POST"]) for root in (f"/{ROOT}", "")]
+    routes = [*own.ROUTES, *google]
     handlers = {RefusedError: _refuse, ClientDisconnect: _gone}
-    return Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)
+    return RehearsalApp(routes=routes, lifespan=lifespan, exception_handlers=handlers)
 
 
 async def _refuse(request: Request, error: Exception) -> Response:

@@ -14,8 +14,8 @@ from starlette.types import Receive, Scope, Send
 from callsheet.errors import SettingsError
 from callsheet.rehearsal import bodies, faults, wire
 from callsheet.rehearsal.service import Service
+from callsheet.rehearsal_proof import NAME
 
-NAME = "callsheet-rehearsal"
 PAGE = 500
 
 

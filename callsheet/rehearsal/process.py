@@ -11,8 +11,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,15 +19,17 @@ from urllib.parse import urlsplit
 
 from callsheet.clock import Clock
 from callsheet.durable import make_private
-from callsheet.errors import ServiceError
+from callsheet.errors import ServiceError, SettingsError
 from callsheet.rehearsal.config import Latency, RehearsalConfig
+from callsheet.rehearsal_proof import Answer, ask_service
 
 START_S = 15.0
 STOP_S = 5.0
 ASK_S = 2.0
 PAUSE_S = 0.02
 TAIL_BYTES = 2000
-NAME = "callsheet-rehearsal"
+# A service that somebody named may be busy; of a state directory's, another look is taken soon.
+NAMED_S = 30.0
 
 logger = logging.getLogger(__name__)
 
@@ -99,9 +99,9 @@ class RehearsalProcess:
             time.sleep(PAUSE_S)
 
     def _used_by_others(self) -> bool:
-        status = _status(self.running.base_url)
         # The first look may still see the lease that was just given back; the service then ends by itself.
-        return status is not None and bool(status.get("leases"))
+        answer = _ask(self.running.base_url)
+        return answer.is_proven and bool(answer.status.get("leases"))
 
 
 @contextlib.asynccontextmanager
@@ -116,17 +116,37 @@ async def rehearsal_service(config: RehearsalConfig) -> AsyncIterator[Running]:
 
 def service_at(url: str) -> Running | None:
     """The rehearsal service that answers at `url`, None when nobody, or something else, does."""
-    status = _status(url.rstrip("/"))
-    return None if status is None else _running(url.rstrip("/"), status)
+    answer = _ask(url)
+    return _running(answer) if answer.is_proven else None
 
 
-def _running(url: str, status: dict[str, object]) -> Running:
+def named_service(url: str) -> Running:
+    """The rehearsal service at the base URL that was given; SettingsError when it is not there, or another server is.
+
+    Nothing is sent to another server: a gateway would answer with pictures that somebody pays for.
+    """
+    answer = ask_service(url.rstrip("/"), NAMED_S)
+    if not answer.is_proven:
+        raise SettingsError(
+            f"GOOGLE_GEMINI_BASE_URL: {answer.told()} A rehearsal sends requests to that service only, so nothing was "
+            "sent or charged. Start one (callsheet rehearsal), or unset the variable: one is then started for the "
+            "run. A gateway is used by live runs (--live)."
+        )
+    return _running(answer)
+
+
+def _ask(url: str) -> Answer:
+    return ask_service(url.rstrip("/"), ASK_S)
+
+
+def _running(answer: Answer) -> Running:
+    url, status = answer.url, answer.status
     clock = Clock(float(str(status["factor"])), datetime.fromisoformat(str(status["origin"])))
     return Running(url, int(str(status["pid"])), clock, Latency.model_validate(status.get("latency") or {}))
 
 
 def _warn_of_other_settings(running: Running, config: RehearsalConfig) -> None:
-    status = _status(running.base_url) or {}
+    status = _ask(running.base_url).status
     if status.get("settings") != config.fingerprint():
         logger.warning(
             "The rehearsal service of %s is already running with other settings, which it keeps: %s",
@@ -160,28 +180,23 @@ def _spawn(config: RehearsalConfig) -> subprocess.Popen[bytes]:
 
 
 def _joined(state_dir: Path) -> tuple[Running, socket.socket] | None:
-    """The running service and a lease that keeps it so, None when none answers."""
+    """The running service and a lease that keeps it so, None when none answers.
+
+    SettingsError when it is of an earlier version, which cannot prove what it is.
+    """
     try:
         known = json.loads((state_dir / "service.json").read_text(encoding="utf-8"))
         url, pid = str(known["url"]), int(known["pid"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    running = service_at(url)
+    answer = _ask(url)
+    if answer.is_older and answer.status.get("pid") == pid:
+        raise SettingsError(f"{answer.told()} It uses {state_dir}. Nothing was sent.")
+    running = _running(answer) if answer.is_proven else None
     if running is None or running.pid != pid:
         return None
     lease = _lease(url)
     return (running, lease) if lease is not None else None
-
-
-def _status(url: str) -> dict[str, object] | None:
-    """What the service says of itself; None when nobody, or something else, answers there."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(f"{url}/rehearsal/status", timeout=ASK_S) as reply:
-            status = json.loads(reply.read(65536))
-    except (OSError, ValueError, urllib.error.URLError):
-        return None
-    return status if isinstance(status, dict) and status.get("service") == NAME else None
 
 
 def _lease(url: str) -> socket.socket | None:
