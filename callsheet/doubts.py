@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 from callsheet.clock import Clock
 from callsheet.errors import CallsheetError, OperationExpired, SettingsError
 from callsheet.keys import labels_of
-from callsheet.ledger import AttemptRecord, Job, Ledger
+from callsheet.ledger import AttemptRecord, Job, JobState, Ledger
 from callsheet.models import Catalogue, load_catalogue
 from callsheet.poller import ENDS
 from callsheet.providers import Providers, open_providers
 from callsheet.providers.evidence import Evidence
 from callsheet.providers.operations import adoptable
+from callsheet.providers.outcomes import read_picture
+from callsheet.replies import KeptReplies
 from callsheet.run import NO_SERVICE, join_rehearsal
 from callsheet.settings import Settings
 from callsheet.shots import Mode
 from callsheet.steps.evidence import decide_by, nothing_under
 
 Choice = Literal["resubmit", "adopt", "drop", "by-evidence"]
+TAKEN_FOR_FREE = (
+    "Its reply is kept and holds the whole picture: `callsheet recover`, or the next run, takes it for free."
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """One request that may or may not have been accepted.
+    """One request that may or may not have been accepted, or failed with part of a picture as evidence.
 
+    `kept` are the files of its replies as they came, `has_picture` tells that the last of them holds a whole one.
     `labels` and `prefix` are what its last attempt carries where the provider takes them: to search for in its console
     and bucket. `found` says in a sentence what evidence says now, "" when it was not looked for.
     """
@@ -38,14 +46,19 @@ class Doubt:
     prefix: str | None = None
     evidence: Evidence | None = None
     found: str = ""
+    kept: tuple[Path, ...] = ()
+    has_picture: bool = False
 
 
-async def chosen(ledger: Ledger, keys: Sequence[str], batch: str | None) -> list[Job]:
+async def chosen(ledger: Ledger, keys: Sequence[str], batch: str | None, *, every: bool = False) -> list[Job]:
     """The jobs in doubt whose keys begin like `keys` (all when empty), in one batch or any.
 
-    SettingsError when a beginning names no job or several, when a job is not in doubt, or there is no such batch.
+    Those that failed with part of a picture are among them when they are named, or nothing is to be decided; a
+    decision about `every` one is not about them. SettingsError when a beginning names no job or several, when a job is
+    not in doubt, or there is no such batch.
     """
     jobs, rows = await ledger.unresolved(), await ledger.batches()
+    jobs += [] if every else await ledger.held_as_evidence()
     if batch is not None:
         if batch not in (names := [row.batch.name for row in rows]):
             raise SettingsError(
@@ -77,32 +90,49 @@ async def _one(ledger: Ledger, doubtful: Sequence[Job], key: str) -> Job:
 async def looked_at(ledger: Ledger, settings: Settings, jobs: Sequence[Job], *, look: bool) -> list[Doubt]:
     """Everything known of the jobs, in their order. With `look`, providers are asked; what fails there is told."""
     seen: dict[str, Doubt] = {}
+    kept = KeptReplies(settings.home / "spool" / "replies")
     catalogue = load_catalogue(settings.catalogue)
     for mode in dict.fromkeys(job.mode for job in jobs):
-        mine = [Doubt(job, tuple(await ledger.attempts_on(job.key))) for job in jobs if job.mode == mode]
+        mine = [await _with_reply(ledger, kept, job) for job in jobs if job.mode == mode]
         try:
             async with _providers(settings, mode, serve=look) as (providers, clock):
                 for doubt in mine:
                     seen[doubt.job.key] = await _looked_at(providers, catalogue, clock, doubt, look)
         except CallsheetError as error:
-            seen |= {one.job.key: Doubt(one.job, one.attempts, found=_not_looked(error)) for one in mine}
+            seen |= {one.job.key: replace(one, found=_not_looked(error)) for one in mine}
     return [seen[job.key] for job in jobs]
+
+
+async def _with_reply(ledger: Ledger, kept: KeptReplies, job: Job) -> Doubt:
+    """The job with its attempts, and what the reply to the last of them holds, where it was kept."""
+    attempts = tuple(await ledger.attempts_on(job.key))
+    files = tuple(kept.of_job(job.key))
+    reply = kept.read(job.key, job.attempts) if job.kind == "image" else None
+    if reply is None or job.state is not JobState.UNKNOWN:
+        return Doubt(job, attempts, kept=files, found=job.reason if job.state is JobState.FAILED else "")
+    try:
+        await asyncio.to_thread(read_picture, reply)
+    except CallsheetError as error:
+        return Doubt(job, attempts, kept=files, found=f"Its reply is kept: {error}")
+    return Doubt(job, attempts, kept=files, found=TAKEN_FOR_FREE, has_picture=True)
 
 
 async def _looked_at(providers: Providers, catalogue: Catalogue, clock: Clock, doubt: Doubt, look: bool) -> Doubt:
     job, n = doubt.job, doubt.job.attempts
+    if doubt.has_picture or job.state is JobState.FAILED:
+        return doubt
     try:
         labels = labels_of(job.key, n) if providers.takes_labels(job.model) else ()
         root = doubt.attempts[-1].output if doubt.attempts else None
         prefix = providers.output_uri(job.model, job.key, n, root)
         evidence = await providers.evidence_of(job.model, job.key, n, root) if look else None
     except CallsheetError as error:
-        return Doubt(job, doubt.attempts, found=_not_looked(error))
-    found = told(evidence) if look else ""
+        return replace(doubt, found=_not_looked(error))
+    found = doubt.found or (told(evidence) if look else "")
     if look and evidence is None and prefix is not None:
         longest_s = catalogue.get(job.model).latency_s.max
         found = nothing_under(prefix, sent=doubt.attempts[-1].at, now=clock.now(), longest_s=longest_s)
-    return Doubt(job, doubt.attempts, labels, prefix, evidence, found)
+    return replace(doubt, labels=labels, prefix=prefix, evidence=evidence, found=found)
 
 
 def told(evidence: Evidence | None) -> str:
@@ -126,6 +156,10 @@ async def decide(ledger: Ledger, doubt: Doubt, choice: Choice, operation: str | 
     What evidence knows of the money is what counts as spent; else all that may have been charged.
     """
     key, evidence = doubt.job.key, doubt.evidence
+    if doubt.has_picture and choice == "resubmit":
+        raise SettingsError(f"Job {key[:16]} of shot {doubt.job.shot}: {TAKEN_FOR_FREE} Nothing was changed for it.")
+    if doubt.job.state is JobState.FAILED:
+        return await ledger.reopen(key, f"resubmit by {by}: {doubt.job.reason}") if choice == "resubmit" else None
     if choice == "by-evidence":
         return await decide_by(ledger, key, evidence) if evidence is not None else None
     if choice == "adopt":

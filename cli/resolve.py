@@ -14,7 +14,7 @@ import typer
 from callsheet.clock import Clock
 from callsheet.doubts import Choice, Doubt, check_adoption, chosen, decide, looked_at
 from callsheet.errors import SettingsError
-from callsheet.ledger import AttemptRecord, BatchRow, Job, Ledger
+from callsheet.ledger import AttemptRecord, BatchRow, Job, JobState, Ledger
 from callsheet.providers.error_bodies import plain
 from callsheet.settings import Settings, load_settings
 from cli.options import JsonOption
@@ -58,7 +58,7 @@ def resolve(
     if json:
         jobs = [_as_json(doubt) for doubt in shown.doubts]
         done = [{"key": job.key, "state": job.state.value, "operation": job.operation} for job in shown.decided]
-        held = sum(float(doubt.job.estimated_usd) for doubt in shown.doubts)
+        held = sum(float(doubt.job.estimated_usd) for doubt in shown.doubts if doubt.job.state is JobState.UNKNOWN)
         print_json({"exit_code": 0, "jobs": jobs, "usd_in_doubt": held, "decided": done, "next": shown.commands})
 
 
@@ -79,7 +79,7 @@ async def _resolve(
     settings: Settings, keys: Sequence[str], batch: str | None, choice: Choice | None, name: str | None, look: bool
 ) -> Shown:
     async with await Ledger.open(settings.ledger_url, clock=Clock()) as ledger:
-        jobs = await chosen(ledger, keys, batch)
+        jobs = await chosen(ledger, keys, batch, every=choice is not None and not keys)
         notes = [await check_adoption(settings, jobs[0], name, look=look)] if name is not None else []
         doubts = await looked_at(ledger, settings, jobs, look=look)
         decided: list[Job] = []
@@ -126,6 +126,12 @@ def _show(shown: Shown, *, decided: bool) -> None:
 
 
 def _advise(doubts: Sequence[Doubt]) -> None:
+    failed = [doubt for doubt in doubts if doubt.job.state is JobState.FAILED]
+    doubts = [doubt for doubt in doubts if doubt not in failed]
+    if failed:
+        out.print(f"{len(failed)} failed with part of a picture, which is kept and was paid for.")
+    if not doubts:
+        return
     usd = sum(float(doubt.job.estimated_usd) for doubt in doubts)
     certain = sum(1 for doubt in doubts if doubt.evidence is not None)
     out.print(f"{len(doubts)} in doubt, {usd:.2f} USD held; evidence decides {certain} of them.")
@@ -152,12 +158,15 @@ def _facts(doubt: Doubt) -> list[str]:
         facts.append("labels: " + ", ".join(f"{name}={value}" for name, value in doubt.labels))
     if doubt.prefix:
         facts.append(f"output: {doubt.prefix}")
+    facts += [f"reply kept: {path}" for path in doubt.kept]
     if doubt.found:
         facts.append(f"evidence: {doubt.found}")
     facts.append(f"send it again:  callsheet resolve {key} --resubmit")
     if job.kind == "video":
         facts.append(f"it was accepted: callsheet resolve {key} --adopt {adopt}")
-    return [f"    {fact}" for fact in (*facts, f"give it up:     callsheet resolve {key} --drop")]
+    if job.state is not JobState.FAILED:
+        facts.append(f"give it up:     callsheet resolve {key} --drop")
+    return [f"    {fact}" for fact in facts]
 
 
 def _attempt_line(attempt: AttemptRecord) -> str:
@@ -188,6 +197,7 @@ def _as_json(doubt: Doubt) -> dict[str, Any]:
         "key": job.key, "kind": job.kind, "mode": job.mode, "state": job.state.value, "batch": job.batch,
         "shot": job.shot, "slot": job.slot, "model": job.model, "request": dict(job.request),
         "usd": float(job.estimated_usd), "sent": attempts[-1]["at"] if attempts else None, "reason": job.reason,
+        "kept": [str(path) for path in doubt.kept],
         "attempts": attempts, "labels": dict(doubt.labels), "output": doubt.prefix, "found": doubt.found,
         "evidence": None if evidence is None else {
             "accepted": evidence.accepted, "operation": evidence.operation,

@@ -26,6 +26,7 @@ class Wire:
     headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "application/json; charset=UTF-8"})
     framing: str = "length"  # length, chunked, close
     beyond: int = 0  # how many bytes more than the body the Content-Length promises
+    stall: bool = False  # nothing more comes, and the connection stays
 
     def message(self) -> bytes:
         """All of it."""
@@ -61,6 +62,7 @@ class OddServer:
     otherwise: Callable[[], Wire]
     url: str = ""
     asked: Counter[str] = field(default_factory=Counter)
+    is_stalled: bool = False
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
@@ -71,6 +73,9 @@ class OddServer:
                 wire = self._next(body)
                 writer.write(wire.message())
                 await writer.drain()
+                if wire.stall:
+                    self.is_stalled = True
+                    await reader.read()
                 if wire.ends:
                     break
         writer.close()

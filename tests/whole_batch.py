@@ -25,6 +25,7 @@ from cli.main import main as command
 
 # Where the process ends: before or after the n-th call of a function.
 MOMENTS: dict[str, tuple[str, str, int]] = {
+    "between a kept reply and its picture": ("before", "callsheet.steps.images:keep_picture", 1),
     "before the first file": ("before", "{store}.put_file", 1),
     "after a file, before it is on record": ("after", "{store}.put_file", 1),
     "after a file is on record": ("after", "callsheet.ledger.ledger:Ledger.stored", 1),
@@ -88,8 +89,8 @@ def copy_and_die() -> None:
 
 def main() -> None:
     """Run the batch that the arguments tell of: settings as JSON, manifest, moment, place."""
-    given, manifest, moment, place = sys.argv[1:]
+    given, manifest, moment, place, *live = sys.argv[1:]
     end_at(moment, place)
     values = json.loads(given)
     settings = load_settings(**{**values, "home": Path(values["home"])})
-    asyncio.run(whole_batch(RunRequest(manifest), settings))
+    asyncio.run(whole_batch(RunRequest(manifest, live=bool(live)), settings))

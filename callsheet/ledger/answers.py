@@ -7,6 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from callsheet.decisions import FrameDecision, FramePin
+from callsheet.errors import BadImage
 from callsheet.ledger import batches, files, frame_decisions, frame_pins, reads, rows, use
 from callsheet.ledger.database import Database
 from callsheet.ledger.life import TERMINAL, JobState
@@ -39,6 +40,11 @@ class Answers:
     async def unresolved(self) -> list[Job]:
         """The jobs that wait for `resolve`."""
         return await self._db.read(lambda c: reads.jobs_in(c, [JobState.UNKNOWN]))
+
+    async def held_as_evidence(self) -> list[Job]:
+        """The jobs that failed with part of a picture, in every batch: only a person has them asked for again."""
+        failed = await self._db.read(lambda c: reads.jobs_in(c, [JobState.FAILED]))
+        return [job for job in failed if job.reason_kind == BadImage.__name__]
 
     async def parked(self) -> list[Job]:
         """The jobs that wait for a quota (`parked_until`) or a budget (None)."""
