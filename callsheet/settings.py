@@ -30,6 +30,13 @@ class Settings(BaseSettings):
     platforms: Annotated[
         Path | None, Field(description="YAML file that adds platforms for cuts or changes their numbers.")
     ] = None
+    quota_project: Annotated[
+        str | None,
+        Field(
+            max_length=100,
+            description="Whose quota is used, for counting only; default: GOOGLE_CLOUD_PROJECT, else one a route.",
+        ),
+    ] = None
     tier: Annotated[
         int, Field(ge=0, le=3, description="Usage tier of the project: selects limits of the catalogue.")
     ] = 1

@@ -16,7 +16,7 @@ from callsheet.archive.store import Store, open_archive
 from callsheet.clock import Clock
 from callsheet.decisions import FrameDecision
 from callsheet.errors import CallsheetError, Stopped
-from callsheet.ledger import Job, Ledger
+from callsheet.ledger import Job, JobOrder, Ledger
 from callsheet.media.signing import Signer
 from callsheet.media.slots import EncoderSlots
 from callsheet.models import Catalogue
@@ -102,10 +102,11 @@ class Studio:
         """The lock under which this process works on the job `key`."""
         return self.flights.setdefault(key, asyncio.Lock())
 
-    def gate(self, model: str) -> RouteGate:
-        """The gate of the route that leads to the model."""
-        route = self.providers.platform(model)
-        return self.gates.setdefault(route, RouteGate(route))
+    def gate(self, order: JobOrder) -> RouteGate:
+        """The gate of the route that the order's request takes; its scope says whose quota is used."""
+        about_people = order.kind == "image" and order.request.get("person_generation") is not None
+        scope = self.providers.scope(order.model, about_people=about_people)
+        return self.gates.setdefault(scope, RouteGate(scope))
 
     def remember(self, known: Known) -> None:
         """Take over what a survey found. An asset whose file is not there is forgotten, so that it is written again.

@@ -28,6 +28,7 @@ COMMANDS = {
     "gallery": "cli.gallery:gallery",
     "models": "cli.models:models",
     "platforms": "cli.platforms:platforms",
+    "quota": "cli.quota:quota",
     "archive": "cli.archive:app",
     "ledger": "cli.ledger:app",
     "rehearsal": "cli.rehearsal:rehearsal",

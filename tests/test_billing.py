@@ -102,7 +102,7 @@ async def test_gate_lets_one_request_try_a_suspect_route_and_the_others_after_it
     gate = RouteGate("r", suspects={""})
     async with gate.turn("m"):
         assert gate.lock.locked()
-        assert gate.is_open_after("m", object())
+        assert gate.is_opened_by("m", object())
     async with gate.turn("m"), gate.turn("n"):
         assert not gate.lock.locked()
 

@@ -55,6 +55,21 @@ async def test_two_ledgers_on_postgresql_share_jobs_budget_and_quota(url: str) -
         assert await books_balance(two)
 
 
+async def test_quota_of_earlier_scopes_counts_on_and_is_forgotten_on_postgresql(url: str) -> None:
+    """The two ledgers are opened one after the other: a connection asks for old names once."""
+    async with await Ledger.open(url, clock=Clock()) as old:
+        await old.open_batch(BATCH, [("s1", 0)])
+        await old.claim(order("of a key"))
+        await old.begin(order("of a key").key, estimate=PRICE, scope="key-85dbe15d")
+        await old.lower_limit("key-85dbe15d", "m", "minute", 4, 0.0)
+        await old.close_route("gemini_api", "m")
+    async with await Ledger.open(url, clock=Clock()) as new:
+        use = (await new.use_of({"m": "gemini_api"}, new._clock.now()))["m"]
+        assert (use.today, len(use.times), use.learned.rpm, use.closed_since is not None) == (1, 1, 4, True)
+        assert await new.models_today("gemini_api", new._clock.now()) == ["m"]
+        assert await new.forget_limits("gemini_api", ["m"]) == 2
+
+
 async def test_a_whole_life_and_its_reports_on_postgresql(url: str) -> None:
     async with await Ledger.open(url, clock=Clock()) as ledger:
         await ledger.open_batch(BATCH, [("s1", 0)])

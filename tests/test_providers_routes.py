@@ -89,7 +89,11 @@ def test_without_a_route_the_variables_to_set_are_named(model: Model, given: dic
 def test_a_rehearsal_never_sees_a_real_key() -> None:
     real = settings(**GEMINI, **EXPRESS, **PROJECT, gemini_base_url=GATEWAY, vertex_base_url=GATEWAY)
     access = access_to(real, "rehearsal", "http://127.0.0.1:8080")
-    assert (access.scope, access.express_key, access.project) == ("rehearsal", None, "rehearsal")
+    assert (access.scope("gemini_api"), access.express_key, access.project) == (
+        "rehearsal:gemini_api",
+        None,
+        "rehearsal",
+    )
     assert access.gemini_key == SecretStr("rehearsal")
     assert {base_url(way, access) for way in Way} == {"http://127.0.0.1:8080/"}
     assert choose_route(VEO, access) == Route("veo_agent", Way.PROJECT)
@@ -147,13 +151,6 @@ def test_real_credentials_are_left_to_google(tmp_path: Path) -> None:
 def test_a_credentials_file_that_is_not_there_is_reported(tmp_path: Path) -> None:
     given = settings(**PROJECT, google_application_credentials=tmp_path / "none.json")
     assert "GOOGLE_APPLICATION_CREDENTIALS" in live_ready(given, [VEO])[0]
-
-
-def test_quota_is_counted_by_project_or_by_a_hash_of_the_key() -> None:
-    assert access_to(settings(**GEMINI, **PROJECT), "live").scope == "p"
-    scope = access_to(settings(gemini_api_key="secret-key"), "live").scope
-    assert scope == "key-85dbe15d"
-    assert "secret" not in scope
 
 
 @pytest.mark.parametrize(

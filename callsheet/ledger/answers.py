@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 
 from callsheet.decisions import FrameDecision, FramePin
 from callsheet.errors import BadImage
-from callsheet.ledger import batches, files, frame_decisions, frame_pins, reads, rows, use
+from callsheet.ledger import batches, closed, files, frame_decisions, frame_pins, reads, rows, use
 from callsheet.ledger.database import Database
 from callsheet.ledger.life import TERMINAL, JobState
 from callsheet.ledger.records import AttemptRecord, BatchRow, Job, ShotRow, SpendRow, Want
@@ -103,9 +103,21 @@ class Answers:
         """Which frames were chosen for these shots of the batch, by shot and in order of time."""
         return await self._db.read(lambda c: frame_pins.pins_of(c, batch, shots))
 
-    async def use_of(self, scope: str, models: Iterable[str], now: datetime) -> dict[str, use.Use]:
-        """How much of each model's quota is used at `now` by all that share the scope."""
-        return await self._db.read(lambda c: use.use_of(c, scope, models, now))
+    async def use_of(self, scopes: Mapping[str, str], now: datetime) -> dict[str, use.Use]:
+        """How much of each model's quota is used at `now` by all that share its scope."""
+        return await self._db.read(lambda c: use.use_of(c, scopes, now))
+
+    async def closed_models(self, scope: str) -> dict[str, datetime]:
+        """The models of a scope ("": every one) that the provider refused for good, and since when."""
+        return await self._db.read(lambda c: closed.closed_models(c, scope))
+
+    async def learned_rows(self, scope: str) -> list[closed.LimitRow]:
+        """What 429 replies said of the models of a scope."""
+        return await self._db.read(lambda c: closed.learned_rows(c, scope))
+
+    async def models_today(self, scope: str, now: datetime) -> list[str]:
+        """The models that were asked today in a scope."""
+        return await self._db.read(lambda c: closed.models_today(c, scope, now))
 
     async def counts(self, batch: str) -> dict[ShotState, int]:
         """How many of the batch's shots are in each state."""

@@ -18,6 +18,7 @@ from callsheet.errors import LedgerError, Parked
 from callsheet.ledger import (
     batches,
     claims,
+    closed,
     files,
     frame_decisions,
     frame_pins,
@@ -250,6 +251,18 @@ class Ledger(Answers):
             raise LedgerError(f'A quota is per "minute" or "day", not {per!r}. Nothing was recorded.')
         span: Literal["minute", "day"] = "day" if per == "day" else "minute"
         return await self._write(limits.lower_limit, scope, model, span, limit, retry_after_s)
+
+    async def close_route(self, scope: str, model: str) -> None:
+        """Mark a model of a scope ("": every one) as refused for good; it is tried with one request from then on."""
+        await self._write(closed.close_route, scope, model)
+
+    async def open_route(self, scope: str, models: Sequence[str]) -> None:
+        """Take such marks away: a request was taken again."""
+        await self._write(closed.open_route, scope, models)
+
+    async def forget_limits(self, scope: str, models: Sequence[str] | None = None) -> int:
+        """Forget what 429 replies said of these models (None: of all) in a scope; returns how many rows there were."""
+        return await self._write(closed.forget, scope, models)
 
     async def set_shot(
         self, batch: str, shot: str, state: ShotState, *, step: str = "", kind: str = "", reason: str = ""

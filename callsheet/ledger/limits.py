@@ -4,45 +4,84 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from functools import lru_cache
+from typing import Any, Literal
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Delete,
+    Select,
+    Update,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from callsheet.ledger.columns import UtcTime
 from callsheet.ledger.prepared import change, fetch, fetch_all
 from callsheet.ledger.quota import MARGIN, MINUTE_MEMORY, WINDOW, Learned, pacific_day, recovered
 from callsheet.ledger.rows import DROPPED, RESERVED
+from callsheet.ledger.scopes import given, is_in, names_of
 from callsheet.ledger.tables import attempts, learned_limits
 
-_SENT = (
-    attempts.c.scope == bindparam("in_scope"),
-    attempts.c.model == bindparam("of_model"),
-    attempts.c.outcome != DROPPED,
-    # What is not waiting for its slot and lies far in the future is of another clock: of a rehearsal that ran faster,
-    # say. (In live scopes there is no such thing: see `redate`.)
-    or_(attempts.c.at <= bindparam("latest", type_=UtcTime), attempts.c.outcome == RESERVED),
-)
-# Older ones do not matter for the minute, and need not be read.
-_RECENT = attempts.c.at > bindparam("since", type_=UtcTime)
-_NTH = select(attempts.c.at).where(*_SENT, _RECENT).order_by(attempts.c.at.desc()).limit(1).offset(bindparam("skip"))
-_NTH_SENT = _NTH.where(attempts.c.outcome != RESERVED)
-_COUNT = (
-    select(func.count())
-    .select_from(attempts)
-    .where(*_SENT, attempts.c.at >= bindparam("start", type_=UtcTime), attempts.c.at < bindparam("end", type_=UtcTime))
-)
-_REDATE = update(attempts).where(
-    attempts.c.scope == bindparam("in_scope"),
-    attempts.c.model == bindparam("of_model"),
-    attempts.c.outcome != RESERVED,
-    attempts.c.outcome != DROPPED,
-    attempts.c.at > bindparam("ahead", type_=UtcTime),
-)
-_ONE = (learned_limits.c.scope == bindparam("in_scope"), learned_limits.c.model == bindparam("of_model"))
-_LEARNED = select(
-    learned_limits.c.per, learned_limits.c.most, learned_limits.c.pause_until, learned_limits.c.until
-).where(*_ONE)
-_FORGET = delete(learned_limits).where(*_ONE, learned_limits.c.per == bindparam("of_per"))
+# The word for "every model of the scope" where one model's name would stand.
+ALL = ""
+CLOSED = "closed"
+_MODEL: BindParameter[str] = bindparam("of_model")
+
+
+@dataclass(frozen=True, slots=True)
+class _Queries:
+    """The statements about a scope of so many names, built once so that they are compiled once."""
+
+    nth: Select[Any]
+    nth_sent: Select[Any]
+    count: Select[Any]
+    redate: Update
+    learned: Select[Any]
+    forget: Delete
+
+
+@lru_cache(maxsize=32)
+def _queries(names: int) -> _Queries:
+    sent = (
+        is_in(attempts.c.scope, names),
+        attempts.c.model == _MODEL,
+        attempts.c.outcome != DROPPED,
+        # What is not waiting for its slot and lies far in the future is of another clock: of a rehearsal that ran
+        # faster, say. (In live scopes there is no such thing: see `redate`.)
+        or_(attempts.c.at <= bindparam("latest", type_=UtcTime), attempts.c.outcome == RESERVED),
+    )
+    # Older ones do not matter for the minute, and need not be read.
+    recent = attempts.c.at > bindparam("since", type_=UtcTime)
+    nth = select(attempts.c.at).where(*sent, recent).order_by(attempts.c.at.desc()).limit(1).offset(bindparam("skip"))
+    learned_of = (is_in(learned_limits.c.scope, names), learned_limits.c.model == _MODEL)
+    columns = (learned_limits.c.per, learned_limits.c.most, learned_limits.c.pause_until, learned_limits.c.until)
+    return _Queries(
+        nth=nth,
+        nth_sent=nth.where(attempts.c.outcome != RESERVED),
+        count=select(func.count())
+        .select_from(attempts)
+        .where(
+            *sent, attempts.c.at >= bindparam("start", type_=UtcTime), attempts.c.at < bindparam("end", type_=UtcTime)
+        ),
+        redate=update(attempts).where(
+            is_in(attempts.c.scope, names),
+            attempts.c.model == _MODEL,
+            attempts.c.outcome != RESERVED,
+            attempts.c.outcome != DROPPED,
+            attempts.c.at > bindparam("ahead", type_=UtcTime),
+        ),
+        learned=select(*columns).where(*learned_of, learned_limits.c.per != CLOSED),
+        forget=delete(learned_limits).where(*learned_of, learned_limits.c.per == bindparam("of_per")),
+    )
+
+
 _LEARN = insert(learned_limits)
 
 
@@ -58,28 +97,35 @@ class AttemptTimes:
 
     def nth_latest(self, n: int) -> datetime | None:
         """The n-th latest time of the last window and later, None when there are fewer."""
-        statement = _NTH if self.waiting else _NTH_SENT
-        row = fetch(self.connection, statement, {**self._where(), "since": self.now - WINDOW - MARGIN, "skip": n - 1})
+        names, where = self._where()
+        queries = _queries(names)
+        statement = queries.nth if self.waiting else queries.nth_sent
+        row = fetch(self.connection, statement, {**where, "since": self.now - WINDOW - MARGIN, "skip": n - 1})
         return row[0] if row else None
 
     def count(self, start: datetime, end: datetime) -> int:
         """How many were sent or hold a slot in [start, end)."""
-        row = fetch(self.connection, _COUNT, {**self._where(), "start": start, "end": end})
+        names, where = self._where()
+        row = fetch(self.connection, _queries(names).count, {**where, "start": start, "end": end})
         return row[0] if row else 0
 
-    def _where(self) -> dict[str, object]:
-        return {"in_scope": self.scope, "of_model": self.model, "latest": self.now + WINDOW}
+    def _where(self) -> tuple[int, dict[str, object]]:
+        names = names_of(self.connection, self.scope)
+        return len(names), {**given(names), "of_model": self.model, "latest": self.now + WINDOW}
 
 
 def learned(connection: Connection, scope: str, model: str, now: datetime) -> Learned:
-    """What is still believed of earlier 429 replies."""
-    rpm, pause_until, day_until = None, None, None
-    for per, most, pause, until in fetch_all(connection, _LEARNED, {"in_scope": scope, "of_model": model}):
-        if per == "day":
-            day_until = until
-        else:
-            rpm, pause_until = None if most is None else recovered(most, until, now), pause
-    return Learned(rpm, pause_until, day_until)
+    """What is still believed of earlier 429 replies. Limits of 0, as earlier versions learned them, are not."""
+    names = names_of(connection, scope)
+    found = fetch_all(connection, _queries(len(names)).learned, {**given(names), "of_model": model})
+    believed = [row for row in found if row[1] != 0]
+    minutes = [row for row in believed if row[0] == "minute"]
+    rpms = [rpm for _, most, _, until in minutes if most is not None and (rpm := recovered(most, until, now))]
+    return Learned(
+        rpm=min(rpms, default=None),
+        pause_until=max((pause for _, _, pause, _ in minutes if pause), default=None),
+        day_until=max((until for per, _, _, until in believed if per == "day"), default=None),
+    )
 
 
 def redate(connection: Connection, scope: str, model: str, now: datetime) -> None:
@@ -87,7 +133,9 @@ def redate(connection: Connection, scope: str, model: str, now: datetime) -> Non
 
     What lies less than a window ahead is left: clocks of two machines may differ by that, and it counts as it is.
     """
-    change(connection, _REDATE, {"in_scope": scope, "of_model": model, "ahead": now + WINDOW, "at": now})
+    names = names_of(connection, scope)
+    values = {**given(names), "of_model": model, "ahead": now + WINDOW, "at": now}
+    change(connection, _queries(len(names)).redate, values)
 
 
 def lower_limit(
@@ -111,7 +159,8 @@ def lower_limit(
         wait_s = retry_after_s if retry_after_s is not None else (60.0 if limit is None else 0.0)
         resume = now + timedelta(seconds=wait_s)
         until = max(resume, now + MINUTE_MEMORY)
-    connection.execute(_FORGET, {"in_scope": scope, "of_model": model, "of_per": per})
+    names = names_of(connection, scope)
+    change(connection, _queries(len(names)).forget, {**given(names), "of_model": model, "of_per": per})
     values = {"scope": scope, "model": model, "per": per, "most": limit, "pause_until": resume, "until": until}
     connection.execute(_LEARN, values)
     return resume

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import Connection, or_, select
 
+from callsheet.ledger.closed import ALL, closed_models
 from callsheet.ledger.limits import AttemptTimes, learned
 from callsheet.ledger.quota import WINDOW, Learned, pacific_day
 from callsheet.ledger.rows import DROPPED, RESERVED
+from callsheet.ledger.scopes import names_of
 from callsheet.ledger.tables import attempts
 
 
@@ -18,28 +20,34 @@ from callsheet.ledger.tables import attempts
 class Use:
     """The requests to one model that count now: times of the latest (ascending), the number of today's (Pacific day).
 
-    `learned` is what 429 replies said and is still believed.
+    `learned` is what 429 replies said and is still believed. `closed_since`: the provider refused for good (billing, a
+    limit of 0), and no request was taken since.
     """
 
     times: tuple[datetime, ...] = ()
     today: int = 0
     learned: Learned = field(default_factory=Learned)
+    closed_since: datetime | None = None
 
 
-def use_of(connection: Connection, scope: str, models: Iterable[str], now: datetime) -> dict[str, Use]:
-    """The use of each model by all that share the scope's quota."""
-    return {model: _use(connection, scope, model, now) for model in models}
+def use_of(connection: Connection, scopes: Mapping[str, str], now: datetime) -> dict[str, Use]:
+    """The use of each model by all that share the quota of its scope."""
+    return {model: _use(connection, scope, model, now) for model, scope in scopes.items()}
 
 
 def _use(connection: Connection, scope: str, model: str, now: datetime) -> Use:
     today = AttemptTimes(connection, scope, model, now).count(*pacific_day(now))
-    return Use(tuple(_latest(connection, scope, model, now)), today, learned(connection, scope, model, now))
+    closed = closed_models(connection, scope)
+    since = closed.get(ALL) or closed.get(model)
+    return Use(tuple(_latest(connection, scope, model, now)), today, learned(connection, scope, model, now), since)
 
 
 def _latest(connection: Connection, scope: str, model: str, now: datetime) -> list[datetime]:
     statement = (
         select(attempts.c.at)
-        .where(attempts.c.scope == scope, attempts.c.model == model, attempts.c.outcome != DROPPED)
+        .where(
+            attempts.c.scope.in_(names_of(connection, scope)), attempts.c.model == model, attempts.c.outcome != DROPPED
+        )
         # What is not waiting for its slot and lies far in the future is of another (faster) clock.
         .where(attempts.c.at > now - 2 * WINDOW, or_(attempts.c.at <= now + WINDOW, attempts.c.outcome == RESERVED))
         .order_by(attempts.c.at)

@@ -19,7 +19,10 @@ WIDE = 0.1
 
 @dataclass(frozen=True, slots=True)
 class ModelForecast:
-    """The requests to one model: how many, its limits per minute and day (None: none), and when the last is done."""
+    """The requests to one model: how many, its limits per minute and day (None: none), and when the last is done.
+
+    `closed`: the provider refused for good when it was asked last, so one request is tried before the others.
+    """
 
     model: str
     kind: Literal["image", "video"]
@@ -27,6 +30,7 @@ class ModelForecast:
     per_minute: int | None
     per_day: int | None
     done_at: datetime
+    closed: bool = False
 
     def as_json(self) -> dict[str, object]:
         """The model's part of `callsheet plan --json`."""
@@ -37,6 +41,7 @@ class ModelForecast:
             "per_minute": self.per_minute,
             "per_day": self.per_day,
             "done_at": self.done_at.isoformat(),
+            "closed": self.closed,
         }
 
 
@@ -83,9 +88,11 @@ class Forecast:
         limits = [(model.per_minute, "a minute"), (model.per_day, "a day")]
         told = ", ".join(f"{most:,} {per}" for most, per in limits if most is not None) or "no limit known"
         noun = nouns[model.count != 1]
-        return (
-            f"{model.count:,} {noun} of {model.model} at tier {self.tier} ({told}): done on {pacific(model.done_at)}."
+        closed = (
+            " The last was refused for billing or a limit of 0: one request is tried first." if model.closed else ""
         )
+        when = f"done on {pacific(model.done_at)}.{closed}"
+        return f"{model.count:,} {noun} of {model.model} at tier {self.tier} ({told}): {when}"
 
     def _of_all(self) -> str:
         here = f" of the rehearsal's clock ({span(self.seconds / self.factor)} here)" if self.factor != 1.0 else ""
@@ -116,10 +123,10 @@ def _models(errands: Sequence[Errand]) -> list[str]:
 def _model(errands: Sequence[Errand], conditions: Conditions, name: str, courses: Sequence[Course]) -> ModelForecast:
     items = [item for errand in errands for item in (*errand.images, *errand.videos) if item.model == name]
     last = [max(course.done[item.number] for item in items) for course in courses]
-    limits = conditions.models[name].limits
+    limits, closed = conditions.models[name].limits, conditions.models[name].use.closed_since is not None
     done_at = conditions.now + timedelta(seconds=sum(last) / len(last))
     kind: Literal["image", "video"] = "image" if items[0].kind == "image" else "video"
-    return ModelForecast(name, kind, len(items), limits.rpm, limits.rpd, done_at)
+    return ModelForecast(name, kind, len(items), limits.rpm, limits.rpd, done_at, closed)
 
 
 def pacific(moment: datetime) -> str:

@@ -64,14 +64,10 @@ class Providers:
         self._videos: dict[Way, VideoProvider] = {}
         self._looks: dict[Way, LookProvider] = {}
 
-    @property
-    def scope(self) -> str:
-        """Whose quota the requests count against: the project id, or `key-` and a short hash of the key."""
-        return self._access.scope
-
-    def platform(self, model_id: str) -> str:
-        """Tell through which platform requests to the model go: "gemini_api" or "agent_platform"."""
-        return choose_route(self._catalogue.get(model_id), self._access).platform
+    def scope(self, model_id: str, *, about_people: bool = False) -> str:
+        """Name whose quota requests to the model count against: see `Access.scope`, and `choose_route`."""
+        model = self._catalogue.get(model_id)
+        return self._access.scope(choose_route(model, self._access, about_people=about_people).way.platform)
 
     def credential(self, model_id: str) -> str:
         """The key or project that requests to this model are signed with, in words and without the secret itself."""

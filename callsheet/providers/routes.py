@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from callsheet.errors import SettingsError
+from callsheet.models import load_catalogue
 from callsheet.models.schema import PersonTask, Platform
 from callsheet.settings import Settings
 from callsheet.shots import Mode
@@ -21,6 +22,7 @@ from callsheet.shots import Mode
 GEMINI_URL = "https://generativelanguage.googleapis.com/"
 ADC_FILE = ".config/gcloud/application_default_credentials.json"
 _REHEARSAL = "rehearsal"
+PLATFORMS = ("gemini_api", "agent_platform")
 
 
 class Way(StrEnum):
@@ -71,14 +73,17 @@ class Access:
     gemini_url: str
     vertex_url: str | None
     static_token: SecretStr | None
+    quota_project: str | None = None
 
-    @property
-    def scope(self) -> str:
-        """Whose quota is used: the project, else a short hash of the key."""
-        key = self.express_key or self.gemini_key
-        if self.project or key is None:
-            return self.project or "none"
-        return fingerprint(key)
+    def scope(self, platform: str) -> str:
+        """Name whose quota is used on a platform: the project that was named, else whatever one it is.
+
+        Never the key's: another key of the same project shares its quota.
+        """
+        if self.mode == "rehearsal":
+            return f"{_REHEARSAL}:{platform}"
+        project = self.quota_project or self.project
+        return f"{platform}:{project}" if project else platform
 
     def credential(self, way: Way) -> str:
         """What requests of this way are signed with, in words and without the secret itself."""
@@ -102,11 +107,6 @@ class Route:
 
     provider: Literal["genai_images", "genai_looks", "veo_agent", "veo_gemini"]
     way: Way
-
-    @property
-    def platform(self) -> str:
-        """Whose account pays: "gemini_api" or "agent_platform"."""
-        return "gemini_api" if self.way is Way.GEMINI else "agent_platform"
 
 
 def access_to(settings: Settings, mode: Mode, rehearsal_url: str | None = None) -> Access:
@@ -132,17 +132,32 @@ def access_to(settings: Settings, mode: Mode, rehearsal_url: str | None = None) 
         gemini_url=checked_url("GOOGLE_GEMINI_BASE_URL", settings.gemini_base_url or GEMINI_URL),
         vertex_url=vertex_url,
         static_token=token,
+        quota_project=settings.quota_project,
     )
 
 
-def quota_scope(settings: Settings, mode: Mode) -> str:
-    """Whose quota requests of this mode use, without a service running; SettingsError for a bad base URL."""
-    return _REHEARSAL if mode == "rehearsal" else access_to(settings, mode).scope
+# Whose quota requests to a model use.
+Scopes = Callable[[str], str]
 
 
-def scope_of(settings: Settings, mode: Mode) -> str:
-    """Whose quota the requests of a mode count against with these settings; see `Access.scope`."""
-    return access_to(settings, mode, "http://127.0.0.1" if mode == "rehearsal" else None).scope
+def scope_of(settings: Settings, mode: Mode) -> Scopes:
+    """Tell whose quota the requests of a mode to a model count against, without a service running.
+
+    Where no credentials lead to a model, it is the quota of the platform that serves it. SettingsError for a bad URL.
+    """
+    access = access_to(settings, mode, "http://127.0.0.1" if mode == "rehearsal" else None)
+    catalogue = load_catalogue(settings.catalogue)
+
+    def scope(model_id: str) -> str:
+        model = catalogue.find(model_id)
+        if model is None:
+            return access.scope(PLATFORMS[0])
+        try:
+            return access.scope(choose_route(model, access).way.platform)
+        except SettingsError:
+            return access.scope(next(iter(model.platforms), PLATFORMS[0]))
+
+    return scope
 
 
 def choose_route(model: RoutableModel, access: Access, *, about_people: bool = False) -> Route:

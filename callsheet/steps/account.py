@@ -12,7 +12,7 @@ from callsheet.ledger.quota import WINDOW, Limits, pacific_day, tightened
 from callsheet.ledger.use import Use
 from callsheet.plan import Plan
 from callsheet.plan.money import Money
-from callsheet.providers.routes import quota_scope
+from callsheet.providers.routes import scope_of
 from callsheet.report.account import Account, ModelUse
 from callsheet.steps.outlook import models_of, position_of
 from callsheet.studio import Studio
@@ -27,7 +27,8 @@ async def account_of(studio: Studio, plan: Plan) -> Account:
 
 async def _uses(studio: Studio, names: Iterable[str]) -> tuple[ModelUse, ...]:
     now, settings, wanted = studio.clock.now(), studio.settings, sorted(names)
-    used = await studio.ledger.use_of(quota_scope(settings, studio.batch.mode), wanted, now)
+    scope = scope_of(settings, studio.batch.mode)
+    used = await studio.ledger.use_of({name: scope(name) for name in wanted}, now)
     limits = {name: studio.catalogue.get(name).limits(settings.tier) for name in wanted}
     return tuple(model_use(name, used[name], Limits(limits[name].rpm, limits[name].rpd), now) for name in wanted)
 

@@ -190,7 +190,7 @@ async def _result_of(studio: Studio, order: JobOrder, job: Job, price: Decimal) 
     except ENDS as error:
         return await end_operation(studio, job, error, price)
     except Unauthorised as error:
-        studio.gate(order.model).refused(order.model, error)
+        studio.gate(order).refused(order.model, error)
         raise OperationWithheld(str(error), reason=error.reason, status=error.status) from error
     what = f"the video of {job.operation}, {result.sha256}"
     return await persist(studio, lambda: studio.ledger.finished(order.key, result), what)

@@ -24,17 +24,24 @@ ALL = ""
 _NO_NEWS = (Unreachable, Overloaded, Unauthorised, Unknown)
 
 
+def place_of(model: str, error: ProviderError) -> str:
+    """Tell what a refusal closes: the model, or ALL of its route."""
+    return model if isinstance(error, RouteClosed) and error.model_only else ALL
+
+
 @dataclass
 class RouteGate:
-    """One route of a process: `closed` has why nothing more is sent, by model (ALL: every one).
+    """One route of a process, by its quota's scope: `closed` has why nothing more is sent, by model (ALL: every one).
 
     `suspects` are the models that an earlier run found closed: they are tried with one request before the others.
+    `known`: the ledger has been asked for them.
     """
 
-    route: str
+    scope: str
     closed: dict[str, CallsheetError] = field(default_factory=dict)
     suspects: set[str] = field(default_factory=set)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    known: bool = False
 
     def check(self, model: str) -> None:
         """Raise why nothing is sent to the model, when it is so."""
@@ -62,12 +69,12 @@ class RouteGate:
 
     def refused(self, model: str, error: RouteClosed | Unauthorised) -> CallsheetError:
         """Close the route, or the model on it, after this refusal; returns what others are told."""
-        place = model if isinstance(error, RouteClosed) and error.model_only else ALL
+        place = place_of(model, error)
         why = RouteParked(str(error)) if isinstance(error, RouteClosed) else error
         self.closed.setdefault(place, why)
         return why
 
-    def is_open_after(self, model: str, outcome: object) -> bool:
+    def is_opened_by(self, model: str, outcome: object) -> bool:
         """Take note of an outcome; whether it shows that a suspect route takes requests again."""
         silent = isinstance(outcome, ProviderError) and isinstance(outcome, (RouteClosed, *_NO_NEWS))
         if silent or not self.is_suspect(model):

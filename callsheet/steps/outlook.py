@@ -13,7 +13,7 @@ from callsheet.models import Catalogue
 from callsheet.plan.conditions import LIVE, REHEARSAL, Conditions, ModelConditions
 from callsheet.plan.money import Money
 from callsheet.poller import INTERVAL_S, SHORTEST_S
-from callsheet.providers.routes import quota_scope
+from callsheet.providers.routes import scope_of
 from callsheet.rehearsal.config import Latency
 from callsheet.settings import Settings
 from callsheet.shots import Batch, Shot
@@ -30,9 +30,9 @@ async def outlook(
     latency: Latency,
 ) -> Conditions:
     """What a run of the batch would find at this moment. `latency` is what the rehearsal service was told of it."""
-    now, scope = clock.now(), quota_scope(settings, batch.mode)
+    now, scope = clock.now(), scope_of(settings, batch.mode)
     names = sorted({model for shot in shots for model in models_of(shot)})
-    use = await ledger.use_of(scope, names, now)
+    use = await ledger.use_of({name: scope(name) for name in names}, now)
     rehearsal = batch.mode == "rehearsal"
     models = {}
     for name in names:

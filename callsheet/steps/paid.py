@@ -21,12 +21,14 @@ from callsheet.errors import (
     QuotaParked,
     RateLimited,
     RouteClosed,
+    RouteParked,
     Unauthorised,
     Unknown,
 )
 from callsheet.ledger import Attempt, Job, JobOrder, JobState
 from callsheet.steps.charges import charge_of
 from callsheet.steps.doubt import decide
+from callsheet.steps.gates import ALL, RouteGate, place_of
 from callsheet.steps.persist import persist
 from callsheet.steps.replies import asked_again, name_kept
 from callsheet.steps.verdicts import Verdict, backoff_s, rule_for, verdict
@@ -89,9 +91,10 @@ async def submit(
     while job.state in (JobState.PLANNED, JobState.RESERVED):
         if studio.halted is not None:
             raise studio.halted
-        async with studio.gate(order.model).turn(order.model):
+        gate = await _gate(studio, order)
+        async with gate.turn(order.model):
             attempt, outcome = await _attempt(studio, order, price, send, slots)
-            _tell_the_gate(studio, order, outcome)
+            await _tell(gate, studio, order, outcome)
         if isinstance(outcome, Job):
             return outcome
         applied = rule_for(outcome).error
@@ -114,11 +117,30 @@ async def submit(
     return job
 
 
-def _tell_the_gate(studio: Studio, order: JobOrder, outcome: Job | ProviderError) -> None:
-    """Close the route after a refusal that holds for every request. A cut does without the look, whatever its key."""
-    gate = studio.gate(order.model)
-    if isinstance(outcome, RouteClosed) or (isinstance(outcome, Unauthorised) and order.kind != "look"):
+async def _gate(studio: Studio, order: JobOrder) -> RouteGate:
+    """The gate of the order's route, which knows what earlier runs found closed."""
+    gate = studio.gate(order)
+    if not gate.known:
+        async with gate.lock:
+            if not gate.known:
+                gate.suspects |= set(await studio.ledger.closed_models(gate.scope))
+                gate.known = True
+    return gate
+
+
+async def _tell(gate: RouteGate, studio: Studio, order: JobOrder, outcome: Job | ProviderError) -> None:
+    """Close the route after a refusal that holds for every request. A cut does without the look, whatever its key.
+
+    The ledger remembers what is closed for billing: the next run tries with one request, and opens it when that is
+    taken.
+    """
+    if isinstance(outcome, RouteClosed):
         gate.refused(order.model, outcome)
+        await studio.ledger.close_route(gate.scope, place_of(order.model, outcome))
+    elif isinstance(outcome, Unauthorised) and order.kind != "look":
+        gate.refused(order.model, outcome)
+    elif gate.is_opened_by(order.model, outcome):
+        await studio.ledger.open_route(gate.scope, [ALL, order.model])
 
 
 async def _tries(studio: Studio, order: JobOrder, error: ProviderError, earlier: int) -> int:
@@ -141,7 +163,7 @@ async def _attempt(
         attempt = await studio.ledger.begin(
             order.key,
             estimate=price,
-            scope=studio.providers.scope,
+            scope=studio.gate(order).scope,
             limits=limits,
             budget=studio.budget_usd,
             output=studio.providers.output_root(order.model) or "",
@@ -162,7 +184,7 @@ async def _may_send(studio: Studio, order: JobOrder) -> None:
         await studio.rest_really(WATCH_EVERY_S)
     if studio.halted is not None:
         raise studio.halted
-    studio.gate(order.model).check(order.model)
+    studio.gate(order).check(order.model)
     studio.spool.check_room(studio.settings.min_free_mb)
     full = studio.full_until.get(order.model)
     if full is not None and full > studio.clock.now():
@@ -219,7 +241,7 @@ async def _record(
         f"the end of an attempt at job {attempt.key[:12]}",
     )
     if isinstance(error, RouteClosed):
-        raise studio.gate(attempt.model).refused(attempt.model, error)
+        raise RouteParked(str(error))
     if isinstance(error, RateLimited) or given is Verdict.PARK:
         until = await _learn(studio, attempt, error, pause_s)
         if given is Verdict.PARK:

@@ -20,6 +20,7 @@ from callsheet.archive.store import Stat, Store
 from callsheet.errors import ArchiveDenied, ArchiveError, MediaError
 from callsheet.ledger import Entered, Ledger, ShotRecords
 from callsheet.media.probe import probe_image
+from callsheet.providers.routes import Scopes
 from callsheet.shots import Asset, Batch, Mode
 from callsheet.steps import all_of
 from callsheet.steps.rebuilt_rows import batch_of, check, shot_records
@@ -72,7 +73,7 @@ class _Order:
         return self.shots is not None and sidecar.shot not in self.shots
 
 
-async def rebuild(ledger: Ledger, store: Store, scopes: Mapping[Mode, str], only: Batch | None = None) -> Rebuilt:
+async def rebuild(ledger: Ledger, store: Store, scopes: Mapping[Mode, Scopes], only: Batch | None = None) -> Rebuilt:
     """Enter all that the archive's sidecars tell, or those of one batch.
 
     `scopes` says whose quota the requests of each mode used. Raises ArchiveError when the archive cannot be read at

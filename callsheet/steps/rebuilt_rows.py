@@ -28,6 +28,7 @@ from callsheet.errors import ArchiveError
 from callsheet.keys import job_key
 from callsheet.ledger import AttemptRecord, Job, JobState, ShotRecords, ShotRow, Want
 from callsheet.orders import TEXT_ALONE, clip_slot, take_slot
+from callsheet.providers.routes import Scopes
 from callsheet.shots import Asset, Batch, ShotState
 
 _SLOT = re.compile(r"(take|clip)(-[1-9]\d{0,5})?")
@@ -140,7 +141,9 @@ def _refused(why: str) -> ArchiveError:
     return ArchiveError(f"{why[0].upper()}{why[1:]}. It was not believed; restore the sidecar, or run its batch again.")
 
 
-def shot_records(sidecar: Sidecar, assets: Sequence[Asset], *, position: int, dropped: bool, scope: str) -> ShotRecords:
+def shot_records(
+    sidecar: Sidecar, assets: Sequence[Asset], *, position: int, dropped: bool, scope: Scopes
+) -> ShotRecords:
     """The rows of a checked sidecar with those of its files that were verified. `scope`: whose quota was used."""
     first = next(iter(sidecar.failures), None)
     row = ShotRow(
@@ -171,7 +174,7 @@ def pins_in(sidecar: Sidecar) -> tuple[FramePin, ...]:
     )
 
 
-def job_of(sidecar: Sidecar, part: Part, scope: str) -> tuple[Job, AttemptRecord] | None:
+def job_of(sidecar: Sidecar, part: Part, scope: Scopes) -> tuple[Job, AttemptRecord] | None:
     """The job behind a take or clip, and one attempt that stands for all of its own; None when nothing was sent."""
     state = state_of(part)
     if state is None:
@@ -198,7 +201,7 @@ def job_of(sidecar: Sidecar, part: Part, scope: str) -> tuple[Job, AttemptRecord
         details=_details(part) if file else None, owner=None, lease_until=None, parked_until=None, created=created,
         updated=sidecar.updated, submitted_at=submitted if kind == "video" else None, finished_at=finished,
     )  # fmt: skip
-    return job, _attempt(job, scope, submitted or finished or created, held)
+    return job, _attempt(job, scope(model), submitted or finished or created, held)
 
 
 def _attempt(job: Job, scope: str, at: datetime, held: Decimal) -> AttemptRecord:

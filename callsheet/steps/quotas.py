@@ -1,0 +1,102 @@
+"""How the quotas of the live routes stand, for a person: read from settings, catalogue and ledger; sends nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from callsheet.ledger import Ledger
+from callsheet.ledger.quota import WINDOW, Limits
+from callsheet.ledger.use import Use
+from callsheet.models import Catalogue
+from callsheet.providers.routes import PLATFORMS, Scopes, access_to, scope_of
+from callsheet.settings import Settings
+from callsheet.steps.account import model_use
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaRow:
+    """One model on one route: its limits, which of them a 429 taught, and its use this minute and today (Pacific).
+
+    `goes_on_at` is when the next request may be sent, None for now. `closed_since`: the provider refused for good.
+    """
+
+    route: str
+    model: str
+    per_minute: int | None
+    per_day: int | None
+    is_learned: bool
+    this_minute: int
+    today: int
+    goes_on_at: datetime | None
+    closed_since: datetime | None
+
+    def as_json(self) -> dict[str, object]:
+        """The row of `callsheet quota --json`."""
+        return {
+            "route": self.route,
+            "model": self.model,
+            "per_minute": self.per_minute,
+            "per_day": self.per_day,
+            "source": "learned" if self.is_learned else "catalogue",
+            "this_minute": self.this_minute,
+            "today": self.today,
+            "goes_on_at": self.goes_on_at.isoformat() if self.goes_on_at else None,
+            "closed_since": self.closed_since.isoformat() if self.closed_since else None,
+        }
+
+
+async def quota_rows(ledger: Ledger, settings: Settings, catalogue: Catalogue, now: datetime) -> list[QuotaRow]:
+    """Give a row for each model that was used today, that a 429 was about, or that is the catalogue's default."""
+    scope_by_model = scope_of(settings, "live")
+    rows: list[QuotaRow] = []
+    for scope in scopes_of(settings):
+        names = await _models(ledger, catalogue, scope, scope_by_model, now)
+        used = await ledger.use_of(dict.fromkeys(names, scope), now)
+        for name in names:
+            model = catalogue.find(name)
+            published = model.limits(settings.tier) if model else Limits()
+            rows.append(quota_row(scope, name, used[name], Limits(published.rpm, published.rpd), now))
+    return rows
+
+
+def scopes_of(settings: Settings) -> list[str]:
+    """Name whose quota each platform's requests use, with these settings."""
+    access = access_to(settings, "live")
+    return [access.scope(platform) for platform in PLATFORMS]
+
+
+def quota_row(scope: str, model: str, use: Use, published: Limits, now: datetime) -> QuotaRow:
+    """Make the row of a model from what is published and what is on record."""
+    found = model_use(model, use, published, now)
+    is_learned = found.per_minute != published.rpm or use.learned.day_until is not None
+    return QuotaRow(
+        route=scope,
+        model=model,
+        per_minute=found.per_minute,
+        per_day=published.rpd,
+        is_learned=is_learned,
+        this_minute=found.minute,
+        today=found.today,
+        goes_on_at=_goes_on_at(use, found.per_minute, found.full_until, now),
+        closed_since=use.closed_since,
+    )
+
+
+def _goes_on_at(use: Use, rpm: int | None, full_until: datetime | None, now: datetime) -> datetime | None:
+    pause = use.learned.pause_until
+    waits = [until for until in (full_until, pause) if until is not None and until > now]
+    if rpm is not None and len(use.times) >= rpm:
+        waits.append(use.times[-rpm] + WINDOW + timedelta(seconds=1))
+    return max((until for until in waits if until > now), default=None)
+
+
+async def _models(
+    ledger: Ledger, catalogue: Catalogue, scope: str, scope_by_model: Scopes, now: datetime
+) -> Sequence[str]:
+    defaults = (catalogue.default_image, catalogue.default_video)
+    names = {name for name in defaults if scope_by_model(name) == scope}
+    names.update(await ledger.models_today(scope, now))
+    names.update(row.model for row in await ledger.learned_rows(scope) if row.model)
+    return sorted(names)
