@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar
+from typing import Any, Self
 
 from sqlalchemy import Connection
 
@@ -18,19 +18,17 @@ from callsheet.errors import LedgerError, Parked
 from callsheet.ledger import (
     batches,
     claims,
-    closed,
     files,
     frame_decisions,
     frame_pins,
-    limits,
     outcomes,
     owners,
     reads,
     rebuild,
     submission,
 )
-from callsheet.ledger.answers import Answers
 from callsheet.ledger.database import Database
+from callsheet.ledger.learned_limits import LearnedLimits
 from callsheet.ledger.life import JobState
 from callsheet.ledger.quota import Limits, RequestLimits
 from callsheet.ledger.records import (
@@ -46,11 +44,8 @@ from callsheet.shots import Asset, Batch, ShotState
 
 log = logging.getLogger(__name__)
 
-P = ParamSpec("P")
-T = TypeVar("T")
 
-
-class Ledger(Answers):
+class Ledger(LearnedLimits):
     """What a method wrote is durable when it returns; when it raises, it wrote nothing (parking apart: see `begin`).
 
     The order for one job: claim, begin, submitting, (the request), submitted for videos, finished, stored; `settle`
@@ -58,11 +53,10 @@ class Ledger(Answers):
     """
 
     def __init__(self, database: Database, clock: Clock, holder: claims.Holder, identity: str) -> None:
-        super().__init__(database)
+        super().__init__(database, clock)
         self.owner = holder.owner
         #: Which ledger this is: random hex digits, made with its tables. Copies of its database have the same.
         self.identity = identity
-        self._clock = clock
         self._holder = holder
         self._heartbeat = asyncio.create_task(self._renew_leases(), name="ledger-heartbeat")
 
@@ -238,32 +232,6 @@ class Ledger(Answers):
         """
         return await self._write(outcomes.resolve, key, decision, operation, usd, by)
 
-    async def lower_limit(
-        self,
-        scope: str,
-        model: str,
-        per: str,
-        limit: int | None = None,
-        retry_after_s: float | None = None,
-    ) -> datetime:
-        """Learn from a 429: `per` is "minute" or "day". Returns when requests may go on; every `begin` heeds it."""
-        if per not in ("minute", "day"):
-            raise LedgerError(f'A quota is per "minute" or "day", not {per!r}. Nothing was recorded.')
-        span: Literal["minute", "day"] = "day" if per == "day" else "minute"
-        return await self._write(limits.lower_limit, scope, model, span, limit, retry_after_s)
-
-    async def close_route(self, scope: str, model: str) -> None:
-        """Mark a model of a scope ("": every one) as refused for good; it is tried with one request from then on."""
-        await self._write(closed.close_route, scope, model)
-
-    async def open_route(self, scope: str, models: Sequence[str]) -> None:
-        """Take such marks away: a request was taken again."""
-        await self._write(closed.open_route, scope, models)
-
-    async def forget_limits(self, scope: str, models: Sequence[str] | None = None) -> int:
-        """Forget what 429 replies said of these models (None: of all) in a scope; returns how many rows there were."""
-        return await self._write(closed.forget, scope, models)
-
     async def set_shot(
         self, batch: str, shot: str, state: ShotState, *, step: str = "", kind: str = "", reason: str = ""
     ) -> None:
@@ -295,12 +263,6 @@ class Ledger(Answers):
 
         if shots:
             await self._write(all_of_them)
-
-    async def _write(
-        self, step: Callable[Concatenate[Connection, datetime, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        """A step at the clock's time of its transaction, so that rows are in the order of their times."""
-        return await self._db.write(lambda connection: step(connection, self._clock.now(), *args, **kwargs))
 
     async def _renew_leases(self) -> None:
         while True:
