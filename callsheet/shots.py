@@ -120,7 +120,8 @@ class Batch:
         return f"{self.campaign}/{self.name}"
 
 
-AssetKind = Literal["take", "clip", "cut", "poster", "thumbnail"]
+# "extra" is a further picture of the reply that gave a take.
+AssetKind = Literal["take", "clip", "cut", "poster", "thumbnail", "extra"]
 
 
 @dataclass(frozen=True, slots=True)

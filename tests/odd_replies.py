@@ -28,7 +28,7 @@ TAKEN, PART, AGAIN, BLOCKED = "taken", "part", "again", "blocked"
 class Odd:
     """A reply and what has to become of it. `others` counts the further pictures that are kept, `said` is its text.
 
-    `charged`: the attempt's own price is booked for it, although no picture came of it.
+    `charged`: the attempt's own price is booked for it, although no picture came of it; `usd`: what its text costs.
     """
 
     name: str
@@ -40,6 +40,7 @@ class Odd:
     said: str = ""
     kind: str = ""
     charged: bool = False
+    usd: str = "0"
 
 
 def b64(data: bytes) -> str:
@@ -72,7 +73,10 @@ def error(code: int, status: str, message: str = "m", **more: Any) -> dict[str, 
 
 
 GOOD = json.dumps(answer(blob())).encode()
-TEXT_ONLY = {**answer({"text": "I cannot draw that."}), "usageMetadata": {"promptTokenCount": 9}}
+TEXT_ONLY = {
+    **answer({"text": "I cannot draw that."}),
+    "usageMetadata": {"promptTokenCount": 10, "candidatesTokenCount": 1000},
+}
 LINES = "\n".join(b64(PNG)[at : at + 60] for at in range(0, len(b64(PNG)), 60))
 URL_SAFE = base64.urlsafe_b64encode(PNG).decode()
 SSE_PARTS = (answer({"text": "one"}, finish=""), answer(blob()))
@@ -178,7 +182,7 @@ REPLIES = (
     Odd("no-picture-bytes", js(answer(blob(b"certainly no picture, but bytes of something"))), **_kept()),
     Odd("by-address", js(answer({"fileData": {"mimeType": "image/png", "fileUri": "https://h/f/1"}})), **_kept()),
     # nothing of a picture: asked again, once
-    Odd("text-only", js(TEXT_ONLY), **_again()),
+    Odd("text-only", js(TEXT_ONLY), **_again(usd="0.003005")),
     Odd("null", Wire(b"null"), **_again()),
     Odd("empty", Wire(b""), **_again()),
     Odd("empty-object", Wire(b"{}"), **_again()),

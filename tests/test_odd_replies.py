@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -11,12 +12,21 @@ from typing import Any
 
 import pytest
 
+from callsheet.archive.store import open_archive
+from callsheet.archive.verify import findings
 from callsheet.clock import Clock
 from callsheet.ledger import Job, JobState, Ledger
+from callsheet.media.frames import Candidate, choose_frames
+from callsheet.media.probe import probe_image
+from callsheet.media.scores import score_image
+from callsheet.media.stills import as_png, thumbnail
 from callsheet.run import RunRequest
 from callsheet.settings import Settings, load_settings
-from tests.odd_replies import AGAIN, BLOCKED, GOOD, PAGES, PART, PASSING, REPLIES, TAKEN, Odd
+from callsheet.steps.inspection import holdings, inspect
+from callsheet.steps.rebuild import rebuild
+from tests.odd_replies import AGAIN, BLOCKED, DRAFT, GOOD, PAGES, PART, PASSING, REPLIES, TAKEN, Odd
 from tests.odd_server import OddServer, Wire, odd_server
+from tests.pictures import a_picture
 from tests.whole_batch import whole_batch
 
 ROUTES = ("Gemini API", "Agent Platform")
@@ -84,7 +94,7 @@ def told(odd: Odd, server: OddServer, job: Job, kept: list[Path]) -> dict[str, A
 def wanted(odd: Odd, job: Job) -> dict[str, Any]:
     asked = 2 if odd.becomes == AGAIN else 1
     taken = odd.becomes in (TAKEN, AGAIN)
-    cost = PRICE * (taken + odd.charged)
+    cost = PRICE * (taken + odd.charged) + Decimal(odd.usd)
     return {
         "requests": asked,
         "state": STATES[odd.becomes],
@@ -138,3 +148,48 @@ async def test_a_web_page_halts_the_batch_and_is_told_by_its_title(tmp_path: Pat
     assert ("Sign in & go" in job.reason) == (name == "sign-in")
     assert sum(server.asked.values()) < 40
     assert report.summary["exit_code"] == 3
+
+
+async def test_further_pictures_lie_beside_the_take_and_every_kind_is_known_to_the_archive(tmp_path: Path) -> None:
+    names = ("text-picture-text-picture", "avif", "gif", "heic", "tiff")
+    wires = {odd.name: odd.wire for odd in REPLIES if odd.name in names}
+    _, _, settings = await run(tmp_path, wires)
+    [take] = sidecar(settings, names[0])["takes"]
+    [other] = take["others"]
+    folder = Path(settings.archive_uri) / "sheet" / "sheet.live" / "shots"
+    assert (folder / names[0] / other["file"]).read_bytes() == DRAFT
+    assert other["file"].startswith("extra-1-")
+    assert (take["text"], other["parent"]) == ("first\nthen", take["file"]["sha256"])
+    files = [sidecar(settings, name)["takes"][0]["file"]["file"].rpartition(".")[2] for name in names]
+    assert files == ["png", "avif", "gif", "heic", "tiff"]
+    store = open_archive(settings)
+    try:
+        [held] = await holdings(store)
+        assert findings(await inspect(store, held, deep=True)) == ()
+        async with await Ledger.open(f"sqlite:///{tmp_path / 'other.db'}", clock=Clock()) as ledger:
+            rebuilt = await rebuild(ledger, store, {"live": "p"})
+            assert not rebuilt.refused
+            kinds = Counter(asset.kind for asset in await ledger.assets_of("sheet.live"))
+    finally:
+        await store.aclose()
+    assert kinds == {"take": 5, "extra": 1}
+
+
+def test_pictures_of_every_kind_are_measured_and_become_frames(tmp_path: Path) -> None:
+    for kind in ("AVIF", "GIF", "BMP", "TIFF", "PNG", "JPEG", "WEBP"):
+        path = tmp_path / f"picture.{kind.lower()}"
+        path.write_bytes(a_picture(kind))
+        assert score_image(path).luma > 0
+        assert thumbnail(path, tmp_path / "small.jpg") == (32, 18)
+        assert probe_image(as_png(path)).mime_type == "image/png"
+        assert as_png(path) == as_png(path)
+
+
+def test_a_heic_is_chosen_only_where_nothing_can_be_measured() -> None:
+    heic, score = "a HEIC, which cannot be measured here", score_image(a_picture("PNG"))
+    alone = choose_frames([Candidate(1, None, heic)], "best")
+    assert (alone.chosen, alone.verdicts[0].rejected) == ((1,), heic)
+    both = [Candidate(1, None, heic), Candidate(2, score)]
+    assert choose_frames(both, "best").chosen == (2,)
+    assert choose_frames(both, "all").chosen == (1, 2)
+    assert choose_frames([Candidate(1, None)], "best").chosen == ()

@@ -124,6 +124,8 @@ def _takes(sidecar: Sidecar) -> Iterator[Row]:
                 usd=take.usd,
                 thumbnail=take.file.thumbnail,
             )
+        for other in take.others:
+            yield _row(sidecar, other, kind="extra", take=take.take, prompt=sidecar.prompt, model=take.model_version)
 
 
 def _clips(sidecar: Sidecar) -> Iterator[Row]:

@@ -23,6 +23,12 @@ _EXTENSIONS = {
     "image/png": "png",
     "image/jpeg": "jpg",
     "image/webp": "webp",
+    "image/avif": "avif",
+    "image/gif": "gif",
+    "image/heic": "heic",
+    "image/heif": "heif",
+    "image/bmp": "bmp",
+    "image/tiff": "tiff",
     "video/mp4": "mp4",
     "video/quicktime": "mov",
     "video/webm": "webm",
@@ -49,6 +55,9 @@ def extension(mime_type: str) -> str:
 
 def content_type(name: str) -> str:
     """The MIME type that a file's name stands for."""
+    told = {suffix: kind for kind, suffix in _EXTENSIONS.items() if kind.startswith("image/")}
+    if (known := told.get(name.rpartition(".")[2].lower())) is not None:
+        return known
     return mimetypes.guess_type(name)[0] or "application/octet-stream"
 
 
@@ -88,6 +97,11 @@ def cut_name(spec: str, sha256: str, mime_type: str, *, take: int | None = None)
     return _file(("cut", readable[:40], _number(take)), sha256, mime_type)
 
 
+def extra_name(number: int, sha256: str, mime_type: str) -> str:
+    """`extra-2-<sha12>.png`: a further picture of the reply that gave take 2."""
+    return _file(("extra", str(number)), sha256, mime_type)
+
+
 def poster_name(sha256: str, mime_type: str) -> str:
     """`poster-<sha12>.jpg`: the still that stands for a clip or cut."""
     return _file(("poster",), sha256, mime_type)
@@ -120,7 +134,7 @@ def is_spot(prefix: str, name: str) -> bool:
 
 def is_asset_name(file: str) -> bool:
     """Whether a file in a shot's folder has a name of the kinds above."""
-    return re.fullmatch(r"(take|clip|cut|poster|thumb)-([\w-]+-)?[0-9a-f]{12}\.\w+", file) is not None
+    return re.fullmatch(r"(take|clip|cut|poster|thumb|extra)-([\w-]+-)?[0-9a-f]{12}\.\w+", file) is not None
 
 
 def document(prefix: str, name: str) -> str:

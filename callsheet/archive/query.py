@@ -16,7 +16,7 @@ import polars as pl
 from callsheet.shots import Mode
 
 # The kinds of rows that the catalogue has.
-KINDS = ("take", "clip", "cut", "poster")
+KINDS = ("take", "clip", "cut", "poster", "extra")
 # The folded text that words are looked for in; a column that only exists during a search.
 TEXT = "_text"
 

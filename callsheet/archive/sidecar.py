@@ -86,7 +86,7 @@ class JobRecord(_Part):
 
 
 class TakeRecord(_Part):
-    """A candidate picture: its file, or why there is none."""
+    """A candidate picture: its file, or why there is none. `others` and `text` came with it in the same reply."""
 
     take: int
     job_key: str
@@ -101,6 +101,8 @@ class TakeRecord(_Part):
     score: ScoreRecord | None = None
     chosen: bool = False
     why: str = ""
+    others: tuple[FileRecord, ...] = ()
+    text: str = ""
 
 
 class ClipRecord(_Part):

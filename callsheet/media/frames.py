@@ -33,7 +33,9 @@ _MEASURES: dict[str, Callable[[FrameScore], float]] = {
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A take that was made. `score` None: it cannot be decoded. `gate`: why it fails the gates, or None."""
+    """A take that was made. `gate`: why it fails the gates, or None. `score` None: it cannot be decoded, or, with a
+    gate, it is whole and cannot be measured here.
+    """
 
     take: int
     score: FrameScore | None
@@ -101,12 +103,15 @@ def choose_frames(candidates: Sequence[Candidate], select: Select, asked_for: st
     elif select == "approve":
         chosen = ()
     elif select == "all":
-        chosen = tuple(scores)
+        chosen = tuple(take for take, one in made.items() if one.score is not None or one.gate is not None)
     elif select == "first":
         passed = [take for take in scores if made[take].gate is None]
         chosen = tuple((passed or list(scores))[:1])
     else:
         chosen = tuple(sorted(fit or scores, key=lambda take: (-ranks[take], take))[:1])
+    if not chosen and select in ("best", "first"):
+        # Whole, though nothing here can measure it: better than nothing, for it was paid for.
+        chosen = tuple(take for take, one in made.items() if one.gate is not None)[:1]
     verdicts = tuple(
         Verdict(
             take=take,
@@ -135,7 +140,7 @@ def _ranks(scores: dict[int, FrameScore]) -> dict[int, float]:
 
 def _rejections(made: dict[int, Candidate], scores: dict[int, FrameScore]) -> dict[int, str]:
     rejected = {take: one.gate or "" for take, one in made.items() if one.gate is not None}
-    rejected.update({take: "not decodable" for take, one in made.items() if one.score is None})
+    rejected.update({take: one.gate or "not decodable" for take, one in made.items() if one.score is None})
     sharpest = max((scores[take].sharpness for take in scores if take not in rejected), default=0.0)
     for take in scores.keys() - rejected.keys():
         if scores[take].sharpness < sharpest * BLURRED_SHARE:

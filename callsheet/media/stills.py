@@ -17,6 +17,8 @@ from callsheet.media.probe import ANSWER_FORMATS, SAFE_OPTIONS, VideoProbe, open
 from callsheet.media.provenance import stamp_jpeg
 
 JPEG_QUALITY = 85
+# Pictures that Google does not take as an input: it takes PNG, JPEG, WebP, HEIC and HEIF (pages of 2026-11).
+NOT_TAKEN = frozenset({"image/avif", "image/gif", "image/bmp", "image/tiff"})
 
 
 def poster(video: Path, target: Path, at_s: float = 1.0, *, xmp: str | None = None) -> tuple[int, int]:
@@ -51,6 +53,19 @@ def small_picture(source: Path | bytes, max_side: int) -> Image.Image:
         raise MediaError(f"{name}: {error}") from None
     except (OSError, SyntaxError, ValueError) as error:
         raise MediaError(f"{name} cannot be decoded ({error}). It has to be made or fetched again.") from error
+
+
+def as_png(source: Path) -> bytes:
+    """The picture as a PNG, its pixels as stored: the same bytes every time. MediaError when it cannot be decoded."""
+    out = BytesIO()
+    try:
+        with open_image(source, ANSWER_FORMATS) as image:
+            image.convert("RGBA" if image.has_transparency_data else "RGB").save(out, "PNG")
+    except MediaError as error:
+        raise MediaError(f"{source.name}: {error}") from None
+    except (OSError, SyntaxError, ValueError) as error:
+        raise MediaError(f"{source.name} cannot be decoded ({error}). It has to be made or fetched again.") from error
+    return out.getvalue()
 
 
 def video_frame(video: Path, at_s: float) -> Image.Image:

@@ -52,7 +52,8 @@ nothing.
 def failures_page() -> str:
     """The whole page, as Markdown."""
     parts = [_INTRO, "\n## Verdicts\n\n", _meanings(), "\n", _verdicts(), _EVIDENCE, "\n## Replies\n\n", _replies()]
-    parts += [_WHEN_POLLED, "\n## No usable reply\n\n", _silence(), "\n## Answers without a result\n\n", _answers()]
+    parts += [_WHEN_POLLED, "\n## No usable reply\n\n", _silence()]
+    parts += ["\n## What is in a reply, and what is kept\n", _KEPT_HOW, _answers()]
     return "".join(parts)
 
 
@@ -61,9 +62,10 @@ def _meanings() -> str:
 
 
 def _verdicts() -> str:
-    heads = ("failure", "meaning", "pictures", "videos", "how often", "charged")
+    heads = ("failure", "meaning", "pictures", "videos", "how often", "charged", "reply kept")
+    retry, park = Verdict.RETRY, (Verdict.PARK, Verdict.PARK)
     rows: list[Sequence[str]] = [
-        ("RateLimited, per day", "429: today's requests are used up.", Verdict.PARK, Verdict.PARK, "", "no"),
+        ("RateLimited, per day", "429: today's requests are used up.", *park, "", "no", ""),
         (
             "a wait of more than 5 min asked for",
             "429 or 503 with RetryInfo or Retry-After.",
@@ -71,9 +73,18 @@ def _verdicts() -> str:
             Verdict.PARK,
             "",
             "no",
+            "",
         ),
-        ("VideoFiltered, audio", "Veo's audio filter, often wrong.", "", Verdict.RETRY, str(AUDIO_FILTER_TRIES), "no"),
-        ("OperationFailed, passing", _in_words(TRANSIENT), "", Verdict.RETRY, str(OPERATION_TRIES), "no"),
+        (
+            "VideoFiltered, audio",
+            "Veo's audio filter, often wrong.",
+            "",
+            Verdict.RETRY,
+            str(AUDIO_FILTER_TRIES),
+            "no",
+            "",
+        ),
+        ("OperationFailed, passing", _in_words(TRANSIENT), "", retry, str(OPERATION_TRIES), "no", ""),
     ]
     return _table(heads, [*rows, *map(_verdict_row, RULES)])
 
@@ -82,7 +93,8 @@ def _verdict_row(rule: Rule) -> Sequence[str]:
     meaning = (rule.error.__doc__ or "").strip().splitlines()[0]
     charged = {False: "no", True: "yes", None: "perhaps"}[rule.error.charged]
     name = "any other" if rule.error is errors.ProviderError else rule.error.__name__
-    return name, meaning, rule.image, rule.video, str(rule.times or ""), charged if name != "any other" else "no"
+    kept = "yes" if rule.keeps else ""
+    return name, meaning, rule.image, rule.video, str(rule.times or ""), charged if name != "any other" else "no", kept
 
 
 def _replies() -> str:
@@ -97,22 +109,59 @@ def _silence() -> str:
     return _table(("connection lost or timed out", *(str(phase) for phase in Phase)), rows)
 
 
+# What a reply to a submission holds or an operation says, the class that it gets (None: it is taken), and a remark.
+_ANSWERS: tuple[tuple[str, type[errors.ProviderError] | None, str], ...] = (
+    ("a whole picture anywhere: any part, field, text, finishReason, MIME type, status, form of JSON or base64", None,
+     "the last one of the answer, else of anywhere, else of its thoughts"),
+    ("further whole pictures, and text", None, "beside the take: files `extra-...`, and `text` in the sidecar"),
+    ("AVIF, GIF, BMP or TIFF", None, "sent as a PNG where it is a frame"),
+    ("HEIC", None, "cannot be measured or shown here"),
+    ("part of a picture, damaged, of no kind that is known, or over 64 MiB", errors.BadImage,
+     "only `resolve --resubmit` or `--remake` asks again"),
+    ("the address of a picture, and no bytes", errors.BadImage, "not followed"),
+    ("an error object, whatever the status", errors.ProviderError, "read as that error: see Replies"),
+    ("a web page", errors.WebPage, "halts its route; told by its title"),
+    ("promptFeedback.blockReason, any", errors.PromptBlocked, ""),
+    (f"finishReason {', '.join(sorted(BLOCKING))}, or one with such words", errors.ImageBlocked, ""),
+    ("text only, null, nothing, or any other finishReason without a picture", errors.NoImage, ""),
+    ("JSON cut off before a picture, or what cannot be read", errors.Unknown, ""),
+)  # fmt: skip
+_VIDEO_ANSWERS = (
+    ("operation done, raiMediaFiltered reasons", "VideoFiltered, with its support codes"),
+    ("operation done, an error that speaks of policy", "VideoFiltered"),
+    ("operation done, another error", "OperationFailed, with its code"),
+    ("operation done, no video and no reason", "NoVideo"),
+    ("operation or file said to be gone or not for this key", "OperationWithheld: submitted, looked for again"),
+    ("the same after the retention of two days", "OperationExpired"),
+    ("operation not done within the deadline", "OperationOverdue: waited for again by the next run"),
+    ("less than 256 KiB of a file in a minute, three times", "DownloadStalled: submitted, fetched by the next run"),
+)
+_KEPT_HOW = """
+The body of every reply that may have been paid for is on the disk, as it came and up to 128 MiB, before anything reads
+it: `<home>/spool/replies/<key>-<attempt>.http`. After a kill the next run, or `recover`, reads it there and asks for
+nothing again; `resolve` shows the files. They are removed when the shot is archived; those of a take that failed stay
+until a person has decided. What usage says was produced is booked: pictures at their price, texts by their tokens.
+
+"""
+
+
 def _answers() -> str:
-    rows = (
-        ("promptFeedback.blockReason, any", "PromptBlocked"),
-        (f"finishReason {_in_words(BLOCKING)}, or one with such words", "ImageBlocked"),
-        ("any other finishReason, or none, without a picture", "NoImage"),
-        ("a picture that is damaged or too large", "BadImage (as NoImage, and charged)"),
-        ("operation done, raiMediaFiltered reasons", "VideoFiltered, with its support codes"),
-        ("operation done, an error that speaks of policy", "VideoFiltered"),
-        ("operation done, another error", "OperationFailed, with its code"),
-        ("operation done, no video and no reason", "NoVideo"),
-        ("operation or file said to be gone or not for this key", "OperationWithheld: submitted, looked for again"),
-        ("the same after the retention of two days", "OperationExpired"),
-        ("operation not done within the deadline", "OperationOverdue: waited for again by the next run"),
-        ("less than 256 KiB of a file in a minute, three times", "DownloadStalled: submitted, fetched by the next run"),
+    heads = ("reply to a picture's request", "failure", "verdict", "booked", "kept as it came", "remark")
+    return (
+        _table(heads, map(_answer_row, _ANSWERS)) + "\n" + _table(("answer about a video", "failure"), _VIDEO_ANSWERS)
     )
-    return _table(("answer", "failure"), rows)
+
+
+def _answer_row(answer: tuple[str, type[errors.ProviderError] | None, str]) -> Sequence[str]:
+    said, error, remark = answer
+    if error is None:
+        return said, "none: it is taken", "", "its price", "until the shot is archived", remark
+    if error is errors.ProviderError:
+        return said, "that error", "its own", "", "", remark
+    rule = next(rule for rule in RULES if issubclass(error, rule.error))
+    booked = {False: "only what usage tells", True: "its price", None: "what usage tells"}[error.charged]
+    booked = "its price, if it must be asked again" if error is errors.Unknown else booked
+    return said, error.__name__, rule.image, booked, "yes" if rule.keeps else "", remark
 
 
 def _statuses(statuses: Iterable[int]) -> str:

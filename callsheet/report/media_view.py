@@ -21,12 +21,16 @@ class MediaView:
     about: str
 
 
+# What browsers show as a picture (2026); HEIC and TIFF are linked only.
+SHOWN = frozenset(f"image/{kind}" for kind in ("png", "jpeg", "webp", "avif", "gif", "bmp"))
+
+
 def media_view(file: FileRecord | None, folder: str, about: str, poster: FileRecord | None = None) -> MediaView | None:
     """How a file in this folder beside the page is shown; None without a file."""
     if file is None:
         return None
     href = quote(f"{folder}/{file.file}")
-    small = file.thumbnail or (file.file if file.mime_type.startswith("image/") else "")
+    small = file.thumbnail or (file.file if file.mime_type in SHOWN else "")
     return MediaView(
         href=href,
         src=quote(f"{folder}/{small}") if small else href,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,11 +17,15 @@ from callsheet.archive.object_metadata import about_file
 from callsheet.errors import ArchiveLost, LedgerError, MediaError
 from callsheet.ledger import Job, JobState
 from callsheet.manifest.source import read_bytes
+from callsheet.media.stills import NOT_TAKEN, as_png
 from callsheet.providers.protocol import InputImage
 from callsheet.shots import Asset, AssetKind, Batch, Reference, Shot
 from callsheet.spool import Spooled
+from callsheet.steps.details import OTHERS
 from callsheet.steps.output import output_of, remove_output
 from callsheet.studio import Studio
+
+log = logging.getLogger(__name__)
 
 
 class FileFacts(TypedDict):
@@ -79,11 +84,30 @@ async def deposit_result(studio: Studio, shot: str, kind: AssetKind, job: Job, n
     """The same for a shot of which nothing but its id is known, whether the file is there or not."""
     if not (job.sha256 and job.md5 and job.mime_type and job.size is not None):
         raise LedgerError(f"Job {job.key[:12]} is {job.state} without a result. Look at it with `callsheet status`.")
+    if kind == "take":
+        await _deposit_others(studio, shot, job)
     new = Deposit(kind, job.mime_type, job.width, job.height, job.duration_s, parent, job)
     file = Spooled(studio.spool.path(job.sha256), job.sha256, job.md5, job.size)
     asset = await _deposit(studio, shot, new, file, name)
     await remove_output(studio, job)
     return asset
+
+
+def others_of(studio: Studio, shot: Shot, take: Asset) -> tuple[Asset, ...]:
+    """The archived further pictures of the reply that gave a take."""
+    return tuple(one for one in studio.assets_of(shot) if one.kind == "extra" and one.parent == take.sha256)
+
+
+async def _deposit_others(studio: Studio, shot: str, job: Job) -> None:
+    """Archive the further pictures of a take's reply, before the take: only what is stored is looked at no more."""
+    number = int(job.slot.rpartition("-")[2] or 1)
+    for one in (job.details or {}).get(OTHERS, ()):
+        new = Deposit("extra", one["mime_type"], one["width"] or None, one["height"] or None, parent=job.sha256)
+        file = Spooled(studio.spool.path(one["sha256"]), one["sha256"], one["md5"], one["size"])
+        try:
+            await _deposit(studio, shot, new, file, layout.extra_name(number, file.sha256, new.mime_type))
+        except ArchiveLost as error:
+            log.warning("A further picture of shot %s is lost: %s", shot, error)
 
 
 async def deposit_derived(
@@ -191,6 +215,8 @@ async def read_reference(studio: Studio, reference: Reference) -> InputImage:
 
 
 async def read_frame(studio: Studio, asset: Asset) -> InputImage:
-    """A take's bytes, to be sent as a frame."""
+    """A take's bytes, to be sent as a frame: as a PNG where Google takes no such picture."""
     path = await fetch(studio, asset.sha256, asset.size)
+    if asset.mime_type in NOT_TAKEN:
+        return InputImage(await asyncio.to_thread(as_png, path), "image/png")
     return InputImage(await asyncio.to_thread(path.read_bytes), asset.mime_type)

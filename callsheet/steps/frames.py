@@ -12,7 +12,7 @@ from callsheet.decisions import FramePin
 from callsheet.errors import CallsheetError, MediaError
 from callsheet.ledger import JobOrder
 from callsheet.media.frames import Candidate, Choice, choose_frames, gate
-from callsheet.media.probe import probe_image
+from callsheet.media.probe import HEIC_TYPES, probe_image
 from callsheet.media.provenance import Provenance, xmp_packet
 from callsheet.media.scores import FrameScore, score_image
 from callsheet.media.stills import thumbnail
@@ -158,6 +158,9 @@ async def _tell_before_paying(studio: Studio, work: Work, choice: Choice) -> Non
 
 async def _measure(studio: Studio, shot: Shot, take: TakeWork, asset: Asset) -> None:
     """The take's score, gate and thumbnail; a take that cannot be decoded gets none of them and is never chosen."""
+    if asset.mime_type in HEIC_TYPES:
+        take.gate = "a HEIC, which cannot be measured here"
+        return
     xmp = xmp_packet(Provenance(asset.sha256, shot.image_model))
     path, small = await fetch(studio, asset.sha256, asset.size), studio.spool.scratch(".jpg")
     try:

@@ -8,7 +8,7 @@ from callsheet.ledger import Attempt, Job, JobOrder, JobState
 from callsheet.orders import image_request, take_order
 from callsheet.shots import Shot, ShotState
 from callsheet.steps import all_of
-from callsheet.steps.deposit import deposit_paid, read_reference
+from callsheet.steps.deposit import deposit_paid, others_of, read_reference
 from callsheet.steps.paid import UNSENT, claim, patiently, submit
 from callsheet.steps.persist import persist
 from callsheet.steps.pictures import keep_picture
@@ -48,6 +48,7 @@ async def _make_take(studio: Studio, shot: Shot, take: TakeWork) -> ShotState | 
             if job.sha256 and job.mime_type:
                 name = take_name(take.number, job.sha256, job.mime_type)
                 take.asset = await deposit_paid(studio, shot, "take", job, name, None)
+                take.others = others_of(studio, shot, take.asset)
                 return None
         take.failure = failure_of_job("images", job, order.slot)
         return state_after(job)

@@ -11,11 +11,9 @@ from callsheet.ledger import JobResult
 from callsheet.media.probe import probe_image
 from callsheet.providers.protocol import ImageResult, Picture
 from callsheet.spool import Spooled
+from callsheet.steps.details import OTHERS, TEXT
 from callsheet.steps.persist import persist
 from callsheet.studio import Studio
-
-# In the details of a picture's job: the further pictures of its reply, and its text.
-OTHERS, TEXT = "others", "text"
 
 
 async def keep_picture(studio: Studio, result: ImageResult, price: Decimal) -> JobResult:

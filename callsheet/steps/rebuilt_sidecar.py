@@ -17,6 +17,7 @@ from callsheet.decisions import APPROVAL, FrameDecision
 from callsheet.ledger import Job, JobState, ShotRow, Want
 from callsheet.orders import clip_slot, take_slot
 from callsheet.shots import Asset, Batch
+from callsheet.steps.details import TEXT
 from callsheet.steps.records import decision_record, file_record, job_record
 
 Row = Mapping[str, Any]
@@ -103,7 +104,13 @@ def _take(known: Remembered, slot: str, key: str) -> TakeRecord:
         response_id=str(details.get("response_id", "")),
         tokens=details.get("tokens", {}),
         chosen=bool(row.get("chosen")) or clip_slot(number) in known.slots(),
+        others=tuple(file_record(one) for one in known.files() if asset and _came_with(one, asset)),
+        text=str(details.get(TEXT, "")),
     )
+
+
+def _came_with(one: Asset, take: Asset) -> bool:
+    return one.kind == "extra" and one.parent == take.sha256
 
 
 def _clip(known: Remembered, slot: str, key: str) -> ClipRecord:

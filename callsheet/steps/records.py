@@ -24,6 +24,7 @@ from callsheet.decisions import FrameDecision, FramePin
 from callsheet.ledger import Job
 from callsheet.media.frames import Verdict
 from callsheet.shots import Asset, Batch, Failure, Shot, ShotState
+from callsheet.steps.details import TEXT
 from callsheet.steps.finish_records import finish_record
 from callsheet.steps.work import ClipWork, CutWork, TakeWork, Work
 
@@ -101,6 +102,8 @@ def _take(take: TakeWork, work: Work) -> TakeRecord:
         score=_score(take, verdict),
         chosen=bool(verdict and verdict.chosen),
         why=verdict.why if verdict else "",
+        others=tuple(map(file_record, take.others)),
+        text=str(details.get(TEXT, "")),
     )
 
 

@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
 
-from callsheet.errors import Blocked, NotAccepted, ProviderError, Rejected, Unknown, WebPage
+from callsheet.errors import NotAccepted, ProviderError, Rejected, Unknown
 from callsheet.ledger import Attempt, AttemptRecord, Job, JobOrder, JobState
 from callsheet.providers.outcomes import read_picture
 from callsheet.replies import Keeper, Reply
 from callsheet.steps.charges import charge_of
 from callsheet.steps.persist import persist
 from callsheet.steps.pictures import keep_picture
-from callsheet.steps.verdicts import Verdict, verdict
+from callsheet.steps.verdicts import Verdict, rule_for, verdict
 from callsheet.studio import Studio
 
 log = logging.getLogger(__name__)
@@ -68,8 +68,7 @@ def name_kept(studio: Studio, key: str, n: int, error: ProviderError) -> Provide
     path = studio.spool.replies.path(key, n)
     if not path.is_file():
         return error
-    unpaid = isinstance(error, NotAccepted | Blocked | Rejected) and not isinstance(error, WebPage)
-    if unpaid and not error.tokens:
+    if not rule_for(error).keeps and not error.tokens:
         path.unlink(missing_ok=True)
         return error
     error.kept = str(path)

@@ -40,12 +40,16 @@ MEANING: dict[Verdict, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """For failures of class `error`: the verdict on pictures and looks, on videos, and how often one job may get it."""
+    """For failures of class `error`: the verdict on pictures and looks, on videos, and how often one job may get it.
+
+    `keeps`: the reply stays in the spool as it came, for it may have been paid for.
+    """
 
     error: type[errors.ProviderError]
     image: Verdict
     video: Verdict
     times: int = 0
+    keeps: bool = False
 
 
 RULES: tuple[Rule, ...] = (
@@ -53,13 +57,14 @@ RULES: tuple[Rule, ...] = (
     Rule(errors.Overloaded, Verdict.RETRY, Verdict.RETRY, times=8),
     Rule(errors.RouteClosed, Verdict.PARK, Verdict.PARK),
     Rule(errors.RateLimited, Verdict.RETRY, Verdict.RETRY, times=12),
+    Rule(errors.WebPage, Verdict.FAIL, Verdict.FAIL, keeps=True),
     Rule(errors.Rejected, Verdict.FAIL, Verdict.FAIL),
     Rule(errors.VideoFiltered, Verdict.BLOCK, Verdict.BLOCK),
     Rule(errors.Blocked, Verdict.BLOCK, Verdict.BLOCK),
-    Rule(errors.BadImage, Verdict.FAIL, Verdict.FAIL),
-    Rule(errors.NoImage, Verdict.AGAIN, Verdict.FAIL, times=1),
-    Rule(errors.Unknown, Verdict.AGAIN, Verdict.HOLD, times=1),
-    Rule(errors.ProviderError, Verdict.FAIL, Verdict.FAIL),
+    Rule(errors.BadImage, Verdict.FAIL, Verdict.FAIL, keeps=True),
+    Rule(errors.NoImage, Verdict.AGAIN, Verdict.FAIL, times=1, keeps=True),
+    Rule(errors.Unknown, Verdict.AGAIN, Verdict.HOLD, times=1, keeps=True),
+    Rule(errors.ProviderError, Verdict.FAIL, Verdict.FAIL, keeps=True),
 )
 
 # Veo's audio filter removes harmless videos now and then; such a result is not charged and a second try often

@@ -38,6 +38,7 @@ class TakeWork:
     job: Job | None = None
     asset: Asset | None = None
     thumbnail: Asset | None = None
+    others: tuple[Asset, ...] = ()
     score: FrameScore | None = None
     gate: str | None = None
     failure: Failure | None = None
