@@ -53,7 +53,7 @@ class Size:
         rows = ["id,prompt,takes,seed,aspect_ratio,motion_prompt,duration_s,cuts"]
         rows += [f"still{n},A paper theatre number {n},2,{n},1:1,,," for n in range(self.stills)]
         rows += [
-            f"scene{n},A harbour scene number {n},1,{100 + n},16:9,The curtain {n} opens,4,{CUTS[n % 4]}"
+            f"scene{n},A harbour scene number {n},{1 + n % 3},{100 + n},16:9,The curtain {n} opens,4,{CUTS[n % 4]}"
             for n in range(self.videos)
         ]
         rows += ["blocked,A picture [[block:SAFETY]],1,7,1:1,,,", "filtered,A quay,1,8,16:9,Fog [[rai:17301594]],4,"]

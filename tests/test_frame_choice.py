@@ -179,7 +179,7 @@ def test_an_edit_of_the_shot_is_a_new_decision_and_undoing_it_brings_the_old_one
     (second,) = folder.animated()
     assert (second != first, folder.clips_sent()) == (True, 2)
     assert len(folder.sidecar()["earlier_clips"]) == 1
-    back = folder.run(scene(cuts="16x9"))
+    back = folder.run(scene())
     assert (back["exit_code"], folder.clips_sent(), folder.animated()) == (0, 2, [first])
     folder.run(scene(select=str(second)))
     assert (folder.clips_sent(), folder.animated()) == (3, [second]), "a person's choice moves it"

@@ -15,7 +15,7 @@ from callsheet.errors import ArchiveError
 from callsheet.ledger import JobState, ShotRow
 from callsheet.manifest import Manifest
 from callsheet.manifest.source import read_bytes
-from callsheet.plan import Kind, Plan, ShotPlan
+from callsheet.plan import Kind, Known, Plan, ShotPlan
 from callsheet.plan.sendable import check_sendable
 from callsheet.poller import is_worth_a_look
 from callsheet.progress import Step
@@ -23,7 +23,7 @@ from callsheet.run import RunRequest
 from callsheet.shots import Shot, ShotState
 from callsheet.steps.deposit import is_lost
 from callsheet.steps.planning import Desk, follow, make_plan, time_of
-from callsheet.steps.records import tells_as_asked
+from callsheet.steps.records import lists_all, tells_as_asked
 from callsheet.steps.survey import awaits_decision, is_whole, survey
 from callsheet.studio import Studio
 
@@ -52,6 +52,7 @@ async def open_batch(studio: Studio, manifest: Manifest, request: RunRequest) ->
     plan, known = await make_plan(desk, batch, shots)
     _check_sendable(studio, plan, manifest)
     followed = await follow(plan, request, studio.settings, studio.ledger)
+    await _look_again(studio, plan, known)
     positions = [(shot.id, position) for position, shot in enumerate(shots)]
     await studio.ledger.open_batch(batch, positions, {**request.asked(), **followed})
     if request.remake:
@@ -64,7 +65,6 @@ async def open_batch(studio: Studio, manifest: Manifest, request: RunRequest) ->
         _check_sendable(studio, plan, manifest)
     studio.remember(known)
     studio.plan = plan
-    await _look_again(studio, plan)
     await _write_documents(studio, manifest, plan)
     return plan
 
@@ -75,16 +75,22 @@ def _check_sendable(studio: Studio, plan: Plan, manifest: Manifest) -> None:
         check_sendable(plan, manifest.unsendable, studio.wants)
 
 
-async def _look_again(studio: Studio, plan: Plan) -> None:
-    """Have shots that the marker calls unfinished looked at, although ledger and archive have all that they want.
+async def _look_again(studio: Studio, plan: Plan, known: Known) -> None:
+    """Have done shots gone through once more, for nothing, whose sidecar tells something else than the ledger.
 
-    Up to 2026-11 a still beside clips could be told to have failed, and to be done in the ledger alone.
+    Those are shots that the marker calls unfinished (up to 2026-11 a still beside clips could be told to have failed,
+    and to be done in the ledger alone), and after an edit that was undone those that tell of the edit.
     """
-    marker = await read_success(studio.store, studio.batch.prefix)
-    unfinished = set(marker.unfinished) if marker else set()
-    done = {row.shot for row in await studio.ledger.shots_of(studio.batch.name) if row.state is ShotState.DONE}
-    again = [item.shot.id for item in plan.shots if item.complete and item.shot.id in unfinished & done]
-    await studio.ledger.set_shots(studio.batch.name, again, ShotState.PENDING)
+    batch, store = studio.batch, studio.store
+    done = {row.shot for row in await studio.ledger.shots_of(batch.name) if row.state is ShotState.DONE}
+    whole = {item.shot.id: item for item in plan.shots if item.shot.id in done and is_whole(item, known.files)}
+    marker = await read_success(store, batch.prefix)
+    again = whole.keys() & set(marker.unfinished if marker else ())
+    last = [row.batch.manifest_sha256 for row in await studio.ledger.batches() if row.batch.name == batch.name]
+    if last != [batch.manifest_sha256]:
+        stored = await read_named(store, [layout.sidecar_name(batch.prefix, shot) for shot in whole])
+        again |= {sidecar.shot for sidecar, _ in stored if not lists_all(sidecar, whole[sidecar.shot])}
+    await studio.ledger.set_shots(batch.name, sorted(again), ShotState.PENDING)
 
 
 async def set_aside(studio: Studio, plan: Plan) -> list[Shot]:

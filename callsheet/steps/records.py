@@ -23,6 +23,7 @@ from callsheet.archive.sidecar import (
 from callsheet.decisions import FrameDecision, FramePin
 from callsheet.ledger import Job
 from callsheet.media.frames import Verdict
+from callsheet.plan import ShotPlan
 from callsheet.shots import Asset, Batch, Failure, Shot, ShotState
 from callsheet.steps.details import TEXT
 from callsheet.steps.finish_records import finish_record
@@ -70,6 +71,14 @@ def tells_as_asked(sidecar: Sidecar, batch: Batch, shot: Shot) -> bool:
     asked = sidecar_of(batch, Work(shot), ShotState(sidecar.state), sidecar.updated, inputs)
     same = all(getattr(sidecar, name) == getattr(asked, name) for name in _ASKED)
     return same and [take.take for take in sidecar.takes] == list(range(1, shot.takes + 1))
+
+
+def lists_all(sidecar: Sidecar, item: ShotPlan) -> bool:
+    """Whether a sidecar tells of exactly the pictures and clips, and at least of the cuts, that the shot uses."""
+    parts = {take.job_key for take in sidecar.takes} | {clip.job_key for clip in sidecar.clips}
+    cuts = {f"cut-{cut.spec}" for cut in sidecar.cuts if cut.file}
+    wanted = {action.job_key for action in item.actions if action.kind != "cut"}
+    return parts == wanted and {action.slot for action in item.actions if action.kind == "cut"} <= cuts
 
 
 def _image(shot: Shot) -> ImageParams:
