@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from callsheet.clock import Clock, real_now
 from callsheet.errors import BudgetParked
 from callsheet.ledger import AttemptRecord, JobOrder, JobResult, JobState, Ledger, Limits
 from callsheet.shots import Batch
+from tests.conftest import start_service
 
 PROCESSES, RPM, FACTOR, MINUTES = 4, 60, 20.0, 3
 BATCH = Batch("shared", None, "rehearsal")
@@ -118,3 +120,45 @@ async def test_the_budget_holds_over_processes_restarts_and_mishaps(url: str) ->
         (row,) = await ledger.batches()
     assert (row.spent_usd, row.reserved_usd) == (Decimal(5), 0)
     assert datetime.now(UTC) > row.created
+
+
+def run_four_commands(folder: Path, given: dict[str, str], pictures: int) -> list[int]:
+    """The exit codes of four commands at once that share the pictures, each started from nothing."""
+    code = "from tests.whole_batch import command_without_prefect; command_without_prefect()"
+    path = os.pathsep.join([str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")])
+    crew = []
+    for n in range(PROCESSES):
+        rows = "".join(f"s{i},A lamp {n} of {i}\n" for i in range(n, pictures, PROCESSES))
+        (folder / f"lamps{n}.csv").write_text("id,prompt\n" + rows)
+        command = [sys.executable, "-c", code, "run", f"lamps{n}.csv", "--live", "--yes", "--json"]
+        crew.append(subprocess.Popen(command, cwd=folder, env={**os.environ, **given, "PYTHONPATH": path}))
+    return [process.wait(900) for process in crew]
+
+
+@pytest.mark.slow  # more than three minutes of real time: the quota's minute cannot be hurried for a live run
+async def test_four_real_runs_keep_the_minute_and_use_it(tmp_path: Path) -> None:
+    """190 pictures at 60 a minute: none is refused by a service that counts arrivals, and three minutes are enough."""
+    pictures, rpm = 190, 60
+    quotas = {"*": {"rpm": rpm}}
+    service = start_service(tmp_path / "service", factor=1, latency={"image": 5}, quotas=quotas)
+    (tmp_path / "limits.yaml").write_text(f"models:\n  gemini-nano-banana-2.1: {{limits: {{1: {{rpm: {rpm}}}}}}}\n")
+    given = {
+        "CALLSHEET_HOME": str(tmp_path / "home"),
+        "CALLSHEET_CATALOGUE": str(tmp_path / "limits.yaml"),
+        "GOOGLE_GEMINI_BASE_URL": service.url,
+        "GEMINI_API_KEY": "dummy-key-1",
+    }
+    ended = run_four_commands(tmp_path, given, pictures)
+    counts = service.counts()
+    service.process.terminate()
+    service.process.wait(timeout=20)
+    assert ended == [0] * PROCESSES
+    async with await Ledger.open(f"sqlite:///{tmp_path / 'home' / 'ledger.db'}", clock=Clock()) as ledger:
+        rows_of = [await ledger.attempts_of(row.batch.name) for row in await ledger.batches()]
+    sent = sorted(one.at for rows in rows_of for one in rows if one.outcome == JobState.FINISHED)
+    assert len(sent) == pictures
+    assert counts["requests"]["generateContent"] - counts["accepted"]["image"] == 0, "requests were refused"
+    # The last ten are due three minutes after the first ten.
+    used = 3 * MINUTE / (sent[-1] - sent[0])
+    print(f"refused 0, used {used:.3f} of the quota")  # noqa: T201  the figure
+    assert used >= 0.95, f"only {used:.1%} of the quota was used"

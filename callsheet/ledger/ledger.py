@@ -163,6 +163,10 @@ class Ledger(LearnedLimits):
                 raise got
             await self._clock.sleep((got - self._clock.now()).total_seconds())
 
+    async def sent(self, attempt: Attempt, moment: datetime) -> None:
+        """Let the attempt count from this moment (clock time), at which it began to be sent, if that is later."""
+        await self._write(submission.sent, attempt.key, attempt.n, moment)
+
     async def submitted(self, attempt: Attempt, operation: str) -> Job:
         """Record the operation's name: from now on a restart polls and never submits again."""
         key, n = attempt.key, attempt.n

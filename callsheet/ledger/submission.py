@@ -103,6 +103,13 @@ def submitting(connection: Connection, now: datetime, attempt: Attempt, owner: s
     return None
 
 
+def sent(connection: Connection, now: datetime, key: str, n: int, moment: datetime) -> None:
+    """Let an attempt count from when it really began to be sent: later than its slot, when it was not ready."""
+    record = read_attempt(connection, key, n)
+    if record.outcome not in (DROPPED, RESERVED) and record.at < moment <= now:
+        change_attempt(connection, record, at=moment)
+
+
 def submitted(connection: Connection, now: datetime, key: str, n: int, operation: str) -> Job:
     """Record the operation's name. News of an attempt that was given up is kept with the attempt."""
     job = read_job(connection, key)

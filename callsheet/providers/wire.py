@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -50,6 +51,23 @@ class Exchange:
 
 
 _exchange: ContextVar[Exchange | None] = ContextVar("exchange", default=None)
+_listener: ContextVar[Callable[[], None] | None] = ContextVar("listener", default=None)
+
+
+@contextmanager
+def listening(when_sent: Callable[[], None]) -> Iterator[None]:
+    """Call `when_sent` at the moment at which an exchange of this task begins to be sent."""
+    token = _listener.set(when_sent)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
+
+
+def _mark_sent(exchange: Exchange) -> None:
+    if not exchange.sent and (tell := _listener.get()) is not None:
+        tell()
+    exchange.sent = True
 
 
 async def received(
@@ -189,7 +207,7 @@ def aiohttp_watch() -> aiohttp.TraceConfig:
 
 async def _on_sent(_: aiohttp.ClientSession, __: SimpleNamespace, ___: Any) -> None:
     if (exchange := _exchange.get()) is not None:
-        exchange.sent = True
+        _mark_sent(exchange)
 
 
 async def _on_reply(_: aiohttp.ClientSession, __: SimpleNamespace, end: aiohttp.TraceRequestEndParams) -> None:
@@ -201,4 +219,4 @@ async def _on_reply(_: aiohttp.ClientSession, __: SimpleNamespace, end: aiohttp.
 async def httpx2_watch(event: str, _: dict[str, Any]) -> None:
     """The same for httpx2: give it as the request's extension `trace`."""
     if event.endswith("send_request_headers.started") and (exchange := _exchange.get()) is not None:
-        exchange.sent = True
+        _mark_sent(exchange)

@@ -28,7 +28,7 @@ from callsheet.shots import Asset, Reference, Shot, ShotState
 from callsheet.steps import all_of
 from callsheet.steps.approval import still_approved
 from callsheet.steps.deposit import Deposit, deposit_derived, deposit_paid, fetch, read_frame, read_reference
-from callsheet.steps.paid import UNSENT, Send, claim, patiently, submit
+from callsheet.steps.paid import UNSENT, Ready, Send, claim, patiently, submit
 from callsheet.steps.persist import persist
 from callsheet.steps.verdicts import Verdict, verdict
 from callsheet.steps.waiting import fetch_video
@@ -161,22 +161,27 @@ async def _paid_video(studio: Studio, shot: Shot, order: JobOrder, frame: Asset 
     return job
 
 
-def _sender(studio: Studio, shot: Shot, order: JobOrder, frame: Asset | None) -> Send:
-    async def send(attempt: Attempt) -> Job:
+def _sender(studio: Studio, shot: Shot, order: JobOrder, frame: Asset | None) -> Ready:
+    async def ready() -> Send:
         first = await read_frame(studio, frame) if frame else None
         last = await read_reference(studio, shot.last_frame) if shot.last_frame else None
         references = tuple([await read_reference(studio, reference) for reference in _kept_to(shot, order)])
-        output_uri = prefix_of(attempt.output, order.key, attempt.n) if attempt.output else None
-        request = video_request(shot, first, last, order.key, attempt.n, output_uri, references)
-        operation = await studio.providers.videos_for(order.model).submit(request)
-        studio.tally.accepted("video")
-        return await persist(
-            studio,
-            lambda: studio.ledger.submitted(attempt, operation),
-            f"operation {operation} of shot {shot.id}, job {order.key[:12]}",
-        )
+        provider = studio.providers.videos_for(order.model)
 
-    return send
+        async def send(attempt: Attempt) -> Job:
+            output_uri = prefix_of(attempt.output, order.key, attempt.n) if attempt.output else None
+            request = video_request(shot, first, last, order.key, attempt.n, output_uri, references)
+            operation = await provider.submit(request)
+            studio.tally.accepted("video")
+            return await persist(
+                studio,
+                lambda: studio.ledger.submitted(attempt, operation),
+                f"operation {operation} of shot {shot.id}, job {order.key[:12]}",
+            )
+
+        return send
+
+    return ready
 
 
 async def _result_of(studio: Studio, order: JobOrder, job: Job, price: Decimal) -> Job:

@@ -9,7 +9,7 @@ from callsheet.orders import image_request, take_order
 from callsheet.shots import Shot, ShotState
 from callsheet.steps import all_of
 from callsheet.steps.deposit import deposit_paid, others_of, read_reference
-from callsheet.steps.paid import UNSENT, claim, patiently, submit
+from callsheet.steps.paid import UNSENT, Send, claim, patiently, submit
 from callsheet.steps.persist import persist
 from callsheet.steps.pictures import keep_picture
 from callsheet.steps.replies import keeper_of
@@ -69,16 +69,20 @@ async def _paid_image(studio: Studio, shot: Shot, order: JobOrder, take: int) ->
         return job
     price = studio.catalogue.get(order.model).image_price(shot.image_size)
 
-    async def send(attempt: Attempt) -> Job:
+    async def ready() -> Send:
         references = tuple([await read_reference(studio, reference) for reference in shot.reference_images])
-        request = image_request(shot, take, references, order.key, attempt.n)
         provider = studio.providers.images_for(order.model, about_people=shot.person_generation is not None)
-        result = await provider.make(request, keeper_of(studio, order.key, attempt.n))
-        studio.tally.accepted("image")
-        kept = await keep_picture(studio, result, price)
-        what = f"picture {kept.sha256[:12]} of shot {shot.id}, job {order.key[:12]}"
-        return await persist(studio, lambda: studio.ledger.finished(order.key, kept, attempt), what)
 
-    job = await submit(studio, order, job, price, send, studio.image_slots)
+        async def send(attempt: Attempt) -> Job:
+            request = image_request(shot, take, references, order.key, attempt.n)
+            result = await provider.make(request, keeper_of(studio, order.key, attempt.n))
+            studio.tally.accepted("image")
+            kept = await keep_picture(studio, result, price)
+            what = f"picture {kept.sha256[:12]} of shot {shot.id}, job {order.key[:12]}"
+            return await persist(studio, lambda: studio.ledger.finished(order.key, kept, attempt), what)
+
+        return send
+
+    job = await submit(studio, order, job, price, ready, studio.image_slots)
     studio.tally.count("image", "created", job)
     return job

@@ -31,7 +31,7 @@ from callsheet.media.stills import video_frame
 from callsheet.models import Model
 from callsheet.providers.protocol import InputImage, LookRequest, LookResult
 from callsheet.shots import Asset
-from callsheet.steps.paid import UNSENT, claim, submit
+from callsheet.steps.paid import UNSENT, Send, claim, submit
 from callsheet.steps.persist import persist
 from callsheet.steps.replies import keeper_of
 from callsheet.studio import Studio
@@ -72,21 +72,24 @@ async def _paid_look(studio: Studio, order: JobOrder, model: Model, source: Path
     if job.state not in UNSENT:
         studio.tally.count("look", "reused", job)
         return job
-    studio.providers.looks_for(model.id)  # without credentials nothing is reserved
+    provider = studio.providers.looks_for(model.id)  # without credentials nothing is reserved
     price, pictures = look_price(model), await asyncio.to_thread(_pictures, source, times)
 
     async def send(attempt: Attempt) -> Job:
         labels = labels_of(order.key, attempt.n)
         request = LookRequest(model.id, PROMPT, pictures, SCHEMA, MAX_OUTPUT_TOKENS, labels)
         keeper = keeper_of(studio, order.key, attempt.n)
-        result = await studio.providers.looks_for(model.id).look(request, keeper)
+        result = await provider.look(request, keeper)
         studio.tally.accepted("look")
         kept = _kept(result, model, price)
         job = await persist(studio, lambda: studio.ledger.answered(order.key, kept, attempt), f"look {order.key[:12]}")
         await asyncio.to_thread(studio.spool.replies.remove, order.key)  # its answer is in the ledger
         return job
 
-    job = await submit(studio, order, job, price, send, studio.image_slots)
+    async def ready() -> Send:
+        return send
+
+    job = await submit(studio, order, job, price, ready, studio.image_slots)
     if job.state is JobState.UNKNOWN:
         # It was asked twice by now. Nobody needs to decide about cents: what may have been charged counts as spent.
         job = await studio.ledger.resolve(order.key, "drop", by="the rule of one more try for a look")

@@ -9,8 +9,9 @@ import asyncio
 import logging
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from datetime import datetime
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from callsheet.errors import (
@@ -26,6 +27,7 @@ from callsheet.errors import (
     Unknown,
 )
 from callsheet.ledger import Attempt, Job, JobOrder, JobState
+from callsheet.providers.wire import listening
 from callsheet.steps.charges import charge_of
 from callsheet.steps.doubt import decide
 from callsheet.steps.gates import ALL, RouteGate, place_of
@@ -44,6 +46,10 @@ DOUBTS = 8
 
 # Sends one request and makes its result durable; returns the job as the ledger then has it.
 Send = Callable[[Attempt], Awaitable[Job]]
+# Makes ready all that sending takes (clients, files, the request); after it only the attempt's place is missing.
+Ready = Callable[[], Awaitable[Send]]
+# A request that began to be sent later than this after its place was taken counts from then, in clock seconds.
+SENT_AT_ONCE = timedelta(seconds=0.1)
 # States in which the request has not been sent, or may not have been.
 UNSENT = frozenset({JobState.PLANNED, JobState.RESERVED, JobState.UNKNOWN})
 ENDED = frozenset({JobState.STORED, JobState.BLOCKED, JobState.FAILED, JobState.EXPIRED})
@@ -77,7 +83,7 @@ async def patiently(studio: Studio, order: JobOrder, work: Callable[[], Awaitabl
 
 
 async def submit(
-    studio: Studio, order: JobOrder, job: Job, price: Decimal, send: Send, slots: asyncio.Semaphore
+    studio: Studio, order: JobOrder, job: Job, price: Decimal, ready: Ready, slots: asyncio.Semaphore
 ) -> Job:
     """Send the job's request until it is accepted or a verdict ends it; never two requests at once.
 
@@ -93,7 +99,7 @@ async def submit(
             raise studio.halted
         gate = await _gate(studio, order)
         async with gate.turn(order.model):
-            attempt, outcome = await _attempt(studio, order, price, send, slots)
+            attempt, outcome = await _attempt(studio, order, price, ready, slots)
             await _tell(gate, studio, order, outcome)
         if isinstance(outcome, Job):
             return outcome
@@ -151,15 +157,17 @@ async def _tries(studio: Studio, order: JobOrder, error: ProviderError, earlier:
 
 
 async def _attempt(
-    studio: Studio, order: JobOrder, price: Decimal, send: Send, slots: asyncio.Semaphore
+    studio: Studio, order: JobOrder, price: Decimal, ready: Ready, slots: asyncio.Semaphore
 ) -> tuple[Attempt, Job | ProviderError]:
-    """One attempt: reserve money and a place in the quota, wait for that place, make the intent durable, send.
+    """One attempt: be ready, reserve money and a place in the quota, wait for it, make the intent durable, send.
 
-    The intent is written only when there is a free slot, so that a killed process leaves few requests in doubt.
+    The place in the minute is taken when nothing is left to do but to send. The intent is written only when there is a
+    free slot, so that a killed process leaves few requests in doubt.
     """
     limits = studio.catalogue.get(order.model).limits(studio.settings.tier)
     async with slots:
         await _may_send(studio, order)
+        send, taken = await ready(), studio.clock.now()
         attempt = await studio.ledger.begin(
             order.key,
             estimate=price,
@@ -170,12 +178,14 @@ async def _attempt(
             credential=studio.providers.credential(order.model),
         )
         if attempt.not_before is None:
-            return attempt, await _outcome(studio, send, attempt)
+            return attempt, await _outcome(studio, send, attempt, taken)
     await studio.rest((attempt.not_before - studio.clock.now()).total_seconds())
     async with slots:
         await _may_send(studio, order)
+        send = await ready()
+        taken = max(studio.clock.now(), attempt.not_before)
         await studio.ledger.submitting(attempt)
-        return attempt, await _outcome(studio, send, attempt)
+        return attempt, await _outcome(studio, send, attempt, taken)
 
 
 async def _may_send(studio: Studio, order: JobOrder) -> None:
@@ -191,10 +201,14 @@ async def _may_send(studio: Studio, order: JobOrder) -> None:
         raise QuotaParked(f"Today's requests for {order.model} are used up. Nothing was sent.", until=full)
 
 
-async def _outcome(studio: Studio, send: Send, attempt: Attempt) -> Job | ProviderError:
-    """What became of the request. When we fail or are cancelled in the middle of it, it is in doubt."""
+async def _outcome(studio: Studio, send: Send, attempt: Attempt, taken: datetime) -> Job | ProviderError:
+    """What became of the request. When we fail or are cancelled in the middle of it, it is in doubt.
+
+    `taken` is when its place was taken, at the latest.
+    """
     try:
-        return await send(attempt)
+        async with _counted_when_sent(studio, attempt, taken):
+            return await send(attempt)
     except ProviderError as error:
         return name_kept(studio, attempt.key, attempt.n, error)
     except BaseException as error:
@@ -203,6 +217,25 @@ async def _outcome(studio: Studio, send: Send, attempt: Attempt) -> Job | Provid
             studio.ledger.settle(attempt, JobState.UNKNOWN, kind=Unknown.__name__, reason=reason[:2000])
         )
         raise
+
+
+@asynccontextmanager
+async def _counted_when_sent(studio: Studio, attempt: Attempt, taken: datetime) -> AsyncIterator[None]:
+    """Let the attempt count from when it was really sent: connecting may take long, and the others wait by it."""
+    notes: list[asyncio.Task[None]] = []
+
+    def note() -> None:
+        moment = studio.clock.now()
+        if moment - taken > SENT_AT_ONCE:
+            notes.append(asyncio.create_task(studio.ledger.sent(attempt, moment)))
+
+    try:
+        with listening(note):
+            yield
+    finally:
+        for lost in await asyncio.gather(*notes, return_exceptions=True):
+            if isinstance(lost, Exception):
+                log.warning("When a request was sent could not be noted: %s", lost)
 
 
 _STATE_AFTER: dict[Verdict, JobState] = {
