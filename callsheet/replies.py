@@ -98,6 +98,10 @@ class KeptReplies:
             return parse_reply(self.path(key, n).read_bytes())
         return None
 
+    def keys(self) -> set[str]:
+        """The keys of the jobs of which something is kept."""
+        return {path.name[:64] for path in self.root.glob("*.http") if _NAME.fullmatch(path.name)}
+
     def of_job(self, key: str) -> list[Path]:
         """The files of a job's kept replies, the earliest attempt first."""
         found = (path for path in self.root.glob(f"{key}-*.http") if _NAME.fullmatch(path.name))

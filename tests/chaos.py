@@ -92,13 +92,17 @@ class Stage:
             self.codes.append(ran.exit_code)
             if ran.exit_code == WAITING:
                 self.decide()
-            elif ran.exit_code != PARKED:
+            elif ran.exit_code != PARKED and not self.decide():
                 return ran
             time.sleep(0.5 if ran.exit_code == WAITING else 5)
         raise AssertionError(f"the batch does not end: {self.codes}\n{ran.stderr[-4000:]}")
 
-    def decide(self) -> None:
-        """Do what a person does: look into the provider's books, adopt what was accepted, send the rest again."""
+    def decide(self) -> int:
+        """Do what a person does: look into the provider's books, adopt what was accepted, send the rest again.
+
+        Pictures of which only a part came are among them. Returns how many were decided.
+        """
+        before = self.decisions
         submissions = self.service.counts()["submissions"]
         for job in self.cli("resolve", "--no-look", "--json", **self.env).json["jobs"]:
             jobs = asyncio.run(ledger_of(self))[0]
@@ -109,6 +113,7 @@ class Stage:
             decision = ["--adopt", lost[-1]] if lost else ["--resubmit"]
             assert self.cli("resolve", job["key"], *decision, **self.env).exit_code == 0
             self.decisions += 1
+        return self.decisions - before
 
 
 async def ledger_of(stage: Stage) -> tuple[list[Job], list[AttemptRecord]]:

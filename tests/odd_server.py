@@ -49,6 +49,10 @@ class Wire:
         return self.framing == "close" or self.beyond > 0
 
 
+# The reply to the first request, or those to the first ones.
+Answers = Wire | tuple[Wire, ...]
+
+
 def zipped(wire: Wire) -> Wire:
     """The same reply, compressed."""
     return Wire(gzip.compress(wire.body), wire.status, {**wire.headers, "Content-Encoding": "gzip"})
@@ -58,7 +62,7 @@ def zipped(wire: Wire) -> Wire:
 class OddServer:
     """`answers` by the name that a prompt has after "reply"; `otherwise` is the reply to everything else."""
 
-    answers: Mapping[str, Wire]
+    answers: Mapping[str, Answers]
     otherwise: Callable[[], Wire]
     url: str = ""
     asked: Counter[str] = field(default_factory=Counter)
@@ -84,11 +88,13 @@ class OddServer:
         named = NAME.search(json.loads(body)["contents"][0]["parts"][0]["text"])
         name = named[1] if named else ""
         self.asked[name] += 1
-        return self.answers.get(name, self.otherwise()) if self.asked[name] == 1 else self.otherwise()
+        script = self.answers.get(name, ())
+        wires = script if isinstance(script, tuple) else (script,)
+        return wires[self.asked[name] - 1] if self.asked[name] <= len(wires) else self.otherwise()
 
 
 @contextlib.asynccontextmanager
-async def odd_server(answers: Mapping[str, Wire], otherwise: Callable[[], Wire]) -> AsyncIterator[OddServer]:
+async def odd_server(answers: Mapping[str, Answers], otherwise: Callable[[], Wire]) -> AsyncIterator[OddServer]:
     """The server on a free port of loopback."""
     it = OddServer(answers, otherwise)
     listening = await asyncio.start_server(it.serve, "127.0.0.1", 0, limit=1 << 26)

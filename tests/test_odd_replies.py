@@ -25,7 +25,7 @@ from callsheet.settings import Settings, load_settings
 from callsheet.steps.inspection import holdings, inspect
 from callsheet.steps.rebuild import rebuild
 from tests.odd_replies import AGAIN, BLOCKED, DRAFT, GOOD, PAGES, PART, PASSING, REPLIES, TAKEN, Odd
-from tests.odd_server import OddServer, Wire, odd_server
+from tests.odd_server import Answers, OddServer, Wire, odd_server
 from tests.pictures import a_picture
 from tests.whole_batch import whole_batch
 
@@ -60,7 +60,9 @@ def good() -> Wire:
     return Wire(GOOD)
 
 
-async def run(tmp_path: Path, answers: Mapping[str, Wire], route: str = ROUTES[0]) -> tuple[OddServer, Any, Settings]:
+async def run(
+    tmp_path: Path, answers: Mapping[str, Answers], route: str = ROUTES[0]
+) -> tuple[OddServer, Any, Settings]:
     async with odd_server(answers, good) as server:
         settings = settings_for(tmp_path / "home", server.url, route)
         report = await whole_batch(sheet(tmp_path, list(answers)), settings)
@@ -148,6 +150,31 @@ async def test_a_web_page_halts_the_batch_and_is_told_by_its_title(tmp_path: Pat
     assert ("Sign in & go" in job.reason) == (name == "sign-in")
     assert sum(server.asked.values()) < 40
     assert report.summary["exit_code"] == 3
+
+
+WIRES = {odd.name: odd.wire for odd in REPLIES}
+# Two odd answers after one another, and the state in which the second leaves the job.
+TWICE = {
+    ("text-only", "empty"): JobState.FAILED,
+    ("not-json", "text-only"): JobState.FAILED,
+    ("text-only", "not-json"): JobState.UNKNOWN,
+    ("not-json", "cut-before-the-picture"): JobState.UNKNOWN,
+    ("null", "half-png-max-tokens"): JobState.FAILED,
+    ("not-json", "image-safety"): JobState.BLOCKED,
+}
+
+
+async def test_a_picture_is_never_asked_for_a_third_time_in_whatever_runs(tmp_path: Path) -> None:
+    names = {f"{first}.then.{second}": (WIRES[first], WIRES[second]) for first, second in TWICE}
+    async with odd_server(names, good) as server:
+        settings = settings_for(tmp_path / "home", server.url)
+        for _ in range(2):
+            await whole_batch(sheet(tmp_path, list(names)), settings)
+    jobs = await jobs_by_shot(settings)
+    assert {name: jobs[name].state for name in names} == {
+        f"{first}.then.{second}": state for (first, second), state in TWICE.items()
+    }
+    assert set(server.asked.values()) == {2}
 
 
 async def test_further_pictures_lie_beside_the_take_and_every_kind_is_known_to_the_archive(tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ DRIVEN_SURFACES: Mapping[str, str] = {
     "look": "generate_content",
 }
 _VIDEO_PIXELS = {"360p": (640, 360), "720p": (1280, 720), "1080p": (1920, 1080), "4k": (3840, 2160)}
+# To what sums of money are rounded, in the ledger and in the rehearsal service.
+MICRO_USD = Decimal("0.000001")
 _LINEAR_SIZE = {"512": 0.5, "1K": 1.0, "2K": 2.0, "4K": 4.0}
 
 

@@ -171,28 +171,30 @@ class WatchedResponse(aiohttp.ClientResponse):
         keeper = exchange.keeper if may_be_paid(self.status) else None
         if keeper is not None:
             keeper.begin(self.status, headers)
-        body = bytearray()
+        pieces: list[bytes] = []
         try:
-            is_whole = await self._receive(body, keeper, MAX_KEPT_BYTES if exchange.is_raw else sys.maxsize)
+            is_whole = await self._receive(pieces, keeper, MAX_KEPT_BYTES if exchange.is_raw else sys.maxsize)
         except BaseException as error:
             self.close()
-            exchange.reply = Reply(self.status, headers, bytes(body), is_whole=False)
+            exchange.reply = Reply(self.status, headers, b"".join(pieces), is_whole=False)
             if keeper is not None and isinstance(error, Exception):
                 await keeper.end(exchange.reply)
             raise
         self.release() if is_whole else self.close()
-        exchange.reply = Reply(self.status, headers, bytes(body), is_whole)
+        exchange.reply = Reply(self.status, headers, b"".join(pieces), is_whole)
+        pieces.clear()
         if keeper is not None:
             await keeper.end(exchange.reply)
         return exchange.reply
 
-    async def _receive(self, body: bytearray, keeper: Keeper | None, limit: int) -> bool:
-        """Add the body's pieces as they come; whether they ended within the limit."""
+    async def _receive(self, pieces: list[bytes], keeper: Keeper | None, left: int) -> bool:
+        """Add the body's pieces as they come; whether they ended before `left` bytes had come."""
         async for piece in self.content.iter_any():
-            body += piece[: limit - len(body)]
+            pieces.append(piece[:left])
+            left -= len(pieces[-1])
             if keeper is not None:
                 keeper.add(piece)
-            if len(body) >= limit:
+            if not left:
                 return False
         return True
 

@@ -27,7 +27,7 @@ class Outcome:
 
     @property
     def charged(self) -> bool:
-        """Whether the provider bills for it; of text-only replies the few words are left out."""
+        """Whether the provider bills the price of the asset; of a text-only reply it bills the words."""
         return self.name == "made"
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
 from callsheet.models import Model
+from callsheet.models.model import MICRO_USD
 from callsheet.rehearsal import bodies, images, legality, replies
 from callsheet.rehearsal.connections import CutShort
 from callsheet.rehearsal.faults import Rule
@@ -59,10 +61,21 @@ def _accept(service: Service, model: Model, ask: ImageAsk, outcome: Outcome) -> 
         prompt_sha256=first_digest(ask),
         labels=ask.labels,
         outcome=outcome.name,
-        usd=float(model.image_price(ask.size or "")) if outcome.charged else 0.0,
+        usd=_usd(model, ask, outcome),
         usd_at=now,
     )
     return take, service.state.accept(submission, take)
+
+
+def _usd(model: Model, ask: ImageAsk, outcome: Outcome) -> float:
+    """What is charged: a picture at its price, words in its place by their tokens, where the model has a price."""
+    if outcome.charged:
+        return float(model.image_price(ask.size or ""))
+    usage: Any = without_picture(ask, outcome)["usageMetadata"]
+    words = usage.get("candidatesTokenCount", 0)
+    if not words or not model.per_mtok_usd:
+        return 0.0
+    return float(model.token_price(usage["promptTokenCount"], words).quantize(MICRO_USD))
 
 
 async def _with_picture(

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from callsheet.errors import NothingMade, ProviderError
 from callsheet.models import Model
+from callsheet.models.model import MICRO_USD
 
 
 def charge_of(error: ProviderError, price: Decimal, model: Model) -> Decimal | None:
@@ -15,9 +16,10 @@ def charge_of(error: ProviderError, price: Decimal, model: Model) -> Decimal | N
     """
     if error.charged or error.tokens.get("output_image"):
         return price
-    if not isinstance(error, NothingMade) or not error.tokens or not {"input", "output"} <= set(model.per_mtok_usd):
+    words = _sum(error, "output") + error.tokens.get("thoughts", 0)
+    if not isinstance(error, NothingMade) or not words or not {"input", "output"} <= set(model.per_mtok_usd):
         return None
-    return model.token_price(_sum(error, "input"), _sum(error, "output") + error.tokens.get("thoughts", 0)) or None
+    return model.token_price(_sum(error, "input"), words).quantize(MICRO_USD)
 
 
 def _sum(error: ProviderError, side: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from callsheet.archive.store import open_archive
@@ -12,6 +13,15 @@ from callsheet.steps.output import output_of, own_folder, remove_output
 from callsheet.studio import Studio
 
 log = logging.getLogger(__name__)
+
+
+async def forget_stored_replies(studio: Studio) -> None:
+    """Remove kept replies of this batch that a killed process left beside what is archived."""
+    kept = await asyncio.to_thread(studio.spool.replies.keys)
+    jobs = await studio.ledger.jobs(kept) if kept else {}
+    for key, job in jobs.items():
+        if job.state is JobState.STORED and job.batch == studio.batch.name:
+            await asyncio.to_thread(studio.spool.replies.remove, key)
 
 
 async def remove_leftovers(studio: Studio) -> None:

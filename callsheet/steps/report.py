@@ -25,7 +25,7 @@ from callsheet.report.view import BatchSummary, gallery_view
 from callsheet.shots import ShotState
 from callsheet.steps.account import goes_on_at, in_real_time
 from callsheet.steps.inputs import archived_hashes
-from callsheet.steps.leftovers import remove_leftovers
+from callsheet.steps.leftovers import forget_stored_replies, remove_leftovers
 from callsheet.steps.records import sidecar_of
 from callsheet.steps.work import Work
 from callsheet.studio import Studio
@@ -71,6 +71,7 @@ async def write_report(studio: Studio, elapsed_s: float) -> Report:
         ids = [shot.id for shot in absent]
         await write_success(store, batch.prefix, sidecars, catalogue=part, finished=now, hashes=hashes, absent=ids)
     await remove_leftovers(studio)
+    await forget_stored_replies(studio)
     await asyncio.to_thread(_empty_spool, studio)
     rows = await studio.ledger.shots_of(batch.name)
     summary = _summary(studio, plan, rows, spent, gallery, elapsed_s)
