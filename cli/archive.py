@@ -13,12 +13,12 @@ import typer
 
 from callsheet.archive.verify import Finding
 from callsheet.care import Checked, copy_to, verify_archive
+from callsheet.exit_codes import ExitCode
 from callsheet.settings import load_settings
 from cli.bars import Bars
 from cli.options import JsonOption
 from cli.output import out, print_json, say
 
-EXIT_UNFINISHED = 3
 ROWS = 60
 
 app = typer.Typer(help="Look after the archive.", no_args_is_help=True, rich_markup_mode=None)
@@ -45,7 +45,7 @@ def verify(
         checked = asyncio.run(verify_archive(load_settings(), batches or [], deep=deep, mend=repair, tell=bars.tell))
     for one in checked:
         _show(one)
-    code = 0 if all(one.whole for one in checked) else EXIT_UNFINISHED
+    code = 0 if all(one.whole for one in checked) else ExitCode.UNFINISHED
     out.print(_sum(checked), markup=False)
     if code and not repair:
         say("`callsheet archive verify --repair` puts right what spool, ledger and provider can still give.")
@@ -74,7 +74,7 @@ def copy(
         f"{len(copied.left)} left behind. {place}",
         markup=False,
     )
-    code = EXIT_UNFINISHED if copied.left else 0
+    code = ExitCode.UNFINISHED if copied.left else 0
     if json:
         print_json({"exit_code": code, "batch": batch, "target": place, **asdict(copied)})
     sys.exit(code)

@@ -9,12 +9,12 @@ from typing import Annotated, Any
 import typer
 
 from callsheet.cutting.recipe import PLAIN
+from callsheet.exit_codes import ExitCode
 from callsheet.settings import load_settings
 from callsheet.social import CutsRequest, more_cuts
 from cli.options import JsonOption
 from cli.output import out, print_json
 
-EXIT_UNFINISHED = 3
 Names = list[str] | None
 
 
@@ -64,7 +64,7 @@ def cuts(
     made = asyncio.run(more_cuts(load_settings(), asked))
     for one in made:
         _show(one)
-    code = EXIT_UNFINISHED if any(one["failed"] for one in made) else 0
+    code = ExitCode.UNFINISHED if any(one["failed"] for one in made) else 0
     if json:
         print_json({"exit_code": code, "batches": made})
     sys.exit(code)

@@ -11,6 +11,7 @@ import typer
 
 from callsheet.archive.store import open_archive
 from callsheet.clock import Clock
+from callsheet.exit_codes import ExitCode
 from callsheet.ledger import Ledger
 from callsheet.providers.routes import scope_of
 from callsheet.settings import load_settings
@@ -18,8 +19,6 @@ from callsheet.steps.rebuild import Rebuilt
 from callsheet.steps.rebuild import rebuild as rebuild_from
 from cli.options import JsonOption
 from cli.output import out, print_json, say
-
-EXIT_UNFINISHED = 3
 
 app = typer.Typer(help="Look after the ledger.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -48,7 +47,7 @@ def rebuild(
         f"{rebuilt.jobs} jobs, {rebuilt.assets} files. Refused: {len(rebuilt.refused)}. "
         f"Files not as told: {len(rebuilt.missing)}."
     )
-    code = EXIT_UNFINISHED if rebuilt.refused or rebuilt.missing else 0
+    code = ExitCode.UNFINISHED if rebuilt.refused or rebuilt.missing else 0
     if json:
         print_json({"exit_code": code, **asdict(rebuilt)})
     sys.exit(code)

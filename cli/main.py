@@ -8,10 +8,9 @@ import sys
 import typer
 
 from callsheet.errors import CallsheetError, UsageError
+from callsheet.exit_codes import ExitCode
 from cli.lazy import lazy_group
 from cli.output import err, fail, warnings_to
-
-EXIT_INTERNAL, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
 # In the order of the help. Where each is found; it is loaded when it is called.
 COMMANDS = {
@@ -58,11 +57,11 @@ def main() -> None:
     try:
         app()
     except UsageError as error:
-        fail(error, EXIT_USAGE)
+        fail(error, ExitCode.USAGE)
     except CallsheetError as error:
-        fail(error, EXIT_INTERNAL)
+        fail(error, ExitCode.INTERNAL)
     except KeyboardInterrupt:
-        sys.exit(EXIT_INTERRUPTED)
+        sys.exit(ExitCode.INTERRUPTED)
     except Exception as error:  # the last stop: a bug of ours is reported whole, but not as a bare traceback
         logging.getLogger(__name__).debug("internal error", exc_info=True)
-        fail(CallsheetError(f"An error of callsheet's own: {type(error).__name__}: {error}"), EXIT_INTERNAL)
+        fail(CallsheetError(f"An error of callsheet's own: {type(error).__name__}: {error}"), ExitCode.INTERNAL)

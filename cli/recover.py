@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from callsheet.exit_codes import first_of
 from callsheet.recovery import MODES, find_missing, recover_all
 from callsheet.settings import Settings, load_settings
 from callsheet.steps.missing import exit_code
@@ -27,8 +28,8 @@ def recover(
 ) -> None:
     """Fetch, for free, everything that is paid for and not in the archive yet. Needs no manifest and sends nothing.
 
-    Ends with 0 when nothing is left behind, 3 when something ended without a file or is lost, 4 while some still run,
-    5 when a person has to decide (`callsheet resolve`).
+    Ends with 0 when nothing is left behind, 4 while some still run, 5 when a person has to decide (`callsheet
+    resolve`), 3 when something ended without a file or is lost; the first of these that is so.
     """
     settings = load_settings()
     summary = _collected(settings, batch) if carry_on else _recovered(settings, batch)
@@ -55,7 +56,7 @@ def _collected(settings: Settings, batch: str | None) -> dict[str, Any]:
         parts = [asyncio.run(collect(live=mode == "live", batch=batch)) for mode in modes]
         say(f"Prefect UI: {server.ui_url}")
     return {
-        "exit_code": next((part["exit_code"] for part in parts if part["exit_code"]), 0),
+        "exit_code": int(first_of(part["exit_code"] for part in parts)),
         **_counted([job for part in parts for job in part["jobs"]]),
         "carried_on": [summary for part in parts for summary in part["carried_on"]],
         "left": [left for part in parts for left in part["left"]],

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any
@@ -14,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from callsheet.errors import SettingsError
+from callsheet.exit_codes import ExitCode
 from callsheet.plan import Plan
 from callsheet.progress import watcher
 from callsheet.providers import live_ready
@@ -34,8 +36,6 @@ from cli.plan import plan_of, show_plan, warn_of
 from cli.progress import ProgressView
 from cli.request import planned_request, request_of
 from flows.server import Server, ensure_server
-
-EXIT_INTERRUPTED = 130
 
 
 def run(
@@ -155,7 +155,7 @@ async def _follow(request: RunRequest) -> dict[str, Any]:
             loop.remove_signal_handler(signal.SIGINT)
             watcher.reset(token)
     if view.is_stopped:
-        summary["exit_code"] = EXIT_INTERRUPTED
+        summary["exit_code"] = int(ExitCode.INTERRUPTED)
     return dict(summary)
 
 
@@ -173,9 +173,9 @@ def _show(summary: dict[str, Any]) -> None:
         markup=False,
     )
     charged = "at list price, $0 charged: a rehearsal" if summary["mode"] == "rehearsal" else "spent"
-    out.print(f"USD {usd['spent']:.2f} {charged}", markup=False)
+    out.print(f"USD {usd['spent']:.2f} {charged}{held_sentence(summary)}", markup=False)
     out.print(f"Archive: {summary['archive']}\nGallery: {summary['gallery']}", markup=False)
-    if summary["exit_code"] in (EXIT_INTERRUPTED, 1, 4):
+    if summary["exit_code"] in (ExitCode.INTERRUPTED, ExitCode.INTERNAL, ExitCode.PARKED):
         until = summary["parked_until"]
         when = f" from {datetime.fromisoformat(until):%Y-%m-%d %H:%M} UTC on" if until else ""
         say(f"Run the same command again{when} to continue: nothing that was paid for is paid for again.")
@@ -184,3 +184,14 @@ def _show(summary: dict[str, Any]) -> None:
         say(f"{waiting['approval']} to be approved: in the gallery, or with: callsheet approve {summary['batch']}")
     if waiting["resolve"]:
         say("Some requests may or may not have been accepted. `callsheet resolve` shows them and lets you decide.")
+
+
+def held_sentence(summary: Mapping[str, Any]) -> str:
+    """Say what money is still held, and for which requests; "" when none is."""
+    held, open_requests = summary["usd"]["held"], summary["open_requests"]
+    if not held:
+        return ""
+    under_way = f"{open_requests['submitted']} under way" if open_requests["submitted"] else ""
+    in_doubt = f"{open_requests['in_doubt']} in doubt" if open_requests["in_doubt"] else ""
+    why = " and ".join(part for part in (under_way, in_doubt) if part)
+    return f"; USD {held:.2f} more held" + (f" by requests: {why}" if why else "")

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from callsheet.clock import Clock, real_now
-from callsheet.errors import SettingsError
+from callsheet.errors import BudgetParked, NoRoom, RouteParked, SettingsError
 from callsheet.ledger import BatchRow, Job, JobState, Ledger, ShotRow, SpendRow
 from callsheet.settings import load_settings
 from callsheet.shots import ShotState
@@ -21,6 +21,12 @@ from cli.options import JsonOption
 from cli.output import out, print_json
 
 ROWS = 60
+# What has to happen before a request goes on that waits for no moment.
+_WHEN = {
+    BudgetParked.__name__: "the budget is raised",
+    RouteParked.__name__: "the provider's account is mended",
+    NoRoom.__name__: "there is room on the disk",
+}
 
 
 def status(
@@ -52,7 +58,7 @@ async def _read(batch: str | None) -> dict[str, Any]:
             "batches": [{**_batch(row, mine), "shots": await _counts(ledger, row)} for row in chosen],
             "shots": [_shot(row) for row in await ledger.shots_of(batch)] if batch else [],
             "spend": [_spend(row) for row in await ledger.spend() if (row.campaign, row.mode) in campaigns],
-            "parked": [_job(job, until=_told(job.parked_until)) for job in mine["parked"]],
+            "parked": [_job(job, until=_told(job.parked_until), kind=job.reason_kind) for job in mine["parked"]],
             "under_way": [_sent(job) for job in mine["under_way"]],
             "unresolved": [_job(job, reason=job.reason) for job in mine["unresolved"]],
         }
@@ -146,15 +152,18 @@ def _spend_table(rows: Sequence[dict[str, Any]]) -> Table:
 
 def _lines(found: dict[str, Any]) -> list[str]:
     """What is parked, under way and in doubt, in words."""
-    untils = Counter(job["until"] for job in found["parked"])
-    lines = [
-        f"{count} parked until {until or 'the budget is raised'}" for until, count in sorted(untils.items(), key=str)
-    ]
+    untils = Counter(job["until"] or _WHEN.get(job["kind"], "it is run again") for job in found["parked"])
+    lines = [f"{count} parked until {until}" for until, count in sorted(untils.items(), key=str)]
     for job in found["under_way"][:ROWS]:
         age = f"for {timedelta(seconds=round(job['age_s']))}" if job["age_s"] is not None else ""
         lines.append(" ".join(f"{job['shot']}: {job['slot']} {job['state']} {age} {job['operation'] or ''}".split()))
     if len(found["under_way"]) > ROWS:
         lines.append(f"... and {len(found['under_way']) - ROWS} more under way (all of them with --json)")
+    lines += [
+        f"{row['batch']}: USD {row['usd']['reserved']:.2f} held by requests that are not settled"
+        for row in found["batches"]
+        if row["usd"]["reserved"]
+    ]
     if found["unresolved"]:
         lines.append(f"{len(found['unresolved'])} may or may not have been accepted: `callsheet resolve` shows them.")
     return lines

@@ -13,6 +13,7 @@ from prefect import flow, get_run_logger
 
 from callsheet.clock import Clock
 from callsheet.errors import CallsheetError
+from callsheet.exit_codes import first_of
 from callsheet.ledger import Ledger
 from callsheet.recovery import check_mode, find_missing, open_recovery
 from callsheet.settings import Settings, load_settings
@@ -46,7 +47,7 @@ async def collect(live: LiveBatches = False, batch: OneBatch = None) -> dict[str
     carried, left = await _carry_on(found)
     codes = [exit_code(jobs), *(summary["exit_code"] for summary in carried)]
     return {
-        "exit_code": next((code for code in codes if code), 0),
+        "exit_code": int(first_of(codes)),
         "counts": dict(Counter(job.how for job in jobs)),
         "jobs": [job.as_json() for job in jobs],
         "carried_on": carried,

@@ -12,13 +12,14 @@ from prefect import flow, tags
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
+from callsheet.exit_codes import ExitCode
 from callsheet.plan.groups import MOST_GROUPS, groups
 from callsheet.run import RunRequest, open_run
 from callsheet.settings import load_settings
 from callsheet.shots import Shot
 from callsheet.steps.opening import open_batch, set_aside
 from callsheet.steps.pipeline import run_pipeline
-from callsheet.steps.report import EXIT_INTERNAL, Report
+from callsheet.steps.report import Report
 from callsheet.studio import Studio
 from flows.cancelled import cancel_shards
 from flows.editions import settled_edition
@@ -120,8 +121,10 @@ def completed(studio: Studio, summary: Mapping[str, Any], *more: str) -> State[d
     """The final state of a run with this `exit_code` and these `shots` by state, and what more there is to say."""
     data, shots = dict(summary), summary["shots"]
     if studio.crashed:
-        data["exit_code"] = EXIT_INTERNAL
+        data["exit_code"] = int(ExitCode.INTERNAL)
     rest = ", ".join(f"{count} {state}" for state, count in shots.items() if count and state not in ("total", "done"))
     name = {0: "Completed", 3: "Partly done", 4: "Parked", 5: "Waiting"}.get(data["exit_code"], "Unfinished")
-    message = "; ".join(part for part in (f"{shots['done']} of {shots['total']} shots done", rest, *more) if part)
+    done, held = f"{shots['done']} of {shots['total']} shots done", data.get("usd", {}).get("held")
+    told = (done, rest, *more, f"${held:.2f} held by requests that are not settled" if held else "")
+    message = "; ".join(part for part in told if part)
     return Completed(name=name, message=message, data=data)

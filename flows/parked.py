@@ -21,7 +21,8 @@ async def go_on_later(batch: Batch, ended: Report) -> str:
 
     What waits for a quota is scheduled for when its day turns.
     """
-    kinds = {failure.kind for sidecar in ended.sidecars if sidecar.state == "parked" for failure in sidecar.failures}
+    # Of a shot that is done a take may be parked that nothing waits for.
+    kinds = {failure.kind for sidecar in ended.sidecars for failure in sidecar.failures}
     told = [await _schedule(batch, ended.until)] if ended.until else []
     if BudgetParked.__name__ in kinds:
         told.append("the budget allows no more: raise it and run it again")

@@ -104,23 +104,23 @@ class Service:
     process: Forked
 
     def counts(self) -> dict[str, Any]:
-        found: dict[str, Any] = httpx2.get(f"{self.url}/rehearsal/counts?full=1", timeout=20).json()
+        found: dict[str, Any] = httpx2.get(f"{self.url}/rehearsal/counts?full=1", timeout=120).json()
         return found
 
     def seen(self) -> int:
         """How many requests have come, asked for without the list of what was accepted."""
-        found = httpx2.get(f"{self.url}/rehearsal/counts?after={10**9}", timeout=20).json()
+        found = httpx2.get(f"{self.url}/rehearsal/counts?after={10**9}", timeout=120).json()
         return sum(found["requests"].values())
 
     def script(self, *rules: dict[str, Any]) -> None:
-        reply = httpx2.post(f"{self.url}/rehearsal/script", json={"rules": list(rules)}, timeout=20)
+        reply = httpx2.post(f"{self.url}/rehearsal/script", json={"rules": list(rules)}, timeout=120)
         assert reply.status_code == 200, reply.text
 
 
-def start_service(state: Path, **settings: object) -> Service:
-    """Serve a rehearsal service with these settings on a free port, in a process of its own."""
+def start_service(state: Path, *, main: str = "callsheet.rehearsal.__main__:main", **settings: object) -> Service:
+    """Serve a rehearsal service with these settings on a free port, in a process of its own; `main` is what it runs."""
     args = ["--state", str(state), "--settings", json.dumps(settings)]
-    process = _service_forge().start(args, state.parent, os.environ, "callsheet.rehearsal.__main__:main")
+    process = _service_forge().start(args, state.parent, os.environ, main)
     wait_for(lambda: process.stdout.endswith("\n") or process.poll() is not None)
     return Service(process.stdout.strip(), process)
 
@@ -144,7 +144,7 @@ def service(tmp_path: Path) -> Iterator[Service]:
     service = start_service(tmp_path / "service", factor=60, latency={"image": 0, "video": 20})
     yield service
     service.process.terminate()
-    service.process.wait(timeout=20)
+    service.process.wait(timeout=120)
 
 
 @pytest.fixture(scope="session")
@@ -256,7 +256,7 @@ def early_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
 def kill(process: Process) -> None:
     """SIGKILL, and wait until it is gone."""
     process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=20)
+    process.communicate(timeout=120)
 
 
 def wait_for(condition: Any, within_s: float = 60.0) -> None:

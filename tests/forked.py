@@ -120,7 +120,7 @@ class Forge:
         """End the process; commands under way go on."""
         assert self._process.stdin is not None
         self._process.stdin.close()
-        self._process.wait(timeout=20)
+        self._process.wait(timeout=120)
 
 
 def serve() -> None:

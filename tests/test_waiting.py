@@ -89,7 +89,8 @@ def test_a_key_that_fails_while_waiting_stops_the_run_and_keeps_the_operation(le
         bad = lean_cli(
             "run", "sheet.csv", "--live", "--yes", "--json", **(good | {"CALLSHEET_AGENT_PLATFORM_API_KEY": "invalid"})
         )
-        assert bad.exit_code == 4, bad.stderr
+        assert (bad.exit_code, bad.json["open_requests"]["submitted"]) == (4, 1), bad.stderr
+        assert bad.json["usd"]["held"] > 0
         done = lean_cli("run", "sheet.csv", "--live", "--yes", "--json", **good)
         assert done.exit_code == 0, done.stderr
         assert service.counts()["accepted"]["video"] == 1

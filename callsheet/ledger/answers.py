@@ -33,6 +33,10 @@ class Answers:
         """The jobs that the batch's shots want, whoever paid for them."""
         return await self._db.read(lambda c: reads.jobs_of(c, batch))
 
+    async def open_jobs(self, batch: str) -> list[Job]:
+        """The jobs that are parked, under way or in doubt and that the batch wants or has sent, by its own shots."""
+        return await self._db.read(lambda c: reads.open_jobs(c, batch))
+
     async def wants_of(self, batch: str) -> list[Want]:
         """Which job fills which slot of the batch's shots."""
         return await self._db.read(lambda c: reads.wants_of(c, batch))
@@ -134,6 +138,10 @@ class Answers:
     async def spent_on_batch(self, batch: str) -> Decimal:
         """What the batch's own submissions have cost (USD)."""
         return await self._db.read(lambda c: reads.spent_on_batch(c, batch))
+
+    async def held_on_batch(self, batch: str) -> Decimal:
+        """What is held for the batch's own submissions that are not settled yet (USD)."""
+        return await self._db.read(lambda c: reads.held_on_batch(c, batch))
 
     async def attempts_of(self, batch: str) -> list[AttemptRecord]:
         """The attempts that the batch paid for, in order of time."""

@@ -167,6 +167,10 @@ class Ledger(LearnedLimits):
         """Let the attempt count from this moment (clock time), at which it began to be sent, if that is later."""
         await self._write(submission.sent, attempt.key, attempt.n, moment)
 
+    async def park(self, key: str, why: Parked) -> None:
+        """Put on record that a job of ours waits for a quota or a budget; one that was sent stays as it is."""
+        await self._write(submission.park, key, why, self.owner)
+
     async def submitted(self, attempt: Attempt, operation: str) -> Job:
         """Record the operation's name: from now on a restart polls and never submits again."""
         key, n = attempt.key, attempt.n

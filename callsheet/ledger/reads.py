@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Select, func, select, type_coerce
+from sqlalchemy import BigInteger, Connection, Select, func, or_, select, type_coerce
 
-from callsheet.errors import BudgetParked, LedgerError, QuotaParked
+from callsheet.errors import BudgetParked, LedgerError, NoRoom, QuotaParked, RouteParked
 from callsheet.ledger import tables
 from callsheet.ledger.columns import EPOCH
 from callsheet.ledger.life import JobState
@@ -19,7 +20,7 @@ from callsheet.ledger.records import AttemptRecord, Job, SpendRow, Want
 from callsheet.ledger.rows import DROPPED, ZERO, at_once
 from callsheet.ledger.tables import attempts, batches, jobs, shots, wants
 
-_PARKED = (BudgetParked.__name__, QuotaParked.__name__)
+_PARKED = tuple(error.__name__ for error in (BudgetParked, QuotaParked, RouteParked, NoRoom))
 _HOUR_US = 3600 * 1_000_000
 # A look gives no file, and no shot waits for one: nobody has to collect, resume or resolve it.
 _OF_FILES = jobs.c.kind != "look"
@@ -79,6 +80,36 @@ def parked(connection: Connection) -> list[Job]:
     """The jobs that wait for a quota or a budget, in every batch, oldest first."""
     statement = select(jobs).where(jobs.c.state == JobState.PLANNED, jobs.c.reason_kind.in_(_PARKED), _OF_FILES)
     return _jobs(connection, statement.order_by(jobs.c.created, jobs.c.key))
+
+
+def open_jobs(connection: Connection, batch: str) -> list[Job]:
+    """The pictures and videos that are parked, under way or in doubt and that the batch wants or has sent.
+
+    Each is told with the batch's own shot where it is wanted, else with the shot that wanted it first.
+    """
+    own = select(wants.c.job_key, func.min(wants.c.shot).label("shot")).where(wants.c.batch == batch)
+    mine = own.group_by(wants.c.job_key).subquery()
+    statement = (
+        select(jobs, mine.c.shot)
+        .outerjoin(mine, mine.c.job_key == jobs.c.key)
+        .where(
+            or_(jobs.c.batch == batch, mine.c.job_key.is_not(None)),
+            or_(
+                jobs.c.state.in_([JobState.SUBMITTING, JobState.SUBMITTED, JobState.UNKNOWN]),
+                (jobs.c.state == JobState.PLANNED) & jobs.c.reason_kind.in_(_PARKED),
+            ),
+            _OF_FILES,
+        )
+        .order_by(jobs.c.created, jobs.c.key)
+    )
+    found = ((Job(*row[:-1]), row[-1]) for row in connection.execute(statement))
+    return [job if shot is None else replace(job, shot=shot) for job, shot in found]
+
+
+def held_on_batch(connection: Connection, batch: str) -> Decimal:
+    """What is held for the batch's own submissions that are not settled yet."""
+    held: Decimal | None = connection.execute(select(batches.c.reserved_usd).where(batches.c.name == batch)).scalar()
+    return held or ZERO
 
 
 def attempts_of(connection: Connection, batch: str) -> list[AttemptRecord]:

@@ -192,6 +192,13 @@ def _write(connection: Connection, job: Job, terms: Terms, payer: str, not_befor
     return Attempt(job.key, n, terms.scope, job.model, terms.estimate, terms.limits, when, terms.output)
 
 
+def park(connection: Connection, now: datetime, key: str, why: Parked, owner: str) -> None:
+    """Put on record that our job waits, and give back what it holds; one that was sent, or is not ours, stays."""
+    job = read_job(connection, key)
+    if job.owner == owner and (job := give_back_slot(connection, job, now)).state is JobState.PLANNED:
+        _park(connection, job, why, now)
+
+
 def _park(connection: Connection, job: Job, why: Parked, now: datetime) -> Parked:
     move_job(
         connection, job, JobState.PLANNED, now, parked_until=why.until, owner=None, lease_until=None,

@@ -11,6 +11,7 @@ from typing import Literal
 from callsheet.archive import layout
 from callsheet.archive.store import Store
 from callsheet.errors import ArchiveError
+from callsheet.exit_codes import ExitCode, first_of
 from callsheet.ledger import Job, Ledger
 from callsheet.poller import RETENTION, is_worth_a_look
 from callsheet.shots import Asset, Batch
@@ -21,7 +22,16 @@ log = logging.getLogger(__name__)
 # now; it is still submitted. ended: over, without a video. doubt: nobody knows whether it was accepted. failed: could
 # not be fetched now. lost: cannot be had any more.
 How = Literal["fetched", "running", "held", "withheld", "ended", "doubt", "failed", "lost"]
-EXIT_DONE, EXIT_UNFINISHED, EXIT_RUNNING, EXIT_WAITING = 0, 3, 4, 5
+_CODE_OF: dict[How, ExitCode] = {
+    "fetched": ExitCode.DONE,
+    "running": ExitCode.PARKED,
+    "held": ExitCode.PARKED,
+    "withheld": ExitCode.PARKED,
+    "doubt": ExitCode.WAITING,
+    "ended": ExitCode.UNFINISHED,
+    "failed": ExitCode.UNFINISHED,
+    "lost": ExitCode.UNFINISHED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +74,8 @@ class Missing:
 
 
 def exit_code(found: Iterable[Recovered]) -> int:
-    """0 when nothing is left, 3 when something is lost or gave nothing, 4 while some may come, 5 for a person."""
-    ways = {one.how for one in found}
-    if ways & {"lost", "failed", "ended"}:
-        return EXIT_UNFINISHED
-    if ways & {"running", "held", "withheld"}:
-        return EXIT_RUNNING
-    return EXIT_WAITING if "doubt" in ways else EXIT_DONE
+    """Return 0 when nothing is left behind, 4 while some run, 5 for a person, 3 when something is lost or over."""
+    return int(first_of(_CODE_OF[one.how] for one in found))
 
 
 async def missing_in(ledger: Ledger, store: Store, batches: Mapping[str, Batch]) -> list[Missing]:

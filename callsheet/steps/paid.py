@@ -15,9 +15,11 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from callsheet.errors import (
+    LedgerError,
     ModelNotFound,
     NoImage,
     NotAccepted,
+    Parked,
     ProviderError,
     QuotaParked,
     RateLimited,
@@ -72,14 +74,23 @@ async def patiently(studio: Studio, order: JobOrder, work: Callable[[], Awaitabl
     while True:
         try:
             return await work()
-        except QuotaParked as parked:
-            if not studio.wait or parked.until is None:
+        except Parked as parked:
+            if not studio.wait or parked.until is None or not isinstance(parked, QuotaParked):
+                await _put_on_record(studio, order, parked)
                 raise
             until = parked.until
             if studio.full_until.get(order.model) != until:
                 log.warning("%s Waiting for it.", parked)
             studio.full_until[order.model] = until
         await studio.rest((until - studio.clock.now()).total_seconds())
+
+
+async def _put_on_record(studio: Studio, order: JobOrder, parked: Parked) -> None:
+    """Tell the ledger that the job waits: what parks it may be known to this process alone."""
+    try:
+        await studio.ledger.park(order.key, parked)
+    except LedgerError as error:  # a full disk, say: nothing is lost, and the reason is told all the same
+        log.warning("That job %s is parked could not be put on record: %s", order.key[:12], error)
 
 
 async def submit(

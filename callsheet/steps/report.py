@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 
 from callsheet.archive import layout
@@ -18,7 +17,9 @@ from callsheet.archive.spots import read_spots
 from callsheet.archive.success import write_success
 from callsheet.decisions import APPROVAL
 from callsheet.errors import CallsheetError, NotApproved
+from callsheet.exit_codes import ExitCode, code_of_shots, first_of
 from callsheet.ledger import ShotRow
+from callsheet.ledger.budget import Position
 from callsheet.plan import Plan
 from callsheet.report.gallery import gallery_html
 from callsheet.report.view import BatchSummary, gallery_view
@@ -26,11 +27,10 @@ from callsheet.shots import ShotState
 from callsheet.steps.account import goes_on_at, in_real_time
 from callsheet.steps.inputs import archived_hashes
 from callsheet.steps.leftovers import forget_stored_replies, remove_leftovers
+from callsheet.steps.open_requests import OpenRequests, find_open_requests
 from callsheet.steps.records import sidecar_of
 from callsheet.steps.work import Work
 from callsheet.studio import Studio
-
-EXIT_DONE, EXIT_INTERNAL, EXIT_USAGE, EXIT_UNFINISHED, EXIT_PARKED, EXIT_WAITING = range(6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,15 @@ class Report:
     def exit_code(self) -> int:
         """What the run ends with."""
         return int(self.summary["exit_code"])
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a batch stands in the ledger when its run ends: its shots, what is open, and its own money."""
+
+    rows: Sequence[ShotRow]
+    requests: OpenRequests
+    money: Position
 
 
 async def write_report(studio: Studio, elapsed_s: float) -> Report:
@@ -73,15 +82,19 @@ async def write_report(studio: Studio, elapsed_s: float) -> Report:
     await remove_leftovers(studio)
     await forget_stored_replies(studio)
     await asyncio.to_thread(_empty_spool, studio)
-    rows = await studio.ledger.shots_of(batch.name)
-    summary = _summary(studio, plan, rows, spent, gallery, elapsed_s)
+    standing = Standing(
+        await studio.ledger.shots_of(batch.name),
+        await find_open_requests(studio, (item.shot for item in plan.shots)),
+        Position(spent, await studio.ledger.held_on_batch(batch.name)),
+    )
+    summary = _summary(studio, plan, standing, gallery, elapsed_s)
     until = await _until(studio, summary["exit_code"])
     return Report({**summary, "parked_until": until.isoformat() if until else None}, tuple(shown), until)
 
 
 async def _until(studio: Studio, code: int) -> datetime | None:
     """When parked requests may be sent; a free run sends none."""
-    if code != EXIT_PARKED or studio.free:
+    if code != ExitCode.PARKED or studio.free:
         return None
     return in_real_time(studio, await goes_on_at(studio))
 
@@ -119,46 +132,35 @@ async def _agree(studio: Studio, row: ShotRow, *, complete: bool) -> None:
         studio.sidecars[row.shot] = await write_sidecar(studio.store, studio.batch.prefix, now)
 
 
-def exit_code(shots: Counter[ShotState], *, free: bool = False) -> int:
-    """The exit code for shots in these states: what has to go on comes before what is over.
-
-    What a free run leaves pending goes on when the batch is started as usual.
-    """
-    if shots[ShotState.PENDING]:
-        return EXIT_PARKED if free else EXIT_INTERNAL
-    if shots[ShotState.PARKED]:
-        return EXIT_PARKED
-    if shots[ShotState.WAITING]:
-        return EXIT_WAITING
-    return EXIT_UNFINISHED if shots[ShotState.BLOCKED] or shots[ShotState.FAILED] else EXIT_DONE
-
-
-def _summary(
-    studio: Studio, plan: Plan, rows: Sequence[ShotRow], spent: Decimal, gallery: str, elapsed_s: float
-) -> dict[str, Any]:
+def _summary(studio: Studio, plan: Plan, standing: Standing, gallery: str, elapsed_s: float) -> dict[str, Any]:
     """The exit code is that of the shots that this run was asked for; the counts are those of the whole batch."""
-    shots = Counter(row.state for row in rows)
-    asked_for = Counter(row.state for row in rows if studio.wants(row.shot))
+    shots, money = Counter(row.state for row in standing.rows), standing.money
+    asked_for = Counter(row.state for row in standing.rows if studio.wants(row.shot))
+    code = first_of((code_of_shots(asked_for, free=studio.free), standing.requests.exit_code))
     ended = (ShotState.DONE, ShotState.BLOCKED, ShotState.FAILED, ShotState.PARKED, ShotState.WAITING)
     return {
         "batch": studio.batch.name,
         "mode": studio.batch.mode,
-        "exit_code": exit_code(asked_for, free=studio.free),
+        "exit_code": int(code),
         "shots": {"total": len(plan.shots), **{state.value: shots[state] for state in ended}},
-        "waiting_for": _waiting_for(rows),
+        "waiting_for": _waiting_for(standing),
+        "open_requests": standing.requests.as_json(),
         **studio.tally.as_json(),
-        "usd": {"estimated": float(plan.usd), "spent": float(spent)},
+        "usd": {"estimated": float(plan.usd), "spent": float(money.spent), "held": float(money.reserved)},
         "archive": f"{studio.store.uri}/{studio.batch.prefix}",
         "gallery": gallery,
         "elapsed_s": round(elapsed_s, 2),
     }
 
 
-def _waiting_for(rows: Sequence[ShotRow]) -> dict[str, int]:
+def _waiting_for(standing: Standing) -> dict[str, int]:
     """How many shots wait for a person's approval of a frame, and how many for `callsheet resolve`."""
-    kinds = (row.reason_kind for row in rows if row.state is ShotState.WAITING)
-    waiting = Counter("approval" if kind in (APPROVAL, NotApproved.__name__) else "resolve" for kind in kinds)
-    return {what: waiting[what] for what in ("approval", "resolve")}
+    waiting = {row.shot: row.reason_kind for row in standing.rows if row.state is ShotState.WAITING}
+    approval = {shot for shot, kind in waiting.items() if kind in (APPROVAL, NotApproved.__name__)}
+    return {
+        "approval": len(approval),
+        "resolve": len((waiting.keys() - approval) | set(standing.requests.in_doubt)),
+    }
 
 
 def _empty_spool(studio: Studio) -> None:

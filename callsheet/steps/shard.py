@@ -10,11 +10,12 @@ from collections import Counter
 
 from callsheet.archive import layout
 from callsheet.errors import SettingsError
+from callsheet.exit_codes import code_of_shots, first_of
 from callsheet.manifest import Manifest
 from callsheet.plan import Plan, ShotPlan, plan_batch
 from callsheet.plan.shards import Shard
 from callsheet.shots import ShotState
-from callsheet.steps.report import exit_code
+from callsheet.steps.open_requests import find_open_requests
 from callsheet.steps.survey import is_whole, survey
 from callsheet.studio import Studio
 
@@ -62,8 +63,9 @@ async def end_shard(studio: Studio, plan: Plan) -> dict[str, object]:
     await asyncio.to_thread(studio.spool.empty, archived)
     shots = Counter(_state(studio, item) for item in plan.shots)
     counted = {state.value: count for state, count in shots.items()}
-    code = exit_code(shots, free=studio.free)
-    return {"exit_code": code, "shots": {"total": len(plan.shots), "done": 0, **counted}}
+    requests = await find_open_requests(studio, (item.shot for item in plan.shots), strangers=False)
+    code = first_of((code_of_shots(shots, free=studio.free), requests.exit_code))
+    return {"exit_code": int(code), "shots": {"total": len(plan.shots), "done": 0, **counted}}
 
 
 def _state(studio: Studio, item: ShotPlan) -> ShotState:
