@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -35,6 +36,10 @@ from callsheet.studio import Studio, open_studio
 
 # The service's address for a batch with nothing left to make: nobody listens there, and nothing is sent.
 NO_SERVICE = "http://127.0.0.1:1"
+# Under this name a batch's request in the ledger tells which default models it was begun with.
+MODELS = "models"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +74,33 @@ class RunRequest:
         }
 
 
-def read_request(request: RunRequest, settings: Settings) -> tuple[Manifest, Catalogue, Batch]:
+async def read_as_begun(request: RunRequest, settings: Settings) -> tuple[Manifest, Catalogue, Batch]:
+    """The same as `read_request`, with the default models that the batch was begun with.
+
+    A new default is for new batches: shots that name no model would all be paid for anew.
+    """
+    manifest, catalogue, batch = read_request(request, settings)
+    async with await Ledger.open(settings.ledger_url, clock=Clock()) as ledger:
+        begun = next((row.request for row in await ledger.batches() if row.batch.name == batch.name), None) or {}
+    kept = catalogue.with_defaults(begun.get(MODELS))
+    if kept == catalogue:
+        return manifest, catalogue, batch
+    log.warning(
+        "Batch %s goes on with the default models that it was begun with (%s), not with today's. Name models in the "
+        "manifest to have others.", batch.name, ", ".join(kept.defaults.values()),
+    )  # fmt: skip
+    return read_request(request, settings, kept)
+
+
+def read_request(
+    request: RunRequest, settings: Settings, catalogue: Catalogue | None = None
+) -> tuple[Manifest, Catalogue, Batch]:
     """The manifest of a request, checked, with the catalogue and the batch it stands for; UsageError otherwise.
 
-    Of a shard the manifest has the shots of this shard alone.
+    Without a `catalogue` it is that of the settings. Of a shard the manifest has the shots of this shard alone.
     """
     check_edition(request.edition)
-    catalogue = load_catalogue(settings.catalogue)
+    catalogue = catalogue or load_catalogue(settings.catalogue)
     manifest = read_manifest(
         request.manifest,
         catalogue=catalogue,
@@ -117,7 +142,7 @@ async def open_run(request: RunRequest, settings: Settings) -> AsyncIterator[tup
     SettingsError when `only` names shots that the manifest does not have, `free` is asked to remake, or cuts are to be
     signed and cannot be.
     """
-    manifest, catalogue, batch = read_request(request, settings)
+    manifest, catalogue, batch = await read_as_begun(request, settings)
     signer = await asyncio.to_thread(signer_of, settings)
     async with AsyncExitStack() as stack:
         clock, url = Clock(), None

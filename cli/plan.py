@@ -19,7 +19,7 @@ from callsheet.plan.file import write_plan
 from callsheet.plan.money import amount
 from callsheet.plan.sendable import check_sendable
 from callsheet.platforms import load_platforms
-from callsheet.run import RunRequest, budget_of, read_request
+from callsheet.run import RunRequest, budget_of, read_as_begun
 from callsheet.settings import Settings, load_settings
 from callsheet.steps.planning import Desk, follow, make_plan, plan_file, time_of
 from cli.options import (
@@ -65,7 +65,7 @@ def plan(
 
 async def plan_of(request: RunRequest, settings: Settings) -> Plan:
     """The plan of a request, from ledger, archive and clock as they are; it agrees with the request's plan file."""
-    sheet, catalogue, batch = read_request(request, settings)
+    sheet, catalogue, batch = await read_as_begun(request, settings)
     warn_of(sheet)
     clock, latency = await time_of(settings, batch.mode)
     store = open_archive(settings)

@@ -18,6 +18,7 @@ from callsheet.clock import Clock
 from callsheet.decisions import FramePin
 from callsheet.ledger import Ledger
 from callsheet.media.scores import FrameScore
+from callsheet.models import load_catalogue
 from callsheet.plan import Plan
 from callsheet.plan.frames import Frames, decide_frames
 from callsheet.run import RunRequest
@@ -210,6 +211,20 @@ async def test_of_two_that_choose_at_once_the_first_one_counts(tmp_path: Path) -
         second = await ledger.pin_frame(replace(wished, take=2, sha256=takes[2]), takes)
         moved = await ledger.pin_frame(replace(wished, take=2, sha256=takes[2]), {**takes, 1: "c" * 64})
     assert (first.n, second, moved.take, moved.n) == (1, first, 2, 2)
+
+
+def test_a_new_default_model_is_for_new_batches_only(folder: Folder) -> None:
+    assert folder.run(scene(takes=1))["exit_code"] == 0
+    other = folder.place / "catalogue.yaml"
+    models = load_catalogue().models("video")
+    new = next(one.id for one in models if one.status == "live" and one.id != load_catalogue().default_video)
+    other.write_text(f"default_video: {new}\n")
+    folder.settings = folder.settings.model_copy(update={"catalogue": other})
+    assert folder.plan(scene(takes=1)).usd == 0
+    assert folder.run(scene(takes=1, cuts="16x9"))["exit_code"] == 0
+    assert folder.clips_sent() == 1
+    fresh = asyncio.run(plan_of(replace(folder.request, campaign="fresh"), folder.settings))
+    assert [action.model for action in fresh.shots[0].actions if action.kind == "video"] == [new]
 
 
 SHOT = Shot("quay", 2, "A quay", "m", "16:9", "1K", 3, motion_prompt="Fog")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -30,6 +30,20 @@ class Catalogue:
     default_video: str
     default_look: str
     checked_on: date
+
+    @property
+    def defaults(self) -> dict[str, str]:
+        """The ids that a manifest gets when it names none, by kind."""
+        return {"image": self.default_image, "video": self.default_video, "look": self.default_look}
+
+    def with_defaults(self, ids: Mapping[str, str] | None) -> Catalogue:
+        """The catalogue with these defaults by kind, as far as it knows the models."""
+        asked: Mapping[str, str] = ids or {}
+        known: dict[str, str] = {
+            kind: one for kind, one in asked.items() if (model := self.find(one)) and model.kind == kind
+        }
+        kept = {**self.defaults, **known}
+        return replace(self, default_image=kept["image"], default_video=kept["video"], default_look=kept["look"])
 
     def find(self, model_id: str) -> Model | None:
         """The model, None when the catalogue does not know it."""

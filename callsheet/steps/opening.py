@@ -19,7 +19,7 @@ from callsheet.plan import Kind, Known, Plan, ShotPlan
 from callsheet.plan.sendable import check_sendable
 from callsheet.poller import is_worth_a_look
 from callsheet.progress import Step
-from callsheet.run import RunRequest
+from callsheet.run import MODELS, RunRequest
 from callsheet.shots import Shot, ShotState
 from callsheet.steps.deposit import is_lost
 from callsheet.steps.planning import Desk, follow, make_plan, time_of
@@ -54,7 +54,7 @@ async def open_batch(studio: Studio, manifest: Manifest, request: RunRequest) ->
     followed = await follow(plan, request, studio.settings, studio.ledger)
     await _look_again(studio, plan, known)
     positions = [(shot.id, position) for position, shot in enumerate(shots)]
-    await studio.ledger.open_batch(batch, positions, {**request.asked(), **followed})
+    await studio.ledger.open_batch(batch, positions, {**request.asked(), **followed, MODELS: studio.catalogue.defaults})
     if request.remake:
         asked_for = await survey(studio.ledger, studio.store, batch, [shot for shot in shots if studio.wants(shot.id)])
         for key, job in asked_for.jobs.items():
