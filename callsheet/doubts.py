@@ -17,7 +17,7 @@ from callsheet.models import Catalogue, load_catalogue
 from callsheet.poller import ENDS
 from callsheet.providers import Providers, open_providers
 from callsheet.providers.evidence import Evidence
-from callsheet.providers.operations import adoptable
+from callsheet.providers.operation_names import adoptable
 from callsheet.providers.outcomes import read_picture
 from callsheet.replies import KeptReplies
 from callsheet.run import NO_SERVICE, join_rehearsal

@@ -1,17 +1,17 @@
 """What a long-running operation says: running, a video, or the class of its absence. Pure functions of its JSON.
 
 One reader for both platforms: the Gemini API answers `response.generateVideoResponse.generatedSamples`, Agent
-Platform `response.videos` (bodies captured with google-genai 2.34.0 and 3.4.0, 2026-11-21).
+Platform `response.videos` (bodies captured with google-genai 2.34.0 and 3.4.0, 2026-11-21). It is lenient, for gateways
+have their own ways: what is in an answer counts, not where it lies or how it is spelled.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from callsheet.errors import DownloadFailed, NoVideo, OperationFailed, ProviderError, Unreachable, VideoFiltered
+from callsheet.providers.base64_text import data_url_type, decode_base64
 from callsheet.providers.error_bodies import plain, speaks_of_policy, support_codes
 from callsheet.providers.protocol import VideoReady
 
@@ -24,59 +24,79 @@ RPC_CODES = {
 }  # fmt: skip
 # Reasons of an OperationFailed that may pass: nothing is charged for a failed operation, so submitting again is safe.
 TRANSIENT = frozenset({"RESOURCE_EXHAUSTED", "UNAVAILABLE", "INTERNAL", "ABORTED", "DEADLINE_EXCEEDED"})
+MOST_VIDEOS, _DEPTH = 16, 6
 _MIME = re.compile(r"video/[\w.+-]{1,60}")
 _AUDIO = re.compile(r"\b(audio|sound|soundtrack|speech)\b", re.IGNORECASE)
-# Names as seen on both platforms; nothing else is put into a URL.
-_NAME = re.compile(
-    r"(?:projects/[\w.:-]+/locations/[\w-]+/)?(?:publishers/google/)?models/[\w.@-]+/operations/[\w.-]+"
-    r"|operations/[\w.-]+"
-)
-
-_OBJECT = re.compile(r"gs://[a-z0-9][\w.-]{1,220}/[^\x00-\x1f\x7f-\x9f]*[^/\x00-\x1f\x7f-\x9f]")
+_ENDED = frozenset({"true", "1", "done", "yes", "succeeded", "success", "completed", "failed"})
+# Field names are compared in lower case without underscores.
+_HOLDERS = ("response", "result", "generatevideoresponse", "operation", "data", "output", "outputs", "body")
+_LISTS = ("generatedsamples", "generatedvideos", "videos", "samples", "predictions", "video")
+_URIS = ("gcsuri", "uri", "videouri", "fileuri", "downloaduri", "url", "videourl", "downloadurl", "gcsurl")
+_BYTES = ("bytesbase64encoded", "encodedvideo", "videobytes", "b64json", "data", "videobase64")
+# Of these, those that mean a video wherever they stand.
+_DIRECT = ("gcsuri", "videouri", "videourl", "downloaduri", "downloadurl", "bytesbase64encoded", "encodedvideo",
+           "videobytes", "videobase64", "mimetype")  # fmt: skip
+_INNER = ("video", "inlinedata", "filedata", "file")
+_REASONS = ("raimediafilteredreasons", "raimediafilteredreason", "raifilteredreason", "raireason", "filteredreasons")
 
 
 def video_result(operation: object, what: str = "the operation") -> VideoReady | None:
-    """The first video of a done operation, None while it runs.
+    """The videos of a done operation (the first, with the others), None while it runs.
 
     Raises OperationFailed, VideoFiltered (also when only the error's text speaks of policy) or NoVideo. When the
     filter removed some of several videos, the first that is left counts. Unreachable when `operation` is no JSON
     object: a free poll went wrong.
     """
+    if isinstance(operation, list) and len(operation) == 1:
+        operation = operation[0]
     if not isinstance(operation, Mapping):
         raise Unreachable(
             f"The poll of {what} was answered with something that is no operation. Polling again is free."
         )
-    error = operation.get("error")
-    if isinstance(error, Mapping) and error:
+    found = list(_objects(operation, _DEPTH))
+    videos = list(dict.fromkeys(video for one in found for video in _videos(one)))[:MOST_VIDEOS]
+    if videos:
+        return VideoReady(videos[0].mime_type, videos[0].uri, videos[0].data, tuple(videos[1:]))
+    if (error := _error(found)) is not None:
         raise _failure(error)
-    if not operation.get("done"):
+    if not any(_is_done(one) for one in found):
         return None
-    response = _mapping(operation.get("response"))
-    inner = _mapping(response.get("generateVideoResponse")) or response
-    video = next(_videos(inner), None)
-    if video is None:
-        raise _absence(inner)
-    return video
+    raise _absence(found)
 
 
-def checked_name(name: object) -> str:
-    """The operation's name, fit to be put into a URL; ValueError for anything that is not one."""
-    if not isinstance(name, str) or len(name) > 500 or not _NAME.fullmatch(name) or {".", ".."} & {*name.split("/")}:
-        raise ValueError(f"not an operation name: {plain(repr(name), 120)}")
-    return name
+def _objects(value: object, depth: int) -> Iterator[Mapping[str, object]]:
+    """The operation and the objects that hold its result, by their fields without regard to case and underscores."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if not isinstance(value, Mapping) or not depth:
+        return
+    fields = {str(name).replace("_", "").lower(): one for name, one in value.items()}
+    yield fields
+    for holder in _HOLDERS:
+        yield from _objects(fields.get(holder), depth - 1)
 
 
-def adoptable(name: str) -> str:
-    """What a job in doubt may be said to have become: an operation's name, or the gs:// object that it wrote.
+def _is_done(fields: Mapping[str, object]) -> bool:
+    told = fields.get("done", fields.get("status", fields.get("state")))
+    if told is None:  # some leave it out when the result is there
+        return bool(fields.get("response")) or "raimediafilteredcount" in fields
+    return told is True or str(told).lower() in _ENDED
 
-    ValueError for anything else.
-    """
-    return name if _OBJECT.fullmatch(name) and len(name) <= 1200 else checked_name(name)
+
+def _error(found: Sequence[Mapping[str, object]]) -> Mapping[str, object] | None:
+    for fields in found:
+        error = fields.get("error")
+        if isinstance(error, Mapping) and error:
+            return error
+        if isinstance(error, str) and error:
+            return {"message": error, "status": fields.get("code") or fields.get("status")}
+    return None
 
 
 def _failure(error: Mapping[str, object]) -> ProviderError:
     code = error.get("code")
-    reason = RPC_CODES.get(code, str(code)) if isinstance(code, int) else str(error.get("status") or "UNKNOWN")
+    number = int(code) if isinstance(code, str) and code.isascii() and code.isdigit() and len(code) < 6 else code
+    reason = RPC_CODES.get(number, str(number)) if isinstance(number, int) else str(error.get("status") or "UNKNOWN")
     message = plain(str(error.get("message") or ""))
     if speaks_of_policy(message):
         return _filtered([message], reason)
@@ -84,12 +104,25 @@ def _failure(error: Mapping[str, object]) -> ProviderError:
     return OperationFailed(f"The operation ended with {reason}: {message.rstrip('.')}. {hint}", reason=reason)
 
 
-def _absence(response: Mapping[str, object]) -> ProviderError:
-    reasons = [plain(str(reason)) for reason in _sequence(_either(response, "raiMediaFilteredReasons"))]
-    count = _either(response, "raiMediaFilteredCount")
-    if reasons or (isinstance(count, int) and count > 0):
+def _absence(found: Sequence[Mapping[str, object]]) -> ProviderError:
+    reasons = list(dict.fromkeys(reason for fields in found for reason in _reasons(fields)))
+    counts = (str(fields.get("raimediafilteredcount") or "0") for fields in found)
+    if reasons or any(count.isascii() and count.isdigit() and int(count[:9]) for count in counts):
         return _filtered(reasons, "RAI_FILTERED")
     return NoVideo("The operation is done, without a video and without a reason. Veo charges only for videos.")
+
+
+def _reasons(fields: Mapping[str, object]) -> Iterator[str]:
+    """Why the filter took videos away: a list, a text, or beside each sample that is missing."""
+    for name in _REASONS:
+        for reason in _listed(fields.get(name)):
+            told = _lowered(reason) if isinstance(reason, Mapping) else {}
+            if text := plain(_first(told, ("reason", "message", "description")) or str(reason)):
+                yield text
+    for name in _LISTS[:-1]:
+        for sample in _listed(fields.get(name)):
+            if isinstance(sample, Mapping):
+                yield from _reasons(_lowered(sample))
 
 
 def _filtered(reasons: Sequence[str], fallback: str) -> VideoFiltered:
@@ -98,47 +131,59 @@ def _filtered(reasons: Sequence[str], fallback: str) -> VideoFiltered:
     return VideoFiltered(message, reason=support_codes(text) or fallback, audio=bool(_AUDIO.search(text)))
 
 
-def _videos(response: Mapping[str, object]) -> Iterator[VideoReady]:
-    samples = _either(response, "generatedSamples") or _either(response, "generatedVideos") or response.get("videos")
-    for sample in _sequence(samples):
-        entry = _mapping(sample)
-        ready = _video(_mapping(entry.get("video")) or entry)
-        if ready is not None:
-            yield ready
+def _videos(fields: Mapping[str, object]) -> Iterator[VideoReady]:
+    for name in _LISTS:
+        for sample in _listed(fields.get(name)):
+            if (ready := _video(sample)) is not None:
+                yield ready
+    if any(name in fields for name in _DIRECT) and (ready := _video({n: fields.get(n) for n in _DIRECT})) is not None:
+        yield ready
 
 
-def _video(video: Mapping[str, object]) -> VideoReady | None:
-    stated = str(_either(video, "mimeType"))
+def _video(sample: object, depth: int = 3) -> VideoReady | None:
+    """The video that a sample holds: its bytes, its address, or both."""
+    if isinstance(sample, str):
+        return _of_text(sample)
+    if not isinstance(sample, Mapping) or not depth:
+        return None
+    fields = _lowered(sample)
+    stated = str(fields.get("mimetype") or fields.get("contenttype") or "")
     mime_type = stated if _MIME.fullmatch(stated) else "video/mp4"
-    uri = _either(video, "gcsUri") or video.get("uri")
-    if isinstance(uri, str) and uri:
-        return VideoReady(mime_type=mime_type, uri=uri)
-    encoded = _either(video, "bytesBase64Encoded") or _either(video, "encodedVideo") or _either(video, "videoBytes")
-    if isinstance(encoded, str) and encoded:
-        return VideoReady(mime_type=mime_type, data=_decoded(encoded))
-    return None
+    encoded, uri = _first(fields, _BYTES), _first(fields, _URIS)
+    data = _decoded(encoded) if encoded else None
+    if uri and uri.startswith("data:"):
+        data, uri = data or _decoded(uri), None
+    if data or uri:
+        return VideoReady(mime_type, uri, data or None)
+    inner = (_video(fields[name], depth - 1) for name in _INNER if name in fields)
+    found = next((one for one in inner if one is not None), None)
+    name = fields.get("name")
+    return found or (_of_text(name) if isinstance(name, str) else None)
+
+
+def _of_text(text: str) -> VideoReady | None:
+    """An address or a data URL in place of an object; a word alone is neither."""
+    if text.startswith("data:video/"):
+        return VideoReady(data_url_type(text) or "video/mp4", data=_decoded(text))
+    return VideoReady(uri=text) if "://" in text[:12] or text.lstrip("/").startswith("files/") else None
 
 
 def _decoded(encoded: str) -> bytes:
     if len(encoded) * 3 // 4 > MAX_VIDEO_BYTES:
         raise DownloadFailed(f"The operation holds a video of more than {MAX_VIDEO_BYTES} bytes, which is not taken.")
-    try:
-        return base64.b64decode(encoded, validate=True)
-    except binascii.Error as error:
-        raise DownloadFailed(
-            f"The video inside the operation is damaged ({error}). Poll it again: that is free."
-        ) from None
+    return decode_base64(encoded)
 
 
-def _either(value: Mapping[str, object], camel: str) -> object:
-    """The field in camelCase or snake_case: gateways send both."""
-    found = value.get(camel)
-    return found if found is not None else value.get(re.sub(r"([A-Z])", r"_\1", camel).lower())
+def _lowered(value: Mapping[str, object]) -> dict[str, object]:
+    return {str(name).replace("_", "").lower(): one for name, one in value.items()}
 
 
-def _mapping(value: object) -> Mapping[str, object]:
-    return value if isinstance(value, Mapping) else {}
+def _first(fields: Mapping[str, object], names: Sequence[str]) -> str | None:
+    """The first of these fields that is a text with something in it."""
+    return next((one for name in names if isinstance(one := fields.get(name), str) and one), None)
 
 
-def _sequence(value: object) -> Sequence[object]:
-    return value if isinstance(value, list | tuple) else ()
+def _listed(value: object) -> Sequence[object]:
+    if isinstance(value, list | tuple):
+        return value
+    return (value,) if isinstance(value, Mapping) or (isinstance(value, str) and value) else ()

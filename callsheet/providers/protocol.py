@@ -106,11 +106,16 @@ class VideoRequest:
 
 @dataclass(frozen=True, slots=True)
 class VideoReady:
-    """A finished operation with a video: exactly one of `uri` (to fetch) and `data` (inline) is set."""
+    """A finished operation with a video: `uri` (to fetch), `data` (inline), or both, the bytes of which come first.
+
+    `others` are further videos of the same operation. `record` is what the provider said of it, as JSON without bytes.
+    """
 
     mime_type: str = "video/mp4"
     uri: str | None = None
     data: bytes | None = field(default=None, repr=False)
+    others: tuple[VideoReady, ...] = ()
+    record: Mapping[str, object] = field(default_factory=dict, repr=False, compare=False)
 
 
 class ImageProvider(Protocol):
