@@ -46,7 +46,8 @@ class ProviderError(CallsheetError):
 
     `reason` keeps the provider's own code (a finishReason, blockReason, status or support code), `status` the
     HTTP status or None, `charged` whether the provider bills for it (None: not known). `tokens` are those that the
-    reply tells, by modality; `kept` is the file in which the reply lies as it came, "" for none.
+    reply tells, by modality; `kept` is the file in which the reply lies as it came, "" for none. `record` is what an
+    operation said that ended so, as JSON.
     """
 
     charged: bool | None = False
@@ -58,6 +59,7 @@ class ProviderError(CallsheetError):
         self.reason = reason
         self.status = status
         self.tokens: Mapping[str, int] = {}
+        self.record: Mapping[str, object] = {}
 
     @property
     def kind(self) -> str:

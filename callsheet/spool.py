@@ -94,6 +94,11 @@ class Spool:
         with NamedTemporaryFile(dir=self.root / "scratch", suffix=suffix, delete=False) as file:
             return Path(file.name)
 
+    def damaged(self, key: str) -> Path:
+        """Where what came damaged of a job's file is kept as evidence, until the file is whole."""
+        (self.root / "damaged").mkdir(exist_ok=True)
+        return self.root / "damaged" / key
+
     def made_of(self, sha256: str) -> Path | None:
         """The file here that was noted as made of the one with this hash."""
         try:

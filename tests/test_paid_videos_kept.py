@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import json
 from collections.abc import AsyncIterator
@@ -10,12 +11,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 
 from callsheet.clock import Clock
 from callsheet.errors import DownloadFailed, DownloadStalled
+from callsheet.gcs.access import GoogleAccess
 from callsheet.ledger import Job, JobState, Ledger
 from callsheet.poller import RETENTION
+from callsheet.providers.bucket_download import BucketReader
 from callsheet.providers.protocol import VideoReady
 from callsheet.providers.veo_gemini import VeoGemini
 from callsheet.recovery import recover_all
@@ -182,7 +186,7 @@ async def test_a_key_that_is_no_good_leaves_the_video_submitted(server: OddServe
 
 
 async def fetch(server: OddServer, target: Path) -> None:
-    provider = VeoGemini(f"{server.url}/", KEY, timeout_s=20)
+    provider = VeoGemini(f"{server.url}/", KEY, timeout_s=20, bucket=BucketReader(GoogleAccess(), rehearsal=True))
     try:
         await provider.download(VideoReady(uri=f"{server.url}/v1beta/files/f1:download?alt=media"), target)
     finally:
@@ -197,13 +201,12 @@ BIG = b"\x00\x00\x00\x18ftypmp42" + bytes(range(256)) * 4000
     ("file", "requests"),
     [
         pytest.param(ranged(BIG, cut=700_000), 2, id="broken off, resumed by ETag"),
-        pytest.param(ranged(BIG, etag=None, cut=700_000), 2, id="broken off, resumed by its length"),
         pytest.param(ranged(BIG, most=300_000), 4, id="in parts"),
         pytest.param(ranged(BIG, most=len(BIG)), 1, id="whole with 206"),
         pytest.param(lambda asked: Reply(BIG, 206, {}, "video/mp4"), 1, id="206 without a range"),
-        pytest.param([Reply(BIG, cut=700_000), Reply(BIG)], 2, id="ranges are ignored"),
+        pytest.param([Reply(BIG, headers=A, cut=700_000), Reply(BIG)], 2, id="ranges are ignored"),
         pytest.param([Reply(BIG, headers=A, cut=9), Reply(BIG, headers={"ETag": '"b"'})], 2, id="changed"),
-        pytest.param([Reply(BIG, cut=700_000), Reply(b"", 416), Reply(BIG)], 3, id="no range is satisfiable"),
+        pytest.param([Reply(BIG, headers=A, cut=700_000), Reply(b"", 416), Reply(BIG)], 3, id="no such range"),
         pytest.param(
             [
                 Reply(BIG, headers=A, cut=700_000),
@@ -233,13 +236,16 @@ async def test_a_download_that_breaks_off_is_continued_and_comes_whole(
     assert len(server.asked(FILE)) == requests
 
 
-async def test_a_download_that_always_breaks_off_ends(server: OddServer, tmp_path: Path) -> None:
-    server.rules = {FILE: Reply(BIG, cut=100)}
+@pytest.mark.parametrize(("headers", "requests"), [(A, 3), ({}, 1)], ids=["resumed", "not to be resumed"])
+async def test_a_download_that_always_breaks_off_ends(
+    server: OddServer, tmp_path: Path, headers: dict[str, str], requests: int
+) -> None:
+    server.rules = {FILE: Reply(BIG, headers=headers, cut=100)}
     with pytest.raises(DownloadFailed) as caught:
         await fetch(server, tmp_path / "clip.mp4")
     assert not isinstance(caught.value, DownloadStalled), "another try may do better"
     assert not (tmp_path / "clip.mp4").exists()
-    assert len(server.asked(FILE)) == 3
+    assert len(server.asked(FILE)) == requests
 
 
 @pytest.mark.parametrize("at_rest", [RESOURCE, FILE], ids=["the resource", "the file"])
@@ -275,3 +281,129 @@ async def test_a_dripping_download_leaves_its_turn_and_the_batch_ends_parked(
     server.rules[FILE] = ranged(mp4)
     assert (await run(settings, tmp_path))["exit_code"] == 0
     assert len(server.asked("POST")) == 1
+
+
+# --- what is kept of answers
+
+
+def over(response: Any, **more: Any) -> Reply:
+    return Reply({"name": NAME, "done": True, "response": response, **more})
+
+
+def base64_of(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+async def test_bytes_come_before_an_address_and_the_address_when_they_are_no_good(
+    server: OddServer, tmp_path: Path, mp4: bytes
+) -> None:
+    uri = f"{server.url}/v1beta/files/f1:download?alt=media"
+    server.rules = {
+        SUBMIT: Reply({"name": NAME}),
+        POLL: over({"videos": [{"uri": uri, "bytesBase64Encoded": base64_of(mp4)}]}),
+        FILE: Reply(mp4),
+    }
+    settings = settings_at(server, tmp_path)
+    assert (await run(settings, tmp_path))["exit_code"] == 0
+    assert server.asked(FILE) == []
+    clip = sidecar(settings)["clips"][0]
+    assert clip["reply"]["response"]["videos"][0]["uri"] == uri
+    assert base64_of(mp4)[:200] not in json.dumps(clip["reply"]), "the record has no bytes"
+    server.rules[POLL] = over({"videos": [{"uri": uri, "bytesBase64Encoded": base64_of(mp4[:-3000])}]})
+    other = settings_at(server, tmp_path / "other")
+    (tmp_path / "other").mkdir()
+    assert (await run(other, tmp_path / "other"))["exit_code"] == 0
+    assert len(server.asked(FILE)) == 1
+
+
+async def test_what_came_damaged_is_kept_as_evidence_until_the_video_is_whole(
+    server: OddServer, tmp_path: Path, mp4: bytes
+) -> None:
+    server.rules = {SUBMIT: Reply({"name": NAME}), POLL: done(server), FILE: Reply(mp4[:-3000], kind="video/mp4")}
+    settings = settings_at(server, tmp_path)
+    assert (await run(settings, tmp_path))["exit_code"] == 4
+    [kept] = (settings.home / "spool" / "damaged").iterdir()
+    assert kept.read_bytes() == mp4[:-3000]
+    assert str(kept) in sidecar(settings)["clips"][0]["failure"]["message"]
+    server.rules[FILE] = Reply(mp4, kind="video/mp4")
+    assert (await run(settings, tmp_path))["exit_code"] == 0
+    assert list((settings.home / "spool" / "damaged").iterdir()) == []
+
+
+async def test_a_video_in_another_container_is_archived_as_it_came(server: OddServer, tmp_path: Path) -> None:
+    webm = make_webm(tmp_path / "made.webm")
+    server.rules = {SUBMIT: Reply({"name": NAME}), POLL: done(server), FILE: Reply(webm, kind="video/mp4")}
+    settings = settings_at(server, tmp_path)
+    await run(settings, tmp_path)
+    job = await the_job(settings)
+    assert (job.state, job.mime_type, job.spent_usd) == (JobState.STORED, "video/webm", job.estimated_usd)
+    [clip] = (settings.home / "archive").rglob("clip-*.webm")
+    assert clip.read_bytes() == webm
+
+
+def make_webm(path: Path) -> bytes:
+    with av.open(str(path), "w", format="webm") as container:
+        stream = container.add_stream("libvpx", rate=24)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        for _ in range(96):
+            container.mux(stream.encode(av.VideoFrame(64, 64, "yuv420p")))
+        container.mux(stream.encode(None))
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("reply", "says"),
+    [
+        (Reply({"ok": True}), "without an operation name"),
+        (Reply(b"<html><title>Sign in</title></html>", kind="text/html"), "Sign in"),
+    ],
+    ids=["no name", "a page"],
+)
+async def test_a_submission_without_a_name_is_in_doubt_and_its_reply_is_kept(
+    server: OddServer, tmp_path: Path, reply: Reply, says: str
+) -> None:
+    server.rules = {SUBMIT: reply}
+    settings = settings_at(server, tmp_path)
+    assert (await run(settings, tmp_path))["exit_code"] == 5
+    job = await the_job(settings)
+    [kept] = (settings.home / "spool" / "replies").iterdir()
+    assert kept.read_bytes().endswith(reply.payload)
+    assert job.state is JobState.UNKNOWN
+    assert says in job.reason
+    assert str(kept) in job.reason
+    await run(settings, tmp_path)
+    assert len(server.asked("POST")) == 1, "a video in doubt is not sent again"
+
+
+async def test_a_name_in_a_reply_that_was_kept_before_a_kill_is_adopted(
+    server: OddServer, tmp_path: Path, mp4: bytes
+) -> None:
+    server.rules = {SUBMIT: Reply({"ok": True}), POLL: done(server), FILE: Reply(mp4)}
+    settings = settings_at(server, tmp_path)
+    await run(settings, tmp_path)
+    [kept] = (settings.home / "spool" / "replies").iterdir()
+    kept.write_bytes(kept.read_bytes().partition(b"\r\n\r\n")[0] + b"\r\n\r\n" + json.dumps({"name": NAME}).encode())
+    assert (await run(settings, tmp_path))["exit_code"] == 0
+    assert len(server.asked("POST")) == 1
+    assert (await the_job(settings)).state is JobState.STORED
+
+
+async def test_what_an_operation_said_that_gave_no_video_is_on_record(server: OddServer, tmp_path: Path) -> None:
+    server.rules = {SUBMIT: Reply({"name": NAME}), POLL: over({"raiMediaFilteredReasons": "Support codes: 17301594"})}
+    settings = settings_at(server, tmp_path)
+    assert (await run(settings, tmp_path))["exit_code"] == 3
+    clip = sidecar(settings)["clips"][0]
+    assert clip["failure"]["reason"] == "17301594"
+    assert clip["reply"]["response"] == {"raiMediaFilteredReasons": "Support codes: 17301594"}
+
+
+async def test_further_videos_of_an_operation_are_kept(server: OddServer, tmp_path: Path, mp4: bytes) -> None:
+    second = make_clip(tmp_path / "second.mp4", frames=100).read_bytes()
+    videos = [{"bytesBase64Encoded": base64_of(one)} for one in (mp4, second)]
+    server.rules = {SUBMIT: Reply({"name": NAME}), POLL: over({"videos": videos})}
+    settings = settings_at(server, tmp_path)
+    assert (await run(settings, tmp_path))["exit_code"] == 0
+    [beside] = (settings.home / "archive").rglob("extra-*.mp4")
+    assert beside.read_bytes() == second
+    [other] = sidecar(settings)["clips"][0]["others"]
+    assert (other["file"], other["sha256"]) == (beside.name, hashlib.sha256(second).hexdigest())

@@ -145,6 +145,8 @@ def _clips(sidecar: Sidecar) -> Iterator[Row]:
             yield _row(sidecar, clip.file, kind="clip", usd=clip.usd, **made)
         if clip.poster:
             yield _row(sidecar, clip.poster, kind="poster", **made)
+        for other in clip.others:
+            yield _row(sidecar, other, kind="extra", take=clip.take, prompt=sidecar.motion_prompt, model=clip.model)
 
 
 def _cuts(sidecar: Sidecar) -> Iterator[Row]:

@@ -29,8 +29,8 @@ class Listed:
 
 def listed(sidecar: Sidecar) -> Iterator[Listed]:
     """Every file of the sidecar but the thumbnails, of which it has only the names; of earlier parts what was paid."""
-    for take in (*sidecar.takes, *sidecar.earlier_takes):
-        yield from (Listed("extra", other) for other in take.others)
+    for part in (*sidecar.takes, *sidecar.earlier_takes, *sidecar.clips, *sidecar.earlier_clips):
+        yield from (Listed("extra", other) for other in part.others)
     for take in sidecar.takes:
         if take.file:
             yield Listed("take", take.file, take)

@@ -106,7 +106,10 @@ class TakeRecord(_Part):
 
 
 class ClipRecord(_Part):
-    """A video made of a take (None: of text alone): its file, or why there is none."""
+    """A video made of a take (None: of text alone): its file, or why there is none.
+
+    `reply` is what the provider said of its operation in the end, without bytes; `others` are further videos of it.
+    """
 
     take: int | None
     job_key: str
@@ -121,6 +124,8 @@ class ClipRecord(_Part):
     job: JobRecord | None = None
     usd: float = 0.0
     attempts: int = 0
+    reply: dict[str, JsonValue] = Field(default_factory=dict)
+    others: tuple[FileRecord, ...] = ()
 
 
 # The framing of a cut that is encoded in the clip's own aspect.

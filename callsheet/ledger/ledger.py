@@ -217,10 +217,21 @@ class Ledger(LearnedLimits):
         return await self._write(outcomes.settle, attempt.key, attempt.n, state, why, usd)
 
     async def fail(
-        self, key: str, state: JobState, *, kind: str, reason: str, code: str = "", usd: Decimal | None = None
+        self,
+        key: str,
+        state: JobState,
+        *,
+        kind: str,
+        reason: str,
+        code: str = "",
+        usd: Decimal | None = None,
+        details: Mapping[str, Any] | None = None,
     ) -> Job:
-        """The operation of a job's current attempt ended without a video (filtered, failed, expired)."""
-        why = outcomes.Reason(kind, reason, code)
+        """The operation of a job's current attempt ended without a video (filtered, failed, expired).
+
+        `details` is what the provider said of it.
+        """
+        why = outcomes.Reason(kind, reason, code, details=details)
         return await self._write(outcomes.settle, key, None, state, why, usd)
 
     async def reopen(self, key: str, reason: str = "") -> Job:

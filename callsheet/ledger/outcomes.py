@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -37,12 +38,16 @@ _NO_RESULT: dict[str, Any] = dict.fromkeys(
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why an attempt gave nothing: the error's class, its message, the provider's own code and the HTTP status."""
+    """Why an attempt gave nothing: the error's class, its message, the provider's own code and the HTTP status.
+
+    `details` is what the provider said, None for what is not kept.
+    """
 
     kind: str
     text: str
     code: str = ""
     status: int | None = None
+    details: Mapping[str, Any] | None = None
 
 
 def finished(connection: Connection, now: datetime, key: str, result: JobResult, n: int | None) -> Job:
@@ -85,6 +90,7 @@ def settle(
     return move_job(
         connection, job, state, now, spent_usd=spent,
         reason_kind=reason.kind, reason=bounded(reason.text), reason_code=bounded(reason.code),
+        **({"details": dict(reason.details)} if reason.details else {}),
     )  # fmt: skip
 
 

@@ -15,7 +15,14 @@ _STARTS = (
     (b"MM\x00*", "image/tiff"),
     (b"\x00\x00\x00\x0cJXL \r\n\x87\n", "image/jxl"),
 )
-# As many bytes as `picture_type` needs.
+# Containers of video other than MP4 and QuickTime: their first bytes, MIME type, and FFmpeg's name for them.
+_CONTAINERS = (
+    (b"\x1aE\xdf\xa3", "video/x-matroska", "matroska"),
+    (b"OggS", "video/ogg", "ogg"),
+    (b"FLV\x01", "video/x-flv", "flv"),
+    (b"\x00\x00\x01\xba", "video/mpeg", "mpeg"),
+)
+# As many bytes as `picture_type` and `video_type` need.
 HEAD_BYTES = 64
 
 
@@ -30,6 +37,19 @@ def picture_type(head: bytes) -> str | None:
     if head[:2] == b"BM" and head[6:10] == b"\x00\x00\x00\x00" and len(head) >= 26:
         return "image/bmp"
     return _by_brand(head) if head[4:8] == b"ftyp" else None
+
+
+def video_type(head: bytes) -> tuple[str, str] | None:
+    """The MIME type of the video that begins with these bytes, and FFmpeg's name of its container; None for none."""
+    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
+        is_old = head[4:8] != b"ftyp" or head[8:12] == b"qt  "
+        return ("video/quicktime" if is_old else "video/mp4"), "mp4"
+    if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
+        return "video/x-msvideo", "avi"
+    for start, mime_type, container in _CONTAINERS:
+        if head.startswith(start):
+            return ("video/webm" if b"webm" in head else mime_type), container
+    return None
 
 
 def _by_brand(head: bytes) -> str | None:

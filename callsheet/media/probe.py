@@ -14,9 +14,9 @@ import av.error
 from PIL import Image, UnidentifiedImageError
 
 from callsheet.errors import MediaError
-from callsheet.media.boxes import read_layout
+from callsheet.media.boxes import Mp4Layout, read_layout
 from callsheet.media.heic import heic_size
-from callsheet.media.kinds import HEAD_BYTES, picture_type
+from callsheet.media.kinds import HEAD_BYTES, picture_type, video_type
 
 # Below Pillow's own warning (89 MP). The largest pictures made today have 19 MP (12288x1536), 2026-11-21.
 MAX_PIXELS = 80_000_000
@@ -144,9 +144,21 @@ def _is_whole(image: Image.Image, format_: str, data: bytes) -> bool:
 
 def probe_video(path: Path) -> VideoProbe:
     """All that is known of an MP4 by its index; MediaError when empty, foreign, cut short or out of bounds."""
-    layout = read_layout(path)
+    return _probed(path, "mp4", read_layout(path))
+
+
+def probe_foreign(path: Path) -> VideoProbe:
+    """The same for a video in another container (WebM, say), as far as it tells; MediaError when it is none."""
+    with path.open("rb") as file:
+        kind = video_type(file.read(HEAD_BYTES))
+    if kind is None:
+        raise MediaError(f"{path.name} is no video of a kind known here. It has to be fetched again.")
+    return _probed(path, kind[1], Mp4Layout(moov_first=False, has_edit_list=False, rotation=0))
+
+
+def _probed(path: Path, format_: str, layout: Mp4Layout) -> VideoProbe:
     try:
-        with av.open(str(path.absolute()), format="mp4", options=SAFE_OPTIONS) as container:
+        with av.open(str(path.absolute()), format=format_, options=SAFE_OPTIONS) as container:
             if not container.streams.video:
                 raise MediaError(f"{path.name} has no video stream.")
             video = container.streams.video[0]
@@ -155,10 +167,13 @@ def probe_video(path: Path) -> VideoProbe:
                 raise MediaError(f"{path.name} uses a codec that is not known here. Use H.264 video with AAC audio.")
             origin = Fraction(container.start_time or 0, av.time_base)
             rate = video.average_rate or Fraction(0)
+            duration_s = float((video.duration or 0) * (video.time_base or 0))
+            if format_ != "mp4" and not duration_s:  # others tell it of the whole alone
+                duration_s = (container.duration or 0) / av.time_base
             probe = VideoProbe(
                 width=video.width,
                 height=video.height,
-                duration_s=float((video.duration or 0) * (video.time_base or 0)),
+                duration_s=duration_s,
                 fps=float(rate),
                 frames=video.frames or None,
                 video_codec=video.codec_context.name,

@@ -47,7 +47,7 @@ class BucketReader:
         DownloadFailed unless it comes whole; OperationExpired when the bucket is there and the object is not.
         """
         if self._refused:
-            raise DownloadFailed(f"The rehearsal named {uri[:200]}, but STORAGE_EMULATOR_HOST is not set. Set it.")
+            raise DownloadFailed(f"The rehearsal named {uri[:200]}: not fetched. Set STORAGE_EMULATOR_HOST for it.")
         try:
             found = await self._fetched(uri, target)
         except ArchiveDenied as error:

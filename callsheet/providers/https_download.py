@@ -13,14 +13,17 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx2
 
-from callsheet.errors import DownloadFailed, DownloadStalled
+from callsheet.errors import DownloadFailed, DownloadStalled, OperationExpired, ProviderError, Unauthorised
 from callsheet.providers.file_check import check_file, resource_of
 from callsheet.providers.http_errors import Phase, from_reply
 from callsheet.providers.partial_file import PARTIAL_CONTENT, RANGE_NOT_SATISFIABLE, Interrupted, PartialFile
-from callsheet.providers.routes import GEMINI_URL, is_google, is_loopback
+from callsheet.providers.reply_body import read_body
+from callsheet.providers.reply_errors import error_body, stated_error
 from callsheet.providers.secrets import Secrets
+from callsheet.providers.video_addresses import is_allowed, same_origin
 from callsheet.providers.video_files import opened
 from callsheet.providers.wire import guarded, httpx2_watch
+from callsheet.replies import KEPT_HEADERS, Reply
 
 log = logging.getLogger(__name__)
 
@@ -33,29 +36,45 @@ FLOOR_BYTES, FLOOR_S = 256 * 1024, 60.0
 TURNS = 3
 # Longest wait for what the Files API tells of a file, and for the body of an error, in seconds.
 ASIDE_S = 20.0
+MAX_ERROR_BYTES = 64 * 1024
 
 
 class HttpsDownload:
-    """Downloads files that operations name, from `base_url` (ends with a slash) and, live, *.googleapis.com."""
+    """Downloads files from `base_url` (ends with a slash) and, where `foreign` is set, from public hosts."""
 
-    def __init__(self, client: httpx2.AsyncClient, base_url: str, headers: Mapping[str, str], secrets: Secrets) -> None:
+    def __init__(
+        self,
+        client: httpx2.AsyncClient,
+        base_url: str,
+        headers: Mapping[str, str],
+        secrets: Secrets,
+        *,
+        foreign: bool = False,
+    ) -> None:
         self._client = client
         self._base_url = base_url
         self._headers = dict(headers)
         self._secrets = secrets
+        self._foreign = foreign
 
-    async def fetch(self, uri: str, target: Path) -> None:
-        """Stream the file to `target`; DownloadFailed unless it came whole, OperationExpired when it is gone.
+    @property
+    def base_url(self) -> str:
+        """Where files without a host of their own are."""
+        return self._base_url
 
-        The key goes to the configured host only. Redirects are followed without it. Where the Files API tells size
-        and hash of the file, they are compared. DownloadStalled when it does not get on in three turns.
+    async def fetch(self, url: str, target: Path) -> None:
+        """Stream the file at an address (see video_addresses.resolve) to `target`.
+
+        DownloadFailed unless it came whole, OperationExpired when it is gone, DownloadStalled when it does not get on
+        in three turns. The key goes to the configured host only. Redirects are followed without it. Where the Files API
+        tells size and hash of the file, they are compared.
         """
         async with opened(target) as stream:
             part, turn = PartialFile(stream), 0
             while True:
                 before = part.size
                 try:
-                    resource = await self._take_turn(uri, part)
+                    resource = await self._take_turn(url, part)
                     break
                 except Interrupted as error:
                     turn = 1 if part.size - before >= FLOOR_BYTES else turn + 1
@@ -63,15 +82,15 @@ class HttpsDownload:
                         raise _given_up(part, error) from error
         await self._compare(resource, target)
 
-    async def _take_turn(self, uri: str, part: PartialFile) -> str | None:
+    async def _take_turn(self, url: str, part: PartialFile) -> str | None:
         """Bring the rest of the file; the address of its resource, where it has one."""
-        url, headers = rebased(uri, self._base_url), self._headers
+        headers = self._headers
         resource = resource_of(url)
         for _ in range(MAX_REDIRECTS + 1):
-            if not allowed(url, self._base_url):
+            if not is_allowed(url, self._base_url, foreign=self._foreign):
                 raise DownloadFailed(
                     f"The video's address is at {urlsplit(url).hostname or 'no host'}, which is neither the configured "
-                    "base URL's nor Google's: not fetched. Check the base URL."
+                    "base URL's nor a public host over https: not fetched. Check the base URL."
                 )
             moved = await self._hop(url, headers if same_origin(url, self._base_url) else {}, part)
             if moved is None:
@@ -84,7 +103,7 @@ class HttpsDownload:
             return
         try:
             async with asyncio.timeout(ASIDE_S), self._client.stream("GET", resource, headers=self._headers) as reply:
-                told = await _start(reply) if reply.status_code == 200 else b""
+                told = (await _kept(reply)).body if reply.status_code == 200 else b""
         except (httpx2.HTTPError, TimeoutError) as error:
             log.debug("%s could not be asked for size and hash: %s", resource, type(error).__name__)
             return
@@ -104,7 +123,7 @@ class HttpsDownload:
             slow = f"less than {FLOOR_BYTES // 1024} KiB came in {FLOOR_S:g} s."
             raise Interrupted(slow, slow=True) from None
         except httpx2.HTTPError as error:
-            if part.received == before:
+            if part.received == before or not part.can_resume:
                 raise
             raise Interrupted(f"the connection broke off ({type(error).__name__}).") from None
 
@@ -123,11 +142,17 @@ class HttpsDownload:
                 await part.restart()
                 raise Interrupted("the server has no more of it than came.")
             if reply.status_code not in (200, 203, PARTIAL_CONTENT):
-                raise from_reply(reply.status_code, await _start(reply), Phase.DOWNLOAD, what="the video")
+                raise self._refusal(url, await _kept(reply))
             await self._write(reply, part, timer)
             return None
         finally:
             await reply.aclose()
+
+    def _refusal(self, url: str, reply: Reply) -> ProviderError:
+        """What an error means; one of another host than the provider's tells nothing of key or operation."""
+        error = from_reply(reply.status, error_body(reply), Phase.DOWNLOAD, what="the video")
+        known = same_origin(url, self._base_url) or not isinstance(error, Unauthorised | OperationExpired)
+        return error if known else DownloadFailed(str(error), reason=error.reason, status=error.status)
 
     async def _write(self, reply: httpx2.Response, part: PartialFile, timer: asyncio.Timeout) -> None:
         await part.begin(reply.status_code, reply.headers)
@@ -135,7 +160,7 @@ class HttpsDownload:
         try:
             async for chunk in reply.aiter_bytes():
                 if not part.size and chunk.lstrip()[:1] in _TEXT:
-                    raise from_reply(reply.status_code, chunk, Phase.DOWNLOAD, what="the video")
+                    raise _no_video(await _kept(reply, chunk))
                 await part.add(chunk)
                 passed += len(chunk)
                 if passed >= FLOOR_BYTES:
@@ -147,7 +172,8 @@ class HttpsDownload:
         if not part.size:
             raise DownloadFailed("The video came without a byte. Fetching it again is free.")
         if not part.is_whole:
-            raise Interrupted(f"it ended after {part.size} of {part.total} bytes.")
+            ended = f"it ended after {part.size} of {part.total} bytes."
+            raise Interrupted(ended) if part.can_resume else DownloadFailed(f"The video did not come whole: {ended}")
 
 
 def _given_up(part: PartialFile, error: Interrupted) -> DownloadFailed:
@@ -159,44 +185,19 @@ def _given_up(part: PartialFile, error: Interrupted) -> DownloadFailed:
     )
 
 
-def rebased(uri: str, base_url: str) -> str:
-    """The address on the configured host for a file of Google's API; any other address as it is.
-
-    Operations name `https://generativelanguage.googleapis.com/v1beta/files/ID:download?alt=media` even behind a
-    gateway or the rehearsal service.
-    """
-    parts, google = urlsplit(uri), urlsplit(GEMINI_URL)
-    if parts.hostname != google.hostname:
-        return uri
-    query = f"?{parts.query}" if parts.query else ""
-    return f"{base_url}{parts.path.lstrip('/')}{query}"
+def _no_video(reply: Reply) -> ProviderError:
+    """What came in place of a file: an error with status 200, a web page, or some other JSON."""
+    stated = stated_error(read_body(reply), Phase.DOWNLOAD, "the video")
+    return stated or from_reply(reply.status, error_body(reply), Phase.DOWNLOAD, what="the video")
 
 
-def allowed(url: str, base_url: str) -> bool:
-    """Whether a video may be fetched there: the base URL's host, or Google's over https unless the base is loopback."""
-    parts, base = urlsplit(url), urlsplit(base_url)
-    if parts.scheme not in ("http", "https") or parts.username or not parts.hostname:
-        return False
-    if parts.hostname == base.hostname:
-        return parts.scheme == "https" or is_loopback(url)
-    return parts.scheme == "https" and is_google(url) and not is_loopback(base_url)
-
-
-def same_origin(url: str, base_url: str) -> bool:
-    """Whether scheme, host and port are those of the base URL: only there the key is sent."""
-    return _origin(url) == _origin(base_url)
-
-
-def _origin(url: str) -> tuple[str, str | None, int | None]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or {"https": 443, "http": 80}.get(parts.scheme)
-
-
-async def _start(reply: httpx2.Response) -> bytes:
-    """The first part of an error's body: enough to tell what it says."""
-    body = b""
-    async for chunk in reply.aiter_bytes():
-        body += chunk
-        if len(body) > 64 * 1024:
-            break
-    return body
+async def _kept(reply: httpx2.Response, begun: bytes = b"") -> Reply:
+    """The first part of an error's body, uncompressed: enough to tell what it says."""
+    body = bytearray(begun)
+    if not begun:
+        async for chunk in reply.aiter_bytes():
+            body += chunk
+            if len(body) > MAX_ERROR_BYTES:
+                break
+    headers = {name: reply.headers[name] for name in KEPT_HEADERS if name in reply.headers}
+    return Reply(reply.status_code, {**headers, "content-encoding": ""}, bytes(body))

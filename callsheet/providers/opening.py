@@ -21,6 +21,8 @@ from callsheet.shots import Mode
 if TYPE_CHECKING:
     from google import genai
 
+    from callsheet.providers.video_fetch import VideoFetch
+
 # Longest wait for the reply to a video's submission, and on the Gemini API to a poll, in seconds. On Agent Platform,
 # where a poll may carry the video itself, polls go through the pictures' client and wait as long as a picture may.
 VIDEO_REPLY_S = 120.0
@@ -61,7 +63,9 @@ class Providers:
         stack.push_async_callback(self._bucket.aclose)
         self._clients: dict[tuple[Way, bool], genai.Client] = {}
         self._images: dict[Way, ImageProvider] = {}
-        self._videos: dict[Way, VideoProvider] = {}
+        self._gemini_videos: VideoProvider | None = None
+        self._agent_videos: dict[str, VideoProvider] = {}
+        self._files: dict[Way, VideoFetch] = {}
         self._looks: dict[Way, LookProvider] = {}
 
     def scope(self, model_id: str, *, about_people: bool = False) -> str:
@@ -123,10 +127,12 @@ class Providers:
         route = choose_route(self._catalogue.get(model_id), self._access)
         if route.provider in ("genai_images", "genai_looks"):
             raise SettingsError(f"Model {model_id} makes no videos: choose a video model.")
-        if route.way not in self._videos:
-            gemini = route.provider == "veo_gemini"
-            self._videos[route.way] = self._veo_gemini() if gemini else self._veo_agent(route.way)
-        return self._videos[route.way]
+        if route.provider == "veo_gemini":
+            self._gemini_videos = self._gemini_videos or self._veo_gemini()
+            return self._gemini_videos
+        if model_id not in self._agent_videos:
+            self._agent_videos[model_id] = self._veo_agent(route.way, model_id)
+        return self._agent_videos[model_id]
 
     def looks_for(self, model_id: str) -> LookProvider:
         """The provider of looks by this model; SettingsError when no credentials lead there."""
@@ -157,16 +163,32 @@ class Providers:
             secrets=secrets_of(self._access),
         )
 
-    def _veo_agent(self, way: Way) -> VideoProvider:
+    def _veo_agent(self, way: Way, model: str) -> VideoProvider:
         from callsheet.providers.sdk_clients import secrets_of
         from callsheet.providers.veo_agent import VeoAgentPlatform
 
         return VeoAgentPlatform(
             self._client(way, fresh=True),
             self._client(way, fresh=False),
-            bucket=self._bucket,
+            model=model,
+            files=self._agent_files(way),
             secrets=secrets_of(self._access),
         )
+
+    def _agent_files(self, way: Way) -> VideoFetch:
+        """Fetches what Agent Platform names: objects of buckets, and addresses, as on the other route."""
+        from callsheet.providers.https_download import HttpsDownload
+        from callsheet.providers.sdk_clients import base_url, plain_client, secrets_of
+        from callsheet.providers.video_fetch import VideoFetch
+
+        if way not in self._files:
+            url = base_url(way, self._access)
+            client = plain_client(url, self._video_reply_s, self._gate)
+            self._stack.push_async_callback(client.aclose)
+            headers = self._access.signature(way)
+            https = HttpsDownload(client, url, headers, secrets_of(self._access), foreign=not self._rehearsal)
+            self._files[way] = VideoFetch(https, self._bucket)
+        return self._files[way]
 
     def _veo_gemini(self) -> VideoProvider:
         from callsheet.providers.veo_gemini import VeoGemini
@@ -176,7 +198,8 @@ class Providers:
             self._access.gemini_url,
             key.get_secret_value() if key else "",
             timeout_s=self._video_reply_s,
-            labels=self._rehearsal,
+            bucket=self._bucket,
+            rehearsal=self._rehearsal,
             gate=self._gate,
         )
         self._stack.push_async_callback(provider.aclose)

@@ -52,23 +52,21 @@ class Interrupted(DownloadFailed):
 class PartialFile:
     """The beginning of a file in `stream`, and what tells that a reply goes on with the same file.
 
-    `size` bytes of `total` are here (None: not told); `received` counts all that ever came.
+    `size` bytes of `total` are here (None: not told); `received` counts all that ever came. `can_resume` when a
+    validator tells whether a later reply is of the same file.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._block = bytearray()
         self._validator = ""
-        self._resumable = False
+        self.can_resume = False
         self.size = self.received = 0
         self.total: int | None = None
 
     def headers(self) -> dict[str, str]:
         """What asks for the rest; nothing when all of it has to come."""
-        if not self.size or not self._resumable:
-            return {}
-        condition = {"If-Range": self._validator} if self._validator else {}
-        return {"Range": f"bytes={self.size}-", **condition}
+        return {"Range": f"bytes={self.size}-", "If-Range": self._validator} if self.size and self.can_resume else {}
 
     async def begin(self, status: int, headers: Mapping[str, str]) -> None:
         """Make ready for the body of a reply: it goes on where this ends, or the file begins anew."""
@@ -83,8 +81,7 @@ class PartialFile:
             self.total = part.total if part and status == PARTIAL_CONTENT else _length(headers)
         encoded = headers.get("Content-Encoding", "identity").lower() != "identity"
         self._validator = validator or self._validator
-        # Without a validator, only a total that stays the same tells that it is the same file.
-        self._resumable = not encoded and bool(self._validator or self.total)
+        self.can_resume = bool(self._validator) and not encoded
         if encoded:
             self.total = None
 
@@ -112,7 +109,7 @@ class PartialFile:
         """Forget what is here."""
         self._block.clear()
         await asyncio.to_thread(_empty, self._stream)
-        self.size, self.total, self._validator, self._resumable = 0, None, "", False
+        self.size, self.total, self._validator, self.can_resume = 0, None, "", False
 
     @property
     def is_whole(self) -> bool:

@@ -143,8 +143,11 @@ class LookProvider(Protocol):
 class VideoProvider(Protocol):
     """Makes videos by long-running operations. Never sends a submission twice on its own."""
 
-    async def submit(self, request: VideoRequest) -> str:
-        """The operation's name, or a ProviderError. `errors.Unknown` when acceptance cannot be known."""
+    async def submit(self, request: VideoRequest, keeper: Keeper | None = None) -> str:
+        """The operation's name, or a ProviderError. `errors.Unknown` when acceptance cannot be known.
+
+        The reply is durable with `keeper` before anything reads it.
+        """
         ...
 
     async def poll(self, operation: str) -> VideoReady | None:

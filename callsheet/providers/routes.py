@@ -85,6 +85,13 @@ class Access:
         project = self.quota_project or self.project
         return f"{platform}:{project}" if project else platform
 
+    def signature(self, way: Way) -> dict[str, str]:
+        """The header that signs a plain request to the way's own host, where that needs no token of Google's."""
+        key = self.gemini_key if way is Way.GEMINI else self.express_key
+        if way is not Way.PROJECT:
+            return {"x-goog-api-key": key.get_secret_value()} if key else {}
+        return {"Authorization": f"Bearer {self.static_token.get_secret_value()}"} if self.static_token else {}
+
     def credential(self, way: Way) -> str:
         """What requests of this way are signed with, in words and without the secret itself."""
         if self.mode == "rehearsal":

@@ -85,6 +85,19 @@ def open_client(way: Way, access: Access, session: aiohttp.ClientSession, timeou
     )
 
 
+def plain_client(url: str, timeout_s: float, gate: RehearsalGate | None, *, fresh: bool = False) -> httpx2.AsyncClient:
+    """A client for plain requests to `url`, which follows no redirects; `fresh` opens a connection for each request."""
+    limits = httpx2.Limits(max_keepalive_connections=0) if fresh else httpx2.Limits(keepalive_expiry=KEEPALIVE_S)
+    return httpx2.AsyncClient(
+        verify=tls_context(),
+        timeout=timeout_s,
+        limits=limits,
+        follow_redirects=False,
+        trust_env=not is_loopback(url),
+        event_hooks=gate.httpx2_hooks if gate else None,
+    )
+
+
 def base_url(way: Way, access: Access) -> str:
     """Where requests go: the configured base URL, else Google's host for the way and location."""
     if way is Way.GEMINI:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from urllib.parse import quote
 
 from google import genai
 from google.genai import types
 
-from callsheet.errors import DownloadFailed, Unknown
-from callsheet.providers.bucket_download import BucketReader
 from callsheet.providers.http_errors import Phase
-from callsheet.providers.operations import checked_name, video_result
+from callsheet.providers.operation_names import checked_name, name_path
 from callsheet.providers.protocol import InputImage, VideoReady, VideoRequest
 from callsheet.providers.secrets import NO_SECRETS, Secrets
-from callsheet.providers.video_files import write_video
-from callsheet.providers.wire import guarded
+from callsheet.providers.video_fetch import VideoFetch
+from callsheet.providers.video_replies import MAX_POLL_BYTES, polled_video, submitted_name
+from callsheet.providers.wire import received
+from callsheet.replies import Keeper
 
 
 class VeoAgentPlatform:
@@ -26,27 +27,31 @@ class VeoAgentPlatform:
     """
 
     def __init__(
-        self, submit: genai.Client, poll: genai.Client, *, bucket: BucketReader, secrets: Secrets = NO_SECRETS
+        self,
+        submit: genai.Client,
+        poll: genai.Client,
+        *,
+        model: str,
+        files: VideoFetch,
+        secrets: Secrets = NO_SECRETS,
     ) -> None:
         self._submit = submit
         self._poll = poll
-        self._bucket = bucket
+        self._model = model
+        self._files = files
         self._secrets = secrets
 
-    async def submit(self, request: VideoRequest) -> str:
-        """The operation's name. The request is sent once."""
+    async def submit(self, request: VideoRequest, keeper: Keeper | None = None) -> str:
+        """The operation's name. The request is sent once; the reply is durable before it is read."""
         what = f"a video by {request.model}"
-        operation = await guarded(
-            lambda: self._submit.aio.models.generate_videos(
+
+        async def send() -> object:
+            return await self._submit.aio.models.generate_videos(
                 model=request.model, source=source(request), config=config(request)
-            ),
-            Phase.SUBMIT,
-            what,
-            self._secrets,
-        )
-        if not operation.name:
-            raise Unknown(f"The submission of {what} was accepted without an operation name; see `callsheet resolve`.")
-        return operation.name
+            )
+
+        read = partial(submitted_name, what=what)
+        return await received(send, read, Phase.SUBMIT, what, self._secrets, keeper)
 
     async def poll(self, operation: str) -> VideoReady | None:
         """The video when done, None while it runs.
@@ -55,48 +60,35 @@ class VeoAgentPlatform:
         there.
         """
         if operation.startswith("gs://"):
-            return VideoReady(uri=operation) if await self._bucket.holds(operation) else None
+            return await self._files.ready(operation)
         what = f"operation {operation[:200]}"
 
-        async def fetch() -> VideoReady | None:
-            known = _Reply()
-            known.name = routable(checked_name(operation))
+        async def send() -> object:
+            known = types.GenerateVideosOperation()
+            known.name = routable(checked_name(operation), self._model)
             options = types.HttpOptions(extra_body={"operationName": operation})
-            config = types.GetOperationConfig(http_options=options)
-            return video_result((await self._poll.aio.operations.get(known, config=config)).body, what)
+            return await self._poll.aio.operations.get(known, config=types.GetOperationConfig(http_options=options))
 
-        return await guarded(fetch, Phase.POLL, what, self._secrets)
+        read = partial(polled_video, what=what)
+        return await received(send, read, Phase.POLL, what, self._secrets, limit=MAX_POLL_BYTES)
 
     async def download(self, video: VideoReady, target: Path) -> None:
-        """Write the video to `target`, from the reply itself or from its bucket."""
-        if video.data is not None:
-            await write_video(video.data, target)
-        elif (video.uri or "").startswith("gs://"):
-            await self._bucket.fetch(video.uri or "", target)
-        else:
-            raise DownloadFailed("The operation names no gs:// object to fetch the video from. Poll it again.")
+        """Write the video to `target`, from the reply itself, from its bucket or from an address."""
+        await self._files.fetch(video, target)
 
 
-class _Reply(types.Operation):
-    """Keeps a polled operation as the JSON that came, so that one reader serves both platforms."""
-
-    body: object = None
-
-    @classmethod
-    def from_api_response(cls, api_response: Any, is_vertex_ai: bool = False) -> Self:
-        """The reply as it came."""
-        reply = cls()
-        reply.body = api_response
-        return reply
-
-
-def routable(name: str) -> str:
+def routable(name: str, model: str) -> str:
     """The operation name whose part before `/operations/` is the resource to ask.
 
     The SDK asks `{resource}:fetchPredictOperation`. Names that start at `models/` (as an express key may get them)
-    lack the publisher; the operation name itself is sent as it was received.
+    lack the publisher, and those of gateways may name no model at all; the operation name itself is sent as it was
+    received.
     """
-    return f"publishers/google/{name}" if name.startswith("models/") else name
+    path = name_path(name)
+    resource, found, _ = path.rpartition("/operations/")
+    if not found or "models/" not in resource:
+        return f"publishers/google/models/{quote(model, safe='')}/operations/-"
+    return f"publishers/google/{path}" if path.startswith("models/") else path
 
 
 def source(request: VideoRequest) -> types.GenerateVideosSource:

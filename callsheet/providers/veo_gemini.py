@@ -7,25 +7,25 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx2
 
-from callsheet.errors import DownloadFailed, Unknown
+from callsheet.providers.bucket_download import BucketReader
 from callsheet.providers.carrying import not_carried
-from callsheet.providers.http_errors import Phase, from_reply
+from callsheet.providers.http_errors import Phase
 from callsheet.providers.https_download import HttpsDownload
-from callsheet.providers.operations import checked_name, video_result
+from callsheet.providers.https_exchange import exchange
+from callsheet.providers.operation_names import name_path
 from callsheet.providers.protocol import InputImage, VideoReady, VideoRequest
 from callsheet.providers.rehearsal_gate import RehearsalGate
-from callsheet.providers.routes import is_loopback
-from callsheet.providers.sdk_clients import KEEPALIVE_S, tls_context
+from callsheet.providers.sdk_clients import plain_client
 from callsheet.providers.secrets import Secrets
-from callsheet.providers.video_files import write_video
+from callsheet.providers.video_fetch import VideoFetch
+from callsheet.providers.video_replies import MAX_POLL_BYTES, polled_video, submitted_name
 from callsheet.providers.wire import guarded, httpx2_watch
+from callsheet.replies import MAX_KEPT_BYTES, Keeper, Reply
 
 API_VERSION = "v1beta"
 
@@ -33,55 +33,58 @@ API_VERSION = "v1beta"
 class VeoGemini:
     """A VideoProvider with an API key at `base_url` (which ends with a slash). Close it with `aclose`.
 
-    `labels` are sent in rehearsals only: the Gemini API refuses them for videos. The requests of a rehearsal go
-    through its `gate`.
+    Labels are sent in a `rehearsal` only: the Gemini API refuses them. There, requests go through its `gate`,
+    and nothing is fetched from other hosts than the base URL's.
     """
 
     def __init__(
-        self, base_url: str, key: str, *, timeout_s: float, labels: bool = False, gate: RehearsalGate | None = None
+        self,
+        base_url: str,
+        key: str,
+        *,
+        timeout_s: float,
+        bucket: BucketReader,
+        rehearsal: bool = False,
+        gate: RehearsalGate | None = None,
     ) -> None:
         self._root = f"{base_url}{API_VERSION}"
         self._headers = {"x-goog-api-key": key}
         self._secrets = Secrets((key,))
         self._timeout_s = timeout_s
-        self._labels = labels
+        self._labels = rehearsal
         # Submissions never reuse a connection: one that the server closed while idle would make them `Unknown`.
-        self._fresh = _client(base_url, timeout_s, httpx2.Limits(max_keepalive_connections=0), gate)
-        self._kept = _client(base_url, timeout_s, httpx2.Limits(keepalive_expiry=KEEPALIVE_S), gate)
-        self._files = HttpsDownload(self._kept, base_url, self._headers, self._secrets)
+        self._fresh = plain_client(base_url, timeout_s, gate, fresh=True)
+        self._kept = plain_client(base_url, timeout_s, gate)
+        download = HttpsDownload(self._kept, base_url, self._headers, self._secrets, foreign=not rehearsal)
+        self._files = VideoFetch(download, bucket)
 
-    async def submit(self, request: VideoRequest) -> str:
-        """The operation's name. The request is sent once."""
+    async def submit(self, request: VideoRequest, keeper: Keeper | None = None) -> str:
+        """The operation's name. The request is sent once; the reply is durable before it is read."""
         what = f"a video by {request.model}"
 
-        async def send() -> object:
+        async def send() -> str:
             url = f"{self._root}/models/{_model(request.model)}:predictLongRunning"
-            return await self._exchange(self._fresh, "POST", url, Phase.SUBMIT, what, self._payload(request))
+            reply = await self._exchange(self._fresh, "POST", url, body=self._payload(request), keeper=keeper)
+            return await asyncio.to_thread(submitted_name, reply, what)
 
-        body = await guarded(send, Phase.SUBMIT, what, self._secrets)
-        name = body.get("name") if isinstance(body, Mapping) else None
-        if not isinstance(name, str) or not name:
-            raise Unknown(f"The submission of {what} was answered without an operation name; see `callsheet resolve`.")
-        return name
+        return await guarded(send, Phase.SUBMIT, what, self._secrets)
 
     async def poll(self, operation: str) -> VideoReady | None:
         """The video when done, None while it runs."""
+        if operation.startswith("gs://"):
+            return await self._files.ready(operation)
         what = f"operation {operation[:200]}"
 
         async def fetch() -> VideoReady | None:
-            url = f"{self._root}/{checked_name(operation)}"
-            return video_result(await self._exchange(self._kept, "GET", url, Phase.POLL, what, None), what)
+            url = f"{self._root}/{name_path(operation)}"
+            reply = await self._exchange(self._kept, "GET", url, limit=MAX_POLL_BYTES)
+            return await asyncio.to_thread(polled_video, reply, what)
 
         return await guarded(fetch, Phase.POLL, what, self._secrets)
 
     async def download(self, video: VideoReady, target: Path) -> None:
         """Stream the video to `target`, from the reply itself or from the provider's files."""
-        if video.data is not None:
-            await write_video(video.data, target)
-        elif video.uri:
-            await self._files.fetch(video.uri, target)
-        else:
-            raise DownloadFailed("The operation names no file to fetch the video from. Poll it again: that is free.")
+        await self._files.fetch(video, target)
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -92,20 +95,19 @@ class VeoGemini:
         return payload(request) | ({"labels": dict(request.labels)} if self._labels else {})
 
     async def _exchange(
-        self, client: httpx2.AsyncClient, method: str, url: str, phase: Phase, what: str, body: object
-    ) -> object:
+        self,
+        client: httpx2.AsyncClient,
+        method: str,
+        url: str,
+        *,
+        body: object = None,
+        keeper: Keeper | None = None,
+        limit: int = MAX_KEPT_BYTES,
+    ) -> Reply:
+        headers = {**self._headers, "Accept-Encoding": "gzip, deflate"}  # what reply_body uncompresses
         extensions: dict[str, Any] = {"trace": httpx2_watch}
-        async with asyncio.timeout(self._timeout_s):
-            reply = await client.request(method, url, json=body, headers=self._headers, extensions=extensions)
-        if reply.status_code != 200:
-            raise from_reply(
-                reply.status_code,
-                reply.content,
-                phase,
-                what=what,
-                retry_after=reply.headers.get("Retry-After"),
-            )
-        return json.loads(reply.content)
+        request = client.build_request(method, url, json=body, headers=headers, extensions=extensions)
+        return await exchange(client, request, wait_s=self._timeout_s, keeper=keeper, limit=limit)
 
 
 def payload(request: VideoRequest) -> dict[str, object]:
@@ -139,14 +141,3 @@ def _model(model: str) -> str:
     if not model.replace("-", "").replace(".", "").replace("_", "").isalnum():
         raise ValueError(f"not a model id: {model[:80]!r}")
     return model
-
-
-def _client(base_url: str, timeout_s: float, limits: httpx2.Limits, gate: RehearsalGate | None) -> httpx2.AsyncClient:
-    return httpx2.AsyncClient(
-        verify=tls_context(),
-        timeout=timeout_s,
-        limits=limits,
-        follow_redirects=False,
-        trust_env=not is_loopback(base_url),
-        event_hooks=gate.httpx2_hooks if gate else None,
-    )

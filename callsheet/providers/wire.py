@@ -48,6 +48,7 @@ class Exchange:
     reply: Reply | None = None
     keeper: Keeper | None = None
     is_raw: bool = False
+    limit: int = MAX_KEPT_BYTES
 
 
 _exchange: ContextVar[Exchange | None] = ContextVar("exchange", default=None)
@@ -77,6 +78,8 @@ async def received(
     what: str,
     secrets: Secrets,
     keeper: Keeper | None = None,
+    *,
+    limit: int = MAX_KEPT_BYTES,
 ) -> T:
     """What `read` makes of the reply to the one SDK request in `call`; the reply is durable with `keeper` before.
 
@@ -85,7 +88,7 @@ async def received(
 
     async def exchange() -> T:
         known = _exchange.get() or Exchange()
-        known.keeper, known.is_raw = keeper, True
+        known.keeper, known.is_raw, known.limit = keeper, True, limit
         lost: Exception | None = None
         try:
             await call()
@@ -173,7 +176,7 @@ class WatchedResponse(aiohttp.ClientResponse):
             keeper.begin(self.status, headers)
         pieces: list[bytes] = []
         try:
-            is_whole = await self._receive(pieces, keeper, MAX_KEPT_BYTES if exchange.is_raw else sys.maxsize)
+            is_whole = await self._receive(pieces, keeper, exchange.limit if exchange.is_raw else sys.maxsize)
         except BaseException as error:
             self.close()
             exchange.reply = Reply(self.status, headers, b"".join(pieces), is_whole=False)

@@ -127,6 +127,7 @@ _ANSWERS: tuple[tuple[str, type[errors.ProviderError] | None, str], ...] = (
     ("JSON cut off before a picture, or what cannot be read", errors.Unknown, ""),
 )  # fmt: skip
 _VIDEO_ANSWERS = (
+    ("a submission answered without a name, or with a web page", "Unknown: its reply is kept and named"),
     ("operation done, raiMediaFiltered reasons", "VideoFiltered, with its support codes"),
     ("operation done, an error that speaks of policy", "VideoFiltered"),
     ("operation done, another error", "OperationFailed, with its code"),

@@ -27,9 +27,11 @@ from callsheet.providers.output import prefix_of
 from callsheet.shots import Asset, Reference, Shot, ShotState
 from callsheet.steps import all_of
 from callsheet.steps.approval import still_approved
-from callsheet.steps.deposit import Deposit, deposit_derived, deposit_paid, fetch, read_frame, read_reference
+from callsheet.steps.deposit import Deposit, deposit_derived, deposit_paid, fetch, others_of, read_frame, read_reference
+from callsheet.steps.details import RECORD
 from callsheet.steps.paid import UNSENT, Ready, Send, claim, patiently, submit
 from callsheet.steps.persist import persist
+from callsheet.steps.replies import keeper_of
 from callsheet.steps.verdicts import Verdict, verdict
 from callsheet.steps.waiting import fetch_video
 from callsheet.steps.work import (
@@ -68,6 +70,7 @@ async def _make_clip(studio: Studio, work: Work, clip: ClipWork) -> ShotState | 
                 several = clip.take if len(work.clips) > 1 else None
                 name = clip_name(job.sha256, job.mime_type, take=several)
                 clip.asset = await _deposit(studio, shot, job, name, frame)
+                clip.others = others_of(studio, shot, clip.asset)
                 clip.poster = await make_poster(studio, shot, clip.asset)
                 return None
         clip.failure = failure_of_job("clips", job, order.slot)
@@ -171,7 +174,7 @@ def _sender(studio: Studio, shot: Shot, order: JobOrder, frame: Asset | None) ->
         async def send(attempt: Attempt) -> Job:
             output_uri = prefix_of(attempt.output, order.key, attempt.n) if attempt.output else None
             request = video_request(shot, first, last, order.key, attempt.n, output_uri, references)
-            operation = await provider.submit(request)
+            operation = await provider.submit(request, keeper_of(studio, order.key, attempt.n))
             studio.tally.accepted("video")
             return await persist(
                 studio,
@@ -210,8 +213,11 @@ async def end_operation(studio: Studio, job: Job, error: ProviderError, price: D
     given = verdict("video", error, earlier[error.kind])
     state = JobState.EXPIRED if isinstance(error, OperationExpired) else _ENDS.get(given, JobState.FAILED)
     usd = price if error.charged else Decimal(0)
+    details = {RECORD: dict(error.record)} if error.record else None
     return await persist(
         studio,
-        lambda: studio.ledger.fail(job.key, state, kind=error.kind, reason=str(error), code=error.reason, usd=usd),
+        lambda: studio.ledger.fail(
+            job.key, state, kind=error.kind, reason=str(error), code=error.reason, usd=usd, details=details
+        ),
         f"the end of {job.operation}",
     )

@@ -84,7 +84,7 @@ async def deposit_result(studio: Studio, shot: str, kind: AssetKind, job: Job, n
     """The same for a shot of which nothing but its id is known, whether the file is there or not."""
     if not (job.sha256 and job.md5 and job.mime_type and job.size is not None):
         raise LedgerError(f"Job {job.key[:12]} is {job.state} without a result. Look at it with `callsheet status`.")
-    if kind == "take":
+    if kind in ("take", "clip"):
         await _deposit_others(studio, shot, job)
     new = Deposit(kind, job.mime_type, job.width, job.height, job.duration_s, parent, job)
     file = Spooled(studio.spool.path(job.sha256), job.sha256, job.md5, job.size)
@@ -93,21 +93,29 @@ async def deposit_result(studio: Studio, shot: str, kind: AssetKind, job: Job, n
     return asset
 
 
-def others_of(studio: Studio, shot: Shot, take: Asset) -> tuple[Asset, ...]:
-    """The archived further pictures of the reply that gave a take."""
-    return tuple(one for one in studio.assets_of(shot) if one.kind == "extra" and one.parent == take.sha256)
+def others_of(studio: Studio, shot: Shot, made: Asset) -> tuple[Asset, ...]:
+    """The archived further pictures or videos of the answer that gave a take or clip."""
+    return tuple(one for one in studio.assets_of(shot) if one.kind == "extra" and one.parent == made.sha256)
 
 
 async def _deposit_others(studio: Studio, shot: str, job: Job) -> None:
-    """Archive the further pictures of a take's reply, before the take: only what is stored is looked at no more."""
-    number = int(job.slot.rpartition("-")[2] or 1)
+    """Archive the further files of a take's or clip's answer, before it: only what is stored is looked at no more."""
+    number = job.slot.rpartition("-")[2]
     for one in (job.details or {}).get(OTHERS, ()):
+        if "sha256" not in one:
+            continue  # it could not be fetched
         new = Deposit("extra", one["mime_type"], one["width"] or None, one["height"] or None, parent=job.sha256)
         file = Spooled(studio.spool.path(one["sha256"]), one["sha256"], one["md5"], one["size"])
         try:
-            await _deposit(studio, shot, new, file, layout.extra_name(number, file.sha256, new.mime_type))
+            await _deposit(
+                studio,
+                shot,
+                new,
+                file,
+                layout.extra_name(int(number) if number.isdigit() else 1, file.sha256, new.mime_type),
+            )
         except ArchiveLost as error:
-            log.warning("A further picture of shot %s is lost: %s", shot, error)
+            log.warning("A further file of shot %s is lost: %s", shot, error)
 
 
 async def deposit_derived(

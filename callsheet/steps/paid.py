@@ -27,8 +27,10 @@ from callsheet.errors import (
     RouteParked,
     Unauthorised,
     Unknown,
+    WebPage,
 )
 from callsheet.ledger import Attempt, Job, JobOrder, JobState
+from callsheet.providers.video_replies import WEB_PAGE
 from callsheet.providers.wire import listening
 from callsheet.steps.charges import charge_of
 from callsheet.steps.doubt import decide
@@ -151,6 +153,8 @@ async def _tell(gate: RouteGate, studio: Studio, order: JobOrder, outcome: Job |
     The ledger remembers what is closed for billing: the next run tries with one request, and opens it when that is
     taken.
     """
+    if isinstance(outcome, Unknown) and outcome.reason == WEB_PAGE:
+        gate.refused(order.model, WebPage(str(outcome), reason=WEB_PAGE, status=outcome.status))
     if isinstance(outcome, RouteClosed):
         gate.refused(order.model, outcome)
         await studio.ledger.close_route(gate.scope, place_of(order.model, outcome))

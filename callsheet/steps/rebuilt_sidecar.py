@@ -17,7 +17,7 @@ from callsheet.decisions import APPROVAL, FrameDecision
 from callsheet.ledger import Job, JobState, ShotRow, Want
 from callsheet.orders import clip_slot, take_slot
 from callsheet.shots import Asset, Batch
-from callsheet.steps.details import TEXT
+from callsheet.steps.details import RECORD, TEXT
 from callsheet.steps.records import decision_record, file_record, job_record
 
 Row = Mapping[str, Any]
@@ -109,8 +109,8 @@ def _take(known: Remembered, slot: str, key: str) -> TakeRecord:
     )
 
 
-def _came_with(one: Asset, take: Asset) -> bool:
-    return one.kind == "extra" and one.parent == take.sha256
+def _came_with(one: Asset, made: Asset) -> bool:
+    return one.kind == "extra" and one.parent == made.sha256
 
 
 def _clip(known: Remembered, slot: str, key: str) -> ClipRecord:
@@ -118,7 +118,7 @@ def _clip(known: Remembered, slot: str, key: str) -> ClipRecord:
     asset = next((one for one in known.files() if one.kind == "clip" and one.job_key == key), None)
     row = known.row_of(asset)
     asked = {**parameters_of(row), **(job.request if job else {})}
-    fps = ((job.details if job else None) or {}).get("fps")
+    details = (job.details if job else None) or {}
     return ClipRecord(
         take=int(number) if number else None,
         job_key=key,
@@ -127,12 +127,14 @@ def _clip(known: Remembered, slot: str, key: str) -> ClipRecord:
         resolution=_text(asked.get("resolution")),
         aspect_ratio=_text(asked.get("aspect_ratio")),
         requested_duration_s=asked.get("duration_s") or asked.get("requested_duration_s"),
-        file=file_record(asset, fps=fps) if asset else None,
+        file=file_record(asset, fps=details.get("fps")) if asset else None,
         poster=_poster(known, asset),
         failure=_failure("clips", job, slot),
         job=job_record(job) if job else None,
         usd=float(job.spent_usd) if job else float(row.get("usd") or 0),
         attempts=job.attempts if job else 0,
+        reply=details.get(RECORD) or {},
+        others=tuple(file_record(one) for one in known.files() if asset and _came_with(one, asset)),
     )
 
 

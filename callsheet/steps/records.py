@@ -25,7 +25,7 @@ from callsheet.ledger import Job
 from callsheet.media.frames import Verdict
 from callsheet.plan import ShotPlan
 from callsheet.shots import Asset, Batch, Failure, Shot, ShotState
-from callsheet.steps.details import TEXT
+from callsheet.steps.details import RECORD, TEXT
 from callsheet.steps.finish_records import finish_record
 from callsheet.steps.work import ClipWork, CutWork, TakeWork, Work
 
@@ -149,6 +149,8 @@ def _clip(clip: ClipWork, shot: Shot) -> ClipRecord:
         job=job_record(clip.job) if clip.job else None,
         usd=_usd(clip.job),
         attempts=clip.job.attempts if clip.job else 0,
+        reply=details.get(RECORD) or {},
+        others=tuple(map(file_record, clip.others)),
     )
 
 

@@ -11,6 +11,7 @@ from decimal import Decimal
 from callsheet.errors import NotAccepted, ProviderError, Rejected, Unknown
 from callsheet.ledger import Attempt, AttemptRecord, Job, JobOrder, JobState
 from callsheet.providers.outcomes import read_picture
+from callsheet.providers.video_replies import submitted_name
 from callsheet.replies import Keeper, Reply
 from callsheet.steps.charges import charge_of
 from callsheet.steps.persist import persist
@@ -78,17 +79,21 @@ def name_kept(studio: Studio, key: str, n: int, error: ProviderError) -> Provide
 
 
 async def judge_kept(studio: Studio, order: JobOrder, job: Job, last: AttemptRecord) -> Job:
-    """A picture's job in doubt, decided by the reply that was kept before a kill; as it was when that is none.
+    """A picture's or video's job in doubt, decided by the reply that was kept before a kill; as it was without one.
 
-    Whole: it is finished. Part of a picture: it failed. Another answer is what it would have been in time.
+    Whole: it is finished, or submitted under the operation that it names. Part of a picture: it failed. Another answer
+    is what it would have been in time.
     """
-    if order.kind != "image":
+    if order.kind == "look":
         return job
     reply = await asyncio.to_thread(studio.spool.replies.read, job.key, last.n)
     if reply is None:
         return job
     price = max(last.estimated_usd, Decimal(0))
     try:
+        if order.kind == "video":
+            name = await asyncio.to_thread(submitted_name, reply, f"a video by {order.model}")
+            return await studio.ledger.resolve(job.key, "adopt", name, by="its kept reply")
         result = await asyncio.to_thread(read_picture, reply, f"a picture by {order.model}")
     except Unknown:
         return replace(job, reason=f"{job.reason} Its reply is kept: {studio.spool.replies.path(job.key, last.n)}.")

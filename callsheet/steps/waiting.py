@@ -9,9 +9,9 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from decimal import Decimal
 from itertools import count
-from pathlib import Path
 
 from callsheet.errors import (
     DownloadFailed,
@@ -21,23 +21,17 @@ from callsheet.errors import (
     NotAccepted,
     OperationExpired,
     OperationWithheld,
-    ProviderError,
     Unauthorised,
 )
 from callsheet.ledger import Job, JobResult
-from callsheet.media.probe import VideoProbe, probe_video
 from callsheet.poller import Watch, deadline_s
 from callsheet.providers.protocol import VideoReady
-from callsheet.spool import Spooled
-from callsheet.steps.output import OUTPUT
-from callsheet.steps.persist import persist
+from callsheet.steps.videos import fetch_once, kept_others, video_job_result
 from callsheet.studio import Studio
 
 log = logging.getLogger(__name__)
 
 DOWNLOADS = 4
-# A video may be this much shorter or longer than ordered (a frame or two, or the sound's last packet), in seconds.
-TOLERANCE_S = 0.5
 
 
 def watch_of(studio: Studio, job: Job) -> Watch:
@@ -93,12 +87,13 @@ async def download(studio: Studio, job: Job, watch: Watch, ready: VideoReady, pr
     odd: set[str] = set()
     for tried in count(1):
         try:
-            file, probe = await _fetch_once(studio, watch, ready)
-            strange = _strange(job, probe)
-            if not strange or file.sha256 in odd:
-                return _result(file, probe, ready, price, strange)
-            odd.add(file.sha256)
-            raise MediaError(strange)
+            fetched = await fetch_once(studio, job, watch, ready)
+            if not fetched.odd or fetched.file.sha256 in odd:
+                others = await kept_others(studio, job, watch, ready)
+                await asyncio.to_thread(studio.spool.damaged(job.key).unlink, missing_ok=True)
+                return video_job_result(fetched, ready, price, others)
+            odd.add(fetched.file.sha256)
+            raise DownloadFailed(fetched.odd)
         except OperationExpired as error:
             if tried == DOWNLOADS or studio.poller.is_over(watch):
                 raise studio.poller.judged(watch, error) from None
@@ -112,49 +107,10 @@ async def download(studio: Studio, job: Job, watch: Watch, ready: VideoReady, pr
                 ) from error
             log.debug("Fetching the video of %s, try %d: %s", watch.operation, tried, error)
         await studio.rest(2.0**tried)
-        ready = await studio.poller.result(watch)
+        ready = _from_elsewhere(ready) or await studio.poller.result(watch)
     raise AssertionError
 
 
-async def _fetch_once(studio: Studio, watch: Watch, ready: VideoReady) -> tuple[Spooled, VideoProbe]:
-    target = studio.spool.scratch(".mp4")
-    try:
-        async with studio.downloads.turn(watch.expires.timestamp()):
-            await watch.provider.download(ready, target)
-        probe = await asyncio.to_thread(probe_video, target)
-        return await persist(studio, lambda: asyncio.to_thread(studio.spool.adopt, target), watch.operation), probe
-    except (ProviderError, MediaError):
-        await asyncio.to_thread(_discard, target)
-        raise
-    except OSError as error:
-        await asyncio.to_thread(_discard, target)
-        raise DownloadFailed(f"It could not be written to {target.parent}: {error.strerror or error}.") from error
-
-
-def _discard(path: Path) -> None:
-    path.unlink(missing_ok=True)
-
-
-def _strange(job: Job, probe: VideoProbe) -> str:
-    """What is odd about a whole video, as a sentence; "" when it is as ordered."""
-    ordered = job.request.get("duration_s")
-    if not isinstance(ordered, int | float) or abs(probe.duration_s - ordered) <= TOLERANCE_S:
-        return ""
-    return f"It is {probe.duration_s:.2f} s long, and {ordered} s were ordered."
-
-
-def _result(file: Spooled, probe: VideoProbe, ready: VideoReady, price: Decimal, strange: str) -> JobResult:
-    details = {"fps": probe.fps, "video_codec": probe.video_codec, "audio_codec": probe.audio_codec}
-    if ready.uri is not None and ready.uri.startswith("gs://"):
-        details[OUTPUT] = ready.uri
-    return JobResult(
-        sha256=file.sha256,
-        md5=file.md5,
-        size=file.size,
-        mime_type=ready.mime_type,
-        width=probe.width,
-        height=probe.height,
-        duration_s=probe.duration_s,
-        details=details | ({"warning": strange} if strange else {}),
-        usd=price,
-    )
+def _from_elsewhere(ready: VideoReady) -> VideoReady | None:
+    """The same video from its address, when the bytes that came in the answer were no good; None when it has none."""
+    return replace(ready, data=None) if ready.data is not None and ready.uri else None

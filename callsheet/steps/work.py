@@ -54,6 +54,7 @@ class ClipWork:
     job: Job | None = None
     asset: Asset | None = None
     poster: Asset | None = None
+    others: tuple[Asset, ...] = ()
     failure: Failure | None = None
 
 

@@ -1,0 +1,77 @@
+"""One exchange over httpx2: the reply as it came, kept while it comes."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+
+import httpx2
+
+from callsheet.replies import KEPT_HEADERS, MAX_KEPT_BYTES, Keeper, Reply, may_be_paid
+
+# Whoever waits for a reply goes on waiting while so many bytes come in the time.
+PROGRESS_BYTES = 256 * 1024
+
+
+async def exchange(
+    client: httpx2.AsyncClient,
+    request: httpx2.Request,
+    *,
+    wait_s: float,
+    keeper: Keeper | None = None,
+    limit: int = MAX_KEPT_BYTES,
+) -> Reply:
+    """Send the request once and return its reply, durable with `keeper` before that.
+
+    What came of a reply that breaks off counts too: `is_whole` is False then. Raises what httpx2 raises, or
+    TimeoutError, when nothing of a body came. `wait_s` is for the first 256 KiB, and then for each more.
+    """
+    came = _Coming(keeper)
+    try:
+        async with asyncio.timeout(wait_s) as timer:
+            await came.receive(await client.send(request, stream=True), timer, wait_s, limit)
+    except (httpx2.HTTPError, TimeoutError):
+        if not came.body:
+            raise
+    return await came.ended()
+
+
+class _Coming:
+    """A reply that is coming."""
+
+    def __init__(self, keeper: Keeper | None) -> None:
+        self.body = bytearray()
+        self._keeper = keeper
+        self._status, self._headers, self._is_whole = 0, dict[str, str](), False
+
+    async def receive(self, reply: httpx2.Response, timer: asyncio.Timeout, wait_s: float, limit: int) -> None:
+        self._status = reply.status_code
+        self._headers = {name: reply.headers[name] for name in KEPT_HEADERS if name in reply.headers}
+        self._keeper = self._keeper if may_be_paid(self._status) else None
+        if self._keeper is not None:
+            self._keeper.begin(self._status, self._headers)
+        try:
+            async with aclosing(reply.aiter_raw()) as pieces:
+                passed = 0
+                async for piece in pieces:
+                    passed += len(piece)
+                    self._add(piece[: limit - len(self.body)])
+                    if len(self.body) >= limit:
+                        return
+                    if passed >= PROGRESS_BYTES:
+                        passed = 0
+                        timer.reschedule(asyncio.get_running_loop().time() + wait_s)
+            self._is_whole = True
+        finally:
+            await reply.aclose()
+
+    def _add(self, piece: bytes) -> None:
+        self.body += piece
+        if self._keeper is not None:
+            self._keeper.add(piece)
+
+    async def ended(self) -> Reply:
+        reply = Reply(self._status, self._headers, bytes(self.body), self._is_whole)
+        if self._keeper is not None:
+            await self._keeper.end(reply)
+        return reply

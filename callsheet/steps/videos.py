@@ -1,0 +1,138 @@
+"""Videos that were fetched, from a scratch file to the spool: looked at, durable, and described for the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from callsheet.errors import CallsheetError, DownloadFailed, MediaError, ProviderError
+from callsheet.ledger import Job, JobResult
+from callsheet.media.kinds import HEAD_BYTES, video_type
+from callsheet.media.probe import VideoProbe, probe_foreign, probe_video
+from callsheet.poller import Watch
+from callsheet.providers.protocol import VideoReady
+from callsheet.spool import Spooled
+from callsheet.steps.details import OTHERS, RECORD
+from callsheet.steps.output import OUTPUT
+from callsheet.steps.persist import persist
+from callsheet.studio import Studio
+
+log = logging.getLogger(__name__)
+
+# A video may be this much shorter or longer than ordered (a frame or two, or the sound's last packet), in seconds.
+TOLERANCE_S = 0.5
+# What everything else here can read.
+_TAKEN = frozenset({"video/mp4", "video/quicktime"})
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A whole video in the spool; `odd` says what it is that was not ordered, "" for nothing."""
+
+    file: Spooled
+    mime_type: str
+    probe: VideoProbe
+    odd: str = ""
+
+
+async def fetch_once(studio: Studio, job: Job, watch: Watch, ready: VideoReady) -> Fetched:
+    """The video, fetched into the spool. What came damaged (MediaError) is kept as evidence beside it."""
+    target = studio.spool.scratch(".mp4")
+    try:
+        async with studio.downloads.turn(watch.expires.timestamp()):
+            await watch.provider.download(ready, target)
+        mime_type, probe = await asyncio.to_thread(_looked_at, target)
+        file = await persist(studio, lambda: asyncio.to_thread(studio.spool.adopt, target), watch.operation)
+        return Fetched(file, mime_type, probe, _odd(job, mime_type, probe))
+    except MediaError as error:
+        kept = await asyncio.to_thread(_keep_damaged, studio, job, target)
+        raise MediaError(f"{error}{kept}") from error
+    except ProviderError:
+        await asyncio.to_thread(_discard, target)
+        raise
+    except OSError as error:
+        await asyncio.to_thread(_discard, target)
+        raise DownloadFailed(f"It could not be written to {target.parent}: {error.strerror or error}.") from error
+
+
+async def kept_others(studio: Studio, job: Job, watch: Watch, ready: VideoReady) -> list[dict[str, Any]]:
+    """The further videos of the operation, in the spool and described. One that cannot be had is told, not raised."""
+    described = []
+    for number, other in enumerate(ready.others, 2):
+        try:
+            described.append(_described(await fetch_once(studio, job, watch, other)))
+        except CallsheetError as error:
+            log.warning("Video %d of %s could not be fetched: %s", number, watch.operation, error)
+            described.append({"failure": f"Video {number} of the operation could not be fetched: {error}"[:1000]})
+    return described
+
+
+def video_job_result(fetched: Fetched, ready: VideoReady, price: Decimal, others: list[dict[str, Any]]) -> JobResult:
+    """What the ledger keeps of a fetched video."""
+    probe = fetched.probe
+    details: dict[str, Any] = {
+        "fps": probe.fps, "video_codec": probe.video_codec, "audio_codec": probe.audio_codec
+    }  # fmt: skip
+    if ready.uri is not None and ready.uri.startswith("gs://"):
+        details[OUTPUT] = ready.uri
+    if ready.record:
+        details[RECORD] = dict(ready.record)
+    if others:
+        details[OTHERS] = others
+    return JobResult(
+        sha256=fetched.file.sha256,
+        md5=fetched.file.md5,
+        size=fetched.file.size,
+        mime_type=fetched.mime_type,
+        width=probe.width,
+        height=probe.height,
+        duration_s=probe.duration_s,
+        details=details | ({"warning": fetched.odd} if fetched.odd else {}),
+        usd=price,
+    )
+
+
+def _looked_at(path: Path) -> tuple[str, VideoProbe]:
+    """MIME type by its bytes, and probe; MediaError unless it is a whole video."""
+    with path.open("rb") as file:
+        mime_type, container = video_type(file.read(HEAD_BYTES)) or ("video/mp4", "mp4")
+    return mime_type, (probe_video if container == "mp4" else probe_foreign)(path)
+
+
+def _odd(job: Job, mime_type: str, probe: VideoProbe) -> str:
+    """What is odd about a whole video, in sentences; "" when it is as ordered."""
+    said = [] if mime_type in _TAKEN else [f"It is {mime_type}, kept as it came; cuts are made of MP4 alone."]
+    ordered = job.request.get("duration_s")
+    if isinstance(ordered, int | float) and abs(probe.duration_s - ordered) > TOLERANCE_S:
+        said.append(f"It is {probe.duration_s:.2f} s long, and {ordered} s were ordered.")
+    return " ".join(said)
+
+
+def _described(fetched: Fetched) -> dict[str, Any]:
+    return {
+        "sha256": fetched.file.sha256, "md5": fetched.file.md5, "size": fetched.file.size,
+        "mime_type": fetched.mime_type, "width": fetched.probe.width, "height": fetched.probe.height,
+    }  # fmt: skip
+
+
+def _keep_damaged(studio: Studio, job: Job, path: Path) -> str:
+    """Keep what came, the newest of each job; returns a sentence that names it."""
+    if not path.stat().st_size:
+        _discard(path)
+        return ""
+    kept = studio.spool.damaged(job.key)
+    with suppress(OSError):
+        shutil.move(path, kept)
+        return f" What came is kept as evidence: {kept}."
+    _discard(path)
+    return ""
+
+
+def _discard(path: Path) -> None:
+    path.unlink(missing_ok=True)
