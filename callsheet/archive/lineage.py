@@ -29,7 +29,8 @@ class Listed:
 
 def listed(sidecar: Sidecar) -> Iterator[Listed]:
     """Every file of the sidecar but the thumbnails, of which it has only the names; of earlier parts what was paid."""
-    for part in (*sidecar.takes, *sidecar.earlier_takes, *sidecar.clips, *sidecar.earlier_clips):
+    parts: tuple[Part, ...] = (*sidecar.takes, *sidecar.earlier_takes, *sidecar.clips, *sidecar.earlier_clips)
+    for part in parts:
         yield from (Listed("extra", other) for other in part.others)
     for take in sidecar.takes:
         if take.file:
