@@ -9,7 +9,7 @@ import typer
 from callsheet.settings import load_settings
 from cli.options import JsonOption
 from cli.output import out, print_json
-from flows.server import LOOPBACK, ensure_server, stop_server
+from flows.server import LOOPBACK, ensure_server, password_file, stop_server
 
 
 def ui(
@@ -29,5 +29,7 @@ def ui(
     else:
         url = ensure_server(settings, port, host).ui_url
         out.print(f"Prefect UI: {url}\nEnd it with: callsheet ui --stop", markup=False)
+        if (file := password_file(settings)) is not None:
+            out.print(f"When it asks for a password, that is in {file} (PREFECT_API_AUTH_STRING).", markup=False)
     if json:
         print_json({"exit_code": 0, "ui": url})

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,10 +20,16 @@ from urllib.request import Request, urlopen
 from callsheet.durable import make_private
 from callsheet.errors import ServiceError
 from callsheet.settings import Settings
-from flows.server_env import password_header, server_environment
+from flows.ports import EVERYWHERE, LOOPBACK, PortTakenError
+from flows.ports import check_free as _check_free
+from flows.ports import free_port as _free_port
+from flows.ports import taken as _taken
+from flows.server_env import PASSWORD_FILE, kept_password, password_header, server_environment, use_password
 
-LOOPBACK, EVERYWHERE = "127.0.0.1", "0.0.0.0"  # noqa: S104  only when a person asks for it
-START_WITHIN_S, STOP_WITHIN_S = 120.0, 30.0
+logger = logging.getLogger(__name__)
+
+# A first start takes 10 s, and took 169 s on a busy machine (2026-11-30).
+START_WITHIN_S, STOP_WITHIN_S = 300.0, 30.0
 # A server under load answers late; one that is not there refuses at once.
 LOADED_S = 15.0
 PORTS_TRIED = 3
@@ -54,7 +60,14 @@ def ensure_server(settings: Settings, port: int | None = None, host: str = LOOPB
     # Of two commands that start at once, one starts the server and the other finds it running.
     with (folder / "starting.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        return _patiently(settings) or _started(settings, host, port)
+        server = _patiently(settings)
+        if server is not None and not _is_guarded(settings):
+            logger.warning(
+                "The Prefect server at %s was started by an earlier version: any web page opened on this machine can "
+                "use it. End it when no run is under way (callsheet ui --stop); the next one is guarded.",
+                server.api_url,
+            )
+        return server or _started(settings, host, port)
 
 
 def _patiently(settings: Settings) -> Server | None:
@@ -99,7 +112,9 @@ def running_server(settings: Settings) -> Server | None:
     Another one that has its port by now is not taken for it.
     """
     server = _noted(settings)
-    if server and _is_up(server, LOADED_S) and home_of(server) in (None, _home(settings)):
+    folder = _note(settings).parent
+    if server and _is_up(server, LOADED_S) and home_of(server, folder) in (None, _home(settings)):
+        use_password(folder)
         return server
     return None
 
@@ -109,6 +124,19 @@ def _noted(settings: Settings) -> Server | None:
         noted = json.loads(_note(settings).read_text())
         return Server(int(noted["pid"]), str(noted["api_url"]))
     return None
+
+
+def _is_guarded(settings: Settings) -> bool:
+    """Whether the server that was noted keeps strangers' pages away: earlier versions started it without."""
+    with suppress(OSError, ValueError, AttributeError):
+        return bool(json.loads(_note(settings).read_text()).get("guarded"))
+    return False
+
+
+def password_file(settings: Settings) -> Path | None:
+    """Where the password of the local server is kept; None when it asks for none of ours."""
+    folder = _note(settings).parent
+    return folder / PASSWORD_FILE if kept_password(folder) else None
 
 
 def _is_alive(settings: Settings) -> bool:
@@ -162,16 +190,12 @@ def _is_gone(pid: int) -> bool:
     return False
 
 
-class _PortTakenError(ServiceError):
-    """The port was another program's before the server had it."""
-
-
 def _started(settings: Settings, host: str, port: int | None) -> Server:
     """A server on the port that was asked for, else on a free one, or another free one if that is taken meanwhile."""
     if port:
         return _start(settings, host, port)
     for _ in range(PORTS_TRIED - 1):
-        with suppress(_PortTakenError):
+        with suppress(PortTakenError):
             return _start(settings, host, _free_port(host))
     return _start(settings, host, _free_port(host))
 
@@ -179,10 +203,10 @@ def _started(settings: Settings, host: str, port: int | None) -> Server:
 def _start(settings: Settings, host: str, port: int) -> Server:
     folder = _note(settings).parent
     api_url = f"http://{LOOPBACK if host == EVERYWHERE else host}:{port}/api"
-    environment = server_environment(folder, api_url)
+    environment = server_environment(folder, api_url, host)
     _check_free(host, port)
     log = folder / "server.log"
-    argv = [sys.executable, "-m", "prefect", "server", "start", "--host", host, "--port", str(port)]
+    argv = [sys.executable, "-P", "-m", "flows.guarded_server", "--host", host, "--port", str(port)]
     with log.open("ab") as out, _lock(settings).open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         process = subprocess.Popen(
@@ -195,15 +219,16 @@ def _start(settings: Settings, host: str, port: int) -> Server:
             pass_fds=[lock.fileno()],
         )
     server = Server(process.pid, api_url)
-    _note(settings).write_text(json.dumps({"pid": server.pid, "api_url": api_url}))
+    _note(settings).write_text(json.dumps({"pid": server.pid, "api_url": api_url, "guarded": True}))
     try:
         _wait_until_up(server, process, log)
     except ServiceError:
         _check_free(host, port)  # it ended because somebody was faster
         raise
-    if home_of(server) not in (None, _home(settings)):
+    if home_of(server, folder) not in (None, _home(settings)):
         _end(process)
         raise _taken(host, port)
+    use_password(folder)
     return server
 
 
@@ -230,9 +255,12 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait(timeout=START_WITHIN_S)
 
 
-def home_of(server: Server) -> Path | None:
-    """The folder that a server keeps its things in, as it says; None when it does not say."""
-    request = Request(f"{server.api_url}/admin/settings", headers=password_header())  # noqa: S310  an address of Prefect's
+def home_of(server: Server, folder: Path | None = None) -> Path | None:
+    """The folder that a server keeps its things in, as it says; None when it does not say.
+
+    `folder` is where the password of the local server is kept.
+    """
+    request = Request(f"{server.api_url}/admin/settings", headers=password_header(folder))  # noqa: S310  an address of Prefect's
     with suppress(OSError, ValueError, KeyError, TypeError), urlopen(request, timeout=LOADED_S) as reply:  # noqa: S310
         return Path(json.load(reply)["home"])
     return None
@@ -256,35 +284,3 @@ def _is_up(server: Server, timeout_s: float = 2.0) -> bool:
             return bool(reply.status == 200)
     except (URLError, OSError):
         return False
-
-
-def _free_port(host: str) -> int:
-    """4200, as people expect it, when it is free."""
-    for wish in (4200, 0):
-        with suppress(OSError):
-            return _bound(host, wish)
-    raise ServiceError(f"No free port on {host} for the Prefect server. Nothing was started.")
-
-
-def _check_free(host: str, port: int) -> None:
-    try:
-        _bound(host, port)
-    except OSError:
-        raise _taken(host, port) from None
-
-
-def _bound(host: str, port: int) -> int:
-    """The port, after a moment in which it was ours; OSError when it is another's."""
-    with socket.socket() as probe:
-        # As the server itself does: connections that are just closing do not keep the port.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind((host, port))
-        return int(probe.getsockname()[1])
-
-
-def _taken(host: str, port: int) -> _PortTakenError:
-    return _PortTakenError(
-        f"Port {port} on {host} is another program's, or this is no address of this machine. Nothing was started or "
-        "paid. Choose another one: callsheet ui --port. A Prefect server that is there already is used with "
-        f"PREFECT_API_URL=http://{LOOPBACK if host == EVERYWHERE else host}:{port}/api."
-    )

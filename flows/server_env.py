@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import secrets
 from base64 import b64encode
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from callsheet.errors import ServiceError, SettingsError
+from callsheet.web_guard import host_in, is_loopback_host
 
 # Settings that name a module, and so may name one that is not installed.
 MODULES = (
@@ -21,26 +25,104 @@ MODULES = (
 )
 
 
-def server_environment(folder: Path, api_url: str) -> dict[str, str]:
+PASSWORD, CLIENT_PASSWORD = "PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING"
+PASSWORD_FILE = "auth-string"  # noqa: S105  a file's name
+ORIGINS = "PREFECT_SERVER_CORS_ALLOWED_ORIGINS"
+# What a server is given of the environment: it makes no pictures and needs nobody's keys.
+PASSED_ON = frozenset(
+    {
+        "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TERM", "TMPDIR", "TEMP", "TMP",
+        "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "DO_NOT_TRACK",
+        "SYSTEMROOT", "NO_COLOR", "VIRTUAL_ENV",
+    }
+)  # fmt: skip
+PASSED_ON_FAMILIES = ("PREFECT_", "LC_", "PYTHON", "PG", "XDG_", "OTEL_", "COV")
+
+
+def server_environment(folder: Path, api_url: str, host: str = "127.0.0.1") -> dict[str, str]:
     """The whole environment to start a server with: home and, unless another is set, database in `folder`.
 
-    What this process's environment sets wins over `deployments/server.env`. ServiceError when it asks for Redis and
+    What this process's environment sets wins over `deployments/server.env`; its keys and secrets are not passed on. A
+    server that others can reach gets a password, made when it has none. ServiceError when it asks for Redis and
     `callsheet[redis]` is not installed.
     """
     given = {**server_env(), **os.environ}
     check_modules(given)
+    passed_on = {name: value for name, value in given.items() if is_passed_on(name)}
+    if not is_loopback_host(host_in(host)) and PASSWORD not in passed_on:
+        passed_on[PASSWORD] = passed_on.get(CLIENT_PASSWORD) or made_password(folder)
+    if PASSWORD in passed_on:
+        passed_on.setdefault(CLIENT_PASSWORD, passed_on[PASSWORD])
+    if ORIGINS not in os.environ:
+        passed_on[ORIGINS] = own_origins(host, urlsplit(api_url).port or 80, given)
     return {
         "PREFECT_UI_API_URL": api_url,
-        **given,
+        **passed_on,
         "PREFECT_HOME": str(folder.absolute()),
         "PREFECT_API_URL": api_url,
     }
 
 
-def password_header() -> dict[str, str]:
-    """What a request to a server that asks for a password has to carry; empty when no password is set here."""
+def is_passed_on(name: str) -> bool:
+    """Whether a variable of this process's environment is one of the server's."""
+    return name.upper() in PASSED_ON or name.upper().startswith(PASSED_ON_FAMILIES)
+
+
+def own_origins(host: str, port: int, given: Mapping[str, str]) -> str:
+    """The origins of the UI of a server that listens there, as Prefect's CORS setting wants them."""
+    names = [host] if host not in ("0.0.0.0", "::") else []  # noqa: S104  compared, not listened on
+    origins = [f"http://{name}:{port}" for name in ("127.0.0.1", "localhost", *names)]
+    for name in ("PREFECT_UI_API_URL", "PREFECT_UI_URL"):
+        parts = urlsplit(given.get(name, ""))
+        origins += [f"{parts.scheme}://{parts.netloc}"] if parts.netloc else []
+    return ",".join(dict.fromkeys(origins))
+
+
+def foreground_environment(host: str, port: int) -> Mapping[str, str]:
+    """Complete this process's environment to that of a server in the foreground, and return it.
+
+    SettingsError when others could use the server without a password.
+    """
     given = {**server_env(), **os.environ}
-    password = given.get("PREFECT_SERVER_API_AUTH_STRING") or given.get("PREFECT_API_AUTH_STRING")
+    if not is_loopback_host(host_in(host)) and not given.get(PASSWORD):
+        raise SettingsError(
+            f"A server that listens on {host} can be used by others. Nothing was started. Set {PASSWORD}=name:password "
+            f"and the same as {CLIENT_PASSWORD} for workers and commands; or start it with: callsheet ui --host {host}"
+        )
+    if os.environ.get(ORIGINS) in (None, server_env().get(ORIGINS)):
+        given[ORIGINS] = own_origins(host, port, given)
+    given.setdefault("PREFECT_UI_API_URL", f"http://127.0.0.1:{port}/api")
+    os.environ.update(given)
+    return os.environ
+
+
+def made_password(folder: Path) -> str:
+    """The password of the server of this folder, made at its first start and readable by its owner alone."""
+    with suppress(FileExistsError):
+        made = os.open(folder / PASSWORD_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(made, "w", encoding="utf-8") as file:
+            file.write(f"callsheet:{secrets.token_urlsafe(24)}\n")
+    return kept_password(folder)
+
+
+def kept_password(folder: Path) -> str:
+    """The password that was made for the server of this folder; "" for none."""
+    try:
+        return (folder / PASSWORD_FILE).read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return ""
+
+
+def use_password(folder: Path) -> None:
+    """Have Prefect in this process give the password of the local server, unless another is set."""
+    if (password := kept_password(folder)) and not os.environ.get(CLIENT_PASSWORD):
+        os.environ[CLIENT_PASSWORD] = password
+
+
+def password_header(folder: Path | None = None) -> dict[str, str]:
+    """What a request to a server that asks for a password has to carry; empty when no password is known here."""
+    given = {**server_env(), **os.environ}
+    password = given.get(PASSWORD) or given.get(CLIENT_PASSWORD) or (kept_password(folder) if folder else "")
     return {"Authorization": f"Basic {b64encode(password.encode()).decode()}"} if password else {}
 
 

@@ -67,11 +67,16 @@ def gallery_is_whole(browser: webdriver.Chrome, path: str) -> None:
 
 def run_is_shown(browser: webdriver.Chrome, api_url: str, batch: str) -> None:
     """The flow run is named by its batch, has the batch's artifacts, and none of them holds a key."""
-    runs = httpx2.post(f"{api_url}/flow_runs/filter", json={"flow_runs": {"name": {"any_": [batch]}}}).json()
+    token = httpx2.get(f"{api_url}/csrf-token?client=test", timeout=60).json()["token"]
+    given = {"Prefect-Csrf-Client": "test", "Prefect-Csrf-Token": token}
+    named = {"flow_runs": {"name": {"any_": [batch]}}}
+    runs = httpx2.post(f"{api_url}/flow_runs/filter", json=named, headers=given, timeout=60).json()
     assert [run["state"]["message"] for run in runs] == ["1 of 1 shots done"]
     assert set(runs[0]["tags"]) == {"boats", "rehearsal"}
     wanted = {"artifacts": {"flow_run_id": {"any_": [runs[0]["id"]]}}}
-    artifacts: list[dict[str, Any]] = httpx2.post(f"{api_url}/artifacts/filter", json=wanted).json()
+    artifacts: list[dict[str, Any]] = httpx2.post(
+        f"{api_url}/artifacts/filter", json=wanted, headers=given, timeout=60
+    ).json()
     kinds = {artifact["key"].removeprefix("boats-rehearsal-") for artifact in artifacts}
     assert kinds >= {"plan", "progress", "contact-sheet", "failures", "spend", "gallery"}
     browser.get(f"{api_url.removesuffix('/api')}/runs/flow-run/{runs[0]['id']}")

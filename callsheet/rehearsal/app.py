@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
@@ -19,6 +20,7 @@ from callsheet.rehearsal.config import RehearsalConfig
 from callsheet.rehearsal.connections import Connections
 from callsheet.rehearsal.service import Service, refused
 from callsheet.rehearsal_proof import CHALLENGE, PROOF, ROOT, proof_of
+from callsheet.web_guard import OwnPagesOnly
 
 VERSIONS = ("v1", "v1beta", "v1beta1", "v1alpha")
 # Inline limit since 2026-01-08: ai.google.dev/gemini-api/docs/changelog.
@@ -32,7 +34,11 @@ _FILE = re.compile(r"files/(?P<id>[^/:]{1,100})(?P<download>:download)?")
 
 
 class RehearsalApp(Starlette):
-    """The application, whose every reply proves where it came from."""
+    """The application, whose every reply proves where it came from. Web pages get none of it."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self._guarded = OwnPagesOnly(super().__call__)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer; whatever the answer is, it carries the proof of the request's challenge."""
@@ -44,7 +50,7 @@ class RehearsalApp(Starlette):
                 message = {**message, "headers": headers}
             await send(message)
 
-        await super().__call__(scope, receive, prove)
+        await self._guarded(scope, receive, prove)
 
 
 def create_app(config: RehearsalConfig, connections: Connections | None = None) -> Starlette:

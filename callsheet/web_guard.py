@@ -1,0 +1,92 @@
+"""Keeping strangers' web pages away from servers on this machine: every browser here can reach them.
+
+A page of another site may post to a loopback address, and after DNS rebinding it may read what that answers. Browsers
+tell of both: by the `Origin` that the request comes from, and by the `Host` that they believe to talk to.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+_HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::\d{1,5})?")
+
+
+def host_in(header: str) -> str:
+    """Return the name or address in a `Host` header, without port and brackets; "" when it is none."""
+    found = _HOST.fullmatch(header.strip().lower())
+    return found["name"].strip("[]").removesuffix(".") if found else ""
+
+
+def is_address(host: str) -> bool:
+    """Tell whether it is an IP address: no name, so nobody can have it point elsewhere."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def is_loopback_host(host: str) -> bool:
+    """Tell whether the host, as `host_in` has it, is this machine by its loopback names and addresses."""
+    return host == "localhost" or (is_address(host) and ipaddress.ip_address(host).is_loopback)
+
+
+class OwnPagesOnly:
+    """ASGI middleware: refuses requests and WebSockets to foreign hosts, or of pages that are not the server's own.
+
+    `is_host` decides about hosts; `origins` are further origins of own pages (the same server under another name).
+    What comes without an `Origin`, as from programs, is not a page's.
+    """
+
+    def __init__(
+        self, app: ASGIApp, is_host: Callable[[str], bool] = is_loopback_host, origins: frozenset[str] = frozenset()
+    ) -> None:
+        self._app = app
+        self._is_host = is_host
+        self._origins = origins
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on what is no stranger's; 403 for the rest."""
+        if scope["type"] in ("http", "websocket") and (why := self.refusal(Headers(scope=scope))):
+            await _refuse(scope, send, why)
+        else:
+            await self._app(scope, receive, send)
+
+    def refusal(self, headers: Headers) -> str:
+        """Say why a request with these headers is refused; "" when it is not."""
+        hosts, origins = headers.getlist("host"), headers.getlist("origin")
+        if len(hosts) != 1 or not self._is_host(host_in(hosts[0])):
+            return "This server does not answer under the name that was asked for."
+        if any(not self._is_own(origin, hosts[0]) for origin in origins):
+            return "Pages of other sites may not use this server."
+        if not origins and headers.get("sec-fetch-site") in ("cross-site", "same-site") and not _is_visit(headers):
+            return "Pages of other sites may not use this server."
+        return ""
+
+    def _is_own(self, origin: str, host: str) -> bool:
+        try:
+            return origin in self._origins or (urlsplit(origin).netloc.lower() or "?") == host.strip().lower()
+        except ValueError:
+            return False
+
+
+def _is_visit(headers: Headers) -> bool:
+    """Whether somebody follows a link to the server: a page is opened, and nothing else can be done so."""
+    return headers.get("sec-fetch-mode") == "navigate"
+
+
+async def _refuse(scope: Scope, send: Send, why: str) -> None:
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1008, "reason": why})
+        return
+    body = json.dumps({"detail": why}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 403, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
