@@ -9,7 +9,8 @@ import typer
 from callsheet.settings import load_settings
 from cli.options import JsonOption
 from cli.output import out, print_json
-from flows.server import LOOPBACK, ensure_server, password_file, stop_server
+from flows.ports import LOOPBACK
+from flows.server import ensure_server, password_file, stop_server
 
 
 def ui(

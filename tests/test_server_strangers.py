@@ -19,7 +19,7 @@ from websockets.sync.client import connect
 
 from callsheet.web_guard import OwnPagesOnly, host_in, is_loopback_host
 from flows.guarded_server import is_own_host
-from flows.server import EVERYWHERE
+from flows.ports import EVERYWHERE
 from flows.server_env import PASSWORD, made_password, own_origins, password_header, server_environment
 from tests.conftest import Service
 
