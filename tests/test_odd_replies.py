@@ -194,9 +194,11 @@ async def test_further_pictures_lie_beside_the_take_and_every_kind_is_known_to_t
         [held] = await holdings(store)
         assert findings(await inspect(store, held, deep=True)) == ()
         async with await Ledger.open(f"sqlite:///{tmp_path / 'other.db'}", clock=Clock()) as ledger:
-            rebuilt = await rebuild(ledger, store, {"live": "p"})
+            rebuilt = await rebuild(ledger, store, {"live": lambda _: "p"})
             assert not rebuilt.refused
             kinds = Counter(asset.kind for asset in await ledger.assets_of("sheet.live"))
+            jobs = {job.shot: job for job in await ledger.jobs_of("sheet.live")}
+            assert (jobs[names[0]].details or {})["text"] == "first\nthen"
     finally:
         await store.aclose()
     assert kinds == {"take": 5, "extra": 1}

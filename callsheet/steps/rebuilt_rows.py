@@ -30,6 +30,7 @@ from callsheet.ledger import AttemptRecord, Job, JobState, ShotRecords, ShotRow,
 from callsheet.orders import TEXT_ALONE, clip_slot, take_slot
 from callsheet.providers.routes import Scopes
 from callsheet.shots import Asset, Batch, ShotState
+from callsheet.steps.details import TEXT
 
 _SLOT = re.compile(r"(take|clip)(-[1-9]\d{0,5})?")
 _LARGEST = 2**62
@@ -280,5 +281,11 @@ def _request(sidecar: Sidecar, part: Part) -> dict[str, object]:
 
 def _details(part: Part) -> dict[str, object]:
     if isinstance(part, TakeRecord):
-        return {"model_version": part.model_version, "response_id": part.response_id, "tokens": dict(part.tokens)}
+        said = {TEXT: part.text} if part.text else {}
+        return {
+            "model_version": part.model_version,
+            "response_id": part.response_id,
+            "tokens": dict(part.tokens),
+            **said,
+        }
     return {"fps": part.file.fps if part.file else None}
