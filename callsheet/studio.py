@@ -19,7 +19,7 @@ from callsheet.errors import CallsheetError, Stopped
 from callsheet.ledger import Job, JobOrder, Ledger
 from callsheet.media.signing import Signer
 from callsheet.media.slots import EncoderSlots
-from callsheet.models import Catalogue
+from callsheet.models import Catalogue, Model
 from callsheet.plan import Known, Plan
 from callsheet.platforms import Platforms, load_platforms
 from callsheet.poller import Poller
@@ -101,6 +101,10 @@ class Studio:
     def flight(self, key: str) -> asyncio.Lock:
         """The lock under which this process works on the job `key`."""
         return self.flights.setdefault(key, asyncio.Lock())
+
+    def priced(self, model: str) -> Model:
+        """The model with the prices of the clock's day: that on which a request is sent."""
+        return self.catalogue.priced_at(self.clock.now()).get(model)
 
     def gate(self, order: JobOrder) -> RouteGate:
         """The gate of the route that the order's request takes; its scope says whose quota is used."""

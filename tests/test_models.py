@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -227,3 +227,28 @@ def test_a_missing_or_huge_file_is_refused(tmp_path: Path) -> None:
 def test_models_cross_process_borders(catalogue: Catalogue) -> None:
     model = catalogue.get("veo-3.1-generate-001")
     assert pickle.loads(pickle.dumps(model)) == model  # noqa: S301
+
+
+def test_prices_change_at_midnight_pacific_on_their_day() -> None:
+    catalogue = load_catalogue()
+    midnight = datetime(2027, 1, 1, 8, tzinfo=UTC)
+    costs = {
+        moment: catalogue.priced_at(moment).get("gemini-3.8-flash").token_price(1_000_000, 1_000_000)
+        for moment in (midnight - timedelta(seconds=1), midnight, midnight + timedelta(days=400))
+    }
+    assert list(costs.values()) == [Decimal("4.50"), Decimal("9.00"), Decimal("9.00")]
+    assert catalogue.priced_at(midnight).get("gemini-nano-banana-2.1").image_price("1K") == Decimal("0.0336")
+
+
+def test_price_changes_of_a_users_own_file_are_kept_to(tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text(
+        "models:\n  gemini-nano-banana-2.1:\n    price_usd:\n      changes:\n"
+        "        - {from: 2026-12-24, per_image: {1K: 0.05}}\n        - {from: 2026-12-20, per_image: {1K: 0.04}}\n"
+    )
+    catalogue = load_catalogue(own)
+    prices = [
+        catalogue.priced_at(datetime(2026, 12, day, 20, tzinfo=UTC)).get("gemini-nano-banana-2.1").image_price("1K")
+        for day in (19, 20, 23, 24)
+    ]
+    assert prices == [Decimal("0.0336"), Decimal("0.04"), Decimal("0.04"), Decimal("0.05")]

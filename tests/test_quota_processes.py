@@ -135,6 +135,7 @@ def run_four_commands(folder: Path, given: dict[str, str], pictures: int) -> lis
     return [process.wait(900) for process in crew]
 
 
+@pytest.mark.timeout(1200)
 @pytest.mark.slow  # more than three minutes of real time: the quota's minute cannot be hurried for a live run
 async def test_four_real_runs_keep_the_minute_and_use_it(tmp_path: Path) -> None:
     """190 pictures at 60 a minute: none is refused by a service that counts arrivals, and three minutes are enough."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, datetime
 from functools import cache
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 
@@ -17,6 +18,9 @@ from callsheet.models.overlay import inherit, overlay, text_keys
 from callsheet.models.rules import nearest
 from callsheet.models.schema import CatalogueRecord, Kind
 from callsheet.yaml_file import read_yaml
+
+# Prices change, as quotas turn, at midnight there.
+PACIFIC = ZoneInfo("America/Los_Angeles")
 
 _BUILT_IN = Path(__file__).with_name("catalogue.yaml")
 
@@ -60,6 +64,13 @@ class Catalogue:
                 "or add it to a catalogue file of your own (CALLSHEET_CATALOGUE)."
             )
         return model
+
+    def priced_at(self, moment: datetime) -> Catalogue:
+        """Return the catalogue with the prices of the moment's Pacific day."""
+        day = moment.astimezone(PACIFIC).date()
+        if all(change.since > day for model in self.by_id.values() for change in model.price_changes):
+            return self
+        return replace(self, by_id={name: model.priced_on(day) for name, model in self.by_id.items()})
 
     def models(self, kind: Kind | None = None) -> tuple[Model, ...]:
         """All models (of a kind), in the order of the file."""

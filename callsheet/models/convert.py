@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeVar
 
-from callsheet.models.model import Defaults, Latency, Limits, Model, Rule
+from callsheet.models.model import Defaults, Latency, Limits, Model, PriceChange, Rule
 from callsheet.models.schema import ModelRecord, RuleRecord, parse_pixels
 
 _Key = TypeVar("_Key", bound=str)
@@ -48,6 +48,10 @@ def to_model(model_id: str, record: ModelRecord, tables: Mapping[str, PixelTable
         per_image_usd=_by_name(record.price_usd.per_image),
         per_second_usd=_by_name(record.price_usd.per_second),
         per_mtok_usd=_by_name(record.price_usd.per_mtok),
+        price_changes=tuple(
+            PriceChange(each.since, _by_name(each.per_image), _by_name(each.per_second), _by_name(each.per_mtok))
+            for each in record.price_usd.changes
+        ),
         limits_by_tier=_by_name({tier: Limits(each.rpm, each.rpd) for tier, each in record.limits.items()}),
     )
 

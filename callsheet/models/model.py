@@ -94,6 +94,16 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
+class PriceChange:
+    """The prices that hold from a (Pacific) day on."""
+
+    since: date
+    per_image_usd: Mapping[str, Decimal] = field(default_factory=dict)
+    per_second_usd: Mapping[str, Decimal] = field(default_factory=dict)
+    per_mtok_usd: Mapping[str, Decimal] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """One model, live or retired. Prices are USD list prices; `latency_s` is in seconds, `max_bytes` per picture."""
 
@@ -129,6 +139,21 @@ class Model:
     per_second_usd: Mapping[str, Decimal] = field(default_factory=dict, repr=False)
     per_mtok_usd: Mapping[str, Decimal] = field(default_factory=dict, repr=False)
     limits_by_tier: Mapping[str, Limits] = field(default_factory=dict, repr=False)
+    price_changes: tuple[PriceChange, ...] = field(default=(), repr=False)
+
+    def priced_on(self, day: date) -> Model:
+        """Return the model with the prices of that (Pacific) day."""
+        due = [change for change in self.price_changes if change.since <= day]
+        if not due:
+            return self
+        last = max(due, key=lambda change: change.since)
+        return replace(
+            self,
+            per_image_usd=last.per_image_usd,
+            per_second_usd=last.per_second_usd,
+            per_mtok_usd=last.per_mtok_usd,
+            price_changes=tuple(change for change in self.price_changes if change.since > day),
+        )
 
     @property
     def driven(self) -> bool:

@@ -55,12 +55,24 @@ class InputsRecord(_Record):
     prompt_tokens: Annotated[int, Field(gt=0)] | None = None
 
 
-class PriceRecord(_Record):
+class AmountsRecord(_Record):
     """List price in USD: of one picture by size, of one second of video by resolution, of a million tokens."""
 
     per_image: dict[str, Usd] = {}
     per_second: dict[str, Usd] = {}
     per_mtok: dict[Literal["input", "output"], Usd] = {}
+
+
+class PriceChangeRecord(AmountsRecord):
+    """Prices that hold from a Pacific day on, in the place of all earlier ones."""
+
+    since: Annotated[date, Field(alias="from")]
+
+
+class PriceRecord(AmountsRecord):
+    """List price in USD, and what it changes to on which day."""
+
+    changes: tuple[PriceChangeRecord, ...] = ()
 
 
 class LimitsRecord(_Record):

@@ -35,6 +35,7 @@ def plan_batch(
     the budget or today's quota, and when everything is done.
     """
     platforms = platforms or load_platforms()
+    catalogue = catalogue.priced_at(conditions.now) if conditions is not None else catalogue
     items = _paid_once(plan_shot(batch, shot, known, catalogue, platforms) for shot in shots)
     asked = {item.shot.id for item in items}
     dropped = tuple(shot for shot in known.shots if shot not in asked)

@@ -12,7 +12,7 @@ from functools import partial
 
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from callsheet.models import Model, load_catalogue
+from callsheet.models import Catalogue, Model, load_catalogue
 from callsheet.rehearsal import bodies, faults, quota
 from callsheet.rehearsal.bodies import RefusedError
 from callsheet.rehearsal.config import RehearsalConfig
@@ -47,7 +47,7 @@ class Service:
         self.connections = connections
         self.state = State(config.state_dir / "rehearsal.db")
         self.clock = continued_clock(self.state, config.factor)
-        self.catalogue = load_catalogue(config.catalogue)
+        self._catalogue = load_catalogue(config.catalogue)
         self.studio = Studio(config.state_dir, prerender=config.prerender)
         self.requests: dict[str, int] = {}
         self.leases = 0
@@ -55,6 +55,11 @@ class Service:
         self.stopping = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._script = faults.load_script(config.script) if config.script else Script()
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The catalogue with the prices of the clock's day."""
+        return self._catalogue.priced_at(self.clock.now())
 
     def keep(self, task: asyncio.Task[None]) -> None:
         """Hold a background task until it ends; the loop itself holds tasks only weakly."""

@@ -146,7 +146,7 @@ async def _paid_video(studio: Studio, shot: Shot, order: JobOrder, frame: Asset 
         await studio.ledger.look_again(order.key)
         job = await claim(studio, order)
     how: How = "created" if job.state in UNSENT else "reused" if job.state is JobState.STORED else "resumed"
-    price = studio.catalogue.get(order.model).video_price(shot.resolution or "", shot.duration_s or 0)
+    price = studio.priced(order.model).video_price(shot.resolution or "", shot.duration_s or 0)
     if job.state in UNSENT and frame is not None:
         await still_approved(studio, shot, frame.sha256)
     while job.state in UNSENT:

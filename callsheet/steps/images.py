@@ -67,7 +67,7 @@ async def _paid_image(studio: Studio, shot: Shot, order: JobOrder, take: int) ->
     if job.state not in UNSENT:
         studio.tally.count("image", "reused" if job.state is JobState.STORED else "resumed", job)
         return job
-    price = studio.catalogue.get(order.model).image_price(shot.image_size)
+    price = studio.priced(order.model).image_price(shot.image_size)
 
     async def ready() -> Send:
         references = tuple([await read_reference(studio, reference) for reference in shot.reference_images])

@@ -73,6 +73,7 @@ async def _paid_look(studio: Studio, order: JobOrder, model: Model, source: Path
         studio.tally.count("look", "reused", job)
         return job
     provider = studio.providers.looks_for(model.id)  # without credentials nothing is reserved
+    model = studio.priced(model.id)
     price, pictures = look_price(model), await asyncio.to_thread(_pictures, source, times)
 
     async def send(attempt: Attempt) -> Job:

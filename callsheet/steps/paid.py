@@ -280,7 +280,7 @@ async def _record(
     # What was not accepted for a reason outside the request leaves the job planned: the next run tries it again.
     mendable = isinstance(error, NotAccepted | Unauthorised | ModelNotFound)
     state = JobState.PLANNED if given is Verdict.FAIL and mendable else _STATE_AFTER[given]
-    usd = charge_of(error, price, studio.catalogue.get(attempt.model))
+    usd = charge_of(error, price, studio.priced(attempt.model))
     job = await persist(
         studio,
         lambda: studio.ledger.settle(

@@ -111,7 +111,7 @@ async def _settled(studio: Studio, order: JobOrder, last: AttemptRecord, error: 
     state = _STATE_AFTER.get(verdict(order.kind, error, again), JobState.PLANNED)
     if isinstance(error, NotAccepted | Rejected):
         state = JobState.PLANNED  # the next request meets it again, or does not
-    usd = charge_of(error, price, studio.catalogue.get(order.model))
+    usd = charge_of(error, price, studio.priced(order.model))
     return await studio.ledger.settle(
         attempt, state, kind=error.kind, reason=str(error), code=error.reason, status=error.status, usd=usd
     )
