@@ -26,7 +26,7 @@ from callsheet.plan import plan_batch
 from callsheet.plan.shards import Shard
 from callsheet.platforms import load_platforms
 from callsheet.providers import load_sdk
-from callsheet.providers.routes import access_to, is_loopback, platform_for
+from callsheet.providers.routes import access_to, is_loopback, platform_for, scope_of
 from callsheet.rehearsal.config import RehearsalConfig
 from callsheet.rehearsal.process import named_service, rehearsal_service
 from callsheet.settings import Settings
@@ -63,6 +63,10 @@ class RunRequest:
     free: bool = False
     plan: str | None = None
     shard: Shard | None = None
+
+    def wants(self, shot: str) -> bool:
+        """Whether the run is to work on the shot."""
+        return not self.only or shot in self.only
 
     def asked(self) -> dict[str, Any]:
         """What the ledger keeps, so that the batch can be carried on later as it was asked for: JSON, no secrets."""
@@ -203,7 +207,7 @@ async def _is_whole(settings: Settings, batch: Batch, manifest: Manifest, catalo
         ledger = await stack.enter_async_context(await Ledger.open(settings.ledger_url, clock=Clock()))
         store = open_archive(settings)
         stack.push_async_callback(store.aclose)
-        known = await survey(ledger, store, batch, manifest.shots)
+        known = await survey(ledger, store, batch, manifest.shots, scope_of(settings, batch.mode))
     made = plan_batch(batch, manifest.shots, known, catalogue, platforms=load_platforms(settings.platforms))
     return all(is_whole(item, known.files) for item in made.shots)
 

@@ -11,12 +11,15 @@ import typer
 
 from callsheet.archive.store import open_archive
 from callsheet.clock import Clock
+from callsheet.errors import SettingsError
 from callsheet.exit_codes import ExitCode
 from callsheet.ledger import Ledger
-from callsheet.providers.routes import scope_of
+from callsheet.providers.routes import Scopes, scope_of
 from callsheet.settings import load_settings
-from callsheet.steps.rebuild import Rebuilt
+from callsheet.shots import Batch, Mode
 from callsheet.steps.rebuild import rebuild as rebuild_from
+from callsheet.steps.take_over import TakenOver
+from callsheet.steps.take_over import take_over as take_over_batch
 from cli.options import JsonOption
 from cli.output import out, print_json, say
 
@@ -31,13 +34,31 @@ def ledger() -> None:
 @app.command("rebuild")
 def rebuild(
     archive: Annotated[str | None, typer.Option(help="Folder or gs:// URI; default: CALLSHEET_ARCHIVE.")] = None,
+    batch: Annotated[str | None, typer.Option("--batch", help="This batch only; default: all of them.")] = None,
+    take_over: Annotated[
+        bool,
+        typer.Option(
+            "--take-over", help="Work on the batch with this ledger from now on, although another one has claimed it."
+        ),
+    ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Enter what an archive's sidecars tell into a ledger that lost it. Changes no row that is there; sends nothing.
+    """Enter what an archive's sidecars tell into a ledger that lost it. Sends nothing.
 
-    Ends with 3 when a sidecar was refused or a file is not what its sidecar tells.
+    What the ledger knows stays as it is, unless the archive proves more. With --take-over this ledger may go on with a
+    batch that another one has claimed: only when that one is lost and no run of it is alive. Ends with 3 when a sidecar
+    was refused or a file is not what its sidecar tells.
     """
-    rebuilt = asyncio.run(_rebuild(archive))
+    if take_over and batch is None:
+        raise SettingsError("--take-over needs --batch: batches are taken over one by one. Nothing was changed.")
+    taken = asyncio.run(_rebuild(archive, batch, take_over))
+    rebuilt = taken.rebuilt
+    for name in taken.unexplained:
+        say(f"unexplained {name}: put on record as a file that no known request gave.")
+    for name in taken.set_aside:
+        say(f"set aside {name}: it cannot be read, and is kept in the batch's .damaged folder.")
+    if taken.claim:
+        say(f"Taken over from ledger {taken.claim.ledger[:12]}.")
     for one in rebuilt.refused:
         say(f"refused {one.name}: {one.why}")
     for one in rebuilt.missing:
@@ -49,17 +70,22 @@ def rebuild(
     )
     code = ExitCode.UNFINISHED if rebuilt.refused or rebuilt.missing else 0
     if json:
-        print_json({"exit_code": code, **asdict(rebuilt)})
+        more = {"unexplained": list(taken.unexplained), "set_aside": list(taken.set_aside)} if take_over else {}
+        print_json({"exit_code": code, **asdict(rebuilt), **more})
     sys.exit(code)
 
 
-async def _rebuild(archive: str | None) -> Rebuilt:
+async def _rebuild(archive: str | None, name: str | None, everything: bool) -> TakenOver:
     settings = load_settings(archive=archive)
+    batch = Batch.named(name) if name else None
+    if name and batch is None:
+        raise SettingsError(f"{name[:200]!r} is not the name of a batch, such as spring.live. Nothing was changed.")
     store = open_archive(settings)
+    scopes: dict[Mode, Scopes] = {"live": scope_of(settings, "live"), "rehearsal": scope_of(settings, "rehearsal")}
     try:
         async with await Ledger.open(settings.ledger_url, clock=Clock()) as opened:
-            return await rebuild_from(
-                opened, store, {"live": scope_of(settings, "live"), "rehearsal": scope_of(settings, "rehearsal")}
-            )
+            if batch is not None and everything:
+                return await take_over_batch(opened, store, batch, scopes)
+            return TakenOver(await rebuild_from(opened, store, scopes, batch), None, (), ())
     finally:
         await store.aclose()

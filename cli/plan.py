@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from callsheet.archive.claim import check_claim
 from callsheet.archive.store import open_archive
 from callsheet.ledger import Ledger
 from callsheet.manifest import Manifest
@@ -21,7 +23,9 @@ from callsheet.plan.sendable import check_sendable
 from callsheet.platforms import load_platforms
 from callsheet.run import RunRequest, budget_of, read_as_begun
 from callsheet.settings import Settings, load_settings
+from callsheet.steps.other_ledgers import doubt_warnings, home_warning, ledger_warnings
 from callsheet.steps.planning import Desk, follow, make_plan, plan_file, time_of
+from callsheet.steps.witness import check_proved
 from cli.options import (
     BudgetOption,
     CampaignOption,
@@ -63,8 +67,11 @@ def plan(
         print_json({"exit_code": 0, **made.as_json()})
 
 
-async def plan_of(request: RunRequest, settings: Settings) -> Plan:
-    """The plan of a request, from ledger, archive and clock as they are; it agrees with the request's plan file."""
+async def plan_of(request: RunRequest, settings: Settings, *, paying: bool = False) -> Plan:
+    """The plan of a request, from ledger, archive and clock as they are; it agrees with the request's plan file.
+
+    `paying`: a live run is to follow, which SettingsError refuses where it could pay for what another ledger has.
+    """
     sheet, catalogue, batch = await read_as_begun(request, settings)
     warn_of(sheet)
     clock, latency = await time_of(settings, batch.mode)
@@ -73,7 +80,12 @@ async def plan_of(request: RunRequest, settings: Settings) -> Plan:
         async with await Ledger.open(settings.ledger_url, clock=clock) as ledger:
             budget = budget_of(request, sheet, settings)
             desk = Desk(settings, ledger, store, catalogue, clock, latency, budget, load_platforms(settings.platforms))
-            made, _ = await make_plan(desk, batch, sheet.shots)
+            made, known = await make_plan(desk, batch, sheet.shots)
+            told = await ledger_warnings(store, batch, ledger.identity)
+            warn([home_warning(settings, Path.cwd()), *told, *doubt_warnings(made, known)])
+            if paying and any(not item.complete for item in made.shots):
+                await check_claim(store, batch, ledger.identity)
+                check_proved(made, known, request.wants, free=request.free)
             check_sendable(made, sheet.unsendable)
             await follow(made, request, settings, ledger)
             return made
@@ -83,8 +95,14 @@ async def plan_of(request: RunRequest, settings: Settings) -> Plan:
 
 def warn_of(sheet: Manifest) -> None:
     """Say what is doubtful about a manifest that is valid."""
-    for warning in sheet.warnings:
-        say(f"warning: {warning}")
+    warn(str(warning) for warning in sheet.warnings)
+
+
+def warn(warnings: Iterable[str]) -> None:
+    """Say what is doubtful, a line each."""
+    for warning in warnings:
+        if warning:
+            say(f"warning: {warning}")
 
 
 def show_plan(made: Plan) -> None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -21,6 +22,7 @@ from callsheet.progress import watcher
 from callsheet.providers import live_ready
 from callsheet.run import RunRequest, read_request, signer_of
 from callsheet.settings import Settings, load_settings
+from callsheet.steps.other_ledgers import home_warning
 from cli.options import (
     BudgetOption,
     CampaignOption,
@@ -32,7 +34,7 @@ from cli.options import (
     VarOption,
 )
 from cli.output import out, print_json, say
-from cli.plan import plan_of, show_plan, warn_of
+from cli.plan import plan_of, show_plan, warn, warn_of
 from cli.progress import ProgressView
 from cli.request import planned_request, request_of
 from flows.server import Server, ensure_server
@@ -75,11 +77,12 @@ def carry_out(request: RunRequest, settings: Settings, *, yes: bool) -> dict[str
     started = time.monotonic()
     signer_of(settings)  # bad input is told before a server is started or anything is agreed to
     if request.live or request.plan:
-        made = asyncio.run(plan_of(request, settings))
+        made = asyncio.run(plan_of(request, settings, paying=request.live))
         if request.live:
             _agree(request, settings, made, yes)
     else:
         warn_of(read_request(request, settings)[0])
+        warn([home_warning(settings, Path.cwd())])
     summary = _run_flow(request, settings)
     summary["elapsed_s"] = round(time.monotonic() - started, 2)
     _show(summary)

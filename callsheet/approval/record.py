@@ -12,6 +12,7 @@ from typing import Any
 from callsheet.approval.waiting import Question, decision_on, is_waiting, question_of
 from callsheet.approval.wish import Wish, check, name_of
 from callsheet.archive import layout
+from callsheet.archive.claim import check_claim
 from callsheet.archive.sidecar import FailureRecord, Sidecar
 from callsheet.archive.sidecars import in_order, read_named, read_sidecars, write_sidecar
 from callsheet.archive.store import Store, open_archive
@@ -84,6 +85,7 @@ async def decide(settings: Settings, batch: str, wishes: Sequence[Wish], by: str
     name = name_of(by)
     async with _opened(settings) as (ledger, store):
         row = await _batch(ledger, batch)
+        await check_claim(store, row.batch, ledger.identity)
         sidecars = await _sidecars(ledger, store, row, wishes)
         decisions = await _decisions(ledger, sidecars, wishes, name)
         recorded = await ledger.decide_frames(batch, decisions)

@@ -7,15 +7,14 @@ import contextlib
 import io
 import json
 import logging
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
 import polars as pl
 
-from callsheet import durable
 from callsheet.archive import layout
+from callsheet.archive.create import create_document
 from callsheet.archive.part_files import MAX_PART, part_files
 from callsheet.archive.parts import IDENTITY, SCHEMA, list_parts, read_parts
 from callsheet.archive.sidecar import CutMaking, CutRecord, FileRecord, Sidecar
@@ -57,7 +56,7 @@ async def write_part(
             return None
         name = layout.catalogue_part(batch, on, number)
         with contextlib.suppress(ArchiveConflict):
-            await _create(store, name, await asyncio.to_thread(part_bytes, new))
+            await create_document(store, name, await asyncio.to_thread(part_bytes, new), PARQUET)
             return name
     raise ArchiveError(
         f"{store.uri}/{name}: other writers took the name {_MOST_TRIES} times, so this part of the catalogue was not "
@@ -94,16 +93,6 @@ async def _listed(store: Store, batch: str, cache: Path | None) -> tuple[int, se
     for name, why in unreadable.items():
         log.warning("%s/%s is not a part of the catalogue (%s); what it listed is listed anew.", store.uri, name, why)
     return max((part.number for part in parts), default=0) + 1, set(rows.iter_rows())
-
-
-async def _create(store: Store, name: str, data: bytes) -> None:
-    """Store a new part; ArchiveConflict when the name is taken by another one."""
-    with tempfile.TemporaryDirectory(prefix="callsheet-") as folder:
-        source = Path(folder) / "part.parquet"
-        # Synced: a store may take the file over by a link.
-        await asyncio.to_thread(durable.write_bytes, data, source)
-        found = await asyncio.to_thread(durable.digests, source)
-        await store.put_file(source, name, sha256=found.sha256, md5=found.md5, size=found.size, content_type=PARQUET)
 
 
 def _takes(sidecar: Sidecar) -> Iterator[Row]:

@@ -54,13 +54,14 @@ def moved_marker(marker: Success, hashes: Mapping[str, str]) -> Success:
 def files_to_copy(evidence: Evidence) -> list[str]:
     """The names of all that is copied before the records: what finishes cuts, then media, then documents.
 
-    What a repair kept stays.
+    What a repair kept stays, and so does the claim of a ledger.
     """
     prefix = evidence.batch.prefix
+    own = (evidence.marker_name, layout.document(prefix, layout.CLAIM))
     names = [
         name
         for name in evidence.files
-        if not layout.is_sidecar(name) and name != evidence.marker_name and not name.startswith(f"{prefix}/{DAMAGED}/")
+        if not layout.is_sidecar(name) and name not in own and not name.startswith(f"{prefix}/{DAMAGED}/")
     ]
     first = (f"{prefix}/{layout.INPUTS}/", f"{prefix}/shots/")
     return sorted(names, key=lambda name: (not name.startswith(first), name))

@@ -17,7 +17,8 @@ from callsheet.archive.sidecars import MAX_SIDECAR, check_version
 from callsheet.archive.store import Store
 from callsheet.errors import ArchiveError
 
-SCHEMA_VERSION = 1
+# 2: `ledger` (2026-11-30). Older markers are read with their defaults.
+SCHEMA_VERSION = 2
 MAX_MARKER = 16 * 1024 * 1024
 _AT_ONCE = 32
 
@@ -37,7 +38,8 @@ class Success(_Part):
     """What `_SUCCESS.json` says. `complete` is true only when every shot is done.
 
     `status` "continuing" means that new work was begun after the batch had ended: its files may be incomplete. A repair
-    found files of the `damaged` shots lost; they are unfinished until those are back.
+    found files of the `damaged` shots lost; they are unfinished until those are back. `ledger` is the identity of the
+    ledger that the batch was worked on with.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -52,6 +54,7 @@ class Success(_Part):
     sidecars: tuple[ListedSidecar, ...] = ()
     catalogue: str | None = None
     finished: datetime
+    ledger: str | None = None
 
 
 async def write_success(
@@ -64,6 +67,7 @@ async def write_success(
     hashes: Mapping[str, str] | None = None,
     absent: Sequence[str] = (),
     damaged: Sequence[str] = (),
+    ledger: str | None = None,
 ) -> Success:
     """Write the marker over the sidecars as they are stored now; call it last. `sidecars` must not be empty.
 
@@ -82,7 +86,8 @@ async def write_success(
         return ListedSidecar(name=name, sha256=hashlib.sha256(data).hexdigest())
 
     files = await asyncio.gather(*(listed(sidecar) for sidecar in sidecars))
-    marker = _marker(sidecars, files, catalogue, finished, absent).model_copy(update={"damaged": tuple(damaged)})
+    marker = _marker(sidecars, files, catalogue, finished, absent)
+    marker = marker.model_copy(update={"damaged": tuple(damaged), "ledger": ledger})
     await write_marker(store, prefix, marker)
     return marker
 

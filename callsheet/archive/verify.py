@@ -271,5 +271,5 @@ def _foreign(evidence: Evidence) -> Iterator[Finding]:
 def is_document(batch: Batch, name: str) -> bool:
     """Whether this is one of the batch's own documents, or something that a repair kept."""
     relative = name.removeprefix(f"{batch.prefix}/")
-    own = relative in (layout.PLAN, layout.GALLERY, layout.SUCCESS)
+    own = relative in (layout.PLAN, layout.GALLERY, layout.SUCCESS, layout.CLAIM)
     return own or layout.is_manifest(batch.prefix, name) or relative.startswith(f"{DAMAGED}/")

@@ -1,7 +1,12 @@
-"""Entering what sidecars tell into a ledger that lost it. What is on record already is never changed."""
+"""Entering what sidecars tell into a ledger that lost it, or that never knew it.
+
+What is on record already stays, but for a job that would be paid for once more although the archive proves that its
+file is there, or that its request was sent by somebody else: such a job takes over what is proved.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 
@@ -10,9 +15,11 @@ from sqlalchemy import Connection, bindparam, insert, select
 from callsheet.decisions import FrameDecision, FramePin
 from callsheet.ledger import frame_decisions, frame_pins
 from callsheet.ledger.batches import put_batch
+from callsheet.ledger.claims import give_back_slot, is_held
+from callsheet.ledger.life import JobState
 from callsheet.ledger.prepared import change, fetch
 from callsheet.ledger.records import AttemptRecord, Job, ShotRow, Want
-from callsheet.ledger.rows import find_job, post
+from callsheet.ledger.rows import ZERO, change_attempt, change_job, find_job, post, read_attempt
 from callsheet.ledger.tables import assets, attempts, batches, jobs, shots, wants
 from callsheet.shots import Asset, Batch
 
@@ -28,6 +35,12 @@ _ASSET = select(assets.c.sha256).where(
 )
 _NEW_SHOT, _NEW_WANT, _NEW_ASSET = insert(shots), insert(wants), insert(assets)
 _NEW_JOB, _NEW_ATTEMPT = insert(jobs), insert(attempts)
+# Files that are in the archive as told: the job that gave each, and its hash.
+Files = Collection[tuple[str | None, str | None]]
+# Of these the ledger itself has the bytes; a slot that is held in a quota is given back first.
+_WITH_RESULT = frozenset({JobState.FINISHED, JobState.STORED, JobState.RESERVED})
+# In these the newest attempt has not ended.
+_OPEN = frozenset({JobState.SUBMITTING, JobState.SUBMITTED, JobState.UNKNOWN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +77,18 @@ def enter_batch(connection: Connection, now: datetime, batch: Batch) -> bool:
 
 
 def enter_shot(connection: Connection, records: ShotRecords) -> Entered:
-    """Enter a shot with its jobs, their money and its files; each row that is there already wins over the sidecar's."""
+    """Enter a shot with its jobs, their money and its files; rows that are there already win, unless proved wrong."""
     row = records.row
     place = {"of_batch": row.batch, "of_shot": row.shot}
     new_shot = fetch(connection, _SHOT, place) is None
     if new_shot:
         values = {field.name: getattr(row, field.name) for field in fields(row)}
         change(connection, _NEW_SHOT, {**values, "dropped": records.dropped})
-    new_jobs = sum(_enter_job(connection, job, attempt, row.batch) for job, attempt in records.jobs)
+    there = {(asset.job_key, asset.sha256) for asset in records.assets}
+    new_jobs = sum(
+        _enter_job(connection, job, attempt, row.batch) or _take_over(connection, job, attempt, there)
+        for job, attempt in records.jobs
+    )
     for want in records.wants:
         if fetch(connection, _WANT, {**place, "of_slot": want.slot}) is None:
             values = {field.name: getattr(want, field.name) for field in fields(want)}
@@ -97,6 +114,48 @@ def _enter_job(connection: Connection, job: Job, attempt: AttemptRecord, batch: 
     change(connection, _NEW_ATTEMPT, {name: getattr(attempt, name) for name in AttemptRecord.__slots__})
     post(connection, attempt.batch, held=attempt.reserved_usd, paid=attempt.usd)
     return True
+
+
+def _take_over(connection: Connection, told: Job, attempt: AttemptRecord, there: Files) -> bool:
+    """Let a job that is on record become what a sidecar proves of it; False when it proves nothing new."""
+    found = find_job(connection, told.key)
+    if found is not None and found.state is JobState.RESERVED and not is_held(found):
+        found = give_back_slot(connection, found, told.updated)
+    if found is None or not _is_proved(connection, found, told, there):
+        return False
+    more = max(told.spent_usd - found.spent_usd, ZERO)
+    kept = {"key", "kind", "mode", "model", "batch", "shot", "slot", "request", "created", "updated"}
+    values = {name: getattr(told, name) for name in Job.__slots__ if name not in kept}
+    n = found.attempts + (found.state not in _OPEN)
+    change_job(connection, found, told.updated, **{**values, "attempts": n, "spent_usd": found.spent_usd + more})
+    if found.state in _OPEN:
+        # Of its own request or another's one file came: what was held for it is settled with that.
+        last = read_attempt(connection, told.key, n)
+        changes = {"outcome": attempt.outcome, "operation": attempt.operation, "ended_at": attempt.ended_at}
+        change_attempt(connection, last, reserved=attempt.reserved_usd, usd=last.usd + more, **changes)
+        return True
+    entered = replace(attempt, n=n, batch=found.batch, usd=more)
+    change(connection, _NEW_ATTEMPT, {name: getattr(entered, name) for name in AttemptRecord.__slots__})
+    post(connection, entered.batch, held=entered.reserved_usd, paid=entered.usd)
+    return True
+
+
+def _is_proved(connection: Connection, found: Job, told: Job, there: Files) -> bool:
+    """Whether a sidecar knows more of a job than this ledger, in which nobody is at work on it.
+
+    A file that is there says most. An operation counts when none of the ledger's own attempts had it; whatever else is
+    told counts where nothing was ever sent from here, for a person may have decided since to try again.
+    """
+    if is_held(found) or found.state in _WITH_RESULT:
+        return False
+    if told.state is JobState.STORED:
+        return (told.key, told.sha256) in there
+    if found.state not in (JobState.PLANNED, JobState.SUBMITTING, JobState.UNKNOWN):
+        return False
+    if told.state is JobState.SUBMITTED:
+        sent = select(attempts.c.operation).where(attempts.c.job_key == told.key)
+        return told.operation not in set(connection.execute(sent).scalars())
+    return found.attempts == 0 and told.state not in (JobState.PLANNED, JobState.STORED)
 
 
 def _enter_asset(connection: Connection, asset: Asset) -> bool:

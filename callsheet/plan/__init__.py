@@ -6,7 +6,7 @@ from callsheet.plan.actions import NOUNS, Action, Kind, Plan, ShotPlan, What
 from callsheet.plan.conditions import Conditions
 from callsheet.plan.decide import clip_keys, frames_wanted, plan_shot
 from callsheet.plan.forecast import Forecast
-from callsheet.plan.known import Known
+from callsheet.plan.known import Doubt, Known
 from callsheet.plan.money import Money
 from callsheet.plan.whole import plan_batch
 
@@ -14,6 +14,7 @@ __all__ = [
     "NOUNS",
     "Action",
     "Conditions",
+    "Doubt",
     "Forecast",
     "Kind",
     "Known",

@@ -11,6 +11,7 @@ from callsheet.archive.sidecars import read_named
 from callsheet.errors import CallsheetError
 from callsheet.ledger import AttemptRecord, JobState
 from callsheet.plan import Action, Plan, plan_batch
+from callsheet.providers.routes import scope_of
 from callsheet.shots import Shot, ShotState
 from callsheet.steps.survey import is_whole, survey
 from callsheet.studio import Studio
@@ -41,7 +42,7 @@ async def join_shards(studio: Studio, shots: Sequence[Shot], sent: Sent) -> None
     if studio.plan is None:
         raise CallsheetError("The batch has no plan yet. Nothing was joined; open it first.")
     batch, everything = studio.batch, [item.shot for item in studio.plan.shots]
-    known = await survey(studio.ledger, studio.store, batch, everything)
+    known = await survey(studio.ledger, studio.store, batch, everything, scope_of(studio.settings, batch.mode))
     studio.remember(known)
     now = await asyncio.to_thread(plan_batch, batch, everything, known, studio.catalogue)
     whole = {item.shot.id for item in now.shots if is_whole(item, known.files)}

@@ -12,6 +12,7 @@ from typing import Any
 
 from callsheet.archive import layout
 from callsheet.archive.catalogue import write_part
+from callsheet.archive.claim import check_claim
 from callsheet.archive.lineage import asset_of, listed
 from callsheet.archive.sidecar import CutRecord, Sidecar
 from callsheet.archive.sidecars import in_order, read_sidecars, write_sidecar
@@ -39,6 +40,7 @@ async def open_more_cuts(
     `only` limits it to some shots: SettingsError for one that the archive does not have. `focus` takes the place of
     the shots' own.
     """
+    await check_claim(studio.store, studio.batch, studio.ledger.identity)
     sidecars = await read_sidecars(studio.store, studio.batch.prefix)
     if strange := set(only) - {one.shot for one in sidecars}:
         known = ", ".join(one.shot for one in sidecars[:20]) or "none"

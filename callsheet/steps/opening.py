@@ -8,6 +8,7 @@ import logging
 from collections.abc import Sequence
 
 from callsheet.archive import layout
+from callsheet.archive.claim import claim_batch
 from callsheet.archive.sidecars import read_named
 from callsheet.archive.success import mark_continuing, read_success
 from callsheet.decisions import APPROVAL
@@ -19,12 +20,14 @@ from callsheet.plan import Kind, Known, Plan, ShotPlan
 from callsheet.plan.sendable import check_sendable
 from callsheet.poller import is_worth_a_look
 from callsheet.progress import Step
+from callsheet.providers.routes import scope_of
 from callsheet.run import MODELS, RunRequest
 from callsheet.shots import Shot, ShotState
 from callsheet.steps.deposit import is_lost
 from callsheet.steps.planning import Desk, follow, make_plan, time_of
 from callsheet.steps.records import lists_all, tells_as_asked
 from callsheet.steps.survey import awaits_decision, is_whole, survey
+from callsheet.steps.witness import check_proved
 from callsheet.studio import Studio
 
 log = logging.getLogger(__name__)
@@ -33,8 +36,9 @@ log = logging.getLogger(__name__)
 async def open_batch(studio: Studio, manifest: Manifest, request: RunRequest) -> Plan:
     """The plan of the batch, entered in ledger and archive. `remake` gives failed and lost jobs another, paid, try.
 
-    Before anything is entered: ManifestError when something to be sent cannot carry what is asked for, SettingsError
-    when the request names a plan file and the plan is another one now.
+    Before anything is sent: ManifestError when something to be sent cannot carry what is asked for; SettingsError when
+    the request names a plan file and the plan is another one now, when another ledger works on the live batch, or when
+    the archive has what may be what would be paid for.
     Shots that are complete count as done at once; the others are pending.
     """
     batch, shots = studio.batch, manifest.shots
@@ -51,22 +55,33 @@ async def open_batch(studio: Studio, manifest: Manifest, request: RunRequest) ->
     )
     plan, known = await make_plan(desk, batch, shots)
     _check_sendable(studio, plan, manifest)
+    if _is_claimed(studio, plan) and await claim_batch(studio.store, batch, studio.ledger.identity):
+        # Another ledger's run may have ended between the look and the claim.
+        plan, known = await make_plan(desk, batch, shots)
     followed = await follow(plan, request, studio.settings, studio.ledger)
+    check_proved(plan, known, studio.wants, free=studio.free)
     await _look_again(studio, plan, known)
     positions = [(shot.id, position) for position, shot in enumerate(shots)]
     await studio.ledger.open_batch(batch, positions, {**request.asked(), **followed, MODELS: studio.catalogue.defaults})
     if request.remake:
-        asked_for = await survey(studio.ledger, studio.store, batch, [shot for shot in shots if studio.wants(shot.id)])
+        some, scope = [shot for shot in shots if studio.wants(shot.id)], scope_of(studio.settings, batch.mode)
+        asked_for = await survey(studio.ledger, studio.store, batch, some, scope)
         for key, job in asked_for.jobs.items():
             given_up = job.state in (JobState.FAILED, JobState.EXPIRED) and not is_worth_a_look(job)
             if given_up or await is_lost(studio, job):
                 await studio.ledger.reopen(key)
         plan, known = await make_plan(desk, batch, shots)
         _check_sendable(studio, plan, manifest)
+        check_proved(plan, known, studio.wants, free=studio.free)
     studio.remember(known)
     studio.plan = plan
     await _write_documents(studio, manifest, plan)
     return plan
+
+
+def _is_claimed(studio: Studio, plan: Plan) -> bool:
+    """Whether the run needs the batch for its own ledger: there is something to make, and the money is real."""
+    return studio.batch.mode == "live" and not all(item.complete for item in plan.shots)
 
 
 def _check_sendable(studio: Studio, plan: Plan, manifest: Manifest) -> None:

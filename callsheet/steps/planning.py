@@ -18,7 +18,7 @@ from callsheet.plan import Known, Plan, plan_batch
 from callsheet.plan.file import PlanFile, check_same, read_plan
 from callsheet.plan.sendable import check_sendable
 from callsheet.platforms import Platforms, load_platforms
-from callsheet.providers.routes import is_loopback
+from callsheet.providers.routes import is_loopback, scope_of
 from callsheet.rehearsal.config import Latency
 from callsheet.rehearsal.glance import glance
 from callsheet.run import RunRequest
@@ -47,7 +47,7 @@ class Desk:
 
 async def make_plan(desk: Desk, batch: Batch, shots: Sequence[Shot]) -> tuple[Plan, Known]:
     """The plan of a batch as everything is now, and what it was made from."""
-    known = await survey(desk.ledger, desk.store, batch, shots)
+    known = await survey(desk.ledger, desk.store, batch, shots, scope_of(desk.settings, batch.mode))
     conditions = await outlook(
         desk.ledger, desk.settings, batch, shots, desk.catalogue, desk.clock, desk.budget, desk.latency
     )
@@ -65,7 +65,7 @@ async def check_unsent(settings: Settings, batch: Batch, sheet: Manifest, catalo
         store = open_archive(settings)
         try:
             async with await Ledger.open(settings.ledger_url, clock=Clock()) as ledger:
-                known = await survey(ledger, store, batch, sheet.shots)
+                known = await survey(ledger, store, batch, sheet.shots, scope_of(settings, batch.mode))
         finally:
             await store.aclose()
     check_sendable(plan_batch(batch, sheet.shots, known, catalogue, platforms=platforms), sheet.unsendable)

@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from callsheet.archive import layout
@@ -80,9 +80,30 @@ async def rebuild(ledger: Ledger, store: Store, scopes: Mapping[Mode, Scopes], o
     all, LedgerError when nothing can be written.
     """
     names = await store.stats(f"{only.prefix}/" if only else "")
-    rebuilt, limit = Rebuilt(), asyncio.Semaphore(AT_ONCE)
-    found = await all_of(_read(store, name, rebuilt, limit) for name in names if layout.is_sidecar(name))
-    believed = sorted((one for one in found if one), key=lambda one: (one.updated, one.batch, one.line, one.shot))
+    rebuilt = Rebuilt()
+    sidecars = await read_believed(store, [name for name in names if layout.is_sidecar(name)], rebuilt)
+    await enter_sidecars(ledger, store, sidecars, names, scopes, rebuilt)
+    return rebuilt
+
+
+async def read_believed(store: Store, names: Sequence[str], rebuilt: Rebuilt) -> list[Sidecar]:
+    """The sidecars with these names that can be believed; the others are noted as refused."""
+    limit = asyncio.Semaphore(AT_ONCE)
+    found = await all_of(_read(store, name, rebuilt, limit) for name in names)
+    return [one for one in found if one]
+
+
+async def enter_sidecars(
+    ledger: Ledger,
+    store: Store,
+    sidecars: Sequence[Sidecar],
+    names: Mapping[str, Stat],
+    scopes: Mapping[Mode, Scopes],
+    rebuilt: Rebuilt,
+) -> None:
+    """Enter what these sidecars tell, with those of their files that are among `names` as told; count it."""
+    limit = asyncio.Semaphore(AT_ONCE)
+    believed = sorted(sidecars, key=lambda one: (one.updated, one.batch, one.line, one.shot))
     batches = {one.batch: batch_of(one) for one in believed}
     for batch in batches.values():
         rebuilt.batches += await ledger.enter_batch(await _with_manifest(store, batch, names))
@@ -104,7 +125,6 @@ async def rebuild(ledger: Ledger, store: Store, scopes: Mapping[Mode, Scopes], o
     # In order, so that a job of several batches belongs to the oldest where its sidecars do not say whose it is.
     for entered in await all_of(ledger.enter_shot(one) for one in records):
         rebuilt.count(entered)
-    return rebuilt
 
 
 async def _read(store: Store, name: str, rebuilt: Rebuilt, limit: asyncio.Semaphore) -> Sidecar | None:

@@ -163,6 +163,7 @@ async def write_marker(studio: Studio, evidence: Evidence, lost: frozenset[str])
         hashes=hashes,
         absent=absent,
         damaged=sorted(lost),
+        ledger=marker.ledger if isinstance(marker, Success) else None,
     )
 
 

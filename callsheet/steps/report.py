@@ -11,6 +11,7 @@ from typing import Any
 
 from callsheet.archive import layout
 from callsheet.archive.catalogue import write_part
+from callsheet.archive.claim import release_batch
 from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.sidecars import in_order, read_named, write_sidecar
 from callsheet.archive.spots import read_spots
@@ -78,7 +79,18 @@ async def write_report(studio: Studio, elapsed_s: float) -> Report:
     if sidecars:
         hashes = {shot: written for shot, (_, written) in studio.sidecars.items() if written}
         ids = [shot.id for shot in absent]
-        await write_success(store, batch.prefix, sidecars, catalogue=part, finished=now, hashes=hashes, absent=ids)
+        await write_success(
+            store,
+            batch.prefix,
+            sidecars,
+            catalogue=part,
+            finished=now,
+            hashes=hashes,
+            absent=ids,
+            ledger=studio.ledger.identity,
+        )
+    if batch.mode == "live":
+        await release_batch(store, batch, studio.ledger.identity)
     await remove_leftovers(studio)
     await forget_stored_replies(studio)
     await asyncio.to_thread(_empty_spool, studio)

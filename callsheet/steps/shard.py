@@ -9,11 +9,13 @@ import asyncio
 from collections import Counter
 
 from callsheet.archive import layout
+from callsheet.archive.claim import check_claim
 from callsheet.errors import SettingsError
 from callsheet.exit_codes import code_of_shots, first_of
 from callsheet.manifest import Manifest
 from callsheet.plan import Plan, ShotPlan, plan_batch
 from callsheet.plan.shards import Shard
+from callsheet.providers.routes import scope_of
 from callsheet.shots import ShotState
 from callsheet.steps.open_requests import find_open_requests
 from callsheet.steps.survey import is_whole, survey
@@ -27,7 +29,8 @@ async def open_shard(studio: Studio, manifest: Manifest, shard: Shard) -> Plan:
     archive that the batch was opened with: it would pay for everything once more.
     """
     await _check_same(studio, manifest, shard)
-    known = await survey(studio.ledger, studio.store, studio.batch, manifest.shots, part=True)
+    scope = scope_of(studio.settings, studio.batch.mode)
+    known = await survey(studio.ledger, studio.store, studio.batch, manifest.shots, scope, part=True)
     plan = await asyncio.to_thread(plan_batch, studio.batch, manifest.shots, known, studio.catalogue)
     studio.remember(known)
     studio.plan = plan
@@ -50,6 +53,7 @@ async def _check_same(studio: Studio, manifest: Manifest, shard: Shard) -> None:
             "All workers need the same ledger: set CALLSHEET_LEDGER to one PostgreSQL, or CALLSHEET_HOME to one folder "
             "of one machine."
         )
+    await check_claim(studio.store, batch, studio.ledger.identity)
     if await studio.store.stat(layout.document(batch.prefix, layout.PLAN)) is None:
         raise SettingsError(
             f"{studio.store.uri} has no plan of batch {batch.name}, so it is not the archive that the batch was opened "

@@ -14,20 +14,28 @@ from callsheet.ledger.owners import is_dead
 from callsheet.orders import take_order
 from callsheet.plan import Known, ShotPlan, clip_keys
 from callsheet.plan.frames import is_chosen_by_scores
+from callsheet.providers.routes import Scopes
 from callsheet.shots import Asset, Batch, Shot
 from callsheet.steps import all_of
+from callsheet.steps.witness import hear_archive
 
 # Listings of single shots' folders at the same time.
 _AT_ONCE = 32
 
 
-async def survey(ledger: Ledger, store: Store, batch: Batch, shots: Sequence[Shot], *, part: bool = False) -> Known:
+async def survey(
+    ledger: Ledger, store: Store, batch: Batch, shots: Sequence[Shot], scopes: Scopes, *, part: bool = False
+) -> Known:
     """What is known of the batch: jobs that the shots would need or had, assets, files that are really there.
 
+    What the archive proves and the ledger did not know is entered first; `scopes` says whose quota it used.
     As a `part` of the batch the shots are looked up one by one, so that it costs as much as they are. Nothing is known
-    then of the batch's other shots, and only those files are looked for that the ledger has on record.
+    then of the batch's other shots, and only those files are looked for that the ledger has on record: the run that
+    opened the batch has heard the archive.
     """
     ids = [shot.id for shot in shots]
+    stats = {} if part else await store.stats(f"{batch.prefix}/")
+    doubts = await hear_archive(ledger, store, batch, shots, stats, scopes)
     keys = [take_order(batch, shot, take).key for shot in shots for take in range(1, shot.takes + 1)]
     jobs = await ledger.jobs(keys)
     wants = await (ledger.wants_among(batch.name, ids) if part else ledger.wants_of(batch.name))
@@ -37,7 +45,7 @@ async def survey(ledger: Ledger, store: Store, batch: Batch, shots: Sequence[Sho
     by_shot: dict[str, list[Asset]] = defaultdict(list)
     for asset in await (ledger.assets_among(batch.name, ids) if part else ledger.assets_of(batch.name)):
         by_shot[asset.shot].append(asset)
-    names = await (_files_of(store, batch, by_shot) if part else store.list(f"{batch.prefix}/"))
+    names = await _files_of(store, batch, by_shot) if part else list(stats)
     jobs = {**jobs, **await ledger.jobs(clips)}
     return Known(
         jobs=jobs,
@@ -48,6 +56,7 @@ async def survey(ledger: Ledger, store: Store, batch: Batch, shots: Sequence[Sho
         shots=tuple(ids if part else await ledger.ever_of(batch.name)),
         decisions=await ledger.frame_decisions(batch.name, [shot.id for shot in shots if shot.select == "approve"]),
         pins=await ledger.frame_pins(batch.name, [shot.id for shot in shots if is_chosen_by_scores(shot)]),
+        doubts=doubts,
     )
 
 

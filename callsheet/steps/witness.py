@@ -1,0 +1,231 @@
+"""The archive as the second witness: what it proves of a batch is entered in a ledger that does not know it.
+
+A ledger may be lost, restored from an old copy, or another one than the batch was made with. Before anything is paid
+for, the batch's listing is compared with it. Only sidecars of shots that would be paid for, or that the ledger has
+never heard of, are read; of a batch that is done nothing is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from callsheet.archive import layout
+from callsheet.archive.part_files import part_files
+from callsheet.archive.parts import list_parts, read_parts
+from callsheet.archive.sidecar import Sidecar
+from callsheet.archive.store import Stat, Store
+from callsheet.errors import CallsheetError, SettingsError
+from callsheet.ledger import Job, JobState, Ledger
+from callsheet.orders import take_order
+from callsheet.plan import Doubt, Known, Plan, clip_keys, frames_wanted
+from callsheet.providers.routes import Scopes
+from callsheet.shots import Batch, Shot
+from callsheet.steps.rebuild import Rebuilt, enter_sidecars, read_believed
+from callsheet.steps.rebuilt_rows import check
+from callsheet.steps.rebuilt_sidecar import Remembered, sidecar_from
+
+log = logging.getLogger(__name__)
+
+_PAID_FILE = re.compile(r"(take-\d+|clip)-(?:\d+-)?([0-9a-f]{12})\.\w+")
+_TOLD = 10
+# A job in one of these states is sent, sent again, or awaited.
+_UNSETTLED = frozenset({JobState.PLANNED, JobState.RESERVED, JobState.SUBMITTING, JobState.SUBMITTED, JobState.UNKNOWN})
+
+
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """What an archive lists of a batch: sidecars and paid files by the folder of their shot."""
+
+    root: str
+    sidecars: Mapping[str, str]
+    files: Mapping[str, tuple[str, ...]]
+
+
+async def hear_archive(
+    ledger: Ledger,
+    store: Store,
+    batch: Batch,
+    shots: Sequence[Shot],
+    names: Mapping[str, Stat],
+    scopes: Scopes,
+) -> tuple[Doubt, ...]:
+    """Enter what the archive proves of the batch and the ledger does not know; what stays unexplained is returned.
+
+    `names` is the listing of the batch; `scopes` says whose quota was used.
+    """
+    there = _archived(batch, names)
+    if not there.sidecars and not there.files:
+        return ()
+    open_shots = {layout.folder_name(shot.id): shot.id for shot in await _unsettled(ledger, batch, shots)}
+    known = {layout.folder_name(shot): shot for shot in await ledger.ever_of(batch.name)}
+    strange = sorted((there.sidecars.keys() | there.files.keys()) - known.keys() - open_shots.keys())
+    folders = [*open_shots, *strange]
+    rebuilt = Rebuilt()
+    wanted = [there.sidecars[folder] for folder in folders if folder in there.sidecars]
+    believed = await read_believed(store, wanted, rebuilt)
+    await enter_sidecars(ledger, store, believed, names, {batch.mode: scopes}, rebuilt)
+    if left := await _unexplained(ledger, batch, there, folders, open_shots):
+        lost = await _from_catalogue(store, batch, left)
+        await enter_sidecars(ledger, store, lost, names, {batch.mode: scopes}, rebuilt)
+        left = await _unexplained(ledger, batch, there, folders, open_shots)
+    if rebuilt.jobs or rebuilt.assets:
+        log.info("The archive told the ledger of %d jobs and %d files", rebuilt.jobs, rebuilt.assets)
+    refused = {one.name: one.why for one in rebuilt.refused}
+    told = await ledger.wants_among(batch.name, list(open_shots.values()))
+    return tuple(_doubts(open_shots, {want.shot for want in told}, there, left, refused))
+
+
+async def enter_catalogue(
+    ledger: Ledger, store: Store, batch: Batch, names: Mapping[str, Stat], scopes: Scopes, rebuilt: Rebuilt
+) -> None:
+    """Enter what only the catalogue's parts tell of paid files that nothing else explains."""
+    there = _archived(batch, names)
+    if left := await _unexplained(ledger, batch, there, list(there.files), {}):
+        lost = await _from_catalogue(store, batch, left)
+        await enter_sidecars(ledger, store, lost, names, {batch.mode: scopes}, rebuilt)
+
+
+async def unexplained_files(ledger: Ledger, batch: Batch, names: Mapping[str, Stat]) -> list[str]:
+    """The names of paid files of the batch that the ledger does not know."""
+    there = _archived(batch, names)
+    left = await _unexplained(ledger, batch, there, list(there.files), {})
+    return [f"{there.root}{folder}/{file}" for folder, files in left.items() for file in files]
+
+
+def check_proved(plan: Plan, known: Known, wants: Callable[[str], bool], *, free: bool) -> None:
+    """Raise SettingsError when a live run would pay for what the archive may have already."""
+    if plan.batch.mode != "live" or free:
+        return
+    doubts = [doubt for doubt in doubts_of(plan, known) if wants(doubt.shot)]
+    if doubts:
+        raise SettingsError(
+            "The archive has what may be what this run would pay for, and nothing explains it:\n"
+            + "\n".join(f"{doubt.name}: {doubt.why}" for doubt in doubts[:_TOLD])
+            + (f"\n... and {len(doubts) - _TOLD} more" if len(doubts) > _TOLD else "")
+            + "\nNothing was sent. Restore the sidecars; or go on without: `callsheet ledger rebuild --batch "
+            f"{plan.batch.name} --take-over` puts on record that these files are not what is asked for now."
+        )
+
+
+def doubts_of(plan: Plan, known: Known) -> list[Doubt]:
+    """The doubts about what the plan would pay for."""
+    sent = {(item.shot.id, action.slot) for item in plan.shots for action in item.actions if action.sent}
+    slots = {(shot, "clip" if slot.startswith("clip") else slot) for shot, slot in sent}
+    shots = {shot for shot, _ in sent}
+    return [one for one in known.doubts if ((one.shot, one.slot) in slots if one.slot else one.shot in shots)]
+
+
+def _archived(batch: Batch, names: Mapping[str, Stat]) -> Archived:
+    sidecars, files = dict[str, str](), defaultdict[str, list[str]](list)
+    root = f"{batch.prefix}/shots/"
+    for name in names:
+        folder, _, file = name.removeprefix(root).partition("/")
+        if not name.startswith(root) or "/" in file:
+            continue
+        if file == layout.SIDECAR:
+            sidecars[folder] = name
+        elif _PAID_FILE.fullmatch(file):
+            files[folder].append(file)
+    return Archived(root, sidecars, {folder: tuple(each) for folder, each in files.items()})
+
+
+async def _unsettled(ledger: Ledger, batch: Batch, shots: Sequence[Shot]) -> list[Shot]:
+    """The shots for which something would be sent, sent again or awaited, as far as the ledger knows."""
+    keys = {shot.id: [take_order(batch, shot, take).key for take in range(1, shot.takes + 1)] for shot in shots}
+    takes = await ledger.jobs(key for some in keys.values() for key in some)
+    pictures = Known(jobs=takes)
+    clips = {
+        shot.id: [key for _, key in clip_keys(batch, shot, pictures)] if shot.motion_prompt else [] for shot in shots
+    }
+    videos = await ledger.jobs(key for some in clips.values() for key in some)
+
+    def is_unsettled(shot: Shot) -> bool:
+        settled = [key for key in clips[shot.id] if _is_settled(videos.get(key))]
+        lacks_clips = shot.motion_prompt is not None and len(settled) < frames_wanted(shot)
+        return lacks_clips or not all(_is_settled(takes.get(key)) for key in keys[shot.id])
+
+    return [shot for shot in shots if is_unsettled(shot)]
+
+
+def _is_settled(job: Job | None) -> bool:
+    return job is not None and job.state not in _UNSETTLED
+
+
+async def _unexplained(
+    ledger: Ledger, batch: Batch, there: Archived, folders: Sequence[str], open_shots: Mapping[str, str]
+) -> dict[str, list[str]]:
+    """The paid files by folder that the ledger knows neither as files nor as what a job gave."""
+    files = {folder: there.files[folder] for folder in folders if folder in there.files}
+    if not files:
+        return {}
+    shots = {layout.folder_name(shot): shot for shot in await ledger.ever_of(batch.name)} | dict(open_shots)
+    ids = [shots[folder] for folder in files if folder in shots]
+    # What a person has declared to be nothing that is asked for is on record by its folder (steps/take_over.py).
+    assets = await ledger.assets_among(batch.name, list({*ids, *files}))
+    on_record = {(layout.folder_name(one.shot), one.name) for one in assets}
+    jobs = await ledger.jobs(want.job_key for want in await ledger.wants_among(batch.name, ids))
+    hashes = {job.sha256[:12] for job in jobs.values() if job.sha256}
+    left = {
+        folder: [name for name in some if (folder, name) not in on_record and _hash_of(name) not in hashes]
+        for folder, some in files.items()
+    }
+    return {folder: some for folder, some in left.items() if some}
+
+
+def _hash_of(name: str) -> str:
+    found = _PAID_FILE.fullmatch(name)
+    return found[2] if found else ""
+
+
+async def _from_catalogue(store: Store, batch: Batch, folders: Collection[str]) -> list[Sidecar]:
+    """What the catalogue's parts tell of the shots in these folders, as sidecars made of their rows."""
+    rows = defaultdict[str, list[Mapping[str, Any]]](list)
+    for row in await _rows(store, batch):
+        if isinstance(row["shot"], str) and layout.folder_name(row["shot"]) in folders:
+            rows[row["shot"]].append(row)
+    made = (_of_rows(batch, shot, some) for shot, some in rows.items())
+    return [one for one in made if one]
+
+
+async def _rows(store: Store, batch: Batch) -> list[dict[str, Any]]:
+    parts = [part for part in (await list_parts(store))[0] if part.batch == batch.name]
+    async with part_files(store, parts, None) as local:
+        found, _ = await asyncio.to_thread(read_parts, local.files)
+    return [row for row in found.rows(named=True) if row["batch"] == batch.name]
+
+
+def _of_rows(batch: Batch, shot: str, rows: Sequence[Mapping[str, Any]]) -> Sidecar | None:
+    try:
+        made = sidecar_from(Remembered(batch, shot, None, (), {}, (), rows), done=False, updated=datetime.now(UTC))
+        if made is not None:
+            check(layout.sidecar_name(batch.prefix, shot), made)
+    except (CallsheetError, ValueError, KeyError, TypeError) as error:
+        log.warning("What the catalogue tells of shot %r was not believed: %s", shot, error)
+        return None
+    return made
+
+
+def _doubts(
+    open_shots: Mapping[str, str],
+    told: Collection[str],
+    there: Archived,
+    left: Mapping[str, Sequence[str]],
+    refused: Mapping[str, str],
+) -> list[Doubt]:
+    found: list[Doubt] = []
+    for folder, shot in open_shots.items():
+        sidecar = there.sidecars.get(folder, "")
+        if sidecar in refused and shot not in told:
+            found.append(Doubt(shot, sidecar, f"It cannot be believed: {refused[sidecar]}"))
+        for name in left.get(folder, ()):
+            slot = name.rpartition("-")[0] if name.startswith("take-") else "clip"
+            why = "Neither this ledger nor a sidecar nor the catalogue tells what was asked for it."
+            found.append(Doubt(shot, f"{there.root}{folder}/{name}", why, slot))
+    return found
