@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from callsheet.errors import SettingsError
@@ -95,6 +95,8 @@ class Settings(BaseSettings):
         # The SDK prefers GOOGLE_API_KEY when both are set (google-genai 3.4.0, measured 2026-11-21); so do we.
         Field(validation_alias=AliasChoices("GOOGLE_API_KEY", "GEMINI_API_KEY"), description="Gemini API key."),
     ] = None
+    # By its own variable, to tell which of the two was taken.
+    key_in_gemini: Annotated[SecretStr | None, Field(validation_alias="GEMINI_API_KEY", repr=False)] = None
     agent_platform_api_key: Annotated[SecretStr | None, Field(description="Agent Platform express key.")] = None
     google_cloud_project: Annotated[str | None, Field(validation_alias="GOOGLE_CLOUD_PROJECT")] = None
     google_cloud_location: Annotated[str, Field(validation_alias="GOOGLE_CLOUD_LOCATION")] = "us-central1"
@@ -112,6 +114,23 @@ class Settings(BaseSettings):
     vertex_base_url: Annotated[str | None, Field(validation_alias="GOOGLE_VERTEX_BASE_URL")] = None
     storage_emulator_host: Annotated[str | None, Field(validation_alias="STORAGE_EMULATOR_HOST")] = None
     prefect_api_url: Annotated[str | None, Field(validation_alias="PREFECT_API_URL")] = None
+
+    @model_validator(mode="after")
+    def _pass_over_empty_key(self) -> Self:
+        """An empty GOOGLE_API_KEY is none: the SDK takes the other one then, and so do we."""
+        if self.gemini_api_key is not None and not self.gemini_api_key.get_secret_value():
+            object.__setattr__(self, "gemini_api_key", self.key_in_gemini)
+        return self
+
+    @property
+    def gemini_key_variable(self) -> str:
+        """The variable that the Gemini API key came from."""
+        return "GEMINI_API_KEY" if self.gemini_api_key == self.key_in_gemini else "GOOGLE_API_KEY"
+
+    @property
+    def has_two_keys(self) -> bool:
+        """Whether both variables hold a key, and not the same one."""
+        return bool(self.key_in_gemini) and self.gemini_api_key != self.key_in_gemini
 
     @property
     def ledger_url(self) -> str:

@@ -52,6 +52,11 @@ def _bad_key(body: ErrorBody) -> bool:
     return body.reason.startswith("API_KEY_") or "api key not valid" in body.message.lower()
 
 
+def _old_kind_of_key(body: ErrorBody) -> bool:
+    """Google takes no such key, or takes it for a token."""
+    return "ACCESS_TOKEN_TYPE_UNSUPPORTED" in (body.reason, body.status) or "access_token_type" in body.message.lower()
+
+
 def _too_large(body: ErrorBody) -> bool:
     """The request is too large."""
     return "payload size exceeds" in body.message.lower()
@@ -87,7 +92,9 @@ def _from_elsewhere(body: ErrorBody) -> bool:
     return not body.genuine
 
 
-_KEY = "Check the key (GEMINI_API_KEY or CALLSHEET_AGENT_PLATFORM_API_KEY); nothing was charged."
+_KEY = "Check the key; nothing was charged."
+# AIza keys without restriction are rejected since 2026-06-19 (Google's page on API keys).
+_KIND = "Google does not take this kind of key any more: make a new one in AI Studio (it begins with AQ.)."
 _ACCESS = "Check key, permissions and billing of the project; nothing was charged."
 _FUNDS = ""
 _GONE = "Operations and videos are kept for two days, and shown only to the project that submitted them."
@@ -111,6 +118,7 @@ RULES: tuple[Rule, ...] = (
     Rule({429}, _none_allowed, E.RouteClosed, E.RateLimited, E.DownloadFailed, _FUNDS),
     Rule({400}, _precondition, E.Unauthorised, E.Unauthorised, E.DownloadFailed, _ACCESS),
     Rule({400}, _policy, E.PromptBlocked, E.Rejected, E.DownloadFailed, "Change the prompt; nothing was charged."),
+    Rule({401}, _old_kind_of_key, E.Unauthorised, E.Unauthorised, E.Unauthorised, _KIND),
     Rule({401}, _always, E.Unauthorised, E.Unauthorised, E.Unauthorised, _ACCESS),
     # What is not Google's own (a proxy's page) must not declare a paid operation or its video dead.
     Rule({403}, _from_elsewhere, E.Unauthorised, E.Unreachable, E.DownloadFailed, _ACCESS),

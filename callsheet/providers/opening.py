@@ -14,7 +14,7 @@ from callsheet.providers.evidence import Evidence, evidence_in, evidence_under
 from callsheet.providers.output import output_root, prefix_of
 from callsheet.providers.protocol import ImageProvider, LookProvider, VideoProvider
 from callsheet.providers.rehearsal_gate import RehearsalGate
-from callsheet.providers.routes import Access, RoutableModel, Way, access_to, choose_route
+from callsheet.providers.routes import Access, RoutableModel, Way, access_to, choose_route, tell_of_other_key
 from callsheet.settings import Settings
 from callsheet.shots import Mode
 
@@ -148,7 +148,7 @@ class Providers:
         from callsheet.providers.sdk_clients import secrets_of
 
         labels = way is not Way.GEMINI or self._rehearsal
-        return GenaiLooks(self._client(way, fresh=False), labels=labels, secrets=secrets_of(self._access))
+        return GenaiLooks(self._client(way, fresh=False), labels=labels, secrets=secrets_of(self._access, way))
 
     def _genai_images(self, way: Way) -> ImageProvider:
         from callsheet.providers.genai_images import GenaiImages
@@ -160,7 +160,7 @@ class Providers:
             client,
             agent_platform=agent_platform,
             labels=agent_platform or self._rehearsal,
-            secrets=secrets_of(self._access),
+            secrets=secrets_of(self._access, way),
         )
 
     def _veo_agent(self, way: Way, model: str) -> VideoProvider:
@@ -172,7 +172,7 @@ class Providers:
             self._client(way, fresh=False),
             model=model,
             files=self._agent_files(way),
-            secrets=secrets_of(self._access),
+            secrets=secrets_of(self._access, way),
         )
 
     def _agent_files(self, way: Way) -> VideoFetch:
@@ -186,7 +186,7 @@ class Providers:
             client = plain_client(url, self._video_reply_s, self._gate)
             self._stack.push_async_callback(client.aclose)
             headers = self._access.signature(way)
-            https = HttpsDownload(client, url, headers, secrets_of(self._access), foreign=not self._rehearsal)
+            https = HttpsDownload(client, url, headers, secrets_of(self._access, way), foreign=not self._rehearsal)
             self._files[way] = VideoFetch(https, self._bucket)
         return self._files[way]
 
@@ -201,6 +201,7 @@ class Providers:
             bucket=self._bucket,
             rehearsal=self._rehearsal,
             gate=self._gate,
+            variable=self._access.variable(Way.GEMINI),
         )
         self._stack.push_async_callback(provider.aclose)
         return provider
@@ -233,5 +234,7 @@ async def open_providers(
     A rehearsal talks to `rehearsal_url` only, with dummy credentials. Raises SettingsError before any network use.
     """
     access = access_to(settings, mode, rehearsal_url)
+    if mode == "live":
+        tell_of_other_key(settings)
     async with AsyncExitStack() as stack:
         yield Providers(settings, access, catalogue, stack, video_reply_s)

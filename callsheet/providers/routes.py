@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -22,6 +23,10 @@ from callsheet.shots import Mode
 GEMINI_URL = "https://generativelanguage.googleapis.com/"
 ADC_FILE = ".config/gcloud/application_default_credentials.json"
 _REHEARSAL = "rehearsal"
+# Whether this process was told of a key that is not used.
+_told: list[bool] = []
+
+log = logging.getLogger(__name__)
 PLATFORMS = ("gemini_api", "agent_platform")
 
 
@@ -74,6 +79,7 @@ class Access:
     vertex_url: str | None
     static_token: SecretStr | None
     quota_project: str | None = None
+    gemini_variable: str = "GEMINI_API_KEY"
 
     def scope(self, platform: str) -> str:
         """Name whose quota is used on a platform: the project that was named, else whatever one it is.
@@ -91,6 +97,12 @@ class Access:
         if way is not Way.PROJECT:
             return {"x-goog-api-key": key.get_secret_value()} if key else {}
         return {"Authorization": f"Bearer {self.static_token.get_secret_value()}"} if self.static_token else {}
+
+    def variable(self, way: Way) -> str:
+        """The variable that the key of this way came from; "" where no key is sent."""
+        if self.mode == "rehearsal" or way is Way.PROJECT:
+            return ""
+        return self.gemini_variable if way is Way.GEMINI else "CALLSHEET_AGENT_PLATFORM_API_KEY"
 
     def credential(self, way: Way) -> str:
         """What requests of this way are signed with, in words and without the secret itself."""
@@ -140,7 +152,18 @@ def access_to(settings: Settings, mode: Mode, rehearsal_url: str | None = None) 
         vertex_url=vertex_url,
         static_token=token,
         quota_project=settings.quota_project,
+        gemini_variable=settings.gemini_key_variable,
     )
+
+
+def tell_of_other_key(settings: Settings) -> None:
+    """Warn, once in a process, when two different keys are set: one of them is not used."""
+    if settings.has_two_keys and not _told:
+        _told.append(True)
+        log.warning(
+            "GOOGLE_API_KEY and GEMINI_API_KEY hold different keys: that of GOOGLE_API_KEY is used, as in Google's SDK."
+            " Unset the other one."
+        )
 
 
 # Whose quota requests to a model use.

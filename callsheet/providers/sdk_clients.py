@@ -111,10 +111,13 @@ def base_url(way: Way, access: Access) -> str:
     return f"https://{access.location}-aiplatform.googleapis.com/"
 
 
-def secrets_of(access: Access) -> Secrets:
-    """Every secret value of the access, to be kept out of messages. The rehearsal's dummies are none."""
+def secrets_of(access: Access, way: Way) -> Secrets:
+    """Every secret value of the access, to be kept out of messages. The rehearsal's dummies are none.
+
+    The variable is that of the key which requests of this way carry.
+    """
     if access.mode == "rehearsal":
         return Secrets()
     given = (access.gemini_key, access.express_key, access.static_token)
     values = {value.get_secret_value() for value in given if value is not None} - {"anonymous"}
-    return Secrets(tuple(sorted(values, key=len, reverse=True)))
+    return Secrets(tuple(sorted(values, key=len, reverse=True)), access.variable(way))

@@ -7,22 +7,28 @@ from dataclasses import dataclass, field
 from urllib.parse import quote
 
 HIDDEN = "[secret]"
-# What looks like a key, in case a body shows one that we never sent: Google API keys, bearer tokens, key= queries.
-_KEY_LIKE = re.compile(r"AIza[\w-]{20,}|(?<=Bearer )[\w.~+/=-]{8,}|(?<=[?&]key=)[^&\s\"']+", re.IGNORECASE)
+# What looks like a key, in case a body shows one that we never sent: Google API keys, those that AI Studio and Agent
+# Platform give since 2026 (AQ.), access tokens (ya29.), bearer tokens, key= queries and the header of keys.
+_KEY_LIKE = re.compile(
+    r"AIza[\w-]{20,}|(?<![\w.])AQ\.[\w-]{16,}|ya29\.[\w.-]{16,}"
+    r"|(?i:(?<=Bearer )[\w.~+/=-]{8,}|(?<=[?&]key=)[^&\s\"']+"
+    r"|(?<=x-goog-api-key)(?P<between>[\"']?\s*[:=]\s*[\"']?)[\w.-]{8,})"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """The secret values of one client; `scrub` takes them out of a text."""
+    """The secret values of one client, and the variable that its key came from; `scrub` takes them out of a text."""
 
     values: tuple[str, ...] = field(default=(), repr=False)
+    variable: str = ""
 
     def scrub(self, text: str) -> str:
         """The text without the secrets, as they are and percent-encoded, and without anything that looks like a key."""
         for value in self.values:
             for form in {value, quote(value, safe="")}:
                 text = text.replace(form, HIDDEN) if form else text
-        return _KEY_LIKE.sub(HIDDEN, text)
+        return _KEY_LIKE.sub(lambda found: f"{found['between'] or ''}{HIDDEN}", text)
 
 
 NO_SECRETS = Secrets()

@@ -46,10 +46,11 @@ class VeoGemini:
         bucket: BucketReader,
         rehearsal: bool = False,
         gate: RehearsalGate | None = None,
+        variable: str = "",
     ) -> None:
         self._root = f"{base_url}{API_VERSION}"
         self._headers = {"x-goog-api-key": key}
-        self._secrets = Secrets((key,))
+        self._secrets = Secrets((key,), variable)
         self._timeout_s = timeout_s
         self._labels = rehearsal
         # Submissions never reuse a connection: one that the server closed while idle would make them `Unknown`.

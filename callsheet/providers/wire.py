@@ -126,6 +126,8 @@ async def guarded(call: Callable[[], Awaitable[T]], phase: Phase, what: str, sec
         failure = error if isinstance(error, ProviderError) else _translated(error, exchange, phase, what)
     finally:
         _exchange.reset(token)
+    if isinstance(failure, Unauthorised) and secrets.variable:
+        failure.message += f" The key of {secrets.variable} was used."
     failure.message = secrets.scrub(failure.message)
     failure.reason = secrets.scrub(failure.reason)
     failure.args = (failure.message,)
