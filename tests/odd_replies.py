@@ -195,7 +195,9 @@ REPLIES = (
     Odd("error-500", js(error(500, "INTERNAL")), **_again("Unknown", charged=True)),
     # refusals
     Odd("blocked", js({"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}}), BLOCKED, kind="PromptBlocked"),
-    Odd("image-safety", js({"candidates": [{"finishReason": "IMAGE_SAFETY"}]}), BLOCKED, kind="ImageBlocked"),
+    Odd("image-safety", js({**answer(finish="IMAGE_SAFETY"), "usageMetadata": {"promptTokenCount": 9}}), BLOCKED,
+        kind="ImageBlocked"),
+    Odd("image-safety-once-made", js(answer(finish="IMAGE_SAFETY")), BLOCKED, kind="ImageBlocked", charged=True),
 )  # fmt: skip
 # Errors in a 200, each in a batch of its own: they make the model wait, or halt the batch.
 PASSING: dict[str, Wire] = {

@@ -105,7 +105,7 @@ def wanted(odd: Odd, job: Job) -> dict[str, Any]:
         "others": odd.others,
         "said": odd.said,
         "kind": "" if taken else odd.kind,
-        "kept": [f"{job.key}-1.http"] if odd.becomes == PART else [],
+        "kept": [f"{job.key}-1.http"] if odd.charged and not taken else [],
     }
 
 

@@ -69,7 +69,7 @@ def name_kept(studio: Studio, key: str, n: int, error: ProviderError) -> Provide
     path = studio.spool.replies.path(key, n)
     if not path.is_file():
         return error
-    if not rule_for(error).keeps and not error.tokens:
+    if not rule_for(error).keeps and not error.tokens.get("output_image"):
         path.unlink(missing_ok=True)
         return error
     error.kept = str(path)
