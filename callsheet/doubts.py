@@ -25,7 +25,7 @@ from callsheet.settings import Settings
 from callsheet.shots import Mode
 from callsheet.steps.evidence import decide_by, nothing_under
 
-Choice = Literal["resubmit", "adopt", "drop", "by-evidence"]
+Choice = Literal["resubmit", "adopt", "drop", "by-evidence", "reopen"]
 TAKEN_FOR_FREE = (
     "Its reply is kept and holds the whole picture: `callsheet recover`, or the next run, takes it for free."
 )
@@ -69,6 +69,18 @@ async def chosen(ledger: Ledger, keys: Sequence[str], batch: str | None, *, ever
     if not keys:
         return jobs
     return list({job.key: job for key in keys for job in [await _one(ledger, jobs, key)]}.values())
+
+
+async def expired_jobs(ledger: Ledger, keys: Sequence[str], batch: str | None) -> list[Job]:
+    """The expired jobs whose keys begin like `keys` (all when empty), in one batch or any: to be looked for once more.
+
+    SettingsError when a beginning names no such job.
+    """
+    jobs = [job for job in await ledger.expired() if job.operation and batch in (None, job.batch)]
+    for key in keys:
+        if not any(key and job.key.startswith(key) for job in jobs):
+            raise SettingsError(f"No expired video has a key that begins with {key!r}. Nothing was changed.")
+    return [job for job in jobs if not keys or any(job.key.startswith(key) for key in keys)]
 
 
 async def _one(ledger: Ledger, doubtful: Sequence[Job], key: str) -> Job:
@@ -156,6 +168,8 @@ async def decide(ledger: Ledger, doubt: Doubt, choice: Choice, operation: str | 
     What evidence knows of the money is what counts as spent; else all that may have been charged.
     """
     key, evidence = doubt.job.key, doubt.evidence
+    if choice == "reopen":
+        return await ledger.look_again(key)
     if doubt.has_picture and choice == "resubmit":
         raise SettingsError(f"Job {key[:16]} of shot {doubt.job.shot}: {TAKEN_FOR_FREE} Nothing was changed for it.")
     if doubt.job.state is JobState.FAILED:

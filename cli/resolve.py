@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from callsheet.clock import Clock
-from callsheet.doubts import Choice, Doubt, check_adoption, chosen, decide, looked_at
+from callsheet.doubts import Choice, Doubt, check_adoption, chosen, decide, expired_jobs, looked_at
 from callsheet.errors import SettingsError
 from callsheet.ledger import AttemptRecord, BatchRow, Job, JobState, Ledger
 from callsheet.providers.error_bodies import plain
@@ -39,6 +39,7 @@ def resolve(
     adopt: Annotated[str | None, typer.Option(help="It was accepted: its operation, or its gs:// object.")] = None,
     drop: Annotated[bool, typer.Option("--drop", help="Give it up; what it may have cost counts as spent.")] = False,
     by_evidence: Annotated[bool, typer.Option("--by-evidence", help="Decide what is certain, leave the rest.")] = False,
+    reopen: Annotated[bool, typer.Option("--reopen", help="An expired video: have it looked for again, free.")] = False,
     every: Annotated[bool, typer.Option("--all", help="Decide about all of them (of one batch with --batch).")] = False,
     batch: Annotated[str | None, typer.Option(help="Only the requests of this batch.")] = None,
     look: Annotated[bool, typer.Option("--look/--no-look", help="Ask providers and buckets for evidence.")] = True,
@@ -46,10 +47,12 @@ def resolve(
 ) -> None:
     """List the requests in doubt with all that is known of them, or decide: resubmit, adopt, drop, or by evidence.
 
+    --reopen is about videos that the provider was said to keep no more: the next run or `recover` looks once more.
+
     A decision needs the keys of the jobs it is about, or --all.
     """
     given: dict[Choice, bool] = {
-        "resubmit": resubmit, "adopt": adopt is not None, "drop": drop, "by-evidence": by_evidence
+        "resubmit": resubmit, "adopt": adopt is not None, "drop": drop, "by-evidence": by_evidence, "reopen": reopen
     }  # fmt: skip
     choices = [choice for choice, wanted in given.items() if wanted]
     _check(choices, keys or [], every, look)
@@ -79,7 +82,10 @@ async def _resolve(
     settings: Settings, keys: Sequence[str], batch: str | None, choice: Choice | None, name: str | None, look: bool
 ) -> Shown:
     async with await Ledger.open(settings.ledger_url, clock=Clock()) as ledger:
-        jobs = await chosen(ledger, keys, batch, every=choice is not None and not keys)
+        if choice == "reopen":
+            jobs, look = await expired_jobs(ledger, keys, batch), False
+        else:
+            jobs = await chosen(ledger, keys, batch, every=choice is not None and not keys)
         notes = [await check_adoption(settings, jobs[0], name, look=look)] if name is not None else []
         doubts = await looked_at(ledger, settings, jobs, look=look)
         decided: list[Job] = []

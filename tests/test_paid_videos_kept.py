@@ -15,7 +15,7 @@ import av
 import pytest
 
 from callsheet.clock import Clock
-from callsheet.errors import DownloadFailed, DownloadStalled
+from callsheet.errors import DownloadFailed, DownloadStalled, SettingsError
 from callsheet.gcs.access import GoogleAccess
 from callsheet.ledger import Job, JobState, Ledger
 from callsheet.poller import RETENTION
@@ -26,6 +26,7 @@ from callsheet.recovery import recover_all
 from callsheet.run import RunRequest
 from callsheet.settings import Settings, load_settings
 from callsheet.studio import Studio
+from cli import resolve
 from tests.media_samples import make_clip
 from tests.odd_video_server import OddServer, Reply, odd_server, ranged
 from tests.whole_batch import whole_batch
@@ -172,6 +173,23 @@ async def test_a_video_that_was_given_up_when_its_retention_was_over_is_not_look
     assert (await run(settings, tmp_path))["exit_code"] == 3
     assert await recover_all(settings) == []
     assert len(server.seen) == looks
+
+
+async def test_an_expired_video_is_reopened_by_a_person_for_a_free_look(
+    server: OddServer, tmp_path: Path, mp4: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.rules = {SUBMIT: Reply({"name": NAME}), POLL: done(server), FILE: Reply(DENIED, 403)}
+    settings = settings_at(server, tmp_path)
+    await run(settings, tmp_path)
+    monkeypatch.setattr("callsheet.poller.RETENTION", timedelta(0))
+    await run(settings, tmp_path)
+    with pytest.raises(SettingsError, match="No expired video"):
+        await resolve._resolve(settings, ["ffffffff"], None, "reopen", None, True)
+    shown = await resolve._resolve(settings, [(await the_job(settings)).key[:12]], None, "reopen", None, True)
+    assert [job.state for job in shown.decided] == [JobState.SUBMITTED]
+    server.rules[FILE] = Reply(mp4, kind="video/mp4")
+    assert [one.how for one in await recover_all(settings)] == ["fetched"]
+    assert len(server.asked("POST")) == 1
 
 
 async def test_a_key_that_is_no_good_leaves_the_video_submitted(server: OddServer, tmp_path: Path) -> None:

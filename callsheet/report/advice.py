@@ -12,7 +12,7 @@ _ADVICE = {
     "NoVideo": "Run again; the operation ended without a video and without a reason.",
     "Unknown": "It may have been paid for: `callsheet resolve` shows the evidence and settles it.",
     "OperationFailed": "Not charged. Run again.",
-    "OperationExpired": "The provider's retention is over. Run again to have it made anew; that is paid for again.",
+    "OperationExpired": "Its retention is over: `callsheet resolve --reopen` looks once more, --remake pays anew.",
     "OperationWithheld": "It is paid for and kept for two days: use the key that submitted it, and run again for free.",
     "DownloadStalled": "It is paid for and still there: look at the network, and run again soon, free of charge.",
     "OperationOverdue": "It may still finish: run again to go on waiting, free of charge.",
