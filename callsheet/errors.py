@@ -46,6 +46,7 @@ CallsheetError
 │   ├── ArchiveLost             a file that was stored is not there any more
 │   ├── ArchiveConflict         the name exists with other bytes
 │   └── ArchiveDenied           no permission or no such bucket: final
+│       └── ArchiveKept         a retention policy or a hold keeps what is stored as it is
 ├── MediaError                  a picture or video is damaged, unsupported or not as declared
 └── ServiceError                a helper process (rehearsal service, Prefect server) did not start
 """
@@ -280,6 +281,10 @@ class ArchiveConflict(ArchiveError):
 
 class ArchiveDenied(ArchiveError):
     """No permission, or no such bucket or folder: final, with the permission that is missing."""
+
+
+class ArchiveKept(ArchiveDenied):
+    """A retention policy or a hold keeps an object: it can be neither replaced nor removed for now."""
 
 
 class MediaError(CallsheetError):

@@ -110,6 +110,10 @@ class Settings(BaseSettings):
             description="Service account with whose rights gs:// archives are used; default: one's own.",
         ),
     ] = None
+    storage_project: Annotated[
+        str | None,
+        Field(description="Project that pays for gs:// buckets whose requesters pay; default: GOOGLE_CLOUD_PROJECT."),
+    ] = None
     gemini_base_url: Annotated[str | None, Field(validation_alias="GOOGLE_GEMINI_BASE_URL")] = None
     vertex_base_url: Annotated[str | None, Field(validation_alias="GOOGLE_VERTEX_BASE_URL")] = None
     storage_emulator_host: Annotated[str | None, Field(validation_alias="STORAGE_EMULATOR_HOST")] = None

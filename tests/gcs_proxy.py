@@ -82,7 +82,7 @@ class Proxy:
     truncated answer; reset before, reset in body, reply lost; stall, stall after, dribble; truncated upload, flipped
     upload; cut, short, flipped, swollen media; session lost; of a rewrite: in parts, stuck. `checks_md5=False`: a
     server that believes whatever arrives. `hashes`: those that it tells. `session_host`: where upload sessions are
-    said to be.
+    said to be. `keeps`: a retention policy. `asks_payer`: a bucket whose requester pays.
     """
 
     upstream: str
@@ -90,6 +90,8 @@ class Proxy:
     checks_md5: bool = True
     hashes: tuple[str, ...] = ("md5Hash", "crc32c")
     session_host: str = ""
+    keeps: bool = False
+    asks_payer: bool = False
     faults: list[Fault] = field(default_factory=list)
     seen: list[str] = field(default_factory=list)
     tokens: list[str] = field(default_factory=list)
@@ -117,6 +119,13 @@ class Proxy:
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         try:
+            if self.asks_payer and not {"userProject", "upload_id"} & request.query.keys():
+                await request.read()
+                self.seen.append(f"{kind} !400")
+                return _error(400, "Bucket is a requester pays bucket but no user project provided.", reason="required")
+            if self.keeps and kind == "delete":
+                self.seen.append(f"{kind} !403")
+                return _kept(name)
             if kind == "upload" and "upload_id" not in request.query:
                 return await self._multipart(request)
             act = self._act(kind, f"{name} {request.headers.get('Range', '')}".strip())
@@ -245,6 +254,8 @@ class Proxy:
         async with self._making:
             if upload.create_only and await self._exists(upload):
                 return _error(412, "At least one of the pre-conditions you specified did not hold.")
+            if self.keeps and not upload.create_only and await self._exists(upload):
+                return _kept(str(upload.resource["name"]))
             status, upload.made = await self._make(upload, data)
         if act == "stall after":
             await asyncio.sleep(3600)
@@ -361,9 +372,18 @@ def _kind(request: web.Request) -> str:
     return "other"
 
 
-def _error(status: int, message: str, permission: str | None = None) -> web.Response:
+def _error(status: int, message: str, permission: str | None = None, reason: str = "") -> web.Response:
     told = message.format(permission=permission or "storage.objects.create") if status == 403 else message
-    return web.json_response({"error": {"code": status, "message": told}}, status=status)
+    listed = {"errors": [{"message": told, "domain": "global", "reason": reason}]} if reason else {}
+    return web.json_response({"error": {"code": status, "message": told, **listed}}, status=status)
+
+
+def _kept(name: str) -> web.Response:
+    message = (
+        f"Object '{BUCKET}/{name}' is subject to bucket's retention policy or object retention and cannot be "
+        "deleted or overwritten until 2027-01-01T00:00:00-08:00"
+    )
+    return _error(403, message, reason="retentionPolicyNotMet")
 
 
 def _hang_up(request: web.Request) -> None:

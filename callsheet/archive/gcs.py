@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import io
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -11,9 +12,10 @@ from functools import partial
 from pathlib import Path
 
 from callsheet import durable
+from callsheet.archive.numbered import Versions, numbered
 from callsheet.archive.object_metadata import resource
 from callsheet.archive.store import Stat, confined
-from callsheet.errors import ArchiveError
+from callsheet.errors import ArchiveConflict, ArchiveError, ArchiveKept
 from callsheet.gcs.access import GoogleAccess
 from callsheet.gcs.bucket import Bucket, Found
 from callsheet.gcs.content import BytesContent, Content, FileContent
@@ -23,6 +25,9 @@ from callsheet.gcs.rewrite import Rewrite
 from callsheet.gcs.write_rule import RESUMABLE, Write
 
 log = logging.getLogger(__name__)
+
+# How often a number that another process took meanwhile is followed by the next.
+_NUMBERS_TRIED = 8
 
 
 class GcsStore:
@@ -39,6 +44,7 @@ class GcsStore:
         self._bucket = Bucket(bucket, access or GoogleAccess(), patience)
         self._prefix = f"{confined(prefix)}/" if prefix else ""
         self.uri = f"gs://{bucket}/{prefix}".rstrip("/")
+        self._versions = Versions(self.uri, self._listed)
 
     async def put_file(
         self,
@@ -98,12 +104,42 @@ class GcsStore:
 
     async def put_bytes(self, name: str, data: bytes, content_type: str) -> str:
         """Replace a document in one request; see Store.put_bytes."""
+        content, write = self._document(name, data, content_type)
+        if not self._versions.has_several(name):
+            try:
+                await self._write(content, write.replace)
+            except ArchiveKept:
+                if not self._versions.can_follow(name):
+                    raise
+            else:
+                return f"{self.uri}/{name}"
+        return f"{self.uri}/{await self._put_version(name, data, content_type)}"
+
+    async def _put_version(self, name: str, data: bytes, content_type: str) -> str:
+        """Write a document under its next number, unless the newest one has these bytes; return that name."""
+        for _ in range(_NUMBERS_TRIED):
+            versions = await self._versions.of(name)
+            last = max(versions, default=0)
+            if last and versions[last] == Stat(len(data), durable.md5_of_bytes(data)):
+                return numbered(name, last)
+            content, write = self._document(numbered(name, last + 1), data, content_type, only_this=True)
+            with contextlib.suppress(ArchiveConflict):  # another process had this number
+                await self._write(content, write.create)
+                return numbered(name, last + 1)
+        raise ArchiveConflict(f"{self.uri}/{name}: other processes write it all the time. Run again when they ended.")
+
+    def _document(self, name: str, data: bytes, content_type: str, *, only_this: bool = False) -> tuple[Content, Write]:
+        """A document on its way; with `only_this` it says which bytes it has, so that no others are taken for it."""
         # Of an object that anyone may read, Cloud Storage itself hands out an hour-old copy unless told not to.
-        md5 = durable.md5_of_bytes(data)
-        about = resource(self._key(name), content_type=content_type, md5=md5, cache_control="no-cache")
-        content = BytesContent(data)
-        await self._write(content, Write(self._bucket, about, content, md5).replace)
-        return f"{self.uri}/{name}"
+        content, md5 = BytesContent(data), durable.md5_of_bytes(data)
+        about = resource(
+            self._key(name),
+            content_type=content_type,
+            md5=md5,
+            metadata={"sha256": hashlib.sha256(data).hexdigest()} if only_this else None,
+            cache_control="no-cache",
+        )
+        return content, Write(self._bucket, about, content, md5)
 
     async def get_file(self, name: str, target: Path, *, sha256: str) -> None:
         """Fetch a file, verified; see Store.get_file."""
@@ -133,7 +169,7 @@ class GcsStore:
 
     async def stat(self, name: str) -> Stat | None:
         """Size and md5 in one request; see Store.stat."""
-        key = self._key(name)
+        key = self._key(await self._versions.real(name))
         async with self._bucket.connection.reads:
             found = await self._bucket.effort(key).of(lambda: self._bucket.find(key))
         return Stat(found.size, found.md5) if found else None
@@ -144,6 +180,10 @@ class GcsStore:
 
     async def stats(self, prefix: str) -> dict[str, Stat]:
         """Names with size and md5, one request per thousand; see Store.stats."""
+        return dict(sorted(self._versions.shown(prefix, await self._listed(prefix)).items()))
+
+    async def _listed(self, prefix: str) -> dict[str, Stat]:
+        """Every object below a prefix, whichever version of a document it is."""
         found: dict[str, Stat] = {}
         token: str | None = None
         effort = self._bucket.effort(self._prefix + prefix)
@@ -152,7 +192,7 @@ class GcsStore:
             found |= page
             effort.progress()
             if not token:
-                return dict(sorted(found.items()))
+                return found
 
     async def digests(self, name: str) -> durable.Digests:
         """Hash an object, piece by piece; see Store.digests."""
@@ -162,7 +202,7 @@ class GcsStore:
 
     async def remove(self, name: str, found: Stat) -> bool:
         """Delete exactly the generation that is there as found; see Store.remove."""
-        key = self._key(name)
+        key = self._key(await self._versions.real(name))
 
         async def delete() -> bool:
             there = await self._bucket.find(key)
@@ -187,7 +227,7 @@ class GcsStore:
             await write()
 
     async def _fetched(self, name: str, sink: Sink, check: Check, limit: int | None = None) -> None:
-        if await fetch_whole(self._bucket, self._key(name), sink, check, limit) is None:
+        if await fetch_whole(self._bucket, self._key(await self._versions.real(name)), sink, check, limit) is None:
             raise ArchiveError(f"{self.uri}/{name} is not in the archive. Nothing was fetched.")
 
     async def _page(self, prefix: str, token: str | None) -> tuple[dict[str, Stat], str | None]:

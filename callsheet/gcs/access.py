@@ -13,12 +13,13 @@ class GoogleAccess:
     """How buckets are reached: at an emulator, without credentials, or at Google with them.
 
     `credentials_file` comes before what Google's libraries find by themselves; `impersonate` is the service account
-    whose rights are used instead of one's own.
+    whose rights are used instead of one's own. `payer` is the project that pays for buckets which ask for one.
     """
 
     emulator_host: str | None = None
     credentials_file: Path | None = None
     impersonate: str | None = None
+    payer: str | None = None
 
     @property
     def endpoint(self) -> str | None:
@@ -33,4 +34,5 @@ def access_of(settings: Settings) -> GoogleAccess:
         settings.storage_emulator_host,
         settings.google_application_credentials,
         settings.impersonate_service_account,
+        settings.storage_project or settings.google_cloud_project,
     )

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from callsheet.errors import ArchiveDenied, ArchiveError
+from callsheet.errors import ArchiveDenied, ArchiveError, ArchiveKept
 from callsheet.gcs.patience import Doubt
 
 # Besides all 5xx: trying again may help (docs.cloud.google.com/storage/docs/retry-strategy, checked 2026-11-21).
@@ -19,6 +19,51 @@ _TRANSIENT_REASONS = {"rateLimitExceeded", "userRateLimitExceeded", "backendErro
 _MANGLED = re.compile(r"md5|crc32c|checksum|digest|hash", re.IGNORECASE)
 _PERMISSION = re.compile(r"storage\.[a-zA-Z]+\.[a-zA-Z]+")
 _NO_BUCKET = re.compile(r"bucket (does not exist|not found)", re.IGNORECASE)
+
+
+# Why a request is refused that no permission on the bucket would help: by the reason in the answer, or by its text
+# (docs.cloud.google.com/storage/docs/json_api/v1/status-codes, checked 2026-11-30).
+_KEPT = re.compile(r"retention polic|retention period|retainuntil|under active .{0,30}hold", re.IGNORECASE)
+_VAGUE = {"forbidden", "required", "invalid", "badRequest"}
+_KEPT_REASONS = {"retentionPolicyNotMet", "objectUnderActiveHold"}
+_ADVICE: tuple[tuple[frozenset[str], re.Pattern[str], str], ...] = (
+    (
+        frozenset(
+            {
+                "UserProjectMissing",
+                "UserProjectInvalid",
+                "UserProjectAccessDenied",
+                "UserProjectAccountProblem",
+                "USER_PROJECT_DENIED",
+            }
+        ),
+        re.compile(r"requester pays|user ?project", re.IGNORECASE),
+        "Whoever asks pays for this bucket: set CALLSHEET_STORAGE_PROJECT (or GOOGLE_CLOUD_PROJECT) to a project with "
+        "billing in which this account has serviceusage.services.use",
+    ),
+    (
+        frozenset({"accountDisabled", "BILLING_DISABLED", "billingNotEnabled", "BILLING_STATE_INVALID"}),
+        re.compile(r"billing|account .{0,80}(disabled|closed|delinquent)", re.IGNORECASE),
+        "The billing of the project that owns the bucket is disabled: enable it at "
+        "https://console.cloud.google.com/billing. No permission helps",
+    ),
+    (
+        frozenset({"vpcServiceControls", "SECURITY_POLICY_VIOLATED"}),
+        re.compile(r"vpc ?service ?controls|prohibited by organization's policy", re.IGNORECASE),
+        "A VPC Service Controls perimeter refuses this machine or account: run inside the perimeter, or give the "
+        "identifier above to whoever administers it",
+    ),
+    (
+        frozenset({"accessNotConfigured", "SERVICE_DISABLED"}),
+        re.compile(r"api has not been used|api is (disabled|not enabled)", re.IGNORECASE),
+        "Enable the Cloud Storage API in the project of these credentials",
+    ),
+    (
+        frozenset({"cloudKmsPermissionDenied"}),
+        re.compile(r"cloudkms|\bkms\b", re.IGNORECASE),
+        "The bucket encrypts with a key of its own: let the project's Cloud Storage service agent use that key",
+    ),
+)
 
 
 class Mangled(Doubt):
@@ -53,11 +98,30 @@ class Answer:
         try:
             error = json.loads(self.body)["error"]
             if isinstance(error, str):
-                return error[:300], ""
-            listed = error.get("errors") or [{}]
-            return str(error.get("message", ""))[:300], str(listed[0].get("reason", ""))
-        except (ValueError, TypeError, KeyError, AttributeError, IndexError):
+                return error[:500], ""
+            listed = [
+                each for each in (*(error.get("errors") or ()), *(error.get("details") or ())) if "reason" in each
+            ]
+            told = f"{str(error.get('message', ''))[:500]} {_identifier(error)}"
+            return told.strip(), str(listed[0]["reason"]) if listed else ""
+        except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError):
             return self.text(), ""
+
+    @property
+    def says_kept(self) -> bool:
+        """Whether a retention policy or a hold is why an object is neither replaced nor removed."""
+        message, reason = self.error()
+        if self.status not in {403, 412} or reason in _KEPT_REASONS:
+            return self.status in {403, 412}
+        return bool(_KEPT.search(message)) and not _PERMISSION.search(message)
+
+    @property
+    def asks_for_payer(self) -> bool:
+        """Whether the bucket is one for which the requester pays, and no project was named that does."""
+        if self.status != 400:
+            return False
+        message, reason = self.error()
+        return reason == "UserProjectMissing" or "requester pays" in message.casefold()
 
     @property
     def names_no_bucket(self) -> bool:
@@ -75,6 +139,10 @@ def failure(answer: Answer, where: str, permission: str) -> Exception:
         return Doubt(f"HTTP {status} where none was expected: {answer.headers.get('Location', '') or message}")
     if status == 400 and _MANGLED.search(message):
         return Mangled(f"the server received other bytes than were sent: {message}")
+    if answer.says_kept:
+        return _kept(where, message)
+    if status in {400, 401, 402, 403, 412} and (advice := _advice(message, reason)):
+        return ArchiveDenied(f"{where}: refused: {message.rstrip('.')}. Nothing was written. {advice}, then run again.")
     if status in {401, 403}:
         return _denied(where, permission, message)
     if status == 404:
@@ -96,6 +164,28 @@ def unauthenticated(where: str, answer: Answer) -> ArchiveDenied:
     return ArchiveDenied(
         f"{where}: the credentials were refused twice: {answer.error()[0].rstrip('.')}. Run `gcloud auth "
         "application-default login` (or check GOOGLE_APPLICATION_CREDENTIALS), then run again."
+    )
+
+
+def _advice(message: str, reason: str) -> str:
+    """What helps against a refusal that is not about permissions on the bucket, by its reason first."""
+    by_reason = (advice for reasons, _, advice in _ADVICE if reason in reasons)
+    # A message that names the permission is about nothing else, whatever words its object's name has.
+    by_text = (advice for _, text, advice in _ADVICE if text.search(message) and not _PERMISSION.search(message))
+    return next(by_reason, "") or next(by_text, "")
+
+
+def _identifier(error: Mapping[str, Any]) -> str:
+    """What an administrator finds a refusal of VPC Service Controls by, unless the message has it."""
+    metadata = (each.get("metadata") or {} for each in error.get("details") or () if isinstance(each, Mapping))
+    found = next((str(one["uid"])[:100] for one in metadata if "uid" in one), "")
+    return f"(identifier {found})" if found and found not in str(error.get("message", "")) else ""
+
+
+def _kept(where: str, message: str) -> ArchiveKept:
+    return ArchiveKept(
+        f"{where}: kept as it is: {message.rstrip('.')}. It was neither replaced nor removed, and no permission helps: "
+        "the bucket's retention policy or a hold on the object has to end first."
     )
 
 

@@ -106,6 +106,8 @@ class Bucket:
             content=body,
         )
         answer = await self._answer(ask)
+        if answer.says_kept:
+            raise failure(answer, ask.where, permission)
         return None if answer.status == 412 else Found.of(answer.json())
 
     async def begin(self, resource: Mapping[str, Any], size: int) -> Session | None:
@@ -160,7 +162,9 @@ class Bucket:
     async def delete(self, key: str, generation: str) -> None:
         """Delete exactly this generation; one that is gone already is fine."""
         params = {"generation": generation, "ifGenerationMatch": generation}
-        await self._answer(self.ask("DELETE", key, "storage.objects.delete", {404, 412}, params))
+        ask = self.ask("DELETE", key, "storage.objects.delete", {404, 412}, params)
+        if (answer := await self._answer(ask)).says_kept:
+            raise failure(answer, ask.where, ask.permission)
 
     def media(
         self, key: str, generation: str, start: int

@@ -12,7 +12,7 @@ import contextlib
 import os
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -53,6 +53,11 @@ class Ask:
     content: Body | None = None
     start: int = 0
 
+    @property
+    def bucket(self) -> str:
+        """The bucket that is asked."""
+        return self.where.removeprefix("gs://").partition("/")[0]
+
 
 class Connection:
     """Requests to one endpoint, and how many of a kind may run at once. Get one from `connected`."""
@@ -67,6 +72,7 @@ class Connection:
         self._files: Any = None
         self._authorisation = Authorisation(None)
         self._opening = asyncio.Lock()
+        self._payers: set[str] = set()
 
     async def files(self) -> Any:
         """The gcsfs file system itself; SettingsError when there are no credentials for it."""
@@ -90,23 +96,34 @@ class Connection:
         self, ask: Ask, stall_s: float
     ) -> AsyncIterator[tuple[aiohttp.ClientResponse, Callable[[], None]]]:
         """The same while its body still comes. Call the function with it at every 256 KiB: it is still alive."""
-        for refused_before in (False, True):
+        refused_before = False
+        while True:
             await self.files()
             token = await self._authorisation.headers()
-            async with self._sent(ask, token, stall_s) as (response, alive):
+            async with self._sent(self._paid(ask), token, stall_s) as (response, alive):
                 if response.status < 300 or response.status in ask.expected:
                     self.outage.answered()
                     yield response, alive
                     return
                 answer = Answer(response.status, response.headers, await _whole(response, lambda: None, _MAX_ANSWER))
+            if answer.asks_for_payer and self.access.payer and ask.bucket not in self._payers:
+                self._payers.add(ask.bucket)
+                continue
             if answer.status != 401:
                 break
             if refused_before:
                 raise answers.unauthenticated(ask.where, answer)
+            refused_before = True
             await self._authorisation.renew(token)
         error = answers.failure(answer, ask.where, ask.permission)
         self.outage.failed() if isinstance(error, Doubt) else self.outage.answered()
         raise error
+
+    def _paid(self, ask: Ask) -> Ask:
+        """The request with the project that pays, where the bucket has asked for one. An upload session has it."""
+        if ask.bucket not in self._payers or "://" in ask.path:
+            return ask
+        return replace(ask, params={**(ask.params or {}), "userProject": self.access.payer or ""})
 
     @contextlib.asynccontextmanager
     async def _sent(

@@ -28,6 +28,7 @@ _ADVICE = {
     "QuotaParked": "Nothing may be sent until the time in the message. Run again then; a deployment does so by itself.",
     "BudgetParked": "Raise the budget, then run again.",
     "MediaError": "The file is damaged or not as declared. Run again; look at the file if it happens twice.",
+    "ArchiveKept": "Wait until the retention or the hold ends, or name another archive, then run again.",
     "ArchiveDenied": "Grant the missing permission on the archive, then run again.",
     "ArchiveConflict": "Move the other file of that name away, then run again.",
     APPROVAL: "Choose, or reject it; then run the batch again.",
