@@ -28,8 +28,8 @@ def recover(
 ) -> None:
     """Fetch, for free, everything that is paid for and not in the archive yet. Needs no manifest and sends nothing.
 
-    Ends with 0 when nothing is left behind, 4 while some still run, 5 when a person has to decide (`callsheet
-    resolve`), 3 when something ended without a file or is lost; the first of these that is so.
+    Ends with 0 when nothing is left behind, 4 while some still run or are withheld, 5 when a person has to
+    decide (`callsheet resolve`), 3 when something ended without a file or is lost; the first of these that is so.
     """
     settings = load_settings()
     summary = _collected(settings, batch) if carry_on else _recovered(settings, batch)
