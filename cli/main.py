@@ -10,7 +10,7 @@ import typer
 from callsheet.errors import CallsheetError, UsageError
 from callsheet.exit_codes import ExitCode
 from cli.lazy import lazy_group
-from cli.output import err, fail, warnings_to
+from cli.output import err, fail, in_short, warnings_to
 
 # In the order of the help. Where each is found; it is loaded when it is called.
 COMMANDS = {
@@ -64,4 +64,4 @@ def main() -> None:
         sys.exit(ExitCode.INTERRUPTED)
     except Exception as error:  # the last stop: a bug of ours is reported whole, but not as a bare traceback
         logging.getLogger(__name__).debug("internal error", exc_info=True)
-        fail(CallsheetError(f"An error of callsheet's own: {type(error).__name__}: {error}"), ExitCode.INTERNAL)
+        fail(CallsheetError(f"An error of callsheet's own: {in_short(error)}"), ExitCode.INTERNAL)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import sys
+import traceback
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
@@ -20,16 +23,46 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 # JSON escapes the controls below 32 only; some terminals obey these as well.
 _CONTROLS = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}
 
+# Of a foreign error's text, and how often the same one is shown.
+MOST_CHARACTERS, MOST_TIMES = 500, 3
+
+
+class BriefHandler(RichHandler):
+    """A handler whose messages are bounded: Prefect's show whole events, again and again, when its server is gone."""
+
+    def __init__(self, level: int, console: Console) -> None:
+        super().__init__(level, console, show_time=False, show_path=False, markup=False)
+        self._told: Counter[tuple[str, str]] = Counter()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show a record of a few lines; those of other programs that look the same only a few times."""
+        text = record.getMessage()
+        self._told[record.name, text[:40]] += 1
+        if not record.name.startswith("callsheet") and self._told[record.name, text[:40]] > MOST_TIMES:
+            return
+        brief = copy.copy(record)
+        error = record.exc_info[1] if record.exc_info else None
+        trace = "".join(traceback.format_exception(error))[-MOST_CHARACTERS:] if error is not None else ""
+        brief.msg, brief.args = f"{text[:MOST_CHARACTERS]}\n{trace}".rstrip(), ()
+        brief.exc_info = brief.exc_text = None
+        super().emit(brief)
+
 
 def warnings_to(console: Console) -> RichHandler:
     """A log handler for a person: warnings and worse, between the progress bars; the whole log is in the Prefect UI."""
-    return RichHandler(logging.WARNING, console, show_time=False, show_path=False, markup=False)
+    return BriefHandler(logging.WARNING, console)
 
 
 def print_json(value: Mapping[str, Any]) -> None:
     """One JSON object on one line of stdout; call it last. No control character of any kind is in it as it is."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False).translate(_CONTROLS) + "\n")
     sys.stdout.flush()
+
+
+def in_short(error: BaseException) -> str:
+    """An error that is not callsheet's own, as one bounded line: Prefect's may show a whole flow run."""
+    text = " ".join(str(error)[: 4 * MOST_CHARACTERS].split())
+    return f"{type(error).__name__}: {text}"[:MOST_CHARACTERS]
 
 
 def say(text: str) -> None:

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from callsheet.errors import SettingsError
+from callsheet.errors import CallsheetError, SettingsError
 from callsheet.exit_codes import ExitCode
 from callsheet.plan import Plan
 from callsheet.progress import watcher
@@ -33,11 +33,12 @@ from cli.options import (
     PlanOption,
     VarOption,
 )
-from cli.output import out, print_json, say
+from cli.output import in_short, out, print_json, say
 from cli.plan import plan_of, show_plan, warn, warn_of
 from cli.progress import ProgressView
 from cli.request import planned_request, request_of
-from flows.server import Server, ensure_server
+from cli.without_server import summary_without_server
+from flows.server import Server, ensure_server, is_up
 
 
 def run(
@@ -109,8 +110,20 @@ def _agree(request: RunRequest, settings: Settings, made: Plan, yes: bool) -> No
 
 def _run_flow(request: RunRequest, settings: Settings) -> dict[str, Any]:
     """Run the flow in this process against the Prefect server; the summary it returns."""
-    server = join_server(settings)
-    summary = asyncio.run(_follow(request))
+    server, view = join_server(settings), ProgressView()
+    try:
+        summary = asyncio.run(_follow(request, view))
+    except CallsheetError:
+        raise
+    except Exception as error:
+        if is_up(server):
+            raise
+        say(
+            f"The Prefect server at {server.api_url} is gone ({in_short(error)}). Nothing that was paid for is lost: "
+            "the ledger has it. This is how the batch stands:"
+        )
+        summary = asyncio.run(summary_without_server(request, settings))
+        return {**summary, **(view.studio.tally.as_json() if view.studio is not None else {})}
     say(f"Prefect UI: {server.ui_url}")
     return summary
 
@@ -127,16 +140,16 @@ def use_server(server: Server) -> None:
     """Have Prefect in this process use the server; call it before Prefect is imported, which reads settings once."""
     os.environ["PREFECT_API_URL"] = server.api_url
     # The run's log goes to the UI; the terminal has the progress.
-    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "ERROR")
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     os.environ.setdefault("DO_NOT_TRACK", "1")
 
 
-async def _follow(request: RunRequest) -> dict[str, Any]:
+async def _follow(request: RunRequest, view: ProgressView) -> dict[str, Any]:
     from flows.content_batch import content_batch
 
     summary: Any
 
-    with ProgressView() as view:
+    with view:
         token = watcher.set(view)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGINT, _stop, view, loop)

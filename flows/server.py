@@ -278,6 +278,11 @@ def _lock(settings: Settings) -> Path:
     return settings.home / "prefect" / "running.lock"
 
 
+def is_up(server: Server) -> bool:
+    """Whether the server answers, busy as it may be."""
+    return _is_up(server, LOADED_S)
+
+
 def _is_up(server: Server, timeout_s: float = 2.0) -> bool:
     try:
         with urlopen(f"{server.api_url}/health", timeout=timeout_s) as reply:  # noqa: S310  a loopback http address of ours

@@ -1,0 +1,55 @@
+"""A run whose Prefect server dies ends in words, with its summary, and loses nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+
+from callsheet.run import RunRequest
+from callsheet.settings import load_settings
+from cli.output import MOST_CHARACTERS, in_short
+from flows.server import ensure_server, stop_server
+from tests.conftest import Cli, Service, wait_for
+from tests.whole_batch import whole_batch
+
+SHEET = "id,prompt,motion_prompt\ncup,A cup,It turns\nlamp,A lamp,\n"
+
+
+def test_foreign_error_is_told_on_one_bounded_line() -> None:
+    told = in_short(RuntimeError("a\nflow run " + "x" * 150_000))
+    assert told.startswith("RuntimeError: a flow run xxx")
+    assert len(told) == MOST_CHARACTERS
+    assert "\n" not in told
+
+
+@pytest.mark.xdist_group("prefect")
+@pytest.mark.timeout(900)
+def test_run_whose_server_is_killed_ends_with_1_and_its_summary(tmp_path: Path, service: Service) -> None:
+    (tmp_path / "sheet.csv").write_text(SHEET)
+    settings = load_settings(home=tmp_path / ".callsheet", gemini_base_url=service.url)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = ensure_server(settings, port)
+    assert server.pid is not None
+    try:
+        service.script({"match": {"kind": "image"}, "fault": "stall", "seconds": 300})
+        running = Cli(tmp_path).start("run", "sheet.csv", "--json", GOOGLE_GEMINI_BASE_URL=service.url)
+        wait_for(lambda: service.counts()["accepted"]["image"] or running.poll() is not None, within_s=400)
+        os.killpg(server.pid, signal.SIGKILL)
+        stdout, stderr = running.communicate(timeout=400)
+    finally:
+        stop_server(settings)
+    assert running.returncode == 1, stderr
+    assert len(stdout) + len(stderr) < 20_000
+    assert "is gone" in stderr
+    assert '"exit_code": 1' in stdout.strip().splitlines()[-1]
+    assert '"batch": "sheet.rehearsal"' in stdout.strip().splitlines()[-1]
+    report = asyncio.run(whole_batch(RunRequest(str(tmp_path / "sheet.csv")), settings))
+    assert report.exit_code == 0
+    assert service.counts()["accepted"] == {"image": 2, "video": 1}, "nothing lost, nothing paid twice"
