@@ -18,14 +18,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from callsheet.errors import ManifestError, Rejected
+from callsheet.errors import ImageBlocked, ManifestError, PromptBlocked, Rejected
 from callsheet.ledger import JobState
 from callsheet.models import load_catalogue
 from callsheet.orders import clip_order, image_request, kept_to, take_order, text_clip_order, video_request
 from callsheet.plan import Known, plan_batch, plan_shot
 from callsheet.plan.sendable import check_sendable
 from callsheet.providers import Providers, open_providers
+from callsheet.providers.outcomes import image_result
 from callsheet.providers.protocol import ImageRequest, InputImage, LookRequest, VideoRequest
+from callsheet.providers.reply_body import ReplyBody
 from callsheet.run import RunRequest, read_request
 from callsheet.settings import Settings, load_settings
 from callsheet.shots import Batch, Reference, Shot
@@ -395,3 +397,16 @@ def test_in_a_restricted_region_less_may_be_said_about_people(tmp_path: Path) ->
         given = load_settings(home=tmp_path, restricted_region=restricted)
         found = read_request(RunRequest(str(sheet)), given)[0].unsendable
         assert {(each.shot, each.kind) for each in found} == refused
+
+
+def test_a_refusal_tells_its_response_and_the_ratings_that_are_not_harmless() -> None:
+    ratings = [
+        {"category": "HARM_CATEGORY_HARASSMENT", "probability": "NEGLIGIBLE"},
+        {"category": "HARM_CATEGORY_SEXUALLY_EXPLICIT", "probability": "HIGH", "blocked": True},
+    ]
+    for body, error in (
+        ({"candidates": [{"finishReason": "IMAGE_SAFETY", "safetyRatings": ratings}]}, ImageBlocked),
+        ({"promptFeedback": {"blockReason": "SAFETY", "safetyRatings": ratings}}, PromptBlocked),
+    ):
+        with pytest.raises(error, match=r"\(response r-1; rated HARM_CATEGORY_SEXUALLY_EXPLICIT HIGH\)$"):
+            image_result(ReplyBody(({**body, "responseId": "r-1"},)))

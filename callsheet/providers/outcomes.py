@@ -173,7 +173,8 @@ def _absence(said: _Said) -> ProviderError:
     blocked = str(_either(feedback, "blockReason") or "")
     if blocked not in _UNSPECIFIED:
         why = _tail(str(_either(feedback, "blockReasonMessage") or ""))
-        return PromptBlocked(f"The prompt was refused ({blocked}){why}. Change the prompt.", reason=blocked)
+        told = f"The prompt was refused ({blocked}){why}. Change the prompt.{said.evidence(feedback)}"
+        return PromptBlocked(told, reason=blocked)
     if said.body.is_cut:
         return Unknown(
             "The reply was cut off before a picture came. It may have been accepted and charged; see "
@@ -194,7 +195,8 @@ def _absence(said: _Said) -> ProviderError:
     reason = str(_either(candidate, "finishReason") or "")
     why = _tail(str(_either(candidate, "finishMessage") or "") or said.text())
     if is_refusal(reason):
-        return ImageBlocked(f"The picture was refused ({reason}){why}. Change the prompt.", reason=reason)
+        told = f"The picture was refused ({reason}){why}. Change the prompt.{said.evidence(candidate)}"
+        return ImageBlocked(told, reason=reason)
     return NoImage(f"The reply has no picture ({reason or 'no reason'}){why}. Its text may be charged.", reason=reason)
 
 
@@ -209,6 +211,18 @@ class _Said:
     def __init__(self, body: ReplyBody) -> None:
         self.body = body
         self._parts = [inner for document in body.documents if (inner := _response(document)) is not None]
+
+    def evidence(self, judged: Mapping[str, object]) -> str:
+        """What whoever asks Google about a refusal needs: the response's id, and the ratings that are not harmless."""
+        ratings = map(_mapping, _sequence(_either(judged, "safetyRatings")))
+        rated = [
+            f"{plain(str(one.get('category') or ''), 60)} {plain(str(one.get('probability') or 'blocked'), 20)}"
+            for one in ratings
+            if one.get("blocked") is True or one.get("probability") in ("MEDIUM", "HIGH")
+        ]
+        answered = plain(str(self.value("responseId") or ""), 100)
+        parts = [*([f"response {answered}"] if answered else []), *(["rated " + ", ".join(rated[:8])] if rated else [])]
+        return f" ({'; '.join(parts)})" if parts else ""
 
     @property
     def is_reply(self) -> bool:
