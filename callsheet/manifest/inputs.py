@@ -10,6 +10,7 @@ from pathlib import Path
 from callsheet.errors import ManifestError, MediaError
 from callsheet.manifest.findings import shown
 from callsheet.manifest.source import is_remote, read_bytes
+from callsheet.places import Places
 from callsheet.shots import Reference
 
 
@@ -125,20 +126,14 @@ class InputFiles:
     def _locate_remote(self, uri: str) -> str | Refused:
         if uri.lower().startswith(("http://", "https://")):
             return Refused("web addresses are not fetched", "allowed: files beside the manifest", "download it first")
-        rest = uri.partition("://")[2].split("/")
-        plain = ".." not in rest and "." not in rest and not set("?#%*[]\\") & set(uri)
-        if plain and uri.startswith(tuple(self._prefixes)):
-            return uri
+        if place := Places(prefixes=tuple(self._prefixes)).find(uri):
+            return place
         listed = ", ".join(self._prefixes) or "no URIs here"
         hint = "add its prefix to CALLSHEET_INPUT_ROOTS"
         return Refused(f"{shown(uri)} is outside the allowed places", f"allowed: {listed}", hint)
 
     def _locate_local(self, folder: Path, location: str) -> str | Refused:
-        try:
-            path = (folder / location).resolve()
-        except (OSError, RuntimeError):
-            return Refused(f"{shown(location)} cannot be resolved", "allowed: files beside the manifest")
-        if not any(path.is_relative_to(root) for root in self._roots):
-            hint = "move it beside the manifest, or add its folder to CALLSHEET_INPUT_ROOTS"
-            return Refused(f"{shown(location)} leads out of the manifest's folder", "allowed: files below it", hint)
-        return str(path)
+        if place := Places(tuple(self._roots)).find(location, folder):
+            return place
+        hint = "move it beside the manifest, or add its folder to CALLSHEET_INPUT_ROOTS"
+        return Refused(f"{shown(location)} leads out of the manifest's folder", "allowed: files below it", hint)

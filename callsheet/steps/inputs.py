@@ -13,6 +13,7 @@ from callsheet.archive.object_metadata import about_file
 from callsheet.errors import ArchiveDenied, ArchiveError, ManifestError, MediaError
 from callsheet.manifest.source import read_bytes
 from callsheet.media.fingerprint import digest_file
+from callsheet.places import Places, refusal
 from callsheet.shots import Finish, Reference
 from callsheet.studio import Studio
 
@@ -90,9 +91,24 @@ async def _from_archive(studio: Studio, name: str, file: Reference) -> Path:
     return (await asyncio.to_thread(studio.spool.adopt, target)).path
 
 
+async def _places(studio: Studio) -> Places:
+    """Where finishing files may come from: what the batch's manifest may name, and the archive.
+
+    Where the manifest was, the ledger says, never a sidecar.
+    """
+    settings, batch = studio.settings, studio.batch
+    rows = () if batch.manifest_uri else await studio.ledger.batches()
+    manifest = batch.manifest_uri or next((r.batch.manifest_uri for r in rows if r.batch.name == batch.name), "")
+    beside = manifest.rpartition("/")[0] if "://" in manifest else str(Path(manifest).parent) if manifest else None
+    return Places.of([*settings.input_roots, beside, studio.store.uri, settings.font])
+
+
 async def _from_manifest(studio: Studio, file: Reference) -> Path:
+    place = await asyncio.to_thread((await _places(studio)).find, file.uri)
+    if place is None:
+        raise MediaError(f"{refusal(file.uri)} Nothing was cut with it.")
     try:
-        data = await asyncio.to_thread(read_bytes, file.uri, file.size)
+        data = await asyncio.to_thread(read_bytes, place, file.size)
     except ManifestError as error:
         raise MediaError(
             f"{file.uri} cannot be had any more ({error.problems[0].what}), and {studio.store.uri} has no copy of it. "

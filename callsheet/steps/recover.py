@@ -27,6 +27,7 @@ from callsheet.steps.deposit import deposit_result
 from callsheet.steps.evidence import look_for_evidence
 from callsheet.steps.missing import How, Missing, Recovered
 from callsheet.steps.persist import persist
+from callsheet.steps.videos import check_source
 from callsheet.steps.waiting import download, fetch_video, naming_the_key, watch_of
 from callsheet.studio import Studio
 
@@ -100,6 +101,7 @@ async def _from_operation(studio: Studio, job: Job) -> tuple[How, str]:
     """Look at the operation once: fetch its video, record its end, or leave it running."""
     watch = watch_of(studio, job)
     try:
+        await check_source(studio, job, watch.operation)
         async with naming_the_key(studio, job):
             ready = await studio.poller.find(watch)
             if ready is None:

@@ -15,8 +15,10 @@ from callsheet.errors import CallsheetError, DownloadFailed, MediaError, Provide
 from callsheet.ledger import Job, JobResult
 from callsheet.media.kinds import HEAD_BYTES, video_type
 from callsheet.media.probe import VideoProbe, probe_foreign, probe_video
+from callsheet.places import Places, refusal
 from callsheet.poller import Watch
 from callsheet.providers.protocol import VideoReady
+from callsheet.providers.video_addresses import object_of
 from callsheet.spool import Spooled
 from callsheet.steps.details import OTHERS, RECORD
 from callsheet.steps.output import OUTPUT
@@ -43,6 +45,8 @@ class Fetched:
 
 async def fetch_once(studio: Studio, job: Job, watch: Watch, ready: VideoReady) -> Fetched:
     """The video, fetched into the spool. What came damaged (MediaError) is kept as evidence beside it."""
+    if ready.data is None:
+        await check_source(studio, job, ready.uri or "")
     target = studio.spool.scratch(".mp4")
     try:
         async with studio.downloads.turn(watch.expires.timestamp()):
@@ -96,6 +100,25 @@ def video_job_result(fetched: Fetched, ready: VideoReady, price: Decimal, others
         details=details | ({"warning": fetched.odd} if fetched.odd else {}),
         usd=price,
     )
+
+
+async def check_source(studio: Studio, job: Job, address: str) -> None:
+    """Raise DownloadFailed for a file in a bucket that only a sidecar led to, and that no place of ours holds.
+
+    An operation that this ledger sent is its provider's word. One that a sidecar told of may be anybody's, and what it
+    names would be copied with our rights to where others can read it.
+    """
+    name = object_of(address) or (address if "://" in address and not address.startswith("http") else None)
+    if name is None:
+        return
+    attempts = await studio.ledger.attempts_on(job.key)
+    if all(one.output is not None for one in attempts):
+        return  # of its own attempts a ledger knows where they were to write
+    settings, own = studio.settings, [one.output for one in attempts]
+    roots = (studio.store.uri, settings.video_output, *settings.input_roots, *own)
+    places = Places.of(root for root in roots if root and root.startswith("gs://"))
+    if places.find(name) is None:
+        raise DownloadFailed(f"{refusal(name)} Only a sidecar tells of its operation.")
 
 
 def _looked_at(path: Path) -> tuple[str, VideoProbe]:

@@ -26,7 +26,7 @@ from callsheet.errors import (
 from callsheet.ledger import Job, JobResult
 from callsheet.poller import Watch, deadline_s
 from callsheet.providers.protocol import VideoReady
-from callsheet.steps.videos import fetch_once, kept_others, video_job_result
+from callsheet.steps.videos import check_source, fetch_once, kept_others, video_job_result
 from callsheet.studio import Studio
 
 log = logging.getLogger(__name__)
@@ -53,6 +53,7 @@ async def fetch_video(studio: Studio, job: Job, price: Decimal) -> JobResult:
     Unauthorised, and DownloadFailed (four tries) the job is still submitted, and the next run goes on from there.
     """
     watch = watch_of(studio, job)
+    await check_source(studio, job, watch.operation)
     async with naming_the_key(studio, job):
         return await download(studio, job, watch, await studio.poller.result(watch), price)
 

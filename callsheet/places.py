@@ -1,0 +1,63 @@
+"""Which addresses are followed. What a sheet, an archive or a server names is a stranger's, and our rights are ours.
+
+One function for all readers: a local path is followed below given folders, links resolved, an address in a bucket below
+given prefixes. Everything else is not: the web, `file:` and other schemes, chained addresses, `..`.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+MAX_ADDRESS = 2000
+_BUCKET = re.compile(r"(gs|gcs|s3|az|abfs|memory)://[A-Za-z0-9][\w.-]*/")
+_ODD = frozenset("?#%*[]\\")
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Folders (resolved) and prefixes of addresses (each ends in a slash) below which is read."""
+
+    folders: tuple[Path, ...] = ()
+    prefixes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, roots: Iterable[str | Path | None]) -> Places:
+        """The places that these paths and addresses stand for; None is left out."""
+        given = [str(root) for root in roots if root is not None and str(root)]
+        folders = tuple(dict.fromkeys(Path(root).resolve() for root in given if "://" not in root))
+        return cls(folders, tuple(dict.fromkeys(root.rstrip("/") + "/" for root in given if "://" in root)))
+
+    def find(self, address: str, beside: Path | None = None) -> str | None:
+        """The resolved path or the address itself when it may be followed, else None.
+
+        A relative path is looked for `beside` a folder; without one there is none.
+        """
+        if len(address) > MAX_ADDRESS or any(unicodedata.category(one) in {"Cc", "Cs"} for one in address):
+            return None
+        if "://" in address or re.match(r"[A-Za-z][\w+.-]+:", address):
+            return address if self._holds_address(address) else None
+        path = Path(address)
+        if beside is None and not path.is_absolute():
+            return None
+        try:
+            found = ((beside or Path()) / path).resolve()
+        except (OSError, RuntimeError):
+            return None
+        return str(found) if any(found.is_relative_to(folder) for folder in self.folders) else None
+
+    def _holds_address(self, address: str) -> bool:
+        parts = address.partition("://")[2].split("/")
+        plain = "::" not in address and not {".", ".."} & {*parts} and not _ODD & {*address}
+        return plain and _BUCKET.match(address) is not None and address.startswith(self.prefixes)
+
+
+def refusal(address: str) -> str:
+    """Why an address is not followed, and what may be done: sentences for a person."""
+    return (
+        f"{address[:200]!r} is not below the manifest's folder, the archive or CALLSHEET_INPUT_ROOTS, so it was not "
+        "read. Add its folder or gs:// prefix to CALLSHEET_INPUT_ROOTS when it is yours."
+    )
