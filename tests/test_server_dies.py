@@ -27,6 +27,7 @@ def test_foreign_error_is_told_on_one_bounded_line() -> None:
     assert "\n" not in told
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("prefect")
 @pytest.mark.timeout(900)
 def test_run_whose_server_is_killed_ends_with_1_and_its_summary(tmp_path: Path, service: Service) -> None:
