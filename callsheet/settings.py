@@ -37,6 +37,12 @@ class Settings(BaseSettings):
             description="Whose quota is used, for counting only; default: GOOGLE_CLOUD_PROJECT, else one a route.",
         ),
     ] = None
+    spend_10min_usd: Annotated[
+        Decimal | None, Field(ge=0, description="Most to spend on the Gemini API in 10 minutes; 0: no limit.")
+    ] = None
+    spend_month_usd: Annotated[
+        Decimal | None, Field(ge=0, description="Most to spend on the Gemini API in a month; 0: no limit.")
+    ] = None
     tier: Annotated[
         int, Field(ge=0, le=3, description="Usage tier of the project: selects limits of the catalogue.")
     ] = 1

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from callsheet.decisions import FrameDecision, FramePin
 from callsheet.errors import BadImage
-from callsheet.ledger import batches, closed, files, frame_decisions, frame_pins, reads, rows, use
+from callsheet.ledger import batches, closed, files, frame_decisions, frame_pins, reads, rows, spent, use
 from callsheet.ledger.database import Database
 from callsheet.ledger.life import TERMINAL, JobState
 from callsheet.ledger.records import AttemptRecord, BatchRow, Job, ShotRow, SpendRow, Want
@@ -118,6 +118,10 @@ class Answers:
     async def learned_rows(self, scope: str) -> list[closed.LimitRow]:
         """What 429 replies said of the models of a scope."""
         return await self._db.read(lambda c: closed.learned_rows(c, scope))
+
+    async def spent_since(self, scope: str, since: datetime, now: datetime) -> list[tuple[datetime, Decimal]]:
+        """Time and USD of what was sent in a scope since then, or holds a slot, the latest first."""
+        return await self._db.read(lambda c: list(spent.spent_since(c, scope, since, now)))
 
     async def models_today(self, scope: str, now: datetime) -> list[str]:
         """The models that were asked today in a scope."""

@@ -40,6 +40,7 @@ from callsheet.ledger.records import (
     JobOrder,
     JobResult,
 )
+from callsheet.ledger.spend_window import SpendLimits
 from callsheet.shots import Asset, Batch, ShotState
 
 log = logging.getLogger(__name__)
@@ -135,16 +136,20 @@ class Ledger(LearnedLimits):
         batch: str | None = None,
         output: str | None = None,
         credential: str | None = None,
+        spend: SpendLimits | None = None,
     ) -> Attempt:
         """Hold the money and a place in the quota, and write the intent: the job is `submitting` before any POST.
 
         When the minute is full the job is `reserved` and `Attempt.not_before` set: call `submitting` then. Raises
         BudgetParked or QuotaParked after parking the job (planned, lease given back). `scope` names what the quota
         belongs to; `batch` pays (default: the first to want it); `output` is the gs:// folder that videos go to;
-        `credential` names the key or project that the request is sent with, never the key itself.
+        `credential` names the key or project that the request is sent with, never the key itself; `spend` bounds what
+        the scope spends in ten minutes and a month.
         """
         given = Limits(limits.rpm, limits.rpd) if limits else Limits()
-        terms = submission.Terms(estimate, scope, given, budget, budget_scope, batch, output, credential)
+        terms = submission.Terms(
+            estimate, scope, given, budget, budget_scope, batch, output, credential, spend or SpendLimits()
+        )
         got = await self._write(submission.begin, key, terms, self.owner)
         if isinstance(got, Parked):
             raise got

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from callsheet.ledger.life import JobState
 from callsheet.ledger.quota import Limits
+from callsheet.ledger.spend_window import SpendLimits
 from callsheet.shots import Batch, Mode, ShotState
 
 JobKind = Literal["image", "video", "look"]
@@ -114,6 +115,7 @@ class Attempt:
     limits: Limits = field(default_factory=Limits)
     not_before: datetime | None = None
     output: str | None = None
+    spend: SpendLimits = field(default_factory=SpendLimits)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
@@ -28,6 +28,8 @@ from callsheet.ledger.rows import (
     read_attempt,
     read_job,
 )
+from callsheet.ledger.spend_window import SpendLimits
+from callsheet.ledger.spent import within_spend
 from callsheet.ledger.tables import attempts, batches
 
 _payer = batches.alias("payer")
@@ -56,6 +58,7 @@ class Terms:
     payer: str | None = None
     output: str | None = None
     credential: str | None = None
+    spend: SpendLimits = field(default_factory=SpendLimits)
 
 
 def begin(connection: Connection, now: datetime, key: str, terms: Terms, owner: str) -> Attempt | Parked:
@@ -71,6 +74,8 @@ def begin(connection: Connection, now: datetime, key: str, terms: Terms, owner: 
     if short:
         return _park(connection, job, _over_budget(job, terms, payer, short), now)
     slot = _place(connection, job, terms.scope, terms.limits, now)
+    if isinstance(slot, Slot):
+        slot = within_spend(connection, terms.scope, terms.spend, terms.estimate, slot, now, waiting=True)
     if isinstance(slot, DayFull):
         return _park(connection, job, _day_full(job, slot), now)
     return _write(connection, job, terms, payer, slot.not_before, now)
@@ -92,6 +97,8 @@ def submitting(connection: Connection, now: datetime, attempt: Attempt, owner: s
         return record.at
     change_attempt(connection, record, outcome=DROPPED)  # so that it does not count against itself
     slot = _place(connection, job, record.scope, attempt.limits, now, waiting=False)
+    if isinstance(slot, Slot):
+        slot = within_spend(connection, record.scope, attempt.spend, attempt.estimate, slot, now, waiting=False)
     if isinstance(slot, DayFull):
         end_attempt(connection, record, now, DROPPED, usd=ZERO)
         return _park(connection, job, _day_full(job, slot), now)
@@ -189,7 +196,7 @@ def _write(connection: Connection, job: Job, terms: Terms, payer: str, not_befor
     )
     post(connection, payer, held=terms.estimate)
     when = not_before if waits else None
-    return Attempt(job.key, n, terms.scope, job.model, terms.estimate, terms.limits, when, terms.output)
+    return Attempt(job.key, n, terms.scope, job.model, terms.estimate, terms.limits, when, terms.output, terms.spend)
 
 
 def park(connection: Connection, now: datetime, key: str, why: Parked, owner: str) -> None:

@@ -16,7 +16,7 @@ from callsheet.models.convert import to_model
 from callsheet.models.model import DRIVEN_SURFACES, Model
 from callsheet.models.overlay import inherit, overlay, text_keys
 from callsheet.models.rules import nearest
-from callsheet.models.schema import CatalogueRecord, Kind
+from callsheet.models.schema import CatalogueRecord, Kind, SpendRecord
 from callsheet.yaml_file import read_yaml
 
 # Prices change, as quotas turn, at midnight there.
@@ -34,6 +34,7 @@ class Catalogue:
     default_video: str
     default_look: str
     checked_on: date
+    spend_usd: Mapping[str, SpendRecord] = field(default_factory=dict, repr=False)
 
     @property
     def defaults(self) -> dict[str, str]:
@@ -118,4 +119,5 @@ def _parse(data: dict[str, object], path: Path) -> Catalogue:
         raise CatalogueError("The model catalogue is not valid:\n  " + "\n  ".join(lines[:50])) from None
     tables = record.pixel_tables
     by_id = {model_id: to_model(model_id, model, tables) for model_id, model in record.models.items()}
-    return Catalogue(by_id, record.default_image, record.default_video, record.default_look, record.checked_on)
+    spend = {str(tier): limits for tier, limits in record.spend_usd.items()}
+    return Catalogue(by_id, record.default_image, record.default_video, record.default_look, record.checked_on, spend)

@@ -82,6 +82,13 @@ class LimitsRecord(_Record):
     rpd: Annotated[int, Field(gt=0)] | None = None
 
 
+class SpendRecord(_Record):
+    """USD that a project may spend on the Gemini API in any ten minutes and in a month; None is unlimited."""
+
+    per_10min: Usd | None = None
+    per_month: Annotated[Decimal, Field(ge=0, le=10_000_000)] | None = None
+
+
 class LatencyRecord(_Record):
     """Seconds from request to result."""
 
@@ -187,6 +194,7 @@ class CatalogueRecord(_Record):
     default_look: ModelId
     sources: dict[str, SourceRecord] = {}
     pixel_tables: dict[str, dict[Ratio, dict[str, Pixels]]] = {}
+    spend_usd: dict[Tier, SpendRecord] = {}
     models: dict[ModelId, ModelRecord]
 
     @model_validator(mode="after")

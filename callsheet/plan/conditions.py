@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 
 from callsheet.ledger.quota import RequestLimits
+from callsheet.ledger.spend_window import SpendLimits
 from callsheet.ledger.use import Use
 from callsheet.models import Latency
 from callsheet.plan.money import Money
@@ -47,11 +49,24 @@ REHEARSAL = Effort(opening_s=0.5, image_s=0.15, loading_s=1.0, frame_s=0.3, vide
 
 @dataclass(frozen=True, slots=True)
 class ModelConditions:
-    """One model: its limits, how long its requests take, and what was sent of them lately."""
+    """One model: its limits, how long its requests take, and what was sent of them lately.
+
+    `is_metered`: its money counts towards `Conditions.spend`.
+    """
 
     limits: RequestLimits
     latency: Latency
     use: Use
+    is_metered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SpendConditions:
+    """What may be spent, and what was: `recent` has the last ten minutes, the latest first; `month` is this month's."""
+
+    limits: SpendLimits = field(default_factory=SpendLimits)
+    recent: tuple[tuple[datetime, Decimal], ...] = ()
+    month: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +80,7 @@ class Conditions:
     tier: int
     models: Mapping[str, ModelConditions] = field(default_factory=dict)
     money: Money = field(default_factory=Money)
+    spend: SpendConditions = field(default_factory=SpendConditions)
     effort: Effort = LIVE
     factor: float = 1.0
     processors: int = 2

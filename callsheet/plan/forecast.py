@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Literal
 
 from callsheet.ledger.quota import PACIFIC
+from callsheet.ledger.spend_window import SpendLimits
 from callsheet.plan.conditions import Conditions
 from callsheet.plan.pipeline import Course, Errand, course_of
 
@@ -60,6 +62,7 @@ class Forecast:
     high_s: float
     models: tuple[ModelForecast, ...] = ()
     factor: float = 1.0
+    spend: SpendLimits = field(default_factory=SpendLimits)
 
     @property
     def done_at(self) -> datetime:
@@ -75,13 +78,26 @@ class Forecast:
             "clock_factor": self.factor,
             "done_at": self.done_at.isoformat(),
             "models": [model.as_json() for model in self.models],
+            "spend": {
+                name: None if most is None else float(most)
+                for name, most in (("per_10min", self.spend.per_10min), ("per_month", self.spend.per_month))
+            },
         }
 
     def sentences(self) -> list[str]:
         """The forecast for a person: one sentence for each model, and one for all."""
         if not self.seconds:
             return ["Nothing to wait for."]
-        return [self._sentence(model) for model in self.models] + [self._of_all()]
+        return [self._sentence(model) for model in self.models] + self._of_spend() + [self._of_all()]
+
+    def _of_spend(self) -> list[str]:
+        """What may be spent on the Gemini API, when that bounds this batch."""
+        limits = ((self.spend.per_10min, "any 10 minutes"), (self.spend.per_month, "a month"))
+        told = " and ".join(f"${most:,.0f} in {span}" for most, span in limits if most is not None)
+        if not told:
+            return []
+        settings = "CALLSHEET_SPEND_10MIN_USD and CALLSHEET_SPEND_MONTH_USD say otherwise"
+        return [f"At tier {self.tier} the Gemini API takes {told}: requests wait for it ({settings})."]
 
     def _sentence(self, model: ModelForecast) -> str:
         nouns = {"image": ("picture", "pictures"), "video": ("clip", "clips")}[model.kind]
@@ -110,9 +126,19 @@ def make_forecast(errands: Sequence[Errand], conditions: Conditions) -> tuple[Fo
     seconds = [course.seconds for course in courses]
     mean = sum(seconds) / draws
     models = tuple(_model(errands, conditions, name, courses) for name in _models(errands))
-    return Forecast(
-        conditions.now, conditions.tier, mean, min(seconds), max(seconds), models, conditions.factor
-    ), courses[0]
+    spend = conditions.spend.limits if _is_bound(errands, conditions) else SpendLimits()
+    low, high = min(seconds), max(seconds)
+    return Forecast(conditions.now, conditions.tier, mean, low, high, models, conditions.factor, spend), courses[0]
+
+
+def _is_bound(errands: Sequence[Errand], conditions: Conditions) -> bool:
+    """Whether the batch may have to wait for the limits of what is spent."""
+    items = (item for errand in errands for item in (*errand.images, *errand.videos) if item.model)
+    usd = sum((item.usd for item in items if conditions.models[item.model or ""].is_metered), Decimal(0))
+    spend = conditions.spend
+    usd_10min, usd_month = usd + sum((one for _, one in spend.recent), Decimal(0)), usd + spend.month
+    bounds = ((usd_10min, spend.limits.per_10min), (usd_month, spend.limits.per_month))
+    return any(most is not None and spent > most for spent, most in bounds)
 
 
 def _models(errands: Sequence[Errand]) -> list[str]:

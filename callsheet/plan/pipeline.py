@@ -13,10 +13,12 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 
-from callsheet.ledger.quota import MINUTE_MEMORY, DayFull, Learned, Limits, pacific_day, place
+from callsheet.ledger.quota import MARGIN, MINUTE_MEMORY, DayFull, Learned, Limits, pacific_day, place
+from callsheet.ledger.spend_window import SPEND_WINDOW, pacific_month
 from callsheet.models import Latency
-from callsheet.plan.conditions import Conditions, ModelConditions
+from callsheet.plan.conditions import Conditions, ModelConditions, SpendConditions
 from callsheet.plan.simulation import Process, Room, Simulation
 
 # Which action of a plan: the shot's place in it, and the action's place in the shot.
@@ -36,6 +38,7 @@ class Item:
     paid: bool = True
     running_s: float | None = None
     work_s: float = 0.0
+    usd: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,25 +78,57 @@ class _Desk:
         self._later = Learned(day_until=self._learned.day_until)
         self._free = self._limits == Limits() and self._learned == Learned()
         self._times = _Times(list(model.use.times), model.use.today, pacific_day(pipeline.now()))
+        self._till = pipeline.till if model.is_metered else None
         self.latency = model.latency
         self.parked = 0
         self.line = Room(pipeline.simulation, 0)
         self.granted: deque[float] = deque()
 
-    def ask(self) -> float | datetime:
-        """Seconds until a request may be sent, which it then is; or the moment until which the day is full."""
-        if self._free:
+    def ask(self, usd: Decimal) -> float | datetime:
+        """Seconds until a request may be sent, which it then is; or the moment until which day or month is full."""
+        if self._free and self._till is None:
             return 0.0
         now = self._pipeline.now()
         slot = place(self._times, now, self._limits, self._believed())
         if isinstance(slot, DayFull):
             return slot.until
-        self._times.add(slot.not_before)
-        return (slot.not_before - now).total_seconds()
+        at = slot.not_before
+        if self._till is not None:
+            taken = self._till.take(at, usd)
+            if taken is None:
+                return pacific_month(at)[1]
+            at = taken
+        self._times.add(at)
+        return (at - now).total_seconds()
 
     def _believed(self) -> Learned:
         """What 429 replies said; a lower limit per minute is soon forgotten."""
         return self._learned if self._pipeline.simulation.now < MINUTE_MEMORY.total_seconds() else self._later
+
+
+class _Till:
+    """The money of a scope: what may be spent in ten minutes and in the month, in order of time."""
+
+    def __init__(self, now: datetime, spend: SpendConditions) -> None:
+        self._limits, self._month, self._month_ends = spend.limits, spend.month, pacific_month(now)[1]
+        self._recent = deque(reversed(spend.recent))
+        self._sum = sum((usd for _, usd in self._recent), Decimal(0))
+
+    def take(self, at: datetime, usd: Decimal) -> datetime | None:
+        """Spend the money at the earliest moment from `at` on that has room for it; None when the month has none."""
+        if at >= self._month_ends:
+            self._month, self._month_ends = Decimal(0), pacific_month(at)[1]
+        if self._limits.per_month is not None and self._month and self._month + usd > self._limits.per_month:
+            return None
+        if self._limits.per_10min is not None:
+            while self._recent and self._sum + usd > self._limits.per_10min:
+                moment, amount = self._recent.popleft()
+                self._sum -= amount
+                at = max(at, moment + SPEND_WINDOW + MARGIN)
+            self._recent.append((at, usd))
+            self._sum += usd
+        self._month += usd
+        return at
 
 
 class _Times:
@@ -123,6 +158,7 @@ class _Pipeline:
         self.simulation = simulation = Simulation()
         self.conditions, self.dice = conditions, dice
         self.course = Course()
+        self.till = _Till(conditions.now, conditions.spend)
         self.desks = {name: _Desk(self, model) for name, model in conditions.models.items()}
         self.image_places = Room(simulation, conditions.images_at_once)
         self.video_places = Room(simulation, conditions.videos_at_once)
@@ -190,10 +226,10 @@ class _Pipeline:
     def _quota(self, item: Item, places: Room) -> Process:
         """Wait for a place in the quota; a picture that has to wait lets others go first meanwhile."""
         desk = self.desks[item.model or ""]
-        wait = desk.ask()
+        wait = desk.ask(item.usd)
         if isinstance(wait, datetime):
             places.leave()
-            yield from self._parked(desk, wait)
+            yield from self._parked(desk, wait, item.usd)
             self.course.parked[item.number] = pacific_day(self.now())[0]
             wait = desk.granted.popleft()
             yield places
@@ -204,18 +240,18 @@ class _Pipeline:
         else:
             yield wait
 
-    def _parked(self, desk: _Desk, until: datetime) -> Process:
+    def _parked(self, desk: _Desk, until: datetime, usd: Decimal) -> Process:
         if not desk.parked:
-            self.simulation.start(self._turn_of_day(desk, until))
+            self.simulation.start(self._turn_of_day(desk, until, usd))
         desk.parked += 1
         yield desk.line
 
-    def _turn_of_day(self, desk: _Desk, until: datetime) -> Process:
+    def _turn_of_day(self, desk: _Desk, until: datetime, usd: Decimal) -> Process:
         """At the turn of each day, let as many of the parked go on as fit it."""
         while desk.parked:
             yield (until - self.now()).total_seconds()
             while desk.parked:
-                wait = desk.ask()
+                wait = desk.ask(usd)
                 if isinstance(wait, datetime):
                     until = wait
                     break

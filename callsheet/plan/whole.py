@@ -171,6 +171,7 @@ def _errand(group: Sequence[tuple[int, ShotPlan]], conditions: Conditions, platf
             action.sent,
             (conditions.now - action.since).total_seconds() if action.since else None,
             _work_s(item.shot, action, conditions.effort, platforms),
+            action.usd,
         )
         for number, item in group
         for place, action in enumerate(item.actions)

@@ -19,6 +19,8 @@ from callsheet.providers.error_bodies import ErrorBody
 
 # Longer hints than two days are not believed: the longest window, a day, turns at midnight.
 MAX_RETRY_AFTER_S = 2 * 86400.0
+# Twelve of these pauses outlast the ten minutes in which the Gemini API counts money.
+SPEND_PAUSE_S = 120.0
 _UNITS_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 MAX_DURATION_CHARS = 64
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
@@ -40,7 +42,7 @@ def rate_limited(body: ErrorBody, message: str, *, status: int = 429, retry_afte
         message,
         reason=body.reason,
         status=status,
-        retry_after_s=retry_after_s(body, retry_after),
+        retry_after_s=_pause_s(body, retry_after_s(body, retry_after)),
         per=quota.per or window(body.message),
         limit=quota.limit if quota.limit is not None else _stated_limit(body.message),
     )
@@ -94,6 +96,12 @@ def _quotas(body: ErrorBody) -> Iterator[_Quota]:
         if isinstance(metadata, Mapping) and "quota_limit" in metadata:
             named = f"{metadata['quota_limit']} {metadata.get('quota_unit', '')}"
             yield _Quota(window(named), _count(metadata.get("quota_limit_value")))
+
+
+def _pause_s(body: ErrorBody, hint_s: float | None) -> float | None:
+    """The hint; without one, what a limit of money in ten minutes needs: it empties slowly."""
+    speaks = "spend" in body.message.lower() or any("spend" in str(detail).lower() for detail in body.details)
+    return SPEND_PAUSE_S if hint_s is None and speaks else hint_s
 
 
 def _header_s(header: str) -> float | None:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from datetime import datetime
 from decimal import Decimal
 
 from callsheet.clock import Clock
 from callsheet.ledger import Ledger
 from callsheet.ledger.budget import Position
+from callsheet.ledger.spend_window import SPEND_WINDOW, SpendLimits, pacific_month
 from callsheet.models import Catalogue
-from callsheet.plan.conditions import LIVE, REHEARSAL, Conditions, ModelConditions
+from callsheet.plan.conditions import LIVE, REHEARSAL, Conditions, ModelConditions, SpendConditions
 from callsheet.plan.money import Money
 from callsheet.poller import INTERVAL_S, SHORTEST_S
 from callsheet.providers.routes import scope_of
 from callsheet.rehearsal.config import Latency
 from callsheet.settings import Settings
 from callsheet.shots import Batch, Shot
+from callsheet.steps.spend_limits import spend_limits
 
 
 async def outlook(
@@ -38,12 +41,16 @@ async def outlook(
     for name in names:
         model = catalogue.get(name)
         takes = latency.of(model) if rehearsal else model.latency_s
-        models[name] = ModelConditions(model.limits(settings.tier), takes, use[name])
+        metered = spend_limits(settings, catalogue, scope(name)) != SpendLimits()
+        models[name] = ModelConditions(model.limits(settings.tier), takes, use[name], metered)
     return Conditions(
         now=now,
         tier=settings.tier,
         models=models,
         money=Money(budget, await position_of(ledger, batch)),
+        spend=await _spend(
+            ledger, settings, catalogue, [scope(name) for name in names if models[name].is_metered], now
+        ),
         effort=REHEARSAL if rehearsal else LIVE,
         factor=clock.factor,
         processors=os.cpu_count() or 1,
@@ -51,6 +58,19 @@ async def outlook(
         videos_at_once=settings.video_concurrency,
         encoders=settings.encoders,
         look_s=max(INTERVAL_S, SHORTEST_S * clock.factor),
+    )
+
+
+async def _spend(
+    ledger: Ledger, settings: Settings, catalogue: Catalogue, scopes: Sequence[str], now: datetime
+) -> SpendConditions:
+    """What may be spent on the scope that has such limits (there is one at most), and what was."""
+    if not scopes:
+        return SpendConditions()
+    month = await ledger.spent_since(scopes[0], pacific_month(now)[0], now)
+    recent = tuple(one for one in month if one[0] > now - SPEND_WINDOW)
+    return SpendConditions(
+        spend_limits(settings, catalogue, scopes[0]), recent, sum((usd for _, usd in month), Decimal(0))
     )
 
 

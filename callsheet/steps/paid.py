@@ -27,16 +27,15 @@ from callsheet.errors import (
     RouteParked,
     Unauthorised,
     Unknown,
-    WebPage,
 )
 from callsheet.ledger import Attempt, Job, JobOrder, JobState
-from callsheet.providers.video_replies import WEB_PAGE
 from callsheet.providers.wire import listening
 from callsheet.steps.charges import charge_of
 from callsheet.steps.doubt import decide
-from callsheet.steps.gates import ALL, RouteGate, place_of
+from callsheet.steps.gate_news import gate_of, tell_gate
 from callsheet.steps.persist import persist
 from callsheet.steps.replies import asked_again, name_kept
+from callsheet.steps.spend_limits import spend_limits
 from callsheet.steps.verdicts import Verdict, backoff_s, rule_for, verdict
 from callsheet.studio import Studio
 
@@ -110,10 +109,10 @@ async def submit(
     while job.state in (JobState.PLANNED, JobState.RESERVED):
         if studio.halted is not None:
             raise studio.halted
-        gate = await _gate(studio, order)
+        gate = await gate_of(studio, order)
         async with gate.turn(order.model):
             attempt, outcome = await _attempt(studio, order, price, ready, slots)
-            await _tell(gate, studio, order, outcome)
+            await tell_gate(gate, studio, order, outcome)
         if isinstance(outcome, Job):
             return outcome
         applied = rule_for(outcome).error
@@ -134,34 +133,6 @@ async def submit(
         await studio.rest(pause_s)
         earlier[applied] += 1
     return job
-
-
-async def _gate(studio: Studio, order: JobOrder) -> RouteGate:
-    """The gate of the order's route, which knows what earlier runs found closed."""
-    gate = studio.gate(order)
-    if not gate.known:
-        async with gate.lock:
-            if not gate.known:
-                gate.suspects |= set(await studio.ledger.closed_models(gate.scope))
-                gate.known = True
-    return gate
-
-
-async def _tell(gate: RouteGate, studio: Studio, order: JobOrder, outcome: Job | ProviderError) -> None:
-    """Close the route after a refusal that holds for every request. A cut does without the look, whatever its key.
-
-    The ledger remembers what is closed for billing: the next run tries with one request, and opens it when that is
-    taken.
-    """
-    if isinstance(outcome, Unknown) and outcome.reason == WEB_PAGE:
-        gate.refused(order.model, WebPage(str(outcome), reason=WEB_PAGE, status=outcome.status))
-    if isinstance(outcome, RouteClosed):
-        gate.refused(order.model, outcome)
-        await studio.ledger.close_route(gate.scope, place_of(order.model, outcome))
-    elif isinstance(outcome, Unauthorised) and order.kind != "look":
-        gate.refused(order.model, outcome)
-    elif gate.is_opened_by(order.model, outcome):
-        await studio.ledger.open_route(gate.scope, [ALL, order.model])
 
 
 async def _tries(studio: Studio, order: JobOrder, error: ProviderError, earlier: int) -> int:
@@ -188,6 +159,7 @@ async def _attempt(
             estimate=price,
             scope=studio.gate(order).scope,
             limits=limits,
+            spend=spend_limits(studio.settings, studio.catalogue, studio.gate(order).scope),
             budget=studio.budget_usd,
             output=studio.providers.output_root(order.model) or "",
             credential=studio.providers.credential(order.model),

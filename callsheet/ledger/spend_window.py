@@ -1,0 +1,45 @@
+"""What may be spent in ten minutes and in a month, as arithmetic: kept like requests a minute and a day.
+
+Since 2026 the Gemini API limits by tier what a project spends in any rolling ten minutes, and in a calendar month
+(ai.google.dev/gemini-api/docs/rate-limits and /billing, read 2026-09). Where it applies depends on billing history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from callsheet.ledger.quota import MARGIN, PACIFIC
+
+SPEND_WINDOW = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class SpendLimits:
+    """USD in any ten minutes and in a Pacific month; None is unlimited."""
+
+    per_10min: Decimal | None = None
+    per_month: Decimal | None = None
+
+
+def earliest(spent: Iterable[tuple[datetime, Decimal]], at: datetime, usd: Decimal, limit: Decimal) -> datetime:
+    """Give the earliest moment, not before `at`, at which `usd` more keeps every ten minutes within the limit.
+
+    `spent` is what was sent or holds a slot, the latest first. A request that is dearer than the limit goes alone.
+    """
+    total = usd
+    for moment, amount in spent:
+        total += amount
+        if total > limit:
+            return max(at, moment + SPEND_WINDOW + MARGIN)
+    return at
+
+
+def pacific_month(moment: datetime) -> tuple[datetime, datetime]:
+    """Give start and end of the Pacific calendar month of the moment."""
+    local = moment.astimezone(PACIFIC)
+    start = local.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    end = start.replace(year=start.year + start.month // 12, month=start.month % 12 + 1)
+    return start.astimezone(moment.tzinfo), end.astimezone(moment.tzinfo)
