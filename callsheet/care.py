@@ -18,7 +18,7 @@ from callsheet.clock import Clock
 from callsheet.errors import CallsheetError, SettingsError, Stopped
 from callsheet.ledger import Job, Ledger
 from callsheet.models import load_catalogue
-from callsheet.providers.routes import scope_of
+from callsheet.providers.scopes import scope_of
 from callsheet.recovery import open_recovery
 from callsheet.run import NO_SERVICE, signer_of
 from callsheet.settings import Settings

@@ -26,7 +26,8 @@ from callsheet.plan import plan_batch
 from callsheet.plan.shards import Shard
 from callsheet.platforms import load_platforms
 from callsheet.providers import load_sdk
-from callsheet.providers.routes import access_to, is_loopback, platform_for, scope_of
+from callsheet.providers.routes import access_to, is_loopback, platform_for
+from callsheet.providers.scopes import scope_of
 from callsheet.rehearsal.config import RehearsalConfig
 from callsheet.rehearsal.process import named_service, rehearsal_service
 from callsheet.settings import Settings

@@ -14,7 +14,7 @@ from callsheet.clock import Clock
 from callsheet.errors import SettingsError
 from callsheet.exit_codes import ExitCode
 from callsheet.ledger import Ledger
-from callsheet.providers.routes import Scopes, scope_of
+from callsheet.providers.scopes import Scopes, scope_of
 from callsheet.settings import load_settings
 from callsheet.shots import Batch, Mode
 from callsheet.steps.rebuild import rebuild as rebuild_from

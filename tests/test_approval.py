@@ -17,7 +17,7 @@ from callsheet.archive.store import open_archive
 from callsheet.clock import Clock
 from callsheet.errors import DecisionError
 from callsheet.ledger import JobOrder, JobState, Ledger
-from callsheet.providers.routes import scope_of
+from callsheet.providers.scopes import scope_of
 from callsheet.run import RunRequest
 from callsheet.settings import Settings, load_settings
 from callsheet.steps.carry_on import resumable

@@ -20,7 +20,7 @@ from callsheet.cutting.recipe import find_cut, recipe
 from callsheet.errors import ArchiveError
 from callsheet.ledger import Ledger
 from callsheet.platforms import Zone, load_platforms
-from callsheet.providers.routes import scope_of
+from callsheet.providers.scopes import scope_of
 from callsheet.run import RunRequest
 from callsheet.settings import Settings, load_settings
 from callsheet.shots import Finish

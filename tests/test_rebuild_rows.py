@@ -14,7 +14,7 @@ import pytest
 from callsheet.archive.store import open_archive
 from callsheet.clock import Clock
 from callsheet.ledger import Job, JobState, Ledger
-from callsheet.providers.routes import scope_of
+from callsheet.providers.scopes import scope_of
 from callsheet.settings import Settings
 from callsheet.steps.rebuild import Rebuilt, rebuild
 from tests.conftest import Service, start_service

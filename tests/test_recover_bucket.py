@@ -14,7 +14,7 @@ from callsheet.archive.store import Stat, Store, open_archive
 from callsheet.clock import Clock
 from callsheet.errors import ArchiveDenied
 from callsheet.ledger import Job, JobState, Ledger
-from callsheet.providers.routes import scope_of
+from callsheet.providers.scopes import scope_of
 from callsheet.recovery import recover_all
 from callsheet.settings import Settings
 from callsheet.steps.rebuild import Rebuilt, rebuild

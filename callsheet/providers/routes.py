@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from callsheet.errors import SettingsError
-from callsheet.models import load_catalogue
 from callsheet.models.schema import PersonTask, Platform
 from callsheet.settings import Settings
 from callsheet.shots import Mode
@@ -164,30 +163,6 @@ def tell_of_other_key(settings: Settings) -> None:
             "GOOGLE_API_KEY and GEMINI_API_KEY hold different keys: that of GOOGLE_API_KEY is used, as in Google's SDK."
             " Unset the other one."
         )
-
-
-# Whose quota requests to a model use.
-Scopes = Callable[[str], str]
-
-
-def scope_of(settings: Settings, mode: Mode) -> Scopes:
-    """Tell whose quota the requests of a mode to a model count against, without a service running.
-
-    Where no credentials lead to a model, it is the quota of the platform that serves it. SettingsError for a bad URL.
-    """
-    access = access_to(settings, mode, "http://127.0.0.1" if mode == "rehearsal" else None)
-    catalogue = load_catalogue(settings.catalogue)
-
-    def scope(model_id: str) -> str:
-        model = catalogue.find(model_id)
-        if model is None:
-            return access.scope(PLATFORMS[0])
-        try:
-            return access.scope(choose_route(model, access).way.platform)
-        except SettingsError:
-            return access.scope(next(iter(model.platforms), PLATFORMS[0]))
-
-    return scope
 
 
 def choose_route(model: RoutableModel, access: Access, *, about_people: bool = False) -> Route:

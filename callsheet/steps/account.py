@@ -12,7 +12,7 @@ from callsheet.ledger.quota import WINDOW, Limits, pacific_day, tightened
 from callsheet.ledger.use import Use
 from callsheet.plan import Plan
 from callsheet.plan.money import Money
-from callsheet.providers.routes import scope_of
+from callsheet.providers.scopes import scope_of
 from callsheet.report.account import Account, ModelUse
 from callsheet.steps.outlook import models_of, position_of
 from callsheet.studio import Studio

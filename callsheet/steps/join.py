@@ -11,7 +11,7 @@ from callsheet.archive.sidecars import read_named
 from callsheet.errors import CallsheetError
 from callsheet.ledger import AttemptRecord, JobState
 from callsheet.plan import Action, Plan, plan_batch
-from callsheet.providers.routes import scope_of
+from callsheet.providers.scopes import scope_of
 from callsheet.shots import Shot, ShotState
 from callsheet.steps.survey import is_whole, survey
 from callsheet.studio import Studio

@@ -20,7 +20,7 @@ from callsheet.plan import Kind, Known, Plan, ShotPlan
 from callsheet.plan.sendable import check_sendable
 from callsheet.poller import is_worth_a_look
 from callsheet.progress import Step
-from callsheet.providers.routes import scope_of
+from callsheet.providers.scopes import scope_of
 from callsheet.run import MODELS, RunRequest
 from callsheet.shots import Shot, ShotState
 from callsheet.steps.deposit import is_lost

@@ -15,7 +15,7 @@ from callsheet.models import Catalogue
 from callsheet.plan.conditions import LIVE, REHEARSAL, Conditions, ModelConditions, SpendConditions
 from callsheet.plan.money import Money
 from callsheet.poller import INTERVAL_S, SHORTEST_S
-from callsheet.providers.routes import scope_of
+from callsheet.providers.scopes import scope_of
 from callsheet.rehearsal.config import Latency
 from callsheet.settings import Settings
 from callsheet.shots import Batch, Shot

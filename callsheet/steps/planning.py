@@ -18,7 +18,8 @@ from callsheet.plan import Known, Plan, plan_batch
 from callsheet.plan.file import PlanFile, check_same, read_plan
 from callsheet.plan.sendable import check_sendable
 from callsheet.platforms import Platforms, load_platforms
-from callsheet.providers.routes import is_loopback, scope_of
+from callsheet.providers.routes import is_loopback
+from callsheet.providers.scopes import scope_of
 from callsheet.rehearsal.config import Latency
 from callsheet.rehearsal.glance import glance
 from callsheet.run import RunRequest

@@ -10,7 +10,8 @@ from callsheet.ledger import Ledger
 from callsheet.ledger.quota import WINDOW, Limits
 from callsheet.ledger.use import Use
 from callsheet.models import Catalogue
-from callsheet.providers.routes import PLATFORMS, Scopes, access_to, scope_of
+from callsheet.providers.routes import PLATFORMS, access_to
+from callsheet.providers.scopes import Scopes, scope_of
 from callsheet.settings import Settings
 from callsheet.steps.account import model_use
 

@@ -20,7 +20,7 @@ from callsheet.archive.store import Stat, Store
 from callsheet.errors import ArchiveDenied, ArchiveError, MediaError
 from callsheet.ledger import Entered, Ledger, ShotRecords
 from callsheet.media.probe import probe_image
-from callsheet.providers.routes import Scopes
+from callsheet.providers.scopes import Scopes
 from callsheet.shots import Asset, Batch, Mode
 from callsheet.steps import all_of
 from callsheet.steps.rebuilt_rows import batch_of, check, shot_records

@@ -29,7 +29,7 @@ from callsheet.keys import job_key
 from callsheet.ledger import AttemptRecord, Job, JobState, ShotRecords, ShotRow, Want
 from callsheet.orders import TEXT_ALONE, clip_slot, take_slot
 from callsheet.providers.operation_names import adoptable
-from callsheet.providers.routes import Scopes
+from callsheet.providers.scopes import Scopes
 from callsheet.shots import Asset, Batch, ShotState
 from callsheet.steps.details import TEXT
 

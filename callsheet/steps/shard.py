@@ -15,7 +15,7 @@ from callsheet.exit_codes import code_of_shots, first_of
 from callsheet.manifest import Manifest
 from callsheet.plan import Plan, ShotPlan, plan_batch
 from callsheet.plan.shards import Shard
-from callsheet.providers.routes import scope_of
+from callsheet.providers.scopes import scope_of
 from callsheet.shots import ShotState
 from callsheet.steps.open_requests import find_open_requests
 from callsheet.steps.survey import is_whole, survey

@@ -14,7 +14,7 @@ from callsheet.ledger.owners import is_dead
 from callsheet.orders import take_order
 from callsheet.plan import Known, ShotPlan, clip_keys
 from callsheet.plan.frames import is_chosen_by_scores
-from callsheet.providers.routes import Scopes
+from callsheet.providers.scopes import Scopes
 from callsheet.shots import Asset, Batch, Shot
 from callsheet.steps import all_of
 from callsheet.steps.witness import hear_archive

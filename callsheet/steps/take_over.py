@@ -18,7 +18,7 @@ from callsheet.archive.verify import DAMAGED
 from callsheet.durable import md5_of_bytes
 from callsheet.errors import ArchiveConflict, ArchiveDenied, ArchiveError
 from callsheet.ledger import Ledger
-from callsheet.providers.routes import Scopes
+from callsheet.providers.scopes import Scopes
 from callsheet.shots import Asset, Batch, Mode
 from callsheet.steps.rebuild import Rebuilt, rebuild
 from callsheet.steps.witness import enter_catalogue, unexplained_files

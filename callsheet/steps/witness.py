@@ -25,7 +25,7 @@ from callsheet.errors import CallsheetError, SettingsError
 from callsheet.ledger import Job, JobState, Ledger
 from callsheet.orders import take_order
 from callsheet.plan import Doubt, Known, Plan, clip_keys, frames_wanted
-from callsheet.providers.routes import Scopes
+from callsheet.providers.scopes import Scopes
 from callsheet.shots import Batch, Shot
 from callsheet.steps.rebuild import Rebuilt, enter_sidecars, read_believed
 from callsheet.steps.rebuilt_rows import check
