@@ -1,7 +1,7 @@
 """Which addresses are followed. What a sheet, an archive or a server names is a stranger's, and our rights are ours.
 
 One function for all readers: a local path is followed below given folders, links resolved, an address in a bucket below
-given prefixes. Everything else is not: the web, `file:` and other schemes, chained addresses, `..`.
+given prefixes. Everything else is not: the web, other schemes and buckets, chained addresses, `..`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MAX_ADDRESS = 2000
-_BUCKET = re.compile(r"(gs|gcs|s3|az|abfs|memory)://[A-Za-z0-9][\w.-]*/")
+_WEB = ("http:", "https:", "ftp:", "ftps:")
 _ODD = frozenset("?#%*[]\\")
 
 
@@ -52,7 +52,12 @@ class Places:
     def _holds_address(self, address: str) -> bool:
         parts = address.partition("://")[2].split("/")
         plain = "::" not in address and not {".", ".."} & {*parts} and not _ODD & {*address}
-        return plain and _BUCKET.match(address) is not None and address.startswith(self.prefixes)
+        return plain and not is_of_the_web(address) and address.startswith(self.prefixes)
+
+
+def is_of_the_web(address: str) -> bool:
+    """Whether an address is one of the web, or a chain of addresses, which may end there: never followed."""
+    return address.lower().startswith(_WEB) or "::" in address
 
 
 def refusal(address: str) -> str:

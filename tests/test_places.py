@@ -101,6 +101,10 @@ def test_an_address_inside_is_found_and_links_within_stay_usable(tmp_path: Path)
     assert places.find("current/a.png", tmp_path) == str(tmp_path.resolve() / "logos" / "a.png")
     assert places.find("gs://mine/media/sub/a b é.png") == "gs://mine/media/sub/a b é.png"
     assert places.find("a.png") is None, "relative to nothing"
+    beside = Places.of(["file:///team/sheets", "abfss://media@account/sheets"])
+    for address in ("file:///team/sheets/a.png", "abfss://media@account/sheets/a.png"):
+        assert beside.find(address) == address, "beside a manifest that was given so"
+    assert Places.of(["http://127.0.0.1/sheets"]).find("http://127.0.0.1/sheets/a.png") is None
 
 
 async def taken(settings: Settings, uri: str, data: bytes = SECRET) -> bytes:

@@ -28,6 +28,7 @@ from callsheet.errors import ArchiveError
 from callsheet.keys import job_key
 from callsheet.ledger import AttemptRecord, Job, JobState, ShotRecords, ShotRow, Want
 from callsheet.orders import TEXT_ALONE, clip_slot, take_slot
+from callsheet.places import is_of_the_web
 from callsheet.providers.operation_names import adoptable
 from callsheet.providers.scopes import Scopes
 from callsheet.shots import Asset, Batch, ShotState
@@ -76,14 +77,8 @@ def _check_input(file: InputRecord) -> None:
     named = not file.file or (file.file == f"{file.sha256[:12]}{Path(file.file).suffix}" and is_file_name(file.file))
     if not named or not re.fullmatch(r"[0-9a-f]{64}", file.sha256):
         raise _refused(f"{file.file[:80]!r} is not the name of a file that finishes cuts")
-    if not 0 <= file.size <= _LARGEST_INPUT or not _is_address(file.uri):
+    if not 0 <= file.size <= _LARGEST_INPUT or is_of_the_web(file.uri):
         raise _refused(f"{file.uri[:200]!r} is not a file that a manifest can name")
-
-
-def _is_address(uri: str) -> bool:
-    """Whether a manifest could have named it: a path or an address in a bucket; whether it is read is seen then."""
-    scheme, colon, _ = uri.partition("://")
-    return "::" not in uri and (not colon or scheme in ("gs", "gcs", "s3", "az", "abfs", "memory"))
 
 
 def _check_file(file: FileRecord) -> None:
