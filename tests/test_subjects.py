@@ -12,6 +12,7 @@ from callsheet.framing.crop_path import Framing
 from callsheet.framing.reframe import frame_subject
 from callsheet.framing.saliency import find_subject
 from callsheet.framing.subject import Subject
+from callsheet.framing.track import box_around
 from callsheet.media.probe import probe_video
 
 RIGHT = {"start": (0.2, 0.5), "end": (0.8, 0.5)}
@@ -119,6 +120,14 @@ def test_the_same_clip_gives_the_same_subject_and_few_frames_are_enough(tmp_path
     path = make_clip(tmp_path / "clip.mp4", (320, 180), frames=2)
     probe = probe_video(path)
     assert find_subject(path, probe) == find_subject(path, probe)
+
+
+def test_a_place_where_one_frame_has_nothing_still_has_a_box():
+    plane = np.zeros((18, 32), np.float32)
+    plane[2, 3] = 1
+    left, top, right, bottom = box_around(plane, (17, 31))
+    assert 0 <= left < right <= 32
+    assert 0 <= top < bottom <= 18
 
 
 def test_a_clip_that_cannot_be_decoded_is_refused_in_words(tmp_path):

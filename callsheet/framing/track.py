@@ -55,7 +55,9 @@ def box_around(plane: Plane, place: tuple[int, int]) -> Box:
 
 
 def _middle(weights: npt.NDArray[np.float32]) -> tuple[int, int]:
-    total = np.cumsum(weights) / max(1e-6, float(weights.sum()))
+    if not weights.any():  # a place kept to for the frames around it, where this one has nothing
+        return 0, len(weights)
+    total = np.cumsum(weights) / float(weights.sum())
     return int(np.searchsorted(total, 0.04)), int(np.searchsorted(total, 0.96)) + 1
 
 
