@@ -3,6 +3,8 @@
     python -m tests.chaos --kills 50              rehearsal: evidence decides what is in doubt
     python -m tests.chaos --kills 50 --live       a live run against a stand-in: a person decides (`callsheet resolve`)
 
+Shots have one to three takes; replies are bent in every way that gateways do; the provider's days turn. Between lives
+the ledger is lost and rebuilt from the archive, and a colleague with another home runs the same batch.
 Prints what was claimed and what was found, and ends with 1 when a claim does not hold.
 """
 
@@ -10,30 +12,35 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import hashlib
 import json
 import random
 import sys
 import tempfile
 import time
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from callsheet.clock import Clock
-from callsheet.ledger import AttemptRecord, Job, JobState, Ledger
-from tests.chaos_faults import FAULTS
-from tests.conftest import Cli, Ran, Service, kill, start_service
+from ruamel.yaml import YAML
+
+from callsheet.keys import JOB_LABEL
+from callsheet.ledger import AttemptRecord, JobState
+from tests.chaos_faults import FAULTS, FULL_DAYS
+from tests.chaos_stage import Stage, disagreements, files_of, ledger_of, shot_states
+from tests.conftest import Cli, kill
 
 FACTOR = 600
 LATENCY = {"image": 240.0, "video": 900.0}  # 0.4 s and 1.5 s of real time
 # No life of a process is longer than this before it is killed, seconds after its first request.
 LONGEST_LIFE_S = 2.5
-ROUNDS = 60
-WAITING, PARKED = 5, 4
 # One in four is cropped, which takes ten times as long.
 CUTS = ("16x9", "16x9", "16x9", "1x1")
+
+
+# How many takes a shot has, and which of them are animated; turn by turn.
+TAKES = ((1, "best", 1), (2, "all", 2), (3, "best", 1), (2, "2", 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,122 +53,75 @@ class Size:
     @property
     def requests(self) -> int:
         """About how many requests an undisturbed run sends."""
-        return 2 * self.stills + 6 * self.videos
+        return self.pictures + 5 * self.clips
+
+    @property
+    def pictures(self) -> int:
+        """How many pictures are wanted and made."""
+        return sum(1 + n % 3 for n in range(self.stills)) + sum(_takes(n)[0] for n in range(self.videos)) + 1
+
+    @property
+    def clips(self) -> int:
+        """How many clips are wanted and made."""
+        return sum(_takes(n)[2] for n in range(self.videos))
 
     def sheet(self) -> str:
         """The manifest: every prompt its own, every picture with a seed; one picture and one video are refused."""
-        rows = ["id,prompt,takes,seed,aspect_ratio,motion_prompt,duration_s,cuts"]
-        rows += [f"still{n},A paper theatre number {n},2,{n},1:1,,," for n in range(self.stills)]
+        rows = ["id,prompt,takes,seed,aspect_ratio,select,motion_prompt,duration_s,cuts"]
+        rows += [f"still{n},A paper theatre number {n},{1 + n % 3},{10 * n},1:1,,,," for n in range(self.stills)]
         rows += [
-            f"scene{n},A harbour scene number {n},{1 + n % 3},{100 + n},16:9,The curtain {n} opens,4,{CUTS[n % 4]}"
+            f"scene{n},A harbour scene number {n},{_takes(n)[0]},{1000 + 10 * n},16:9,{_takes(n)[1]},"
+            f"The curtain {n} opens,4,{CUTS[n % 4]}"
             for n in range(self.videos)
         ]
-        rows += ["blocked,A picture [[block:SAFETY]],1,7,1:1,,,", "filtered,A quay,1,8,16:9,Fog [[rai:17301594]],4,"]
+        rows += ["blocked,A picture [[block:SAFETY]],1,7,1:1,,,,", "filtered,A quay,1,8,16:9,,Fog [[rai:17301594]],4,"]
         return "\n".join(rows) + "\n"
 
 
-@dataclass
-class Stage:
-    """A home with its own ledger and archive, and its own service."""
-
-    cli: Cli
-    service: Service
-    live: bool
-    decisions: int = 0
-    codes: list[int] = field(default_factory=list)
-
-    @property
-    def env(self) -> dict[str, str]:
-        keys = {"GEMINI_API_KEY": "one-key", "CALLSHEET_AGENT_PLATFORM_API_KEY": "other-key"} if self.live else {}
-        return keys | {
-            "GOOGLE_GEMINI_BASE_URL": self.service.url,
-            "GOOGLE_VERTEX_BASE_URL": self.service.url,
-            "CALLSHEET_TIER": "3",
-            "CALLSHEET_IMAGE_CONCURRENCY": "4",
-            "CALLSHEET_VIDEO_CONCURRENCY": "4",
-        }
-
-    @property
-    def command(self) -> list[str]:
-        return ["run", "sheet.csv", "--json", *(["--live", "--yes"] if self.live else [])]
-
-    def run(self) -> Ran:
-        """Run the batch to its end; a person decides what is in doubt, and it is run again."""
-        for _ in range(ROUNDS):
-            ran = self.cli(*self.command, timeout_s=600, **self.env)
-            self.codes.append(ran.exit_code)
-            if ran.exit_code == WAITING:
-                self.decide()
-            elif ran.exit_code != PARKED and not self.decide():
-                return ran
-            time.sleep(0.5 if ran.exit_code == WAITING else 5)
-        raise AssertionError(f"the batch does not end: {self.codes}\n{ran.stderr[-4000:]}")
-
-    def decide(self) -> int:
-        """Do what a person does: look into the provider's books, adopt what was accepted, send the rest again.
-
-        Pictures of which only a part came are among them. Returns how many were decided.
-        """
-        before = self.decisions
-        submissions = self.service.counts()["submissions"]
-        for job in self.cli("resolve", "--no-look", "--json", **self.env).json["jobs"]:
-            jobs = asyncio.run(ledger_of(self))[0]
-            prompt = next(one for one in jobs if one.key == job["key"]).request["prompt"]
-            mine = [s for s in submissions if s["prompt_sha256"] == hashlib.sha256(prompt.encode()).hexdigest()]
-            adopted = {one.operation for one in jobs}
-            lost = [s["operation"] for s in mine if s["operation"] and s["operation"] not in adopted]
-            decision = ["--adopt", lost[-1]] if lost else ["--resubmit"]
-            assert self.cli("resolve", job["key"], *decision, **self.env).exit_code == 0
-            self.decisions += 1
-        return self.decisions - before
-
-
-async def ledger_of(stage: Stage) -> tuple[list[Job], list[AttemptRecord]]:
-    """All jobs and attempts of the batch."""
-    async with await Ledger.open(f"sqlite:///{stage.cli.home / 'ledger.db'}", clock=Clock()) as ledger:
-        batches = [row.batch.name for row in await ledger.batches()]
-        jobs = [job for batch in batches for job in await ledger.jobs_of(batch)]
-        return jobs, [attempt for batch in batches for attempt in await ledger.attempts_of(batch)]
-
-
-def files_of(stage: Stage) -> dict[str, list[str]]:
-    """The names of all archived files but sidecars, by shot; a name carries its file's hash."""
-    archive = stage.cli.home / "archive"
-    found: dict[str, list[str]] = {}
-    for path in sorted(archive.glob("*/*/shots/*/*")):
-        if path.name != "shot.json":
-            found.setdefault(path.parent.name, []).append(path.name)
-    return found
+def _takes(n: int) -> tuple[int, str, int]:
+    return TAKES[n % len(TAKES)]
 
 
 def kill_at_random(stage: Stage, size: Size, kills: int, moments: random.Random) -> int:
-    """Start the batch and kill it, again and again; returns how many were really killed in their life."""
-    killed, step = 0, max(2, 2 * size.requests // max(1, kills))
-    for _ in range(2 * kills):
-        if killed == kills:
-            break
-        process, before = stage.cli.start(*stage.command, **stage.env), stage.service.seen()
-        target, begun = before + moments.randint(1, step), 0.0
-        while process.poll() is None and stage.service.seen() < target and not (begun and time.monotonic() > begun):
-            if not begun and stage.service.seen() > before:
-                begun = time.monotonic() + LONGEST_LIFE_S
-            time.sleep(0.03)
-        time.sleep(moments.uniform(0.0, 0.4))
-        killed += process.poll() is None
-        if process.poll() is None:
+    """Start the batch and kill it, again and again; returns how many were really killed in their life.
+
+    Every third life ends with Ctrl-C instead, and a colleague has a go.
+    """
+    killed, lives, step = 0, 0, max(2, 2 * size.requests // max(1, kills))
+    while killed < kills and lives < 3 * kills:
+        lives += 1
+        process = stage.cli.start(*stage.command, **stage.env)
+        _let_live(stage, process, moments.randint(1, step), moments.uniform(0.0, 0.4))
+        if process.poll() is not None:
+            process.communicate()
+            stage.codes.append(process.returncode)
+            if not stage.attend(process.returncode) and process.returncode in (0, 3):
+                break  # all is done before all kills were had
+        elif lives % 3 == 0:
+            stage.stop_cleanly(process)
+            stage.visit_from_another_home()
+        else:
+            killed += 1
             kill(process)
-            continue
-        process.communicate()
-        stage.codes.append(process.returncode)
-        if process.returncode == WAITING:
-            stage.decide()
-        elif process.returncode in (0, 3):
-            break  # all is done before all kills were had
     return killed
 
 
-def made(submissions: list[dict[str, Any]]) -> Counter[str]:
-    return Counter(s["prompt_sha256"] for s in submissions if s["kind"] == "video" and s["outcome"] == "made")
+def _let_live(stage: Stage, process: Any, requests: int, more_s: float) -> None:
+    """Let a process live until it has sent some requests, or for LONGEST_LIFE_S after the first."""
+    before, begun = stage.service.seen(), 0.0
+    while process.poll() is None and stage.service.seen() < before + requests:
+        if begun and time.monotonic() > begun:
+            break
+        if not begun and stage.service.seen() > before:
+            begun = time.monotonic() + LONGEST_LIFE_S
+        time.sleep(0.03)
+    time.sleep(more_s)
+
+
+def made(submissions: Sequence[dict[str, Any]], kind: str) -> Counter[str]:
+    """How often each wanted job of a kind was accepted and made, by its label (live, by prompt and first frame)."""
+    names = ((s["labels"].get(JOB_LABEL) or f"{s['prompt_sha256']} {s['first_frame_sha256']}", s) for s in submissions)
+    return Counter(name for name, s in names if s["kind"] == kind and s["outcome"] == "made")
 
 
 def undecided(attempts: list[AttemptRecord]) -> list[AttemptRecord]:
@@ -175,17 +135,27 @@ def claims(peace: Stage, chaos: Stage, size: Size) -> dict[str, tuple[bool, str]
     """What has to hold, whether it does, and the figures."""
     counts = chaos.service.counts()
     jobs, attempts = asyncio.run(ledger_of(chaos))
-    videos, files, charged = made(counts["submissions"]), files_of(chaos), counts["charged_usd"]
+    videos, pictures = made(counts["submissions"], "video"), made(counts["submissions"], "image")
+    files, charged = files_of(chaos), counts["charged_usd"]
     spent = sum(float(attempt.usd) for attempt in attempts)
     held = sum(float(attempt.reserved_usd) for attempt in attempts)
     doubts = sum(1 for attempt in attempts if attempt.outcome == JobState.UNKNOWN)
-    same = files == files_of(peace)
     different = [shot for shot in files_of(peace) if files.get(shot) != files_of(peace)[shot]]
+    disagreeing = disagreements(chaos, asyncio.run(shot_states(chaos)))
+    # By the rules a live picture in doubt is sent once more, and a part of a picture again when a person says so.
+    again = chaos.evidence + (chaos.decisions + doubts if chaos.live else 0)
     return {
-        "the archive equals the undisturbed one": (same, f"{sum(map(len, files.values()))} files {different}"),
-        "accepted submissions per wanted video are 1.00": (
-            sum(videos.values()) == len(videos) == size.videos,
-            f"{sum(videos.values())} accepted, {size.videos} wanted",
+        "the archive equals the undisturbed one": (
+            files == files_of(peace),
+            f"{sum(map(len, files.values()))} files {different}",
+        ),
+        "accepted submissions per wanted clip are 1.00": (
+            sum(videos.values()) == len(videos) == size.clips,
+            f"{sum(videos.values())} accepted, {size.clips} wanted",
+        ),
+        "accepted submissions per wanted picture are 1.00 but for those that the rules send again": (
+            size.pictures <= sum(pictures.values()) <= size.pictures + again,
+            f"{sum(pictures.values())} accepted, {size.pictures} wanted, {again} sent again by the rules",
         ),
         "nothing in doubt is sent again without a decision": (
             not undecided(attempts),
@@ -200,41 +170,48 @@ def claims(peace: Stage, chaos: Stage, size: Size) -> dict[str, tuple[bool, str]
             all(job.state in (JobState.STORED, JobState.BLOCKED) for job in jobs),
             str(dict(Counter(job.state.value for job in jobs))),
         ),
+        "ledger, sidecars, marker and summary agree": (not disagreeing, str(disagreeing[:5])),
     }
 
 
 def battle(command: Cli, size: Size, kills: int, seed: int, *, live: bool = False) -> dict[str, Any]:
     """Both runs, in folders of their own inside the command's, and the claims about them."""
-    # Live, the clock is the real one, and the provider's hints and latencies are real seconds.
-    factor = 1 if live else FACTOR
-    latency = {kind: seconds / FACTOR * factor for kind, seconds in LATENCY.items()}
-    stages = []
-    for name in ("peace", "chaos"):
-        home = command.folder / name
-        home.mkdir()
-        (home / "sheet.csv").write_text(size.sheet())
-        service = start_service(home / "service", factor=factor, latency=latency, retention_s=400 * 86400)
-        stages.append(Stage(replace(command, folder=home), service, live))
-    peace, chaos = stages
+    peace, chaos = (_staged(command, name, size, live=live) for name in ("peace", "chaos"))
     try:
         assert peace.run().exit_code == 3, "two shots are refused"
-        chaos.service.script(*({**fault, "seconds": 1.0} if live else fault for fault in FAULTS))
         started = time.monotonic()
         killed = kill_at_random(chaos, size, kills, random.Random(seed))
         last = chaos.run()
-        found = claims(peace, chaos, size)
         return {
             "kills": killed,
             "seconds": round(time.monotonic() - started),
             "exit codes": dict(Counter(chaos.codes)),
+            "days turned": chaos.days,
+            "ledgers rebuilt": chaos.rebuilt,
+            "asked again for a part of a picture": chaos.evidence,
             "requests": chaos.service.counts()["requests"],
             "last": last.stderr[-3000:],
-            "claims": found,
+            "claims": claims(peace, chaos, size),
         }
     finally:
-        for stage in stages:
-            stage.service.process.terminate()
-            stage.service.process.wait(timeout=20)
+        for stage in (peace, chaos):
+            stage.stop()
+
+
+def _staged(command: Cli, name: str, size: Size, *, live: bool) -> Stage:
+    """A folder of its own with the sheet; in chaos its service plays all faults."""
+    # Live, the clock is the real one, and the provider's hints and latencies are real seconds.
+    factor = 1 if live else FACTOR
+    latency = {kind: seconds / FACTOR * factor for kind, seconds in LATENCY.items()}
+    home = command.folder / name
+    home.mkdir()
+    (home / "sheet.csv").write_text(size.sheet())
+    settings: dict[str, Any] = {"factor": factor, "latency": latency, "retention_s": 400 * 86400}
+    if name == "chaos":
+        rules = [{**fault, "seconds": 1.0} for fault in FAULTS] if live else [*FULL_DAYS, *FAULTS]
+        YAML().dump({"rules": rules}, home / "faults.yaml")
+        settings["script"] = str(home / "faults.yaml")
+    return Stage(replace(command, folder=home), home / "service", settings, live)
 
 
 def main() -> int:

@@ -44,3 +44,9 @@ FAULTS: tuple[dict[str, Any], ...] = (
     *_spread("poll", ("stall", "stall-before", "expired", "truncate"), 4, 7),
     *_spread("download", ("500", "503", "drop-before", "drop-after", "truncate", "short", "flip", "expired"), 2, 2),
 )
+
+# The day's quota of a model is full, once for each kind: what is left is parked until the day turns.
+FULL_DAYS: tuple[dict[str, Any], ...] = (
+    {"match": {"kind": "image", "nth": [9]}, "fault": "429-day", "limit": 600},
+    {"match": {"kind": "video", "nth": [4]}, "fault": "429-day", "limit": 600},
+)
