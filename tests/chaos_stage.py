@@ -41,6 +41,8 @@ class Stage:
     days: int = 0
     rebuilt: int = 0
     refused: int = 0
+    forgotten_usd: float = 0.0
+    forgotten_doubts: int = 0
     codes: list[int] = field(default_factory=list)
     last: Ran | None = None
 
@@ -118,11 +120,15 @@ class Stage:
         self.days += 1
 
     def lose_ledger(self) -> None:
-        """Lose the ledger, and have another one made of what the archive tells."""
+        """Lose the ledger, and have another one made of what the archive tells; what only the old one knew is noted."""
+        usd, doubts = asyncio.run(doubtful_money(self))
         for path in self.cli.home.glob("ledger.db*"):
             path.unlink()
         rebuilt = self.cli("ledger", "rebuild", "--json", **self.env)
         assert rebuilt.exit_code == 0, rebuilt.stdout + rebuilt.stderr
+        usd_now, doubts_now = asyncio.run(doubtful_money(self))
+        self.forgotten_usd += usd - usd_now
+        self.forgotten_doubts += doubts - doubts_now
         self.rebuilt += 1
 
     def visit_from_another_home(self) -> None:
@@ -152,6 +158,13 @@ async def ledger_of(stage: Stage) -> tuple[list[Job], list[AttemptRecord]]:
         batches = [row.batch.name for row in await ledger.batches()]
         jobs = [job for batch in batches for job in await ledger.jobs_of(batch)]
         return jobs, [attempt for batch in batches for attempt in await ledger.attempts_of(batch)]
+
+
+async def doubtful_money(stage: Stage) -> tuple[float, int]:
+    """What the ledger says was spent (USD), and how many pictures' attempts are or were in doubt."""
+    _, attempts = await ledger_of(stage)
+    doubts = sum(1 for one in attempts if one.kind == "image" and one.outcome == JobState.UNKNOWN)
+    return sum(float(one.usd) for one in attempts), doubts
 
 
 async def shot_states(stage: Stage) -> dict[str, str]:
