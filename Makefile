@@ -43,7 +43,7 @@ test: setup ## Run the quick suite
 slow: setup ## Run the slow tests: files of more than 4 GiB, 2,000 shots by two workers (some minutes, 9 GB of disk)
 	$(BIN)/python -m pytest -m slow
 
-chaos: setup ## Kill a batch 50 times under every fault class, and compare it with one left in peace (some minutes)
+chaos: setup ## Kill a batch 50 times under every fault class, with lost ledgers and days that turn, beside one left in peace
 	$(BIN)/python -m tests.chaos --kills 50
 
 lint: setup ## Check style, types, layers and the container file
