@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -28,6 +29,7 @@ from callsheet.steps import clips, frames
 from callsheet.steps.rebuild import rebuild
 from cli.plan import plan_of
 from tests.conftest import Service, start_service
+from tests.forked import Forge
 from tests.whole_batch import whole_batch
 
 HEADER = "id,prompt,takes,seed,aspect_ratio,image_size,motion_prompt,duration_s,select,cuts\n"
@@ -64,9 +66,12 @@ class Folder:
         (self.place / "sheet.csv").write_text(HEADER + row)
         return asyncio.run(plan_of(self.request, self.settings))
 
+    @property
+    def archive(self) -> Path:
+        return Path(self.settings.archive_uri) / "sheet" / BATCH
+
     def sidecar(self) -> dict[str, Any]:
-        path = Path(self.settings.archive_uri) / "sheet" / BATCH / "shots/quay/shot.json"
-        found: dict[str, Any] = json.loads(path.read_text())
+        found: dict[str, Any] = json.loads((self.archive / "shots/quay/shot.json").read_text())
         return found
 
     def animated(self) -> list[int]:
@@ -167,7 +172,7 @@ def test_a_clip_that_was_sent_before_there_were_pins_stays_the_one_and_a_lost_le
 
 async def rebuilt(folder: Folder) -> None:
     async with await Ledger.open(folder.settings.ledger_url, clock=Clock()) as ledger:
-        await rebuild(ledger, folder.store, {"rehearsal": "r", "live": "l"})
+        await rebuild(ledger, folder.store, {"rehearsal": str, "live": str})
 
 
 def test_an_edit_of_the_shot_is_a_new_decision_and_undoing_it_brings_the_old_one_back(
@@ -211,6 +216,22 @@ async def test_of_two_that_choose_at_once_the_first_one_counts(tmp_path: Path) -
         second = await ledger.pin_frame(replace(wished, take=2, sha256=takes[2]), takes)
         moved = await ledger.pin_frame(replace(wished, take=2, sha256=takes[2]), {**takes, 1: "c" * 64})
     assert (first.n, second, moved.take, moved.n) == (1, first, 2, 2)
+
+
+def test_a_choice_outlives_a_kill_before_its_clip_is_sent(
+    folder: Folder, taste: dict[str, float], bare_forge: Forge
+) -> None:
+    (folder.place / "sheet.csv").write_text(HEADER + scene())
+    given = json.dumps({"home": str(folder.settings.home), "gemini_base_url": folder.service.url, "tier": 3})
+    args = [given, str(folder.place / "sheet.csv"), "after a choice of frame", "folder"]
+    assert bare_forge.start(args, folder.place, dict(os.environ), "tests.whole_batch:main").wait(240) == -9
+    (pin,) = asyncio.run(folder.pins())
+    assert folder.clips_sent() == 0
+    (other,) = [path for path in folder.archive.glob("shots/quay/take-*") if pin.sha256[:12] not in path.name]
+    # Whatever this library would choose is not the take on record.
+    taste["sign"] = 1.0 if other.stem[-12:] > pin.sha256[:12] else -1.0
+    assert folder.run(scene())["exit_code"] == 0
+    assert (folder.clips_sent(), folder.animated()) == (1, [pin.take])
 
 
 def test_a_new_default_model_is_for_new_batches_only(folder: Folder) -> None:

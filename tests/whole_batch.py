@@ -35,6 +35,7 @@ MOMENTS: dict[str, tuple[str, str, int]] = {
     "between a sidecar and the shot's state": ("before", "callsheet.ledger.ledger:Ledger.set_shot", 2),
     "between sidecars and catalogue": ("before", "callsheet.steps.report:write_part", 1),
     "between catalogue and marker": ("before", "callsheet.steps.report:write_success", 1),
+    "after a choice of frame": ("after", "callsheet.ledger.ledger:Ledger.pin_frame", 1),
     "after the marker": ("after", "callsheet.steps.report:write_success", 1),
 }
 STORES = {"folder": "callsheet.archive.local:LocalStore", "bucket": "callsheet.archive.gcs:GcsStore"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from callsheet.models import Catalogue
 from callsheet.plan.actions import ZERO, Action, Plan, ShotPlan
@@ -103,18 +104,19 @@ def _short_of_money(number: int, item: ShotPlan, short: set[Number]) -> ShotPlan
         else action
         for place, action in enumerate(item.actions)
     ]
-    return _with_cuts(_with_clips(replace(item, actions=tuple(actions))))
+    return _with_cuts(_with_clips(replace(item, actions=tuple(actions)), affordable=False))
 
 
-def _with_clips(item: ShotPlan) -> ShotPlan:
+def _with_clips(item: ShotPlan, *, affordable: bool = True) -> ShotPlan:
     """The shot whose clips are parked with the takes that their frames are chosen from."""
     takes = [action for action in item.actions if action.kind == "image"]
     parked = [number for number, take in enumerate(takes, 1) if take.what == "parked"]
     awaited = decide_frames(item.shot, parked, None, ()).awaited
     if item.shot.select == "approve" or not awaited:
         return item
+    free: dict[str, Any] = {} if affordable else {"usd": ZERO, "extra_usd": ZERO}
     actions = [
-        awaiting_clip(action, takes, awaited)
+        replace(awaiting_clip(action, takes, awaited), **free)
         if (action.kind, action.what, action.job_key) == ("video", "create", None)
         else action
         for action in item.actions

@@ -81,6 +81,9 @@ async def _choose_to_animate(studio: Studio, work: Work, candidates: Sequence[Ca
             f"`select` asks for take {missing}, which was not made. Choose another take and run the manifest again."
         )
         work.fail(Failure("frames", "MissingTake", message), ShotState.FAILED)
+    elif work.choice and not work.choice.chosen:
+        message = "None of its takes can be looked at, so none was animated. Choose one by its number in `select`."
+        work.fail(Failure("frames", "NoFrame", message), ShotState.FAILED)
 
 
 def _wait(work: Work, candidates: Sequence[Candidate], decided: Frames, to_come: Mapping[int, ShotState]) -> None:

@@ -13,12 +13,12 @@ from typing import Any
 
 from callsheet.archive.lineage import asset_of_row, making_of, parameters_of
 from callsheet.archive.sidecar import ClipRecord, CutRecord, FailureRecord, ImageParams, Sidecar, TakeRecord
-from callsheet.decisions import APPROVAL, FrameDecision
+from callsheet.decisions import APPROVAL, FrameDecision, FramePin
 from callsheet.ledger import Job, JobState, ShotRow, Want
 from callsheet.orders import clip_slot, take_slot
 from callsheet.shots import Asset, Batch
 from callsheet.steps.details import RECORD, TEXT
-from callsheet.steps.records import decision_record, file_record, job_record
+from callsheet.steps.records import decision_record, file_record, job_record, pin_record
 
 Row = Mapping[str, Any]
 _ENDED_BADLY = {JobState.BLOCKED, JobState.FAILED, JobState.EXPIRED, JobState.UNKNOWN}
@@ -36,6 +36,7 @@ class Remembered:
     assets: Sequence[Asset]
     rows: Sequence[Row]
     decisions: Sequence[FrameDecision] = ()
+    pins: Sequence[FramePin] = ()
 
     def slots(self) -> dict[str, str]:
         """The job of every slot: as the ledger has it, else as the newest row of the slot tells."""
@@ -77,6 +78,7 @@ def sidecar_from(known: Remembered, *, done: bool, updated: datetime) -> Sidecar
         select="approve" if known.decisions or (known.row and known.row.reason_kind == APPROVAL) else "best",
         state=state,
         decisions=tuple(decision_record(decision) for decision in known.decisions),
+        pins=tuple(pin_record(pin) for pin in known.pins),
         failures=_failures(known.row),
         image=_image(known, keys, still),
         takes=tuple(sorted(takes, key=lambda take: take.take)),

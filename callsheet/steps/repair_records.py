@@ -92,7 +92,8 @@ async def _from_memory(work: Repair, memory: Memory, name: str) -> Sidecar:
     keys = {want.job_key for want in wants} | {row["job_key"] for row in rows if row["job_key"]}
     jobs, assets = await ledger.jobs(keys), await ledger.assets_of(batch.name, shot)
     decisions = (await ledger.frame_decisions(batch.name, [shot])).get(shot, ())
-    known = Remembered(batch, shot, memory.states.get(shot), wants, jobs, assets, rows, decisions)
+    pins = (await ledger.frame_pins(batch.name, [shot])).get(shot, ())
+    known = Remembered(batch, shot, memory.states.get(shot), wants, jobs, assets, rows, decisions, pins)
     done = isinstance(marker, Success) and shot not in marker.unfinished
     made = sidecar_from(known, done=done, updated=datetime.now(UTC))
     if made is None:
