@@ -42,6 +42,13 @@ class Team:
     def run(self, home: str, *args: str, **env: str) -> Ran:
         return self(home, "run", "sheet.csv", "--live", "--yes", "--json", *args, **env)
 
+    def die(self, home: str, moment: str, **env: str) -> None:
+        """A live run at this home, killed at a moment of `tests.whole_batch`."""
+        alive, self.cli.main = self.cli.main, "tests.whole_batch:mortal_command"
+        ended = self.run(home, **env, MOMENT=moment)
+        self.cli.main = alive
+        assert ended.exit_code == -9, ended.stderr
+
     def accepted(self) -> dict[str, int]:
         found: dict[str, int] = self.service.counts()["accepted"]
         return found

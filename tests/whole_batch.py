@@ -1,6 +1,6 @@
 """A batch from manifest to success marker in one process without Prefect, which may kill itself at a named moment.
 
-`tests.forked.Forge` runs `main`, `copy_and_die` and `command_without_prefect` in forked processes.
+`tests.forked.Forge` runs `main`, `copy_and_die`, `mortal_command` and `command_without_prefect` in forked processes.
 """
 
 from __future__ import annotations
@@ -36,6 +36,9 @@ MOMENTS: dict[str, tuple[str, str, int]] = {
     "between sidecars and catalogue": ("before", "callsheet.steps.report:write_part", 1),
     "between catalogue and marker": ("before", "callsheet.steps.report:write_success", 1),
     "after a choice of frame": ("after", "callsheet.ledger.ledger:Ledger.pin_frame", 1),
+    "before a clip is claimed": ("before", "callsheet.steps.clips:claim", 1),
+    "after a clip is sent and told": ("after", "callsheet.steps.clips:tell_sent", 1),
+    "after all clips are sent and told": ("after", "callsheet.steps.clips:tell_sent", 2),
     "after the marker": ("after", "callsheet.steps.report:write_success", 1),
 }
 STORES = {"folder": "callsheet.archive.local:LocalStore", "bucket": "callsheet.archive.gcs:GcsStore"}
@@ -54,6 +57,12 @@ def command_without_prefect() -> None:
     """The command `callsheet`, its batches run step by step in this process."""
     run._run_flow = lambda request, settings: dict(asyncio.run(whole_batch(request, settings)).summary)
     command()
+
+
+def mortal_command() -> None:
+    """The same, killed at the MOMENT that the environment names, with its archive in the PLACE."""
+    end_at(os.environ["MOMENT"], os.environ.get("PLACE", "folder"))
+    command_without_prefect()
 
 
 def end_at(moment: str, place: str) -> None:

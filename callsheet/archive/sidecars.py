@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pydantic import BaseModel, ValidationError
 
 from callsheet.archive import layout
+from callsheet.archive.damaged import keep_aside, kept_name
 from callsheet.archive.earlier import with_earlier
 from callsheet.archive.sidecar import SCHEMA_VERSION, Sidecar
 from callsheet.archive.store import Store
@@ -40,7 +41,7 @@ async def write_sidecar(store: Store, prefix: str, sidecar: Sidecar, *, new: boo
     all, it is replaced.
     """
     name = layout.sidecar_name(prefix, sidecar.shot)
-    before = None if new else await _stored(store, name)
+    before = None if new else await _stored(store, prefix, name)
     if before is not None:
         sidecar = with_earlier(sidecar, before)
         if before.model_copy(update={"updated": sidecar.updated}) == sidecar:
@@ -110,13 +111,35 @@ async def read_named(store: Store, names: Sequence[str]) -> list[Stored]:
     return await asyncio.gather(*(read(name) for name in names))
 
 
+async def read_readable(store: Store, names: Sequence[str]) -> tuple[list[Stored], list[str]]:
+    """The sidecars with these names, and the names of those that cannot be read; both in the order of the names.
+
+    ArchiveConflict when a newer callsheet wrote one, ArchiveDenied when one may not be read.
+    """
+    limit = asyncio.Semaphore(_AT_ONCE)
+
+    async def read(name: str) -> Stored | None:
+        async with limit:
+            try:
+                return await read_stored(store, name)
+            except (ArchiveConflict, ArchiveDenied):
+                raise
+            except ArchiveError as error:
+                log.warning("The sidecar %s cannot be read: %s", name, error)
+                return None
+
+    found = await asyncio.gather(*(read(name) for name in names))
+    broken = [name for name, one in zip(names, found, strict=True) if one is None]
+    return [one for one in found if one is not None], broken
+
+
 def in_order(sidecars: Sequence[Sidecar]) -> list[Sidecar]:
     """The sidecars in the order of the manifest's lines, and by id where one line made several shots."""
     return sorted(sidecars, key=lambda sidecar: (sidecar.line, sidecar.shot))
 
 
-async def _stored(store: Store, name: str) -> Sidecar | None:
-    """The sidecar that is stored; None when there is none that can be read."""
+async def _stored(store: Store, prefix: str, name: str) -> Sidecar | None:
+    """The sidecar that is stored; None when there is none that can be read: what is there instead is kept aside."""
     if await store.stat(name) is None:
         return None
     try:
@@ -124,5 +147,6 @@ async def _stored(store: Store, name: str) -> Sidecar | None:
     except (ArchiveConflict, ArchiveDenied):
         raise
     except ArchiveError as error:
-        log.warning("The sidecar %s is replaced: it cannot be read (%s)", name, error)
+        kept = await keep_aside(store, prefix, name, MAX_SIDECAR)
+        log.warning("The sidecar %s is replaced and kept as %s: %s", name, kept_name(prefix, kept.md5, name), error)
         return None

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from callsheet.archive import layout
 from callsheet.archive.catalogue import catalogue_rows, identity
+from callsheet.archive.damaged import DAMAGED
 from callsheet.archive.lineage import DERIVED, asset_of, asset_of_row, listed, thumbnails
 from callsheet.archive.sidecar import InputRecord, Sidecar
 from callsheet.archive.spots import SpotRecord
@@ -22,8 +23,6 @@ from callsheet.shots import Asset, Batch
 # missing: listed and not there. changed: not what its record tells, or a record that cannot be believed.
 # uncatalogued: in a sidecar and in no part of the catalogue. foreign: in the batch's folder and listed by nobody.
 Wrong = Literal["missing", "changed", "uncatalogued", "foreign"]
-# The folder in a batch's folder where a repair keeps what it replaced.
-DAMAGED = ".damaged"
 
 
 @dataclass(frozen=True, slots=True)

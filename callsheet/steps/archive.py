@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from datetime import UTC, datetime
 
 from callsheet.archive.layout import SIDECAR, folder_name
 from callsheet.archive.sidecars import write_sidecar
 from callsheet.decisions import FramePin
+from callsheet.errors import ArchiveError
 from callsheet.shots import ShotState
 from callsheet.steps.records import sidecar_of
 from callsheet.steps.work import ClipWork, TakeWork, Work
 from callsheet.studio import Studio
 
+log = logging.getLogger(__name__)
+
 
 async def write_shot(studio: Studio, work: Work) -> None:
     """Write the sidecar of a shot whose steps have ended. Its files are in the archive already."""
     state = final_state(work)
-    await _recall_jobs(studio, work)
-    if work.shot.select == "approve":
-        work.decisions = (await studio.ledger.frame_decisions(studio.batch.name, [work.shot.id])).get(work.shot.id, ())
-    work.pins = await _pins(studio, work)
+    await _recall(studio, work)
     sidecar = sidecar_of(studio.batch, work, state, datetime.now(UTC), studio.files)
     known = f"shots/{folder_name(work.shot.id)}/{SIDECAR}" in studio.files
     studio.sidecars[work.shot.id] = await write_sidecar(studio.store, studio.batch.prefix, sidecar, new=not known)
@@ -47,10 +48,27 @@ def _forget_replies(studio: Studio, work: Work) -> None:
 
 
 async def tell_choice(studio: Studio, work: Work) -> None:
-    """Write the sidecar of a shot whose frames are chosen, before their clips are paid for; the shot goes on."""
+    """Write the sidecar of a shot whose takes are there, before a clip of one is paid for; the shot goes on."""
+    async with studio.flight(f"sidecar of {work.shot.id}"):  # its clips are sent side by side
+        await _recall(studio, work)
+        sidecar = sidecar_of(studio.batch, work, ShotState.PENDING, datetime.now(UTC), studio.files)
+        await write_sidecar(studio.store, studio.batch.prefix, sidecar)
+
+
+async def tell_sent(studio: Studio, work: Work) -> None:
+    """The same once a clip is submitted, so that no lost ledger sends it again; its video is waited for in any case."""
+    try:
+        await tell_choice(studio, work)
+    except ArchiveError as error:
+        log.warning("That a clip of shot %s is submitted is in the ledger alone for now: %s", work.shot.id, error)
+
+
+async def _recall(studio: Studio, work: Work) -> None:
+    """Ask the ledger for what the sidecar tells beside the files."""
+    await _recall_jobs(studio, work)
+    if work.shot.select == "approve":
+        work.decisions = (await studio.ledger.frame_decisions(studio.batch.name, [work.shot.id])).get(work.shot.id, ())
     work.pins = await _pins(studio, work)
-    sidecar = sidecar_of(studio.batch, work, ShotState.PENDING, datetime.now(UTC), studio.files)
-    await write_sidecar(studio.store, studio.batch.prefix, sidecar)
 
 
 async def _pins(studio: Studio, work: Work) -> tuple[FramePin, ...]:

@@ -27,6 +27,7 @@ from callsheet.providers.output import prefix_of
 from callsheet.shots import Asset, Reference, Shot, ShotState
 from callsheet.steps import all_of
 from callsheet.steps.approval import still_approved
+from callsheet.steps.archive import tell_sent
 from callsheet.steps.deposit import Deposit, deposit_derived, deposit_paid, fetch, others_of, read_frame, read_reference
 from callsheet.steps.details import RECORD
 from callsheet.steps.paid import UNSENT, Ready, Send, claim, patiently, submit
@@ -65,7 +66,7 @@ async def _make_clip(studio: Studio, work: Work, clip: ClipWork) -> ShotState | 
         async with studio.flight(order.key):
             if clip.take is not None and frame is None:
                 await _check_sent(studio, order)
-            clip.job = job = await patiently(studio, order, lambda: _paid_video(studio, shot, order, frame))
+            clip.job = job = await patiently(studio, order, lambda: _paid_video(studio, work, clip, order))
             if job.sha256 and job.mime_type:
                 several = clip.take if len(work.clips) > 1 else None
                 name = clip_name(job.sha256, job.mime_type, take=several)
@@ -139,8 +140,9 @@ async def _deposit(studio: Studio, shot: Shot, job: Job, name: str, frame: Asset
         return await deposit_paid(studio, shot, "clip", job, name, parent)
 
 
-async def _paid_video(studio: Studio, shot: Shot, order: JobOrder, frame: Asset | None) -> Job:
+async def _paid_video(studio: Studio, work: Work, clip: ClipWork, order: JobOrder) -> Job:
     """The job with its result, or as it ended."""
+    shot, frame = work.shot, work.takes[clip.take].asset if clip.take is not None else None
     job = await claim(studio, order)
     if is_worth_a_look(job):
         await studio.ledger.look_again(order.key)
@@ -154,12 +156,14 @@ async def _paid_video(studio: Studio, shot: Shot, order: JobOrder, frame: Asset 
             job = await submit(studio, order, job, price, _sender(studio, shot, order, frame), studio.submit_slots)
             if job.state is not JobState.SUBMITTED:
                 break
+            await tell_sent(studio, work)
             job = await _result_of(studio, order, job, price)
     if job.state is JobState.SUBMITTED:
         # What is under way already waits beside what is new: it may expire, and it holds nobody up.
+        await tell_sent(studio, work)
         job = await _result_of(studio, order, job, price)
         if job.state is JobState.PLANNED:
-            return await _paid_video(studio, shot, order, frame)
+            return await _paid_video(studio, work, clip, order)
     studio.tally.count("video", how, job)
     return job
 

@@ -56,7 +56,7 @@ async def choose_takes(studio: Studio, work: Work) -> None:
         choose_approved(studio, work, candidates, await _to_come(studio, work))
     else:
         await _choose_to_animate(studio, work, candidates)
-    if work.choice and work.going and work.shot.motion_prompt and work.shot.takes > 1:
+    if work.choice and work.going and work.shot.motion_prompt:
         await _tell_before_paying(studio, work, work.choice)
 
 
@@ -81,7 +81,7 @@ async def _choose_to_animate(studio: Studio, work: Work, candidates: Sequence[Ca
             f"`select` asks for take {missing}, which was not made. Choose another take and run the manifest again."
         )
         work.fail(Failure("frames", "MissingTake", message), ShotState.FAILED)
-    elif work.choice and not work.choice.chosen:
+    elif shot.takes and work.choice and not work.choice.chosen:
         message = "None of its takes can be looked at, so none was animated. Choose one by its number in `select`."
         work.fail(Failure("frames", "NoFrame", message), ShotState.FAILED)
 
@@ -151,7 +151,7 @@ def _as_pinned(candidates: Sequence[Candidate], pin: FramePin) -> Choice:
 
 
 async def _tell_before_paying(studio: Studio, work: Work, choice: Choice) -> None:
-    """Have the sidecar tell the choice before a clip of it is sent."""
+    """Have the sidecar tell the takes, and which were chosen, before a clip of them is sent."""
     orders = _clips_of(studio, work)
     keys = [orders[take].key for take in choice.chosen if take in orders]
     jobs = await studio.ledger.jobs(keys)

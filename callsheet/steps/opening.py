@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from callsheet.archive import layout
 from callsheet.archive.claim import claim_batch
-from callsheet.archive.sidecars import read_named
+from callsheet.archive.sidecars import read_named, read_readable
 from callsheet.archive.success import mark_continuing, read_success
 from callsheet.decisions import APPROVAL
 from callsheet.errors import ArchiveError
@@ -103,8 +103,10 @@ async def _look_again(studio: Studio, plan: Plan, known: Known) -> None:
     again = whole.keys() & set(marker.unfinished if marker else ())
     last = [row.batch.manifest_sha256 for row in await studio.ledger.batches() if row.batch.name == batch.name]
     if last != [batch.manifest_sha256]:
-        stored = await read_named(store, [layout.sidecar_name(batch.prefix, shot) for shot in whole])
+        names = {layout.sidecar_name(batch.prefix, shot): shot for shot in whole}
+        stored, broken = await read_readable(store, list(names))
         again |= {sidecar.shot for sidecar, _ in stored if not lists_all(sidecar, whole[sidecar.shot])}
+        again |= {names[name] for name in broken}
     await studio.ledger.set_shots(batch.name, sorted(again), ShotState.PENDING)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from callsheet.archive.damaged import kept_name
 from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.store import Stat
-from callsheet.archive.verify import DAMAGED, Evidence, Finding, is_gone_for_good
+from callsheet.archive.verify import Evidence, Finding, is_gone_for_good
 from callsheet.durable import Digests
 from callsheet.errors import ArchiveError
 from callsheet.shots import Asset
@@ -59,7 +60,7 @@ async def make_way(studio: Studio, name: str) -> str:
     if await store.stat(name) is None:
         return ""
     found = await store.digests(name)
-    kept = f"{prefix}/{DAMAGED}/{found.md5[:12]}/{name.removeprefix(f'{prefix}/')}"
+    kept = kept_name(prefix, found.md5, name)
     await _copy(studio, name, kept, found)
     if not await store.remove(name, Stat(found.size, found.md5)):
         raise ArchiveError(f"{store.uri}/{name} changed while it was repaired. It was left as it is; verify it again.")

@@ -11,11 +11,9 @@ from datetime import UTC, datetime
 
 from callsheet.archive import layout
 from callsheet.archive.claim import BatchClaim, take_over_batch
-from callsheet.archive.create import create_document
+from callsheet.archive.damaged import keep_aside
 from callsheet.archive.sidecars import MAX_SIDECAR, read_sidecar
-from callsheet.archive.store import Stat, Store
-from callsheet.archive.verify import DAMAGED
-from callsheet.durable import md5_of_bytes
+from callsheet.archive.store import Store
 from callsheet.errors import ArchiveConflict, ArchiveDenied, ArchiveError
 from callsheet.ledger import Ledger
 from callsheet.providers.scopes import Scopes
@@ -72,8 +70,5 @@ async def _set_aside(store: Store, batch: Batch, name: str) -> bool:
     except (ArchiveConflict, ArchiveDenied):
         return False
     except ArchiveError:
-        data = await store.read_bytes(name, MAX_SIDECAR)
-    md5 = md5_of_bytes(data)
-    kept = f"{batch.prefix}/{DAMAGED}/{md5[:12]}/{name.removeprefix(f'{batch.prefix}/')}"
-    await create_document(store, kept, data, "application/octet-stream")
-    return await store.remove(name, Stat(len(data), md5))
+        kept = await keep_aside(store, batch.prefix, name, MAX_SIDECAR)
+    return await store.remove(name, kept)
