@@ -13,8 +13,9 @@ from test_ledger import BATCH, PRICE, asset, begun, books_balance, order, result
 
 from callsheet.clock import Clock
 from callsheet.decisions import FrameDecision
-from callsheet.errors import BudgetParked
+from callsheet.errors import BudgetParked, QuotaParked
 from callsheet.ledger import Entered, JobState, Ledger, Limits, ShotRecords, ShotRow, Want
+from callsheet.ledger.spend_window import SPEND_WINDOW, SpendLimits
 from callsheet.shots import Batch, ShotState
 
 # What the module makes once is made in one process.
@@ -68,6 +69,28 @@ async def test_quota_of_earlier_scopes_counts_on_and_is_forgotten_on_postgresql(
         assert (use.today, len(use.times), use.learned.rpm, use.closed_since is not None) == (1, 1, 4, True)
         assert await new.models_today("gemini_api", new._clock.now()) == ["m"]
         assert await new.forget_limits("gemini_api", ["m"]) == 2
+
+
+async def test_money_of_ten_minutes_and_of_the_month_is_kept_on_postgresql(url: str) -> None:
+    async with await Ledger.open(url, clock=Clock()) as ledger:
+        await ledger.open_batch(BATCH, [("s1", 0)])
+        terms = {"estimate": PRICE, "scope": "gemini_api:spends", "spend": SpendLimits(per_10min=PRICE * 2)}
+        slots = []
+        for name in ("first", "second", "third"):
+            await ledger.claim(order(f"{name} that spends"))
+            slots.append((await ledger.begin(order(f"{name} that spends").key, **terms)).not_before)  # type: ignore[arg-type]
+        assert slots[:2] == [None, None]
+        now = ledger._clock.now()
+        assert slots[2] is not None
+        assert slots[2] > now + SPEND_WINDOW / 2
+        assert await ledger.spent_total("gemini_api:spends", now - SPEND_WINDOW, now) == 3 * PRICE
+        assert [usd for _, usd in await ledger.spent_since("gemini_api:spends", now - SPEND_WINDOW, now)] == [PRICE] * 3
+        await ledger.claim(order("beyond the month"))
+        with pytest.raises(QuotaParked):
+            await ledger.begin(
+                order("beyond the month").key, estimate=PRICE, scope="gemini_api:spends",
+                spend=SpendLimits(per_month=PRICE * 3),
+            )  # fmt: skip
 
 
 async def test_a_whole_life_and_its_reports_on_postgresql(url: str) -> None:

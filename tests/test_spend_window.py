@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import Connection, insert
 
 from callsheet.errors import QuotaParked
-from callsheet.ledger import Ledger
-from callsheet.ledger.quota import PACIFIC
+from callsheet.ledger import Ledger, spent
+from callsheet.ledger.quota import MARGIN, PACIFIC
 from callsheet.ledger.spend_window import SPEND_WINDOW, SpendLimits, earliest, pacific_month
+from callsheet.ledger.tables import attempts
 from callsheet.models import load_catalogue
 from callsheet.settings import load_settings
 from callsheet.steps.spend_limits import spend_limits
@@ -46,11 +50,11 @@ def test_months_are_those_of_the_pacific_calendar() -> None:
     assert pacific_month(datetime(2026, 11, 1, 20, tzinfo=UTC))[0].astimezone(PACIFIC).hour == 0
 
 
-async def begun(ledger: Ledger, name: str, usd: str, spend: SpendLimits) -> datetime | None:
+async def begun(ledger: Ledger, name: str, usd: str, spend: SpendLimits, scope: str = "gemini_api") -> datetime | None:
     wish = order(name)
     await ledger.open_batch(BATCH, [("s1", 0)])
     await ledger.claim(wish)
-    attempt = await ledger.begin(wish.key, estimate=Decimal(usd), scope="gemini_api", spend=spend)
+    attempt = await ledger.begin(wish.key, estimate=Decimal(usd), scope=scope, spend=spend)
     return attempt.not_before
 
 
@@ -68,6 +72,83 @@ async def test_request_waits_until_the_ten_minutes_have_room_for_its_money(tmp_p
         with pytest.raises(QuotaParked) as parked:
             await begun(ledger, "d", "0.01", month)
         assert parked.value.until == datetime(2026, 12, 1, 8, tzinfo=UTC)
+
+
+async def fill(ledger: Ledger, sent: list[tuple[datetime, str]], scope: str = "gemini_api") -> None:
+    """Put attempts on record as if they had been sent then and paid."""
+    await ledger.open_batch(BATCH, [("s1", 0)])
+    wish = order(f"many {scope}")
+    await ledger.claim(wish)
+    row = {
+        "job_key": wish.key, "batch": BATCH.name, "scope": scope, "model": "m", "kind": "image", "outcome": "stored",
+        "detail": "", "estimated_usd": Decimal(0), "reserved_usd": Decimal(0),
+    }  # fmt: skip
+    rows = [{**row, "n": n, "at": at, "usd": Decimal(usd)} for n, (at, usd) in enumerate(sent, start=1000)]
+    await ledger._db.write(lambda connection: connection.execute(insert(attempts), rows).rowcount)
+
+
+async def test_database_finds_the_moment_that_the_arithmetic_finds(tmp_path: Path) -> None:
+    """Of money spread over a quarter of an hour, free requests and equal moments among it; each case in its scope."""
+    chance, spend = Random(7), SpendLimits(per_10min=Decimal(5))
+    async with await Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}", clock=HandClock(NOON)) as ledger:
+        for n in range(40):
+            sent = [
+                (NOON - timedelta(seconds=chance.randrange(900)), Decimal(chance.randrange(400)) / 100)
+                for _ in range(chance.randrange(1, 20))
+            ]
+            usd, scope = Decimal(chance.randrange(1, 600)) / 100, f"gemini_api:p{n}"
+            await fill(ledger, [(at, str(one)) for at, one in sent], scope)
+            recent = [(at, one) for at, one in sorted(sent, reverse=True) if one and at > NOON - SPEND_WINDOW - MARGIN]
+            expected = earliest(recent, NOON, usd, Decimal(5))
+            assert await begun(ledger, f"next {n}", str(usd), spend, scope) == (expected if expected > NOON else None)
+
+
+async def test_request_costs_as_little_after_fifty_thousand_as_after_five(tmp_path: Path) -> None:
+    """Counted are the rows that come back and the statements that are sent, at a tenth of what a month may hold."""
+    month = SpendLimits(per_10min=Decimal(50), per_month=Decimal(2000))
+    work: dict[int, tuple[int, int]] = {}
+    for size in (5, 50_000):
+        clock = HandClock(NOON)
+        async with await Ledger.open(f"sqlite:///{tmp_path / f'{size}.db'}", clock=clock) as ledger:
+            await fill(ledger, [(NOON - timedelta(seconds=20 * n), "0.03") for n in range(size)])
+            await begun(ledger, "warm", "0.03", month)
+            work[size] = await counted(ledger, lambda: begun(ledger, "next", "0.03", month))
+            with pytest.raises(QuotaParked):
+                await begun(ledger, "last", "1999.99", month)
+    assert work[50_000] == work[5]
+    assert work[5][0] < 40
+
+
+async def counted(ledger: Ledger, work: Callable[[], Awaitable[object]]) -> tuple[int, int]:
+    """How many rows come back and how many statements are run while this is done."""
+    rows: list[object] = []
+    statements: list[str] = []
+
+    def watch(connection: Connection, on: bool) -> None:
+        raw: Any = connection.connection.dbapi_connection
+        raw.row_factory = (lambda _, row: rows.append(row) or row) if on else None
+        raw.set_trace_callback(statements.append if on else None)
+
+    await ledger._db.write(lambda connection: watch(connection, True))
+    await work()
+    await ledger._db.write(lambda connection: watch(connection, False))
+    return len(rows), len(statements)
+
+
+@pytest.mark.parametrize("names", [1, 3])
+async def test_money_is_added_up_over_the_index_alone(tmp_path: Path, names: int) -> None:
+    def plans(connection: Connection) -> list[str]:
+        found = []
+        for statement in (spent._queries(names, True).total, spent._queries(names, True).crowded):
+            compiled = statement.compile(dialect=connection.dialect)
+            values = [0] * len(compiled.positiontup or ())
+            told = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}", tuple(values))
+            found.append(" ".join(row[3] for row in told))
+        return found
+
+    async with await Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}", clock=HandClock(NOON)) as ledger:
+        for plan in await ledger._db.read(plans):
+            assert "USING COVERING INDEX attempts_spent (scope=? AND at>?)" in plan
 
 
 def test_limits_are_those_of_the_tier_on_the_gemini_api_unless_settings_say_otherwise() -> None:

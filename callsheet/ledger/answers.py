@@ -121,7 +121,11 @@ class Answers:
 
     async def spent_since(self, scope: str, since: datetime, now: datetime) -> list[tuple[datetime, Decimal]]:
         """Time and USD of what was sent in a scope since then, or holds a slot, the latest first."""
-        return await self._db.read(lambda c: list(spent.spent_since(c, scope, since, now)))
+        return await self._db.read(lambda c: list(spent.Spent(c, scope, now).each(since)))
+
+    async def spent_total(self, scope: str, since: datetime, now: datetime) -> Decimal:
+        """USD of what was sent in a scope since then, or holds a slot."""
+        return await self._db.read(lambda c: spent.Spent(c, scope, now).total(since))
 
     async def models_today(self, scope: str, now: datetime) -> list[str]:
         """The models that were asked today in a scope."""

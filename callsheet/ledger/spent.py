@@ -1,46 +1,106 @@
-"""What was spent in a scope lately: sent, or holding a slot; what is not settled counts as estimated."""
+"""What was spent in a scope lately: sent, or holding a slot; what is not settled counts as estimated.
+
+A month has many thousands of attempts, and every `begin` asks: the database adds them up over the index
+`attempts_spent`, and one row comes back.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
+from typing import Any
 
-from sqlalchemy import Connection, or_, select
+from sqlalchemy import BindParameter, ColumnElement, Connection, Select, bindparam, func, or_, select
 
+from callsheet.ledger.columns import MicroUsd, UtcTime
+from callsheet.ledger.prepared import fetch, fetch_all
 from callsheet.ledger.quota import MARGIN, WINDOW, DayFull, Slot
 from callsheet.ledger.rows import DROPPED, RESERVED, ZERO
-from callsheet.ledger.scopes import names_of
-from callsheet.ledger.spend_window import SPEND_WINDOW, SpendLimits, earliest, pacific_month
+from callsheet.ledger.scopes import given, is_in, names_of
+from callsheet.ledger.spend_window import SPEND_WINDOW, SpendLimits, pacific_month
 from callsheet.ledger.tables import attempts
 
+_USD = attempts.c.usd + attempts.c.reserved_usd
 
-def spent_since(
-    connection: Connection, scope: str, since: datetime, now: datetime, *, waiting: bool = True
-) -> Iterator[tuple[datetime, Decimal]]:
-    """Yield time and USD of what was sent since then, the latest first; `waiting`: with the slots that are held."""
-    table = attempts.c
-    statement = (
-        select(table.at, table.usd, table.reserved_usd)
-        .where(table.scope.in_(names_of(connection, scope)), table.at > since, table.outcome != DROPPED)
-        .where(or_(table.at <= now + WINDOW, table.outcome == RESERVED))
-        .order_by(table.at.desc())
+
+@dataclass(frozen=True, slots=True)
+class _Queries:
+    """The statements about the money of a scope of so many names, built once so that they are compiled once."""
+
+    each: Select[Any]
+    total: Select[Any]
+    crowded: Select[Any]
+
+
+@lru_cache(maxsize=32)
+def _queries(names: int, waiting: bool) -> _Queries:
+    since: BindParameter[datetime] = bindparam("since", type_=UtcTime)
+    latest: BindParameter[datetime] = bindparam("latest", type_=UtcTime)
+    counts: list[ColumnElement[bool]] = [
+        is_in(attempts.c.scope, names),
+        attempts.c.at > since,
+        attempts.c.outcome != DROPPED,
+        _USD > ZERO,
+        or_(attempts.c.at <= latest, attempts.c.outcome == RESERVED),
+    ]
+    if not waiting:
+        counts.append(attempts.c.outcome != RESERVED)
+    # What was spent at each moment and after it: the latest moment at which that is too much is in the way.
+    running = func.sum(_USD).over(order_by=attempts.c.at.desc(), rows=(None, 0))
+    sums = select(attempts.c.at, running.label("total")).where(*counts).subquery()
+    room: BindParameter[Decimal] = bindparam("room", type_=MicroUsd)
+    return _Queries(
+        each=select(attempts.c.at, _USD).where(*counts).order_by(attempts.c.at.desc()),
+        total=select(func.sum(_USD, type_=MicroUsd)).where(*counts),
+        crowded=select(func.max(sums.c.at, type_=UtcTime)).where(sums.c.total > room),
     )
-    for at, usd, reserved in connection.execute(statement if waiting else statement.where(table.outcome != RESERVED)):
-        if usd or reserved:
-            yield at, usd + reserved
 
 
-def within_spend(
-    connection: Connection, scope: str, limits: SpendLimits, usd: Decimal, slot: Slot, now: datetime, *, waiting: bool
-) -> Slot | DayFull:
-    """Move a slot to where the ten minutes have room for the money; DayFull until the month ends when that has none."""
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """The money on record for a scope. `waiting`: slots that are held, not used yet, count."""
+
+    connection: Connection
+    scope: str
+    now: datetime
+    waiting: bool = True
+
+    def each(self, since: datetime) -> Iterator[tuple[datetime, Decimal]]:
+        """Yield time and USD of what was sent since then, the latest first."""
+        queries, where = self._about(since)
+        return ((at, usd) for at, usd in fetch_all(self.connection, queries.each, where))
+
+    def total(self, since: datetime) -> Decimal:
+        """Give the USD since then."""
+        queries, where = self._about(since)
+        row = fetch(self.connection, queries.total, where)
+        return (row[0] if row else None) or ZERO
+
+    def crowded_until(self, since: datetime, room: Decimal) -> datetime | None:
+        """Give the latest moment from which on more than `room` was spent, None when there is none."""
+        queries, where = self._about(since)
+        row = fetch(self.connection, queries.crowded, {**where, "room": room})
+        return row[0] if row else None
+
+    def _about(self, since: datetime) -> tuple[_Queries, dict[str, object]]:
+        names = names_of(self.connection, self.scope)
+        return _queries(len(names), self.waiting), {**given(names), "since": since, "latest": self.now + WINDOW}
+
+
+def within_spend(spent: Spent, limits: SpendLimits, usd: Decimal, slot: Slot) -> Slot | DayFull:
+    """Move a slot to where the ten minutes have room for the money; DayFull until the month ends when that has none.
+
+    The slot is the one that `spend_window.earliest` finds.
+    """
     if limits.per_month is not None:
         start, end = pacific_month(slot.not_before)
-        rows = spent_since(connection, scope, start, now, waiting=waiting)
-        if sum((amount for _, amount in rows), usd) > limits.per_month > ZERO:
+        if spent.total(start) + usd > limits.per_month > ZERO:
             return DayFull(end)
     if limits.per_10min is not None:
-        recent = spent_since(connection, scope, now - SPEND_WINDOW - MARGIN, now, waiting=waiting)
-        return Slot(earliest(recent, slot.not_before, usd, limits.per_10min))
+        crowded = spent.crowded_until(spent.now - SPEND_WINDOW - MARGIN, limits.per_10min - usd)
+        if crowded is not None:
+            return Slot(max(slot.not_before, crowded + SPEND_WINDOW + MARGIN))
     return slot

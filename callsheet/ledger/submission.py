@@ -29,7 +29,7 @@ from callsheet.ledger.rows import (
     read_job,
 )
 from callsheet.ledger.spend_window import SpendLimits
-from callsheet.ledger.spent import within_spend
+from callsheet.ledger.spent import Spent, within_spend
 from callsheet.ledger.tables import attempts, batches
 
 _payer = batches.alias("payer")
@@ -75,7 +75,7 @@ def begin(connection: Connection, now: datetime, key: str, terms: Terms, owner: 
         return _park(connection, job, _over_budget(job, terms, payer, short), now)
     slot = _place(connection, job, terms.scope, terms.limits, now)
     if isinstance(slot, Slot):
-        slot = within_spend(connection, terms.scope, terms.spend, terms.estimate, slot, now, waiting=True)
+        slot = within_spend(Spent(connection, terms.scope, now), terms.spend, terms.estimate, slot)
     if isinstance(slot, DayFull):
         return _park(connection, job, _day_full(job, slot), now)
     return _write(connection, job, terms, payer, slot.not_before, now)
@@ -98,7 +98,8 @@ def submitting(connection: Connection, now: datetime, attempt: Attempt, owner: s
     change_attempt(connection, record, outcome=DROPPED)  # so that it does not count against itself
     slot = _place(connection, job, record.scope, attempt.limits, now, waiting=False)
     if isinstance(slot, Slot):
-        slot = within_spend(connection, record.scope, attempt.spend, attempt.estimate, slot, now, waiting=False)
+        spent = Spent(connection, record.scope, now, waiting=False)
+        slot = within_spend(spent, attempt.spend, attempt.estimate, slot)
     if isinstance(slot, DayFull):
         end_attempt(connection, record, now, DROPPED, usd=ZERO)
         return _park(connection, job, _day_full(job, slot), now)

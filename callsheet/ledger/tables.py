@@ -113,6 +113,7 @@ attempts = Table(
     Column("output", Text),
     Column("credential", String(255)),
     Index("attempts_quota", "scope", "model", "at", "outcome"),
+    Index("attempts_spent", "scope", "at", "outcome", "reserved_usd", "usd"),
     Index("attempts_batch", "batch"),
 )
 

@@ -7,8 +7,7 @@ judged by their words.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 
 from callsheet.errors import (
     BadImage,
@@ -27,12 +26,12 @@ from callsheet.providers.protocol import ImageResult, LookResult, Picture
 from callsheet.providers.reply_body import ReplyBody, read_body
 from callsheet.providers.reply_errors import error_body, stated_error
 from callsheet.providers.reply_pictures import Found, find_pictures
+from callsheet.providers.reply_words import Said, count, either, mapping
 from callsheet.replies import Reply
 
 # The largest picture measured was 21 MB (4K PNG, 2026-09-20).
 MAX_IMAGE_BYTES = 64 * 1024 * 1024
 MAX_ANSWER = 16 * 1024
-MAX_TEXT_CHARS = 32 * 1024
 # Refusals; every other reason without a picture is technical, and another try may give one.
 BLOCKING = frozenset(
     {
@@ -42,7 +41,6 @@ BLOCKING = frozenset(
 )  # fmt: skip
 _BLOCKING_WORDS = ("SAFETY", "PROHIBITED", "BLOCK", "POLICY", "RECITATION")
 _UNSPECIFIED = ("", "BLOCK_REASON_UNSPECIFIED", "BLOCKED_REASON_UNSPECIFIED")
-_DATA_URL = re.compile(r"!?\[[^\]]{0,500}\]\(\s*data:[^)\s]+\)|data:image/[\w.+-]{1,40}[^,\s]{0,100},[\w+/=%-]+")
 
 
 def read_picture(reply: Reply, what: str = "a picture") -> ImageResult:
@@ -82,7 +80,7 @@ def image_result(body: ReplyBody, what: str = "a picture", *, retry_after: str |
     """
     found = find_pictures(body)
     whole, damage = _whole(found.pictures)
-    said = _Said(body)
+    said = Said(body)
     if not whole:
         error = _damaged(damage, body) if found.pictures else None
         error = error or stated_error(body, Phase.SUBMIT, what, retry_after=retry_after)
@@ -105,16 +103,16 @@ def image_result(body: ReplyBody, what: str = "a picture", *, retry_after: str |
 
 def look_result(body: ReplyBody, what: str = "a look", *, retry_after: str | None = None) -> LookResult:
     """The text of a reply; the error that it states, PromptBlocked, ImageBlocked or NoAnswer when there is none."""
-    said = _Said(body)
+    said = Said(body)
     text = "".join(said.texts())[:MAX_ANSWER]
     if not text.strip():
         error = stated_error(body, Phase.SUBMIT, what, retry_after=retry_after) or _absence(said)
         if isinstance(error, NoImage):
             error = NoAnswer("The reply has no text. What was sent is billed.", reason=error.reason)
         raise error
-    usage = _mapping(said.value("usageMetadata"))
+    usage = mapping(said.value("usageMetadata"))
     prompt, candidates, thoughts = (
-        _count(_either(usage, name)) for name in ("promptTokenCount", "candidatesTokenCount", "thoughtsTokenCount")
+        count(either(usage, name)) for name in ("promptTokenCount", "candidatesTokenCount", "thoughtsTokenCount")
     )
     return LookResult(
         text=text,
@@ -168,11 +166,11 @@ def _elsewhere(addresses: Sequence[str]) -> ProviderError:
     )
 
 
-def _absence(said: _Said) -> ProviderError:
-    feedback = _mapping(said.value("promptFeedback"))
-    blocked = str(_either(feedback, "blockReason") or "")
+def _absence(said: Said) -> ProviderError:
+    feedback = mapping(said.value("promptFeedback"))
+    blocked = str(either(feedback, "blockReason") or "")
     if blocked not in _UNSPECIFIED:
-        why = _tail(str(_either(feedback, "blockReasonMessage") or ""))
+        why = _tail(str(either(feedback, "blockReasonMessage") or ""))
         told = f"The prompt was refused ({blocked}){why}. Change the prompt.{said.evidence(feedback)}"
         return PromptBlocked(told, reason=blocked)
     if said.body.is_cut:
@@ -192,8 +190,8 @@ def _absence(said: _Said) -> ProviderError:
         return NoImage(
             "The reply has no candidates and gives no reason. It may be tried again.", reason="NO_CANDIDATES"
         )
-    reason = str(_either(candidate, "finishReason") or "")
-    why = _tail(str(_either(candidate, "finishMessage") or "") or said.text())
+    reason = str(either(candidate, "finishReason") or "")
+    why = _tail(str(either(candidate, "finishMessage") or "") or said.text())
     if is_refusal(reason):
         told = f"The picture was refused ({reason}){why}. Change the prompt.{said.evidence(candidate)}"
         return ImageBlocked(told, reason=reason)
@@ -203,101 +201,3 @@ def _absence(said: _Said) -> ProviderError:
 def _tail(message: str) -> str:
     text = plain(message).rstrip(".")
     return f": {text}" if text else ""
-
-
-class _Said:
-    """What a reply says beside its pictures, over all its documents: those of a stream belong together."""
-
-    def __init__(self, body: ReplyBody) -> None:
-        self.body = body
-        self._parts = [inner for document in body.documents if (inner := _response(document)) is not None]
-
-    def evidence(self, judged: Mapping[str, object]) -> str:
-        """What whoever asks Google about a refusal needs: the response's id, and the ratings that are not harmless."""
-        ratings = map(_mapping, _sequence(_either(judged, "safetyRatings")))
-        rated = [
-            f"{plain(str(one.get('category') or ''), 60)} {plain(str(one.get('probability') or 'blocked'), 20)}"
-            for one in ratings
-            if one.get("blocked") is True or one.get("probability") in ("MEDIUM", "HIGH")
-        ]
-        answered = plain(str(self.value("responseId") or ""), 100)
-        parts = [*([f"response {answered}"] if answered else []), *(["rated " + ", ".join(rated[:8])] if rated else [])]
-        return f" ({'; '.join(parts)})" if parts else ""
-
-    @property
-    def is_reply(self) -> bool:
-        """Whether there is nothing in it (null, an empty body), or JSON: not something that cannot be read."""
-        return bool(self.body.documents) or not (self.body.text.strip("\ufeff \t\r\n\0") or self.body.data) or (
-            self.body.text.strip() in ("null", "[]")
-        )  # fmt: skip
-
-    def value(self, camel: str) -> object:
-        """The last value of a field of the response."""
-        values = [found for part in self._parts if (found := _either(part, camel)) is not None]
-        return values[-1] if values else None
-
-    def candidates(self) -> Iterator[Mapping[str, object]]:
-        """All candidates, in order; of a stream the last that gives a reason comes first."""
-        found = [_mapping(one) for part in self._parts for one in _sequence(_either(part, "candidates"))]
-        return iter(sorted(found, key=lambda one: not _either(one, "finishReason")))
-
-    def texts(self) -> Iterator[str]:
-        """The texts of the answer, thoughts apart."""
-        for response in self._parts:
-            for candidate in map(_mapping, _sequence(_either(response, "candidates"))):
-                for part in map(_mapping, _sequence(_mapping(candidate.get("content")).get("parts"))):
-                    text = part.get("text")
-                    if isinstance(text, str) and part.get("thought") not in (True, "true"):
-                        yield text
-
-    def text(self) -> str:
-        """The answer's text as it came, without pictures in it and control characters."""
-        joined = "\n".join(filter(str.strip, self.texts()))
-        text = _DATA_URL.sub("[picture]", joined)[:MAX_TEXT_CHARS]
-        return "".join(c if c.isprintable() or c in "\n\t" else " " for c in text).strip()
-
-    def tokens(self) -> dict[str, int]:
-        """Counts as reported: `input_text`, `output_image` ... by modality, `thoughts` and `total`."""
-        usage = _mapping(self.value("usageMetadata"))
-        counts: dict[str, int] = {}
-        for side, name in (("input", "promptTokensDetails"), ("output", "candidatesTokensDetails")):
-            for detail in map(_mapping, _sequence(_either(usage, name))):
-                modality = plain(str(detail.get("modality") or "unknown"), 40).lower()
-                more = _count(_either(detail, "tokenCount")) or 0
-                counts[f"{side}_{modality}"] = counts.get(f"{side}_{modality}", 0) + more
-        totals = {"thoughts": "thoughtsTokenCount", "total": "totalTokenCount"}
-        if not counts:
-            totals |= {"input": "promptTokenCount", "output": "candidatesTokenCount"}
-        return counts | {name: count for name, field in totals.items() if (count := _count(_either(usage, field)))}
-
-
-def _response(document: object, depth: int = 0) -> Mapping[str, object] | None:
-    """The response in a document: itself, or what gateways wrap (`response`, `data`, `result`, a list)."""
-    if isinstance(document, list) and depth < 4:
-        return next((found for one in document if (found := _response(one, depth + 1)) is not None), None)
-    if not isinstance(document, Mapping):
-        return None
-    if any(_either(document, name) is not None for name in ("candidates", "promptFeedback", "usageMetadata")):
-        return document
-    inner = (document.get(name) for name in ("response", "data", "result", "body")) if depth < 4 else ()
-    return next((found for one in inner if (found := _response(one, depth + 1)) is not None), None)
-
-
-def _either(value: Mapping[str, object], camel: str) -> object:
-    """The field in camelCase or snake_case: gateways send both."""
-    found = value.get(camel)
-    return found if found is not None else value.get(re.sub(r"([A-Z])", r"_\1", camel).lower())
-
-
-def _mapping(value: object) -> Mapping[str, object]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _sequence(value: object) -> Sequence[object]:
-    return value if isinstance(value, list) else [value] if isinstance(value, Mapping) else ()
-
-
-def _count(value: object) -> int | None:
-    """A count as a number or as a text, as protocol buffers send 64 bits."""
-    text = str(value)
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 12 else None

@@ -67,11 +67,9 @@ async def _spend(
     """What may be spent on the scope that has such limits (there is one at most), and what was."""
     if not scopes:
         return SpendConditions()
-    month = await ledger.spent_since(scopes[0], pacific_month(now)[0], now)
-    recent = tuple(one for one in month if one[0] > now - SPEND_WINDOW)
-    return SpendConditions(
-        spend_limits(settings, catalogue, scopes[0]), recent, sum((usd for _, usd in month), Decimal(0))
-    )
+    recent = await ledger.spent_since(scopes[0], now - SPEND_WINDOW, now)
+    month = await ledger.spent_total(scopes[0], pacific_month(now)[0], now)
+    return SpendConditions(spend_limits(settings, catalogue, scopes[0]), tuple(recent), month)
 
 
 def models_of(shot: Shot) -> list[str]:

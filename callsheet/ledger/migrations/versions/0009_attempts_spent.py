@@ -1,0 +1,20 @@
+"""What a scope spent since a moment is added up over an index: every request asks for its month."""
+
+from __future__ import annotations
+
+from alembic import op
+
+revision = "0009"
+down_revision = "0008"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Add the index, which has all that the sums need."""
+    op.create_index("attempts_spent", "attempts", ["scope", "at", "outcome", "reserved_usd", "usd"])
+
+
+def downgrade() -> None:
+    """Not offered: the ledger says what was paid for, and a step back would lose some of that."""
+    raise NotImplementedError("the ledger cannot be taken back to an older schema; restore a copy")

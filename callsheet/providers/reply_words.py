@@ -1,0 +1,112 @@
+"""What a reply says beside its pictures: its texts, reasons, ratings and counts. Pure functions of the reply."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from callsheet.providers.error_bodies import plain
+from callsheet.providers.reply_body import ReplyBody
+
+MAX_TEXT_CHARS = 32 * 1024
+_DATA_URL = re.compile(r"!?\[[^\]]{0,500}\]\(\s*data:[^)\s]+\)|data:image/[\w.+-]{1,40}[^,\s]{0,100},[\w+/=%-]+")
+
+
+class Said:
+    """What a reply says beside its pictures, over all its documents: those of a stream belong together."""
+
+    def __init__(self, body: ReplyBody) -> None:
+        self.body = body
+        self._parts = [inner for document in body.documents if (inner := _response(document)) is not None]
+
+    def evidence(self, judged: Mapping[str, object]) -> str:
+        """What whoever asks Google about a refusal needs: the response's id, and the ratings that are not harmless."""
+        ratings = map(mapping, sequence(either(judged, "safetyRatings")))
+        rated = [
+            f"{plain(str(one.get('category') or ''), 60)} {plain(str(one.get('probability') or 'blocked'), 20)}"
+            for one in ratings
+            if one.get("blocked") is True or one.get("probability") in ("MEDIUM", "HIGH")
+        ]
+        answered = plain(str(self.value("responseId") or ""), 100)
+        parts = [*([f"response {answered}"] if answered else []), *(["rated " + ", ".join(rated[:8])] if rated else [])]
+        return f" ({'; '.join(parts)})" if parts else ""
+
+    @property
+    def is_reply(self) -> bool:
+        """Whether there is nothing in it (null, an empty body), or JSON: not something that cannot be read."""
+        return bool(self.body.documents) or not (self.body.text.strip("\ufeff \t\r\n\0") or self.body.data) or (
+            self.body.text.strip() in ("null", "[]")
+        )  # fmt: skip
+
+    def value(self, camel: str) -> object:
+        """The last value of a field of the response."""
+        values = [found for part in self._parts if (found := either(part, camel)) is not None]
+        return values[-1] if values else None
+
+    def candidates(self) -> Iterator[Mapping[str, object]]:
+        """All candidates, in order; of a stream the last that gives a reason comes first."""
+        found = [mapping(one) for part in self._parts for one in sequence(either(part, "candidates"))]
+        return iter(sorted(found, key=lambda one: not either(one, "finishReason")))
+
+    def texts(self) -> Iterator[str]:
+        """The texts of the answer, thoughts apart."""
+        for response in self._parts:
+            for candidate in map(mapping, sequence(either(response, "candidates"))):
+                for part in map(mapping, sequence(mapping(candidate.get("content")).get("parts"))):
+                    text = part.get("text")
+                    if isinstance(text, str) and part.get("thought") not in (True, "true"):
+                        yield text
+
+    def text(self) -> str:
+        """The answer's text as it came, without pictures in it and control characters."""
+        joined = "\n".join(filter(str.strip, self.texts()))
+        text = _DATA_URL.sub("[picture]", joined)[:MAX_TEXT_CHARS]
+        return "".join(c if c.isprintable() or c in "\n\t" else " " for c in text).strip()
+
+    def tokens(self) -> dict[str, int]:
+        """Counts as reported: `input_text`, `output_image` ... by modality, `thoughts` and `total`."""
+        usage = mapping(self.value("usageMetadata"))
+        counts: dict[str, int] = {}
+        for side, name in (("input", "promptTokensDetails"), ("output", "candidatesTokensDetails")):
+            for detail in map(mapping, sequence(either(usage, name))):
+                modality = plain(str(detail.get("modality") or "unknown"), 40).lower()
+                more = count(either(detail, "tokenCount")) or 0
+                counts[f"{side}_{modality}"] = counts.get(f"{side}_{modality}", 0) + more
+        totals = {"thoughts": "thoughtsTokenCount", "total": "totalTokenCount"}
+        if not counts:
+            totals |= {"input": "promptTokenCount", "output": "candidatesTokenCount"}
+        return counts | {name: told for name, field in totals.items() if (told := count(either(usage, field)))}
+
+
+def _response(document: object, depth: int = 0) -> Mapping[str, object] | None:
+    """The response in a document: itself, or what gateways wrap (`response`, `data`, `result`, a list)."""
+    if isinstance(document, list) and depth < 4:
+        return next((found for one in document if (found := _response(one, depth + 1)) is not None), None)
+    if not isinstance(document, Mapping):
+        return None
+    if any(either(document, name) is not None for name in ("candidates", "promptFeedback", "usageMetadata")):
+        return document
+    inner = (document.get(name) for name in ("response", "data", "result", "body")) if depth < 4 else ()
+    return next((found for one in inner if (found := _response(one, depth + 1)) is not None), None)
+
+
+def either(value: Mapping[str, object], camel: str) -> object:
+    """The field in camelCase or snake_case: gateways send both."""
+    found = value.get(camel)
+    return found if found is not None else value.get(re.sub(r"([A-Z])", r"_\1", camel).lower())
+
+
+def mapping(value: object) -> Mapping[str, object]:
+    """Give the mapping, an empty one for anything else."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def sequence(value: object) -> Sequence[object]:
+    """Give the list; a single mapping counts as a list of one."""
+    return value if isinstance(value, list) else [value] if isinstance(value, Mapping) else ()
+
+
+def count(value: object) -> int | None:
+    """A count as a number or as a text, as protocol buffers send 64 bits."""
+    text = str(value)
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 12 else None
