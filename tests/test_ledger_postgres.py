@@ -74,7 +74,7 @@ async def test_quota_of_earlier_scopes_counts_on_and_is_forgotten_on_postgresql(
 async def test_money_of_ten_minutes_and_of_the_month_is_kept_on_postgresql(url: str) -> None:
     async with await Ledger.open(url, clock=Clock()) as ledger:
         await ledger.open_batch(BATCH, [("s1", 0)])
-        terms = {"estimate": PRICE, "scope": "gemini_api:spends", "spend": SpendLimits(per_10min=PRICE * 2)}
+        terms = {"estimate": PRICE, "scope": "rehearsal:spends", "spend": SpendLimits(per_10min=PRICE * 2)}
         slots = []
         for name in ("first", "second", "third"):
             await ledger.claim(order(f"{name} that spends"))
@@ -83,12 +83,12 @@ async def test_money_of_ten_minutes_and_of_the_month_is_kept_on_postgresql(url: 
         now = ledger._clock.now()
         assert slots[2] is not None
         assert slots[2] > now + SPEND_WINDOW / 2
-        assert await ledger.spent_total("gemini_api:spends", now - SPEND_WINDOW, now) == 3 * PRICE
-        assert [usd for _, usd in await ledger.spent_since("gemini_api:spends", now - SPEND_WINDOW, now)] == [PRICE] * 3
+        assert await ledger.spent_total("rehearsal:spends", now - SPEND_WINDOW, now) == 3 * PRICE
+        assert [usd for _, usd in await ledger.spent_since("rehearsal:spends", now - SPEND_WINDOW, now)] == [PRICE] * 3
         await ledger.claim(order("beyond the month"))
         with pytest.raises(QuotaParked):
             await ledger.begin(
-                order("beyond the month").key, estimate=PRICE, scope="gemini_api:spends",
+                order("beyond the month").key, estimate=PRICE, scope="rehearsal:spends",
                 spend=SpendLimits(per_month=PRICE * 3),
             )  # fmt: skip
 
