@@ -13,7 +13,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, Connection, Select, bindparam, func, or_, select
+from sqlalchemy import BindParameter, ColumnElement, Connection, Select, bindparam, func, or_, select, type_coerce
 
 from callsheet.ledger.columns import MicroUsd, UtcTime
 from callsheet.ledger.prepared import fetch, fetch_all
@@ -23,7 +23,7 @@ from callsheet.ledger.scopes import given, is_in, names_of
 from callsheet.ledger.spend_window import SPEND_WINDOW, SpendLimits, pacific_month
 from callsheet.ledger.tables import attempts
 
-_USD = attempts.c.usd + attempts.c.reserved_usd
+_USD = type_coerce(attempts.c.usd + attempts.c.reserved_usd, MicroUsd())
 
 
 @dataclass(frozen=True, slots=True)
