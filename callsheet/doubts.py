@@ -102,7 +102,7 @@ async def _one(ledger: Ledger, doubtful: Sequence[Job], key: str) -> Job:
 async def looked_at(ledger: Ledger, settings: Settings, jobs: Sequence[Job], *, look: bool) -> list[Doubt]:
     """Everything known of the jobs, in their order. With `look`, providers are asked; what fails there is told."""
     seen: dict[str, Doubt] = {}
-    kept = KeptReplies(settings.home / "spool" / "replies")
+    kept = KeptReplies(settings.home / "spool" / "replies", ledger.identity)
     catalogue = load_catalogue(settings.catalogue)
     for mode in dict.fromkeys(job.mode for job in jobs):
         mine = [await _with_reply(ledger, kept, job) for job in jobs if job.mode == mode]

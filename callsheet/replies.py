@@ -1,8 +1,9 @@
 """Replies that may have been paid for, as they came: on this disk before anything reads them.
 
-One file a reply, in the spool's folder `replies`, named by the job's key and the number of the attempt. It is an HTTP
-message (a status line, the headers that matter, an empty line, the body as on the wire), so that a person and the next
-run can read it alike. It is written while the reply arrives: a killed process leaves what had come by then.
+One file a reply, in the spool's folder `replies`, named by the job's key, the number of the attempt and the ledger that
+counts the attempts: one that takes the place of a lost one begins at 1 again. It is an HTTP message (a status line, the
+headers that matter, an empty line, the body as on the wire), so that a person and the next run can read it alike. It is
+written while the reply arrives: a killed process leaves what had come by then.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from callsheet.errors import ArchiveError
 MAX_KEPT_BYTES = 128 * 1024 * 1024
 KEPT_HEADERS = ("content-type", "content-encoding", "retry-after", "date", "server", "via", "x-request-id")
 _HEAD_BYTES = 16 * 1024
-_NAME = re.compile(r"[0-9a-f]{64}-\d{1,6}\.http")
+_NAME = re.compile(r"[0-9a-f]{64}-(\d{1,6})-([0-9a-z]{1,32})\.http")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +67,15 @@ async def keep_whole(keeper: Keeper | None, reply: Reply) -> None:
 
 
 class KeptReplies:
-    """The kept replies of all jobs, under one folder of this disk."""
+    """The kept replies of all jobs, under one folder of this disk, as the ledger of that identity numbers them."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, ledger: str = "none") -> None:
         self.root = root
+        self._ledger = ledger
 
     def path(self, key: str, n: int) -> Path:
         """Where the reply to attempt `n` at a job is, or would be."""
-        return self.root / f"{key}-{n}.http"
+        return self.root / f"{key}-{n}-{self._ledger}.http"
 
     def open(self, key: str, n: int) -> ReplyFile:
         """The file for the reply to attempt `n`; nothing is written before the reply begins."""
@@ -94,9 +96,12 @@ class KeptReplies:
 
     def read(self, key: str, n: int) -> Reply | None:
         """The kept reply to attempt `n`, None when there is none that can be read."""
-        with suppress(OSError, ValueError):
-            return parse_reply(self.path(key, n).read_bytes())
-        return None
+        return _parsed(self.path(key, n))
+
+    def of_other_ledgers(self, key: str) -> list[Reply]:
+        """The replies to a job that other ledgers kept here, of which this one knows no attempt."""
+        files = (path for path in self.of_job(key) if not path.stem.endswith(f"-{self._ledger}"))
+        return [reply for path in files if (reply := _parsed(path))]
 
     def keys(self) -> set[str]:
         """The keys of the jobs of which something is kept."""
@@ -104,13 +109,19 @@ class KeptReplies:
 
     def of_job(self, key: str) -> list[Path]:
         """The files of a job's kept replies, the earliest attempt first."""
-        found = (path for path in self.root.glob(f"{key}-*.http") if _NAME.fullmatch(path.name))
-        return sorted(found, key=lambda path: int(path.stem.rpartition("-")[2]))
+        names = (_NAME.fullmatch(path.name) for path in self.root.glob(f"{key}-*.http"))
+        return [self.root / name[0] for name in sorted((name for name in names if name), key=lambda name: int(name[1]))]
 
     def remove(self, key: str) -> None:
         """Remove what is kept of a job: its result is safe, or it was decided."""
         for path in self.of_job(key):
             path.unlink(missing_ok=True)
+
+
+def _parsed(path: Path) -> Reply | None:
+    with suppress(OSError, ValueError):
+        return parse_reply(path.read_bytes())
+    return None
 
 
 class ReplyFile:

@@ -36,13 +36,13 @@ class Spool:
     """Content-addressed files under `root`. A name is there only when all its bytes are, durably.
 
     Several processes may share one: files leave it only while no other process has it open. `replies` are those to
-    paid requests, as they came.
+    paid requests, as they came, numbered by the ledger of that identity.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, ledger: str = "none") -> None:
         self.root = root
         make_private(root)
-        self.replies = KeptReplies(root / "replies")
+        self.replies = KeptReplies(root / "replies", ledger)
         (root / "scratch").mkdir(exist_ok=True)
         (root / "made").mkdir(exist_ok=True)
         self._in_use = (root / "in-use").open("ab")

@@ -201,7 +201,7 @@ async def open_studio(
         providers = await stack.enter_async_context(
             open_providers(settings, mode=batch.mode, rehearsal_url=service_url, catalogue=catalogue)
         )
-        spool = Spool(settings.home / "spool")
+        spool = Spool(settings.home / "spool", ledger.identity)
         stack.callback(spool.close)
         studio = Studio(
             settings=settings,

@@ -120,11 +120,10 @@ class Stage:
         self.days += 1
 
     def lose_ledger(self) -> None:
-        """Lose ledger and spool; have a ledger made of what the archive tells. What only the old one knew is noted."""
+        """Lose the ledger; have a ledger made of what the archive tells. What only the old one knew is noted."""
         usd, doubts = asyncio.run(doubtful_money(self))
         for path in self.cli.home.glob("ledger.db*"):
             path.unlink()
-        shutil.rmtree(self.cli.home / "spool")
         rebuilt = self.cli("ledger", "rebuild", "--json", **self.env)
         assert rebuilt.exit_code == 0, rebuilt.stdout + rebuilt.stderr
         usd_now, doubts_now = asyncio.run(doubtful_money(self))

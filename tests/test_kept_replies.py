@@ -71,6 +71,22 @@ async def test_a_reply_that_was_kept_before_a_kill_is_taken_without_a_new_reques
     assert not list((settings.home / "spool" / "replies").iterdir()), "what is archived is kept no longer"
 
 
+async def test_a_reply_kept_for_a_ledger_that_is_lost_is_taken_by_the_next_one(
+    tmp_path: Path, bare_forge: Forge, lean_cli: Cli
+) -> None:
+    request, settings = sheet(tmp_path, ["one"]), settings_for(tmp_path / "home", "http://127.0.0.1:9")
+    lean_cli.env["CALLSHEET_HOME"] = str(settings.home)
+    async with odd_server({"one": Wire(GOOD)}, good) as server:
+        await killed(bare_forge, tmp_path, server, request, KILL)
+        for path in settings.home.glob("ledger.db*"):
+            path.unlink()
+        rebuilt = lean_cli("ledger", "rebuild", "--take-over", "--batch", "sheet.live", "--json")
+        assert rebuilt.exit_code == 0, rebuilt.stderr
+        await whole_batch(request, settings_for(settings.home, server.url))
+    job = (await jobs_by_shot(settings))["one"]
+    assert (server.asked["one"], job.state, job.spent_usd, job.attempts) == (1, JobState.STORED, PRICE, 1)
+
+
 async def test_half_a_reply_that_came_before_a_kill_is_evidence_until_a_person_decides(
     tmp_path: Path, bare_forge: Forge, lean_cli: Cli
 ) -> None:
@@ -80,7 +96,7 @@ async def test_half_a_reply_that_came_before_a_kill_is_evidence_until_a_person_d
     job = (await jobs_by_shot(settings))["one"]
     assert (server.asked["one"], job.state, job.reason_kind, job.spent_usd) == (1, JobState.FAILED, "BadImage", PRICE)
     assert report.summary["exit_code"] == 3
-    kept = str(settings.home / "spool" / "replies" / f"{job.key}-1.http")
+    [kept] = map(str, (settings.home / "spool" / "replies").glob(f"{job.key}-1-*.http"))
     assert kept in job.reason
 
     lean_cli.env["CALLSHEET_HOME"] = str(settings.home)
@@ -106,7 +122,7 @@ def test_a_kept_reply_reads_as_it_came(tmp_path: Path) -> None:
     kept.write(KEY, 3, reply)
     kept.write(KEY, 12, reply)
     assert kept.read(KEY, 3) == reply
-    assert [path.name for path in kept.of_job(KEY)] == [f"{KEY}-3.http", f"{KEY}-12.http"]
+    assert [path.name for path in kept.of_job(KEY)] == [f"{KEY}-3-none.http", f"{KEY}-12-none.http"]
     assert kept.path(KEY, 3).stat().st_mode & 0o077 == 0, "replies are private"
     kept.remove(KEY)
     assert kept.read(KEY, 3) is None

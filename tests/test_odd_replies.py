@@ -89,7 +89,7 @@ def told(odd: Odd, server: OddServer, job: Job, kept: list[Path]) -> dict[str, A
         "others": len(details.get("others", ())),
         "said": details.get("text", ""),
         "kind": job.reason_kind,
-        "kept": [path.name for path in kept],
+        "kept": [path.name.rpartition("-")[0] for path in kept],
     }
 
 
@@ -105,7 +105,7 @@ def wanted(odd: Odd, job: Job) -> dict[str, Any]:
         "others": odd.others,
         "said": odd.said,
         "kind": "" if taken else odd.kind,
-        "kept": [f"{job.key}-1.http"] if odd.charged and not taken else [],
+        "kept": [f"{job.key}-1"] if odd.charged and not taken else [],
     }
 
 
@@ -127,7 +127,7 @@ async def test_every_odd_reply_costs_what_it_costs_and_its_picture_is_kept(tmp_p
             folder = Path(settings.archive_uri) / "sheet" / "sheet.live" / "shots" / odd.name
             assert (folder / file).read_bytes() == odd.picture, odd.name
         if odd.becomes == PART:
-            assert str(replies / f"{jobs[odd.name].key}-1.http") in jobs[odd.name].reason
+            assert str(replies / f"{jobs[odd.name].key}-1-") in jobs[odd.name].reason
     assert len(REPLIES) > 60
 
 

@@ -32,7 +32,7 @@ from callsheet.steps.deposit import Deposit, deposit_derived, deposit_paid, fetc
 from callsheet.steps.details import RECORD
 from callsheet.steps.paid import UNSENT, Ready, Send, claim, patiently, submit
 from callsheet.steps.persist import persist
-from callsheet.steps.replies import keeper_of
+from callsheet.steps.replies import keeper_of, operation_of_another_ledger
 from callsheet.steps.verdicts import Verdict, verdict
 from callsheet.steps.waiting import fetch_video
 from callsheet.steps.work import (
@@ -178,8 +178,10 @@ def _sender(studio: Studio, shot: Shot, order: JobOrder, frame: Asset | None) ->
         async def send(attempt: Attempt) -> Job:
             output_uri = prefix_of(attempt.output, order.key, attempt.n) if attempt.output else None
             request = video_request(shot, first, last, order.key, attempt.n, output_uri, references)
-            operation = await provider.submit(request, keeper_of(studio, order.key, attempt.n))
-            studio.tally.accepted("video")
+            operation = await operation_of_another_ledger(studio, order, attempt)
+            if operation is None:
+                operation = await provider.submit(request, keeper_of(studio, order.key, attempt.n))
+                studio.tally.accepted("video")
             return await persist(
                 studio,
                 lambda: studio.ledger.submitted(attempt, operation),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
 
-from callsheet.errors import NotAccepted, ProviderError, Rejected, Unknown
+from callsheet.errors import CallsheetError, NotAccepted, ProviderError, Rejected, Unknown
 from callsheet.ledger import Attempt, AttemptRecord, Job, JobOrder, JobState
 from callsheet.providers.outcomes import read_picture
+from callsheet.providers.protocol import ImageResult
 from callsheet.providers.video_replies import submitted_name
 from callsheet.replies import Keeper, Reply
 from callsheet.steps.charges import charge_of
@@ -102,6 +104,43 @@ async def judge_kept(studio: Studio, order: JobOrder, job: Job, last: AttemptRec
     log.info("Job %s of shot %s: its kept reply holds the picture; nothing is sent again.", job.key[:12], order.shot)
     kept = await keep_picture(studio, result, price)
     return await persist(studio, lambda: studio.ledger.finished(job.key, kept), f"picture {kept.sha256[:12]}")
+
+
+async def picture_of_another_ledger(studio: Studio, order: JobOrder, attempt: Attempt) -> ImageResult | None:
+    """The picture in a reply that another ledger, lost since, had kept on this disk: it is paid for.
+
+    Only the first attempt looks for it: who asks once more wants something else.
+    """
+
+    def read() -> ImageResult | None:
+        for reply in studio.spool.replies.of_other_ledgers(order.key) if attempt.n == 1 else ():
+            with suppress(CallsheetError):
+                return read_picture(reply, f"a picture by {order.model}")
+        return None
+
+    found = await asyncio.to_thread(read)
+    if found is not None:
+        log.info(
+            "Job %s of shot %s: a kept reply of a lost ledger holds it; nothing is sent.", order.key[:12], order.shot
+        )
+    return found
+
+
+async def operation_of_another_ledger(studio: Studio, order: JobOrder, attempt: Attempt) -> str | None:
+    """The operation that is named in a reply which another ledger, lost since, had kept; as for pictures."""
+
+    def read() -> str | None:
+        for reply in studio.spool.replies.of_other_ledgers(order.key) if attempt.n == 1 else ():
+            with suppress(CallsheetError):
+                return submitted_name(reply, f"a video by {order.model}")
+        return None
+
+    found = await asyncio.to_thread(read)
+    if found is not None:
+        log.info(
+            "Job %s of shot %s: a lost ledger had submitted %s; nothing is sent.", order.key[:12], order.shot, found
+        )
+    return found
 
 
 async def _settled(studio: Studio, order: JobOrder, last: AttemptRecord, error: ProviderError, price: Decimal) -> Job:
