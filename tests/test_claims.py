@@ -9,7 +9,9 @@ import pytest
 
 from callsheet.archive.claim import claim_batch, read_claim, release_batch, take_over_batch
 from callsheet.archive.store import Store, open_archive
+from callsheet.clock import Clock
 from callsheet.errors import SettingsError
+from callsheet.ledger import Ledger
 from callsheet.settings import load_settings
 from callsheet.shots import Batch
 
@@ -37,3 +39,23 @@ async def test_of_ledgers_that_claim_at_once_one_has_the_batch(tmp_path: Path, g
         assert await read_claim(store, BATCH) is None
     finally:
         await store.aclose()
+
+
+async def test_only_the_last_run_of_a_ledger_at_work_on_a_batch_is_told_so(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    async with (
+        await Ledger.open(url, clock=Clock()) as one,
+        await Ledger.open(url, clock=Clock()) as two,
+        await Ledger.open(url, clock=Clock(), owner="elsewhere:1:1:dead", lease_s=0) as lost,
+    ):
+        for ledger in (one, two, lost):
+            await ledger.enter_run("sheet.live")
+        await one.enter_run("sheet.live")
+        await two.enter_run("other.live")
+        assert not await one.leave_run("sheet.live")
+        assert await two.leave_run("sheet.live"), "a lease that is over keeps nobody"
+        assert await one.leave_run("sheet.live")
+        async with await Ledger.open(url, clock=Clock()) as three:
+            await three.enter_run("sheet.live")
+            assert not await two.leave_run("sheet.live")
+        assert await two.leave_run("sheet.live"), "what is closed is not at work"

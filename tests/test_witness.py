@@ -177,6 +177,19 @@ def test_a_claim_goes_with_the_end_of_the_run_and_its_own_ledger_goes_on_under_i
     assert marker["ledger"]
 
 
+def test_a_claim_stays_while_another_run_of_the_same_ledger_is_at_work(team: Team) -> None:
+    team.service.script({"match": {"kind": "video"}, "fault": "stall", "seconds": 3600})
+    args = ("run", "sheet.csv", "--live", "--yes")
+    long = team.cli.start(*args, **team.env, CALLSHEET_HOME=str(team.cli.folder / "a"))
+    wait_for(lambda: team.accepted()["video"] == 1)
+    assert team.run("a", "--only", "cup").exit_code in (0, 4, 5)
+    assert claim_of(team).exists()
+    assert team.run("b").exit_code == 2
+    kill(long)
+    assert team.run("a", "--only", "cup").exit_code in (0, 4, 5), "what is dead keeps nobody out"
+    assert not claim_of(team).exists()
+
+
 def test_of_two_ledgers_that_start_at_once_one_pays(team: Team) -> None:
     start = lambda home: team.cli.start(  # noqa: E731
         "run", "sheet.csv", "--live", "--yes", **team.env, CALLSHEET_HOME=str(team.cli.folder / home)
@@ -217,6 +230,26 @@ def test_a_sidecar_that_cannot_be_read_stops_a_ledger_that_does_not_know_its_sho
     assert made.accepted() == {"image": 3, "video": 1}
     assert made("b", "ledger", "rebuild", "--batch", "sheet.live", "--take-over", "--json").json["set_aside"]
     assert list(made.batch.glob(".damaged/*/shots/cup/shot.json"))
+
+
+@pytest.mark.parametrize("edited", [False, True])
+def test_a_sidecar_cut_short_is_kept_aside_and_written_anew(made: Team, edited: bool) -> None:
+    was, path = made.sidecar("harbour"), made.batch / "shots" / "harbour" / "shot.json"
+    short = path.read_bytes()[:-40]
+    path.write_bytes(short)
+    if edited:  # another shot of the sheet
+        (made.cli.folder / "sheet.csv").write_text(SHEET.replace("cup,A hand-thrown", "cup,A blue"))
+    done = made.run("a")
+    assert (done.exit_code, done.json["submissions"]) == (0, {"image": int(edited), "video": 0}), done.stderr
+    now = made.sidecar("harbour")
+    for kind in ("takes", "clips", "cuts"):
+        assert [one["file"] for one in now[kind]] == [one["file"] for one in was[kind]]
+    assert [(one["chosen"], one["score"]) for one in now["takes"]] == [
+        (one["chosen"], one["score"]) for one in was["takes"]
+    ]
+    assert [now[name] for name in ("pins", "state", "usd")] == [was[name] for name in ("pins", "state", "usd")]
+    [kept] = made.batch.glob(".damaged/*/shots/harbour/shot.json")
+    assert kept.read_bytes() == short
 
 
 def test_a_rehearsal_is_never_refused_and_learns_all_the_same(lean_cli: Cli, service: Service) -> None:

@@ -10,10 +10,10 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 
 from callsheet.errors import LedgerError
 from callsheet.ledger.life import TERMINAL, JobState
-from callsheet.ledger.owners import is_alive, is_dead
 from callsheet.ledger.prepared import change, fetch
 from callsheet.ledger.records import Claim, Job, JobOrder
 from callsheet.ledger.rows import DROPPED, ZERO, change_job, end_attempt, find_job, move_job, read_attempt, read_job
+from callsheet.ledger.runs import is_at_work
 from callsheet.ledger.tables import batches, jobs, wants
 
 _REQUEST_MAX = 256 * 1024
@@ -121,15 +121,8 @@ def _check_request(order: JobOrder) -> None:
 
 
 def is_held(job: Job) -> bool:
-    """Whether somebody works on the job: it has a holder that is not dead, and whose lease is not over.
-
-    What is seen to live on this machine keeps its jobs: a lease that looks over is then one of a wall clock that was
-    set, or of a machine that was asleep. Of another machine's process only the lease is known.
-    """
-    if job.owner is None:
-        return False
-    expired = job.lease_until is None or job.lease_until <= datetime.now(UTC)
-    return not is_dead(job.owner) and (not expired or is_alive(job.owner))
+    """Whether somebody works on the job: it has a holder that is not dead, and whose lease is not over."""
+    return job.owner is not None and is_at_work(job.owner, job.lease_until)
 
 
 def _is_free(job: Job, holder: Holder) -> bool:

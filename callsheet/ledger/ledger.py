@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from callsheet.clock import Clock
 from callsheet.decisions import FrameDecision, FramePin
-from callsheet.errors import LedgerError, Parked
+from callsheet.errors import Parked
 from callsheet.ledger import (
     batches,
     claims,
@@ -26,18 +26,16 @@ from callsheet.ledger import (
     reads,
     rebuild,
     submission,
-)
+)  # fmt: skip
 from callsheet.ledger.database import Database
-from callsheet.ledger.learned_limits import LearnedLimits
+from callsheet.ledger.leases import Leases
 from callsheet.ledger.life import JobState
 from callsheet.ledger.quota import Limits, RequestLimits
 from callsheet.ledger.records import (
     Attempt,
     BudgetScope,
-    Claim,
     Decision,
     Job,
-    JobOrder,
     JobResult,
 )
 from callsheet.ledger.spend_window import SpendLimits
@@ -46,7 +44,7 @@ from callsheet.shots import Asset, Batch, ShotState
 log = logging.getLogger(__name__)
 
 
-class Ledger(LearnedLimits):
+class Ledger(Leases):
     """What a method wrote is durable when it returns; when it raises, it wrote nothing (parking apart: see `begin`).
 
     The order for one job: claim, begin, submitting, (the request), submitted for videos, finished, stored; `settle`
@@ -54,11 +52,9 @@ class Ledger(LearnedLimits):
     """
 
     def __init__(self, database: Database, clock: Clock, holder: claims.Holder, identity: str) -> None:
-        super().__init__(database, clock)
-        self.owner = holder.owner
+        super().__init__(database, clock, holder)
         #: Which ledger this is: random hex digits, made with its tables. Copies of its database have the same.
         self.identity = identity
-        self._holder = holder
         self._heartbeat = asyncio.create_task(self._renew_leases(), name="ledger-heartbeat")
 
     @classmethod
@@ -77,7 +73,7 @@ class Ledger(LearnedLimits):
         with suppress(asyncio.CancelledError):
             await self._heartbeat
         try:
-            await self._write(claims.release, self._holder)
+            await self._give_back()
         finally:
             owners.forget(self.owner)
             await self._db.aclose()
@@ -104,25 +100,6 @@ class Ledger(LearnedLimits):
     async def enter_shot(self, records: rebuild.ShotRecords) -> rebuild.Entered:
         """Enter what a sidecar tells of a shot, in one step; rows that are there already win. The batch comes first."""
         return await self._db.write(lambda c: rebuild.enter_shot(c, records))
-
-    async def claim(self, order: JobOrder) -> Claim:
-        """The job of an order (new ones are planned), and whether it is ours: among all that ask, one gets it.
-
-        It is ours when nobody holds it, its holder is dead or its lease is over, or we hold it already. A job whose
-        dead holder was sending comes back `unknown`, one that only held a slot comes back `planned`.
-        """
-        return await self._write(claims.claim, order, self._holder)
-
-    async def take(self, key: str) -> Claim:
-        """Like `claim`, for a job that is there already and for nobody's wish: it says what is still to be collected.
-
-        LedgerError when there is no such job.
-        """
-        return await self._write(claims.take, key, self._holder)
-
-    async def release(self, key: str) -> None:
-        """Give a job's lease back before its end; a slot and money that were held are free again."""
-        await self._write(claims.release, self._holder, key)
 
     async def begin(
         self,
@@ -287,11 +264,3 @@ class Ledger(LearnedLimits):
 
         if shots:
             await self._write(all_of_them)
-
-    async def _renew_leases(self) -> None:
-        while True:
-            await asyncio.sleep(self._holder.lease_s / 3)
-            try:
-                await self._db.write(lambda c: claims.renew(c, self._holder))
-            except LedgerError:
-                log.warning("The ledger's leases could not be renewed; trying again", exc_info=True)

@@ -204,6 +204,15 @@ frame_pins = Table(
     Column("at", UtcTime, nullable=False),
 )
 
+# Which runs are at work on a batch, each with a lease: a killed one is known by its owner, or by the lease's end.
+batch_runs = Table(
+    "batch_runs",
+    metadata,
+    Column("batch", String(255), primary_key=True),
+    Column("owner", String(255), primary_key=True),
+    Column("lease_until", UtcTime, nullable=False),
+)
+
 # What 429 replies said, per "minute" or "day"; `most` None: no number was given. No slot before `pause_until`.
 learned_limits = Table(
     "learned_limits",

@@ -55,9 +55,11 @@ async def open_batch(studio: Studio, manifest: Manifest, request: RunRequest) ->
     )
     plan, known = await make_plan(desk, batch, shots)
     _check_sendable(studio, plan, manifest)
-    if _is_claimed(studio, plan) and await claim_batch(studio.store, batch, studio.ledger.identity):
-        # Another ledger's run may have ended between the look and the claim.
-        plan, known = await make_plan(desk, batch, shots)
+    if _is_claimed(studio, plan):
+        await studio.ledger.enter_run(batch.name)
+        if await claim_batch(studio.store, batch, studio.ledger.identity):
+            # Another ledger's run may have ended between the look and the claim.
+            plan, known = await make_plan(desk, batch, shots)
     followed = await follow(plan, request, studio.settings, studio.ledger)
     check_proved(plan, known, studio.wants, free=studio.free)
     await _look_again(studio, plan, known)

@@ -11,9 +11,9 @@ from typing import Any
 
 from callsheet.archive import layout
 from callsheet.archive.catalogue import write_part
-from callsheet.archive.claim import release_batch
+from callsheet.archive.claim import claim_batch, release_batch
 from callsheet.archive.sidecar import Sidecar
-from callsheet.archive.sidecars import in_order, read_named, write_sidecar
+from callsheet.archive.sidecars import in_order, read_readable, write_sidecar
 from callsheet.archive.spots import read_spots
 from callsheet.archive.success import write_success
 from callsheet.decisions import APPROVAL
@@ -29,6 +29,7 @@ from callsheet.steps.account import goes_on_at, in_real_time
 from callsheet.steps.inputs import archived_hashes
 from callsheet.steps.leftovers import forget_stored_replies, remove_leftovers
 from callsheet.steps.open_requests import OpenRequests, find_open_requests
+from callsheet.steps.pipeline import run_pipeline
 from callsheet.steps.records import sidecar_of
 from callsheet.steps.work import Work
 from callsheet.studio import Studio
@@ -90,7 +91,7 @@ async def write_report(studio: Studio, elapsed_s: float) -> Report:
             ledger=studio.ledger.identity,
         )
     if batch.mode == "live":
-        await release_batch(store, batch, studio.ledger.identity)
+        await _leave(studio)
     await remove_leftovers(studio)
     await forget_stored_replies(studio)
     await asyncio.to_thread(_empty_spool, studio)
@@ -102,6 +103,15 @@ async def write_report(studio: Studio, elapsed_s: float) -> Report:
     summary = _summary(studio, plan, standing, gallery, elapsed_s)
     until = await _until(studio, summary["exit_code"])
     return Report({**summary, "parked_until": until.isoformat() if until else None}, tuple(shown), until)
+
+
+async def _leave(studio: Studio) -> None:
+    """Take back the ledger's claim on the batch, unless another of its runs works on it."""
+    batch, ledger = studio.batch, studio.ledger
+    if await ledger.leave_run(batch.name):
+        await release_batch(studio.store, batch, ledger.identity)
+        if not await ledger.leave_run(batch.name):  # one began meanwhile, and may have seen the claim
+            await claim_batch(studio.store, batch, ledger.identity)
 
 
 async def _until(studio: Studio, code: int) -> datetime | None:
@@ -119,8 +129,12 @@ async def _sidecars(studio: Studio, plan: Plan) -> list[Sidecar]:
     shots = [item.shot.id for item in plan.shots]
     names = [layout.sidecar_name(studio.batch.prefix, shot) for shot in shots if shot not in studio.sidecars]
     earlier = [name for name in names if name.removeprefix(f"{studio.batch.prefix}/") in studio.files]
-    studio.sidecars.update({stored[0].shot: stored for stored in await read_named(studio.store, earlier)})
+    stored, broken = await read_readable(studio.store, earlier)
+    studio.sidecars.update({one[0].shot: one for one in stored})
     complete = {item.shot.id for item in plan.shots if item.complete}
+    # What is complete costs nothing to go through again; of another shot nothing is told until it is made.
+    lost = [item.shot for item in plan.shots if layout.sidecar_name(studio.batch.prefix, item.shot.id) in broken]
+    await run_pipeline(studio, [shot for shot in lost if shot.id in complete])
     for row in await studio.ledger.shots_of(studio.batch.name):
         if row.shot in studio.sidecars and row.state != studio.sidecars[row.shot][0].state:
             await _agree(studio, row, complete=row.shot in complete)

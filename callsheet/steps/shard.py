@@ -29,6 +29,7 @@ async def open_shard(studio: Studio, manifest: Manifest, shard: Shard) -> Plan:
     archive that the batch was opened with: it would pay for everything once more.
     """
     await _check_same(studio, manifest, shard)
+    await studio.ledger.enter_run(studio.batch.name)
     scope = scope_of(studio.settings, studio.batch.mode)
     known = await survey(studio.ledger, studio.store, studio.batch, manifest.shots, scope, part=True)
     plan = await asyncio.to_thread(plan_batch, studio.batch, manifest.shots, known, studio.catalogue)
