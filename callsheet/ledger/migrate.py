@@ -10,7 +10,7 @@ from callsheet.errors import LedgerError
 from callsheet.ledger.dialect import begin_write
 
 # The revision this code works with: the newest file in migrations/versions (a test compares).
-HEAD = "0009"
+HEAD = "0010"
 # Its own name, so that a database may be shared with other programs that use alembic.
 VERSION_TABLE = "callsheet_schema"
 
