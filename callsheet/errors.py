@@ -92,8 +92,15 @@ class Overloaded(NotAccepted):
     """503 UNAVAILABLE: the model is overloaded."""
 
 
+# The window of a 429 that counts money, of all models together: ten minutes (callsheet/ledger/spend_window.py).
+SPEND = "spend"
+
+
 class RateLimited(NotAccepted):
-    """429: `per` is "minute", "day" or "" (no details given); `limit` is the quota the body states, if any."""
+    """429: `per` is "minute", "day", SPEND or "" (no details given); `limit` is the quota the body states, if any.
+
+    That of SPEND is in US cents.
+    """
 
     def __init__(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from decimal import Decimal
 from typing import Annotated, Any
 
 import typer
@@ -13,6 +14,7 @@ from callsheet.ledger import Ledger
 from callsheet.models import Catalogue, load_catalogue
 from callsheet.settings import Settings, load_settings
 from callsheet.steps.quotas import QuotaRow, quota_rows, scopes_of
+from callsheet.steps.spend_rows import SpendRow, spend_rows
 from cli.options import JsonOption
 from cli.output import out, print_json
 
@@ -28,21 +30,30 @@ def quota(
     """Show limits and use of each model on its route, and when it goes on. Sends nothing."""
     settings = load_settings()
     catalogue = load_catalogue(settings.catalogue)
-    rows, forgotten = asyncio.run(_read(settings, catalogue, forget))
+    rows, spend, forgotten = asyncio.run(_read(settings, catalogue, forget))
     if forgotten is not None:
         what = "every model" if forget == EVERY else forget
         out.print(f"Forgot {forgotten} learned limits of {what}." if forgotten else f"Nothing was learned of {what}.")
     _show(rows)
+    _show_spend(spend)
     if json:
-        found: dict[str, Any] = {"exit_code": 0, "tier": settings.tier, "quotas": [row.as_json() for row in rows]}
+        found: dict[str, Any] = {
+            "exit_code": 0,
+            "tier": settings.tier,
+            "quotas": [row.as_json() for row in rows],
+            "spend": [row.as_json() for row in spend],
+        }
         print_json(found if forgotten is None else {**found, "forgotten": forgotten})
 
 
-async def _read(settings: Settings, catalogue: Catalogue, forget: str | None) -> tuple[list[QuotaRow], int | None]:
+async def _read(
+    settings: Settings, catalogue: Catalogue, forget: str | None
+) -> tuple[list[QuotaRow], list[SpendRow], int | None]:
     clock = Clock()
     async with await Ledger.open(settings.ledger_url, clock=clock) as ledger:
         forgotten = None if forget is None else await _forget(ledger, settings, catalogue, forget)
-        return await quota_rows(ledger, settings, catalogue, clock.now()), forgotten
+        rows = await quota_rows(ledger, settings, catalogue, clock.now())
+        return rows, await spend_rows(ledger, settings, catalogue, clock.now()), forgotten
 
 
 async def _forget(ledger: Ledger, settings: Settings, catalogue: Catalogue, model: str) -> int:
@@ -72,6 +83,20 @@ def _show(rows: list[QuotaRow]) -> None:
         source = "learned" if row.is_learned else "catalogue"
         table.add_row(row.route, row.model, *limits, source, f"{row.this_minute:,}", f"{row.today:,}", _goes_on(row))
     out.print(table)
+
+
+def _show_spend(rows: list[SpendRow]) -> None:
+    for row in rows:
+        source = "learned" if row.is_learned else "by tier or settings"
+        pause = f" Goes on {row.goes_on_at:%Y-%m-%d %H:%M:%S} UTC." if row.goes_on_at else ""
+        out.print(
+            f"{row.route}: ${row.last_10min:.2f} of {_usd(row.per_10min)} in the last 10 minutes ({source}), "
+            f"${row.this_month:.2f} of {_usd(row.per_month)} this month.{pause}"
+        )
+
+
+def _usd(limit: Decimal | None) -> str:
+    return "any" if limit is None else f"${limit:,.2f}"
 
 
 def _goes_on(row: QuotaRow) -> str:

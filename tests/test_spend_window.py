@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -14,16 +16,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, insert
 
-from callsheet.errors import QuotaParked
+from callsheet.clock import Clock, real_now
+from callsheet.errors import SPEND, QuotaParked, RateLimited
 from callsheet.ledger import Ledger, spent
 from callsheet.ledger.quota import MARGIN, PACIFIC
 from callsheet.ledger.spend_window import SPEND_WINDOW, SpendLimits, earliest, pacific_month
 from callsheet.ledger.tables import attempts
 from callsheet.models import load_catalogue
+from callsheet.providers.http_errors import Phase, from_reply
 from callsheet.settings import load_settings
 from callsheet.steps.spend_limits import spend_limits
-from tests.conftest import Cli
+from tests.conftest import Cli, Service
 from tests.hand_clock import HandClock
+from tests.test_batch import live
 from tests.test_ledger import BATCH, order
 
 NOON = datetime(2026, 11, 20, 20, tzinfo=UTC)
@@ -149,6 +154,71 @@ async def test_money_is_added_up_over_the_index_alone(tmp_path: Path, names: int
     async with await Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}", clock=HandClock(NOON)) as ledger:
         for plan in await ledger._db.read(plans):
             assert "USING COVERING INDEX attempts_spent (scope=? AND at>?)" in plan
+
+
+@pytest.mark.parametrize(
+    ("message", "quota", "per", "cents"),
+    [
+        ("You exceeded your spending limit of the last 10 minutes.", None, "spend", None),
+        ("You spent more than $7.50 in 10 minutes.", None, "spend", 750),
+        ("Quota exceeded.", {"quotaId": "SpendPer10MinutesPerProject", "quotaValue": "4"}, "spend", 400),
+        ("Quota exceeded.", {"quotaId": "SpendPer10MinutesPerProject", "quotaValue": "10000000"}, "spend", None),
+        ("Resource exhausted. See https://ai.studio/spend or ai.studio/spend.", None, "", None),
+        ("Quota exceeded.", {"quotaId": "GenerateRequestsPerMinutePerProject", "quotaValue": "4"}, "minute", 4),
+        ("Spend less.", {"quotaId": "GenerateRequestsPerDayPerProject", "quotaValue": "4"}, "day", 4),
+    ],
+)
+def test_429_of_money_is_told_from_one_of_requests(
+    message: str, quota: dict[str, str] | None, per: str, cents: int | None
+) -> None:
+    details = [{"violations": [quota]}] if quota else []
+    error = {"code": 429, "message": message, "status": "RESOURCE_EXHAUSTED", "details": details}
+    told = from_reply(429, json.dumps({"error": error}).encode(), Phase.SUBMIT, what="x")
+    assert isinstance(told, RateLimited)
+    assert (told.per, told.limit) == (per, cents)
+
+
+async def test_429_of_money_holds_for_all_models_in_every_process_until_it_is_forgotten(tmp_path: Path) -> None:
+    url, clock = f"sqlite:///{tmp_path / 'ledger.db'}", HandClock(NOON)
+    async with await Ledger.open(url, clock=clock) as one, await Ledger.open(url, clock=clock) as two:
+        await fill(one, [(NOON, "3.00")])
+        assert await one.lower_limit("gemini_api", "", SPEND, 400, 120.0) == NOON + timedelta(minutes=2)
+        assert await begun(two, "short", "0.50", SpendLimits()) == NOON + timedelta(minutes=2)
+        crowded = await begun(two, "long", "1.00", TEN)
+        assert crowded is not None
+        assert crowded >= NOON + SPEND_WINDOW
+        assert await one.learned_spend("gemini_api", NOON) == (4, NOON + timedelta(minutes=2))
+        assert await one.learned_spend("gemini_api:other", NOON) == (None, None)
+        await one.lower_limit("gemini_api", "", SPEND, None, 3600.0)
+        with pytest.raises(QuotaParked):
+            await begun(two, "parked", "0.10", SpendLimits())
+        assert await two.forget_limits("gemini_api") == 1
+        assert await begun(one, "free", "0.10", SpendLimits()) is None
+
+
+def test_quota_command_shows_what_is_spent_and_the_limit_that_a_429_taught(lean_cli: Cli, service: Service) -> None:
+    home = {**live(service), "GOOGLE_CLOUD_PROJECT": ""}
+    (row,) = lean_cli("quota", "--json", **home).json["spend"]
+    assert (row["last_10min_usd"], row["per_10min_usd"], row["per_month_usd"], row["source"]) == (
+        0, 10, 250, "tier or settings",
+    )  # fmt: skip
+
+    async def learn() -> None:
+        async with await Ledger.open(
+            load_settings(home=lean_cli.folder / ".callsheet").ledger_url, clock=Clock()
+        ) as it:
+            await fill(it, [(real_now() - timedelta(minutes=1), "1.25")], row["route"])
+            await it.lower_limit(row["route"], "", SPEND, 400, 120.0)
+
+    asyncio.run(learn())
+    told = lean_cli("quota", "--json", **home)
+    (row,) = told.json["spend"]
+    assert (row["last_10min_usd"], row["per_10min_usd"], row["this_month_usd"], row["source"]) == (
+        1.25, 4, 1.25, "learned",
+    )  # fmt: skip
+    assert "$1.25 of $4.00 in the last 10 minutes (learned)" in " ".join((told.stdout + told.stderr).split())
+    (row,) = lean_cli("quota", "--forget", "all", "--json", **home).json["spend"]
+    assert (row["per_10min_usd"], row["goes_on_at"]) == (10, None)
 
 
 def test_limits_are_those_of_the_tier_on_the_gemini_api_unless_settings_say_otherwise() -> None:

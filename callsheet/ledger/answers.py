@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from callsheet.decisions import FrameDecision, FramePin
 from callsheet.errors import BadImage
-from callsheet.ledger import batches, closed, files, frame_decisions, frame_pins, reads, rows, spent, use
+from callsheet.ledger import batches, closed, files, frame_decisions, frame_pins, limits, reads, rows, spent, use
 from callsheet.ledger.database import Database
 from callsheet.ledger.life import TERMINAL, JobState
 from callsheet.ledger.records import AttemptRecord, BatchRow, Job, ShotRow, SpendRow, Want
@@ -126,6 +126,10 @@ class Answers:
     async def spent_total(self, scope: str, since: datetime, now: datetime) -> Decimal:
         """USD of what was sent in a scope since then, or holds a slot."""
         return await self._db.read(lambda c: spent.Spent(c, scope, now).total(since))
+
+    async def learned_spend(self, scope: str, now: datetime) -> tuple[Decimal | None, datetime | None]:
+        """What 429 replies said of a scope's money: USD in ten minutes, and until when to wait."""
+        return await self._db.read(lambda c: limits.learned_spend(c, scope, now))
 
     async def models_today(self, scope: str, now: datetime) -> list[str]:
         """The models that were asked today in a scope."""

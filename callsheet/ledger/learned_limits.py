@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Concatenate, Literal, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
 
 from callsheet.clock import Clock
-from callsheet.errors import LedgerError
+from callsheet.errors import SPEND, LedgerError
 from callsheet.ledger import closed, limits
 from callsheet.ledger.answers import Answers
 from callsheet.ledger.database import Database
@@ -33,11 +33,13 @@ class LearnedLimits(Answers):
         limit: int | None = None,
         retry_after_s: float | None = None,
     ) -> datetime:
-        """Learn from a 429: `per` is "minute" or "day". Returns when requests may go on; every `begin` heeds it."""
-        if per not in ("minute", "day"):
-            raise LedgerError(f'A quota is per "minute" or "day", not {per!r}. Nothing was recorded.')
-        span: Literal["minute", "day"] = "day" if per == "day" else "minute"
-        return await self._write(limits.lower_limit, scope, model, span, limit, retry_after_s)
+        """Learn from a 429: `per` is "minute", "day" or SPEND. Returns when requests may go on; every `begin` heeds it.
+
+        What SPEND limits, in US cents, is the money of all models together: its model is ALL.
+        """
+        if per not in ("minute", "day", SPEND):
+            raise LedgerError(f'A quota is per "minute", "day" or "spend", not {per!r}. Nothing was recorded.')
+        return await self._write(limits.lower_limit, scope, model, per, limit, retry_after_s)
 
     async def close_route(self, scope: str, model: str) -> None:
         """Mark a model of a scope ("": every one) as refused for good; it is tried with one request from then on."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import (
     BindParameter,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     update,
 )
 
+from callsheet.errors import SPEND
 from callsheet.ledger.columns import UtcTime
 from callsheet.ledger.prepared import change, fetch, fetch_all
 from callsheet.ledger.quota import MARGIN, MINUTE_MEMORY, WINDOW, Learned, pacific_day, recovered
@@ -32,6 +34,8 @@ from callsheet.ledger.tables import attempts, learned_limits
 # The word for "every model of the scope" where one model's name would stand.
 ALL = ""
 CLOSED = "closed"
+# How long a limit of money that a 429 stated is believed.
+SPEND_MEMORY = timedelta(hours=1)
 _MODEL: BindParameter[str] = bindparam("of_model")
 
 
@@ -128,6 +132,15 @@ def learned(connection: Connection, scope: str, model: str, now: datetime) -> Le
     )
 
 
+def learned_spend(connection: Connection, scope: str, now: datetime) -> tuple[Decimal | None, datetime | None]:
+    """What 429 replies said of a scope's money and is believed: USD in ten minutes, and until when to wait."""
+    names = names_of(connection, scope)
+    found = fetch_all(connection, _queries(len(names)).learned, {**given(names), "of_model": ALL})
+    believed = [(most, pause) for per, most, pause, until in found if per == SPEND and until > now]
+    usd = min((Decimal(most) / 100 for most, _ in believed if most), default=None)
+    return usd, max((pause for _, pause in believed if pause and pause > now), default=None)
+
+
 def redate(connection: Connection, scope: str, model: str, now: datetime) -> None:
     """Let what was sent with a clock that ran far ahead count as sent now: that clock has been set back since.
 
@@ -143,7 +156,7 @@ def lower_limit(
     now: datetime,
     scope: str,
     model: str,
-    per: Literal["minute", "day"],
+    per: str,
     limit: int | None,
     retry_after_s: float | None,
 ) -> datetime:
@@ -151,14 +164,15 @@ def lower_limit(
 
     Per day: the day is used up, whatever the number (others may share the quota): until midnight Pacific.
     Per minute: the limit is lowered for five minutes and then grows back step by step (`quota.recovered`); nothing is
-    sent before the provider's hint, or for a minute when it gave neither hint nor number.
+    sent before the provider's hint, or for a minute when it gave neither hint nor number. Money of ten minutes: the
+    same, for an hour.
     """
     if per == "day":
         until = resume = pacific_day(now)[1]
     else:
         wait_s = retry_after_s if retry_after_s is not None else (60.0 if limit is None else 0.0)
         resume = now + timedelta(seconds=wait_s)
-        until = max(resume, now + MINUTE_MEMORY)
+        until = max(resume, now + (SPEND_MEMORY if per == SPEND else MINUTE_MEMORY))
     names = names_of(connection, scope)
     change(connection, _queries(len(names)).forget, {**given(names), "of_model": model, "of_per": per})
     values = {"scope": scope, "model": model, "per": per, "most": limit, "pause_until": resume, "until": until}

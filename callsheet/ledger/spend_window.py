@@ -37,6 +37,11 @@ def earliest(spent: Iterable[tuple[datetime, Decimal]], at: datetime, usd: Decim
     return at
 
 
+def stricter(given: Decimal | None, learned: Decimal | None) -> Decimal | None:
+    """Give the lower of the limit that is given and the one that a 429 taught."""
+    return min((usd for usd in (given, learned) if usd is not None), default=None)
+
+
 def pacific_month(moment: datetime) -> tuple[datetime, datetime]:
     """Give start and end of the Pacific calendar month of the moment."""
     local = moment.astimezone(PACIFIC)

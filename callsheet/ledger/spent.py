@@ -16,11 +16,12 @@ from typing import Any
 from sqlalchemy import BindParameter, ColumnElement, Connection, Select, bindparam, func, or_, select, type_coerce
 
 from callsheet.ledger.columns import MicroUsd, UtcTime
+from callsheet.ledger.limits import learned_spend
 from callsheet.ledger.prepared import fetch, fetch_all
-from callsheet.ledger.quota import MARGIN, WINDOW, DayFull, Slot
+from callsheet.ledger.quota import LONGEST_PAUSE, MARGIN, WINDOW, DayFull, Slot
 from callsheet.ledger.rows import DROPPED, RESERVED, ZERO
 from callsheet.ledger.scopes import given, is_in, names_of
-from callsheet.ledger.spend_window import SPEND_WINDOW, SpendLimits, pacific_month
+from callsheet.ledger.spend_window import SPEND_WINDOW, SpendLimits, pacific_month, stricter
 from callsheet.ledger.tables import attempts
 
 _USD = type_coerce(attempts.c.usd + attempts.c.reserved_usd, MicroUsd())
@@ -95,12 +96,18 @@ def within_spend(spent: Spent, limits: SpendLimits, usd: Decimal, slot: Slot) ->
 
     The slot is the one that `spend_window.earliest` finds.
     """
+    learned, pause = learned_spend(spent.connection, spent.scope, spent.now)
+    if pause is not None:
+        if pause - spent.now > LONGEST_PAUSE:
+            return DayFull(pause)
+        slot = Slot(max(slot.not_before, pause))
     if limits.per_month is not None:
         start, end = pacific_month(slot.not_before)
         if spent.total(start) + usd > limits.per_month > ZERO:
             return DayFull(end)
-    if limits.per_10min is not None:
-        crowded = spent.crowded_until(spent.now - SPEND_WINDOW - MARGIN, limits.per_10min - usd)
+    per_10min = stricter(limits.per_10min, learned)
+    if per_10min is not None:
+        crowded = spent.crowded_until(spent.now - SPEND_WINDOW - MARGIN, per_10min - usd)
         if crowded is not None:
             return Slot(max(slot.not_before, crowded + SPEND_WINDOW + MARGIN))
     return slot

@@ -11,20 +11,26 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from email.utils import parsedate_to_datetime
 
 from callsheet.clock import real_now
-from callsheet.errors import RateLimited
+from callsheet.errors import SPEND, RateLimited
 from callsheet.providers.error_bodies import ErrorBody
 
 # Longer hints than two days are not believed: the longest window, a day, turns at midnight.
 MAX_RETRY_AFTER_S = 2 * 86400.0
 # Twelve of these pauses outlast the ten minutes in which the Gemini API counts money.
 SPEND_PAUSE_S = 120.0
+# No tier has as much in ten minutes: such a number is of another unit.
+MAX_SPEND_USD = 100_000
 _UNITS_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 MAX_DURATION_CHARS = 64
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
 _RETRY_IN = re.compile(r"retry in ((?:\d+(?:\.\d+)?(?:ms|h|m|s))+)", re.IGNORECASE)
+_DOLLARS = re.compile(r"\$ ?(\d{1,5}(?:\.\d{1,2})?)(?![\d.]*\d)")
+_MONEY = re.compile(r"spen[dt]", re.IGNORECASE)
+_ADDRESS = re.compile(r"https?://\S+|ai\.studio/\S*", re.IGNORECASE)
 _LIMIT = re.compile(r"\blimit:\s*(\d{1,12})(?!\.?\d)")
 
 
@@ -36,15 +42,18 @@ class _Quota:
 
 def rate_limited(body: ErrorBody, message: str, *, status: int = 429, retry_after: str | None = None) -> RateLimited:
     """The error for a 429; a full day outranks a full minute when the body names both."""
-    quotas = sorted(_quotas(body), key=lambda quota: ("day", "minute", "").index(quota.per))
-    quota = quotas[0] if quotas else _Quota(window(body.message), None)
+    quotas = sorted(_quotas(body), key=lambda quota: ("day", SPEND, "minute", "").index(quota.per))
+    quota = quotas[0] if quotas else _Quota("", None)
+    per = quota.per or window(body.message) or (SPEND if _tells_of_money(body) else "")
+    hint_s = retry_after_s(body, retry_after)
+    stated = quota.limit if quota.limit is not None else _stated_limit(body.message)
     return RateLimited(
         message,
         reason=body.reason,
         status=status,
-        retry_after_s=_pause_s(body, retry_after_s(body, retry_after)),
-        per=quota.per or window(body.message),
-        limit=quota.limit if quota.limit is not None else _stated_limit(body.message),
+        retry_after_s=SPEND_PAUSE_S if hint_s is None and per == SPEND else hint_s,
+        per=per,
+        limit=_cents(body.message, stated) if per == SPEND else stated,
     )
 
 
@@ -68,11 +77,13 @@ def retry_after_s(body: ErrorBody, header: str | None) -> float | None:
 
 
 def window(text: str) -> str:
-    """ "day", "minute" or "": the window that a quota id, metric, unit or message names."""
+    """ "day", "minute", SPEND or "": the window that a quota id, metric, unit or message names."""
     flat = text.lower().replace("_", "").replace(" ", "")
     if "perday" in flat or "1/d/" in flat:
         return "day"
-    return "minute" if "perminute" in flat or "1/min/" in flat else ""
+    if "perminute" in flat or "1/min/" in flat:
+        return "minute"
+    return SPEND if _MONEY.search(_ADDRESS.sub("", text)) else ""
 
 
 def duration_s(text: str) -> float | None:
@@ -98,10 +109,9 @@ def _quotas(body: ErrorBody) -> Iterator[_Quota]:
             yield _Quota(window(named), _count(metadata.get("quota_limit_value")))
 
 
-def _pause_s(body: ErrorBody, hint_s: float | None) -> float | None:
-    """The hint; without one, what a limit of money in ten minutes needs: it empties slowly."""
-    speaks = "spend" in body.message.lower() or any("spend" in str(detail).lower() for detail in body.details)
-    return SPEND_PAUSE_S if hint_s is None and speaks else hint_s
+def _tells_of_money(body: ErrorBody) -> bool:
+    """Whether a detail does; links to the page where limits are raised say nothing."""
+    return any(_MONEY.search(_ADDRESS.sub("", str(detail))) for detail in body.details)
 
 
 def _header_s(header: str) -> float | None:
@@ -120,6 +130,14 @@ def _header_s(header: str) -> float | None:
 def _stated_limit(message: str) -> int | None:
     found = _LIMIT.search(message)
     return int(found.group(1)) if found else None
+
+
+def _cents(message: str, stated: int | None) -> int | None:
+    """The limit of money in US cents: the most dollars that the message names, else the number that is stated."""
+    named = [int(Decimal(usd) * 100) for usd in _DOLLARS.findall(message)]
+    if stated is not None and 0 < stated < MAX_SPEND_USD:
+        named = named or [stated * 100]
+    return max(named, default=0) or None
 
 
 def _count(value: object) -> int | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
 from callsheet.clock import Clock
 from callsheet.ledger import Ledger
 from callsheet.ledger.budget import Position
-from callsheet.ledger.spend_window import SPEND_WINDOW, SpendLimits, pacific_month
+from callsheet.ledger.spend_window import SPEND_WINDOW, SpendLimits, pacific_month, stricter
 from callsheet.models import Catalogue
 from callsheet.plan.conditions import LIVE, REHEARSAL, Conditions, ModelConditions, SpendConditions
 from callsheet.plan.money import Money
@@ -69,7 +70,9 @@ async def _spend(
         return SpendConditions()
     recent = await ledger.spent_since(scopes[0], now - SPEND_WINDOW, now)
     month = await ledger.spent_total(scopes[0], pacific_month(now)[0], now)
-    return SpendConditions(spend_limits(settings, catalogue, scopes[0]), tuple(recent), month)
+    limits = spend_limits(settings, catalogue, scopes[0])
+    learned, _ = await ledger.learned_spend(scopes[0], now)
+    return SpendConditions(replace(limits, per_10min=stricter(limits.per_10min, learned)), tuple(recent), month)
 
 
 def models_of(shot: Shot) -> list[str]:

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from callsheet.errors import (
+    SPEND,
     LedgerError,
     ModelNotFound,
     NoImage,
@@ -33,6 +34,7 @@ from callsheet.providers.wire import listening
 from callsheet.steps.charges import charge_of
 from callsheet.steps.doubt import decide
 from callsheet.steps.gate_news import gate_of, tell_gate
+from callsheet.steps.gates import ALL
 from callsheet.steps.persist import persist
 from callsheet.steps.replies import asked_again, name_kept
 from callsheet.steps.spend_limits import spend_limits
@@ -275,6 +277,7 @@ async def _learn(studio: Studio, attempt: Attempt, error: ProviderError, pause_s
     A 429 without details pauses the model for as long as this job waits: all others would get the same answer.
     """
     per, limit = (error.per, error.limit) if isinstance(error, RateLimited) else ("", None)
+    model = ALL if per == SPEND else attempt.model  # money is counted over all models
     hint_s = error.retry_after_s if isinstance(error, NotAccepted) else None
     wait_s = hint_s if per or hint_s is not None else pause_s
-    return await studio.ledger.lower_limit(attempt.scope, attempt.model, per or "minute", limit, wait_s)
+    return await studio.ledger.lower_limit(attempt.scope, model, per or "minute", limit, wait_s)
