@@ -97,10 +97,7 @@ SPEND = "spend"
 
 
 class RateLimited(NotAccepted):
-    """429: `per` is "minute", "day", SPEND or "" (no details given); `limit` is the quota the body states, if any.
-
-    That of SPEND is in US cents.
-    """
+    """429: `per` is "minute", "day", SPEND or "" (not told); `limit` is what the body states (SPEND: US cents)."""
 
     def __init__(
         self,
