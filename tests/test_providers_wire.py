@@ -177,9 +177,10 @@ async def rehearsing(server: Server, **given: Any) -> AsyncIterator[Providers]:
 
 @contextlib.asynccontextmanager
 async def live(server: Server, **given: Any) -> AsyncIterator[Providers]:
+    reply_s = given.pop("video_reply_s", 0.5)
     urls = {"gemini_base_url": server.url, "vertex_base_url": server.url}
     async with open_providers(
-        settings(**urls, **given), mode="live", rehearsal_url=None, catalogue=Catalogue(), video_reply_s=0.5
+        settings(**urls, **given), mode="live", rehearsal_url=None, catalogue=Catalogue(), video_reply_s=reply_s
     ) as providers:
         yield providers
 
@@ -636,7 +637,13 @@ async def test_a_video_in_a_bucket_is_fetched_whole(
 )
 async def test_no_error_shows_the_key(server: Server, model: str, step: Any) -> None:
     server.script = [step]
-    async with live(server, gemini_api_key=KEY, agent_platform_api_key=KEY, image_timeout_s=0.3) as providers:
+    async with live(
+        server,
+        gemini_api_key=KEY,
+        agent_platform_api_key=KEY,
+        image_timeout_s=0.5 if step == "stall" else 60.0,
+        video_reply_s=0.5 if step == "stall" else 60.0,
+    ) as providers:
         with pytest.raises(errors.ProviderError) as caught:
             await paid(providers, model)()
     error = caught.value
