@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy.engine import make_url
 
 from callsheet.archive import layout
+from callsheet.archive.claim import check_claim
 from callsheet.archive.store import Store, open_archive
 from callsheet.archive.success import Success
 from callsheet.archive.verify import Evidence, Finding, findings, is_whole
@@ -139,8 +140,15 @@ def _has_ledger(settings: Settings) -> bool:
 async def _repaired(
     settings: Settings, store: Store, evidence: Evidence, found: tuple[Finding, ...]
 ) -> tuple[Evidence, tuple[Finding, ...]]:
-    """The batch after a repair. What only the provider still has is fetched first, for free, while it keeps it."""
+    """The batch after a repair. What only the provider still has is fetched first, for free, while it keeps it.
+
+    A batch that another ledger works on is left alone: what that one has in its hands is not known here.
+    """
     async with open_mending(settings, evidence.batch) as studio:
+        try:
+            await check_claim(store, evidence.batch, studio.ledger.identity)
+        except SettingsError as error:
+            return evidence, tuple(replace(one, done=f"Left alone. {error}") for one in found)
         if all(row.batch.name != evidence.batch.name for row in await studio.ledger.batches()):
             scopes = {mode: scope_of(settings, mode) for mode in MODES}
             await rebuild(studio.ledger, store, scopes, evidence.batch)

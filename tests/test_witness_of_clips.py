@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
-from tests.conftest import Cli, Service
+from callsheet.archive.store import open_archive
+from callsheet.settings import load_settings
+from tests.conftest import Cli, Service, start_service
 from tests.test_witness import Team
 
 HEADER = "id,prompt,takes,seed,select,motion_prompt,duration_s\n"
@@ -36,3 +42,61 @@ def test_a_run_that_is_killed_and_loses_its_ledger_pays_for_nothing_again(
     done = team.run("a")
     assert done.exit_code == 0, done.stderr
     assert tuple(team.accepted().values()) == in_all
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def anywhere(lean_cli: Cli, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Team]:
+    """A team whose archive is a folder, or lies in a bucket that a real storage server keeps."""
+    if request.param == "folder":
+        service = start_service(tmp_path / "service", factor=60, latency={"image": 0, "video": 20})
+        team = Team(lean_cli, service)
+    else:
+        server = request.getfixturevalue("gcs_server")
+        told: dict[str, object] = {"factor": 60, "latency": {"image": 0, "video": 20}, "gcs_endpoint": server}
+        service = start_service(tmp_path / "service", **told)
+        team = Team(lean_cli, service)
+        team.env |= {"CALLSHEET_ARCHIVE": f"gs://bucket/{tmp_path.name}", "STORAGE_EMULATOR_HOST": server}
+        team.env["PLACE"] = "bucket"
+    (lean_cli.folder / "sheet.csv").write_text(HEADER + CASES["one take"][0] + "\n")
+    yield team
+    service.process.terminate()
+    service.process.wait(timeout=120)
+
+
+def documents(team: Team) -> dict[str, bytes]:
+    """Every object of the archive."""
+
+    async def read() -> dict[str, bytes]:
+        emulator = team.env.get("STORAGE_EMULATOR_HOST")
+        store = open_archive(load_settings(archive=team.env["CALLSHEET_ARCHIVE"], storage_emulator_host=emulator))
+        try:
+            return {name: await store.read_bytes(name, 1 << 30) for name in await store.list("")}
+        finally:
+            await store.aclose()
+
+    return asyncio.run(read())
+
+
+def test_nothing_that_another_ledger_does_touches_a_batch_that_is_worked_on(anywhere: Team) -> None:
+    team = anywhere
+    team.die("a", TOLD)
+    before, accepted = documents(team), team.accepted()
+    assert accepted == {"image": 1, "video": 1}
+    for command in (
+        ("run", "sheet.csv", "--live", "--yes"),
+        ("recover",),
+        ("collect",),
+        ("archive", "verify", "--repair"),
+        ("cuts", "sheet.live", "--for", "9x16"),
+    ):
+        told = team("b", *command)
+        assert told.exit_code in (0, 1, 2, 3, 4), (command, told.stderr)
+        assert "Traceback" not in told.stderr
+        now = documents(team)  # what was paid for may be fetched
+        assert {name: now.get(name) for name in before} == before, command
+        assert now.keys() - before.keys() <= {name for name in now if "/clip-" in name}
+    assert team.accepted() == accepted
+    done = team.run("a")
+    assert (done.exit_code, team.accepted()) == (0, accepted), done.stderr
+    again = team.run("b")
+    assert (again.exit_code, team.accepted()) == (0, accepted), again.stderr
