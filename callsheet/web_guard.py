@@ -13,8 +13,9 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+_NO_FRAMES = ((b"x-frame-options", b"SAMEORIGIN"), (b"content-security-policy", b"frame-ancestors 'self'"))
 _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::\d{1,5})?")
 
 
@@ -42,7 +43,8 @@ class OwnPagesOnly:
     """ASGI middleware: refuses requests and WebSockets to foreign hosts, or of pages that are not the server's own.
 
     `is_host` decides about hosts; `origins` are further origins of own pages (the same server under another name).
-    What comes without an `Origin`, as from programs, is not a page's.
+    What comes without an `Origin`, as from programs, is not a page's. No other page may show a page of the server in a
+    frame either: one that it lays over something else is clicked without being seen.
     """
 
     def __init__(
@@ -57,7 +59,7 @@ class OwnPagesOnly:
         if scope["type"] in ("http", "websocket") and (why := self.refusal(Headers(scope=scope))):
             await _refuse(scope, send, why)
         else:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, _unframed(send) if scope["type"] == "http" else send)
 
     def refusal(self, headers: Headers) -> str:
         """Say why a request with these headers is refused; "" when it is not."""
@@ -78,8 +80,19 @@ class OwnPagesOnly:
 
 
 def _is_visit(headers: Headers) -> bool:
-    """Whether somebody follows a link to the server: a page is opened, and nothing else can be done so."""
-    return headers.get("sec-fetch-mode") == "navigate"
+    """Whether somebody follows a link to the server: a page is opened, in no frame, and nothing else is done so."""
+    return headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest", "document") == "document"
+
+
+def _unframed(send: Send) -> Send:
+    """Send on, and have browsers show the answer in no frame of another page."""
+
+    async def sent(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), *_NO_FRAMES]}
+        await send(message)
+
+    return sent
 
 
 async def _refuse(scope: Scope, send: Send, why: str) -> None:

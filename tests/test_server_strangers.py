@@ -29,6 +29,8 @@ KEYS = (
     "CALLSHEET_ALERT_URL", "CALLSHEET_LEDGER", "AWS_SECRET_ACCESS_KEY", "SOME_TOKEN", "google_api_key",
 )  # fmt: skip
 
+VISIT = [("Host", "127.0.0.1:4200"), ("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Mode", "navigate")]
+
 
 def refusal(guard: OwnPagesOnly, *headers: tuple[str, str]) -> str:
     return guard.refusal(Headers(raw=[(name.lower().encode(), value.encode()) for name, value in headers]))
@@ -59,6 +61,9 @@ def refusal(guard: OwnPagesOnly, *headers: tuple[str, str]) -> str:
         ([("Host", "127.0.0.1:4200"), ("Origin", "http://127.0.0.1:4200"), ("Origin", EVIL)], True),
         ([("Host", "127.0.0.1:4200"), ("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Mode", "no-cors")], True),
         ([("Host", "127.0.0.1:4200"), ("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Mode", "navigate")], False),
+        ([*VISIT, ("Sec-Fetch-Dest", "document")], False),
+        ([*VISIT, ("Sec-Fetch-Dest", "iframe")], True),
+        ([*VISIT, ("Sec-Fetch-Dest", "object")], True),
         ([("Host", "127.0.0.1:4200"), ("Sec-Fetch-Site", "same-origin"), ("Sec-Fetch-Mode", "cors")], False),
     ],
 )
@@ -209,6 +214,7 @@ def test_ui_opens_under_both_loopback_names(name: str, prefect_url: str) -> None
     page = httpx2.get(url.removesuffix("/api"), follow_redirects=True, timeout=120)
     assert (page.status_code, "<html" in page.text.lower()) == (200, True)
     assert httpx2.get(f"{url}/health", timeout=120).status_code == 200
+    assert page.headers["content-security-policy"] == "frame-ancestors 'self'", "in no frame of another page"
 
 
 @pytest.mark.xdist_group("prefect")
