@@ -10,6 +10,7 @@ import typer
 from callsheet.errors import CallsheetError, UsageError
 from callsheet.exit_codes import ExitCode
 from cli.lazy import lazy_group
+from cli.leaving import end_if_asked
 from cli.output import err, fail, in_short, warnings_to
 
 # In the order of the help. Where each is found; it is loaded when it is called.
@@ -52,6 +53,15 @@ def callsheet() -> None:
 
 
 def main() -> None:
+    """Run the command and end this process; see `run_command`."""
+    try:
+        run_command()
+    except SystemExit as ended:
+        end_if_asked(ended.code)
+        raise
+
+
+def run_command() -> None:
     """Run the command; exit codes are 0, 1 internal, 2 usage, 3 partly done, 4 parked, 5 waiting, 130 interrupted."""
     logging.basicConfig(handlers=[warnings_to(err)], format="%(name)s: %(message)s")
     try:

@@ -23,6 +23,7 @@ from callsheet.providers import live_ready
 from callsheet.run import RunRequest, read_request, signer_of
 from callsheet.settings import Settings, load_settings
 from callsheet.steps.other_ledgers import home_warning
+from cli.leaving import leave_at_once
 from cli.options import (
     BudgetOption,
     CampaignOption,
@@ -38,7 +39,7 @@ from cli.plan import plan_of, show_plan, warn, warn_of
 from cli.progress import ProgressView
 from cli.request import planned_request, request_of
 from cli.without_server import summary_without_server
-from flows.server import Server, ensure_server, is_up
+from flows.server import Server, ensure_server, is_gone, is_up
 
 
 def run(
@@ -112,7 +113,7 @@ def _run_flow(request: RunRequest, settings: Settings) -> dict[str, Any]:
     """Run the flow in this process against the Prefect server; the summary it returns."""
     server, view = join_server(settings), ProgressView()
     try:
-        summary = asyncio.run(_follow(request, view))
+        summary = asyncio.run(_follow(request, view, server, settings))
     except CallsheetError:
         raise
     except Exception as error:
@@ -124,6 +125,9 @@ def _run_flow(request: RunRequest, settings: Settings) -> dict[str, Any]:
         )
         summary = asyncio.run(summary_without_server(request, settings))
         return {**summary, **(view.studio.tally.as_json() if view.studio is not None else {})}
+    finally:
+        if is_gone(server, settings):
+            leave_at_once()
     say(f"Prefect UI: {server.ui_url}")
     return summary
 
@@ -141,11 +145,14 @@ def use_server(server: Server) -> None:
     os.environ["PREFECT_API_URL"] = server.api_url
     # The run's log goes to the UI; the terminal has the progress.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    # What its threads log when the server is gone: every event whole, hundreds of them.
+    os.environ.setdefault("PREFECT_INTERNAL_LOGGING_LEVEL", "CRITICAL")
     os.environ.setdefault("DO_NOT_TRACK", "1")
 
 
-async def _follow(request: RunRequest, view: ProgressView) -> dict[str, Any]:
+async def _follow(request: RunRequest, view: ProgressView, server: Server, settings: Settings) -> dict[str, Any]:
     from flows.content_batch import content_batch
+    from flows.lost_server import follow_server
 
     summary: Any
 
@@ -153,6 +160,7 @@ async def _follow(request: RunRequest, view: ProgressView) -> dict[str, Any]:
         token = watcher.set(view)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGINT, _stop, view, loop)
+        looking = loop.create_task(follow_server(server, settings))
         try:
             summary = await content_batch(
                 manifest=request.manifest,
@@ -168,6 +176,7 @@ async def _follow(request: RunRequest, view: ProgressView) -> dict[str, Any]:
                 plan=request.plan,
             )
         finally:
+            looking.cancel()
             loop.remove_signal_handler(signal.SIGINT)
             watcher.reset(token)
     if view.is_stopped:

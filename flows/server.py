@@ -278,6 +278,11 @@ def _lock(settings: Settings) -> Path:
     return settings.home / "prefect" / "running.lock"
 
 
+def is_gone(server: Server, settings: Settings) -> bool:
+    """Whether the local server's process has ended and none answers in its place; never of one on another machine."""
+    return server.pid is not None and not _is_alive(settings) and not _is_up(server)
+
+
 def is_up(server: Server) -> bool:
     """Whether the server answers, busy as it may be."""
     return _is_up(server, LOADED_S)

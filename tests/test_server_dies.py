@@ -6,14 +6,18 @@ import asyncio
 import os
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from prefect.settings import get_current_settings
 
 from callsheet.run import RunRequest
 from callsheet.settings import load_settings
 from cli.output import MOST_CHARACTERS, in_short
-from flows.server import ensure_server, stop_server
+from flows.lost_server import follow_server
+from flows.server import Server, ensure_server, stop_server
 from tests.conftest import Cli, Service, wait_for
 from tests.whole_batch import whole_batch
 
@@ -25,6 +29,30 @@ def test_foreign_error_is_told_on_one_bounded_line() -> None:
     assert told.startswith("RuntimeError: a flow run xxx")
     assert len(told) == MOST_CHARACTERS
     assert "\n" not in told
+
+
+def test_requests_to_a_server_that_died_are_tried_once_and_again_for_long_when_it_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, is_gone, seen = get_current_settings().client, iter([False, True, True, True, False]), []
+    monkeypatch.setattr("flows.lost_server.is_gone", lambda *_: seen.append(client.max_retries) or next(is_gone))
+    monkeypatch.setattr("flows.lost_server.LOOKS_EVERY_S", 0.0)
+    usual = client.max_retries
+    try:
+        with pytest.raises(RuntimeError, match="StopIteration"):
+            asyncio.run(follow_server(Server(1, "http://127.0.0.1:1/api"), load_settings(home=tmp_path)))
+    finally:
+        client.max_retries = usual
+    assert seen == [usual, usual, usual, usual, 0, usual]
+
+
+def test_process_that_is_to_leave_at_once_waits_for_no_thread() -> None:
+    told = (
+        "import threading, time; from cli.leaving import end_if_asked, leave_at_once; end_if_asked(3);"
+        "threading.Thread(target=time.sleep, args=(3600,)).start(); leave_at_once(); print('{}'); end_if_asked(4)"
+    )
+    ended = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, timeout=120, check=False)
+    assert (ended.returncode, ended.stdout) == (4, "{}\n")
 
 
 @pytest.mark.slow

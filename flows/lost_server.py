@@ -1,0 +1,28 @@
+"""What becomes of a run of this process when the local Prefect server dies: it ends in seconds, not in minutes."""
+
+from __future__ import annotations
+
+import asyncio
+
+from callsheet.settings import Settings
+from flows.server import Server, is_gone
+
+LOOKS_EVERY_S = 3.0
+# Another command may start it anew at the same address; the run then goes on.
+GONE_AFTER_LOOKS = 3
+
+
+async def follow_server(server: Server, settings: Settings) -> None:
+    """Look after the server until cancelled; while it is gone, have Prefect's client try each request once.
+
+    Each is otherwise tried for a minute (3.8.8, PREFECT_CLIENT_MAX_RETRIES), one after the other, and there are many
+    at the end of a run.
+    """
+    from prefect.settings import get_current_settings
+
+    client = get_current_settings().client
+    retries, missed = client.max_retries, 0
+    while True:
+        missed = missed + 1 if await asyncio.to_thread(is_gone, server, settings) else 0
+        client.max_retries = 0 if missed >= GONE_AFTER_LOOKS else retries
+        await asyncio.sleep(LOOKS_EVERY_S)
