@@ -147,8 +147,8 @@ async def open_run(request: RunRequest, settings: Settings) -> AsyncIterator[tup
     SettingsError when `only` names shots that the manifest does not have, `free` is asked to remake, or cuts are to be
     signed and cannot be.
     """
-    manifest, catalogue, batch = await read_as_begun(request, settings)
     signer = await asyncio.to_thread(signer_of, settings)
+    manifest, catalogue, batch = await read_as_begun(request, settings)
     async with AsyncExitStack() as stack:
         clock, url = Clock(), None
         if not request.live:

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from callsheet.archive.disclosure import Disclosure
-from callsheet.archive.sidecar import CutRecord, Sidecar
+from callsheet.archive.sidecar import SCHEMA_VERSION, CutRecord, Sidecar
 from callsheet.archive.sidecars import parse_sidecar, sidecar_bytes
 from callsheet.errors import SettingsError
 from callsheet.ledger import Ledger
@@ -213,7 +213,7 @@ def test_a_sidecar_of_the_first_version_is_still_read() -> None:
         cuts=(CutRecord(spec="9x16", take=1, how="copy"),), updated=datetime(2026, 11, 20, tzinfo=UTC),
     )  # fmt: skip
     new = sidecar_bytes(sidecar).decode()
-    assert '"schema_version": 4' in new
+    assert f'"schema_version": {SCHEMA_VERSION}' in new
     old = json.loads(new)
     old["schema_version"] = 1
     for cut in old["cuts"]:
