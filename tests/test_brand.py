@@ -136,7 +136,7 @@ def test_the_same_materials_give_the_same_bytes(tmp_path):
         (Materials(cues=(Cue(5.0, 6.0, "late"),)), r"begin at 5.0 s, when the clip is over \(2.0 s\)"),
         (Materials(cues=(Cue(0.0, 1.0, "w" * 400),)), "does not fit"),
         (Materials(label="日本"), "No font here has 日 本"),
-        (Materials(logo=b"no picture"), "The logo cannot be used: not a PNG"),
+        (Materials(logo=b"no picture"), "The logo cannot be used: not a picture"),
         (Materials(card=_png()[:200]), "The end card cannot be used"),
         (Materials(logo=_png((20, 20))), "The logo is all transparent"),
     ],
