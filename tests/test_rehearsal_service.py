@@ -51,7 +51,7 @@ async def service(folder: Path, **settings):
     async with app.router.lifespan_context(app):
         app.state.service.clock = clock = HandClock()
         transport = httpx2.ASGITransport(app)
-        async with httpx2.AsyncClient(transport=transport, base_url="http://rehearsal", headers=KEY) as client:
+        async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1", headers=KEY) as client:
             client.clock = clock
             yield client
 
@@ -195,16 +195,16 @@ async def test_retired_models_are_served_unless_retirement_is_strict(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("marker", "expected"),
+    ("marker", "expected", "usd"),
     [
-        ("[[block:PROHIBITED_CONTENT]]", {"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}}),
-        ("[[finish:IMAGE_SAFETY]]", {"finishReason": "IMAGE_SAFETY"}),
-        ("[[no-image]]", {"finishReason": "NO_IMAGE"}),
-        ("[[text-only]]", {"finishReason": "STOP"}),
-        ("[[empty]]", {}),
+        ("[[block:PROHIBITED_CONTENT]]", {"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}}, 0),
+        ("[[finish:IMAGE_SAFETY]]", {"finishReason": "IMAGE_SAFETY"}, 0),
+        ("[[no-image]]", {"finishReason": "NO_IMAGE"}, 0),
+        ("[[text-only]]", {"finishReason": "STOP"}, 0.000047),
+        ("[[empty]]", {}, 0),
     ],
 )
-async def test_markers_give_replies_without_a_picture_that_cost_nothing(tmp_path, marker, expected):
+async def test_markers_give_replies_without_a_picture_that_cost_their_text_alone(tmp_path, marker, expected, usd):
     async with service(tmp_path) as client:
         body = (await picture(client, f"a {marker} b")).json()
         counts = (await client.get("/rehearsal/counts")).json()
@@ -212,7 +212,7 @@ async def test_markers_give_replies_without_a_picture_that_cost_nothing(tmp_path
     assert {name: found[name] for name in expected} == expected
     assert "inlineData" not in str(body)
     assert ("candidates" in body) == ("finishReason" in expected)
-    assert (counts["accepted"]["image"], counts["charged_usd"]) == (1, 0)
+    assert (counts["accepted"]["image"], counts["charged_usd"]) == (1, pytest.approx(usd))
 
 
 async def test_a_video_runs_then_is_fetched_by_file_and_counts_when_done(tmp_path):
