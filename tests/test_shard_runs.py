@@ -99,7 +99,7 @@ def inside(url: str, tmp_path: Path, act: Callable[[Studio, Callable[[], ShardRu
     sheet = tmp_path / "lanterns.csv"
     sheet.write_text(SHEET)
     request = RunRequest(str(sheet))
-    settings = load_settings(home=tmp_path / "home", gemini_base_url="http://127.0.0.1:1", shard_shots=SIZE)
+    settings = load_settings(home=tmp_path / "home", shard_shots=SIZE)
 
     @flow(name="in-its-place", persist_result=False)
     async def in_its_place() -> None:
