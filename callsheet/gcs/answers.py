@@ -22,7 +22,7 @@ _NO_BUCKET = re.compile(r"bucket (does not exist|not found)", re.IGNORECASE)
 
 
 # Why a request is refused that no permission on the bucket would help: by the reason in the answer, or by its text
-# (docs.cloud.google.com/storage/docs/json_api/v1/status-codes, checked 2026-11-30).
+# (reasons as in public reports, lakeFS#1339 and airflow#31137 among them, read 2026-11-30; never seen live).
 _KEPT = re.compile(r"retention polic|retention period|retainuntil|under active .{0,30}hold", re.IGNORECASE)
 _VAGUE = {"forbidden", "required", "invalid", "badRequest"}
 _KEPT_REASONS = {"retentionPolicyNotMet", "objectUnderActiveHold"}
