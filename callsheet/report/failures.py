@@ -139,9 +139,10 @@ _VIDEO_ANSWERS = (
 )
 _KEPT_HOW = """
 The body of every reply that may have been paid for is on the disk, as it came and up to 128 MiB, before anything reads
-it: `<home>/spool/replies/<key>-<attempt>-<ledger>.http`. After a kill the next run, or `recover`, reads it there and asks for
-nothing again; `resolve` shows the files. They are removed when the shot is archived; those of a take that failed stay
-until a person has decided. What usage says was produced is booked: pictures at their price, texts by their tokens.
+it: `<home>/spool/replies/<key>-<attempt>-<ledger>.http`. After a kill the next run, or `recover`, reads it there and
+asks for nothing again; `resolve` shows the files. They are removed when the shot is archived; those of a take that
+failed stay until a person has decided. What usage says was produced is booked: pictures at their price, texts by
+their tokens.
 
 """
 
