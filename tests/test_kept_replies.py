@@ -19,7 +19,7 @@ from callsheet.errors import ProviderError
 from callsheet.ledger import JobState
 from callsheet.providers.base64_text import decode_base64
 from callsheet.providers.outcomes import read_look, read_picture
-from callsheet.providers.reply_body import read_body, read_json
+from callsheet.providers.reply_body import ReplyBody, read_body, read_json
 from callsheet.replies import KeptReplies, Reply, head_of, parse_reply
 from callsheet.run import RunRequest
 from tests.conftest import Cli, wait_for
@@ -151,7 +151,7 @@ def test_every_reply_survives_being_written(status: int, header: str, body: byte
 @given(st.binary(max_size=400), st.sampled_from(["", "gzip", "deflate"]), st.sampled_from(["", "text/html; charset=x"]))
 def test_no_bytes_break_the_reading(body: bytes, encoding: str, content_type: str) -> None:
     reply = Reply(200, {"content-encoding": encoding, "content-type": content_type}, body)
-    read_body(reply)
+    assert isinstance(read_body(reply), ReplyBody)
     for read in (read_picture, read_look):
         with contextlib.suppress(ProviderError):
             read(reply)
