@@ -327,11 +327,16 @@ async def test_every_fault_of_pictures_leaves_spent_equal_to_charged(service: Se
     async with batch_at(service, tmp_path, "id,prompt,takes,seed\nkite,A kite over dunes,6,5\n") as (studio, shots):
         work = Work(shots[0])
         await make_images(studio, work)
-        gone = {take.failure.kind for take in work.takes.values() if take.failure}
-        assert gone == {"BadImage"}, "cut and flipped pictures are evidence, and not asked for again by themselves"
-        assert sum(take.asset is not None for take in work.takes.values()) >= 4
         spent = await studio.ledger.spent_on_batch(studio.batch.name)
         attempts = await studio.ledger.attempts_of(studio.batch.name)
+    gone = {number: take.failure.kind for number, take in work.takes.items() if take.failure}
+    kinds = list(gone.values())
+    assert "BadImage" in kinds, "cut and flipped pictures are evidence, and not asked for again by themselves"
+    # A take that was already asked again (504 or 503 after acceptance) is not asked a third time when text comes;
+    # which take the text meets depends on the order in which six requests arrive.
+    assert set(kinds) <= {"BadImage", "NoImage"}
+    assert kinds.count("NoImage") <= 1, "one reply was text"
+    assert sum(take.asset is not None for take in work.takes.values()) == 6 - len(gone)
     counts = service.counts()
     assert spent == Decimal(str(counts["charged_usd"]))
     assert counts["accepted"]["image"] > 6, "some were made twice, for their bytes were lost"
