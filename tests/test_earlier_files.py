@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 from callsheet.archive.earlier import with_earlier
 from callsheet.archive.sidecar import ClipRecord, Sidecar, TakeRecord
+from callsheet.archive.sidecars import sidecar_bytes
+from tests.cared_for import PREFIX, finished_batch
 from tests.conftest import Cli, Service
 from tests.test_archive_records import record, shot
 
@@ -95,3 +99,54 @@ def test_sidecars_of_before_are_read_with_nothing_earlier(tmp_path: Path) -> Non
     del old["earlier_takes"], old["earlier_clips"]
     found = Sidecar.model_validate({**old, "schema_version": 4})
     assert (found.earlier_takes, found.earlier_clips) == ((), ())
+
+
+def test_cuts_of_a_replaced_clip_stay_listed_beside_it_and_are_nobodys_strangers(
+    lean_cli: Cli, service: Service
+) -> None:
+    cutting = "id,prompt,takes,seed,motion_prompt,duration_s,cuts\ncup,A cup,1,7,{motion},4,1x1\n"
+
+    def make(motion: str) -> dict[str, Any]:
+        (lean_cli.folder / "sheet.csv").write_text(cutting.format(motion=motion))
+        done = lean_cli("run", "sheet.csv", "--json", **at(service))
+        assert done.exit_code == 0, done.stderr
+        return done.json
+
+    make("It turns")
+    first = sidecar_of(lean_cli)
+    make("It falls")
+    second = sidecar_of(lean_cli)
+    assert [one["file"]["file"] for one in second["earlier_cuts"]] == [one["file"]["file"] for one in first["cuts"]]
+
+    archive, copy = lean_cli.home / "archive", lean_cli.folder / "copy"
+    for path in archive.rglob("*.parquet"):
+        path.unlink()
+    stranger = {"CALLSHEET_HOME": str(lean_cli.folder / "elsewhere"), "CALLSHEET_ARCHIVE": str(archive)}
+    told = lean_cli("archive", "verify", "--json", **stranger).json
+    assert not [one for batch in told["batches"] for one in batch["findings"] if one["wrong"] == "foreign"]
+    copied = lean_cli("archive", "copy", "sheet.rehearsal", str(copy), "--json")
+    assert copied.exit_code == 0, copied.stderr
+    moved = json.loads(next(copy.rglob("shot.json")).read_text())
+    assert all(one["file"]["uri"].startswith(str(copy)) for one in moved["earlier_cuts"])
+
+    for path in lean_cli.home.glob("ledger.db*"):
+        path.unlink()
+    assert lean_cli("ledger", "rebuild", "--json").json["missing"] == []
+    assert make("It turns")["cuts"] == {"created": 0, "reused": 1}, "the cut of before came back with its clip"
+
+
+def test_a_repair_makes_no_fuss_about_an_earlier_cut_that_is_gone(tmp_path: Path) -> None:
+    with finished_batch(tmp_path) as kept:
+
+        async def repaired() -> None:
+            name = f"{PREFIX}/shots/kite/shot.json"
+            used = Sidecar.model_validate_json(await kept.read(name))
+            before = {"cuts": (), "earlier_cuts": used.cuts, "clips": (), "earlier_clips": used.clips}
+            await kept.write(name, sidecar_bytes(used.model_copy(update=before)))
+            shutil.rmtree(kept.settings.home / "spool")
+            await kept.lose(*await kept.names("cut-", "poster-"))
+            told = (await kept.verify(repair=True)).findings
+            assert [one for one in told if not one.mended] == []
+            assert (await kept.verify()).findings == ()
+
+        asyncio.run(repaired())

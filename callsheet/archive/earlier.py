@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TypeVar
 
-from callsheet.archive.sidecar import ClipRecord, JobRecord, Sidecar, TakeRecord
+from callsheet.archive.sidecar import ClipRecord, CutRecord, JobRecord, Sidecar, TakeRecord
 
 Part = TypeVar("Part", TakeRecord, ClipRecord)
 # A job in one of these states was sent, or may have been.
 _SENT = frozenset({"submitting", "submitted", "finished", "stored", "unknown"})
 
 
-def with_earlier(new: Sidecar, before: Sidecar) -> Sidecar:
-    """The new sidecar of a shot, which remembers what the one `before` had paid for and the new one does not list."""
+def with_earlier(new: Sidecar, before: Sidecar, gone: Collection[str] = ()) -> Sidecar:
+    """The new sidecar of a shot, which remembers what the one `before` had paid for and the new one does not list.
+
+    Their cuts are remembered too: they lie beside them. `gone` are names of files that are not there any more.
+    """
     return new.model_copy(
         update={
             "earlier_takes": _earlier(new.takes, (*new.earlier_takes, *before.earlier_takes, *before.takes)),
             "earlier_clips": _earlier(new.clips, (*new.earlier_clips, *before.earlier_clips, *before.clips)),
+            "earlier_cuts": _earlier_cuts(new.cuts, (*new.earlier_cuts, *before.earlier_cuts, *before.cuts), gone),
         }
     )
 
@@ -39,6 +43,15 @@ def _earlier(now: Sequence[Part], before: Iterable[Part]) -> tuple[Part, ...]:
             kept[_what(part)] = part.model_copy(update={"chosen": False}) if isinstance(part, TakeRecord) else part
     with_file = {key for key, file in kept if file}
     return tuple(part for part in kept.values() if part.file or part.job_key not in with_file)
+
+
+def _earlier_cuts(
+    now: Sequence[CutRecord], before: Iterable[CutRecord], gone: Collection[str]
+) -> tuple[CutRecord, ...]:
+    """The cuts of before whose files are there and are not those of now, each once, oldest first."""
+    others = {cut.file.file for cut in now if cut.file} | set(gone)
+    kept = {cut.file.file: cut for cut in before if cut.file and cut.file.file not in others}
+    return tuple(kept.values())
 
 
 def _what(part: TakeRecord | ClipRecord) -> tuple[str, str]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -19,43 +19,54 @@ DERIVED: frozenset[str] = frozenset({"cut", "poster", "thumbnail"})
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A file that a sidecar lists, what it is, and the paid part or the cut that it is the result of."""
+    """A file that a sidecar lists, what it is, and the paid part or the cut that it is the result of.
+
+    `earlier`: the shot does not use it any more.
+    """
 
     kind: AssetKind
     file: FileRecord
     part: Part | None = None
     cut: CutRecord | None = None
+    earlier: bool = False
+
+    @property
+    def can_be_gone(self) -> bool:
+        """Whether nothing is lost when the file is not there: it cost nothing, and the shot has another one."""
+        return self.earlier and self.kind in DERIVED
 
 
 def listed(sidecar: Sidecar) -> Iterator[Listed]:
-    """Every file of the sidecar but the thumbnails, of which it has only the names; of earlier parts what was paid."""
-    parts: tuple[Part, ...] = (*sidecar.takes, *sidecar.earlier_takes, *sidecar.clips, *sidecar.earlier_clips)
+    """Every file of the sidecar but the thumbnails, of which it has only the names; those in use first."""
+    used = _of_parts(sidecar.takes, sidecar.clips, sidecar.cuts)
+    earlier = _of_parts(sidecar.earlier_takes, sidecar.earlier_clips, sidecar.earlier_cuts)
+    in_use = {one.file.file: one for one in used}
+    yield from in_use.values()
+    yield from (replace(one, earlier=True) for one in earlier if one.file.file not in in_use)
+
+
+def _of_parts(takes: Sequence[TakeRecord], clips: Sequence[ClipRecord], cuts: Sequence[CutRecord]) -> Iterator[Listed]:
+    parts: tuple[Part, ...] = (*takes, *clips)
     for part in parts:
         yield from (Listed("extra", other) for other in part.others)
-    for take in sidecar.takes:
+    for take in takes:
         if take.file:
             yield Listed("take", take.file, take)
-    for clip in sidecar.clips:
+    for clip in clips:
         if clip.file:
             yield Listed("clip", clip.file, clip)
         if clip.poster:
             yield Listed("poster", clip.poster)
-    for cut in sidecar.cuts:
+    for cut in cuts:
         if cut.file:
             yield Listed("cut", cut.file, cut=cut)
         if cut.poster:
             yield Listed("poster", cut.poster)
-    for take in sidecar.earlier_takes:
-        if take.file:
-            yield Listed("take", take.file, take)
-    for clip in sidecar.earlier_clips:
-        if clip.file:
-            yield Listed("clip", clip.file, clip)
 
 
-def thumbnails(sidecar: Sidecar) -> dict[str, str]:
-    """The names of the shot's thumbnails, each with the sha256 of the take it shows."""
-    return {take.file.thumbnail: take.file.sha256 for take in sidecar.takes if take.file and take.file.thumbnail}
+def thumbnails(takes: Sequence[TakeRecord]) -> dict[str, str]:
+    """The names of these takes' thumbnails, each with the sha256 of the take it shows."""
+    return {take.file.thumbnail: take.file.sha256 for take in takes if take.file and take.file.thumbnail}
 
 
 def asset_of(sidecar: Sidecar, one: Listed, uri: str) -> Asset:

@@ -22,19 +22,26 @@ def moved_sidecar(sidecar: Sidecar, batch: Batch, uri: str) -> Sidecar:
     def moved(file: FileRecord | None) -> FileRecord | None:
         return file and file.model_copy(update={"uri": f"{folder}/{file.file}"})
 
+    def others(part: TakeRecord | ClipRecord) -> tuple[FileRecord | None, ...]:
+        return tuple(moved(file) for file in part.others)
+
     def pictures(takes: Sequence[TakeRecord]) -> tuple[TakeRecord, ...]:
-        return tuple(take.model_copy(update={"file": moved(take.file)}) for take in takes)
+        return tuple(take.model_copy(update={"file": moved(take.file), "others": others(take)}) for take in takes)
 
     def films(parts: Sequence[Film]) -> tuple[Film, ...]:
         return tuple(one.model_copy(update={"file": moved(one.file), "poster": moved(one.poster)}) for one in parts)
 
+    def clips(parts: Sequence[ClipRecord]) -> tuple[ClipRecord, ...]:
+        return tuple(one.model_copy(update={"others": others(one)}) for one in films(parts))
+
     return sidecar.model_copy(
         update={
             "takes": pictures(sidecar.takes),
-            "clips": films(sidecar.clips),
+            "clips": clips(sidecar.clips),
             "cuts": films(sidecar.cuts),
             "earlier_takes": pictures(sidecar.earlier_takes),
-            "earlier_clips": films(sidecar.earlier_clips),
+            "earlier_clips": clips(sidecar.earlier_clips),
+            "earlier_cuts": films(sidecar.earlier_cuts),
         }
     )
 

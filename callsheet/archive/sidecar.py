@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from callsheet.archive.disclosure import Disclosure
 from callsheet.platforms.spec import PlatformSpec
 
-# 5: `pins`, `earlier_takes` and `earlier_clips` (2026-11-30). 4: `finish`, and how each cut was made (2026-11-21).
-# 3: `decisions` (2026-11-21). 2: `signed` and `platform_toggle` of a cut (2026-11-21).
+# 5: `pins`, `earlier_takes`, `earlier_clips`, `earlier_cuts` (2026-11-30).
+# 4: `finish`, and how each cut was made (2026-11-21). 3: `decisions` (2026-11-21).
 # Older sidecars are read with their defaults.
 SCHEMA_VERSION = 5
 
@@ -250,7 +250,8 @@ class Sidecar(_Part):
     """All that is known of one shot in one batch.
 
     `earlier_takes` and `earlier_clips` are those that were paid for, or may have been, and that the shot does not use
-    any more: its prompt was edited, say, or another frame was animated. They are never taken out.
+    any more: its prompt was edited, say, or another frame was animated. They are never taken out. `earlier_cuts` are
+    the cuts that it does not use any more and whose files were kept.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -276,6 +277,7 @@ class Sidecar(_Part):
     cuts: tuple[CutRecord, ...] = ()
     earlier_takes: tuple[TakeRecord, ...] = ()
     earlier_clips: tuple[ClipRecord, ...] = ()
+    earlier_cuts: tuple[CutRecord, ...] = ()
     finish: FinishRecord | None = None
     usd: float = 0.0
     updated: datetime

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from pydantic import BaseModel, ValidationError
 
@@ -33,17 +33,19 @@ def sidecar_bytes(sidecar: Sidecar) -> bytes:
     return sidecar.model_dump_json(indent=2).encode() + b"\n"
 
 
-async def write_sidecar(store: Store, prefix: str, sidecar: Sidecar, *, new: bool = False) -> Written:
+async def write_sidecar(
+    store: Store, prefix: str, sidecar: Sidecar, *, new: bool = False, gone: Collection[str] = ()
+) -> Written:
     """Store a sidecar and return it as it is stored, with the sha256 of its bytes.
 
     What the stored one had paid for and this one does not list is kept in it. None instead of the hash: a stored one,
     equal but for `updated`, was left. `new`: none is stored, so there is no need to look; should there be one after
-    all, it is replaced.
+    all, it is replaced. `gone` are names of the shot's files that are not there any more.
     """
     name = layout.sidecar_name(prefix, sidecar.shot)
     before = None if new else await _stored(store, prefix, name)
     if before is not None:
-        sidecar = with_earlier(sidecar, before)
+        sidecar = with_earlier(sidecar, before, gone)
         if before.model_copy(update={"updated": sidecar.updated}) == sidecar:
             return sidecar, None
     data = sidecar_bytes(sidecar)

@@ -91,11 +91,15 @@ class Evidence:
         return f"{layout.shot_folder(self.batch.prefix, shot)}/{file}"
 
     def told(self) -> dict[str, Asset]:
-        """The files that sidecars and catalogue tell of, without thumbnails; what a sidecar says comes first."""
+        """The files that sidecars and catalogue tell of, without thumbnails; what a sidecar says comes first.
+
+        Of what a shot used earlier and costs nothing, only what is there.
+        """
         found = {
-            self.place_of(one.shot, each.file.file): asset_of(one, each, each.file.uri)
+            name: asset_of(one, each, each.file.uri)
             for one in self.believed.values()
             for each in listed(one)
+            if (name := self.place_of(one.shot, each.file.file)) in self.files or not each.can_be_gone
         }
         # Of several rows for a file the last one counts.
         for row in reversed(self.rows):
@@ -103,12 +107,18 @@ class Evidence:
         return found
 
     def thumbnails(self) -> dict[str, tuple[Sidecar, str]]:
-        """The thumbnails by name, each with its sidecar and the sha256 of the take it shows."""
-        return {
+        """The thumbnails by name, each with its sidecar and the sha256 of the take it shows; earlier ones if there."""
+        used = {
             self.place_of(one.shot, name): (one, parent)
             for one in self.believed.values()
-            for name, parent in thumbnails(one).items()
+            for name, parent in thumbnails(one.takes).items()
         }
+        earlier = {
+            self.place_of(one.shot, name): (one, parent)
+            for one in self.believed.values()
+            for name, parent in thumbnails(one.earlier_takes).items()
+        }
+        return {name: each for name, each in earlier.items() if name in self.files} | used
 
     def inputs(self) -> dict[str, InputRecord]:
         """The files that finish cuts, by name, as the sidecars tell of them."""
@@ -146,7 +156,7 @@ def is_gone_for_good(evidence: Evidence, name: str, asset: Asset) -> bool:
     sidecar = evidence.sidecars.get(layout.sidecar_name(evidence.batch.prefix, asset.shot))
     if asset.kind not in DERIVED or name in evidence.files or not isinstance(sidecar, Sidecar):
         return False
-    return all(each.file.file != asset.name for each in listed(sidecar))
+    return all(each.file.file != asset.name for each in listed(sidecar) if not each.earlier)
 
 
 def _of_marker(evidence: Evidence) -> Iterator[Finding]:

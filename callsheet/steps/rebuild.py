@@ -170,9 +170,9 @@ async def _verified(store: Store, sidecar: Sidecar, names: Mapping[str, Stat], r
             found = await store.stat(name)
         if found == Stat(one.file.size, one.file.md5):
             assets.append(asset_of(sidecar, one, f"{store.uri}/{name}"))
-        else:
+        elif found is not None or not one.can_be_gone:
             rebuilt.missing.append(Doubtful(name, _how_different(one, found)))
-    for thumbnail, parent in thumbnails(sidecar).items():
+    for thumbnail, parent in thumbnails((*sidecar.earlier_takes, *sidecar.takes)).items():
         if f"{folder}/{thumbnail}" in names:
             assets += await _thumbnail(store, sidecar, f"{folder}/{thumbnail}", parent)
     return list({asset.name: asset for asset in assets}.values())

@@ -91,16 +91,16 @@ async def _remake_shot(work: Repair, name: str, findings: Sequence[Finding], rig
     try:
         kept = {finding.what: await make_way(studio, finding.name) for finding in findings}
         new, problems = await remake(studio, sidecar, *_whole(work, sidecar, right))
-        if new != sidecar:
+        gone = {finding.name.rpartition("/")[2] for finding in findings if await _is_gone(studio, finding)}
+        if new != sidecar or gone:
             new = new.model_copy(update={"updated": datetime.now(UTC)})
-            await write_sidecar(studio.store, studio.batch.prefix, new)
-            work.sidecars[name] = new
+            work.sidecars[name], _ = await write_sidecar(studio.store, studio.batch.prefix, new, gone=gone)
     except CallsheetError as error:
         for finding in findings:
             work.note(finding, f"Not made again: {error}", ok=False)
         return
     for finding in findings:
-        work.note(finding, await _told(studio, finding, problems) + kept[finding.what])
+        work.note(finding, await _told(studio, sidecar, finding, problems) + kept[finding.what])
 
 
 def _whole(work: Repair, sidecar: Sidecar, right: set[str]) -> tuple[dict[str, Asset], frozenset[str]]:
@@ -111,13 +111,19 @@ def _whole(work: Repair, sidecar: Sidecar, right: set[str]) -> tuple[dict[str, A
         for one in listed(sidecar)
         if (name := evidence.place_of(sidecar.shot, one.file.file)) in right
     }
-    small = (file for file in thumbnails(sidecar) if evidence.place_of(sidecar.shot, file) not in work.wrong)
+    small = (file for file in thumbnails(sidecar.takes) if evidence.place_of(sidecar.shot, file) not in work.wrong)
     return files, frozenset(small)
 
 
-async def _told(studio: Studio, finding: Finding, problems: Sequence[str]) -> str:
-    if await studio.store.stat(finding.name) is not None:
+async def _is_gone(studio: Studio, finding: Finding) -> bool:
+    return await studio.store.stat(finding.name) is None
+
+
+async def _told(studio: Studio, sidecar: Sidecar, finding: Finding, problems: Sequence[str]) -> str:
+    if not await _is_gone(studio, finding):
         return "Made again."
+    if finding.name.rpartition("/")[2] in {one.file.file for one in listed(sidecar) if one.can_be_gone}:
+        return "Taken away: its shot uses another one."
     if problems:
         return f"Not made again: {'; '.join(problems)}"
     return "Made again; its bytes are other ones, so it has another name, which the sidecar lists."
