@@ -11,7 +11,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import count
 
 from callsheet.clock import Clock
@@ -26,7 +26,7 @@ from callsheet.errors import (
     ProviderError,
     Unauthorised,
 )
-from callsheet.ledger import Job, JobState
+from callsheet.ledger import retention
 from callsheet.models import Model
 from callsheet.providers.protocol import VideoProvider, VideoReady
 from callsheet.turns import Turns
@@ -41,8 +41,6 @@ JITTER = 0.15
 LOOKS_PER_S, LOOKS_AT_ONCE = 30.0, 16
 # In real time, however fast a rehearsal's clock runs: seconds between two looks at one operation, and looks a second.
 SHORTEST_S, REAL_LOOKS_PER_S = 0.05, 200.0
-# The provider keeps operations and their videos for two days (ai.google.dev/gemini-api/docs/video, read 2026-10).
-RETENTION = timedelta(days=2)
 # An operation that is not found is looked for again: the answer may come from a replica that has not heard of it.
 NOT_FOUND_TIMES = 3
 # No operation is given up before this: clock seconds, and real seconds in a fast rehearsal.
@@ -71,14 +69,7 @@ class Watch:
     @property
     def expires(self) -> datetime:
         """When the provider may forget it, at the earliest."""
-        return self.since + RETENTION
-
-
-def is_worth_a_look(job: Job) -> bool:
-    """Whether an expired job was given up before its retention was over: looking for it again is free."""
-    if job.state is not JobState.EXPIRED or not job.operation or job.submitted_at is None:
-        return False
-    return job.updated <= job.submitted_at + RETENTION
+        return self.since + retention.RETENTION
 
 
 def deadline_s(model: Model, setting: float | None = None) -> float:

@@ -32,7 +32,7 @@ from callsheet.rehearsal.config import RehearsalConfig
 from callsheet.rehearsal.process import named_service, rehearsal_service
 from callsheet.settings import Settings
 from callsheet.shots import Batch
-from callsheet.steps.survey import is_whole, survey
+from callsheet.steps.survey import is_finished, survey
 from callsheet.studio import Studio, open_studio
 
 # The service's address for a batch with nothing left to make: nobody listens there, and nothing is sent.
@@ -152,7 +152,7 @@ async def open_run(request: RunRequest, settings: Settings) -> AsyncIterator[tup
     async with AsyncExitStack() as stack:
         clock, url = Clock(), None
         if not request.live:
-            whole = request.shard is None and await _is_whole(settings, batch, manifest, catalogue)
+            whole = request.shard is None and await _is_finished(settings, batch, manifest, catalogue)
             url, clock = (NO_SERVICE, clock) if whole else await join_rehearsal(stack, settings)
         studio = await stack.enter_async_context(
             open_studio(
@@ -202,7 +202,7 @@ def _check_scope(request: RunRequest, manifest: Manifest) -> None:
         raise SettingsError("What is made again is paid for again, and this run was asked to spend nothing.")
 
 
-async def _is_whole(settings: Settings, batch: Batch, manifest: Manifest, catalogue: Catalogue) -> bool:
+async def _is_finished(settings: Settings, batch: Batch, manifest: Manifest, catalogue: Catalogue) -> bool:
     """Whether nothing is left to make: the batch then needs no service. Looks at ledger and archive only."""
     async with AsyncExitStack() as stack:
         ledger = await stack.enter_async_context(await Ledger.open(settings.ledger_url, clock=Clock()))
@@ -210,7 +210,7 @@ async def _is_whole(settings: Settings, batch: Batch, manifest: Manifest, catalo
         stack.push_async_callback(store.aclose)
         known = await survey(ledger, store, batch, manifest.shots, scope_of(settings, batch.mode))
     made = plan_batch(batch, manifest.shots, known, catalogue, platforms=load_platforms(settings.platforms))
-    return all(is_whole(item, known.files) for item in made.shots)
+    return all(is_finished(item, known.files) for item in made.shots)
 
 
 async def join_rehearsal(stack: AsyncExitStack, settings: Settings) -> tuple[str, Clock]:

@@ -11,6 +11,7 @@ from prefect.states import Completed
 from callsheet.approval.record import Decided, decide
 from callsheet.settings import Settings, load_settings
 from callsheet.steps.carry_on import continuation
+from flows.content_batch import content_batch
 from flows.continuation import go_on_with
 from flows.forms import DecidedBatch, DecidedBy, FrameChoices, GoOn
 
@@ -43,7 +44,7 @@ async def _go_on(decided: Decided, settings: Settings) -> dict[str, Any]:
     if request is None:
         get_run_logger().warning("The decisions are recorded, and the batch does not go on by itself. %s", why_not)
         return {"left": why_not}
-    return await go_on_with(decided.row.batch, request)
+    return await go_on_with(decided.row.batch, request, content_batch)
 
 
 def _final_state(decided: Decided, went_on: dict[str, Any]) -> State[dict[str, Any]]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from prefect import get_client, get_run_logger
+from prefect import Flow, get_client, get_run_logger
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import FlowFilter, FlowFilterName, FlowRunFilter, FlowRunFilterName
 from prefect.client.schemas.objects import FlowRun, StateType
@@ -15,7 +16,6 @@ from prefect.exceptions import ObjectNotFound
 
 from callsheet.run import RunRequest
 from callsheet.shots import Batch
-from flows.content_batch import content_batch
 
 # How many runs of a batch are looked through for one of a deployment.
 _LOOKED_AT = 50
@@ -24,7 +24,7 @@ _SOON = timedelta(minutes=1)
 
 
 def parameters_of(request: RunRequest) -> dict[str, Any]:
-    """The parameters of `content_batch` for a request that was put together from the ledger."""
+    """The parameters of the flow `content_batch` for a request that was put together from the ledger."""
     return {
         "manifest": request.manifest,
         "live": request.live,
@@ -38,13 +38,15 @@ def parameters_of(request: RunRequest) -> dict[str, Any]:
     }
 
 
-async def go_on_with(batch: Batch, request: RunRequest) -> dict[str, Any]:
-    """Start the batch's next run: of the deployment that ran it last (`started`), else here (the `run`'s summary).
+async def go_on_with(
+    batch: Batch, request: RunRequest, flow: Flow[..., Coroutine[Any, Any, Mapping[str, Any]]]
+) -> dict[str, Any]:
+    """Start the batch's next run of `flow`: of the deployment that ran it last (`started`), else here (`run`).
 
     A run that is about to begin is not doubled: it finds what was decided until then.
     """
     async with get_client() as client:
-        last = await _run_of_deployment(client, batch)
+        last = await _run_of_deployment(client, batch, flow.name)
         if last is not None and last.deployment_id is not None:
             if _is_about_to_begin(last):
                 return {"started": str(last.id)}
@@ -62,7 +64,7 @@ async def go_on_with(batch: Batch, request: RunRequest) -> dict[str, Any]:
             )
             get_run_logger().info("%s goes on in a run of its deployment.", batch.name)
             return {"started": str(run.id)}
-    summary = await content_batch(**parameters_of(request))
+    summary = await flow(**parameters_of(request))
     return {"run": dict(summary)}
 
 
@@ -72,10 +74,10 @@ def _is_about_to_begin(run: FlowRun) -> bool:
     return waits and due is not None and due <= datetime.now(UTC) + _SOON
 
 
-async def _run_of_deployment(client: PrefectClient, batch: Batch) -> FlowRun | None:
+async def _run_of_deployment(client: PrefectClient, batch: Batch, flow: str) -> FlowRun | None:
     """The latest run of the batch that a deployment made which is still there."""
     runs = await client.read_flow_runs(
-        flow_filter=FlowFilter(name=FlowFilterName(any_=[content_batch.name])),
+        flow_filter=FlowFilter(name=FlowFilterName(any_=[flow])),
         flow_run_filter=FlowRunFilter(name=FlowRunFilterName(any_=[batch.name])),
         sort=FlowRunSort.EXPECTED_START_TIME_DESC,
         limit=_LOOKED_AT,

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from callsheet import errors
 from callsheet.clock import Clock
+from callsheet.ledger.retention import RETENTION
 from callsheet.models import load_catalogue
-from callsheet.poller import INTERVAL_S, LOOKS_PER_S, NOT_FOUND_TIMES, RETENTION, Poller, Watch, deadline_s, interval_s
+from callsheet.poller import INTERVAL_S, LOOKS_PER_S, NOT_FOUND_TIMES, Poller, Watch, deadline_s, interval_s
 from callsheet.providers.protocol import VideoReady, VideoRequest
 from callsheet.turns import Turns
 

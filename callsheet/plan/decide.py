@@ -11,6 +11,7 @@ from callsheet.cutting.recipe import find_cut
 from callsheet.decisions import APPROVAL, holding, numbered
 from callsheet.errors import Unknown
 from callsheet.ledger import Job, JobOrder, JobState
+from callsheet.ledger.retention import is_worth_a_look
 from callsheet.looks import look_price
 from callsheet.models import Catalogue
 from callsheet.orders import clip_order, clip_slot, take_order, text_clip_order
@@ -20,7 +21,6 @@ from callsheet.plan.cuts import better_aspect, foreseen
 from callsheet.plan.frames import decide_frames, is_chosen_by_scores, is_sent, pin_of
 from callsheet.plan.known import Known
 from callsheet.platforms import Platforms, PlatformSpec, load_platforms
-from callsheet.poller import is_worth_a_look
 from callsheet.shots import Asset, Batch, Shot
 from callsheet.steps.verdicts import Verdict, verdict
 

@@ -19,10 +19,11 @@ from callsheet.errors import (
     Unauthorised,
 )
 from callsheet.ledger import Attempt, Job, JobOrder, JobState
+from callsheet.ledger.retention import is_worth_a_look
 from callsheet.media.provenance import Provenance, xmp_packet
 from callsheet.media.stills import poster
 from callsheet.orders import clip_order, clip_slot, kept_to, text_clip_order, video_request
-from callsheet.poller import ENDS, is_worth_a_look
+from callsheet.poller import ENDS
 from callsheet.providers.output import prefix_of
 from callsheet.shots import Asset, Reference, Shot, ShotState
 from callsheet.steps import all_of

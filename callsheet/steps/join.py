@@ -13,7 +13,7 @@ from callsheet.ledger import AttemptRecord, JobState
 from callsheet.plan import Action, Plan, plan_batch
 from callsheet.providers.scopes import scope_of
 from callsheet.shots import Shot, ShotState
-from callsheet.steps.survey import is_whole, survey
+from callsheet.steps.survey import is_finished, survey
 from callsheet.studio import Studio
 from callsheet.tally import How, Tally
 
@@ -45,7 +45,7 @@ async def join_shards(studio: Studio, shots: Sequence[Shot], sent: Sent) -> None
     known = await survey(studio.ledger, studio.store, batch, everything, scope_of(studio.settings, batch.mode))
     studio.remember(known)
     now = await asyncio.to_thread(plan_batch, batch, everything, known, studio.catalogue)
-    whole = {item.shot.id for item in now.shots if is_whole(item, known.files)}
+    whole = {item.shot.id for item in now.shots if is_finished(item, known.files)}
     pending = {row.shot for row in await studio.ledger.shots_of(batch.name) if row.state is ShotState.PENDING}
     ended = [shot.id for shot in shots if shot.id in whole or shot.id not in pending]
     names = (layout.sidecar_name(batch.prefix, shot) for shot in ended if shot not in studio.sidecars)

@@ -14,11 +14,11 @@ from callsheet.archive.success import mark_continuing, read_success
 from callsheet.decisions import APPROVAL
 from callsheet.errors import ArchiveError
 from callsheet.ledger import JobState, ShotRow
+from callsheet.ledger.retention import is_worth_a_look
 from callsheet.manifest import Manifest
 from callsheet.manifest.source import read_bytes
 from callsheet.plan import Kind, Known, Plan, ShotPlan
 from callsheet.plan.sendable import check_sendable
-from callsheet.poller import is_worth_a_look
 from callsheet.progress import Step
 from callsheet.providers.scopes import scope_of
 from callsheet.run import MODELS, RunRequest
@@ -26,7 +26,7 @@ from callsheet.shots import Shot, ShotState
 from callsheet.steps.deposit import is_lost
 from callsheet.steps.planning import Desk, follow, make_plan, time_of
 from callsheet.steps.records import lists_all, tells_as_asked
-from callsheet.steps.survey import awaits_decision, is_whole, survey
+from callsheet.steps.survey import awaits_decision, is_finished, survey
 from callsheet.steps.witness import check_proved
 from callsheet.studio import Studio
 
@@ -100,7 +100,7 @@ async def _look_again(studio: Studio, plan: Plan, known: Known) -> None:
     """
     batch, store = studio.batch, studio.store
     done = {row.shot for row in await studio.ledger.shots_of(batch.name) if row.state is ShotState.DONE}
-    whole = {item.shot.id: item for item in plan.shots if item.shot.id in done and is_whole(item, known.files)}
+    whole = {item.shot.id: item for item in plan.shots if item.shot.id in done and is_finished(item, known.files)}
     marker = await read_success(store, batch.prefix)
     again = whole.keys() & set(marker.unfinished if marker else ())
     last = [row.batch.manifest_sha256 for row in await studio.ledger.batches() if row.batch.name == batch.name]
@@ -127,7 +127,7 @@ async def set_aside(studio: Studio, plan: Plan) -> list[Shot]:
     going: list[ShotPlan] = []
     left: list[ShotPlan] = []
     for item in plan.shots:
-        if item.shot.id in done and is_whole(item, studio.files):
+        if item.shot.id in done and is_finished(item, studio.files):
             chosen = whole
         elif not studio.wants(item.shot.id):
             chosen = left

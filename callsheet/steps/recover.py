@@ -19,7 +19,8 @@ from callsheet.errors import (
     ProviderError,
 )
 from callsheet.ledger import Job, JobOrder, JobState
-from callsheet.poller import ENDS, is_worth_a_look
+from callsheet.ledger.retention import is_worth_a_look
+from callsheet.poller import ENDS
 from callsheet.shots import Asset, AssetKind, Batch
 from callsheet.steps import all_of
 from callsheet.steps.clips import end_operation

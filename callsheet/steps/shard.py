@@ -18,7 +18,7 @@ from callsheet.plan.shards import Shard
 from callsheet.providers.scopes import scope_of
 from callsheet.shots import ShotState
 from callsheet.steps.open_requests import find_open_requests
-from callsheet.steps.survey import is_whole, survey
+from callsheet.steps.survey import is_finished, survey
 from callsheet.studio import Studio
 
 
@@ -77,5 +77,5 @@ def _state(studio: Studio, item: ShotPlan) -> ShotState:
     """How a shot stands; one that was not worked on was whole, or waits for a person."""
     shot = item.shot.id
     if shot not in studio.work:
-        return ShotState.DONE if is_whole(item, studio.files) else ShotState.WAITING
+        return ShotState.DONE if is_finished(item, studio.files) else ShotState.WAITING
     return ShotState(studio.sidecars[shot][0].state) if shot in studio.sidecars else ShotState.PENDING

@@ -85,7 +85,7 @@ def _is_abandoned(job: Job) -> bool:
     return job.owner is None or expired or is_dead(job.owner)
 
 
-def is_whole(item: ShotPlan, files: Collection[str]) -> bool:
+def is_finished(item: ShotPlan, files: Collection[str]) -> bool:
     """Whether nothing is left to do for a shot: all that it wants is in the archive, and its sidecar too.
 
     `files` are the names in the batch's folder.
