@@ -13,12 +13,13 @@ from functools import partial
 from typing import Any
 
 from callsheet.archive.store import open_archive
+from callsheet.begun import MODEL_DEFAULTS, Begun, as_begun, begun_in_archive
 from callsheet.clock import Clock
 from callsheet.editions import check_edition
 from callsheet.errors import SettingsError, Stopped, UsageError
 from callsheet.framing.focus import parse_focus
 from callsheet.ledger import Ledger
-from callsheet.manifest import WHOLE, Manifest, read_manifest
+from callsheet.manifest import WHOLE, Manifest, read_campaign, read_manifest
 from callsheet.manifest.legality import Serving
 from callsheet.media.signing import Signer, open_signer
 from callsheet.models import Catalogue, load_catalogue
@@ -37,8 +38,6 @@ from callsheet.studio import Studio, open_studio
 
 # The service's address for a batch with nothing left to make: nobody listens there, and nothing is sent.
 NO_SERVICE = "http://127.0.0.1:1"
-# Under this name a batch's request in the ledger tells which default models it was begun with.
-MODELS = "models"
 
 log = logging.getLogger(__name__)
 
@@ -79,22 +78,49 @@ class RunRequest:
         }
 
 
-async def read_as_begun(request: RunRequest, settings: Settings) -> tuple[Manifest, Catalogue, Batch]:
-    """The same as `read_request`, with the default models that the batch was begun with.
+async def read_as_begun(
+    request: RunRequest, settings: Settings, *, ask_archive: bool = True
+) -> tuple[Manifest, Catalogue, Batch]:
+    """The same as `read_request`, with the models and defaults of models that the batch was begun with.
 
-    A new default is for new batches: shots that name no model would all be paid for anew.
+    A new default is for new batches: shots that do not say would all be paid for anew. Creates nothing. The archive is
+    asked when the ledger does not tell.
     """
-    manifest, catalogue, batch = read_request(request, settings)
-    async with await Ledger.open(settings.ledger_url, clock=Clock()) as ledger:
-        begun = next((row.request for row in await ledger.batches() if row.batch.name == batch.name), None) or {}
-    kept = catalogue.with_defaults(begun.get(MODELS))
-    if kept == catalogue:
-        return manifest, catalogue, batch
-    log.warning(
-        "Batch %s goes on with the default models that it was begun with (%s), not with today's. Name models in the "
-        "manifest to have others.", batch.name, ", ".join(kept.defaults.values()),
-    )  # fmt: skip
+    today = load_catalogue(settings.catalogue)
+    try:
+        manifest, _, batch = read_request(request, settings, today)
+    except UsageError:
+        # With a new default an old sheet may ask for what no model makes.
+        campaign = read_campaign(request.manifest, request.campaign, request.variables)
+        kept = as_begun(today, await _begun(settings, _batch(request, campaign), ask_archive)) if campaign else today
+        if kept == today:
+            raise
+        return read_request(request, settings, kept)
+    kept = as_begun(today, await _begun(settings, batch, ask_archive))
+    if kept == today:
+        return manifest, kept, batch
+    if kept.defaults != today.defaults:
+        log.warning(
+            "Batch %s goes on with the default models that it was begun with (%s), not with today's. Name models in "
+            "the manifest to have others.", batch.name, ", ".join(kept.defaults.values()),
+        )  # fmt: skip
     return read_request(request, settings, kept)
+
+
+async def _begun(settings: Settings, batch: Batch, ask_archive: bool) -> Begun:
+    """What ledger or archive tell of the models that a batch was begun with; {} for one that is new."""
+    told: Begun = {}
+    if settings.ledger is not None or (settings.home / "ledger.db").exists():
+        async with await Ledger.open(settings.ledger_url, clock=Clock()) as ledger:
+            rows = {row.batch.name: row.request for row in await ledger.batches()}
+        told = rows.get(batch.name) or {}
+    if MODEL_DEFAULTS in told or not ask_archive:
+        return told
+    store = open_archive(settings)
+    try:
+        return {**await begun_in_archive(store, batch), **told}
+    finally:
+        await store.aclose()
 
 
 def read_request(
@@ -120,15 +146,13 @@ def read_request(
         font=settings.font,
         serving=_serving(request, settings),
     )
-    batch = Batch(
-        manifest.campaign,
-        request.edition,
-        "live" if request.live else "rehearsal",
-        manifest.uri,
-        manifest.sha256,
-    )
+    batch = _batch(request, manifest.campaign, manifest.uri, manifest.sha256)
     _check_scope(request, manifest)
     return manifest, catalogue, batch
+
+
+def _batch(request: RunRequest, campaign: str, uri: str = "", sha256: str = "") -> Batch:
+    return Batch(campaign, request.edition, "live" if request.live else "rehearsal", uri, sha256)
 
 
 def _serving(request: RunRequest, settings: Settings) -> Serving:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from callsheet.run import read_request
+from callsheet.run import read_as_begun
 from callsheet.settings import load_settings
 from callsheet.steps.planning import check_unsent
 from cli.options import CampaignOption, JsonOption, LiveOption, ManifestArgument, VarOption
@@ -21,7 +21,8 @@ def check(
 ) -> None:
     """Check a manifest: every problem of every row in one pass. Creates nothing, sends nothing."""
     settings = load_settings()
-    sheet, catalogue, batch = read_request(request_of(manifest, live, None, campaign, var), settings)
+    request = request_of(manifest, live, None, campaign, var)
+    sheet, catalogue, batch = asyncio.run(read_as_begun(request, settings, ask_archive=False))
     asyncio.run(check_unsent(settings, batch, sheet, catalogue))
     for warning in sheet.warnings:
         say(f"warning: {warning}")

@@ -17,10 +17,11 @@ import typer
 
 from callsheet.errors import CallsheetError, SettingsError
 from callsheet.exit_codes import ExitCode
+from callsheet.models import load_catalogue
 from callsheet.plan import Plan
 from callsheet.progress import watcher
 from callsheet.providers import live_ready
-from callsheet.run import RunRequest, read_request, signer_of
+from callsheet.run import RunRequest, read_as_begun, signer_of
 from callsheet.settings import Settings, load_settings
 from callsheet.steps.other_ledgers import home_warning
 from cli.leaving import leave_at_once
@@ -83,7 +84,7 @@ def carry_out(request: RunRequest, settings: Settings, *, yes: bool) -> dict[str
         if request.live:
             _agree(request, settings, made, yes)
     else:
-        warn_of(read_request(request, settings)[0])
+        warn_of(asyncio.run(read_as_begun(request, settings))[0])
         warn([home_warning(settings, Path.cwd())])
     summary = _run_flow(request, settings)
     summary["elapsed_s"] = round(time.monotonic() - started, 2)
@@ -93,9 +94,9 @@ def carry_out(request: RunRequest, settings: Settings, *, yes: bool) -> dict[str
 
 def _agree(request: RunRequest, settings: Settings, made: Plan, yes: bool) -> None:
     """Refuse without credentials; show the cost, and have it agreed to."""
-    sheet, catalogue, _ = read_request(request, settings)
-    ids = {shot.image_model for shot in sheet.shots if shot.takes}
-    ids |= {shot.video_model for shot in sheet.shots if shot.motion_prompt and shot.video_model}
+    shots, catalogue = [item.shot for item in made.shots], load_catalogue(settings.catalogue)
+    ids = {shot.image_model for shot in shots if shot.takes}
+    ids |= {shot.video_model for shot in shots if shot.motion_prompt and shot.video_model}
     if missing := live_ready(settings, [catalogue.get(model) for model in sorted(ids)]):
         raise SettingsError("A live run needs credentials. Nothing was sent.\n  " + "\n  ".join(missing))
     if yes or made.usd == 0:

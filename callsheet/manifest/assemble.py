@@ -112,7 +112,7 @@ class Assembler:
         model_id = draft.text("video_model") or self.catalogue.default_video
         model = self.legality.model(draft, "video_model", model_id, "video")
         ratio = draft.text("video_aspect_ratio") or nearest_ratio(
-            shot.aspect_ratio, model.aspect_ratios if model else ()
+            shot.aspect_ratio, model.kept_defaults.ratios if model else ()
         )
         resolution = draft.text("resolution") or (model.defaults.resolution if model else None) or "720p"
         duration = _number(draft, "duration_s", skip, (model.defaults.duration_s if model else None) or 8)
@@ -245,7 +245,7 @@ def warn_of_idle_columns(draft: Draft, findings: Findings) -> None:
 
 def _default_ratio(image: Model | None, video: Model | None) -> str:
     """A picture that will be animated has the video's aspect, so that nothing is cropped."""
-    allowed = image.aspect_ratios if image else ()
+    allowed = image.kept_defaults.ratios if image else ()
     wanted = video.defaults.aspect_ratio if video else None
     if wanted and wanted in allowed:
         return wanted

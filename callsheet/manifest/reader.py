@@ -93,6 +93,18 @@ def read_manifest(
     )
 
 
+def read_campaign(uri: str, campaign: str | None, variables: Mapping[str, str]) -> str | None:
+    """The campaign that the manifest belongs to, whatever is wrong with its shots; None when that cannot be told."""
+    findings = Findings()
+    try:
+        loaded = _load(uri, decode(read_bytes(uri), uri), {}, dict(variables), False, findings)
+        name = _campaign(uri, campaign, loaded, findings)
+        findings.raise_if_any()
+    except ManifestError:
+        return None
+    return name
+
+
 def _check_text(given: Mapping[str, str], uri: str) -> None:
     """Raise ManifestError for a variable that is no text: bytes of the command line that are not UTF-8."""
     if strange := [name for name, text in given.items() if any("\ud800" <= c <= "\udfff" for c in text)]:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from callsheet.errors import CatalogueError
 from callsheet.models.convert import to_model
-from callsheet.models.model import DRIVEN_SURFACES, Model
+from callsheet.models.model import DRIVEN_SURFACES, Defaults, Model
 from callsheet.models.overlay import inherit, overlay, text_keys
 from callsheet.models.rules import nearest
 from callsheet.models.schema import CatalogueRecord, Kind, SpendRecord
@@ -27,7 +27,10 @@ _BUILT_IN = Path(__file__).with_name("catalogue.yaml")
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """All known models by id, with the ids that a manifest gets when it names none."""
+    """All known models by id, with the ids that a manifest gets when it names none.
+
+    `kept` are the models whose defaults are those of a batch's record (callsheet/begun.py).
+    """
 
     by_id: Mapping[str, Model] = field(repr=False)
     default_image: str
@@ -35,6 +38,7 @@ class Catalogue:
     default_look: str
     checked_on: date
     spend_usd: Mapping[str, SpendRecord] = field(default_factory=dict, repr=False)
+    kept: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
 
     @property
     def defaults(self) -> dict[str, str]:
@@ -49,6 +53,16 @@ class Catalogue:
         }
         kept = {**self.defaults, **known}
         return replace(self, default_image=kept["image"], default_video=kept["video"], default_look=kept["look"])
+
+    def with_details(self, details: Mapping[str, Defaults]) -> Catalogue:
+        """The catalogue with these defaults of models, as far as it knows them."""
+        known = {name: self.by_id[name] for name in details if name in self.by_id}
+        other = {
+            name: replace(model, defaults=details[name])
+            for name, model in known.items()
+            if details[name] != model.kept_defaults
+        }
+        return replace(self, by_id={**self.by_id, **other}, kept=frozenset(known))
 
     def find(self, model_id: str) -> Model | None:
         """The model, None when the catalogue does not know it."""

@@ -35,12 +35,16 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What a shot gets when it does not say; None where the model has no such thing."""
+    """What a shot gets when it does not say; None where the model has no such thing.
+
+    `ratios` are those of which the nearest one is taken; () for all that the model makes.
+    """
 
     aspect_ratio: str | None = None
     size: str | None = None
     resolution: str | None = None
     duration_s: int | None = None
+    ratios: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +163,11 @@ class Model:
     def driven(self) -> bool:
         """Whether callsheet speaks the surface this model is served on."""
         return DRIVEN_SURFACES.get(self.kind) == self.surface
+
+    @property
+    def kept_defaults(self) -> Defaults:
+        """The defaults with all that shots get from them: what goes on record of a batch."""
+        return replace(self.defaults, ratios=self.defaults.ratios or self.aspect_ratios)
 
     def retired(self, on: date) -> bool:
         """Whether the model is shut down on that day."""

@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from callsheet.begun import as_begun
 from callsheet.decisions import APPROVAL
 from callsheet.errors import UsageError
 from callsheet.ledger import TERMINAL, BatchRow, Job, JobState, Ledger, ShotRow, Want
 from callsheet.manifest import Manifest
+from callsheet.models import load_catalogue
 from callsheet.run import RunRequest, read_request
 from callsheet.settings import Settings
 from callsheet.shots import Mode, ShotState
@@ -88,7 +90,8 @@ def _as_before(row: BatchRow, settings: Settings) -> tuple[Manifest | None, RunR
     if request is None:
         return None, None, f"It is not on record how the batch was asked for. {by_hand}"
     try:
-        manifest, _, now = read_request(request, settings)
+        begun = as_begun(load_catalogue(settings.catalogue), row.request)
+        manifest, _, now = read_request(request, settings, begun)
     except UsageError as error:
         first = str(error).splitlines()[0]
         return None, None, f"Its manifest cannot be read any more: {first}. {by_hand}"

@@ -11,6 +11,7 @@ from callsheet.archive import layout
 from callsheet.archive.claim import claim_batch
 from callsheet.archive.sidecars import read_named, read_readable
 from callsheet.archive.success import mark_continuing, read_success
+from callsheet.begun import begun_with
 from callsheet.decisions import APPROVAL
 from callsheet.errors import ArchiveError
 from callsheet.ledger import JobState, ShotRow
@@ -21,7 +22,7 @@ from callsheet.plan import Kind, Known, Plan, ShotPlan
 from callsheet.plan.sendable import check_sendable
 from callsheet.progress import Step
 from callsheet.providers.scopes import scope_of
-from callsheet.run import MODELS, RunRequest
+from callsheet.run import RunRequest
 from callsheet.shots import Shot, ShotState
 from callsheet.steps.deposit import is_lost
 from callsheet.steps.planning import Desk, follow, make_plan, time_of
@@ -64,7 +65,8 @@ async def open_batch(studio: Studio, manifest: Manifest, request: RunRequest) ->
     check_proved(plan, known, studio.wants, free=studio.free)
     await _look_again(studio, plan, known)
     positions = [(shot.id, position) for position, shot in enumerate(shots)]
-    await studio.ledger.open_batch(batch, positions, {**request.asked(), **followed, MODELS: studio.catalogue.defaults})
+    begun = begun_with(studio.catalogue, shots)
+    await studio.ledger.open_batch(batch, positions, {**request.asked(), **followed, **begun})
     if request.remake:
         some, scope = [shot for shot in shots if studio.wants(shot.id)], scope_of(studio.settings, batch.mode)
         asked_for = await survey(studio.ledger, studio.store, batch, some, scope)
@@ -178,5 +180,6 @@ async def _write_documents(studio: Studio, manifest: Manifest, plan: Plan) -> No
         await mark_continuing(store, prefix)
     source = await asyncio.to_thread(read_bytes, manifest.uri)
     await store.put_bytes(layout.manifest_name(prefix, manifest.uri), source, "text/plain; charset=utf-8")
-    text = json.dumps(plan.as_json(), indent=2, ensure_ascii=False)
+    told = {**plan.as_json(), **begun_with(studio.catalogue, manifest.shots)}
+    text = json.dumps(told, indent=2, ensure_ascii=False)
     await store.put_bytes(layout.document(prefix, layout.PLAN), text.encode(), "application/json")
