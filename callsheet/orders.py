@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 
 from callsheet.keys import job_key, labels_of
 from callsheet.ledger import Job, JobOrder, JobState
+from callsheet.models import Model
+from callsheet.models.picture_price import picture_estimate
 from callsheet.providers.protocol import ImageRequest, InputImage, VideoRequest
 from callsheet.shots import Batch, Reference, Shot
 
@@ -95,6 +98,11 @@ def kept_to(shot: Shot) -> tuple[Reference, ...]:
 def image_prompt(shot: Shot) -> str:
     """The text sent for a picture. Image models have no field for negatives (models.yaml, 2026-11): they go last."""
     return f"{shot.prompt}\n\nAvoid: {shot.negative_prompt}" if shot.negative_prompt else shot.prompt
+
+
+def take_estimate(model: Model, shot: Shot) -> Decimal:
+    """Return the USD to reserve for one picture of a shot; CatalogueError when the catalogue has no price for it."""
+    return picture_estimate(model, shot.image_size, image_prompt(shot), len(shot.reference_images))
 
 
 def image_request(shot: Shot, take: int, references: tuple[InputImage, ...], key: str, n: int) -> ImageRequest:

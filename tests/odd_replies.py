@@ -20,6 +20,12 @@ USAGE = {
     "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 9}],
     "candidatesTokensDetails": [{"modality": "IMAGE", "tokenCount": 1290}],
 }  # fmt: skip
+# Those that tell no tokens: the picture costs what its size costs.
+UNTOLD = {
+    "snake-case", "several-candidates", "openai-images", "openai-chat", "imagen", "parts-as-object",
+    "candidates-as-object", "usage-of-texts", "cut-after-the-picture", "broken-json", "raw-picture",
+    "cut-in-the-base64", "closed-in-the-base64",
+}  # fmt: skip
 # What becomes of a reply: taken, part (kept as evidence), asked again, blocked, or the batch halts.
 TAKEN, PART, AGAIN, BLOCKED = "taken", "part", "again", "blocked"
 
@@ -28,7 +34,7 @@ TAKEN, PART, AGAIN, BLOCKED = "taken", "part", "again", "blocked"
 class Odd:
     """A reply and what has to become of it. `others` counts the further pictures that are kept, `said` is its text.
 
-    `charged`: the attempt's own price is booked for it, although no picture came of it; `usd`: what its text costs.
+    `charged`: a picture is booked for it, although none came of it; `usd`: what its text costs.
     """
 
     name: str

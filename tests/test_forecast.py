@@ -18,6 +18,7 @@ from callsheet.ledger.budget import Position
 from callsheet.ledger.quota import PACIFIC, Learned, Limits
 from callsheet.ledger.use import Use
 from callsheet.models import Latency
+from callsheet.orders import take_estimate
 from callsheet.plan import Conditions, Known, Money, Plan, plan_batch
 from callsheet.plan.conditions import Effort, ModelConditions
 from callsheet.plan.simulation import Process, Room, Simulation
@@ -88,7 +89,8 @@ def test_a_limit_per_minute_is_what_time_takes(count: int, rpm: int, waits_s: in
 
 def test_the_budget_is_for_pictures_first_and_then_for_clips() -> None:
     shots = [dataclasses.replace(SHOT, id=f"s{n}", takes=1, prompt=str(n), cuts=("1x1",)) for n in range(3)]
-    picture, video = CATALOGUE.get(SHOT.image_model).image_price("1K"), CATALOGUE.get(VIDEO).video_price("720p", 8)
+    picture = take_estimate(CATALOGUE.get(SHOT.image_model), shots[0])
+    video = CATALOGUE.get(VIDEO).video_price("720p", 8)
     money = Money(Decimal(5) + 3 * picture + 2 * video, Position(spent=Decimal(4), reserved=Decimal(1)))
     plan = planned(shots, conditions(Limits(), money=money))
     assert plan.counts("image") == {"create": 3}

@@ -26,7 +26,7 @@ from tests.conftest import Cli, wait_for
 from tests.forked import Forge
 from tests.odd_replies import GOOD, PNG
 from tests.odd_server import OddServer, Wire, odd_server
-from tests.test_odd_replies import PRICE, good, jobs_by_shot, settings_for, sheet
+from tests.test_odd_replies import PRICE, TOLD, good, jobs_by_shot, settings_for, sheet
 from tests.whole_batch import whole_batch
 
 KEY = "ab" * 32
@@ -66,7 +66,7 @@ async def test_a_reply_that_was_kept_before_a_kill_is_taken_without_a_new_reques
     server, report = await killed_and_run_again(bare_forge, tmp_path, {"one": Wire(GOOD)})
     settings = settings_for(tmp_path / "home", server.url)
     job = (await jobs_by_shot(settings))["one"]
-    assert (server.asked["one"], job.state, job.spent_usd, job.attempts) == (1, JobState.STORED, PRICE, 1)
+    assert (server.asked["one"], job.state, job.spent_usd, job.attempts) == (1, JobState.STORED, TOLD, 1)
     assert report.summary["exit_code"] == 0
     assert not list((settings.home / "spool" / "replies").iterdir()), "what is archived is kept no longer"
 
@@ -84,7 +84,7 @@ async def test_a_reply_kept_for_a_ledger_that_is_lost_is_taken_by_the_next_one(
         assert rebuilt.exit_code == 0, rebuilt.stderr
         await whole_batch(request, settings_for(settings.home, server.url))
     job = (await jobs_by_shot(settings))["one"]
-    assert (server.asked["one"], job.state, job.spent_usd, job.attempts) == (1, JobState.STORED, PRICE, 1)
+    assert (server.asked["one"], job.state, job.spent_usd, job.attempts) == (1, JobState.STORED, TOLD, 1)
 
 
 async def test_half_a_reply_that_came_before_a_kill_is_evidence_until_a_person_decides(
@@ -109,7 +109,7 @@ async def test_half_a_reply_that_came_before_a_kill_is_evidence_until_a_person_d
     async with odd_server({}, good) as again:
         await whole_batch(sheet(tmp_path, ["one"]), settings_for(tmp_path / "home", again.url))
     job = (await jobs_by_shot(settings))["one"]
-    assert (again.asked["one"], job.state, job.spent_usd) == (1, JobState.STORED, 2 * PRICE)
+    assert (again.asked["one"], job.state, job.spent_usd) == (1, JobState.STORED, PRICE + TOLD)
     assert not list((settings.home / "spool" / "replies").iterdir())
 
 

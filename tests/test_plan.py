@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from callsheet.keys import job_key
 from callsheet.ledger import Job, JobState
 from callsheet.models import load_catalogue
-from callsheet.orders import clip_order, take_order
+from callsheet.orders import clip_order, take_estimate, take_order
 from callsheet.plan import Known, plan_batch, plan_shot
 from callsheet.plan.groups import groups
 from callsheet.shots import Asset, Batch, Reference, Shot
@@ -87,7 +87,7 @@ def test_a_new_shot_is_created_at_list_price() -> None:
         ("clip", "create"),
         ("cut-9x16", "create"),
     ]
-    picture = CATALOGUE.get(SHOT.image_model).image_price("1K")
+    picture = take_estimate(CATALOGUE.get(SHOT.image_model), SHOT)
     video = CATALOGUE.get(SHOT.video_model or "").video_price("720p", 8)
     assert plan.usd == 2 * picture + video
 

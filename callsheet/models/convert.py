@@ -48,6 +48,7 @@ def to_model(model_id: str, record: ModelRecord, tables: Mapping[str, PixelTable
         per_image_usd=_by_name(record.price_usd.per_image),
         per_second_usd=_by_name(record.price_usd.per_second),
         per_mtok_usd=_by_name(record.price_usd.per_mtok),
+        image_tokens=_by_name(record.image_tokens),
         price_changes=tuple(
             PriceChange(each.since, _by_name(each.per_image), _by_name(each.per_second), _by_name(each.per_mtok))
             for each in record.price_usd.changes

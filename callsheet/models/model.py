@@ -109,7 +109,10 @@ class PriceChange:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One model, live or retired. Prices are USD list prices; `latency_s` is in seconds, `max_bytes` per picture."""
+    """One model, live or retired. Prices are USD list prices; `latency_s` is in seconds, `max_bytes` per picture.
+
+    `image_tokens` are those of one picture that is made, by size.
+    """
 
     id: str
     name: str
@@ -142,6 +145,7 @@ class Model:
     per_image_usd: Mapping[str, Decimal] = field(default_factory=dict, repr=False)
     per_second_usd: Mapping[str, Decimal] = field(default_factory=dict, repr=False)
     per_mtok_usd: Mapping[str, Decimal] = field(default_factory=dict, repr=False)
+    image_tokens: Mapping[str, int] = field(default_factory=dict, repr=False)
     limits_by_tier: Mapping[str, Limits] = field(default_factory=dict, repr=False)
     price_changes: tuple[PriceChange, ...] = field(default=(), repr=False)
 

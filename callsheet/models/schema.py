@@ -60,7 +60,7 @@ class AmountsRecord(_Record):
 
     per_image: dict[str, Usd] = {}
     per_second: dict[str, Usd] = {}
-    per_mtok: dict[Literal["input", "output"], Usd] = {}
+    per_mtok: dict[Literal["input", "output", "image"], Usd] = {}
 
 
 class PriceChangeRecord(AmountsRecord):
@@ -141,6 +141,7 @@ class ModelRecord(_Record):
     person_generation: dict[Platform, dict[PersonTask, tuple[str, ...]]] = {}
     seed: dict[Platform, bool] = {}
     price_usd: PriceRecord = PriceRecord()
+    image_tokens: dict[str, Count] = {}
     limits: dict[Tier, LimitsRecord] = {}
     latency_s: LatencyRecord = LatencyRecord(min=1, typical=10, max=60)
     source: tuple[str, ...] = ()

@@ -26,7 +26,8 @@ class Action:
     None while the job is not known: a clip whose frame is not chosen yet; `wish` then names all else that is asked.
     `how` tells of a cut how it will be made, as far as that is known: copy, encode or crop.
     `until` is when a parked action goes on, None for one that the budget does not allow. `since` is when an operation
-    under way was submitted.
+    under way was submitted. `list_usd` is the list price alone, of a picture without its words: what plan files of
+    before 2026-12 say that it costs.
     """
 
     kind: Kind
@@ -41,6 +42,7 @@ class Action:
     until: datetime | None = None
     since: datetime | None = None
     how: str = ""
+    list_usd: Decimal | None = None
 
     @property
     def usd_high(self) -> Decimal:

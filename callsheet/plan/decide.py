@@ -14,7 +14,7 @@ from callsheet.ledger import Job, JobOrder, JobState
 from callsheet.ledger.retention import is_worth_a_look
 from callsheet.looks import look_price
 from callsheet.models import Catalogue
-from callsheet.orders import clip_order, clip_slot, take_order, text_clip_order
+from callsheet.orders import clip_order, clip_slot, take_estimate, take_order, text_clip_order
 from callsheet.plan.actions import ZERO, Action, Kind, ShotPlan, What
 from callsheet.plan.changes import changed
 from callsheet.plan.cuts import better_aspect, foreseen
@@ -69,8 +69,9 @@ def _clip_orders(
 
 def _take_action(batch: Batch, shot: Shot, take: int, known: Known, catalogue: Catalogue) -> Action:
     order = take_order(batch, shot, take)
-    price = catalogue.get(shot.image_model).image_price(shot.image_size)
-    return _paid_action(order, price, known)
+    model = catalogue.get(shot.image_model)
+    action = _paid_action(order, take_estimate(model, shot), known)
+    return replace(action, list_usd=model.image_price(shot.image_size))
 
 
 def _clip_actions(

@@ -41,12 +41,18 @@ class PlannedAction(_Record):
     what: Line
     key: Digest | None = None
     usd: Usd = Decimal(0)
+    list_usd: Usd | None = None
     why: Line = ""
 
-    @property
-    def expected(self) -> tuple[str, str | None, Decimal]:
-        """What has to be the same when the plan is executed. Quota is left out: it comes back with time."""
-        return self.what, self.key, self.usd
+    def is_as(self, planned: PlannedAction) -> bool:
+        """Return whether it is what was planned. Quota is left out: it comes back with time."""
+        return (self.what, self.key, self._usd_as(planned)) == (planned.what, planned.key, planned.usd)
+
+    def _usd_as(self, planned: PlannedAction) -> Decimal:
+        """What it costs, said as the plan says it: before 2026-12 a picture was planned at its list price."""
+        if planned.list_usd is None and self.list_usd is not None and self.usd:
+            return self.list_usd
+        return self.usd
 
 
 class PlanFile(_Record):
@@ -161,6 +167,7 @@ def _planned(shot: str, action: Action) -> PlannedAction:
         what="create" if quota else action.what,
         key=action.job_key or action.wish,
         usd=action.usd,
+        list_usd=action.list_usd,
         why=" ".join(action.why.split())[:2000],
     )
 
@@ -217,7 +224,7 @@ def _difference(place: tuple[str, str, int], old: PlannedAction | None, new: Pla
     name = f"{place[0]}: {place[1]}"
     if old is None or new is None:
         return f"{name} was not planned" if old is None else f"{name} was planned, and is not wanted any more"
-    if old.expected == new.expected:
+    if new.is_as(old):
         return ""
     if old.what != new.what:
         return f"{name} was {old.what}, and is {new.what} now" + (f": {new.why}" if new.why else "")

@@ -64,18 +64,21 @@ class Said:
         return "".join(c if c.isprintable() or c in "\n\t" else " " for c in text).strip()
 
     def tokens(self) -> dict[str, int]:
-        """Counts as reported: `input_text`, `output_image` ... by modality, `thoughts` and `total`."""
+        """Counts as reported: `input_text`, `output_image` ... by modality (a side without them: `input`), `thoughts`
+        and `total`.
+        """
         usage = mapping(self.value("usageMetadata"))
         counts: dict[str, int] = {}
         for side, name in (("input", "promptTokensDetails"), ("output", "candidatesTokensDetails")):
             for detail in map(mapping, sequence(either(usage, name))):
                 modality = plain(str(detail.get("modality") or "unknown"), 40).lower()
-                more = count(either(detail, "tokenCount")) or 0
-                counts[f"{side}_{modality}"] = counts.get(f"{side}_{modality}", 0) + more
+                of_it = count(either(detail, "tokenCount")) or 0
+                counts[f"{side}_{modality}"] = counts.get(f"{side}_{modality}", 0) + of_it
         totals = {"thoughts": "thoughtsTokenCount", "total": "totalTokenCount"}
-        if not counts:
-            totals |= {"input": "promptTokenCount", "output": "candidatesTokenCount"}
-        return counts | {name: told for name, field in totals.items() if (told := count(either(usage, field)))}
+        sums = (("input", "promptTokenCount"), ("output", "candidatesTokenCount"))
+        told = {name.partition("_")[0] for name, tokens in counts.items() if tokens}
+        totals |= {side: field for side, field in sums if side not in told}
+        return counts | {name: more for name, field in totals.items() if (more := count(either(usage, field)))}
 
 
 def _response(document: object, depth: int = 0) -> Mapping[str, object] | None:

@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse, Response
 
 from callsheet.models import Model
 from callsheet.models.model import MICRO_USD
+from callsheet.models.picture_price import PictureTokens, picture_cost
 from callsheet.rehearsal import bodies, images, legality, replies
 from callsheet.rehearsal.connections import CutShort
 from callsheet.rehearsal.faults import Rule
@@ -30,7 +31,7 @@ async def generate(service: Service, ask: ImageAsk, missing: bodies.RefusedError
     if (dropped := await service.before(rule, "image", ask.model)) is not None:
         return dropped
     outcome = image_outcome(ask.prompt, rule)
-    take, number = _accept(service, model, ask, outcome)
+    take, number = _accept(service, model, ask, outcome, is_told=rule is None or rule.fault != "truncate")
     await service.clock.sleep(service.latency_s(model, number))
     if (dropped := await service.after(rule, "image", ask.model)) is not None:
         return dropped
@@ -48,8 +49,8 @@ def check_references(ask: ImageAsk) -> None:
             raise bodies.invalid("Unable to process input image. Please retry or report.") from None
 
 
-def _accept(service: Service, model: Model, ask: ImageAsk, outcome: Outcome) -> tuple[int, int]:
-    """Record the submission; returns which take it is and its number."""
+def _accept(service: Service, model: Model, ask: ImageAsk, outcome: Outcome, *, is_told: bool) -> tuple[int, int]:
+    """Record the submission; returns which take it is and its number. `is_told`: the reply will tell its tokens."""
     service.check_open(ask.labels)
     fingerprint = ask.fingerprint()
     take, now = service.state.next_take(fingerprint), service.now_s()
@@ -61,21 +62,31 @@ def _accept(service: Service, model: Model, ask: ImageAsk, outcome: Outcome) -> 
         prompt_sha256=first_digest(ask),
         labels=ask.labels,
         outcome=outcome.name,
-        usd=_usd(model, ask, outcome),
+        usd=_usd(model, ask, outcome, is_told=is_told),
         usd_at=now,
     )
     return take, service.state.accept(submission, take)
 
 
-def _usd(model: Model, ask: ImageAsk, outcome: Outcome) -> float:
-    """What is charged: a picture at its price, words in its place by their tokens, where the model has a price."""
+def _usd(model: Model, ask: ImageAsk, outcome: Outcome, *, is_told: bool) -> float:
+    """What is charged: by the tokens that the reply tells, as far as the model has a price for them.
+
+    Where the reply breaks off before it tells them, the price of the size: a caller knows no more.
+    """
     if outcome.charged:
-        return float(model.image_price(ask.size or ""))
+        told = PictureTokens(
+            replies.prompt_tokens(ask.prompt, len(ask.references)), replies.THOUGHTS, _image_tokens(model, ask)
+        )
+        return float(picture_cost(model, ask.size or "", told if is_told else PictureTokens()))
     usage: Any = without_picture(ask, outcome)["usageMetadata"]
     words = usage.get("candidatesTokenCount", 0)
     if not words or not model.per_mtok_usd:
         return 0.0
     return float(model.token_price(usage["promptTokenCount"], words).quantize(MICRO_USD))
+
+
+def _image_tokens(model: Model, ask: ImageAsk) -> int:
+    return model.image_tokens.get(ask.size or "", 1120)
 
 
 async def _with_picture(
@@ -94,7 +105,7 @@ async def _with_picture(
         response_id=new_id(),
         prompt=ask.prompt,
         pictures=len(ask.references),
-        size=size,
+        tokens=_image_tokens(model, ask),
     )
     whole = Response(body, media_type="application/json; charset=UTF-8")
     if rule is not None and rule.fault == "truncate":

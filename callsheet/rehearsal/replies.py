@@ -12,8 +12,8 @@ from callsheet.rehearsal.wire import Surface
 
 # The SDK takes the id from this URI and downloads it from its own base URL; other forms break it (google-genai 3.4.0).
 FILES = "https://generativelanguage.googleapis.com/v1beta/files/"
-# Output tokens of a picture by size: ai.google.dev/gemini-api/docs/image-generation, read 2026-09-05.
-IMAGE_TOKENS = {"512": 747, "1K": 1120, "2K": 1680, "4K": 2520}
+# Tokens of thought behind each picture: image models think by default (2026-11); the number is ours.
+THOUGHTS = 180
 GEMINI_VIDEO = "type.googleapis.com/google.ai.generativelanguage.v1beta.PredictLongRunningResponse"
 PLATFORM_VIDEO = "type.googleapis.com/cloud.ai.large_models.vision.GenerateVideoResponse"
 
@@ -24,10 +24,11 @@ def prompt_tokens(prompt: str, pictures: int) -> int:
 
 
 def picture(
-    encoded: str, *, mime_type: str, model: str, response_id: str, prompt: str, pictures: int, size: str
+    encoded: str, *, mime_type: str, model: str, response_id: str, prompt: str, pictures: int, tokens: int
 ) -> bytes:
-    """A candidate with one picture, given in base64. Built by hand: the picture is not copied through an encoder."""
-    usage = _usage(prompt, pictures, "IMAGE", IMAGE_TOKENS.get(size, 1120))
+    """A candidate with one picture of `tokens`, given in base64. Built by hand: it is not copied through an encoder."""
+    usage = _usage(prompt, pictures, "IMAGE", tokens)
+    usage |= {"thoughtsTokenCount": THOUGHTS, "totalTokenCount": prompt_tokens(prompt, pictures) + tokens + THOUGHTS}
     head = '{"candidates":[{"content":{"parts":[{"inlineData":{"mimeType":"' + mime_type + '","data":"'
     tail = {"usageMetadata": usage, "modelVersion": model, "responseId": response_id}
     closing = '"}}],"role":"model"},"finishReason":"STOP","index":0}],' + json.dumps(tail)[1:]

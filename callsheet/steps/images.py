@@ -5,9 +5,10 @@ from __future__ import annotations
 from callsheet.archive.layout import take_name
 from callsheet.errors import CallsheetError
 from callsheet.ledger import Attempt, Job, JobOrder, JobState
-from callsheet.orders import image_request, take_order
+from callsheet.orders import image_request, take_estimate, take_order
 from callsheet.shots import Shot, ShotState
 from callsheet.steps import all_of
+from callsheet.steps.charges import picture_charge
 from callsheet.steps.deposit import deposit_paid, others_of, read_reference
 from callsheet.steps.paid import UNSENT, Send, claim, patiently, submit
 from callsheet.steps.persist import persist
@@ -67,7 +68,8 @@ async def _paid_image(studio: Studio, shot: Shot, order: JobOrder, take: int) ->
     if job.state not in UNSENT:
         studio.tally.count("image", "reused" if job.state is JobState.STORED else "resumed", job)
         return job
-    price = studio.priced(order.model).image_price(shot.image_size)
+    model = studio.priced(order.model)
+    estimate = take_estimate(model, shot)
 
     async def ready() -> Send:
         references = tuple([await read_reference(studio, reference) for reference in shot.reference_images])
@@ -79,12 +81,12 @@ async def _paid_image(studio: Studio, shot: Shot, order: JobOrder, take: int) ->
             if result is None:
                 result = await provider.make(request, keeper_of(studio, order.key, attempt.n))
                 studio.tally.accepted("image")
-            kept = await keep_picture(studio, result, price)
+            kept = await keep_picture(studio, result, picture_charge(result.tokens, order, model, attempt.estimate))
             what = f"picture {kept.sha256[:12]} of shot {shot.id}, job {order.key[:12]}"
             return await persist(studio, lambda: studio.ledger.finished(order.key, kept, attempt), what)
 
         return send
 
-    job = await submit(studio, order, job, price, ready, studio.image_slots)
+    job = await submit(studio, order, job, estimate, ready, studio.image_slots)
     studio.tally.count("image", "created", job)
     return job

@@ -128,7 +128,7 @@ async def submit(
         else:
             known = await _tries(studio, order, outcome, earlier[applied])
             given = verdict(order.kind, outcome, known)
-            job = await _record(studio, attempt, price, outcome, given, pause_s)
+            job = await _record(studio, order, attempt, outcome, given, pause_s)
             going = given in (Verdict.RETRY, Verdict.AGAIN)
         if not going:
             return job
@@ -248,13 +248,13 @@ async def _doubt(studio: Studio, attempt: Attempt, error: Unknown) -> Job:
 
 
 async def _record(
-    studio: Studio, attempt: Attempt, price: Decimal, error: ProviderError, given: Verdict, pause_s: float
+    studio: Studio, order: JobOrder, attempt: Attempt, error: ProviderError, given: Verdict, pause_s: float
 ) -> Job:
     """Close the attempt in the ledger, and learn the quota that a 429 states."""
     # What was not accepted for a reason outside the request leaves the job planned: the next run tries it again.
     mendable = isinstance(error, NotAccepted | Unauthorised | ModelNotFound)
     state = JobState.PLANNED if given is Verdict.FAIL and mendable else _STATE_AFTER[given]
-    usd = charge_of(error, price, studio.priced(attempt.model))
+    usd = charge_of(error, order, studio.priced(attempt.model), attempt.estimate)
     job = await persist(
         studio,
         lambda: studio.ledger.settle(

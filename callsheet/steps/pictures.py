@@ -16,8 +16,8 @@ from callsheet.steps.persist import persist
 from callsheet.studio import Studio
 
 
-async def keep_picture(studio: Studio, result: ImageResult, price: Decimal) -> JobResult:
-    """The reply's picture, and all others in it, durable in the spool, as a result for the ledger."""
+async def keep_picture(studio: Studio, result: ImageResult, usd: Decimal) -> JobResult:
+    """The reply's picture, and all others in it, durable in the spool, as a result for the ledger. It cost `usd`."""
     try:
         probe = await asyncio.to_thread(probe_image, result.data)
     except MediaError as error:
@@ -43,7 +43,7 @@ async def keep_picture(studio: Studio, result: ImageResult, price: Decimal) -> J
         height=probe.height,
         duration_s=None,
         details=details,
-        usd=price,
+        usd=usd,
     )
 
 

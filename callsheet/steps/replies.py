@@ -15,7 +15,7 @@ from callsheet.providers.outcomes import read_picture
 from callsheet.providers.protocol import ImageResult
 from callsheet.providers.video_replies import submitted_name
 from callsheet.replies import Keeper, Reply
-from callsheet.steps.charges import charge_of
+from callsheet.steps.charges import charge_of, picture_charge
 from callsheet.steps.persist import persist
 from callsheet.steps.pictures import keep_picture
 from callsheet.steps.verdicts import Verdict, rule_for, verdict
@@ -91,7 +91,6 @@ async def judge_kept(studio: Studio, order: JobOrder, job: Job, last: AttemptRec
     reply = await asyncio.to_thread(studio.spool.replies.read, job.key, last.n)
     if reply is None:
         return job
-    price = max(last.estimated_usd, Decimal(0))
     try:
         if order.kind == "video":
             name = await asyncio.to_thread(submitted_name, reply, f"a video by {order.model}")
@@ -100,9 +99,10 @@ async def judge_kept(studio: Studio, order: JobOrder, job: Job, last: AttemptRec
     except Unknown:
         return replace(job, reason=f"{job.reason} Its reply is kept: {studio.spool.replies.path(job.key, last.n)}.")
     except ProviderError as error:
-        return await _settled(studio, order, last, name_kept(studio, job.key, last.n, error), price)
+        return await _settled(studio, order, last, name_kept(studio, job.key, last.n, error))
     log.info("Job %s of shot %s: its kept reply holds the picture; nothing is sent again.", job.key[:12], order.shot)
-    kept = await keep_picture(studio, result, price)
+    usd = picture_charge(result.tokens, order, studio.priced(order.model), max(last.estimated_usd, Decimal(0)))
+    kept = await keep_picture(studio, result, usd)
     return await persist(studio, lambda: studio.ledger.finished(job.key, kept), f"picture {kept.sha256[:12]}")
 
 
@@ -143,14 +143,14 @@ async def operation_of_another_ledger(studio: Studio, order: JobOrder, attempt: 
     return found
 
 
-async def _settled(studio: Studio, order: JobOrder, last: AttemptRecord, error: ProviderError, price: Decimal) -> Job:
+async def _settled(studio: Studio, order: JobOrder, last: AttemptRecord, error: ProviderError) -> Job:
     """The job after an answer without a picture that was kept before a kill."""
     attempt = Attempt(last.job_key, last.n, last.scope, last.model, last.estimated_usd)
     again = asked_again(await studio.ledger.attempts_on(order.key)) - 1
     state = _STATE_AFTER.get(verdict(order.kind, error, again), JobState.PLANNED)
     if isinstance(error, NotAccepted | Rejected):
         state = JobState.PLANNED  # the next request meets it again, or does not
-    usd = charge_of(error, price, studio.priced(order.model))
+    usd = charge_of(error, order, studio.priced(order.model), max(last.estimated_usd, Decimal(0)))
     return await studio.ledger.settle(
         attempt, state, kind=error.kind, reason=str(error), code=error.reason, status=error.status, usd=usd
     )

@@ -1,0 +1,58 @@
+"""What a picture costs: by the tokens of its reply, else at the price of its size; and what may be reserved for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, Decimal
+
+from callsheet.models.model import MICRO_USD, Model
+
+# Tokens of an input picture at the default resolution of Gemini 3 (ai.google.dev/gemini-api/docs/media-resolution,
+# from memory, 2026-11).
+INPUT_PICTURE_TOKENS = 1120
+# Tokens of thought that are reserved for. The models think by default (2026-11); how much is told by nobody.
+THOUGHT_TOKENS = 1024
+_MILLION = 1_000_000
+# A list price of a size is that of its tokens, rounded. One further away is a user's own, and goes before it.
+_ROUNDED = Decimal("0.02")
+
+
+@dataclass(frozen=True, slots=True)
+class PictureTokens:
+    """Tokens that are billed for a reply with a picture; 0 for what is not told. `words` are texts and thoughts."""
+
+    input: int = 0
+    words: int = 0
+    image: int = 0
+
+
+def picture_cost(model: Model, size: str, tokens: PictureTokens) -> Decimal:
+    """Return the USD of a reply with a picture; what has no price a token costs what the size costs.
+
+    CatalogueError when the catalogue has no price for the size.
+    """
+    words = _tokens_usd(model, "input", tokens.input) + _tokens_usd(model, "output", tokens.words)
+    return (_image_usd(model, size, tokens.image) + words).quantize(MICRO_USD)
+
+
+def picture_estimate(model: Model, size: str, prompt: str, pictures: int) -> Decimal:
+    """Return the USD to reserve for a picture: with its prompt, its input pictures, and some thought.
+
+    CatalogueError when the catalogue has no price for the size.
+    """
+    sent = len(prompt.encode("utf-8", "replace")) // 2 + INPUT_PICTURE_TOKENS * pictures
+    image = max(model.image_price(size), _image_usd(model, size, model.image_tokens.get(size, 0)))
+    words = _tokens_usd(model, "input", sent) + _tokens_usd(model, "output", THOUGHT_TOKENS)
+    return (image + words).quantize(MICRO_USD, ROUND_CEILING)
+
+
+def _image_usd(model: Model, size: str, tokens: int) -> Decimal:
+    """The picture itself: its tokens, where they have the list price that the size has."""
+    fixed, usual = model.image_price(size), _tokens_usd(model, "image", model.image_tokens.get(size, 0))
+    if not tokens or abs(usual - fixed) > _ROUNDED * fixed:
+        return fixed
+    return _tokens_usd(model, "image", tokens)
+
+
+def _tokens_usd(model: Model, what: str, tokens: int) -> Decimal:
+    return model.per_mtok_usd.get(what, Decimal(0)) * tokens / _MILLION
