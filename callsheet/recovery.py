@@ -103,4 +103,4 @@ async def _of_mode(
             return await recover(studio, missing, batches)
     except CallsheetError as error:
         log.debug("The recovery of the %s batches stopped", mode, exc_info=True)
-        return [one.told("failed", f"The {mode} batches cannot be looked after now: {error}") for one in missing]
+        return [one.told(one.unreached(), f"The {mode} batches cannot be looked after now: {error}") for one in missing]

@@ -49,7 +49,7 @@ def test_a_batch_goes_all_the_way_and_running_it_again_submits_nothing(cli: Cli)
     assert summary["videos"] == {"created": 1, "reused": 0, "resumed": 0}
     assert summary["cuts"] == {"created": 2, "reused": 0}
     assert summary["submissions"] == {"image": 4, "video": 1}
-    assert summary["usd"]["spent"] == pytest.approx(summary["usd"]["estimated"])
+    assert 0 < summary["usd"]["spent"] <= summary["usd"]["estimated"]
     check_archive(Path(summary["archive"]))
 
     again = cli("run", "sheet.csv", "--json").json

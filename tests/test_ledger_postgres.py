@@ -136,3 +136,20 @@ async def test_of_two_people_who_decide_at_once_one_decision_is_recorded_on_post
         assert sorted(recorded.how for [recorded] in made) == ["new", *["same"] * 5]
         [kept] = (await two.frame_decisions(BATCH.name, ["s1"]))["s1"]
         assert (kept.takes, kept.shown, kept.by, kept.n) == (wish.takes, wish.shown, "Ada", 1)
+
+
+async def test_numbers_of_strangers_that_no_column_holds_are_bounded(url: str, tmp_path: Path) -> None:
+    for number, where in enumerate((url, f"sqlite:///{tmp_path / 'ledger.db'}")):
+        async with await Ledger.open(where, clock=Clock()) as ledger:
+            await ledger.open_batch(BATCH, [("s1", 0)])
+            for limit in (99_999_999_999, 10**30):
+                await ledger.lower_limit(f"told-{number}", "m", "minute", limit)
+            attempt = await begun(ledger, order(f"told-{number}"), limits=Limits(rpm=5))
+            told = replace(result(), size=10**30, width=2**31, height=2**40)
+            await ledger.finished(attempt.key, told, attempt)
+            job = (await ledger.jobs([attempt.key]))[attempt.key]
+            assert (job.size, job.width, job.height) == (2**63 - 1, 2**31 - 1, 2**31 - 1)
+            second = await begun(ledger, order(f"status-{number}"))
+            await ledger.settle(second, JobState.FAILED, kind="Rejected", reason="r", status=10**11)
+            [kept] = await ledger.attempts_on(second.key)
+            assert kept.status == 2**31 - 1

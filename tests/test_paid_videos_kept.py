@@ -25,6 +25,7 @@ from callsheet.providers.veo_gemini import VeoGemini
 from callsheet.recovery import recover_all
 from callsheet.run import RunRequest
 from callsheet.settings import Settings, load_settings
+from callsheet.steps.missing import exit_code
 from callsheet.studio import Studio
 from cli import resolve
 from tests.media_samples import make_clip
@@ -127,6 +128,51 @@ async def test_a_video_that_is_not_shown_stays_submitted_until_it_is(
     assert [one.how for one in await recover_all(settings)] == ["fetched"]
     assert (await the_job(settings)).state is JobState.STORED
     assert len(server.asked("POST")) == 1
+
+
+BAD_KEY = {
+    "error": {
+        "code": 400,
+        "message": "API key not valid. Please pass a valid API key.",
+        "status": "INVALID_ARGUMENT",
+        "details": [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}],
+    }
+}
+OVERLOADED = {"error": {"code": 503, "message": "The model is overloaded.", "status": "UNAVAILABLE"}}
+
+
+@pytest.mark.parametrize(
+    ("refusal", "says"),
+    [
+        (Reply(BAD_KEY, 400), "_API_KEY was used"),
+        (Reply({"error": {"code": 401, "message": "m", "status": "UNAUTHENTICATED"}}, 401), "_API_KEY was used"),
+        (Reply(OVERLOADED, 503), "overloaded"),
+        (Reply(b"<html><title>Sign in</title></html>", kind="text/html"), "Sign in"),
+    ],
+    ids=["bad-key", "no-key", "overloaded", "page"],
+)
+async def test_a_recovery_that_is_not_let_look_leaves_the_video_submitted_and_ends_with_4(
+    server: OddServer, tmp_path: Path, refusal: Reply, says: str
+) -> None:
+    server.rules = {SUBMIT: Reply({"name": NAME}), POLL: done(server), FILE: Reply(DENIED, 403)}
+    settings = settings_at(server, tmp_path)
+    await run(settings, tmp_path)
+    server.rules = {POLL: refusal}
+    [one] = await recover_all(settings)
+    assert (one.how, exit_code([one])) == ("withheld", 4)
+    assert says in one.reason
+    assert KEY not in one.reason
+    assert (await the_job(settings)).state is JobState.SUBMITTED
+
+
+async def test_a_recovery_without_a_key_leaves_the_video_submitted_and_ends_with_4(
+    server: OddServer, tmp_path: Path
+) -> None:
+    server.rules = {SUBMIT: Reply({"name": NAME}), POLL: done(server), FILE: Reply(DENIED, 403)}
+    await run(settings_at(server, tmp_path), tmp_path)
+    [one] = await recover_all(load_settings(home=tmp_path / "home"))
+    assert (one.how, exit_code([one])) == ("withheld", 4)
+    assert "GEMINI_API_KEY" in one.reason
 
 
 async def test_a_video_is_expired_only_when_its_retention_is_over(

@@ -156,7 +156,7 @@ async def test_two_shards_make_their_own_shots_and_the_join_ends_the_whole_batch
         ended = (await write_report(studio, 1.0)).summary
     assert (ended["exit_code"], ended["shots"]["done"], ended["images"]) == (0, 6, {"created": 6, "reused": 0})
     assert ended["submissions"] == {"image": 6, "video": 0}
-    assert ended["usd"]["estimated"] == pytest.approx(ended["usd"]["spent"])
+    assert 0 < ended["usd"]["spent"] <= ended["usd"]["estimated"]
     marker = json.loads((folder / "_SUCCESS.json").read_text())
     assert (marker["complete"], len(marker["sidecars"])) == (True, 6)
     assert len(pl.read_parquet(team.settings.home / "archive" / marker["catalogue"])) == 6

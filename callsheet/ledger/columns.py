@@ -1,11 +1,12 @@
-"""Column types that are the same on every database: money in micro-USD, time in microseconds since 1970 (UTC)."""
+"""Column types that are the same on every database: money in micro-USD, time in microseconds since 1970 (UTC), and
+numbers that servers, sheets and archives tell: PostgreSQL refuses a row for one that its column cannot hold."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 
-from sqlalchemy import BigInteger
+from sqlalchemy import BigInteger, Integer
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
@@ -29,6 +30,26 @@ class MicroUsd(TypeDecorator[Decimal]):
     def process_result_value(self, value: int | Decimal | None, dialect: Dialect) -> Decimal | None:
         """Millionths to USD (PostgreSQL sums arrive as Decimal)."""
         return None if value is None else Decimal(value).scaleb(-6)
+
+
+class ToldInt(TypeDecorator[int]):
+    """A number that somebody told us, as near as 32 bits come to it."""
+
+    impl = Integer
+    cache_ok = True
+    _most = 2**31 - 1
+
+    def process_bind_param(self, value: int | None, dialect: Dialect) -> int | None:
+        """Bound the number."""
+        return None if value is None else max(-self._most, min(value, self._most))
+
+
+class ToldBigInt(ToldInt):
+    """The same in 64 bits."""
+
+    impl = BigInteger
+    cache_ok = True
+    _most = 2**63 - 1
 
 
 class UtcTime(TypeDecorator[datetime]):

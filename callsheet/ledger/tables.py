@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from sqlalchemy import (
     JSON,
-    BigInteger,
     Boolean,
     Column,
     Enum,
@@ -18,7 +17,7 @@ from sqlalchemy import (
     Text,
 )
 
-from callsheet.ledger.columns import MicroUsd, UtcTime
+from callsheet.ledger.columns import MicroUsd, ToldBigInt, ToldInt, UtcTime
 from callsheet.ledger.life import JobState
 from callsheet.shots import ShotState
 
@@ -71,10 +70,10 @@ jobs = Table(
     Column("attempts", Integer, nullable=False),
     Column("sha256", String(64)),
     Column("md5", String(64)),
-    Column("size", BigInteger),
+    Column("size", ToldBigInt),
     Column("mime_type", String(255)),
-    Column("width", Integer),
-    Column("height", Integer),
+    Column("width", ToldInt),
+    Column("height", ToldInt),
     Column("duration_s", Float),
     Column("details", JSON),
     Column("owner", String(255)),
@@ -104,7 +103,7 @@ attempts = Table(
     Column("at", UtcTime, nullable=False),
     Column("ended_at", UtcTime),
     Column("outcome", String(16), nullable=False),
-    Column("status", Integer),
+    Column("status", ToldInt),
     Column("detail", Text, nullable=False),
     Column("estimated_usd", MicroUsd, nullable=False),
     Column("reserved_usd", MicroUsd, nullable=False),
@@ -126,12 +125,12 @@ assets = Table(
     Column("kind", String(16), nullable=False),
     Column("sha256", String(64), nullable=False),
     Column("md5", String(64), nullable=False),
-    Column("size", BigInteger, nullable=False),
+    Column("size", ToldBigInt, nullable=False),
     Column("mime_type", String(255), nullable=False),
     Column("uri", Text, nullable=False),
     Column("created", UtcTime, nullable=False),
-    Column("width", Integer),
-    Column("height", Integer),
+    Column("width", ToldInt),
+    Column("height", ToldInt),
     Column("duration_s", Float),
     Column("job_key", String(64)),
     Column("parent", String(64)),
@@ -220,7 +219,7 @@ learned_limits = Table(
     Column("scope", String(255), primary_key=True),
     Column("model", String(255), primary_key=True),
     Column("per", String(16), primary_key=True),
-    Column("most", Integer),
+    Column("most", ToldInt),
     Column("pause_until", UtcTime),
     Column("until", UtcTime, nullable=False),
 )

@@ -12,7 +12,7 @@ from callsheet.archive import layout
 from callsheet.archive.store import Store
 from callsheet.errors import ArchiveError
 from callsheet.exit_codes import ExitCode, first_of
-from callsheet.ledger import Job, Ledger
+from callsheet.ledger import Job, JobState, Ledger
 from callsheet.ledger.retention import RETENTION, is_worth_a_look
 from callsheet.shots import Asset, Batch
 
@@ -66,6 +66,10 @@ class Missing:
     def expires(self) -> datetime:
         """When the provider may forget it; what is not known to be there at all comes with the youngest."""
         return (self.job.submitted_at or self.job.updated) + RETENTION
+
+    def unreached(self, state: JobState | None = None) -> How:
+        """What it means that it could not be looked for now: what is still submitted stays with the provider."""
+        return "withheld" if (state or self.job.state) is JobState.SUBMITTED else "failed"
 
     def told(self, how: How, reason: str) -> Recovered:
         """What became of it."""

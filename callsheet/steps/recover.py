@@ -51,7 +51,8 @@ async def _one(studio: Studio, one: Missing) -> Recovered:
     except ArchiveLost as error:
         how, reason = "lost", str(error)
     except CallsheetError as error:
-        how, reason = "failed", str(error)
+        now = (await studio.ledger.jobs([one.job.key])).get(one.job.key, one.job)
+        how, reason = one.unreached(now.state), str(error)
     return one.told(how, reason)
 
 
