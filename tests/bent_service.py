@@ -1,4 +1,4 @@
-"""The rehearsal service with a gateway's habits: whole pictures, wrapped in each way that public reports have seen.
+"""The rehearsal service with a gateway's habits: whole pictures and videos, told in each way that reports have seen.
 
 Run in the service's process (`tests.bent_service:main`), in place of `callsheet.rehearsal.__main__:main`.
 """
@@ -13,6 +13,7 @@ from typing import Any
 
 from callsheet.rehearsal import replies
 from callsheet.rehearsal.__main__ import main as serve
+from tests.bent_videos import bend_videos
 
 Body = Callable[[bytes], bytes]
 
@@ -64,11 +65,12 @@ BENT: tuple[Body, ...] = (
 
 
 def main() -> None:
-    """Serve, each picture bent in the next way."""
+    """Serve, each picture and each video's operation bent in the next way."""
     picture, ways = replies.picture, itertools.cycle(BENT)
 
     def bent(*args: Any, **kwargs: Any) -> bytes:
         return next(ways)(picture(*args, **kwargs))
 
     replies.picture = bent  # type: ignore[assignment]
+    bend_videos()
     serve()

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
+import random
 import shutil
 import signal
 import sqlite3
 import time
-from collections import Counter
-from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from callsheet.clock import Clock
-from callsheet.ledger import AttemptRecord, Job, JobState, Ledger
-from tests.conftest import Cli, Ran, Service, start_service
+from callsheet.ledger import Job, JobState
+from tests.bent_videos import real_name
+from tests.chaos_books import Book, forgotten, lost_requests, read_book
+from tests.conftest import Cli, Ran, Service, kill, start_service
 
 ROUNDS = 60
-UNFINISHED, PARKED, WAITING = 3, 4, 5
+REFUSED, UNFINISHED, PARKED, WAITING = 2, 3, 4, 5
 BENT = "tests.bent_service:main"
 DAY = timedelta(days=1)
+# No life of a process is longer than this before it is ended, seconds after its first request.
+LONGEST_LIFE_S = 2.5
 
 
 @dataclass
@@ -40,9 +41,9 @@ class Stage:
     evidence: int = 0
     days: int = 0
     rebuilt: int = 0
-    refused: int = 0
-    forgotten_usd: float = 0.0
-    forgotten_doubts: int = 0
+    visits: list[int] = field(default_factory=list)
+    forgotten: list[str] = field(default_factory=list)
+    lost: set[tuple[str, int]] = field(default_factory=set)
     codes: list[int] = field(default_factory=list)
     last: Ran | None = None
 
@@ -51,8 +52,8 @@ class Stage:
 
     @property
     def env(self) -> dict[str, str]:
-        keys = {"GEMINI_API_KEY": "one-key", "CALLSHEET_AGENT_PLATFORM_API_KEY": "other-key"} if self.live else {}
-        return keys | {
+        # Live, videos go over the Gemini API, as behind a gateway; in a rehearsal over Agent Platform.
+        return ({"GEMINI_API_KEY": "one-key"} if self.live else {}) | {
             "GOOGLE_GEMINI_BASE_URL": self.service.url,
             "GOOGLE_VERTEX_BASE_URL": self.service.url,
             "CALLSHEET_TIER": "3",
@@ -63,6 +64,16 @@ class Stage:
     @property
     def command(self) -> list[str]:
         return ["run", "sheet.csv", "--json", *(["--live", "--yes"] if self.live else [])]
+
+    @property
+    def colleague(self) -> Cli:
+        """A colleague with a ledger of their own, who runs the same sheet into the same archive."""
+        folder = self.cli.folder / "colleague"
+        if not folder.exists():
+            folder.mkdir()
+            shutil.copy(self.cli.folder / "sheet.csv", folder)
+        env = {**self.cli.env, "CALLSHEET_ARCHIVE": str(self.cli.home / "archive")}
+        return replace(self.cli, folder=folder, env=env)
 
     def run(self) -> Ran:
         """Run the batch to its end: days turn, a person decides what is in doubt, and it is run again."""
@@ -77,8 +88,7 @@ class Stage:
         """Do what a run that ended with this code asks for; whether it has to be run again."""
         if code == PARKED:
             self.turn_day()
-            if not self.live:  # a live ledger that is lost is another story: what was in doubt is in no archive
-                self.lose_ledger()
+            self.lose_ledger()
             return True
         decided = self.decide() if code in (UNFINISHED, WAITING) else 0
         return decided > 0 or code == WAITING
@@ -91,12 +101,9 @@ class Stage:
         listed = self.cli("resolve", "--no-look", "--json", **self.env).json["jobs"]
         submissions = self.service.counts()["submissions"]
         for job in listed:
-            jobs = asyncio.run(ledger_of(self))[0]
+            jobs = asyncio.run(read_book(self.cli.home)).jobs
             asked = next(one for one in jobs if one.key == job["key"])
-            prompt = hashlib.sha256(asked.request["prompt"].encode()).hexdigest()
-            adopted = {one.operation for one in jobs}
-            made = [s["operation"] for s in submissions if s["prompt_sha256"] == prompt and s["operation"]]
-            lost = [operation for operation in made if operation not in adopted]
+            lost = _lost_operations(asked, jobs, submissions)
             decision = ["--adopt", lost[-1]] if lost else ["--resubmit"]
             assert self.cli("resolve", job["key"], *decision, **self.env).exit_code == 0
             self.evidence += asked.state is JobState.FAILED
@@ -106,7 +113,7 @@ class Stage:
     def turn_day(self) -> None:
         """Let the provider's day turn: its service is started again with a clock that is a day on."""
         if self.live:
-            time.sleep(5)
+            time.sleep(1)
             return
         self.stop()
         with closing(sqlite3.connect(self.place / "rehearsal.db")) as state, state:
@@ -119,32 +126,76 @@ class Stage:
         self.service = start_service(self.place, main=BENT, **self.settings)
         self.days += 1
 
+    def note(self) -> Book:
+        """Note which requests of all ledgers were lost; returns the home's own ledger."""
+        own = asyncio.run(read_book(self.cli.home))
+        for book in (own, asyncio.run(read_book(self.colleague.home))):
+            self.lost |= lost_requests(book)
+        return own
+
     def lose_ledger(self) -> None:
         """Lose the ledger; have a ledger made of what the archive tells. What only the old one knew is noted."""
-        usd, doubts = asyncio.run(doubtful_money(self))
+        known = self.note()
         for path in self.cli.home.glob("ledger.db*"):
             path.unlink()
         rebuilt = self.cli("ledger", "rebuild", "--json", **self.env)
         assert rebuilt.exit_code == 0, rebuilt.stdout + rebuilt.stderr
-        usd_now, doubts_now = asyncio.run(doubtful_money(self))
-        self.forgotten_usd += usd - usd_now
-        self.forgotten_doubts += doubts - doubts_now
+        self.forgotten += forgotten(known, asyncio.run(read_book(self.cli.home)))
         self.rebuilt += 1
 
-    def visit_from_another_home(self) -> None:
-        """Have a colleague with a home of their own run the same batch in the same archive, and be gone."""
-        other = replace(self.cli, folder=self.cli.folder / "colleague")
-        other.folder.mkdir(exist_ok=True)
-        shutil.copy(self.cli.folder / "sheet.csv", other.folder)
-        archive = str(self.cli.home / "archive")
-        ran = other(*self.command, "--free", **self.env, CALLSHEET_ARCHIVE=archive)
+    def let_live(self, process: Any, requests: int, more_s: float) -> None:
+        """Let a process live until it has sent some requests, or for LONGEST_LIFE_S after the first."""
+        before, begun = self.service.seen(), 0.0
+        while process.poll() is None and self.service.seen() < before + requests:
+            if begun and time.monotonic() > begun:
+                break
+            if not begun and self.service.seen() > before:
+                begun = time.monotonic() + LONGEST_LIFE_S
+            time.sleep(0.03)
+        time.sleep(more_s)
+
+    def visit(self, moments: random.Random) -> None:
+        """Have the colleague run the batch for a while, and pay where the rules allow it; then they leave cleanly.
+
+        Live, they are sometimes killed first. Meanwhile nobody else may go on.
+        """
+        if self.live and moments.random() < 0.3:
+            process = self._colleague_starts(moments)
+            if process.poll() is None:
+                kill(process)
+                self.codes.append(self.cli(*self.command, timeout_s=600, **self.env).exit_code)
+        process = self._colleague_starts(moments)
+        self.stop_cleanly(process)
+        self.visits.append(process.returncode)
+        self.note()
+
+    def knock(self) -> None:
+        """Have the colleague try while a killed run's claim may stand: live, nothing of theirs is sent then."""
+        accepted = sum(self.service.counts()["accepted"].values())
+        free = [] if self.live else ["--free"]
+        ran = self.colleague(*self.command, *free, timeout_s=600, **self.env)
         assert "Traceback" not in ran.stderr, ran.stderr
-        self.refused += ran.exit_code == 2
+        self.visits.append(ran.exit_code)
+        paid = sum(self.service.counts()["accepted"].values()) - accepted
+        assert not paid or (self.live and ran.exit_code != REFUSED), ran.stderr
+
+    def farewell(self) -> Ran:
+        """Have the colleague run the finished batch."""
+        ran = self.colleague(*self.command, timeout_s=600, **self.env)
+        self.visits.append(ran.exit_code)
+        return ran
+
+    def _colleague_starts(self, moments: random.Random) -> Any:
+        process = self.colleague.start(*self.command, **self.env)
+        self.let_live(process, moments.randint(1, 6), moments.uniform(0.0, 0.4))
+        return process
 
     def stop_cleanly(self, process: Any) -> None:
         """Ctrl-C: what was sent is let finish and put on record."""
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=120)
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=240)
+        assert "Traceback" not in stderr, stderr
 
     def stop(self) -> None:
         """End the service."""
@@ -152,53 +203,9 @@ class Stage:
         self.service.process.wait(timeout=120)
 
 
-async def ledger_of(stage: Stage) -> tuple[list[Job], list[AttemptRecord]]:
-    """All jobs and attempts of the batch."""
-    async with await Ledger.open(f"sqlite:///{stage.cli.home / 'ledger.db'}", clock=Clock()) as ledger:
-        batches = [row.batch.name for row in await ledger.batches()]
-        jobs = [job for batch in batches for job in await ledger.jobs_of(batch)]
-        return jobs, [attempt for batch in batches for attempt in await ledger.attempts_of(batch)]
-
-
-async def doubtful_money(stage: Stage) -> tuple[float, int]:
-    """What the ledger says was spent (USD), and how many pictures' attempts are or were in doubt."""
-    _, attempts = await ledger_of(stage)
-    doubts = sum(1 for one in attempts if one.kind == "image" and one.outcome == JobState.UNKNOWN)
-    return sum(float(one.usd) for one in attempts), doubts
-
-
-async def shot_states(stage: Stage) -> dict[str, str]:
-    """How the ledger says that the shots stand."""
-    async with await Ledger.open(f"sqlite:///{stage.cli.home / 'ledger.db'}", clock=Clock()) as ledger:
-        rows = [row for one in await ledger.batches() for row in await ledger.shots_of(one.batch.name)]
-        return {row.shot: row.state.value for row in rows}
-
-
-def files_of(stage: Stage) -> dict[str, list[str]]:
-    """The names of all archived files but sidecars, by shot; a name carries its file's hash."""
-    archive = stage.cli.home / "archive"
-    found: dict[str, list[str]] = {}
-    for path in sorted(archive.glob("*/*/shots/*/*")):
-        if path.name != "shot.json":
-            found.setdefault(path.parent.name, []).append(path.name)
-    return found
-
-
-def disagreements(stage: Stage, states: dict[str, str]) -> Sequence[str]:
-    """Where sidecars, marker and the last run's summary say something else of the shots than the ledger does."""
-    place = next((stage.cli.home / "archive").glob("*/*/_SUCCESS.json"))
-    marker, sidecars = json.loads(place.read_text()), place.parent.glob("shots/*/shot.json")
-    told = {one["shot"]: one["state"] for one in (json.loads(path.read_text()) for path in sidecars)}
-    counted, unfinished = Counter(states.values()), {shot for shot, state in states.items() if state != "done"}
-    summary = {state: count for state, count in (stage.last.json["shots"] if stage.last else {}).items() if count}
-    summary.pop("total", None)
-    checks = {
-        "sidecars": told == states,
-        "summary": summary == counted,
-        "marker's counts": Counter(marker["shots"]) == Counter({"total": len(states)}) + counted,
-        "marker's unfinished": set(marker["unfinished"]) == unfinished,
-        "marker's status": marker["status"] == "finished",
-    }
-    return [
-        f"{name}: {told} {summary} {marker['shots']}, ledger {states}" for name, holds in checks.items() if not holds
-    ]
+def _lost_operations(asked: Job, jobs: tuple[Job, ...], submissions: list[dict[str, Any]]) -> list[str]:
+    """The operations that the provider has for what a job asked, and that no job is known to wait for."""
+    prompt = hashlib.sha256(asked.request["prompt"].encode()).hexdigest()
+    known = {real_name(one.operation) for one in jobs}
+    made = [s["operation"] for s in submissions if s["prompt_sha256"] == prompt and s["operation"]]
+    return [operation for operation in made if operation not in known]

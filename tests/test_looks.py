@@ -114,6 +114,7 @@ def test_without_an_answer_the_subject_is_looked_for_and_the_reason_told(lean_cl
     assert reasons[1].startswith("Gemini did not tell: drop by the rule of one more try for a look"), reasons
     assert reasons[2].startswith("Gemini's answer is of no use: the answer is no JSON"), reasons
     assert service.counts()["accepted"]["look"] == 4, "only the answer that was lost was asked for again, once"
+    assert not list(lean_cli.home.glob("**/replies/*")), "what is archived needs no kept reply"
 
 
 def test_what_the_budget_does_not_allow_is_not_asked(lean_cli: Cli) -> None:

@@ -11,15 +11,18 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from callsheet.exit_codes import ExitCode
 from callsheet.plan.groups import MOST_GROUPS, groups
 from callsheet.run import RunRequest, open_run
 from callsheet.settings import Settings, load_settings
 from callsheet.steps.opening import open_batch, set_aside
 from callsheet.steps.pipeline import run_pipeline
 from callsheet.steps.report import Report, write_report
+from callsheet.studio import Studio
 from cli import run
 from cli.main import main as command
 
@@ -44,9 +47,12 @@ MOMENTS: dict[str, tuple[str, str, int]] = {
 STORES = {"folder": "callsheet.archive.local:LocalStore", "bucket": "callsheet.archive.gcs:GcsStore"}
 
 
-async def whole_batch(request: RunRequest, settings: Settings, most: int = MOST_GROUPS) -> Report:
+async def whole_batch(
+    request: RunRequest, settings: Settings, most: int = MOST_GROUPS, opened: Callable[[Studio], None] = lambda _: None
+) -> Report:
     """What the flow `content_batch` does, step by step; `most` groups are of one shot each, more are of several."""
     async with open_run(request, settings) as (studio, manifest):
+        opened(studio)
         plan = await open_batch(studio, manifest, request)
         going = await set_aside(studio, plan)
         await asyncio.gather(*(run_pipeline(studio, group) for group in groups(going, most)))
@@ -55,8 +61,23 @@ async def whole_batch(request: RunRequest, settings: Settings, most: int = MOST_
 
 def command_without_prefect() -> None:
     """The command `callsheet`, its batches run step by step in this process."""
-    run._run_flow = lambda request, settings: dict(asyncio.run(whole_batch(request, settings)).summary)
+    run._run_flow = lambda request, settings: asyncio.run(_until_stopped(request, settings))
     command()
+
+
+async def _until_stopped(request: RunRequest, settings: Settings) -> dict[str, Any]:
+    """The summary of a batch that Ctrl-C ends as it ends the command's own: what was sent is let finish."""
+    stopped: list[Studio] = []
+
+    def opened(studio: Studio) -> None:
+        def stop() -> None:
+            stopped.append(studio)
+            studio.stop()
+
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop)
+
+    summary = dict((await whole_batch(request, settings, opened=opened)).summary)
+    return summary | ({"exit_code": int(ExitCode.INTERRUPTED)} if stopped else {})
 
 
 def mortal_command() -> None:

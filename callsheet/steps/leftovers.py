@@ -8,20 +8,30 @@ import logging
 from callsheet.archive.store import open_archive
 from callsheet.errors import ArchiveError
 from callsheet.ledger import Job, JobState
+from callsheet.shots import ShotState
 from callsheet.steps.deposit import archived
 from callsheet.steps.output import output_of, own_folder, remove_output
+from callsheet.steps.paid import ENDED
 from callsheet.studio import Studio
 
 log = logging.getLogger(__name__)
 
 
 async def forget_stored_replies(studio: Studio) -> None:
-    """Remove kept replies of this batch that a killed process left beside what is archived."""
+    """Remove kept replies of this batch that nobody needs any more: a killed process left them, or a look failed."""
     kept = await asyncio.to_thread(studio.spool.replies.keys)
     jobs = await studio.ledger.jobs(kept) if kept else {}
     for key, job in jobs.items():
-        if job.state is JobState.STORED and job.batch == studio.batch.name:
+        if job.batch == studio.batch.name and _is_over(studio, job):
             await asyncio.to_thread(studio.spool.replies.remove, key)
+
+
+def _is_over(studio: Studio, job: Job) -> bool:
+    """Whether what a job was sent for is archived. A look that gave nothing is over with its shot: it had its cuts."""
+    if job.kind != "look" or job.state not in ENDED:
+        return job.state is JobState.STORED
+    sidecar, _ = studio.sidecars.get(job.shot, (None, None))
+    return sidecar is not None and sidecar.state == ShotState.DONE.value
 
 
 async def remove_leftovers(studio: Studio) -> None:
