@@ -11,6 +11,7 @@ import base64
 import json
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 from starlette.responses import JSONResponse, Response
@@ -21,6 +22,7 @@ from callsheet.rehearsal.clips import clip, file_ids
 from callsheet.rehearsal.connections import Connections
 from callsheet.rehearsal.replies import FILES
 from callsheet.rehearsal.service import Service
+from callsheet.rehearsal.wire import VideoAsk
 from tests.odd_videos import DOWN, PAGE
 
 OPAQUE = re.compile(r"(?:publishers/google/)?task_([\w-]+=*)")
@@ -101,8 +103,9 @@ def _next(service: Service, ways: tuple[Any, ...], what: str) -> Any:
     return ways[(service.state.increment(f"bent/{what}") - 1) % len(ways)]
 
 
-async def _submit(real: Callable[..., Awaitable[Response]], service: Service, *given: Any) -> Response:
-    reply = await real(service, *given)
+async def _submit(real: Callable[..., Awaitable[Response]], service: Service, ask: VideoAsk, *given: Any) -> Response:
+    # A gateway has every model on every route.
+    reply = await real(service, replace(ask, surface="agent_platform"), *given)
     if type(reply) is not JSONResponse or reply.status_code != 200:
         return reply
     told = _next(service, NAMES, "names")(json.loads(bytes(reply.body))["name"])

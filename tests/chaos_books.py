@@ -112,7 +112,7 @@ def forgotten(lost: Book, rebuilt: Book) -> list[str]:
     """The jobs whose money or file was known to a ledger that was lost, and not to the one rebuilt."""
     now = {job.key: job for job in rebuilt.jobs}
     return [
-        f"{job.shot} {job.slot} {job.state.value}, {lost.spent_on(job.key):.4f} USD, now {rebuilt.spent_on(job.key):.4f}"
+        f"{job.shot} {job.slot} {job.state.value}: {lost.spent_on(job.key)} USD, now {rebuilt.spent_on(job.key)}"
         for job in lost.jobs
         if lost.spent_on(job.key) != rebuilt.spent_on(job.key)
         or (job.sha256 and (job.key not in now or now[job.key].sha256 != job.sha256))

@@ -125,6 +125,24 @@ def test_a_ledger_restored_from_an_old_copy_learns_what_was_made_since(made: Tea
     assert (done.exit_code, done.json["submissions"]) == (0, {"image": 0, "video": 0}), done.stderr
 
 
+def test_what_two_ledgers_sent_in_doubt_is_counted_by_both_and_sent_again_only_by_a_person(team: Team) -> None:
+    (team.cli.folder / "sheet.csv").write_text("id,prompt\ncup,A hand-thrown cup\n")
+    team.service.script({"match": {"kind": "image"}, "fault": "drop-after", "times": 3})
+    assert team.run("a").exit_code == 5, "in doubt, sent once more by the rule, in doubt again"
+    assert team.run("b").exit_code == 5
+    assert team("b", "resolve", "--resubmit", "--all").exit_code == 0
+    assert team.run("b").exit_code == 5, "its own request is in doubt as well"
+    assert team.accepted() == {"image": 3, "video": 0}
+    assert team.run("a").json["usd"]["held"] > 0
+    assert team.accepted() == {"image": 3, "video": 0}, "nobody decided about what the other one sent"
+    assert team("a", "resolve", "--resubmit", "--all").exit_code == 0
+    assert team.run("a").exit_code == 0
+    charged = team.service.counts()["charged_usd"]
+    for home in ("a", "b"):
+        usd = team.run(home).json["usd"]
+        assert (usd["spent"], usd["held"]) == (pytest.approx(charged), 0), home
+
+
 def test_a_shot_of_another_name_finds_what_was_paid_for_under_the_old_one(made: Team) -> None:
     made.lose_ledger("a")
     (made.cli.folder / "sheet.csv").write_text(SHEET.replace("\ncup,", "\nbeaker,"))

@@ -6,9 +6,10 @@ file is there, or that its request was sent by somebody else: such a job takes o
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
+from decimal import Decimal
 
 from sqlalchemy import Connection, bindparam, insert, select
 
@@ -41,6 +42,10 @@ Files = Collection[tuple[str | None, str | None]]
 _WITH_RESULT = frozenset({JobState.FINISHED, JobState.STORED, JobState.RESERVED})
 # In these the newest attempt has not ended.
 _OPEN = frozenset({JobState.SUBMITTING, JobState.SUBMITTED, JobState.UNKNOWN})
+_MAY_BE_PAID = frozenset({JobState.SUBMITTING, JobState.SUBMITTED, JobState.UNKNOWN})
+# In which of them another ledger's requests left a job that has no result yet.
+_STILL_TO_COME = frozenset({JobState.PLANNED, JobState.SUBMITTED, JobState.UNKNOWN})
+_BY_ANOTHER = "resubmit by another ledger, as the sidecar tells it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +114,31 @@ def _enter_job(connection: Connection, job: Job, attempt: AttemptRecord, batch: 
         return False
     if fetch(connection, _BATCH, {"of_batch": job.batch}) is None:
         job = replace(job, batch=batch)
-    attempt = replace(attempt, batch=job.batch)
+    rows = _rows_of(replace(attempt, batch=job.batch), 0, attempt.usd)
+    job = replace(job, attempts=rows[-1].n)
     change(connection, _NEW_JOB, {name: getattr(job, name) for name in Job.__slots__})
-    change(connection, _NEW_ATTEMPT, {name: getattr(attempt, name) for name in AttemptRecord.__slots__})
-    post(connection, attempt.batch, held=attempt.reserved_usd, paid=attempt.usd)
+    _enter_attempts(connection, rows)
     return True
+
+
+def _rows_of(attempt: AttemptRecord, after: int, paid: Decimal) -> list[AttemptRecord]:
+    """What stands for all attempts at a job, numbered after those on record: `paid` is what they cost.
+
+    One that is open has its own money alone, which its end settles: what was paid before it was in doubt by itself. The
+    last one keeps its number where it can, by which its request is looked for.
+    """
+    if not (attempt.reserved_usd and paid):
+        return [replace(attempt, n=max(attempt.n, after + 1), usd=paid)]
+    n = max(attempt.n, after + 2)
+    earlier = replace(attempt, n=n - 1, usd=paid, reserved_usd=ZERO, operation=None)
+    earlier = replace(earlier, outcome=JobState.UNKNOWN.value, ended_at=attempt.at)
+    return [earlier, replace(attempt, n=n, usd=ZERO)]
+
+
+def _enter_attempts(connection: Connection, rows: Sequence[AttemptRecord]) -> None:
+    for one in rows:
+        change(connection, _NEW_ATTEMPT, {name: getattr(one, name) for name in AttemptRecord.__slots__})
+        post(connection, one.batch, held=one.reserved_usd, paid=one.usd)
 
 
 def _take_over(connection: Connection, told: Job, attempt: AttemptRecord, there: Files) -> bool:
@@ -123,21 +148,34 @@ def _take_over(connection: Connection, told: Job, attempt: AttemptRecord, there:
         found = give_back_slot(connection, found, told.updated)
     if found is None or not _is_proved(connection, found, told, there):
         return False
+    if told.state in _STILL_TO_COME and _counted_usd(told) > _counted_usd(found):
+        found = _close_own(connection, found, told)
     more = max(told.spent_usd - found.spent_usd, ZERO)
+    rows = _rows_of(replace(attempt, batch=found.batch), found.attempts, more)
+    n = found.attempts if found.state in _OPEN else rows[-1].n
     kept = {"key", "kind", "mode", "model", "batch", "shot", "slot", "request", "created", "updated"}
     values = {name: getattr(told, name) for name in Job.__slots__ if name not in kept}
-    n = found.attempts + (found.state not in _OPEN)
     change_job(connection, found, told.updated, **{**values, "attempts": n, "spent_usd": found.spent_usd + more})
     if found.state in _OPEN:
         # Of its own request or another's one file came: what was held for it is settled with that.
         last = read_attempt(connection, told.key, n)
         changes = {"outcome": attempt.outcome, "operation": attempt.operation, "ended_at": attempt.ended_at}
         change_attempt(connection, last, reserved=attempt.reserved_usd, usd=last.usd + more, **changes)
-        return True
-    entered = replace(attempt, n=n, batch=found.batch, usd=more)
-    change(connection, _NEW_ATTEMPT, {name: getattr(entered, name) for name in AttemptRecord.__slots__})
-    post(connection, entered.batch, held=entered.reserved_usd, paid=entered.usd)
+    else:
+        _enter_attempts(connection, rows)
     return True
+
+
+def _close_own(connection: Connection, found: Job, told: Job) -> Job:
+    """End this ledger's own request in doubt, which the other one counted as spent before it sent another."""
+    if found.state not in _MAY_BE_PAID:
+        return found
+    last = read_attempt(connection, found.key, found.attempts)
+    change_attempt(
+        connection, last, reserved=ZERO, usd=last.usd + last.reserved_usd, detail=f"{last.detail} [{_BY_ANOTHER}]"
+    )
+    spent = found.spent_usd + last.reserved_usd
+    return change_job(connection, found, told.updated, state=JobState.PLANNED, spent_usd=spent)
 
 
 def _is_proved(connection: Connection, found: Job, told: Job, there: Files) -> bool:
@@ -155,7 +193,14 @@ def _is_proved(connection: Connection, found: Job, told: Job, there: Files) -> b
     if told.state is JobState.SUBMITTED:
         sent = select(attempts.c.operation).where(attempts.c.job_key == told.key)
         return told.operation not in set(connection.execute(sent).scalars())
-    return found.attempts == 0 and told.state not in (JobState.PLANNED, JobState.STORED)
+    if _counted_usd(told) > _counted_usd(found):
+        return True
+    return found.attempts == 0 and told.state is not JobState.PLANNED
+
+
+def _counted_usd(job: Job) -> Decimal:
+    """What a job is known to have cost, and may have: who knows of more sent a request that the other never saw."""
+    return job.spent_usd + (job.estimated_usd if job.state in _MAY_BE_PAID else ZERO)
 
 
 def _enter_asset(connection: Connection, asset: Asset) -> bool:
