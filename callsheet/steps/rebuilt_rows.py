@@ -40,7 +40,8 @@ _LARGEST = 2**62
 _LARGEST_INPUT = 256 * 1024 * 1024
 # The fields of a job's request that are not parameters.
 _NOT_PARAMETERS = frozenset({"prompt", "take", "inputs", TEXT_ALONE})
-_OUTCOMES = {JobState.STORED: "finished", JobState.SUBMITTED: "open"}
+# What was paid for a job that is to be sent again gave nothing: by the rule, that counts as one time in doubt.
+_OUTCOMES = {JobState.STORED: "finished", JobState.SUBMITTED: "open", JobState.PLANNED: JobState.UNKNOWN.value}
 
 
 def batch_of(sidecar: Sidecar) -> Batch:
@@ -217,16 +218,9 @@ def _attempt(job: Job, scope: str, at: datetime, held: Decimal) -> AttemptRecord
     return AttemptRecord(
         job_key=job.key, n=job.attempts, batch=job.batch, scope=scope, model=job.model, kind=job.kind, at=at,
         ended_at=None if job.state is JobState.SUBMITTED else job.finished_at or job.updated,
-        outcome=_outcome(job), status=None, detail="As the sidecar tells it.",
+        outcome=_OUTCOMES.get(job.state, job.state.value), status=None, detail="As the sidecar tells it.",
         estimated_usd=job.estimated_usd, reserved_usd=held, usd=job.spent_usd, operation=job.operation,
     )  # fmt: skip
-
-
-def _outcome(job: Job) -> str:
-    """What was paid for a job that is to be sent again gave nothing: by the rule, that counts as one time in doubt."""
-    if job.state is JobState.PLANNED:
-        return JobState.UNKNOWN.value
-    return _OUTCOMES.get(job.state, job.state.value)
 
 
 def state_of(part: Part) -> JobState | None:
