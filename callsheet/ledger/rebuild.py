@@ -193,13 +193,16 @@ def _is_proved(connection: Connection, found: Job, told: Job, there: Files) -> b
     if told.state is JobState.SUBMITTED:
         sent = select(attempts.c.operation).where(attempts.c.job_key == told.key)
         return told.operation not in set(connection.execute(sent).scalars())
-    if _counted_usd(told) > _counted_usd(found):
+    if (_counted_usd(told), told.spent_usd) > (_counted_usd(found), found.spent_usd):
         return True
     return found.attempts == 0 and told.state is not JobState.PLANNED
 
 
 def _counted_usd(job: Job) -> Decimal:
-    """What a job is known to have cost, and may have: who knows of more sent a request that the other never saw."""
+    """What a job is known to have cost, and may have: who knows of more sent a request that the other never saw.
+
+    Of two that know of as much, the one that has spent it has decided what the other still doubts.
+    """
     return job.spent_usd + (job.estimated_usd if job.state in _MAY_BE_PAID else ZERO)
 
 
