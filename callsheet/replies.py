@@ -21,7 +21,9 @@ from callsheet.errors import ArchiveError
 
 # The largest picture measured was 21 MB (2026-09-20), so 28 MB in base64; what is longer is kept up to here.
 MAX_KEPT_BYTES = 128 * 1024 * 1024
-KEPT_HEADERS = ("content-type", "content-encoding", "retry-after", "date", "server", "via", "x-request-id")
+KEPT_HEADERS = (
+    "content-type", "content-encoding", "retry-after", "date", "server", "via", "x-goog-request-id", "x-request-id",
+)  # fmt: skip
 _HEAD_BYTES = 16 * 1024
 _NAME = re.compile(r"[0-9a-f]{64}-(\d{1,6})-([0-9a-z]{1,32})\.http")
 
@@ -38,6 +40,12 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = field(default=b"", repr=False)
     is_whole: bool = True
+
+    @property
+    def request_id(self) -> str:
+        """The id under which the provider's support finds the request, "" when it told none."""
+        named = self.headers.get("x-goog-request-id") or self.headers.get("x-request-id") or ""
+        return re.sub(r"[^!-~]", "", named)[:200]
 
 
 class Keeper(Protocol):

@@ -97,6 +97,8 @@ class TakeRecord(_Part):
     attempts: int = 0
     model_version: str = ""
     response_id: str = ""
+    request_id: str = ""
+    safety_ratings: tuple[dict[str, str], ...] = ()
     tokens: dict[str, int] = Field(default_factory=dict)
     score: ScoreRecord | None = None
     chosen: bool = False

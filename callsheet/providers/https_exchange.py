@@ -7,6 +7,7 @@ from contextlib import aclosing
 
 import httpx2
 
+from callsheet.providers.wire import note_reply
 from callsheet.replies import KEPT_HEADERS, MAX_KEPT_BYTES, Keeper, Reply, may_be_paid
 
 # Whoever waits for a reply goes on waiting while so many bytes come in the time.
@@ -74,4 +75,5 @@ class _Coming:
         reply = Reply(self._status, self._headers, bytes(self.body), self._is_whole)
         if self._keeper is not None:
             await self._keeper.end(reply)
+        note_reply(reply)
         return reply

@@ -8,6 +8,7 @@ judged by their words.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from callsheet.errors import (
     BadImage,
@@ -46,7 +47,8 @@ _UNSPECIFIED = ("", "BLOCK_REASON_UNSPECIFIED", "BLOCKED_REASON_UNSPECIFIED")
 def read_picture(reply: Reply, what: str = "a picture") -> ImageResult:
     """The picture of a reply as it came, whatever its status; see `image_result`. A kept reply reads the same."""
     try:
-        return image_result(read_body(reply), what, retry_after=reply.headers.get("retry-after"))
+        result = image_result(read_body(reply), what, retry_after=reply.headers.get("retry-after"))
+        return replace(result, request_id=reply.request_id)
     except BadImage:
         raise
     except ProviderError as error:
@@ -98,6 +100,7 @@ def image_result(body: ReplyBody, what: str = "a picture", *, retry_after: str |
         text=said.text(),
         others=tuple(others.values()),
         is_thought=final.is_thought,
+        safety_ratings=said.ratings(),
     )
 
 

@@ -49,7 +49,7 @@ class ImageResult:
     """A picture as received: the bytes are the provider's, untouched. `tokens` counts by modality, as reported.
 
     `others` are the further whole pictures of the reply, `text` is what it says. `is_thought` tells that the picture
-    was marked as an interim one, and the only one.
+    was marked as an interim one, and the only one. `request_id` is the provider's, of the exchange.
     """
 
     data: bytes = field(repr=False)
@@ -60,6 +60,8 @@ class ImageResult:
     text: str = ""
     others: tuple[Picture, ...] = ()
     is_thought: bool = False
+    request_id: str = ""
+    safety_ratings: tuple[Mapping[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from callsheet.providers.error_bodies import plain
 from callsheet.providers.reply_body import ReplyBody
 
 MAX_TEXT_CHARS = 32 * 1024
+MAX_RATINGS = 64
 _DATA_URL = re.compile(r"!?\[[^\]]{0,500}\]\(\s*data:[^)\s]+\)|data:image/[\w.+-]{1,40}[^,\s]{0,100},[\w+/=%-]+")
 
 
@@ -30,6 +31,13 @@ class Said:
         answered = plain(str(self.value("responseId") or ""), 100)
         parts = [*([f"response {answered}"] if answered else []), *(["rated " + ", ".join(rated[:8])] if rated else [])]
         return f" ({'; '.join(parts)})" if parts else ""
+
+    def ratings(self) -> tuple[dict[str, str], ...]:
+        """The safety ratings of prompt and answer, as words."""
+        feedback = mapping(self.value("promptFeedback"))
+        rated = [("prompt", feedback), *(("answer", one) for one in self.candidates())]
+        found = [(of, one) for of, judged in rated for one in sequence(either(judged, "safetyRatings"))]
+        return tuple({"of": of, **_words(one)} for of, one in found[:MAX_RATINGS] if isinstance(one, Mapping))
 
     @property
     def is_reply(self) -> bool:
@@ -79,6 +87,12 @@ class Said:
         told = {name.partition("_")[0] for name, tokens in counts.items() if tokens}
         totals |= {side: field for side, field in sums if side not in told}
         return counts | {name: more for name, field in totals.items() if (more := count(either(usage, field)))}
+
+
+def _words(rating: Mapping[str, object]) -> dict[str, str]:
+    """What a rating says, without what is nested in it."""
+    told = [(name, value) for name, value in rating.items() if isinstance(value, str | int | float)]
+    return {plain(str(name), 60): plain(str(value), 100) for name, value in told[:12]}
 
 
 def _response(document: object, depth: int = 0) -> Mapping[str, object] | None:

@@ -107,6 +107,12 @@ async def received(
     return await guarded(exchange, phase, what, secrets)
 
 
+def note_reply(reply: Reply) -> None:
+    """Tell the exchange under way in this task what was answered: an error then names the provider's id of it."""
+    if (exchange := _exchange.get()) is not None:
+        exchange.reply = reply
+
+
 async def guarded(call: Callable[[], Awaitable[T]], phase: Phase, what: str, secrets: Secrets) -> T:
     """The result of `call`, one exchange with the provider; whatever it raises becomes a ProviderError without secrets.
 
@@ -128,6 +134,8 @@ async def guarded(call: Callable[[], Awaitable[T]], phase: Phase, what: str, sec
         _exchange.reset(token)
     if isinstance(failure, Unauthorised) and secrets.variable:
         failure.message += f" The key of {secrets.variable} was used."
+    if exchange.reply is not None and exchange.reply.request_id:
+        failure.message += f" The provider's id of the request: {exchange.reply.request_id}."
     failure.message = secrets.scrub(failure.message)
     failure.reason = secrets.scrub(failure.reason)
     failure.args = (failure.message,)

@@ -11,7 +11,7 @@ from callsheet.ledger import JobResult
 from callsheet.media.probe import probe_image
 from callsheet.providers.protocol import ImageResult, Picture
 from callsheet.spool import Spooled
-from callsheet.steps.details import OTHERS, TEXT
+from callsheet.steps.details import OTHERS, RATINGS, REQUEST_ID, TEXT
 from callsheet.steps.persist import persist
 from callsheet.studio import Studio
 
@@ -28,6 +28,10 @@ async def keep_picture(studio: Studio, result: ImageResult, usd: Decimal) -> Job
     details: dict[str, Any] = {
         "model_version": result.model_version, "response_id": result.response_id, "tokens": result.tokens
     }  # fmt: skip
+    if result.request_id:
+        details[REQUEST_ID] = result.request_id
+    if result.safety_ratings:
+        details[RATINGS] = [dict(one) for one in result.safety_ratings]
     if result.others:
         details[OTHERS] = [_described(one, await _spooled(studio, one.data)) for one in result.others]
     if result.text:

@@ -32,7 +32,7 @@ from callsheet.places import is_of_the_web
 from callsheet.providers.operation_names import adoptable
 from callsheet.providers.scopes import Scopes
 from callsheet.shots import Asset, Batch, ShotState
-from callsheet.steps.details import TEXT
+from callsheet.steps.details import RATINGS, REQUEST_ID, TEXT
 
 _SLOT = re.compile(r"(take|clip)(-[1-9]\d{0,5})?")
 _LARGEST = 2**62
@@ -290,7 +290,8 @@ def _request(sidecar: Sidecar, part: Part) -> dict[str, object]:
 
 def _details(part: Part) -> dict[str, object]:
     if isinstance(part, TakeRecord):
-        said = {TEXT: part.text} if part.text else {}
+        told = ((TEXT, part.text), (REQUEST_ID, part.request_id), (RATINGS, [*part.safety_ratings]))
+        said = {name: value for name, value in told if value}
         return {
             "model_version": part.model_version,
             "response_id": part.response_id,

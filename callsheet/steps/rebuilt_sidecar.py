@@ -17,7 +17,7 @@ from callsheet.decisions import APPROVAL, FrameDecision, FramePin
 from callsheet.ledger import Job, JobState, ShotRow, Want
 from callsheet.orders import clip_slot, take_slot
 from callsheet.shots import Asset, Batch
-from callsheet.steps.details import RECORD, TEXT
+from callsheet.steps.details import RATINGS, RECORD, REQUEST_ID, TEXT
 from callsheet.steps.records import decision_record, file_record, job_record, pin_record
 
 Row = Mapping[str, Any]
@@ -104,6 +104,8 @@ def _take(known: Remembered, slot: str, key: str) -> TakeRecord:
         attempts=job.attempts if job else 0,
         model_version=str(details.get("model_version") or row.get("model") or ""),
         response_id=str(details.get("response_id", "")),
+        request_id=str(details.get(REQUEST_ID, "")),
+        safety_ratings=tuple(details.get(RATINGS, ())),
         tokens=details.get("tokens", {}),
         chosen=bool(row.get("chosen")) or clip_slot(number) in known.slots(),
         others=tuple(file_record(one) for one in known.files() if asset and _came_with(one, asset)),

@@ -25,7 +25,7 @@ from callsheet.ledger import Job
 from callsheet.media.frames import Verdict
 from callsheet.plan import ShotPlan
 from callsheet.shots import Asset, Batch, Failure, Shot, ShotState
-from callsheet.steps.details import RECORD, TEXT
+from callsheet.steps.details import RATINGS, RECORD, REQUEST_ID, TEXT
 from callsheet.steps.finish_records import finish_record
 from callsheet.steps.work import ClipWork, CutWork, TakeWork, Work
 
@@ -107,6 +107,8 @@ def _take(take: TakeWork, work: Work) -> TakeRecord:
         attempts=take.job.attempts if take.job else 0,
         model_version=str(details.get("model_version", "")),
         response_id=str(details.get("response_id", "")),
+        request_id=str(details.get(REQUEST_ID, "")),
+        safety_ratings=tuple(details.get(RATINGS, ())),
         tokens=details.get("tokens", {}),
         score=_score(take, verdict),
         chosen=bool(verdict and verdict.chosen),
