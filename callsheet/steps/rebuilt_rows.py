@@ -292,10 +292,6 @@ def _details(part: Part) -> dict[str, object]:
     if isinstance(part, TakeRecord):
         told = ((TEXT, part.text), (REQUEST_ID, part.request_id), (RATINGS, [*part.safety_ratings]))
         said = {name: value for name, value in told if value}
-        return {
-            "model_version": part.model_version,
-            "response_id": part.response_id,
-            "tokens": dict(part.tokens),
-            **said,
-        }
+        ids = {"model_version": part.model_version, "response_id": part.response_id}
+        return {**ids, "tokens": dict(part.tokens), **said}
     return {"fps": part.file.fps if part.file else None}
