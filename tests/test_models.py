@@ -11,6 +11,7 @@ import pytest
 
 from callsheet.errors import CatalogueError
 from callsheet.models import Catalogue, Limits, Model, load_catalogue
+from callsheet.models.rules import image_findings, video_findings
 
 TODAY = date(2026, 11, 21)
 
@@ -75,7 +76,7 @@ def test_a_model_is_retired_from_its_day_on(catalogue: Catalogue) -> None:
 
 
 def problems(model: Model, *args: object, **kwargs: object) -> list[str]:
-    found = (model.image_problems if model.kind == "image" else model.video_problems)(*args, **kwargs)  # type: ignore[operator]
+    found = (image_findings if model.kind == "image" else video_findings)(model, *args, **kwargs)  # type: ignore[operator]
     return [finding.column for finding in found]
 
 
@@ -92,7 +93,7 @@ def test_pictures_are_judged_by_ratio_size_references_and_people(catalogue: Cata
 
 
 def test_findings_carry_what_is_allowed_and_the_nearest(catalogue: Catalogue) -> None:
-    findings = catalogue.get("gemini-3-pro-image").image_problems("16:10", "1k")
+    findings = image_findings(catalogue.get("gemini-3-pro-image"), "16:10", "1k")
     assert [finding.suggestion for finding in findings] == ["the nearest is 3:2", "write 1K"]
     assert "4K" in findings[1].allowed
 

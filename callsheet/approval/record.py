@@ -21,7 +21,7 @@ from callsheet.clock import Clock
 from callsheet.decisions import APPROVAL, REJECTED, FrameDecision
 from callsheet.errors import ArchiveError, DecisionError
 from callsheet.ledger import BatchRow, Ledger, Recorded
-from callsheet.models.rules import did_you_mean
+from callsheet.models.suggestions import did_you_mean
 from callsheet.settings import Settings
 from callsheet.shots import ShotState
 from callsheet.steps.gallery import write_page

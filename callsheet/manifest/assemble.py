@@ -15,8 +15,9 @@ from callsheet.manifest.inputs import InputFiles, InputKind, Refused
 from callsheet.manifest.legality import Legality
 from callsheet.manifest.table import checked_cuts
 from callsheet.models import Catalogue, Finding, Model
-from callsheet.models.rules import nearest_ratio, person_word, video_task
+from callsheet.models.rules import image_findings, person_word, video_findings, video_task
 from callsheet.models.schema import PersonTask, Platform
+from callsheet.models.suggestions import nearest_ratio
 from callsheet.platforms import Platforms
 from callsheet.shots import Reference, Select, Shot
 
@@ -102,7 +103,7 @@ class Assembler:
             person = self._person(model_id, "image", wish)
 
             def rules(model: Model, platform: Platform | None) -> list[Finding]:
-                return model.image_problems(ratio, size, references, person, seed, platform)
+                return image_findings(model, ratio, size, references, person, seed, platform)
 
             combination = (model.id, ratio, size, references, person, seed is None)
             self.legality.judge(draft, model, combination, (rules, rules), skip)
@@ -148,8 +149,8 @@ class Assembler:
             model,
             ("video", model.id, *asked[:5], shot.seed is None, asked[6], references),
             (
-                lambda model, platform: model.video_problems(*asked, platform),
-                lambda model, platform: model.video_problems(*asked, platform, references),
+                lambda model, platform: video_findings(model, *asked, platform),
+                lambda model, platform: video_findings(model, *asked, platform, references),
             ),
             skip,
         )

@@ -8,7 +8,7 @@ from typing import Literal
 
 from callsheet.errors import ManifestError, Problem
 from callsheet.manifest.columns import MAX_PROBLEMS
-from callsheet.models.rules import did_you_mean
+from callsheet.models.suggestions import did_you_mean
 
 __all__ = ["Findings", "Unsendable", "did_you_mean", "shown"]
 

@@ -8,7 +8,7 @@ from callsheet.manifest.columns import COLUMNS, Cell
 from callsheet.manifest.draft import Draft, known_column
 from callsheet.manifest.findings import Findings, did_you_mean, shown
 from callsheet.manifest.sheet import Sheet, rows_within_limit
-from callsheet.models.rules import nearest
+from callsheet.models.suggestions import nearest
 
 
 def drafts_of(

@@ -15,8 +15,8 @@ from callsheet.errors import CatalogueError
 from callsheet.models.convert import to_model
 from callsheet.models.model import DRIVEN_SURFACES, Defaults, Model
 from callsheet.models.overlay import inherit, overlay, text_keys
-from callsheet.models.rules import nearest
 from callsheet.models.schema import CatalogueRecord, Kind, SpendRecord
+from callsheet.models.suggestions import nearest
 from callsheet.yaml_file import read_yaml
 
 # Prices change, as quotas turn, at midnight there.

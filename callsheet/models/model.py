@@ -9,9 +9,8 @@ from decimal import Decimal
 from math import sqrt
 
 from callsheet.errors import CatalogueError
-from callsheet.models import rules
-from callsheet.models.rules import Finding
 from callsheet.models.schema import Confidence, Kind, PersonTask, Platform, Status, Surface
+from callsheet.models.suggestions import ratio_value
 
 # The surfaces whose requests callsheet can make; models on other surfaces are listed but not used.
 DRIVEN_SURFACES: Mapping[str, str] = {
@@ -205,7 +204,7 @@ class Model:
         known = self.pixels.get(aspect_ratio, {}).get(size)
         if known:
             return known
-        ratio = rules.ratio_value(aspect_ratio) or 1.0
+        ratio = ratio_value(aspect_ratio) or 1.0
         edge = 1024 * _LINEAR_SIZE.get(size, 1.0)
         # Multiples of 16, as all published tables have.
         return round(edge * sqrt(ratio) / 16) * 16 or 16, round(edge / sqrt(ratio) / 16) * 16 or 16
@@ -213,7 +212,7 @@ class Model:
     def video_pixels(self, aspect_ratio: str, resolution: str) -> tuple[int, int]:
         """Width and height of a video; sides are swapped for upright aspects, 720p for an unknown resolution."""
         width, height = _VIDEO_PIXELS.get(resolution, _VIDEO_PIXELS["720p"])
-        upright = (rules.ratio_value(aspect_ratio) or 1.0) < 1
+        upright = (ratio_value(aspect_ratio) or 1.0) < 1
         return (height, width) if upright else (width, height)
 
     def person_values(self, task: PersonTask, platform: Platform | None = None) -> tuple[str, ...]:
@@ -236,44 +235,6 @@ class Model:
     def takes_seed(self, platform: Platform | None = None) -> bool:
         """Whether a seed may be sent, on one platform or (None) on any that serves the model."""
         return any(self.seed.get(name, False) for name in ((platform,) if platform else self.platforms))
-
-    def image_problems(
-        self,
-        aspect_ratio: str,
-        size: str,
-        references: int = 0,
-        person_generation: str | None = None,
-        seed: int | None = None,
-        platform: Platform | None = None,
-    ) -> list[Finding]:
-        """All that the model refuses about such a picture; empty when it is legal."""
-        return rules.image_findings(self, aspect_ratio, size, references, person_generation, seed, platform)
-
-    def video_problems(
-        self,
-        aspect_ratio: str,
-        resolution: str,
-        duration_s: int,
-        has_first_frame: bool = True,
-        has_last_frame: bool = False,
-        seed: int | None = None,
-        person_generation: str | None = None,
-        platform: Platform | None = None,
-        references: int = 0,
-    ) -> list[Finding]:
-        """All that the model refuses about such a video; empty when it is legal."""
-        return rules.video_findings(
-            self,
-            aspect_ratio,
-            resolution,
-            duration_s,
-            has_first_frame,
-            has_last_frame,
-            seed,
-            person_generation,
-            platform,
-            references,
-        )
 
     def _price(self, prices: Mapping[str, Decimal], key: str, noun: str) -> Decimal:
         if key not in prices:

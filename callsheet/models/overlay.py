@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from callsheet.errors import CatalogueError
-from callsheet.models.rules import did_you_mean
+from callsheet.models.suggestions import did_you_mean
 
 # These mappings are replaced as a whole when a model inherits: a size that is not named is not made.
 _REPLACED = frozenset({"price_usd", "limits", "person_generation"})

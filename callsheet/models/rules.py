@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from functools import lru_cache
-from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
-from rapidfuzz import process
-
-if TYPE_CHECKING:
-    from callsheet.models.model import Model
-    from callsheet.models.schema import PersonTask, Platform
+from callsheet.models.model import Model
+from callsheet.models.schema import PersonTask, Platform
+from callsheet.models.suggestions import did_you_mean, nearest_ratio
 
 # Words for one wish about people: ours first, then those of the models (google-genai 3.6.1, 2026-11-30).
 _PEOPLE = (
@@ -19,10 +15,6 @@ _PEOPLE = (
     frozenset({"adults", "allow_adult"}),
     frozenset({"all", "allow_all"}),
 )
-
-
-# A suggestion compares a word with every choice.
-MAX_CHOICES = 2_000
 
 
 class Finding(NamedTuple):
@@ -34,32 +26,14 @@ class Finding(NamedTuple):
     suggestion: str = ""
 
 
-def nearest(word: str, choices: Iterable[str], cutoff: float = 60.0) -> str | None:
-    """The choice most like `word` (case ignored), None when none is at all like it, or they are too many to compare."""
-    listed = tuple(islice(choices, MAX_CHOICES + 1))
-    return _nearest(word[:200], listed, cutoff) if len(listed) <= MAX_CHOICES else None
-
-
-@lru_cache(maxsize=4096)  # a mistake is often made in every row
-def _nearest(word: str, choices: tuple[str, ...], cutoff: float) -> str | None:
-    match = process.extractOne(word, choices, processor=str.casefold, score_cutoff=cutoff)
-    return match[0] if match else None
-
-
-def did_you_mean(word: str, choices: Iterable[str]) -> str:
-    """`did you mean ...?` for the nearest choice, or an empty text."""
-    guess = nearest(word, choices)
-    return f"did you mean {guess}?" if guess else ""
-
-
 def image_findings(
     model: Model,
     aspect_ratio: str,
     size: str,
-    references: int,
-    person_generation: str | None,
-    seed: int | None,
-    platform: Platform | None,
+    references: int = 0,
+    person_generation: str | None = None,
+    seed: int | None = None,
+    platform: Platform | None = None,
 ) -> list[Finding]:
     """Everything that `model` refuses about a picture; `platform` None means that any platform may serve it."""
     findings = [
@@ -78,12 +52,12 @@ def video_findings(
     aspect_ratio: str,
     resolution: str,
     duration_s: int,
-    has_first_frame: bool,
-    has_last_frame: bool,
-    seed: int | None,
-    person_generation: str | None,
-    platform: Platform | None,
-    references: int,
+    has_first_frame: bool = True,
+    has_last_frame: bool = False,
+    seed: int | None = None,
+    person_generation: str | None = None,
+    platform: Platform | None = None,
+    references: int = 0,
 ) -> list[Finding]:
     """Everything that `model` refuses about a video; `platform` None means that any platform may serve it."""
     task = video_task(has_first_frame, references)
@@ -117,23 +91,6 @@ def person_word(wish: str, words: Sequence[str]) -> str:
         return wish
     said = next((same for same in _PEOPLE if wish.casefold() in same), frozenset[str]())
     return next((word for word in words if word.casefold() in said), wish)
-
-
-def nearest_ratio(wanted: str, ratios: Sequence[str]) -> str | None:
-    """The aspect ratio whose shape is closest to `wanted` ("W:H"), None when that is no ratio."""
-    value = ratio_value(wanted)
-    if value is None or not ratios:
-        return None
-    # Distances are compared as factors, so 1:2 is as far from 1:1 as 2:1 is.
-    return min(ratios, key=lambda ratio: max(value / (ratio_value(ratio) or 1), (ratio_value(ratio) or 1) / value))
-
-
-def ratio_value(ratio: str) -> float | None:
-    """Width divided by height of "W:H", None when it is not of that form."""
-    width, _, height = ratio.partition(":")
-    if not (width.isascii() and width.isdigit() and height.isascii() and height.isdigit()):
-        return None
-    return int(width) / int(height) if int(width) and int(height) and len(ratio) <= 11 else None
 
 
 def _nearest_ratio(wanted: str, model: Model) -> str:

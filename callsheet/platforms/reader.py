@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from callsheet.errors import CatalogueError
 from callsheet.models.overlay import overlay, text_keys
-from callsheet.models.rules import did_you_mean, nearest
+from callsheet.models.suggestions import did_you_mean, nearest
 from callsheet.platforms.convert import to_spec
 from callsheet.platforms.schema import PlatformsRecord
 from callsheet.platforms.spec import PlatformSpec

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import date
 
 from callsheet.models import Catalogue, Finding, Model
+from callsheet.models.rules import image_findings, video_findings
 from callsheet.rehearsal import bodies
 from callsheet.rehearsal.bodies import RefusedError
 from callsheet.rehearsal.wire import ImageAsk, VideoAsk
@@ -30,7 +31,8 @@ def complete_image(model: Model, ask: ImageAsk) -> ImageAsk:
     """The request with the model's defaults and its true MIME type; raises the 400 that the live service gives."""
     aspect_ratio = ask.aspect_ratio or model.defaults.aspect_ratio or "1:1"
     size = ask.size or model.defaults.size or "1K"
-    findings = model.image_problems(
+    findings = image_findings(
+        model,
         aspect_ratio,
         size,
         references=len(ask.references),
@@ -51,7 +53,8 @@ def complete_video(model: Model, ask: VideoAsk) -> VideoAsk:
         resolution=ask.resolution or defaults.resolution or "720p",
         duration_s=ask.duration_s if ask.duration_s is not None else defaults.duration_s or 8,
     )
-    findings = model.video_problems(
+    findings = video_findings(
+        model,
         done.aspect_ratio or "",
         done.resolution or "",
         done.duration_s or 0,
