@@ -14,6 +14,6 @@ def test_a_killed_batch_under_all_faults_is_paid_once_and_ends_like_an_undisturb
 ) -> None:
     found = battle(lean_cli, Size(stills=2, videos=2), kills=2, seed=7)
     assert found["kills"] >= 1
-    assert found["ledgers rebuilt"] == found["days turned"] >= 1
+    assert found["ledgers rebuilt"] >= found["days turned"] >= 1
     for claim, (holds, figures) in found["claims"].items():
         assert holds, f"{claim}: {figures}\n{found}"
