@@ -57,6 +57,8 @@ def rebuild(
         say(f"unexplained {name}: put on record as a file that no known request gave.")
     for name in taken.set_aside:
         say(f"set aside {name}: it cannot be read, and is kept in the batch's .damaged folder.")
+    for shot, slot in taken.in_doubt:
+        say(f"in doubt {shot} {slot}: a request may have been sent. It is held until `callsheet resolve` decides.")
     if taken.claim:
         say(f"Taken over from ledger {taken.claim.ledger[:12]}.")
     for one in rebuilt.refused:
@@ -70,7 +72,8 @@ def rebuild(
     )
     code = ExitCode.UNFINISHED if rebuilt.refused or rebuilt.missing else 0
     if json:
-        more = {"unexplained": list(taken.unexplained), "set_aside": list(taken.set_aside)} if take_over else {}
+        told = {name: list(getattr(taken, name)) for name in ("unexplained", "set_aside", "in_doubt")}
+        more = told if take_over else {}
         print_json({"exit_code": code, **asdict(rebuilt), **more})
     sys.exit(code)
 

@@ -17,7 +17,7 @@ from callsheet.archive.layout import sidecar_name
 from callsheet.archive.local import LocalStore
 from callsheet.archive.parts import SCHEMA, Part, list_parts
 from callsheet.archive.sidecar import ClipRecord, CutRecord, FailureRecord, FileRecord, ImageParams, Sidecar, TakeRecord
-from callsheet.archive.sidecars import read_sidecars, sidecar_bytes, write_sidecar
+from callsheet.archive.sidecars import read_sidecar, read_sidecars, sidecar_bytes, write_sidecar
 from callsheet.archive.success import mark_continuing, read_success, write_success
 from callsheet.errors import ArchiveError
 
@@ -105,7 +105,8 @@ async def test_a_damaged_sidecar_is_told_and_replaced_by_the_next_write(store: L
     await write_sidecar(store, PREFIX, shot())
     await store.put_bytes(name, b'{"shot": 1', "application/json")
     with pytest.raises(ArchiveError, match="run the batch again"):
-        await read_sidecars(store, PREFIX)
+        await read_sidecar(store, name)
+    assert await read_sidecars(store, PREFIX) == [], "the others go on without it"
     await write_sidecar(store, PREFIX, shot())
     assert await read_sidecars(store, PREFIX) == [shot()]
 

@@ -16,6 +16,7 @@ from conftest import Service
 from hypothesis import given
 from hypothesis import strategies as st
 from media_samples import encoded, picture
+from whole_batch import whole_batch
 
 from callsheet.archive.local import LocalStore
 from callsheet.errors import ManifestError, SettingsError
@@ -174,6 +175,45 @@ async def test_shots_of_a_shard_that_nobody_brought_to_an_end_are_pending(team: 
     assert (ended["exit_code"], ended["shots"]["done"]) == (1, 3)
     marker = json.loads((team.settings.home / "archive" / "lamps" / "lamps.rehearsal" / "_SUCCESS.json").read_text())
     assert (marker["complete"], marker["unfinished"]) == (False, ["s0", "s1", "s2"])
+
+
+async def test_a_sidecar_that_broke_leaves_its_shot_pending_and_the_join_goes_on(team: Team, service: Service) -> None:
+    async with team.opened() as (studio, _, going):
+        sent, folder = await sent_of(studio), team.settings.home / "archive" / studio.batch.prefix
+        await team.work(1)
+        await team.work(2)
+        (folder / "shots" / "s1" / "shot.json").write_text("{")
+        await join_shards(studio, going, sent)
+        ended = (await write_report(studio, 1.0)).summary
+    assert (ended["exit_code"], ended["shots"]["done"]) == (1, 5)
+    report = await whole_batch(team.request, team.settings)
+    assert (report.exit_code, report.summary["submissions"]) == (0, {"image": 0, "video": 0})
+    assert list(folder.glob(".damaged/*/shots/s1/shot.json"))
+
+
+@pytest.mark.parametrize("lost", [False, True])
+async def test_a_batch_made_in_shards_is_paid_for_once_whatever_ledger_goes_on_with_it_in_shards(
+    team: Team, service: Service, tmp_path: Path, lost: bool
+) -> None:
+    async with team.opened() as (studio, _, going):
+        sent = await sent_of(studio)
+        await team.work(1)
+        if not lost:
+            await team.work(2)
+            await join_shards(studio, going, sent)
+            await write_report(studio, 1.0)
+    archive = str(team.settings.home / "archive")
+    other = Team(team.settings.model_copy(update={"home": tmp_path / "other", "archive": archive}), team.request)
+    async with other.opened() as (studio, _, going):
+        sent = await sent_of(studio)
+        left = [shot.id for shot in going]
+        for number in (1, 2):
+            assert (await other.work(number))["exit_code"] == 0
+        await join_shards(studio, going, sent)
+        ended = (await write_report(studio, 1.0)).summary
+    assert left == (["s3", "s4", "s5"] if lost else [])
+    assert (ended["exit_code"], ended["shots"]["done"]) == (0, 6)
+    assert service.counts()["accepted"]["image"] == 6
 
 
 async def test_a_worker_with_another_ledger_archive_or_manifest_sends_nothing(

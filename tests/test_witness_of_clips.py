@@ -44,6 +44,42 @@ def test_a_run_that_is_killed_and_loses_its_ledger_pays_for_nothing_again(
     assert tuple(team.accepted().values()) == in_all
 
 
+# The moment of the kill, and the videos that the provider has by then.
+WINDOWS = {
+    "between a clip's sidecar and its record": 0,
+    "before a clip is sent": 0,
+    "between a clip's record and its sidecar": 1,
+}
+
+
+@pytest.mark.parametrize("moment", WINDOWS)
+def test_a_clip_that_may_have_been_sent_by_another_ledger_is_in_doubt_until_a_person_decides(
+    lean_cli: Cli, service: Service, moment: str
+) -> None:
+    team = Team(lean_cli, service)
+    (lean_cli.folder / "sheet.csv").write_text(HEADER + "boat,A boat,1,7,best,It drifts,4\n")
+    team.die("a", moment)
+    accepted = {"image": 1, "video": WINDOWS[moment]} if WINDOWS[moment] else {"image": 1}
+    assert {kind: n for kind, n in team.accepted().items() if n} == accepted
+    assert team.run("b").exit_code == 2
+    taken = team("b", "ledger", "rebuild", "--batch", "sheet.live", "--take-over", "--json")
+    assert (taken.exit_code, taken.json["in_doubt"]) == (0, [["boat", "clip-1"]]), taken.stderr
+    assert "callsheet resolve" in taken.stderr
+    held = team.run("b")
+    assert (held.exit_code, held.json["submissions"]["video"]) == (5, 0), held.stderr
+    assert {kind: n for kind, n in team.accepted().items() if n} == accepted
+
+
+def test_the_ledger_that_was_about_to_send_a_clip_knows_that_it_did_not(lean_cli: Cli, service: Service) -> None:
+    team = Team(lean_cli, service)
+    (lean_cli.folder / "sheet.csv").write_text(HEADER + "boat,A boat,1,7,best,It drifts,4\n")
+    team.die("a", "between a clip's sidecar and its record")
+    assert team.sidecar("boat")["clips"][0]["job"]["state"] == "submitting"
+    done = team.run("a")
+    assert (done.exit_code, team.accepted()) == (0, {"image": 1, "video": 1}), done.stderr
+    assert team.sidecar("boat")["clips"][0]["job"]["ledger"] == ""
+
+
 @pytest.fixture(params=["folder", "bucket"])
 def anywhere(lean_cli: Cli, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Team]:
     """A team whose archive is a folder, or lies in a bucket that a real storage server keeps."""

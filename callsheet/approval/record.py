@@ -14,7 +14,7 @@ from callsheet.approval.wish import Wish, check, name_of
 from callsheet.archive import layout
 from callsheet.archive.claim import check_claim
 from callsheet.archive.sidecar import FailureRecord, Sidecar
-from callsheet.archive.sidecars import in_order, read_named, read_sidecars, write_sidecar
+from callsheet.archive.sidecars import in_order, read_named, read_readable, read_sidecars, write_sidecar
 from callsheet.archive.store import Store, open_archive
 from callsheet.archive.success import mark_continuing
 from callsheet.clock import Clock
@@ -187,5 +187,6 @@ async def _waiting(ledger: Ledger, store: Store, row: BatchRow) -> tuple[Questio
     rows = [one for one in await ledger.shots_of(row.batch.name) if one.reason_kind == APPROVAL]
     shots = [one.shot for one in rows if one.state is ShotState.WAITING]
     names = [layout.sidecar_name(row.batch.prefix, shot) for shot in shots]
-    sidecars = in_order([one for one, _ in await read_named(store, names)])
+    stored, _ = await read_readable(store, names)
+    sidecars = in_order([one for one, _ in stored])
     return tuple(question_of(one) for one in sidecars if is_waiting(one))

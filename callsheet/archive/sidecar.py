@@ -66,7 +66,8 @@ class JobRecord(_Part):
     """The paid job behind a take or clip as the ledger had it: `callsheet ledger rebuild` enters it again.
 
     `batch`, `shot` and `slot` wanted it first, and that batch pays. Times are the ledger's, so rehearsal time in a
-    rehearsal. Money in USD.
+    rehearsal. Money in USD. `ledger` is the one that was about to send it when this was written, "submitting" by then:
+    for any other ledger the request is in doubt.
     """
 
     state: str
@@ -83,6 +84,7 @@ class JobRecord(_Part):
     created: datetime
     submitted_at: datetime | None = None
     finished_at: datetime | None = None
+    ledger: str = ""
 
 
 class TakeRecord(_Part):

@@ -96,10 +96,11 @@ def check_version(data: bytes, where: str, known: int) -> None:
 
 
 async def read_sidecars(store: Store, prefix: str) -> list[Sidecar]:
-    """All sidecars of the batch at `prefix`, in the manifest's order."""
+    """All sidecars of the batch at `prefix` that can be read, in the manifest's order; a warning names the others."""
     root = f"{prefix}/shots/"
     names = [name for name in await store.list(root) if layout.is_sidecar(name)]
-    return in_order([sidecar for sidecar, _ in await read_named(store, names)])
+    stored, _ = await read_readable(store, names)
+    return in_order([sidecar for sidecar, _ in stored])
 
 
 async def read_named(store: Store, names: Sequence[str]) -> list[Stored]:

@@ -52,7 +52,8 @@ _BY_ANOTHER = "resubmit by another ledger, as the sidecar tells it"
 class ShotRecords:
     """The rows of one shot as its sidecar tells them; each job comes with the attempt that stands for all of its own.
 
-    `dropped`: the shot is no longer in the manifest.
+    `dropped`: the shot is no longer in the manifest. `own` are the keys of jobs that this very ledger was about to
+    send: what became of them it knows itself.
     """
 
     row: ShotRow
@@ -62,6 +63,7 @@ class ShotRecords:
     assets: tuple[Asset, ...] = ()
     decisions: tuple[FrameDecision, ...] = ()
     pins: tuple[FramePin, ...] = ()
+    own: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,8 @@ def enter_shot(connection: Connection, records: ShotRecords) -> Entered:
         change(connection, _NEW_SHOT, {**values, "dropped": records.dropped})
     there = {(asset.job_key, asset.sha256) for asset in records.assets}
     new_jobs = sum(
-        _enter_job(connection, job, attempt, row.batch) or _take_over(connection, job, attempt, there)
+        _enter_job(connection, job, attempt, row.batch)
+        or (job.key not in records.own and _take_over(connection, job, attempt, there))
         for job, attempt in records.jobs
     )
     for want in records.wants:

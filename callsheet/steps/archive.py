@@ -11,7 +11,7 @@ from callsheet.archive.sidecars import write_sidecar
 from callsheet.decisions import FramePin
 from callsheet.errors import ArchiveError
 from callsheet.shots import ShotState
-from callsheet.steps.records import sidecar_of
+from callsheet.steps.records import sidecar_of, with_intents
 from callsheet.steps.work import ClipWork, TakeWork, Work
 from callsheet.studio import Studio
 
@@ -52,7 +52,14 @@ async def tell_choice(studio: Studio, work: Work) -> None:
     async with studio.flight(f"sidecar of {work.shot.id}"):  # its clips are sent side by side
         await _recall(studio, work)
         sidecar = sidecar_of(studio.batch, work, ShotState.PENDING, datetime.now(UTC), studio.files)
-        await write_sidecar(studio.store, studio.batch.prefix, sidecar)
+        told = with_intents(sidecar, work.intended, studio.ledger.identity)
+        await write_sidecar(studio.store, studio.batch.prefix, told)
+
+
+async def tell_intent(studio: Studio, work: Work, key: str) -> None:
+    """The same when a clip is about to be sent: whoever has another ledger must know that it may have been."""
+    work.intended.add(key)
+    await tell_choice(studio, work)
 
 
 async def tell_sent(studio: Studio, work: Work) -> None:

@@ -28,7 +28,7 @@ from callsheet.providers.output import prefix_of
 from callsheet.shots import Asset, Reference, Shot, ShotState
 from callsheet.steps import all_of
 from callsheet.steps.approval import still_approved
-from callsheet.steps.archive import tell_sent
+from callsheet.steps.archive import tell_intent, tell_sent
 from callsheet.steps.deposit import Deposit, deposit_derived, deposit_paid, fetch, others_of, read_frame, read_reference
 from callsheet.steps.details import RECORD
 from callsheet.steps.paid import UNSENT, Ready, Send, claim, patiently, submit
@@ -154,7 +154,7 @@ async def _paid_video(studio: Studio, work: Work, clip: ClipWork, order: JobOrde
         await still_approved(studio, shot, frame.sha256)
     while job.state in UNSENT:
         async with studio.video_slots:
-            job = await submit(studio, order, job, price, _sender(studio, shot, order, frame), studio.submit_slots)
+            job = await submit(studio, order, job, price, _sender(studio, work, order, frame), studio.submit_slots)
             if job.state is not JobState.SUBMITTED:
                 break
             await tell_sent(studio, work)
@@ -169,12 +169,15 @@ async def _paid_video(studio: Studio, work: Work, clip: ClipWork, order: JobOrde
     return job
 
 
-def _sender(studio: Studio, shot: Shot, order: JobOrder, frame: Asset | None) -> Ready:
+def _sender(studio: Studio, work: Work, order: JobOrder, frame: Asset | None) -> Ready:
+    shot = work.shot
+
     async def ready() -> Send:
         first = await read_frame(studio, frame) if frame else None
         last = await read_reference(studio, shot.last_frame) if shot.last_frame else None
         references = tuple([await read_reference(studio, reference) for reference in _kept_to(shot, order)])
         provider = studio.providers.videos_for(order.model)
+        await tell_intent(studio, work, order.key)
 
         async def send(attempt: Attempt) -> Job:
             output_uri = prefix_of(attempt.output, order.key, attempt.n) if attempt.output else None

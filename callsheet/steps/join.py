@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from callsheet.archive import layout
-from callsheet.archive.sidecars import read_named
+from callsheet.archive.sidecars import read_readable
 from callsheet.errors import CallsheetError
 from callsheet.ledger import AttemptRecord, JobState
 from callsheet.plan import Action, Plan, plan_batch
@@ -50,10 +50,14 @@ async def join_shards(studio: Studio, shots: Sequence[Shot], sent: Sent) -> None
     ended = [shot.id for shot in shots if shot.id in whole or shot.id not in pending]
     names = (layout.sidecar_name(batch.prefix, shot) for shot in ended if shot not in studio.sidecars)
     there = [name for name in names if name.removeprefix(f"{batch.prefix}/") in studio.files]
-    read = {stored[0].shot: stored for stored in await read_named(studio.store, there)}
+    stored, broken = await read_readable(studio.store, there)
+    read = {one[0].shot: one for one in stored}
+    # What is there instead of a sidecar is kept aside by the next run, which writes the shot's anew.
+    unread = {shot for shot in ended if layout.sidecar_name(batch.prefix, shot) in broken}
     # Of a run that was killed between a sidecar and the ledger, the shot is whole and not yet told to be.
     told = {shot for shot, (sidecar, _) in read.items() if sidecar.state == ShotState.DONE.value}
     await studio.ledger.set_shots(batch.name, sorted(pending & whole & told), ShotState.DONE)
+    await studio.ledger.set_shots(batch.name, sorted(unread), ShotState.PENDING)
     studio.sidecars.update({shot: stored for shot, stored in read.items() if shot not in pending or shot in told})
     new = [one for one in await studio.ledger.attempts_of(batch.name) if (one.job_key, one.n) not in sent]
     studio.tally = tally_between(studio.plan, now, new)

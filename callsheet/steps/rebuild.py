@@ -119,6 +119,7 @@ async def enter_sidecars(
             position=order.position(sidecar),
             dropped=order.dropped(sidecar),
             scope=scopes[sidecar.mode],
+            ledger=ledger.identity,
         )
 
     records = await all_of(records_of(sidecar) for sidecar in believed)

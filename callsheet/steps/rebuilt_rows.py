@@ -152,9 +152,12 @@ def _refused(why: str) -> ArchiveError:
 
 
 def shot_records(
-    sidecar: Sidecar, assets: Sequence[Asset], *, position: int, dropped: bool, scope: Scopes
+    sidecar: Sidecar, assets: Sequence[Asset], *, position: int, dropped: bool, scope: Scopes, ledger: str = ""
 ) -> ShotRecords:
-    """The rows of a checked sidecar with those of its files that were verified. `scope`: whose quota was used."""
+    """The rows of a checked sidecar with those of its files that were verified, for a `ledger`.
+
+    `scope`: whose quota was used.
+    """
     first = next(iter(sidecar.failures), None)
     row = ShotRow(
         sidecar.batch, sidecar.shot, position, ShotState(sidecar.state), first.step if first else "",
@@ -165,7 +168,9 @@ def shot_records(
     entered = {job.key for job, _ in jobs}
     parts: list[Part] = [*sidecar.takes, *sidecar.clips]
     wants = [Want(sidecar.batch, sidecar.shot, _slot(part), part.job_key) for part in parts if part.job_key in entered]
-    return ShotRecords(row, dropped, tuple(jobs), tuple(wants), tuple(assets), decisions_in(sidecar), pins_in(sidecar))
+    own = frozenset(part.job_key for part in paid_parts(sidecar) if ledger and part.job and part.job.ledger == ledger)
+    told = decisions_in(sidecar), pins_in(sidecar)
+    return ShotRecords(row, dropped, tuple(jobs), tuple(wants), tuple(assets), *told, own)
 
 
 def decisions_in(sidecar: Sidecar) -> tuple[FrameDecision, ...]:

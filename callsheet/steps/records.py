@@ -21,7 +21,7 @@ from callsheet.archive.sidecar import (
     TakeRecord,
 )
 from callsheet.decisions import FrameDecision, FramePin
-from callsheet.ledger import Job
+from callsheet.ledger import Job, JobState
 from callsheet.media.frames import Verdict
 from callsheet.plan import ShotPlan
 from callsheet.shots import Asset, Batch, Failure, Shot, ShotState
@@ -31,6 +31,8 @@ from callsheet.steps.work import ClipWork, CutWork, TakeWork, Work
 
 # What the manifest alone decides about a sidecar.
 _ASKED = ("line", "tags", "variables", "prompt", "negative_prompt", "motion_prompt", "select", "image", "finish")
+
+_NOT_SENT = frozenset({JobState.PLANNED, JobState.RESERVED})
 
 
 def sidecar_of(batch: Batch, work: Work, state: ShotState, updated: datetime, files: Collection[str] = ()) -> Sidecar:
@@ -222,6 +224,18 @@ def job_record(job: Job) -> JobRecord:
         submitted_at=job.submitted_at,
         finished_at=job.finished_at,
     )
+
+
+def with_intents(sidecar: Sidecar, keys: Collection[str], ledger: str) -> Sidecar:
+    """The sidecar in which those of these clips that were not sent yet are about to be, by that ledger."""
+
+    def intended(clip: ClipRecord) -> ClipRecord:
+        if clip.job_key not in keys or clip.job is None or clip.job.state not in _NOT_SENT:
+            return clip
+        state = {"state": JobState.SUBMITTING.value, "ledger": ledger}
+        return clip.model_copy(update={"job": clip.job.model_copy(update=state)})
+
+    return sidecar.model_copy(update={"clips": tuple(map(intended, sidecar.clips))})
 
 
 def _failure(failure: Failure) -> FailureRecord:

@@ -15,7 +15,7 @@ from callsheet.archive.damaged import keep_aside
 from callsheet.archive.sidecars import MAX_SIDECAR, read_sidecar
 from callsheet.archive.store import Store
 from callsheet.errors import ArchiveConflict, ArchiveDenied, ArchiveError
-from callsheet.ledger import Ledger
+from callsheet.ledger import JobState, Ledger
 from callsheet.providers.scopes import Scopes
 from callsheet.shots import Asset, Batch, Mode
 from callsheet.steps.rebuild import Rebuilt, rebuild
@@ -24,12 +24,16 @@ from callsheet.steps.witness import enter_catalogue, unexplained_files
 
 @dataclass(frozen=True, slots=True)
 class TakenOver:
-    """What a ledger learned of a batch, whose claim it was (None: nobody's), and what nobody explains or can read."""
+    """What a ledger learned of a batch, whose claim it was (None: nobody's), and what nobody explains or can read.
+
+    `in_doubt` are the shots and slots of which the other ledger may have sent a request that nobody knows of.
+    """
 
     rebuilt: Rebuilt
     claim: BatchClaim | None
     unexplained: tuple[str, ...]
     set_aside: tuple[str, ...]
+    in_doubt: tuple[tuple[str, str], ...] = ()
 
 
 async def take_over(ledger: Ledger, store: Store, batch: Batch, scopes: Mapping[Mode, Scopes]) -> TakenOver:
@@ -41,7 +45,16 @@ async def take_over(ledger: Ledger, store: Store, batch: Batch, scopes: Mapping[
     left = await unexplained_files(ledger, batch, names)
     await ledger.add_assets([await _foundling(store, batch, name) for name in left])
     aside = [one.name for one in rebuilt.refused if await _set_aside(store, batch, one.name)]
-    return TakenOver(rebuilt, await take_over_batch(store, batch, ledger.identity), tuple(left), tuple(aside))
+    doubts = await _doubts(ledger, batch)
+    return TakenOver(rebuilt, await take_over_batch(store, batch, ledger.identity), tuple(left), tuple(aside), doubts)
+
+
+async def _doubts(ledger: Ledger, batch: Batch) -> tuple[tuple[str, str], ...]:
+    wants = await ledger.wants_of(batch.name)
+    jobs = await ledger.jobs(want.job_key for want in wants)
+    return tuple(
+        (want.shot, want.slot) for want in wants if (job := jobs.get(want.job_key)) and job.state is JobState.UNKNOWN
+    )
 
 
 async def _foundling(store: Store, batch: Batch, name: str) -> Asset:

@@ -82,7 +82,8 @@ class Work:
     """Everything the steps have made of one shot, and what went wrong.
 
     `postponed` is how the shot stands at its end although the steps go on with a part of it. `stopped_by` is what kept
-    the last step from its end although another try may help. `archived`: its sidecar is written.
+    the last step from its end although another try may help. `archived`: its sidecar is written. `intended`: the keys
+    of clips that may be sent any moment, as the sidecar tells.
     """
 
     shot: Shot
@@ -98,6 +99,7 @@ class Work:
     postponed: ShotState | None = None
     stopped_by: CallsheetError | None = None
     archived: bool = False
+    intended: set[str] = field(default_factory=set)
 
     @property
     def going(self) -> bool:
