@@ -23,6 +23,8 @@ from callsheet.errors import SettingsError
 # Newest first; what was made at one time in the manifest's order.
 _ORDER = ("created", "batch", "line", "shot", "kind", "take", "file")
 # The day of a part is that of its writing, so what it lists is not younger; clocks of machines may differ by this much.
+# In an address it leads out of the folder it names.
+_UPWARDS = r"(^|/)\.\.(/|$)"
 _CLOCKS_DIFFER = timedelta(days=1)
 _NEAR = 60
 
@@ -80,11 +82,17 @@ def search(files: Mapping[str, Path], query: Query) -> tuple[pl.DataFrame, dict[
     asked = conditions(query)
     facts, changing, text = ([one.fits for one in asked if one.on == on] for on in ("fact", "latest", "text"))
     rows, unreadable = read_parts(files, pl.all_horizontal(facts) if facts else None)
-    rows = latest(rows).filter(*changing)
+    # Anybody may have written a part: a row leads to a file of its shot's folder, and nowhere else.
+    rows = latest(rows.filter(*map(_is_a_name, ("campaign", "batch", "file", "thumbnail")))).filter(*changing)
     if text:
         rows = with_text(rows).filter(*text).drop(TEXT)
     newest = [column == "created" for column in _ORDER]
     return rows.sort(_ORDER, descending=newest, nulls_last=True, maintain_order=True), unreadable
+
+
+def _is_a_name(column: str) -> pl.Expr:
+    name = pl.col(column)
+    return (~name.str.contains(layout.OUTSIDE) & ~name.is_in(["", ".", ".."])).fill_null(value=True)
 
 
 def in_the_way(files: Mapping[str, Path], query: Query) -> tuple[tuple[UnknownName, ...], tuple[tuple[str, int], ...]]:
@@ -134,7 +142,8 @@ def _warnings(local: PartFiles, others: Sequence[str], unreadable: Mapping[str, 
 
 def _placed(assets: pl.DataFrame, root: str) -> pl.DataFrame:
     """The assets with `uri` where they lie in this archive, should it have been moved or copied since."""
-    here = pl.col("uri").str.starts_with(f"{root}/").fill_null(value=False)
+    below = pl.col("uri").str.starts_with(f"{root}/") & ~pl.col("uri").str.contains(_UPWARDS)
+    here = below.fill_null(value=False)
     if assets.select(here.all()).item():
         return assets
     # The shot's folder is in the old address, which saves making each name again.

@@ -16,6 +16,8 @@ CLAIM = "_LEDGER.json"
 CATALOGUE = "catalog"
 INPUTS = "inputs"
 SPOTS = "spots"
+# What the name of a file in a folder never holds.
+OUTSIDE = r"[/\\\x00-\x1f]"
 
 _HASH = 12
 # A folder name longer than this is cut: file systems allow 255 bytes, and people read these.
@@ -131,6 +133,11 @@ def spot_name(prefix: str, name: str, what: str, sha256: str, mime_type: str) ->
 def is_spot(prefix: str, name: str) -> bool:
     """Whether this is the name of a spot, or of a picture or record of one."""
     return re.fullmatch(rf"{re.escape(prefix)}/{SPOTS}/[\w.-]+-[0-9a-f]{{12}}\.(mp4|jpg|json)", name) is not None
+
+
+def is_file_name(name: str) -> bool:
+    """Whether this is the name of a file in a folder, and of nothing outside it."""
+    return name not in ("", ".", "..") and not re.search(OUTSIDE, name)
 
 
 def is_asset_name(file: str) -> bool:

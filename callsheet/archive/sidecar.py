@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from callsheet.archive.disclosure import Disclosure
+from callsheet.archive.layout import is_file_name
 from callsheet.platforms.spec import PlatformSpec
 
 # 5: `pins`, `earlier_takes`, `earlier_clips`, `earlier_cuts` (2026-11-30).
@@ -30,10 +31,20 @@ class FailureRecord(_Part):
     slot: str = ""
 
 
+def _in_folder(name: str) -> str:
+    if not is_file_name(name):
+        raise ValueError(f"{name[:200]!r} is not the name of a file in its folder")
+    return name
+
+
+# A stranger's sidecar names nothing outside of its folder: pages link to it, and steps read it.
+FileName = Annotated[str, AfterValidator(_in_folder)]
+
+
 class FileRecord(_Part):
     """One archived file; `file` is relative to the shot's folder. Bytes, pixels, seconds."""
 
-    file: str
+    file: FileName
     sha256: str
     md5: str
     size: int
@@ -45,7 +56,7 @@ class FileRecord(_Part):
     duration_s: float | None = None
     fps: float | None = None
     parent: str | None = None
-    thumbnail: str | None = None
+    thumbnail: FileName | None = None
 
 
 class ScoreRecord(_Part):

@@ -27,7 +27,7 @@ from callsheet.durable import Digests
 from callsheet.errors import ArchiveConflict, ArchiveDenied, ArchiveError, SettingsError
 from callsheet.shots import Batch
 from callsheet.steps import all_of
-from callsheet.steps.rebuilt_rows import check, is_file_name
+from callsheet.steps.rebuilt_rows import check
 
 READS_AT_ONCE = 32
 DEEP_AT_ONCE = 4
@@ -151,7 +151,9 @@ async def _part(store: Store, name: str, batch: Batch) -> list[dict[str, Any]] |
     if unreadable:
         return Unreadable(f"It cannot be read: {unreadable[name]}.")
     rows = frame.rows(named=True)
-    strange = [row for row in rows if row["batch"] != batch.name or not is_file_name(row["file"]) or not row["shot"]]
+    strange = [
+        row for row in rows if row["batch"] != batch.name or not layout.is_file_name(row["file"]) or not row["shot"]
+    ]
     if strange:
         return Unreadable(f"{len(strange)} of its rows are not of this batch's files. It was not believed.")
     return rows

@@ -75,7 +75,9 @@ def check(name: str, sidecar: Sidecar) -> None:
 
 def _check_input(file: InputRecord) -> None:
     """A finishing file lies in the batch's `inputs/`, and may be fetched from where its manifest was."""
-    named = not file.file or (file.file == f"{file.sha256[:12]}{Path(file.file).suffix}" and is_file_name(file.file))
+    named = not file.file or (
+        file.file == f"{file.sha256[:12]}{Path(file.file).suffix}" and layout.is_file_name(file.file)
+    )
     if not named or not re.fullmatch(r"[0-9a-f]{64}", file.sha256):
         raise _refused(f"{file.file[:80]!r} is not the name of a file that finishes cuts")
     if not 0 <= file.size <= _LARGEST_INPUT or is_of_the_web(file.uri):
@@ -92,13 +94,8 @@ def _check_file(file: FileRecord) -> None:
         raise _refused(f"{file.file!r} cannot be {file.size} bytes long")
 
 
-def is_file_name(name: str) -> bool:
-    """Whether this is the name of a file in a folder, and of nothing outside it."""
-    return name not in ("", ".", "..") and not re.search(r"[/\\\x00-\x1f]", name)
-
-
 def _check_name(name: str) -> None:
-    if not is_file_name(name):
+    if not layout.is_file_name(name):
         raise _refused(f"{name!r} is not the name of a file in its folder")
 
 
@@ -168,9 +165,9 @@ def shot_records(
     entered = {job.key for job, _ in jobs}
     parts: list[Part] = [*sidecar.takes, *sidecar.clips]
     wants = [Want(sidecar.batch, sidecar.shot, _slot(part), part.job_key) for part in parts if part.job_key in entered]
-    own = frozenset(part.job_key for part in paid_parts(sidecar) if ledger and part.job and part.job.ledger == ledger)
+    mine = (part.job_key for part in paid_parts(sidecar) if ledger and part.job and part.job.ledger == ledger)
     told = decisions_in(sidecar), pins_in(sidecar)
-    return ShotRecords(row, dropped, tuple(jobs), tuple(wants), tuple(assets), *told, own)
+    return ShotRecords(row, dropped, tuple(jobs), tuple(wants), tuple(assets), *told, frozenset(mine))
 
 
 def decisions_in(sidecar: Sidecar) -> tuple[FrameDecision, ...]:
