@@ -153,6 +153,27 @@ def test_a_doubt_that_another_ledger_decided_is_none_any_more(team: Team) -> Non
     assert (team.run("a").exit_code, team.accepted()["image"]) == (3, 3)
 
 
+def test_a_picture_in_doubt_that_a_run_did_not_come_to_is_told_before_the_batch_is_left(team: Team) -> None:
+    sheet = team.cli.folder / "sheet.csv"
+    sheet.write_text("id,prompt\ncup,A hand-thrown cup\n")
+    team.service.script({"match": {"kind": "image"}, "fault": "stall", "times": 1})
+    process = team.cli.start(
+        "run", "sheet.csv", "--live", "--yes", **team.env, CALLSHEET_HOME=str(team.cli.folder / "a")
+    )
+    wait_for(lambda: team.accepted()["image"] == 1)
+    kill(process)
+    sheet.write_text("id,prompt\ncup,A hand-thrown cup\nbeaker,A beaker\n")
+    team.run("a", "--only", "beaker")
+    [take] = team.sidecar("cup")["takes"]
+    assert (take["job"]["state"], take["attempts"]) == ("submitting", 1)
+    assert not claim_of(team).exists()
+    team.lose_ledger("a")
+    usd = team.run("b").json["usd"]
+    charged = team.service.counts()["charged_usd"]
+    assert usd["spent"] + usd["held"] == pytest.approx(charged, rel=0.1), "the other ledger knows of all the money"
+    assert team.accepted()["image"] <= 3, "in doubt it is sent once more, and that is told"
+
+
 def test_a_shot_of_another_name_finds_what_was_paid_for_under_the_old_one(made: Team) -> None:
     made.lose_ledger("a")
     (made.cli.folder / "sheet.csv").write_text(SHEET.replace("\ncup,", "\nbeaker,"))

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from callsheet.archive.layout import SIDECAR, folder_name
-from callsheet.archive.sidecars import write_sidecar
+from callsheet.archive.layout import SIDECAR, folder_name, sidecar_name
+from callsheet.archive.sidecars import read_readable, write_sidecar
 from callsheet.decisions import FramePin
 from callsheet.errors import ArchiveError
-from callsheet.shots import ShotState
-from callsheet.steps.records import sidecar_of, with_intents
+from callsheet.ledger import JobState
+from callsheet.orders import take_order
+from callsheet.shots import Shot, ShotState
+from callsheet.steps.records import sidecar_of, with_intents, with_open_takes
 from callsheet.steps.work import ClipWork, TakeWork, Work
 from callsheet.studio import Studio
 
 log = logging.getLogger(__name__)
+
+_MAYBE_PAID = frozenset({JobState.SUBMITTING, JobState.SUBMITTED, JobState.UNKNOWN})
 
 
 async def write_shot(studio: Studio, work: Work) -> None:
@@ -68,6 +73,30 @@ async def tell_sent(studio: Studio, work: Work) -> None:
         await tell_choice(studio, work)
     except ArchiveError as error:
         log.warning("That a clip of shot %s is submitted is in the ledger alone for now: %s", work.shot.id, error)
+
+
+async def tell_open_pictures(studio: Studio, shots: Sequence[Shot]) -> None:
+    """Tell in their sidecars of pictures under way or in doubt that this run has not come to.
+
+    A run before was killed while it sent them. Once this one ends, another ledger may go on with the batch, and it must
+    know what may have been paid for. Clips are told before they are sent.
+    """
+    wanted = {shot.id: shot for shot in shots}
+    found: dict[str, list[TakeWork]] = {}
+    for job in await studio.ledger.open_jobs(studio.batch.name):
+        work = studio.work.get(job.shot)
+        if job.state not in _MAYBE_PAID or job.shot not in wanted or (work and work.archived):
+            continue
+        keys = {take_order(studio.batch, wanted[job.shot], n).key: n for n in range(1, wanted[job.shot].takes + 1)}
+        if job.key in keys:
+            found.setdefault(job.shot, []).append(TakeWork(keys[job.key], job.key, job))
+    for shot, takes in found.items():
+        work = Work(wanted[shot], takes={take.number: take for take in takes})
+        told = sidecar_of(studio.batch, work, ShotState.PENDING, datetime.now(UTC), studio.files)
+        is_there = f"shots/{folder_name(shot)}/{SIDECAR}" in studio.files
+        stored, _ = await read_readable(studio.store, [sidecar_name(studio.batch.prefix, shot)] if is_there else [])
+        now = with_open_takes(stored[0][0], told) if stored else told
+        studio.sidecars[shot] = await write_sidecar(studio.store, studio.batch.prefix, now)
 
 
 async def _recall(studio: Studio, work: Work) -> None:

@@ -226,6 +226,21 @@ def job_record(job: Job) -> JobRecord:
     )
 
 
+def with_open_takes(sidecar: Sidecar, told: Sidecar) -> Sidecar:
+    """Return the sidecar with what another one of the shot tells of its open takes; those not listed are added."""
+    now = {take.job_key: take for take in told.takes}
+
+    def renew(take: TakeRecord) -> TakeRecord:
+        other = now.get(take.job_key)
+        if other is None or take.file is not None:
+            return take
+        return take.model_copy(update={"job": other.job, "usd": other.usd, "attempts": other.attempts})
+
+    listed = {take.job_key for take in sidecar.takes}
+    added = [take for take in told.takes if take.job_key not in listed]
+    return sidecar.model_copy(update={"takes": (*map(renew, sidecar.takes), *added), "updated": told.updated})
+
+
 def with_intents(sidecar: Sidecar, keys: Collection[str], ledger: str) -> Sidecar:
     """The sidecar in which those of these clips that were not sent yet are about to be, by that ledger."""
 

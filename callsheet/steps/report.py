@@ -26,6 +26,7 @@ from callsheet.report.gallery import gallery_html
 from callsheet.report.view import BatchSummary, gallery_view
 from callsheet.shots import ShotState
 from callsheet.steps.account import goes_on_at, in_real_time
+from callsheet.steps.archive import tell_open_pictures
 from callsheet.steps.inputs import archived_hashes
 from callsheet.steps.leftovers import forget_stored_replies, remove_leftovers
 from callsheet.steps.open_requests import OpenRequests, find_open_requests
@@ -66,6 +67,7 @@ async def write_report(studio: Studio, elapsed_s: float) -> Report:
     batch, store, plan, started = studio.batch, studio.store, studio.plan, datetime.now(UTC)
     if plan is None:
         raise CallsheetError("The batch has no plan yet. Nothing was written; open it first.")
+    await tell_open_pictures(studio, [item.shot for item in plan.shots])
     sidecars = await _sidecars(studio, plan)
     absent = [item.shot for item in plan.shots if item.shot.id not in studio.sidecars]
     shown = in_order([*sidecars, *(sidecar_of(batch, Work(shot), ShotState.PENDING, started) for shot in absent)])
