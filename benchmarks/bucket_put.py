@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.bench import Spent, spent
-from callsheet.durable import Digests, digests
+from callsheet.files import Digests, digests
 
 BUCKET = "bench"
 # As many files at once for each.

@@ -15,6 +15,7 @@ from datetime import datetime
 from itertools import count
 
 from callsheet.clock import Clock
+from callsheet.concurrency import Turns
 from callsheet.errors import (
     Blocked,
     NotAccepted,
@@ -29,7 +30,6 @@ from callsheet.errors import (
 from callsheet.ledger import retention
 from callsheet.models import Model
 from callsheet.providers.protocol import VideoProvider, VideoReady
-from callsheet.turns import Turns
 
 log = logging.getLogger(__name__)
 

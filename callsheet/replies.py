@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from callsheet.durable import sync, sync_folder
 from callsheet.errors import ArchiveError
+from callsheet.files import sync, sync_folder
 
 # The largest picture measured was 21 MB (2026-09-20), so 28 MB in base64; what is longer is kept up to here.
 MAX_KEPT_BYTES = 128 * 1024 * 1024

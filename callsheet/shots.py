@@ -205,3 +205,7 @@ class Usage:
     """What one paid request used, as the provider reported it."""
 
     tokens: dict[str, int] = field(default_factory=dict)
+
+
+# The words of the label that is drawn on a picture, and told wherever a platform has no box.
+LABEL = "Made with AI"

@@ -12,13 +12,13 @@ from callsheet.archive.query import Query
 from callsheet.archive.store import open_archive
 from callsheet.care import open_mending
 from callsheet.clock import Clock
+from callsheet.concurrency import all_of
 from callsheet.errors import SettingsError, UsageError
 from callsheet.framing.focus import parse_focus
 from callsheet.ledger import BatchRow, Ledger
 from callsheet.platforms import load_platforms
 from callsheet.settings import Settings
 from callsheet.shots import Batch, Mode
-from callsheet.steps import all_of
 from callsheet.steps.cuts import make_these
 from callsheet.steps.more_cuts import open_more_cuts, report_more_cuts, write_more_cuts
 from callsheet.steps.work import Work

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-from callsheet.durable import make_private
 from callsheet.errors import ArchiveError, NoRoom
-from callsheet.media.fingerprint import digest_file
+from callsheet.files import digest_file, make_private
 from callsheet.replies import KeptReplies
 
 SCRATCH_KEPT_S = 86_400.0

@@ -14,6 +14,7 @@ from callsheet.archive.layout import folder_name
 from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.store import Store, open_archive
 from callsheet.clock import Clock
+from callsheet.concurrency import Turns
 from callsheet.decisions import FrameDecision
 from callsheet.errors import CallsheetError, Stopped
 from callsheet.ledger import Job, JobOrder, Ledger
@@ -31,7 +32,6 @@ from callsheet.spool import Spool
 from callsheet.steps.gates import RouteGate
 from callsheet.steps.work import Work
 from callsheet.tally import Tally
-from callsheet.turns import Turns
 
 # Submissions that hold a frame's bytes in memory at the same time: 8 x 30 MB at worst.
 SUBMITS_AT_ONCE = 8

@@ -17,8 +17,8 @@ from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from callsheet.durable import make_private
 from callsheet.errors import ServiceError
+from callsheet.files import make_private
 from callsheet.settings import Settings
 from flows.ports import EVERYWHERE, LOOPBACK, PortTakenError
 from flows.ports import check_free as _check_free

@@ -6,7 +6,7 @@ from typing import Any
 
 from prefect import task
 
-from callsheet.steps import all_of
+from callsheet.concurrency import all_of
 from callsheet.steps.cuts import make_these
 from callsheet.steps.more_cuts import report_more_cuts, write_more_cuts
 from callsheet.steps.work import Work

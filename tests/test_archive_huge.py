@@ -16,7 +16,7 @@ from aiohttp import web
 
 from callsheet.archive.local import LocalStore
 from callsheet.archive.store import Stat
-from callsheet.durable import Digests, digests
+from callsheet.files import Digests, digests
 from tests.gcs_files import store_at
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

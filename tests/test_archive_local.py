@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callsheet import durable
+from callsheet import files as durable
 from callsheet.archive import layout
 from callsheet.archive.local import LocalStore
 from callsheet.archive.store import Stat, confined, open_store

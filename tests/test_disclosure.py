@@ -17,8 +17,8 @@ from callsheet.archive.disclosure import Disclosure
 from callsheet.archive.sidecar import SCHEMA_VERSION, CutRecord, Sidecar
 from callsheet.archive.sidecars import parse_sidecar, sidecar_bytes
 from callsheet.errors import SettingsError
+from callsheet.files import digest_file
 from callsheet.ledger import Ledger
-from callsheet.media.fingerprint import digest_file
 from callsheet.media.provenance import AI_GENERATED, read_jpeg_xmp, read_mp4_xmp
 from callsheet.media.signing import is_signed
 from callsheet.report.posting import posting

@@ -49,7 +49,7 @@ def test_only_the_settings_read_the_environment() -> None:
         "cli/run.py",
         "cli/worker.py",
         "callsheet/gcs/connection.py",
-        "callsheet/manifest/source.py",
+        "callsheet/sources.py",
         "callsheet/providers/bucket_download.py",
         "callsheet/rehearsal/process.py",
     }

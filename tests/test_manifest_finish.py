@@ -12,12 +12,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from callsheet.archive.disclosure import LABEL
 from callsheet.errors import ManifestError, Problem, SettingsError
 from callsheet.manifest import read_manifest
 from callsheet.models import load_catalogue
 from callsheet.orders import clip_order, take_order
-from callsheet.shots import Batch, Finish, Shot
+from callsheet.shots import LABEL, Batch, Finish, Shot
 
 CATALOGUE = load_catalogue()
 SRT = b"1\n00:00:00,500 --> 00:00:02,000\nA kite over dunes\n"

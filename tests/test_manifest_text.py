@@ -15,8 +15,8 @@ from callsheet.manifest.document import ListNode, MapNode, ScalarNode, read_docu
 from callsheet.manifest.expand import slug
 from callsheet.manifest.findings import Findings
 from callsheet.manifest.sheet import Sheet, read_sheet
-from callsheet.manifest.source import read_bytes
 from callsheet.manifest.templates import Rendered, escape, render
+from callsheet.sources import read_bytes
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40)
 

@@ -14,8 +14,8 @@ from media_samples import encoded, make_clip, picture
 from PIL import Image
 
 from callsheet.errors import MediaError
+from callsheet.files import Digest, digest_file
 from callsheet.media.boxes import read_layout
-from callsheet.media.fingerprint import Digest, digest_file
 from callsheet.media.probe import ImageProbe, probe_image, probe_video
 
 

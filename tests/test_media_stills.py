@@ -12,7 +12,7 @@ from media_samples import encoded, frame_at, make_clip, picture, turn, video_pac
 from PIL import Image
 
 from callsheet.errors import MediaError
-from callsheet.media.atomic import replacing
+from callsheet.files import replacing
 from callsheet.media.probe import probe_image, probe_video
 from callsheet.media.provenance import (
     AI_GENERATED,

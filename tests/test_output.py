@@ -15,9 +15,9 @@ import pytest
 from callsheet.archive.gcs import GcsStore
 from callsheet.archive.store import Stat
 from callsheet.errors import ArchiveConflict, DownloadFailed, DownloadStalled, OperationExpired, Unreachable
+from callsheet.files import digest_file
 from callsheet.gcs.access import GoogleAccess
 from callsheet.ledger import JobState, Ledger
-from callsheet.media.fingerprint import digest_file
 from callsheet.orders import clip_order
 from callsheet.providers.bucket_download import BucketReader
 from callsheet.run import RunRequest, open_run

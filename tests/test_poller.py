@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from callsheet import errors
 from callsheet.clock import Clock
+from callsheet.concurrency import Turns
 from callsheet.ledger.retention import RETENTION
 from callsheet.models import load_catalogue
 from callsheet.poller import INTERVAL_S, LOOKS_PER_S, NOT_FOUND_TIMES, Poller, Watch, deadline_s, interval_s
 from callsheet.providers.protocol import VideoReady, VideoRequest
-from callsheet.turns import Turns
 
 READY = VideoReady(uri="https://example.test/video")
 FACTOR = 400.0

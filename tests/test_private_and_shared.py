@@ -12,7 +12,7 @@ import pytest
 
 from callsheet.archive.local import LocalStore
 from callsheet.clock import Clock
-from callsheet.durable import make_private, md5_of_bytes
+from callsheet.files import make_private, md5_of_bytes
 from callsheet.ledger import Ledger
 from callsheet.spool import Spool
 from tests.conftest import Cli

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from callsheet.concurrency import all_of
 from callsheet.errors import ArchiveError, DownloadFailed, LedgerError, SettingsError
 from callsheet.ledger import JobState
 from callsheet.ledger.quota import pacific_day
@@ -22,7 +23,6 @@ from callsheet.poller import INTERVAL_S
 from callsheet.providers.protocol import VideoReady, VideoRequest
 from callsheet.settings import load_settings
 from callsheet.shots import Asset
-from callsheet.steps import all_of
 from callsheet.steps import persist as persisting
 from callsheet.steps.clips import make_clips
 from callsheet.steps.images import make_images

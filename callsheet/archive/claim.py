@@ -17,8 +17,8 @@ from callsheet.archive import layout
 from callsheet.archive.create import create_document
 from callsheet.archive.sidecars import check_version
 from callsheet.archive.store import Stat, Store
-from callsheet.durable import md5_of_bytes
 from callsheet.errors import ArchiveConflict, ArchiveError, SettingsError
+from callsheet.files import md5_of_bytes
 from callsheet.shots import Batch
 
 SCHEMA_VERSION = 1

@@ -6,7 +6,7 @@ import asyncio
 import tempfile
 from pathlib import Path
 
-from callsheet import durable
+from callsheet import files
 from callsheet.archive.store import Store
 
 
@@ -15,8 +15,8 @@ async def create_document(store: Store, name: str, data: bytes, content_type: st
     with tempfile.TemporaryDirectory(prefix="callsheet-") as folder:
         source = Path(folder) / "document"
         # Synced: a store may take the file over by a link.
-        await asyncio.to_thread(durable.write_bytes, data, source)
-        found = await asyncio.to_thread(durable.digests, source)
+        await asyncio.to_thread(files.write_bytes, data, source)
+        found = await asyncio.to_thread(files.digests, source)
         await store.put_file(
             source, name, sha256=found.sha256, md5=found.md5, size=found.size, content_type=content_type
         )

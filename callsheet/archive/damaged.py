@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from callsheet.archive.create import create_document
 from callsheet.archive.store import Stat, Store
-from callsheet.durable import md5_of_bytes
+from callsheet.files import md5_of_bytes
 
 DAMAGED = ".damaged"
 

@@ -12,9 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from callsheet.media.provenance import AI_GENERATED
 from callsheet.platforms.spec import PlatformSpec
-
-# The words of the label that is drawn on a picture, and told wherever a platform has no box.
-LABEL = "Made with AI"
+from callsheet.shots import LABEL
 
 
 class _Part(BaseModel):

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from callsheet import durable
+from callsheet import files as durable
 from callsheet.archive.numbered import Versions, numbered
 from callsheet.archive.object_metadata import resource
 from callsheet.archive.store import Stat, confined

@@ -10,7 +10,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from callsheet import durable
+from callsheet import files as durable
 from callsheet.archive.store import Stat, confined
 from callsheet.errors import ArchiveConflict, ArchiveDenied, ArchiveError
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from callsheet import durable
+from callsheet import files as durable
 from callsheet.archive.parts import Part
 from callsheet.archive.store import Store
 from callsheet.errors import ArchiveError

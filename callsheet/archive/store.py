@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from callsheet.durable import Digests
 from callsheet.errors import ArchiveError, SettingsError
+from callsheet.files import Digests
 from callsheet.gcs.access import GoogleAccess, access_of
 from callsheet.settings import Settings
 

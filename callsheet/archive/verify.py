@@ -17,7 +17,7 @@ from callsheet.archive.sidecar import InputRecord, Sidecar
 from callsheet.archive.spots import SpotRecord
 from callsheet.archive.store import Stat
 from callsheet.archive.success import Success
-from callsheet.durable import Digests
+from callsheet.files import Digests
 from callsheet.shots import Asset, Batch
 
 # missing: listed and not there. changed: not what its record tells, or a record that cannot be believed.

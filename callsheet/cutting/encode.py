@@ -14,8 +14,8 @@ from callsheet.cutting.analysis import Analysis, analyse
 from callsheet.cutting.argv import cut_argv
 from callsheet.cutting.plan import CutPlan, plan_cut
 from callsheet.cutting.quality import Quality, check_cut
+from callsheet.files import replacing
 from callsheet.finishing.layers import Layer
-from callsheet.media.atomic import replacing
 from callsheet.media.ffmpeg import run_encoder
 from callsheet.media.probe import VideoProbe
 from callsheet.media.provenance import stamp_mp4

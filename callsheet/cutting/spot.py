@@ -12,7 +12,7 @@ import av
 
 from callsheet.cutting.spot_plan import SpotPart, SpotPlan, conform_argv, fade_argv, join_argv, plan_spot, reel_text
 from callsheet.errors import MediaError
-from callsheet.media.atomic import replacing
+from callsheet.files import replacing
 from callsheet.media.ffmpeg import run_encoder
 from callsheet.media.packets import read_packets, read_track
 from callsheet.media.probe import MAX_DURATION_S, SAFE_OPTIONS, VideoProbe, probe_video

@@ -14,10 +14,10 @@ from callsheet.finishing.layers import Layer, write_reel
 from callsheet.finishing.lettering import draw_text, fit_text
 from callsheet.finishing.pictures import card_picture, logo_picture
 from callsheet.finishing.spoken import spread_text
-from callsheet.manifest.source import read_bytes
 from callsheet.platforms.spec import PlatformSpec
 from callsheet.shots import Finish, Reference
 from callsheet.sound.stems import MAX_MUSIC_BYTES
+from callsheet.sources import read_bytes
 
 MAX_PICTURE_BYTES = 20 * 1024 * 1024
 MAX_CAPTION_BYTES = 1024 * 1024

@@ -10,7 +10,7 @@ from typing import BinaryIO, Protocol
 
 import google_crc32c
 
-from callsheet import durable
+from callsheet import files
 from callsheet.errors import ArchiveError
 
 # One slice goes to the socket at a time; one block is read from the disk at a time, by a thread.
@@ -91,7 +91,7 @@ class BytesContent:
 
     async def checksums(self) -> Checksums:
         """Hash the bytes."""
-        return Checksums(durable.md5_of_bytes(self.data), google_crc32c.Checksum(self.data).hexdigest().decode())
+        return Checksums(files.md5_of_bytes(self.data), google_crc32c.Checksum(self.data).hexdigest().decode())
 
 
 def _open(path: Path, start: int) -> BinaryIO:
@@ -114,7 +114,7 @@ def _read(stream: BinaryIO, count: int) -> bytes:
 
 
 def _checksums_of_file(path: Path) -> Checksums:
-    md5, crc32c = durable.new_md5(), google_crc32c.Checksum()
+    md5, crc32c = files.new_md5(), google_crc32c.Checksum()
     try:
         with path.open("rb") as stream:
             while block := stream.read(_BLOCK):

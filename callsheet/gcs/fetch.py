@@ -9,8 +9,8 @@ from typing import BinaryIO
 
 import aiohttp
 
-from callsheet.durable import Digests, Hashing
 from callsheet.errors import ArchiveError
+from callsheet.files import Digests, Hashing
 from callsheet.gcs.bucket import Bucket, Found
 from callsheet.gcs.content import SLICE
 from callsheet.gcs.patience import Doubt, Effort

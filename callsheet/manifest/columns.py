@@ -6,7 +6,6 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-MAX_MANIFEST_BYTES = 64 * 1024 * 1024
 MAX_SHOTS = 100_000
 MAX_CELL_CHARS = 20_000
 MAX_COLUMNS = 2_000

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from callsheet.archive.disclosure import LABEL
 from callsheet.errors import MediaError, SettingsError, UsageError
 from callsheet.finishing.brand import MAX_CAPTION_BYTES, MAX_PICTURE_BYTES
 from callsheet.finishing.captions import read_captions
@@ -18,7 +17,7 @@ from callsheet.framing.focus import ALLOWED, parse_focus
 from callsheet.manifest.draft import Draft
 from callsheet.manifest.findings import Findings, shown
 from callsheet.manifest.inputs import InputFiles, InputKind, Refused, picture_type
-from callsheet.shots import Finish, Reference
+from callsheet.shots import LABEL, Finish, Reference
 from callsheet.sound.formats import sound_type
 from callsheet.sound.stems import MAX_MUSIC_BYTES
 

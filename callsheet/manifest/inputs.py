@@ -9,9 +9,9 @@ from pathlib import Path
 
 from callsheet.errors import ManifestError, MediaError
 from callsheet.manifest.findings import shown
-from callsheet.manifest.source import is_remote, read_bytes
 from callsheet.places import Places
 from callsheet.shots import Reference
+from callsheet.sources import is_remote, read_bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,9 @@ from callsheet.manifest.findings import Findings
 from callsheet.manifest.form import CampaignForm, read_form
 from callsheet.manifest.inputs import InputFiles, Refused
 from callsheet.manifest.sheet import read_sheet
-from callsheet.manifest.source import decode, read_bytes
 from callsheet.manifest.table_rows import check_prompt_column, drafts_of, warn_of_lookalikes
 from callsheet.manifest.templates import placeholders, render
+from callsheet.sources import decode, read_bytes
 
 
 @dataclass(slots=True)

@@ -18,10 +18,10 @@ from callsheet.manifest.form import NOT_DEFAULTS
 from callsheet.manifest.inputs import InputFiles, pictures
 from callsheet.manifest.legality import ANYWHERE, Legality, Serving
 from callsheet.manifest.load import Loaded, load_table, load_yaml
-from callsheet.manifest.source import decode, read_bytes
 from callsheet.models import Catalogue
 from callsheet.platforms import Platforms, load_platforms
 from callsheet.shots import Shot
+from callsheet.sources import decode, read_bytes
 
 _MAX_BUDGET = Decimal(10_000_000)
 WHOLE = slice(None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from io import BytesIO
 from pathlib import Path
 
-from callsheet.media.atomic import replacing
+from callsheet.files import replacing
 from callsheet.media.probe import probe_video
 from callsheet.media.provenance import stamp_jpeg
 from callsheet.media.sheet import SheetItem, contact_sheet

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from callsheet.errors import MediaError
-from callsheet.media.atomic import replacing
+from callsheet.files import replacing
 from callsheet.media.boxes import read_top_boxes
 
 # IPTC NewsCodes, http://cv.iptc.org/newscodes/digitalsourcetype/, checked 2026-11-21.

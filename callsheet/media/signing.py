@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 from PIL import Image
 
 from callsheet.errors import MediaError, SettingsError
-from callsheet.media.atomic import replacing
+from callsheet.files import replacing
 from callsheet.media.boxes import read_top_boxes
 from callsheet.media.certificates import Identity, read_identity
 from callsheet.media.probe import probe_video

@@ -10,7 +10,7 @@ import av.error
 from PIL import Image, ImageOps
 
 from callsheet.errors import MediaError
-from callsheet.media.atomic import replacing
+from callsheet.files import replacing
 from callsheet.media.boxes import is_mp4
 from callsheet.media.kinds import HEAD_BYTES, picture_type
 from callsheet.media.probe import ANSWER_FORMATS, SAFE_OPTIONS, VideoProbe, open_image, probe_video

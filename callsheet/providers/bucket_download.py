@@ -20,7 +20,7 @@ from callsheet.providers.operations import MAX_VIDEO_BYTES
 from callsheet.providers.video_files import opened
 
 if TYPE_CHECKING:
-    from callsheet.durable import Digests
+    from callsheet.files import Digests
     from callsheet.gcs.bucket import Bucket, Found
 
 T = TypeVar("T")

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from callsheet.errors import DownloadFailed
-from callsheet.media.fingerprint import digest_file
+from callsheet.files import digest_file
 
 _DOWNLOAD = re.compile(r"(.*/files/[^/:?]+):download(\?.*)?")
 MAX_RESOURCE_BYTES = 64 * 1024

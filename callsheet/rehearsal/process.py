@@ -18,8 +18,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from callsheet.clock import Clock
-from callsheet.durable import make_private
 from callsheet.errors import ServiceError, SettingsError
+from callsheet.files import make_private
 from callsheet.rehearsal.config import Latency, RehearsalConfig
 from callsheet.rehearsal_proof import Answer, ask_service
 

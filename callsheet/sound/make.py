@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from callsheet.media.atomic import replacing
+from callsheet.files import replacing
 from callsheet.media.ffmpeg import ffmpeg_exe, run_encoder
 from callsheet.media.loudness import STEREO, Loudness, measure_loudness
 from callsheet.media.probe import probe_video

@@ -10,6 +10,7 @@ from collections import Counter
 from decimal import Decimal
 
 from callsheet.archive.layout import clip_name, poster_name
+from callsheet.concurrency import all_of
 from callsheet.errors import (
     ArchiveLost,
     CallsheetError,
@@ -26,7 +27,6 @@ from callsheet.orders import clip_order, clip_slot, kept_to, text_clip_order, vi
 from callsheet.poller import ENDS
 from callsheet.providers.output import prefix_of
 from callsheet.shots import Asset, Reference, Shot, ShotState
-from callsheet.steps import all_of
 from callsheet.steps.approval import still_approved
 from callsheet.steps.archive import tell_intent, tell_sent
 from callsheet.steps.deposit import Deposit, deposit_derived, deposit_paid, fetch, others_of, read_frame, read_reference

@@ -21,10 +21,10 @@ from callsheet.archive.sidecars import MAX_SIDECAR, parse_sidecar, sidecar_bytes
 from callsheet.archive.store import Stat, Store
 from callsheet.archive.success import Success, mark_continuing, read_success, write_marker
 from callsheet.archive.verify import Evidence, Unreadable, is_document
-from callsheet.durable import md5_of_bytes
+from callsheet.concurrency import all_of
 from callsheet.errors import ArchiveConflict, ArchiveDenied, ArchiveError
+from callsheet.files import md5_of_bytes
 from callsheet.shots import Asset
-from callsheet.steps import all_of
 from callsheet.steps.deposit import FileFacts, facts_of
 from callsheet.steps.inspection import Tell
 

@@ -11,13 +11,13 @@ from callsheet.archive import layout
 from callsheet.archive.lineage import details_of, making_of
 from callsheet.archive.sidecar import WHOLE, CutMaking, SubjectRecord
 from callsheet.archive.sidecars import read_sidecar
+from callsheet.concurrency import all_of
 from callsheet.cutting.analysis import UNKNOWN
 from callsheet.cutting.encode import CutResult
 from callsheet.cutting.recipe import find_cut, recipe
 from callsheet.errors import ArchiveError, CallsheetError
 from callsheet.framing.subject import Subject
 from callsheet.shots import Asset, Shot
-from callsheet.steps import all_of
 from callsheet.steps.clips import make_poster
 from callsheet.steps.cutting_room import CuttingRoom, cutting_room
 from callsheet.steps.deposit import Deposit, deposit_derived

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from callsheet.archive.layout import thumbnail_name
+from callsheet.concurrency import all_of
 from callsheet.decisions import FramePin
 from callsheet.errors import CallsheetError, MediaError
 from callsheet.ledger import JobOrder
@@ -29,7 +30,6 @@ from callsheet.plan.frames import (
     wish_of,
 )
 from callsheet.shots import Asset, Failure, Shot, ShotState
-from callsheet.steps import all_of
 from callsheet.steps.approval import choose_approved, takes_of
 from callsheet.steps.archive import tell_choice
 from callsheet.steps.deposit import Deposit, deposit_derived, fetch

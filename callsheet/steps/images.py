@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from callsheet.archive.layout import take_name
+from callsheet.concurrency import all_of
 from callsheet.errors import CallsheetError
 from callsheet.ledger import Attempt, Job, JobOrder, JobState
 from callsheet.orders import image_request, take_estimate, take_order
 from callsheet.shots import Shot, ShotState
-from callsheet.steps import all_of
 from callsheet.steps.charges import picture_charge
 from callsheet.steps.deposit import deposit_paid, others_of, read_reference
 from callsheet.steps.paid import UNSENT, Send, claim, patiently, submit

@@ -11,10 +11,10 @@ from pathlib import Path
 from callsheet.archive import layout
 from callsheet.archive.object_metadata import about_file
 from callsheet.errors import ArchiveDenied, ArchiveError, ManifestError, MediaError
-from callsheet.manifest.source import read_bytes
-from callsheet.media.fingerprint import digest_file
+from callsheet.files import digest_file
 from callsheet.places import Places, refusal
 from callsheet.shots import Finish, Reference
+from callsheet.sources import read_bytes
 from callsheet.studio import Studio
 
 

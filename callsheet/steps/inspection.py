@@ -23,10 +23,10 @@ from callsheet.archive.spots import MAX_RECORDS, SpotRecord, read_spot
 from callsheet.archive.store import Stat, Store
 from callsheet.archive.success import Success, read_success
 from callsheet.archive.verify import Evidence, Unreadable
-from callsheet.durable import Digests
+from callsheet.concurrency import all_of
 from callsheet.errors import ArchiveConflict, ArchiveDenied, ArchiveError, SettingsError
+from callsheet.files import Digests
 from callsheet.shots import Batch
-from callsheet.steps import all_of
 from callsheet.steps.rebuilt_rows import check
 
 READS_AT_ONCE = 32

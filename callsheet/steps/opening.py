@@ -17,13 +17,13 @@ from callsheet.errors import ArchiveError
 from callsheet.ledger import JobState, ShotRow
 from callsheet.ledger.retention import is_worth_a_look
 from callsheet.manifest import Manifest
-from callsheet.manifest.source import read_bytes
 from callsheet.plan import Kind, Known, Plan, ShotPlan
 from callsheet.plan.sendable import check_sendable
 from callsheet.progress import Step
 from callsheet.providers.scopes import scope_of
 from callsheet.run import RunRequest
 from callsheet.shots import Shot, ShotState
+from callsheet.sources import read_bytes
 from callsheet.steps.deposit import is_lost
 from callsheet.steps.planning import Desk, follow, make_plan, time_of
 from callsheet.steps.records import lists_all, tells_as_asked

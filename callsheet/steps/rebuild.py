@@ -17,12 +17,12 @@ from callsheet.archive.lineage import Listed, asset_of, listed, thumbnails
 from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.sidecars import read_sidecar
 from callsheet.archive.store import Stat, Store
+from callsheet.concurrency import all_of
 from callsheet.errors import ArchiveDenied, ArchiveError, MediaError
 from callsheet.ledger import Entered, Ledger, ShotRecords
 from callsheet.media.probe import probe_image
 from callsheet.providers.scopes import Scopes
 from callsheet.shots import Asset, Batch, Mode
-from callsheet.steps import all_of
 from callsheet.steps.rebuilt_rows import batch_of, check, shot_records
 
 log = logging.getLogger(__name__)

@@ -9,6 +9,7 @@ import copy
 from collections.abc import Mapping, Sequence
 
 from callsheet.archive import layout
+from callsheet.concurrency import all_of
 from callsheet.errors import (
     ArchiveLost,
     CallsheetError,
@@ -22,7 +23,6 @@ from callsheet.ledger import Job, JobOrder, JobState
 from callsheet.ledger.retention import is_worth_a_look
 from callsheet.poller import ENDS
 from callsheet.shots import Asset, AssetKind, Batch
-from callsheet.steps import all_of
 from callsheet.steps.clips import end_operation
 from callsheet.steps.deposit import deposit_result
 from callsheet.steps.evidence import look_for_evidence

@@ -9,15 +9,15 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from callsheet import durable
+from callsheet import files as durable
 from callsheet.archive import layout
 from callsheet.archive.lineage import DERIVED, listed, thumbnails
 from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.sidecars import write_sidecar
 from callsheet.archive.verify import Finding, is_gone_for_good
+from callsheet.concurrency import all_of
 from callsheet.errors import ArchiveLost, CallsheetError
 from callsheet.shots import Asset
-from callsheet.steps import all_of
 from callsheet.steps.deposit import facts_of, fetch
 from callsheet.steps.remake import remake
 from callsheet.steps.repair_work import Repair, make_way

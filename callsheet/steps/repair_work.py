@@ -9,8 +9,8 @@ from callsheet.archive.damaged import kept_name
 from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.store import Stat
 from callsheet.archive.verify import Evidence, Finding, is_gone_for_good
-from callsheet.durable import Digests
 from callsheet.errors import ArchiveError
+from callsheet.files import Digests
 from callsheet.shots import Asset
 from callsheet.studio import Studio
 

@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 from callsheet.cutting.plan import CutPlan
-from callsheet.media.fingerprint import digest_file
+from callsheet.files import digest_file
 from callsheet.media.signing import Parent, Signer, is_signed
 from callsheet.shots import Asset
 from callsheet.steps.deposit import fetch

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 import fsspec
 
 from callsheet.errors import ManifestError, Problem
-from callsheet.manifest.columns import MAX_MANIFEST_BYTES
+
+MAX_MANIFEST_BYTES = 64 * 1024 * 1024
 
 _MIB = 1024 * 1024
 # An address with one of these opens the file for whoever sees it, and addresses of manifests are kept and shown.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from itertools import count
+from typing import Any, TypeVar
 
 
 class Turns:
@@ -49,3 +50,20 @@ class Turns:
                 next_one.set_result(None)
                 return
         self._free += 1
+
+
+Result = TypeVar("Result")
+
+
+async def all_of(parts: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
+    """Run the parts side by side, each to its end, and only then raise the first error.
+
+    A part is never cancelled because of another: it may be in the middle of something paid.
+    """
+    ended = await asyncio.gather(*parts, return_exceptions=True)
+    results: list[Result] = []
+    for one in ended:
+        if isinstance(one, BaseException):
+            raise one
+        results.append(one)
+    return results

@@ -10,11 +10,51 @@ import secrets
 import shutil
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """A new name beside `target` to write to; renamed over `target` on success, removed on any failure.
+
+    The name is absolute and starts with a dot, so tools cannot take it for an option or a protocol.
+    """
+    target = target.absolute()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        yield part
+        os.replace(part, target)  # noqa: PTH105 - the function that is documented to be atomic
+    finally:
+        part.unlink(missing_ok=True)
+
+
 CHUNK = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """Hashes in lower-case hex and the size in bytes. md5 is there because object stores report it."""
+
+    sha256: str
+    md5: str
+    size: int
+
+
+def digest_file(path: Path) -> Digest:
+    """The digest of a file, read once in pieces of 1 MiB; OSError when it cannot be read."""
+    sha256, md5, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            sha256.update(chunk)
+            md5.update(chunk)
+            size += len(chunk)
+    return Digest(sha256.hexdigest(), md5.hexdigest(), size)
+
+
 UNFINISHED = ".part-"
 # What a file system without hard links answers to link(2), and what Linux answers for another file system,
 # too many links, or a file of another owner under fs.protected_hardlinks.
