@@ -12,9 +12,9 @@ import duckdb
 
 from benchmarks.bench import Bench, Row, Samples, callsheet_exe, environment, run
 from benchmarks.made_catalogue import made_catalogue
-from callsheet.archive.find import find
-from callsheet.archive.local import LocalStore
-from callsheet.archive.query import Query
+from callsheet.archive.search import find
+from callsheet.archive.search_query import Query
+from callsheet.archive.store_local import LocalStore
 
 ASSETS = 100_000
 WORDS = ("lighthouse", "FOG")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from callsheet.archive import layout
-from callsheet.archive.sidecars import read_sidecars
+from callsheet.archive.sidecar_io import read_sidecars
 from callsheet.archive.spots import SPOT_NAME
 from callsheet.care import open_mending
 from callsheet.clock import Clock

@@ -12,8 +12,10 @@ from sqlalchemy.engine import make_url
 
 from callsheet.archive import layout
 from callsheet.archive.claim import check_claim
-from callsheet.archive.store import Store, open_archive
-from callsheet.archive.success import Success
+from callsheet.archive.marker import Success
+from callsheet.archive.open import open_archive
+from callsheet.archive.spool import Spool
+from callsheet.archive.store import Store
 from callsheet.archive.verify import Evidence, Finding, findings, is_whole
 from callsheet.clock import Clock
 from callsheet.errors import CallsheetError, SettingsError, Stopped
@@ -24,7 +26,6 @@ from callsheet.recovery import open_recovery
 from callsheet.run import NO_SERVICE, signer_of
 from callsheet.settings import Settings
 from callsheet.shots import Batch, Mode
-from callsheet.spool import Spool
 from callsheet.steps.copying import Copied, copy_batch
 from callsheet.steps.inspection import Tell, holdings, inspect
 from callsheet.steps.rebuild import rebuild

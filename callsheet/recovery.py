@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from callsheet.archive.store import open_archive
+from callsheet.archive.open import open_archive
 from callsheet.clock import Clock
 from callsheet.errors import CallsheetError, SettingsError, Stopped
 from callsheet.ledger import Ledger

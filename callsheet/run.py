@@ -12,7 +12,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from callsheet.archive.store import open_archive
+from callsheet.archive.open import open_archive
 from callsheet.begun import MODEL_DEFAULTS, Begun, as_begun, begun_in_archive
 from callsheet.clock import Clock
 from callsheet.editions import check_edition

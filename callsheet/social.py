@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from callsheet.archive.find import find
-from callsheet.archive.query import Query
-from callsheet.archive.store import open_archive
+from callsheet.archive.open import open_archive
+from callsheet.archive.search import find
+from callsheet.archive.search_query import Query
 from callsheet.care import open_mending
 from callsheet.clock import Clock
 from callsheet.concurrency import all_of

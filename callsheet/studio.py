@@ -11,8 +11,10 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from callsheet.archive.layout import folder_name
+from callsheet.archive.open import open_archive
 from callsheet.archive.sidecar import Sidecar
-from callsheet.archive.store import Store, open_archive
+from callsheet.archive.spool import Spool
+from callsheet.archive.store import Store
 from callsheet.clock import Clock
 from callsheet.concurrency import Turns
 from callsheet.decisions import FrameDecision
@@ -28,7 +30,6 @@ from callsheet.progress import Progress, watcher
 from callsheet.providers import Providers, open_providers
 from callsheet.settings import Settings
 from callsheet.shots import Asset, Batch, Shot
-from callsheet.spool import Spool
 from callsheet.steps.gates import RouteGate
 from callsheet.steps.work import Work
 from callsheet.tally import Tally

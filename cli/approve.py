@@ -12,10 +12,9 @@ from typing import Annotated, Any
 
 import typer
 
-from callsheet.approval.file import read_decisions
+from callsheet.approval.file import Wish, read_decisions, wishes_in
 from callsheet.approval.record import Decided, decide, questions
 from callsheet.approval.waiting import Candidate, Question
-from callsheet.approval.wish import Wish, wishes_in
 from callsheet.errors import DecisionError
 from callsheet.ledger import Recorded
 from callsheet.report.shown import cut, visible

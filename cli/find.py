@@ -12,10 +12,11 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from callsheet.archive import find as catalogue
-from callsheet.archive.find import Found
-from callsheet.archive.query import KINDS, Query, conditions
-from callsheet.archive.store import Store, open_archive
+from callsheet.archive import search as catalogue
+from callsheet.archive.open import open_archive
+from callsheet.archive.search import Found
+from callsheet.archive.search_query import KINDS, Query, conditions
+from callsheet.archive.store import Store
 from callsheet.errors import SettingsError
 from callsheet.settings import Settings, load_settings
 from callsheet.shots import Mode

@@ -12,8 +12,8 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from callsheet.archive.find import Found
-from callsheet.report.links import link_to
+from callsheet.archive.layout import link_to
+from callsheet.archive.search import Found
 from callsheet.report.shown import counted, cut, dollars, role, visible
 
 # Each column, and how wide a window must be to show it.

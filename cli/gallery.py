@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 
 from callsheet.archive import layout
-from callsheet.archive.sidecars import read_sidecars
+from callsheet.archive.open import open_archive
+from callsheet.archive.sidecar_io import read_sidecars
 from callsheet.archive.spots import read_spots
-from callsheet.archive.store import open_archive
 from callsheet.errors import SettingsError
 from callsheet.report.gallery import gallery_html
 from callsheet.report.view import BatchSummary, gallery_view

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from callsheet.archive.store import open_archive
+from callsheet.archive.open import open_archive
 from callsheet.clock import Clock
 from callsheet.errors import SettingsError
 from callsheet.exit_codes import ExitCode

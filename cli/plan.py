@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from callsheet.archive.claim import check_claim
-from callsheet.archive.store import open_archive
+from callsheet.archive.open import open_archive
 from callsheet.ledger import Ledger
 from callsheet.manifest import Manifest
 from callsheet.plan import NOUNS, Action, Kind, Plan

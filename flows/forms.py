@@ -12,7 +12,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from callsheet.approval.wish import MAX_NOTE, Wish
+from callsheet.approval.file import MAX_NOTE, Wish
 from callsheet.archive.spots import SPOT_NAME
 from callsheet.assembly import MAX_CROSSFADE_S, SpotRequest
 from callsheet.manifest.columns import MAX_TAKES

@@ -17,11 +17,11 @@ from prefect.artifacts import (
     aupdate_progress_artifact,
 )
 
+from callsheet.archive.layout import link_to
 from callsheet.archive.sidecar import Sidecar
 from callsheet.plan import Plan
 from callsheet.report.account import spend_markdown
 from callsheet.report.asking import approval_markdown, waiting_for_approval
-from callsheet.report.links import link_to
 from callsheet.report.progress import progress_sentence
 from callsheet.report.sheets import failures_markdown, plan_markdown
 from callsheet.steps.account import account_of

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from callsheet.archive.store import Stat, Store, open_archive
-from callsheet.archive.success import Success
+from callsheet.archive.marker import Success
+from callsheet.archive.open import open_archive
+from callsheet.archive.store import Stat, Store
 from callsheet.archive.verify import Evidence, findings
 from callsheet.care import Checked, copy_to, verify_archive
 from callsheet.run import RunRequest

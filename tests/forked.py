@@ -28,7 +28,7 @@ LATER = (
     "alembic.ext.checkconstraint_byname",
     "anyio._backends._asyncio",
     "av",
-    "callsheet.archive.local",
+    "callsheet.archive.store_local",
     "callsheet.manifest.assemble",
     "callsheet.providers.genai_images",
     "callsheet.providers.veo_agent",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from callsheet.archive.gcs import GcsStore
 from callsheet.archive.store import Store
+from callsheet.archive.store_gcs import GcsStore
 from callsheet.gcs.access import GoogleAccess
 from callsheet.gcs.patience import Patience
 

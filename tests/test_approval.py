@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from callsheet.approval.file import Wish, wishes_in
 from callsheet.approval.record import Decided, decide, questions
-from callsheet.approval.wish import Wish, wishes_in
-from callsheet.archive.store import open_archive
+from callsheet.archive.open import open_archive
 from callsheet.clock import Clock
 from callsheet.errors import DecisionError
 from callsheet.ledger import JobOrder, JobState, Ledger

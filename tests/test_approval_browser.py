@@ -11,9 +11,8 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from callsheet.approval.file import read_decisions
+from callsheet.approval.file import read_decisions, wishes_in
 from callsheet.approval.record import decide
-from callsheet.approval.wish import wishes_in
 from callsheet.run import RunRequest
 from callsheet.settings import load_settings
 from tests.conftest import Service, needs_browser, wait_for

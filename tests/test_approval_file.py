@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callsheet.approval.file import MAX_BYTES, read_decisions
-from callsheet.approval.wish import Wish, check, name_of, wishes_in
+from callsheet.approval.file import MAX_BYTES, Wish, check, name_of, read_decisions, wishes_in
 from callsheet.decisions import FrameDecision, holding
 from callsheet.errors import DecisionError
 from callsheet.manifest.columns import MAX_TAKES

@@ -21,7 +21,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from callsheet.archive.gcs import GcsStore
+from callsheet.archive.store_gcs import GcsStore
 from callsheet.errors import ArchiveDenied, ArchiveError, SettingsError
 from callsheet.gcs.access import GoogleAccess, access_of
 from callsheet.gcs.patience import Patience

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from callsheet.archive.gcs import GcsStore
 from callsheet.archive.store import Stat
+from callsheet.archive.store_gcs import GcsStore
 from callsheet.errors import ArchiveDenied, ArchiveError
 from callsheet.gcs.patience import Doubt, Effort, Outage, Patience
 from tests.gcs_files import AT_ONCE, IMPATIENT, MIDDLING, SMALL, md5, put, sha256, store_at

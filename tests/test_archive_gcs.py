@@ -11,8 +11,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from callsheet.archive.gcs import GcsStore
-from callsheet.archive.store import Stat, open_archive
+from callsheet.archive.open import open_archive
+from callsheet.archive.store import Stat
+from callsheet.archive.store_gcs import GcsStore
 from callsheet.errors import ArchiveConflict, ArchiveDenied, ArchiveError
 from callsheet.gcs.access import GoogleAccess
 from callsheet.gcs.bucket import Bucket

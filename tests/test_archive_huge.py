@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from callsheet.archive.local import LocalStore
 from callsheet.archive.store import Stat
+from callsheet.archive.store_local import LocalStore
 from callsheet.files import Digests, digests
 from tests.gcs_files import store_at
 

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from callsheet import files as durable
 from callsheet.archive import layout
-from callsheet.archive.local import LocalStore
-from callsheet.archive.store import Stat, confined, open_store
+from callsheet.archive.open import open_store
+from callsheet.archive.store import Stat, confined
+from callsheet.archive.store_local import LocalStore
 from callsheet.errors import ArchiveConflict, ArchiveDenied, ArchiveError, SettingsError
 from callsheet.gcs.access import GoogleAccess
 

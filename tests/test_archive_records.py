@@ -14,11 +14,11 @@ import pytest
 
 from callsheet.archive.catalogue import catalogue_rows, part_bytes, read_part, write_part
 from callsheet.archive.layout import sidecar_name
-from callsheet.archive.local import LocalStore
+from callsheet.archive.marker import mark_continuing, read_success, write_success
 from callsheet.archive.parts import SCHEMA, Part, list_parts
 from callsheet.archive.sidecar import ClipRecord, CutRecord, FailureRecord, FileRecord, ImageParams, Sidecar, TakeRecord
-from callsheet.archive.sidecars import read_sidecar, read_sidecars, sidecar_bytes, write_sidecar
-from callsheet.archive.success import mark_continuing, read_success, write_success
+from callsheet.archive.sidecar_io import read_sidecar, read_sidecars, sidecar_bytes, write_sidecar
+from callsheet.archive.store_local import LocalStore
 from callsheet.errors import ArchiveError
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callsheet.archive.gcs import GcsStore
 from callsheet.archive.numbered import newest, numbered, version_of
 from callsheet.archive.store import Stat
+from callsheet.archive.store_gcs import GcsStore
 from callsheet.errors import ArchiveDenied, ArchiveError, ArchiveKept
 from callsheet.gcs.access import GoogleAccess, access_of
 from callsheet.gcs.answers import Answer, failure

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from callsheet.archive.claim import claim_batch, read_claim, release_batch, take_over_batch
-from callsheet.archive.store import Store, open_archive
+from callsheet.archive.open import open_archive
+from callsheet.archive.store import Store
 from callsheet.clock import Clock
 from callsheet.errors import SettingsError
 from callsheet.ledger import Ledger

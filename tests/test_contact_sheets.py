@@ -9,8 +9,8 @@ from pathlib import Path
 from PIL import Image
 
 from callsheet.archive.layout import shot_folder
-from callsheet.archive.local import LocalStore
 from callsheet.archive.sidecar import ClipRecord, CutRecord, FileRecord, Sidecar, TakeRecord
+from callsheet.archive.store_local import LocalStore
 from callsheet.platforms import load_platforms
 from callsheet.steps.contact import SHEETS_AT_MOST, STILLS_AT_MOST, contact_sheets
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from callsheet.archive.local import LocalStore
-from callsheet.archive.success import Success, read_success
+from callsheet.archive.marker import Success, read_success
+from callsheet.archive.store_local import LocalStore
 from callsheet.care import copy_to, verify_archive
 from callsheet.clock import Clock
 from callsheet.errors import ArchiveConflict, ArchiveError, SettingsError

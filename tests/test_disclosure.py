@@ -15,7 +15,8 @@ from PIL import Image
 
 from callsheet.archive.disclosure import Disclosure
 from callsheet.archive.sidecar import SCHEMA_VERSION, CutRecord, Sidecar
-from callsheet.archive.sidecars import parse_sidecar, sidecar_bytes
+from callsheet.archive.sidecar_io import parse_sidecar, sidecar_bytes
+from callsheet.archive.spool import Spool
 from callsheet.errors import SettingsError
 from callsheet.files import digest_file
 from callsheet.ledger import Ledger
@@ -25,7 +26,6 @@ from callsheet.report.posting import posting
 from callsheet.run import RunRequest, open_run
 from callsheet.settings import load_settings
 from callsheet.shots import Asset, ShotState
-from callsheet.spool import Spool
 from callsheet.steps.clips import make_clips
 from callsheet.steps.cuts import make_cuts
 from callsheet.steps.frames import choose_takes

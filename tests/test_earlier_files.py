@@ -8,9 +8,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from callsheet.archive.earlier import with_earlier
 from callsheet.archive.sidecar import ClipRecord, Sidecar, TakeRecord
-from callsheet.archive.sidecars import sidecar_bytes
+from callsheet.archive.sidecar_io import sidecar_bytes, with_earlier
 from tests.cared_for import PREFIX, finished_batch
 from tests.conftest import Cli, Service
 from tests.test_archive_records import record, shot

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from benchmarks.made_catalogue import made_catalogue
-from callsheet.archive.find import Found, find, search
-from callsheet.archive.local import LocalStore
 from callsheet.archive.parts import SCHEMA
-from callsheet.archive.query import TEXT, Query, conditions, fold, moment, with_text
+from callsheet.archive.search import Found, find, search
+from callsheet.archive.search_query import TEXT, Query, conditions, fold, moment, with_text
+from callsheet.archive.store_local import LocalStore
 from callsheet.errors import SettingsError
 from callsheet.report.finds import Search, finds_html
 from cli.found import Listing

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from callsheet.archive import part_files
+from callsheet.archive import parts
 from callsheet.archive.catalogue import part_bytes, read_part, write_part
-from callsheet.archive.find import find
-from callsheet.archive.gcs import GcsStore
 from callsheet.archive.layout import catalogue_part, shot_folder
-from callsheet.archive.query import Query
+from callsheet.archive.search import find
+from callsheet.archive.search_query import Query
+from callsheet.archive.store_gcs import GcsStore
 from callsheet.errors import ArchiveDenied, ArchiveError
 from callsheet.report.stills import stills
 from tests.catalogues import TODAY, row
@@ -89,7 +89,7 @@ async def test_copies_used_longest_ago_make_room(store: GcsStore, cache: Path, m
         await put_part(store, number, row(f"boat-{number}"))
     await find(store, Query(), cache=cache)
     size = max(copy.stat().st_size for copy in copies(cache))
-    monkeypatch.setattr(part_files, "MAX_CACHE", 2 * size)
+    monkeypatch.setattr(parts, "MAX_CACHE", 2 * size)
     assert (await find(store, Query(), cache=cache)).assets.height == 4
     assert 1 <= len(copies(cache)) <= 2
 

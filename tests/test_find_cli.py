@@ -13,8 +13,8 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from callsheet.archive.find import Found, UnknownName
 from callsheet.archive.parts import latest, read_parts
+from callsheet.archive.search import Found, UnknownName
 from callsheet.errors import SettingsError
 from cli.found import Listing, advice, summary
 from cli.main import app

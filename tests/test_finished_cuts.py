@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from callsheet.archive.sidecar import Sidecar
-from callsheet.archive.sidecars import parse_sidecar
+from callsheet.archive.sidecar_io import parse_sidecar
 from callsheet.care import MODES
 from callsheet.clock import Clock
 from callsheet.cutting.recipe import find_cut, recipe

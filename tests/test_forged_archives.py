@@ -8,11 +8,11 @@ import json
 import polars as pl
 import pytest
 
-from callsheet.archive.find import search
 from callsheet.archive.layout import is_file_name
 from callsheet.archive.parts import SCHEMA
-from callsheet.archive.query import Query
-from callsheet.archive.sidecars import parse_sidecar, sidecar_bytes
+from callsheet.archive.search import search
+from callsheet.archive.search_query import Query
+from callsheet.archive.sidecar_io import parse_sidecar, sidecar_bytes
 from callsheet.errors import ArchiveError
 from tests.test_archive_records import shot
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from callsheet.archive.local import LocalStore
+from callsheet.archive.store_local import LocalStore
 from callsheet.clock import Clock
 from callsheet.decisions import FramePin
 from callsheet.ledger import Ledger

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from callsheet.archive.store import open_archive
+from callsheet.archive.open import open_archive
 from callsheet.archive.verify import findings
 from callsheet.clock import Clock
 from callsheet.ledger import Job, JobState, Ledger

@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 
 import pytest
 
-from callsheet.archive.store import Store, open_archive
-from callsheet.archive.success import Success, read_success
+from callsheet.archive.marker import Success, read_success
+from callsheet.archive.open import open_archive
+from callsheet.archive.store import Store
 from callsheet.archive.verify import Evidence, findings
 from callsheet.clock import Clock
 from callsheet.ledger import JobState, Ledger

@@ -12,8 +12,8 @@ from urllib.parse import quote
 import httpx2
 import pytest
 
-from callsheet.archive.gcs import GcsStore
 from callsheet.archive.store import Stat
+from callsheet.archive.store_gcs import GcsStore
 from callsheet.errors import ArchiveConflict, DownloadFailed, DownloadStalled, OperationExpired, Unreachable
 from callsheet.files import digest_file
 from callsheet.gcs.access import GoogleAccess

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from callsheet.archive.local import LocalStore
+from callsheet.archive.spool import Spool
+from callsheet.archive.store_local import LocalStore
 from callsheet.clock import Clock
 from callsheet.files import make_private, md5_of_bytes
 from callsheet.ledger import Ledger
-from callsheet.spool import Spool
 from tests.conftest import Cli
 
 DATA = b"a picture that was paid for"

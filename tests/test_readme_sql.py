@@ -10,10 +10,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from callsheet.archive.find import find
-from callsheet.archive.local import LocalStore
 from callsheet.archive.parts import SCHEMA
-from callsheet.archive.query import Query
+from callsheet.archive.search import find
+from callsheet.archive.search_query import Query
+from callsheet.archive.store_local import LocalStore
 from tests.catalogues import NOON, TODAY, row, write
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from callsheet.archive.store import open_archive
+from callsheet.archive.open import open_archive
 from callsheet.clock import Clock
 from callsheet.ledger import Job, JobState, Ledger
 from callsheet.providers.scopes import scope_of

@@ -10,7 +10,8 @@ from typing import TypeVar
 
 import pytest
 
-from callsheet.archive.store import Stat, Store, open_archive
+from callsheet.archive.open import open_archive
+from callsheet.archive.store import Stat, Store
 from callsheet.clock import Clock
 from callsheet.errors import ArchiveDenied
 from callsheet.ledger import Job, JobState, Ledger

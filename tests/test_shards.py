@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from media_samples import encoded, picture
 from whole_batch import whole_batch
 
-from callsheet.archive.local import LocalStore
+from callsheet.archive.store_local import LocalStore
 from callsheet.errors import ManifestError, SettingsError
 from callsheet.manifest import read_manifest
 from callsheet.models import load_catalogue

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from callsheet.archive.sidecars import parse_sidecar
+from callsheet.archive.sidecar_io import parse_sidecar
 from callsheet.archive.spots import SpotRecord
 from callsheet.assembly import SpotRequest, make_spot_of
 from callsheet.care import copy_to

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from callsheet.archive.spool import Spool
 from callsheet.errors import ArchiveError, NoRoom
-from callsheet.spool import Spool
 
 
 def test_bytes_are_found_under_their_hash(tmp_path: Path) -> None:

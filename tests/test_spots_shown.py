@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from callsheet.archive.disclosure import disclosure_for
+from callsheet.archive.open import open_store
 from callsheet.archive.spots import SpotRecord, read_spots
-from callsheet.archive.store import open_store
 from callsheet.platforms import load_platforms
 from callsheet.report.gallery import gallery_html
 from callsheet.report.view import gallery_view

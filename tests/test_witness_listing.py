@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from callsheet.archive import layout
-from callsheet.archive.local import LocalStore
 from callsheet.archive.sidecar import FileRecord, TakeRecord
-from callsheet.archive.sidecars import sidecar_bytes
+from callsheet.archive.sidecar_io import sidecar_bytes
 from callsheet.archive.store import Stat
+from callsheet.archive.store_local import LocalStore
 from callsheet.clock import Clock
 from callsheet.ledger import Ledger
 from callsheet.orders import take_order

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from callsheet.archive.store import open_archive
+from callsheet.archive.open import open_archive
 from callsheet.settings import load_settings
 from tests.conftest import Cli, Service, start_service
 from tests.test_witness import Team

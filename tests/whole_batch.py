@@ -47,7 +47,7 @@ MOMENTS: dict[str, tuple[str, str, int]] = {
     "after all clips are sent and told": ("after", "callsheet.steps.clips:tell_sent", 2),
     "after the marker": ("after", "callsheet.steps.report:write_success", 1),
 }
-STORES = {"folder": "callsheet.archive.local:LocalStore", "bucket": "callsheet.archive.gcs:GcsStore"}
+STORES = {"folder": "callsheet.archive.store_local:LocalStore", "bucket": "callsheet.archive.store_gcs:GcsStore"}
 
 
 async def whole_batch(

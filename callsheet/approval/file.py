@@ -2,14 +2,82 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from callsheet.approval.wish import LINE, MAX_NAME, MAX_NOTE, SEEN, Wish
 from callsheet.errors import DecisionError
 from callsheet.manifest.columns import MAX_SHOTS, MAX_TAKES
+
+MAX_NOTE, MAX_NAME = 1_000, 100
+# One line without control characters: these texts are shown on terminals and pages.
+LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
+# At least as many digits of a sha256 as file names carry.
+SEEN = r"^[0-9a-f]{12,64}$"
+_TAKE = re.compile(r"(?P<take>[1-9][0-9]?)(?:@(?P<seen>[0-9a-f]{12,64}))?")
+_EXAMPLE = "Write SHOT=2, SHOT=1,3 or SHOT=reject."
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """The takes of a shot that a person wants animated, by number; none of them rejects the shot.
+
+    `seen` holds beginnings of the sha256 of the pictures that were looked at, by take. With `all_seen` they are all
+    that were shown, so that a decision is not taken to be about a picture that came later.
+    """
+
+    shot: str
+    takes: tuple[int, ...]
+    note: str = ""
+    seen: Mapping[int, str] = field(default_factory=dict)
+    all_seen: bool = False
+
+
+def wishes_in(words: Sequence[str], note: str = "") -> list[Wish]:
+    """The wishes in words of the command line, all with the same note; DecisionError with every word that is none."""
+    found = [_wish(word, note) for word in words]
+    if bad := [word for word, wish in zip(words, found, strict=True) if wish is None]:
+        told = ", ".join(repr(word[:60]) for word in bad[:10])
+        raise DecisionError(f"This is no decision: {told}. {_EXAMPLE} Nothing was recorded.")
+    return [wish for wish in found if wish]
+
+
+def _wish(word: str, note: str) -> Wish | None:
+    shot, _, text = word.rpartition("=")
+    if not shot:
+        return None
+    if text.casefold() == "reject":
+        return Wish(shot, (), note)
+    found = [_TAKE.fullmatch(item.strip()) for item in re.split("[,;]", text)]
+    takes = {int(one["take"]): one["seen"] for one in found if one}
+    if None in found or len(takes) != len(found) or max(takes) > MAX_TAKES:
+        return None
+    return Wish(shot, tuple(takes), note, {take: seen for take, seen in takes.items() if seen})
+
+
+def check(wishes: Sequence[Wish]) -> None:
+    """Raise DecisionError when a shot is decided about more than once, or a note is no line."""
+    if any(not re.fullmatch(LINE, wish.note) or len(wish.note) > MAX_NOTE for wish in wishes):
+        raise DecisionError(f"A note is one line of at most {MAX_NOTE:,} characters. Nothing was recorded.")
+    if twice := [shot for shot, count in Counter(wish.shot for wish in wishes).items() if count > 1]:
+        told = ", ".join(shot[:60] for shot in twice[:10])
+        raise DecisionError(f"Decided about more than once: {told}. Nothing was recorded. Say it once for each shot.")
+
+
+def name_of(by: str) -> str:
+    """Who decides, as it is recorded; DecisionError when that is no name."""
+    name = " ".join(by.split())
+    if not name or len(name) > MAX_NAME or not re.fullmatch(LINE, name):
+        raise DecisionError(
+            f"Who decides is recorded: give a name of at most {MAX_NAME} characters with --by. Nothing was recorded."
+        )
+    return name
+
 
 # A decision with twenty takes has 600 bytes.
 MAX_BYTES = 64 * 1024 * 1024

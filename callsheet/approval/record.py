@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from callsheet.approval.file import Wish, check, name_of
 from callsheet.approval.waiting import Question, decision_on, is_waiting, question_of
-from callsheet.approval.wish import Wish, check, name_of
 from callsheet.archive import layout
 from callsheet.archive.claim import check_claim
+from callsheet.archive.marker import mark_continuing
+from callsheet.archive.open import open_archive
 from callsheet.archive.sidecar import FailureRecord, Sidecar
-from callsheet.archive.sidecars import in_order, read_named, read_readable, read_sidecars, write_sidecar
-from callsheet.archive.store import Store, open_archive
-from callsheet.archive.success import mark_continuing
+from callsheet.archive.sidecar_io import in_order, read_named, read_readable, read_sidecars, write_sidecar
+from callsheet.archive.store import Store
 from callsheet.clock import Clock
 from callsheet.decisions import APPROVAL, REJECTED, FrameDecision
 from callsheet.errors import ArchiveError, DecisionError

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from callsheet.approval.wish import Wish
+from callsheet.approval.file import Wish
+from callsheet.archive.layout import link_to
 from callsheet.archive.sidecar import Sidecar, TakeRecord
 from callsheet.decisions import APPROVAL, FrameDecision, numbered
-from callsheet.report.links import link_to
 
 
 @dataclass(frozen=True, slots=True)

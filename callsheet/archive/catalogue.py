@@ -14,11 +14,9 @@ from pathlib import Path
 import polars as pl
 
 from callsheet.archive import layout
-from callsheet.archive.create import create_document
-from callsheet.archive.part_files import MAX_PART, part_files
-from callsheet.archive.parts import IDENTITY, SCHEMA, list_parts, read_parts
+from callsheet.archive.parts import IDENTITY, MAX_PART, SCHEMA, list_parts, part_files, read_parts
 from callsheet.archive.sidecar import CutMaking, CutRecord, FileRecord, Sidecar
-from callsheet.archive.store import Store
+from callsheet.archive.store import Store, create_document
 from callsheet.errors import ArchiveConflict, ArchiveError
 
 log = logging.getLogger(__name__)

@@ -14,9 +14,8 @@ from datetime import UTC, datetime
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from callsheet.archive import layout
-from callsheet.archive.create import create_document
-from callsheet.archive.sidecars import check_version
-from callsheet.archive.store import Stat, Store
+from callsheet.archive.sidecar_io import check_version
+from callsheet.archive.store import Stat, Store, create_document
 from callsheet.errors import ArchiveConflict, ArchiveError, SettingsError
 from callsheet.files import md5_of_bytes
 from callsheet.shots import Batch

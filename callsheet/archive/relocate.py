@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from callsheet.archive import layout
-from callsheet.archive.damaged import DAMAGED
+from callsheet.archive.marker import ListedSidecar, Success
 from callsheet.archive.sidecar import ClipRecord, CutRecord, FileRecord, Sidecar, TakeRecord
-from callsheet.archive.success import ListedSidecar, Success
+from callsheet.archive.store import DAMAGED
 from callsheet.archive.verify import Evidence
 from callsheet.shots import Batch
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import tempfile
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import urlsplit
 
-from callsheet.errors import ArchiveError, SettingsError
-from callsheet.files import Digests
-from callsheet.gcs.access import GoogleAccess, access_of
-from callsheet.settings import Settings
+from callsheet import files
+from callsheet.errors import ArchiveError
+from callsheet.files import Digests, md5_of_bytes
 
 # The longest object name that Google Cloud Storage takes, in UTF-8 bytes
 # (docs.cloud.google.com/storage/docs/objects#naming, checked 2026-11-21), and the longest file name of Linux.
@@ -130,31 +130,29 @@ def confined(name: str) -> str:
     return name
 
 
-def open_archive(settings: Settings, *, uri: str | None = None, link: bool = False) -> Store:
-    """The archive that the settings name, or the one at `uri` reached with the same credentials; see open_store."""
-    return open_store(uri or settings.archive_uri, access=access_of(settings), link=link)
+async def create_document(store: Store, name: str, data: bytes, content_type: str) -> None:
+    """Store a new document; ArchiveConflict when the name is taken by another one."""
+    with tempfile.TemporaryDirectory(prefix="callsheet-") as folder:
+        source = Path(folder) / "document"
+        # Synced: a store may take the file over by a link.
+        await asyncio.to_thread(files.write_bytes, data, source)
+        found = await asyncio.to_thread(files.digests, source)
+        await store.put_file(
+            source, name, sha256=found.sha256, md5=found.md5, size=found.size, content_type=content_type
+        )
 
 
-def open_store(uri: str, *, access: GoogleAccess | None = None, link: bool = False) -> Store:
-    """The store at an fsspec URI: a folder (a path or file://) or gs://bucket/prefix; SettingsError for others.
+DAMAGED = ".damaged"
 
-    `link` lets a folder take over the caller's file by a hard link instead of a copy: only for files that are synced
-    to disk and never written to again.
-    """
-    from callsheet.archive.local import LocalStore
 
-    parts = urlsplit(uri)
-    if "://" not in uri:
-        return LocalStore(Path(uri), link=link)
-    if parts.scheme == "file" and not parts.netloc:
-        return LocalStore(Path(uri.removeprefix("file://")), link=link)
-    if parts.scheme in {"gs", "gcs"} and parts.netloc:
-        # Imported here: with gcsfs and aiohttp it takes some 0.4 s, which a folder does not need.
-        from callsheet.archive.gcs import GcsStore
+def kept_name(prefix: str, md5: str, name: str) -> str:
+    """Where a wrong file of the batch at `prefix` is kept."""
+    return f"{prefix}/{DAMAGED}/{md5[:12]}/{name.removeprefix(f'{prefix}/')}"
 
-        bucket, _, prefix = uri.partition("://")[2].partition("/")
-        return GcsStore(bucket, prefix.strip("/"), access=access)
-    raise SettingsError(
-        f"CALLSHEET_ARCHIVE: {uri!r} is not an archive that callsheet can write to. "
-        "Give a folder, file:///path or gs://bucket/prefix."
-    )
+
+async def keep_aside(store: Store, prefix: str, name: str, limit: int) -> Stat:
+    """Copy a file to where it is kept, and return how it was; ArchiveError when it is larger than `limit` bytes."""
+    data = await store.read_bytes(name, limit)
+    md5 = md5_of_bytes(data)
+    await create_document(store, kept_name(prefix, md5, name), data, "application/octet-stream")
+    return Stat(len(data), md5)

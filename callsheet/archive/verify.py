@@ -11,12 +11,11 @@ from typing import Any, Literal
 
 from callsheet.archive import layout
 from callsheet.archive.catalogue import catalogue_rows, identity
-from callsheet.archive.damaged import DAMAGED
 from callsheet.archive.lineage import DERIVED, asset_of, asset_of_row, listed, thumbnails
+from callsheet.archive.marker import Success
 from callsheet.archive.sidecar import InputRecord, Sidecar
 from callsheet.archive.spots import SpotRecord
-from callsheet.archive.store import Stat
-from callsheet.archive.success import Success
+from callsheet.archive.store import DAMAGED, Stat
 from callsheet.files import Digests
 from callsheet.shots import Asset, Batch
 

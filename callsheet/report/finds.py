@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from callsheet.report.links import link_to
+from callsheet.archive.layout import link_to
 from callsheet.report.page import page_html, part
 from callsheet.report.shown import counted, cut, dollars, role, size, visible
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from callsheet.archive.layout import SIDECAR, folder_name, sidecar_name
-from callsheet.archive.sidecars import read_readable, write_sidecar
+from callsheet.archive.sidecar_io import read_readable, write_sidecar
 from callsheet.decisions import FramePin
 from callsheet.errors import ArchiveError
 from callsheet.ledger import JobState

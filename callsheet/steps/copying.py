@@ -14,12 +14,12 @@ from pathlib import Path
 
 from callsheet.archive import layout
 from callsheet.archive.catalogue import PARQUET, part_bytes
+from callsheet.archive.marker import Success, mark_continuing, read_success, write_marker
 from callsheet.archive.object_metadata import about_file
 from callsheet.archive.relocate import files_to_copy, moved_marker, moved_rows, moved_sidecar
 from callsheet.archive.sidecar import Sidecar
-from callsheet.archive.sidecars import MAX_SIDECAR, parse_sidecar, sidecar_bytes
+from callsheet.archive.sidecar_io import MAX_SIDECAR, parse_sidecar, sidecar_bytes
 from callsheet.archive.store import Stat, Store
-from callsheet.archive.success import Success, mark_continuing, read_success, write_marker
 from callsheet.archive.verify import Evidence, Unreadable, is_document
 from callsheet.concurrency import all_of
 from callsheet.errors import ArchiveConflict, ArchiveDenied, ArchiveError

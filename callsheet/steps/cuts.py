@@ -10,7 +10,7 @@ from dataclasses import replace
 from callsheet.archive import layout
 from callsheet.archive.lineage import details_of, making_of
 from callsheet.archive.sidecar import WHOLE, CutMaking, SubjectRecord
-from callsheet.archive.sidecars import read_sidecar
+from callsheet.archive.sidecar_io import read_sidecar
 from callsheet.concurrency import all_of
 from callsheet.cutting.analysis import UNKNOWN
 from callsheet.cutting.encode import CutResult

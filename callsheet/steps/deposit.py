@@ -14,13 +14,13 @@ from typing import Any, TypedDict
 
 from callsheet.archive import layout
 from callsheet.archive.object_metadata import about_file
+from callsheet.archive.spool import Spooled
 from callsheet.errors import ArchiveLost, LedgerError, MediaError
 from callsheet.ledger import Job, JobState
 from callsheet.media.stills import NOT_TAKEN, as_png
 from callsheet.providers.protocol import InputImage
 from callsheet.shots import Asset, AssetKind, Batch, Reference, Shot
 from callsheet.sources import read_bytes
-from callsheet.spool import Spooled
 from callsheet.steps.details import OTHERS
 from callsheet.steps.output import output_of, remove_output
 from callsheet.studio import Studio

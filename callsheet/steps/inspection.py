@@ -15,13 +15,12 @@ from typing import Any
 from rapidfuzz import process
 
 from callsheet.archive import layout
-from callsheet.archive.part_files import MAX_PART
-from callsheet.archive.parts import read_parts
+from callsheet.archive.marker import Success, read_success
+from callsheet.archive.parts import MAX_PART, read_parts
 from callsheet.archive.sidecar import Sidecar
-from callsheet.archive.sidecars import read_stored
+from callsheet.archive.sidecar_io import read_stored
 from callsheet.archive.spots import MAX_RECORDS, SpotRecord, read_spot
 from callsheet.archive.store import Stat, Store
-from callsheet.archive.success import Success, read_success
 from callsheet.archive.verify import Evidence, Unreadable
 from callsheet.concurrency import all_of
 from callsheet.errors import ArchiveConflict, ArchiveDenied, ArchiveError, SettingsError

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from callsheet.archive import layout
-from callsheet.archive.sidecars import read_readable
+from callsheet.archive.sidecar_io import read_readable
 from callsheet.errors import CallsheetError
 from callsheet.ledger import AttemptRecord, JobState
 from callsheet.plan import Action, Plan, plan_batch

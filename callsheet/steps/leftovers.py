@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from callsheet.archive.store import open_archive
+from callsheet.archive.open import open_archive
 from callsheet.errors import ArchiveError
 from callsheet.ledger import Job, JobState
 from callsheet.shots import ShotState

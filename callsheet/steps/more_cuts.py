@@ -14,9 +14,9 @@ from callsheet.archive import layout
 from callsheet.archive.catalogue import write_part
 from callsheet.archive.claim import check_claim
 from callsheet.archive.lineage import asset_of, listed
+from callsheet.archive.marker import Success
 from callsheet.archive.sidecar import CutRecord, Sidecar
-from callsheet.archive.sidecars import in_order, read_sidecars, write_sidecar
-from callsheet.archive.success import Success
+from callsheet.archive.sidecar_io import in_order, read_sidecars, write_sidecar
 from callsheet.archive.verify import Evidence, findings, is_whole
 from callsheet.cutting.recipe import find_cut
 from callsheet.errors import SettingsError

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from callsheet.archive import layout
 from callsheet.archive.claim import claim_batch
-from callsheet.archive.sidecars import read_named, read_readable
-from callsheet.archive.success import mark_continuing, read_success
+from callsheet.archive.marker import mark_continuing, read_success
+from callsheet.archive.sidecar_io import read_named, read_readable
 from callsheet.begun import begun_with
 from callsheet.decisions import APPROVAL
 from callsheet.errors import ArchiveError

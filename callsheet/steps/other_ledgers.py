@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from callsheet.archive.claim import describe, read_claim
+from callsheet.archive.marker import read_success
 from callsheet.archive.store import Store
-from callsheet.archive.success import read_success
 from callsheet.errors import ArchiveError
 from callsheet.plan import Known, Plan
 from callsheet.settings import Settings

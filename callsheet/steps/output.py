@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 
-from callsheet.archive.store import Stat, open_archive
+from callsheet.archive.open import open_archive
+from callsheet.archive.store import Stat
 from callsheet.errors import ArchiveDenied, ArchiveError
 from callsheet.keys import label_of
 from callsheet.ledger import Job

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
-from callsheet.archive.store import Store, open_archive
+from callsheet.archive.open import open_archive
+from callsheet.archive.store import Store
 from callsheet.clock import Clock
 from callsheet.ledger import Ledger
 from callsheet.manifest import Manifest

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from callsheet.archive import layout
 from callsheet.archive.lineage import Listed, asset_of, listed, thumbnails
 from callsheet.archive.sidecar import Sidecar
-from callsheet.archive.sidecars import read_sidecar
+from callsheet.archive.sidecar_io import read_sidecar
 from callsheet.archive.store import Stat, Store
 from callsheet.concurrency import all_of
 from callsheet.errors import ArchiveDenied, ArchiveError, MediaError

@@ -12,7 +12,6 @@ from typing import Literal
 
 from callsheet import errors
 from callsheet.archive import layout
-from callsheet.archive.earlier import paid_parts
 from callsheet.archive.lineage import Part, listed
 from callsheet.archive.sidecar import (
     ClipRecord,
@@ -23,6 +22,7 @@ from callsheet.archive.sidecar import (
     Sidecar,
     TakeRecord,
 )
+from callsheet.archive.sidecar_io import paid_parts
 from callsheet.decisions import FrameDecision, FramePin
 from callsheet.errors import ArchiveError
 from callsheet.keys import job_key

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from callsheet.archive import layout
-from callsheet.archive.sidecars import in_order
-from callsheet.archive.success import Success
+from callsheet.archive.marker import Success
+from callsheet.archive.sidecar_io import in_order
 from callsheet.archive.verify import Evidence, Finding, findings
 from callsheet.errors import ArchiveLost
 from callsheet.ledger import Job

@@ -13,7 +13,7 @@ from callsheet import files as durable
 from callsheet.archive import layout
 from callsheet.archive.lineage import DERIVED, listed, thumbnails
 from callsheet.archive.sidecar import Sidecar
-from callsheet.archive.sidecars import write_sidecar
+from callsheet.archive.sidecar_io import write_sidecar
 from callsheet.archive.verify import Finding, is_gone_for_good
 from callsheet.concurrency import all_of
 from callsheet.errors import ArchiveLost, CallsheetError

@@ -12,9 +12,9 @@ from typing import Any
 from callsheet.archive import layout
 from callsheet.archive.catalogue import PARQUET, part_bytes, write_part
 from callsheet.archive.lineage import asset_of_row
+from callsheet.archive.marker import Success, write_success
 from callsheet.archive.sidecar import Sidecar
-from callsheet.archive.sidecars import in_order, write_sidecar
-from callsheet.archive.success import Success, write_success
+from callsheet.archive.sidecar_io import in_order, write_sidecar
 from callsheet.archive.verify import Evidence, Finding, Unreadable, is_gone_for_good
 from callsheet.errors import ArchiveError, ArchiveLost, CallsheetError
 from callsheet.ledger import ShotRow, Want

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from callsheet.archive import layout
-from callsheet.archive.sidecars import in_order
+from callsheet.archive.sidecar_io import in_order
 from callsheet.archive.spots import SpotRecord
 from callsheet.archive.verify import Finding
 from callsheet.errors import ArchiveDenied, CallsheetError

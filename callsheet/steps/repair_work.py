@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from callsheet.archive.damaged import kept_name
 from callsheet.archive.sidecar import Sidecar
-from callsheet.archive.store import Stat
+from callsheet.archive.store import Stat, kept_name
 from callsheet.archive.verify import Evidence, Finding, is_gone_for_good
 from callsheet.errors import ArchiveError
 from callsheet.files import Digests

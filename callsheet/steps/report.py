@@ -12,10 +12,10 @@ from typing import Any
 from callsheet.archive import layout
 from callsheet.archive.catalogue import write_part
 from callsheet.archive.claim import claim_batch, release_batch
+from callsheet.archive.marker import write_success
 from callsheet.archive.sidecar import Sidecar
-from callsheet.archive.sidecars import in_order, read_readable, write_sidecar
+from callsheet.archive.sidecar_io import in_order, read_readable, write_sidecar
 from callsheet.archive.spots import read_spots
-from callsheet.archive.success import write_success
 from callsheet.decisions import APPROVAL
 from callsheet.errors import CallsheetError, NotApproved
 from callsheet.exit_codes import ExitCode, code_of_shots, first_of

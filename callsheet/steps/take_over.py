@@ -11,9 +11,8 @@ from datetime import UTC, datetime
 
 from callsheet.archive import layout
 from callsheet.archive.claim import BatchClaim, take_over_batch
-from callsheet.archive.damaged import keep_aside
-from callsheet.archive.sidecars import MAX_SIDECAR, read_sidecar
-from callsheet.archive.store import Store
+from callsheet.archive.sidecar_io import MAX_SIDECAR, read_sidecar
+from callsheet.archive.store import Store, keep_aside
 from callsheet.errors import ArchiveConflict, ArchiveDenied, ArchiveError
 from callsheet.ledger import JobState, Ledger
 from callsheet.providers.scopes import Scopes

@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from callsheet.archive.spool import Spooled
 from callsheet.errors import CallsheetError, DownloadFailed, MediaError, ProviderError
 from callsheet.ledger import Job, JobResult
 from callsheet.media.kinds import HEAD_BYTES, video_type
@@ -19,7 +20,6 @@ from callsheet.places import Places, refusal
 from callsheet.poller import Watch
 from callsheet.providers.protocol import VideoReady
 from callsheet.providers.video_addresses import object_of
-from callsheet.spool import Spooled
 from callsheet.steps.details import OTHERS, RECORD
 from callsheet.steps.output import OUTPUT
 from callsheet.steps.persist import persist

@@ -17,8 +17,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from callsheet.archive import layout
-from callsheet.archive.part_files import part_files
-from callsheet.archive.parts import list_parts, read_parts
+from callsheet.archive.parts import list_parts, part_files, read_parts
 from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.store import Stat, Store
 from callsheet.errors import CallsheetError, SettingsError

@@ -14,9 +14,8 @@ import polars as pl
 from rapidfuzz import process
 
 from callsheet.archive import layout
-from callsheet.archive.part_files import PartFiles, part_files
-from callsheet.archive.parts import Part, latest, list_parts, read_parts
-from callsheet.archive.query import TEXT, Query, conditions, fold, named, with_text
+from callsheet.archive.parts import Part, PartFiles, latest, list_parts, part_files, read_parts
+from callsheet.archive.search_query import TEXT, Query, conditions, fold, named, with_text
 from callsheet.archive.store import Store
 from callsheet.errors import SettingsError
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from callsheet.archive import layout
 from callsheet.archive.sidecar import Sidecar
-from callsheet.archive.sidecars import MAX_SIDECAR, check_version
+from callsheet.archive.sidecar_io import MAX_SIDECAR, check_version
 from callsheet.archive.store import Store
 from callsheet.errors import ArchiveError
 
