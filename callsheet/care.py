@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,13 +16,12 @@ from callsheet.archive.open import open_archive
 from callsheet.archive.spool import Spool
 from callsheet.archive.store import Store
 from callsheet.archive.verify import Evidence, Finding, findings, is_whole
+from callsheet.batch.open import open_mending
+from callsheet.batch.recover import open_recovery
 from callsheet.clock import Clock
-from callsheet.errors import CallsheetError, SettingsError, Stopped
+from callsheet.errors import CallsheetError, SettingsError
 from callsheet.ledger import Job, Ledger
-from callsheet.models import load_catalogue
 from callsheet.providers.scopes import scope_of
-from callsheet.recovery import open_recovery
-from callsheet.run import NO_SERVICE, signer_of
 from callsheet.settings import Settings
 from callsheet.shots import Batch, Mode
 from callsheet.steps.copying import Copied, copy_batch
@@ -31,7 +29,7 @@ from callsheet.steps.inspection import Tell, holdings, inspect
 from callsheet.steps.rebuild import rebuild
 from callsheet.steps.repair import only_at_provider, repair
 from callsheet.steps.waiting import fetch_video
-from callsheet.studio import Studio, open_studio
+from callsheet.studio import Studio
 
 MODES: tuple[Mode, ...] = ("live", "rehearsal")
 
@@ -179,19 +177,3 @@ async def _fetch_one(studio: Studio, job: Job) -> dict[str, str]:
     except CallsheetError as error:
         return {job.key: f"The provider does not give it again: {error}"}
     return {} if again.sha256 == job.sha256 else {job.key: f"The provider has another file under {job.operation}."}
-
-
-@asynccontextmanager
-async def open_mending(settings: Settings, batch: Batch) -> AsyncIterator[Studio]:
-    """A studio for a batch that asks no provider for anything."""
-    async with open_studio(
-        settings,
-        batch,
-        catalogue=load_catalogue(settings.catalogue),
-        clock=Clock(),
-        service_url=NO_SERVICE if batch.mode == "rehearsal" else None,
-        budget_usd=None,
-    ) as studio:
-        studio.free, studio.halted = True, Stopped("A repair sends nothing.")
-        studio.signer = signer_of(settings)
-        yield studio

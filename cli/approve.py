@@ -13,14 +13,14 @@ from typing import Annotated, Any
 import typer
 
 from callsheet.approval.file import Wish, read_decisions, wishes_in
-from callsheet.approval.record import Decided, decide, questions
 from callsheet.approval.waiting import Candidate, Question
+from callsheet.batch.approve import Decided, decide, questions
+from callsheet.batch.request import RunRequest
+from callsheet.batch.resume import continuation
 from callsheet.errors import DecisionError
 from callsheet.ledger import Recorded
 from callsheet.report.shown import cut, visible
-from callsheet.run import RunRequest
 from callsheet.settings import Settings, load_settings
-from callsheet.steps.carry_on import continuation
 from cli.options import JsonOption
 from cli.output import out, print_json, say
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from callsheet.assembly import SpotRequest, make_spot_of
+from callsheet.batch.spot import SpotRequest, make_spot_of
 from callsheet.settings import load_settings
 from callsheet.shots import Mode
 from cli.options import JsonOption

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from callsheet.run import read_as_begun
+from callsheet.batch.open import read_as_begun
+from callsheet.batch.planning import check_unsent
 from callsheet.settings import load_settings
-from callsheet.steps.planning import check_unsent
 from cli.options import CampaignOption, JsonOption, LiveOption, ManifestArgument, VarOption
 from cli.output import out, print_json, say
 from cli.request import request_of

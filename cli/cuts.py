@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
+from callsheet.batch.recut import CutsRequest, more_cuts
 from callsheet.cutting.recipe import PLAIN
 from callsheet.exit_codes import ExitCode
 from callsheet.settings import load_settings
-from callsheet.social import CutsRequest, more_cuts
 from cli.options import JsonOption
 from cli.output import out, print_json
 

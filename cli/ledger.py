@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 
 from callsheet.archive.open import open_archive
+from callsheet.batch.other_ledgers import TakenOver
+from callsheet.batch.other_ledgers import take_over as take_over_batch
 from callsheet.clock import Clock
 from callsheet.errors import SettingsError
 from callsheet.exit_codes import ExitCode
@@ -18,8 +20,6 @@ from callsheet.providers.scopes import Scopes, scope_of
 from callsheet.settings import load_settings
 from callsheet.shots import Batch, Mode
 from callsheet.steps.rebuild import rebuild as rebuild_from
-from callsheet.steps.take_over import TakenOver
-from callsheet.steps.take_over import take_over as take_over_batch
 from cli.options import JsonOption
 from cli.output import out, print_json, say
 

@@ -14,6 +14,11 @@ from rich.text import Text
 
 from callsheet.archive.claim import check_claim
 from callsheet.archive.open import open_archive
+from callsheet.batch.open import budget_of, read_as_begun
+from callsheet.batch.other_ledgers import doubt_warnings, home_warning, ledger_warnings
+from callsheet.batch.planning import Desk, follow, make_plan, plan_file, time_of
+from callsheet.batch.request import RunRequest
+from callsheet.batch.witness import check_proved
 from callsheet.ledger import Ledger
 from callsheet.manifest import Manifest
 from callsheet.plan import NOUNS, Action, Kind, Plan
@@ -21,11 +26,7 @@ from callsheet.plan.file import write_plan
 from callsheet.plan.money import amount
 from callsheet.plan.sendable import check_sendable
 from callsheet.platforms import load_platforms
-from callsheet.run import RunRequest, budget_of, read_as_begun
 from callsheet.settings import Settings, load_settings
-from callsheet.steps.other_ledgers import doubt_warnings, home_warning, ledger_warnings
-from callsheet.steps.planning import Desk, follow, make_plan, plan_file, time_of
-from callsheet.steps.witness import check_proved
 from cli.options import (
     BudgetOption,
     CampaignOption,

@@ -9,12 +9,11 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from callsheet.batch.quota import QuotaRow, SpendRow, quota_rows, scopes_of, spend_rows
 from callsheet.clock import Clock
 from callsheet.ledger import Ledger
 from callsheet.models import Catalogue, load_catalogue
 from callsheet.settings import Settings, load_settings
-from callsheet.steps.quotas import QuotaRow, quota_rows, scopes_of
-from callsheet.steps.spend_rows import SpendRow, spend_rows
 from cli.options import JsonOption
 from cli.output import out, print_json
 

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
+from callsheet.batch.recover import MODES, find_missing, recover_all
 from callsheet.exit_codes import first_of
-from callsheet.recovery import MODES, find_missing, recover_all
 from callsheet.settings import Settings, load_settings
 from callsheet.steps.missing import exit_code
 from cli.options import JsonOption

@@ -7,10 +7,10 @@ from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
+from callsheet.batch.request import RunRequest
 from callsheet.editions import edition_at
 from callsheet.errors import SettingsError
 from callsheet.plan.file import PlanFile, read_plan
-from callsheet.run import RunRequest
 
 
 def request_of(

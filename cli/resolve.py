@@ -11,8 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
+from callsheet.batch.resolve import Choice, Doubt, check_adoption, chosen, decide, expired_jobs, looked_at
 from callsheet.clock import Clock
-from callsheet.doubts import Choice, Doubt, check_adoption, chosen, decide, expired_jobs, looked_at
 from callsheet.errors import SettingsError
 from callsheet.ledger import AttemptRecord, BatchRow, Job, JobState, Ledger
 from callsheet.providers.error_bodies import plain

@@ -15,15 +15,16 @@ from typing import Annotated, Any
 
 import typer
 
+from callsheet.batch.open import read_as_begun, signer_of
+from callsheet.batch.other_ledgers import home_warning
+from callsheet.batch.request import RunRequest
 from callsheet.errors import CallsheetError, SettingsError
 from callsheet.exit_codes import ExitCode
 from callsheet.models import load_catalogue
 from callsheet.plan import Plan
 from callsheet.progress import watcher
 from callsheet.providers import live_ready
-from callsheet.run import RunRequest, read_as_begun, signer_of
 from callsheet.settings import Settings, load_settings
-from callsheet.steps.other_ledgers import home_warning
 from cli.leaving import leave_at_once
 from cli.options import (
     BudgetOption,

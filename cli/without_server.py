@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from callsheet.batch.open import open_run
+from callsheet.batch.report import write_report
+from callsheet.batch.request import RunRequest
+from callsheet.batch.start import open_batch
 from callsheet.exit_codes import ExitCode
-from callsheet.run import RunRequest, open_run
 from callsheet.settings import Settings
-from callsheet.steps.opening import open_batch
-from callsheet.steps.report import write_report
 
 
 async def summary_without_server(request: RunRequest, settings: Settings) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from prefect import flow, get_run_logger
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from callsheet.approval.record import Decided, decide
+from callsheet.batch.approve import Decided, decide
+from callsheet.batch.resume import continuation
 from callsheet.settings import Settings, load_settings
-from callsheet.steps.carry_on import continuation
 from flows.content_batch import content_batch
 from flows.continuation import go_on_with
 from flows.forms import DecidedBatch, DecidedBy, FrameChoices, GoOn

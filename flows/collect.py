@@ -11,14 +11,14 @@ from typing import Any
 
 from prefect import flow, get_run_logger
 
+from callsheet.batch.recover import check_mode, find_missing, open_recovery
+from callsheet.batch.resume import Resumable, resumable
 from callsheet.clock import Clock
 from callsheet.errors import CallsheetError
 from callsheet.exit_codes import first_of
 from callsheet.ledger import Ledger
-from callsheet.recovery import check_mode, find_missing, open_recovery
 from callsheet.settings import Settings, load_settings
 from callsheet.shots import Mode
-from callsheet.steps.carry_on import Resumable, resumable
 from callsheet.steps.missing import Recovered, exit_code
 from flows.content_batch import content_batch
 from flows.continuation import parameters_of

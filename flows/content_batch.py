@@ -12,14 +12,15 @@ from prefect import flow, tags
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
+from callsheet.batch.open import open_run
+from callsheet.batch.pipeline import run_pipeline
+from callsheet.batch.report import Report
+from callsheet.batch.request import RunRequest
+from callsheet.batch.start import open_batch, set_aside
 from callsheet.exit_codes import ExitCode
 from callsheet.plan.groups import MOST_GROUPS, groups
-from callsheet.run import RunRequest, open_run
 from callsheet.settings import load_settings
 from callsheet.shots import Shot
-from callsheet.steps.opening import open_batch, set_aside
-from callsheet.steps.pipeline import run_pipeline
-from callsheet.steps.report import Report
 from callsheet.studio import Studio
 from flows.cancelled import cancel_shards
 from flows.editions import settled_edition

@@ -8,11 +8,12 @@ from typing import Annotated, Any
 from prefect import flow, tags
 from pydantic import Field
 
+from callsheet.batch.open import open_run
+from callsheet.batch.request import RunRequest
+from callsheet.batch.shards import end_shard, open_shard
+from callsheet.batch.start import set_aside
 from callsheet.plan.shards import Shard
-from callsheet.run import RunRequest, open_run
 from callsheet.settings import load_settings
-from callsheet.steps.opening import set_aside
-from callsheet.steps.shard import end_shard, open_shard
 from flows.content_batch import completed, in_groups
 from flows.labels import log_plan
 

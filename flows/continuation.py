@@ -14,7 +14,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.deployments import arun_deployment
 from prefect.exceptions import ObjectNotFound
 
-from callsheet.run import RunRequest
+from callsheet.batch.request import RunRequest
 from callsheet.shots import Batch
 
 # How many runs of a batch are looked through for one of a deployment.

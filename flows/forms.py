@@ -14,12 +14,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from callsheet.approval.file import MAX_NOTE, Wish
 from callsheet.archive.spots import SPOT_NAME
-from callsheet.assembly import MAX_CROSSFADE_S, SpotRequest
+from callsheet.batch.recut import CutsRequest, Editions
+from callsheet.batch.spot import MAX_CROSSFADE_S, SpotRequest
 from callsheet.manifest.columns import MAX_TAKES
 from callsheet.platforms import load_platforms
 from callsheet.settings import load_settings
 from callsheet.shots import Mode
-from callsheet.social import CutsRequest, Editions
 
 
 def plain(schema: dict[str, Any]) -> dict[str, Any]:

@@ -17,10 +17,10 @@ from prefect.client.schemas.objects import State, StateType
 from prefect.runtime import flow_run
 from prefect.states import Crashed
 
+from callsheet.batch.report import Report
 from callsheet.editions import has_placeholder
 from callsheet.plan import NOUNS, Plan
 from callsheet.shots import Batch
-from callsheet.steps.report import Report
 
 # Beyond this the log repeats what the failures artifact says better.
 FAILURES_LOGGED = 50

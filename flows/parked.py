@@ -8,9 +8,9 @@ from prefect import get_client, get_run_logger
 from prefect.context import FlowRunContext
 from prefect.states import Scheduled
 
+from callsheet.batch.report import Report
 from callsheet.errors import BudgetParked, RouteClosed, RouteParked
 from callsheet.shots import Batch
-from callsheet.steps.report import Report
 
 # The provider's clock and ours may differ; a request that comes too early would park the batch for another day.
 MARGIN = timedelta(seconds=10)

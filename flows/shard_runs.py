@@ -17,10 +17,10 @@ from prefect.deployments import arun_deployment
 from prefect.settings import get_current_settings
 from prefect.states import Cancelled, Crashed
 
+from callsheet.batch.request import RunRequest
 from callsheet.plan import Plan
 from callsheet.plan.shard_runs import Next, Stand, what_next
 from callsheet.plan.shards import Shard
-from callsheet.run import RunRequest
 from callsheet.shots import Batch, Shot, ShotState
 from callsheet.studio import Studio
 

@@ -16,12 +16,12 @@ from prefect import get_client, get_run_logger
 from prefect.exceptions import ObjectNotFound
 from prefect.runtime import deployment
 
+from callsheet.batch.request import RunRequest
+from callsheet.batch.shards import follow_ledger, join_shards, sent_of
 from callsheet.errors import Stopped
 from callsheet.plan import Plan
 from callsheet.plan.shards import Shard, shards_of
-from callsheet.run import RunRequest
 from callsheet.shots import Shot
-from callsheet.steps.join import follow_ledger, join_shards, sent_of
 from callsheet.studio import Studio
 from flows.shard_runs import DEPLOYMENT, ShardRuns, at_work
 

@@ -10,11 +10,10 @@ from prefect import flow, get_run_logger, tags
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from callsheet.care import open_mending
+from callsheet.batch.open import open_mending
+from callsheet.batch.recut import ClipsToCut, CutsRequest, clips_to_cut, open_more_cuts
 from callsheet.plan.groups import groups
 from callsheet.settings import load_settings
-from callsheet.social import ClipsToCut, CutsRequest, clips_to_cut
-from callsheet.steps.more_cuts import open_more_cuts
 from flows.forms import Clips, Focus, Platforms
 from tasks.more_cuts import cut_more, list_more_cuts
 from tasks.tables import publish_cuts

@@ -10,8 +10,8 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
+from callsheet.batch.account import spend_until
 from callsheet.settings import load_settings
-from callsheet.spend import spend_until
 from flows.forms import LiveBatches, ReportDay
 from tasks.tables import publish_spend
 

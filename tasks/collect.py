@@ -6,8 +6,8 @@ from typing import Any
 
 from prefect import task
 
+from callsheet.batch.recover import recover
 from callsheet.steps.missing import missing_in
-from callsheet.steps.recover import recover
 from callsheet.studio import current_studio
 from tasks.policy import POLICY
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from callsheet.steps.pipeline import STEPS, run_step
+from callsheet.batch.pipeline import STEPS, run_step
 from callsheet.studio import current_studio
 
 

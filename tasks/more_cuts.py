@@ -6,9 +6,9 @@ from typing import Any
 
 from prefect import task
 
+from callsheet.batch.recut import report_more_cuts, write_more_cuts
 from callsheet.concurrency import all_of
 from callsheet.steps.cuts import make_these
-from callsheet.steps.more_cuts import report_more_cuts, write_more_cuts
 from callsheet.steps.work import Work
 from callsheet.studio import Studio, current_studio
 from tasks.policy import POLICY

@@ -6,7 +6,7 @@ from typing import Any
 
 from prefect import task
 
-from callsheet.assembly import SpotRequest, make_spot_of
+from callsheet.batch.spot import SpotRequest, make_spot_of
 from callsheet.settings import load_settings
 from tasks.policy import POLICY
 

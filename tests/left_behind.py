@@ -7,14 +7,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from callsheet.batch.open import open_run
+from callsheet.batch.request import RunRequest
+from callsheet.batch.start import open_batch
 from callsheet.ledger import JobState
-from callsheet.run import RunRequest, open_run
 from callsheet.settings import Settings, load_settings
 from callsheet.steps.archive import write_shot
 from callsheet.steps.clips import make_clips
 from callsheet.steps.frames import choose_takes
 from callsheet.steps.images import make_images
-from callsheet.steps.opening import open_batch
 from callsheet.steps.work import Work
 from callsheet.studio import Studio
 from tests.conftest import Service

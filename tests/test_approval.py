@@ -12,17 +12,17 @@ from typing import Any
 import pytest
 
 from callsheet.approval.file import Wish, wishes_in
-from callsheet.approval.record import Decided, decide, questions
 from callsheet.archive.open import open_archive
+from callsheet.batch.approve import Decided, decide, questions
+from callsheet.batch.report import Report
+from callsheet.batch.request import RunRequest
+from callsheet.batch.resume import resumable
 from callsheet.clock import Clock
 from callsheet.errors import DecisionError
 from callsheet.ledger import JobOrder, JobState, Ledger
 from callsheet.providers.scopes import scope_of
-from callsheet.run import RunRequest
 from callsheet.settings import Settings, load_settings
-from callsheet.steps.carry_on import resumable
 from callsheet.steps.rebuild import rebuild
-from callsheet.steps.report import Report
 from tests.conftest import Service, start_service
 from tests.whole_batch import whole_batch
 

@@ -12,8 +12,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from callsheet.approval.file import read_decisions, wishes_in
-from callsheet.approval.record import decide
-from callsheet.run import RunRequest
+from callsheet.batch.approve import decide
+from callsheet.batch.request import RunRequest
 from callsheet.settings import load_settings
 from tests.conftest import Service, needs_browser, wait_for
 from tests.test_browser import browser

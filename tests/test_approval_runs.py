@@ -17,7 +17,7 @@ from prefect.flows import Flow
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.utilities.callables import parameter_schema
 
-from callsheet.run import RunRequest
+from callsheet.batch.request import RunRequest
 from callsheet.settings import load_settings
 from flows.approve_frames import approve_frames
 from flows.content_batch import content_batch

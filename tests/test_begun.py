@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from callsheet.begun import as_begun
+from callsheet.batch.default_models import as_begun
 from callsheet.models import load_catalogue
 from tests.conftest import Cli, Ran, Service
 

@@ -22,10 +22,11 @@ from prefect_redis.cleanup_queue import RedisWorkerCleanupQueueSettings
 from prefect_redis.client import RedisMessagingSettings
 from ruamel.yaml import YAML
 
-from callsheet.assembly import SpotRequest
+from callsheet.batch.open import read_request
+from callsheet.batch.request import RunRequest
+from callsheet.batch.spot import SpotRequest
 from callsheet.editions import PLACEHOLDERS
 from callsheet.errors import ServiceError, SettingsError
-from callsheet.run import RunRequest, read_request
 from callsheet.settings import load_settings
 from deployments.pools import DEFAULTS, HOME, PoolType, template_of, with_defaults
 from flows.assemble import assemble

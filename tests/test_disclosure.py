@@ -17,13 +17,14 @@ from callsheet.archive.disclosure import Disclosure
 from callsheet.archive.sidecar import SCHEMA_VERSION, CutRecord, Sidecar
 from callsheet.archive.sidecar_io import parse_sidecar, sidecar_bytes
 from callsheet.archive.spool import Spool
+from callsheet.batch.open import open_run
+from callsheet.batch.request import RunRequest
 from callsheet.errors import SettingsError
 from callsheet.files import digest_file
 from callsheet.ledger import Ledger
 from callsheet.media.provenance import AI_GENERATED, read_jpeg_xmp, read_mp4_xmp
 from callsheet.media.signing import is_signed
 from callsheet.report.posting import posting
-from callsheet.run import RunRequest, open_run
 from callsheet.settings import load_settings
 from callsheet.shots import Asset, ShotState
 from callsheet.steps.clips import make_clips

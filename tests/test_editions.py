@@ -8,9 +8,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from callsheet.batch.open import read_request
+from callsheet.batch.request import RunRequest
 from callsheet.editions import check_edition, edition_at
 from callsheet.errors import SettingsError
-from callsheet.run import RunRequest, read_request
 from callsheet.settings import load_settings
 
 

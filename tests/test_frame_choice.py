@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from callsheet.archive.store_local import LocalStore
+from callsheet.batch.request import RunRequest
 from callsheet.clock import Clock
 from callsheet.decisions import FramePin
 from callsheet.ledger import Ledger
@@ -22,7 +23,6 @@ from callsheet.media.scores import FrameScore
 from callsheet.models import load_catalogue
 from callsheet.plan import Plan
 from callsheet.plan.frames import Frames, decide_frames
-from callsheet.run import RunRequest
 from callsheet.settings import Settings, load_settings
 from callsheet.shots import Batch, Shot
 from callsheet.steps import clips, frames

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from callsheet.archive.sidecar import FailureRecord, Sidecar, TakeRecord
+from callsheet.batch.account import model_use
 from callsheet.ledger.budget import Position
 from callsheet.ledger.quota import Learned, Limits
 from callsheet.ledger.use import Use
@@ -20,7 +21,6 @@ from callsheet.report.markdown import escaped
 from callsheet.report.progress import progress_sentence
 from callsheet.report.sheets import ContactSheet, contact_sheet_markdown, failures_markdown, plan_markdown
 from callsheet.shots import Batch, Shot
-from callsheet.steps.account import model_use
 
 HOSTILE = (
     "<script>alert(1)</script>",

@@ -15,13 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from callsheet.batch.request import RunRequest
 from callsheet.errors import ProviderError
 from callsheet.ledger import JobState
 from callsheet.providers.base64_text import decode_base64
 from callsheet.providers.outcomes import read_look, read_picture
 from callsheet.providers.reply_body import ReplyBody, read_body, read_json
 from callsheet.replies import KeptReplies, Reply, head_of, parse_reply
-from callsheet.run import RunRequest
 from tests.conftest import Cli, wait_for
 from tests.forked import Forge
 from tests.odd_replies import GOOD, PNG

@@ -26,13 +26,14 @@ from typing import Any
 
 import pytest
 
+from callsheet.batch.open import read_request
+from callsheet.batch.request import RunRequest
 from callsheet.clock import Clock
 from callsheet.ledger import Ledger
 from callsheet.ledger.columns import UtcTime
 from callsheet.ledger.migrate import HEAD
 from callsheet.ledger.tables import metadata
 from callsheet.orders import clip_order, take_order
-from callsheet.run import RunRequest, read_request
 from callsheet.settings import load_settings
 from tests.conftest import Cli, Ran, Service, start_service
 

@@ -14,13 +14,13 @@ import pytest
 
 from callsheet.archive.open import open_archive
 from callsheet.archive.verify import findings
+from callsheet.batch.request import RunRequest
 from callsheet.clock import Clock
 from callsheet.ledger import Job, JobState, Ledger
 from callsheet.media.frames import Candidate, choose_frames
 from callsheet.media.probe import probe_image
 from callsheet.media.scores import score_image
 from callsheet.media.stills import as_png, thumbnail
-from callsheet.run import RunRequest
 from callsheet.settings import Settings, load_settings
 from callsheet.steps.inspection import holdings, inspect
 from callsheet.steps.rebuild import rebuild

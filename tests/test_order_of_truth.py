@@ -17,9 +17,9 @@ from callsheet.archive.marker import Success, read_success
 from callsheet.archive.open import open_archive
 from callsheet.archive.store import Store
 from callsheet.archive.verify import Evidence, findings
+from callsheet.batch.request import RunRequest
 from callsheet.clock import Clock
 from callsheet.ledger import JobState, Ledger
-from callsheet.run import RunRequest
 from callsheet.settings import Settings, load_settings
 from callsheet.steps.inspection import holdings, inspect
 from tests.conftest import Service, start_service, wait_for

@@ -14,13 +14,14 @@ import pytest
 
 from callsheet.archive.store import Stat
 from callsheet.archive.store_gcs import GcsStore
+from callsheet.batch.open import open_run
+from callsheet.batch.request import RunRequest
 from callsheet.errors import ArchiveConflict, DownloadFailed, DownloadStalled, OperationExpired, Unreachable
 from callsheet.files import digest_file
 from callsheet.gcs.access import GoogleAccess
 from callsheet.ledger import JobState, Ledger
 from callsheet.orders import clip_order
 from callsheet.providers.bucket_download import BucketReader
-from callsheet.run import RunRequest, open_run
 from callsheet.settings import load_settings
 from callsheet.steps import deposit
 from callsheet.steps.clips import make_clips

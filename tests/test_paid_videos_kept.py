@@ -14,6 +14,8 @@ from typing import Any
 import av
 import pytest
 
+from callsheet.batch.recover import recover_all
+from callsheet.batch.request import RunRequest
 from callsheet.clock import Clock
 from callsheet.errors import DownloadFailed, DownloadStalled, SettingsError
 from callsheet.gcs.access import GoogleAccess
@@ -22,8 +24,6 @@ from callsheet.ledger.retention import RETENTION
 from callsheet.providers.bucket_download import BucketReader
 from callsheet.providers.protocol import VideoReady
 from callsheet.providers.veo_gemini import VeoGemini
-from callsheet.recovery import recover_all
-from callsheet.run import RunRequest
 from callsheet.settings import Settings, load_settings
 from callsheet.steps.missing import exit_code
 from callsheet.studio import Studio

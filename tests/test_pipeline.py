@@ -13,21 +13,21 @@ from typing import Any
 
 import pytest
 
+from callsheet.batch.open import open_run
+from callsheet.batch.pipeline import PIPELINE, STEPS, run_pipeline, run_step
+from callsheet.batch.report import write_report
+from callsheet.batch.request import RunRequest
+from callsheet.batch.shards import end_shard, join_shards, open_shard, sent_of
+from callsheet.batch.start import open_batch, set_aside
 from callsheet.clock import Clock
 from callsheet.errors import ArchiveError
 from callsheet.ledger import Ledger
 from callsheet.plan.shards import Shard
-from callsheet.run import RunRequest, open_run
 from callsheet.settings import Settings, load_settings
 from callsheet.shots import ShotState
 from callsheet.steps.archive import write_shot
 from callsheet.steps.clips import make_clips
 from callsheet.steps.images import make_images
-from callsheet.steps.join import join_shards, sent_of
-from callsheet.steps.opening import open_batch, set_aside
-from callsheet.steps.pipeline import PIPELINE, STEPS, run_pipeline, run_step
-from callsheet.steps.report import write_report
-from callsheet.steps.shard import end_shard, open_shard
 from callsheet.steps.work import Work
 from callsheet.studio import Studio
 from flows.content_batch import TASKS
@@ -210,7 +210,7 @@ async def test_a_bug_in_one_shot_leaves_the_others_of_its_group_as_they_are(
         await make_clips(studio, work)
 
     steps = tuple(replace(step, function=broken) if step.name == "clips" else step for step in PIPELINE)
-    monkeypatch.setattr("callsheet.steps.pipeline.PIPELINE", steps)
+    monkeypatch.setattr("callsheet.batch.pipeline.PIPELINE", steps)
     async with open_run(folder.request, folder.settings) as (studio, sheet):
         going = await set_aside(studio, await open_batch(studio, sheet, folder.request))
         await run_pipeline(studio, going)
@@ -232,7 +232,7 @@ async def test_an_outage_is_raised_for_another_try_and_stops_only_the_shots_that
         await make_images(studio, work)
 
     steps = tuple(replace(step, function=unreachable) if step.name == "images" else step for step in PIPELINE)
-    monkeypatch.setattr("callsheet.steps.pipeline.PIPELINE", steps)
+    monkeypatch.setattr("callsheet.batch.pipeline.PIPELINE", steps)
     async with open_run(folder.request, folder.settings) as (studio, sheet):
         going = await set_aside(studio, await open_batch(studio, sheet, folder.request))
         with pytest.raises(ArchiveError):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from callsheet.care import open_mending
+from callsheet.batch.open import open_mending
 from callsheet.errors import MediaError
 from callsheet.places import Places
 from callsheet.settings import Settings, load_settings

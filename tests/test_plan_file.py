@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from callsheet.batch.request import RunRequest
 from callsheet.errors import SettingsError
 from callsheet.plan import Action, Plan, ShotPlan
 from callsheet.plan.file import PlanFile, check_same, read_plan, write_plan
-from callsheet.run import RunRequest
 from cli.request import planned_request
 from tests.conftest import Cli, Ran
 from tests.test_plan import BATCH, SHOT

@@ -12,11 +12,11 @@ import pytest
 
 from callsheet.archive.open import open_archive
 from callsheet.archive.store import Stat, Store
+from callsheet.batch.recover import recover_all
 from callsheet.clock import Clock
 from callsheet.errors import ArchiveDenied
 from callsheet.ledger import Job, JobState, Ledger
 from callsheet.providers.scopes import scope_of
-from callsheet.recovery import recover_all
 from callsheet.settings import Settings
 from callsheet.steps.rebuild import Rebuilt, rebuild
 from tests.conftest import Service, start_service

@@ -15,16 +15,15 @@ import pytest
 from test_ledger import BATCH as SPRING
 from test_ledger import order
 
+from callsheet.batch.open import open_run
+from callsheet.batch.recover import name_of, parent_of, recover_all
+from callsheet.batch.resume import resumable, resumable_shots
 from callsheet.clock import Clock
 from callsheet.errors import SettingsError
 from callsheet.ledger import Job, JobState, Ledger, ShotRow, Want
-from callsheet.recovery import recover_all
-from callsheet.run import open_run
 from callsheet.settings import Settings
 from callsheet.shots import Batch, ShotState
-from callsheet.steps.carry_on import resumable, resumable_shots
 from callsheet.steps.missing import Recovered, exit_code
-from callsheet.steps.recover import name_of, parent_of
 from tests.conftest import Service, start_service
 from tests.left_behind import BATCH, leave_behind, request_in, settings_at
 

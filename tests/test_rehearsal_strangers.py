@@ -13,16 +13,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from callsheet.batch.open import join_rehearsal
+from callsheet.batch.recover import recover_all
+from callsheet.batch.request import RunRequest
+from callsheet.batch.resolve import looked_at
 from callsheet.clock import Clock
-from callsheet.doubts import looked_at
 from callsheet.errors import NotRehearsal, SettingsError
 from callsheet.ledger import Ledger
 from callsheet.models import load_catalogue
 from callsheet.providers import open_providers
 from callsheet.providers.protocol import ImageRequest
-from callsheet.recovery import recover_all
 from callsheet.rehearsal_proof import ask_service, is_proof, new_challenge, proof_of
-from callsheet.run import RunRequest, join_rehearsal
 from callsheet.settings import load_settings
 from tests.conftest import Cli, Service
 from tests.gateways import (

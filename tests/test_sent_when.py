@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from callsheet.batch.request import RunRequest
 from callsheet.ledger import AttemptRecord, Ledger
 from callsheet.providers.genai_images import GenaiImages
 from callsheet.providers.opening import Providers
-from callsheet.run import RunRequest
 from callsheet.settings import load_settings
 from callsheet.studio import current_studio
 from tests.conftest import Service

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from prefect.settings import get_current_settings
 
-from callsheet.run import RunRequest
+from callsheet.batch.request import RunRequest
 from callsheet.settings import load_settings
 from cli.output import MOST_CHARACTERS, in_short
 from flows.lost_server import follow_server

@@ -20,11 +20,12 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelled
 
 from benchmarks.cluster import Api, deploy_to, end, start_worker
+from callsheet.batch.open import open_run
+from callsheet.batch.request import RunRequest
+from callsheet.batch.start import open_batch, set_aside
 from callsheet.plan.shard_runs import PATIENCE_S
 from callsheet.plan.shards import shards_of
-from callsheet.run import RunRequest, open_run
 from callsheet.settings import load_settings
-from callsheet.steps.opening import open_batch, set_aside
 from callsheet.studio import Studio
 from flows.cancelled import cancel_shards
 from flows.content_batch import content_batch

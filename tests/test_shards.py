@@ -19,21 +19,21 @@ from media_samples import encoded, picture
 from whole_batch import whole_batch
 
 from callsheet.archive.store_local import LocalStore
+from callsheet.batch.open import open_run, read_request
+from callsheet.batch.report import write_report
+from callsheet.batch.request import RunRequest
+from callsheet.batch.shards import end_shard, follow_ledger, join_shards, open_shard, sent_of, tally_between
+from callsheet.batch.start import open_batch, set_aside
 from callsheet.errors import ManifestError, SettingsError
 from callsheet.manifest import read_manifest
 from callsheet.models import load_catalogue
 from callsheet.plan import Action, Plan, ShotPlan
 from callsheet.plan.shard_runs import MOST_RUNS, PATIENCE_S, STARTING_S, Next, Stand, what_next
 from callsheet.plan.shards import Shard, shards_of
-from callsheet.run import RunRequest, open_run, read_request
 from callsheet.settings import Settings, load_settings
 from callsheet.shots import Batch, Shot, ShotState
 from callsheet.steps.archive import write_shot
 from callsheet.steps.images import make_images
-from callsheet.steps.join import follow_ledger, join_shards, sent_of, tally_between
-from callsheet.steps.opening import open_batch, set_aside
-from callsheet.steps.report import write_report
-from callsheet.steps.shard import end_shard, open_shard
 from callsheet.studio import Studio
 
 

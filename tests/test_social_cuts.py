@@ -12,15 +12,15 @@ import pytest
 
 from callsheet.archive.sidecar_io import parse_sidecar
 from callsheet.archive.spots import SpotRecord
-from callsheet.assembly import SpotRequest, make_spot_of
+from callsheet.batch.recut import CutsRequest, chosen, more_cuts
+from callsheet.batch.request import RunRequest
+from callsheet.batch.spot import SpotRequest, make_spot_of
 from callsheet.care import copy_to
 from callsheet.errors import UsageError
 from callsheet.ledger import BatchRow
 from callsheet.media.probe import probe_video
 from callsheet.media.provenance import AI_GENERATED, read_jpeg_xmp, read_mp4_xmp
-from callsheet.run import RunRequest
 from callsheet.shots import Batch
-from callsheet.social import CutsRequest, chosen, more_cuts
 from callsheet.steps.remake import shot_of
 from flows.forms import SpotOf
 from tasks.spots import join_spot

@@ -6,10 +6,10 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 
+from callsheet.batch.account import spend_until
 from callsheet.ledger import SpendRow
 from callsheet.report.spend import spend_report, spend_report_markdown, spend_rows
 from callsheet.settings import load_settings
-from callsheet.spend import spend_until
 
 DAY = date(2026, 11, 20)
 

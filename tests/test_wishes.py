@@ -18,6 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from callsheet.batch.open import read_request
+from callsheet.batch.request import RunRequest
 from callsheet.errors import ImageBlocked, ManifestError, PromptBlocked, Rejected
 from callsheet.ledger import JobState
 from callsheet.models import load_catalogue
@@ -28,7 +30,6 @@ from callsheet.providers import Providers, open_providers
 from callsheet.providers.outcomes import image_result
 from callsheet.providers.protocol import ImageRequest, InputImage, LookRequest, VideoRequest
 from callsheet.providers.reply_body import ReplyBody
-from callsheet.run import RunRequest, read_request
 from callsheet.settings import Settings, load_settings
 from callsheet.shots import Batch, Reference, Shot
 from tests.conftest import Cli

@@ -14,6 +14,7 @@ from callsheet.archive.sidecar import FileRecord, TakeRecord
 from callsheet.archive.sidecar_io import sidecar_bytes
 from callsheet.archive.store import Stat
 from callsheet.archive.store_local import LocalStore
+from callsheet.batch.survey import survey
 from callsheet.clock import Clock
 from callsheet.ledger import Ledger
 from callsheet.orders import take_order
@@ -23,7 +24,6 @@ from callsheet.settings import load_settings
 from callsheet.shots import Batch, Shot, ShotState
 from callsheet.steps.rebuilt_rows import job_of
 from callsheet.steps.records import job_record, sidecar_of
-from callsheet.steps.survey import survey
 from callsheet.steps.work import Work
 
 NOW = datetime(2026, 11, 30, tzinfo=UTC)

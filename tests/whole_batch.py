@@ -15,13 +15,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from callsheet.batch.open import open_run
+from callsheet.batch.pipeline import run_pipeline
+from callsheet.batch.report import Report, write_report
+from callsheet.batch.request import RunRequest
+from callsheet.batch.start import open_batch, set_aside
 from callsheet.exit_codes import ExitCode
 from callsheet.plan.groups import MOST_GROUPS, groups
-from callsheet.run import RunRequest, open_run
 from callsheet.settings import Settings, load_settings
-from callsheet.steps.opening import open_batch, set_aside
-from callsheet.steps.pipeline import run_pipeline
-from callsheet.steps.report import Report, write_report
 from callsheet.studio import Studio
 from cli import run
 from cli.main import main as command
@@ -36,8 +37,8 @@ MOMENTS: dict[str, tuple[str, str, int]] = {
     "between files and sidecar": ("before", "callsheet.steps.archive:write_sidecar", 1),
     "between two sidecars": ("after", "callsheet.steps.archive:write_sidecar", 1),
     "between a sidecar and the shot's state": ("before", "callsheet.ledger.ledger:Ledger.set_shot", 2),
-    "between sidecars and catalogue": ("before", "callsheet.steps.report:write_part", 1),
-    "between catalogue and marker": ("before", "callsheet.steps.report:write_success", 1),
+    "between sidecars and catalogue": ("before", "callsheet.batch.report:write_part", 1),
+    "between catalogue and marker": ("before", "callsheet.batch.report:write_success", 1),
     "after a choice of frame": ("after", "callsheet.ledger.ledger:Ledger.pin_frame", 1),
     "before a clip is claimed": ("before", "callsheet.steps.clips:claim", 1),
     "between a clip's record and its sidecar": ("before", "callsheet.steps.clips:tell_sent", 1),
@@ -45,7 +46,7 @@ MOMENTS: dict[str, tuple[str, str, int]] = {
     "between a clip's sidecar and its record": ("after", "callsheet.steps.clips:tell_intent", 1),
     "after a clip is sent and told": ("after", "callsheet.steps.clips:tell_sent", 1),
     "after all clips are sent and told": ("after", "callsheet.steps.clips:tell_sent", 2),
-    "after the marker": ("after", "callsheet.steps.report:write_success", 1),
+    "after the marker": ("after", "callsheet.batch.report:write_success", 1),
 }
 STORES = {"folder": "callsheet.archive.store_local:LocalStore", "bucket": "callsheet.archive.store_gcs:GcsStore"}
 

@@ -29,7 +29,7 @@ _BUILT_IN = Path(__file__).with_name("catalogue.yaml")
 class Catalogue:
     """All known models by id, with the ids that a manifest gets when it names none.
 
-    `kept` are the models whose defaults are those of a batch's record (callsheet/begun.py).
+    `kept` are the models whose defaults are those of a batch's record (callsheet/batch/default_models.py).
     """
 
     by_id: Mapping[str, Model] = field(repr=False)

@@ -13,13 +13,14 @@ from callsheet.archive import layout
 from callsheet.archive.marker import Success
 from callsheet.archive.sidecar_io import in_order
 from callsheet.archive.verify import Evidence, Finding, findings
+from callsheet.batch.documents import write_gallery, write_marker
 from callsheet.errors import ArchiveLost
 from callsheet.ledger import Job
 from callsheet.steps.deposit import fetch
 from callsheet.steps.inspection import holdings, inspect
 from callsheet.steps.repair_files import put_back, remake_files
 from callsheet.steps.repair_inputs import put_back_inputs
-from callsheet.steps.repair_records import mend_catalogue, write_gallery, write_lost_sidecars, write_marker
+from callsheet.steps.repair_records import mend_catalogue, write_lost_sidecars
 from callsheet.steps.repair_spots import remake_spots
 from callsheet.steps.repair_work import Repair
 from callsheet.studio import Studio

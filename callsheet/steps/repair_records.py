@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,20 +11,16 @@ from typing import Any
 from callsheet.archive import layout
 from callsheet.archive.catalogue import PARQUET, part_bytes, write_part
 from callsheet.archive.lineage import asset_of_row
-from callsheet.archive.marker import Success, write_success
+from callsheet.archive.marker import Success
 from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.sidecar_io import in_order, write_sidecar
 from callsheet.archive.verify import Evidence, Finding, Unreadable, is_gone_for_good
-from callsheet.errors import ArchiveError, ArchiveLost, CallsheetError
+from callsheet.errors import ArchiveLost, CallsheetError
 from callsheet.ledger import ShotRow, Want
-from callsheet.shots import ShotState
-from callsheet.steps.gallery import write_page
 from callsheet.steps.rebuilt_rows import check
 from callsheet.steps.rebuilt_sidecar import Remembered, sidecar_from
 from callsheet.steps.repair_work import Repair, make_way
 from callsheet.studio import Studio
-
-PLAN_LIMIT = 256 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,57 +122,3 @@ async def _take_out(studio: Studio, now: Evidence, name: str, rows: Sequence[Map
 
 def _is_gone(evidence: Evidence, row: Mapping[str, Any]) -> bool:
     return is_gone_for_good(evidence, evidence.place_of(row["shot"], row["file"]), asset_of_row(row))
-
-
-async def write_gallery(studio: Studio, sidecars: Sequence[Sidecar]) -> None:
-    """Write the batch's gallery over its sidecars."""
-    await write_page(studio.store, studio.ledger, studio.batch, sidecars)
-
-
-async def write_marker(studio: Studio, evidence: Evidence, lost: frozenset[str]) -> Success | None:
-    """Write the marker over the sidecars of `evidence`, last of all; None when a run has to do it, or there are none.
-
-    Shots of which something is `lost` count as pending, and so do those of the plan that have no sidecar.
-    """
-    marker = evidence.marker
-    if isinstance(marker, Success) and marker.status == "continuing":
-        return None
-    if isinstance(marker, Unreadable) and marker.newer:
-        return None
-    planned = await _planned(studio)
-    believed = {one.shot: one for one in evidence.believed.values() if planned is None or one.shot in planned}
-    if not believed:
-        return None
-    # What the last run called unfinished for reasons of its own stays so, whatever the sidecar says.
-    earlier = set(marker.unfinished) - set(marker.damaged) if isinstance(marker, Success) else set()
-    sidecars = [_pending(one) if one.shot in lost | earlier else one for one in in_order(list(believed.values()))]
-    absent = [shot for shot in planned or () if shot not in believed]
-    newest = list(evidence.parts)[-1] if evidence.parts else None
-    named = marker.catalogue if isinstance(marker, Success) else newest
-    hashes = {one.shot: evidence.hashes[name] for name, one in evidence.believed.items() if name in evidence.hashes}
-    return await write_success(
-        studio.store,
-        studio.batch.prefix,
-        sidecars,
-        catalogue=named if named in evidence.parts else newest,
-        finished=datetime.now(UTC),
-        hashes=hashes,
-        absent=absent,
-        damaged=sorted(lost),
-        ledger=marker.ledger if isinstance(marker, Success) else None,
-    )
-
-
-def _pending(sidecar: Sidecar) -> Sidecar:
-    done = sidecar.state == ShotState.DONE.value
-    return sidecar.model_copy(update={"state": ShotState.PENDING.value}) if done else sidecar
-
-
-async def _planned(studio: Studio) -> list[str] | None:
-    """The shots of the batch's last plan; None when there is no plan to read."""
-    name = layout.document(studio.batch.prefix, layout.PLAN)
-    try:
-        plan = json.loads(await studio.store.read_bytes(name, PLAN_LIMIT))
-        return [str(shot["shot"]) for shot in plan["shots"]]
-    except (ArchiveError, ValueError, KeyError, TypeError):
-        return None

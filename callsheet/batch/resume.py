@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from callsheet.begun import as_begun
+from callsheet.batch.default_models import as_begun
+from callsheet.batch.open import read_request
+from callsheet.batch.request import RunRequest
 from callsheet.decisions import APPROVAL
 from callsheet.errors import UsageError
 from callsheet.ledger import TERMINAL, BatchRow, Job, JobState, Ledger, ShotRow, Want
 from callsheet.manifest import Manifest
 from callsheet.models import load_catalogue
-from callsheet.run import RunRequest, read_request
 from callsheet.settings import Settings
 from callsheet.shots import Mode, ShotState
 

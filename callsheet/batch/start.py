@@ -11,7 +11,11 @@ from callsheet.archive import layout
 from callsheet.archive.claim import claim_batch
 from callsheet.archive.marker import mark_continuing, read_success
 from callsheet.archive.sidecar_io import read_named, read_readable
-from callsheet.begun import begun_with
+from callsheet.batch.default_models import begun_with
+from callsheet.batch.planning import Desk, follow, make_plan, time_of
+from callsheet.batch.request import RunRequest
+from callsheet.batch.survey import awaits_decision, is_finished, survey
+from callsheet.batch.witness import check_proved
 from callsheet.decisions import APPROVAL
 from callsheet.errors import ArchiveError
 from callsheet.ledger import JobState, ShotRow
@@ -21,14 +25,10 @@ from callsheet.plan import Kind, Known, Plan, ShotPlan
 from callsheet.plan.sendable import check_sendable
 from callsheet.progress import Step
 from callsheet.providers.scopes import scope_of
-from callsheet.run import RunRequest
 from callsheet.shots import Shot, ShotState
 from callsheet.sources import read_bytes
 from callsheet.steps.deposit import is_lost
-from callsheet.steps.planning import Desk, follow, make_plan, time_of
 from callsheet.steps.records import lists_all, tells_as_asked
-from callsheet.steps.survey import awaits_decision, is_finished, survey
-from callsheet.steps.witness import check_proved
 from callsheet.studio import Studio
 
 log = logging.getLogger(__name__)

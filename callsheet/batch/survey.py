@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from callsheet.archive.layout import SIDECAR, folder_name, shot_folder
 from callsheet.archive.store import Store
+from callsheet.batch.witness import hear_archive
 from callsheet.concurrency import all_of
 from callsheet.ledger import Job, JobState, Ledger, Want
 from callsheet.ledger.owners import is_dead
@@ -17,7 +18,6 @@ from callsheet.plan import Known, ShotPlan, clip_keys
 from callsheet.plan.frames import is_chosen_by_scores
 from callsheet.providers.scopes import Scopes
 from callsheet.shots import Asset, Batch, Shot
-from callsheet.steps.witness import hear_archive
 
 # Listings of single shots' folders at the same time.
 _AT_ONCE = 32

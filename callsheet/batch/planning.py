@@ -11,6 +11,9 @@ from pathlib import Path
 
 from callsheet.archive.open import open_archive
 from callsheet.archive.store import Store
+from callsheet.batch.conditions import outlook
+from callsheet.batch.request import RunRequest
+from callsheet.batch.survey import survey
 from callsheet.clock import Clock
 from callsheet.ledger import Ledger
 from callsheet.manifest import Manifest
@@ -23,11 +26,8 @@ from callsheet.providers.routes import is_loopback
 from callsheet.providers.scopes import scope_of
 from callsheet.rehearsal.config import Latency
 from callsheet.rehearsal.glance import glance
-from callsheet.run import RunRequest
 from callsheet.settings import Settings
 from callsheet.shots import Batch, Mode, Shot
-from callsheet.steps.outlook import outlook
-from callsheet.steps.survey import survey
 
 # Under this name a batch's request in the ledger tells which plan it was last run by.
 FOLLOWED = "plan"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from callsheet.batch.open import NO_SERVICE, join_rehearsal
 from callsheet.clock import Clock
 from callsheet.errors import CallsheetError, OperationExpired, SettingsError
 from callsheet.keys import labels_of
@@ -20,7 +21,6 @@ from callsheet.providers.evidence import Evidence
 from callsheet.providers.operation_names import adoptable
 from callsheet.providers.outcomes import read_picture
 from callsheet.replies import KeptReplies
-from callsheet.run import NO_SERVICE, join_rehearsal
 from callsheet.settings import Settings
 from callsheet.shots import Mode
 from callsheet.steps.evidence import decide_by, nothing_under

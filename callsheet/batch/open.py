@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
-from typing import Any
 
 from callsheet.archive.open import open_archive
-from callsheet.begun import MODEL_DEFAULTS, Begun, as_begun, begun_in_archive
+from callsheet.batch.default_models import MODEL_DEFAULTS, Begun, as_begun, begun_in_archive
+from callsheet.batch.request import RunRequest
+from callsheet.batch.survey import is_finished, survey
 from callsheet.clock import Clock
 from callsheet.editions import check_edition
 from callsheet.errors import SettingsError, Stopped, UsageError
@@ -24,7 +24,6 @@ from callsheet.manifest.legality import Serving
 from callsheet.media.signing import Signer, open_signer
 from callsheet.models import Catalogue, load_catalogue
 from callsheet.plan import plan_batch
-from callsheet.plan.shards import Shard
 from callsheet.platforms import load_platforms
 from callsheet.providers import load_sdk
 from callsheet.providers.routes import access_to, is_loopback, platform_for
@@ -33,49 +32,12 @@ from callsheet.rehearsal.config import RehearsalConfig
 from callsheet.rehearsal.process import named_service, rehearsal_service
 from callsheet.settings import Settings
 from callsheet.shots import Batch
-from callsheet.steps.survey import is_finished, survey
 from callsheet.studio import Studio, open_studio
 
 # The service's address for a batch with nothing left to make: nobody listens there, and nothing is sent.
 NO_SERVICE = "http://127.0.0.1:1"
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class RunRequest:
-    """What a run is asked to do: small values that a scheduler can store and show.
-
-    `wait` sleeps through a full day's quota instead of ending parked. `only` limits the work to these shots, and
-    `free` to what costs nothing. `plan` names a plan file that the run has to follow exactly. With a `shard` the run
-    does its shots for another one, which has opened the batch and ends it.
-    """
-
-    manifest: str
-    live: bool = False
-    edition: str | None = None
-    campaign: str | None = None
-    variables: Mapping[str, str] = field(default_factory=dict)
-    budget_usd: Decimal | None = None
-    remake: bool = False
-    wait: bool = False
-    only: tuple[str, ...] = ()
-    free: bool = False
-    plan: str | None = None
-    shard: Shard | None = None
-
-    def wants(self, shot: str) -> bool:
-        """Whether the run is to work on the shot."""
-        return not self.only or shot in self.only
-
-    def asked(self) -> dict[str, Any]:
-        """What the ledger keeps, so that the batch can be carried on later as it was asked for: JSON, no secrets."""
-        return {
-            "campaign": self.campaign,
-            "variables": dict(self.variables),
-            "budget_usd": None if self.budget_usd is None else str(self.budget_usd),
-            "wait": self.wait,
-        }
 
 
 async def read_as_begun(
@@ -259,3 +221,19 @@ async def join_rehearsal(stack: AsyncExitStack, settings: Settings) -> tuple[str
     running = await stack.enter_async_context(rehearsal_service(config))
     await loading
     return running.base_url, running.clock
+
+
+@asynccontextmanager
+async def open_mending(settings: Settings, batch: Batch) -> AsyncIterator[Studio]:
+    """A studio for a batch that asks no provider for anything."""
+    async with open_studio(
+        settings,
+        batch,
+        catalogue=load_catalogue(settings.catalogue),
+        clock=Clock(),
+        service_url=NO_SERVICE if batch.mode == "rehearsal" else None,
+        budget_usd=None,
+    ) as studio:
+        studio.free, studio.halted = True, Stopped("A repair sends nothing.")
+        studio.signer = signer_of(settings)
+        yield studio

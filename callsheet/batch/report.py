@@ -16,6 +16,8 @@ from callsheet.archive.marker import write_success
 from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.sidecar_io import in_order, read_readable, write_sidecar
 from callsheet.archive.spots import read_spots
+from callsheet.batch.account import OpenRequests, find_open_requests, goes_on_at, in_real_time
+from callsheet.batch.pipeline import run_pipeline
 from callsheet.decisions import APPROVAL
 from callsheet.errors import CallsheetError, NotApproved
 from callsheet.exit_codes import ExitCode, code_of_shots, first_of
@@ -25,12 +27,9 @@ from callsheet.plan import Plan
 from callsheet.report.gallery import gallery_html
 from callsheet.report.view import BatchSummary, gallery_view
 from callsheet.shots import ShotState
-from callsheet.steps.account import goes_on_at, in_real_time
 from callsheet.steps.archive import tell_open_pictures
 from callsheet.steps.inputs import archived_hashes
 from callsheet.steps.leftovers import forget_stored_replies, remove_leftovers
-from callsheet.steps.open_requests import OpenRequests, find_open_requests
-from callsheet.steps.pipeline import run_pipeline
 from callsheet.steps.records import sidecar_of
 from callsheet.steps.work import Work
 from callsheet.studio import Studio

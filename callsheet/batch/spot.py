@@ -9,15 +9,15 @@ from typing import Any
 from callsheet.archive import layout
 from callsheet.archive.sidecar_io import read_sidecars
 from callsheet.archive.spots import SPOT_NAME
-from callsheet.care import open_mending
+from callsheet.batch.documents import write_page
+from callsheet.batch.open import open_mending
+from callsheet.batch.recut import CutsRequest, chosen
 from callsheet.clock import Clock
 from callsheet.errors import SettingsError
 from callsheet.ledger import Ledger
 from callsheet.platforms import load_platforms
 from callsheet.settings import Settings
 from callsheet.shots import Batch, Mode
-from callsheet.social import CutsRequest, chosen
-from callsheet.steps.gallery import write_page
 from callsheet.steps.spots import assemble, choose_parts, planned
 
 MAX_CROSSFADE_S = 5.0

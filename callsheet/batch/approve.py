@@ -18,6 +18,7 @@ from callsheet.archive.open import open_archive
 from callsheet.archive.sidecar import FailureRecord, Sidecar
 from callsheet.archive.sidecar_io import in_order, read_named, read_readable, read_sidecars, write_sidecar
 from callsheet.archive.store import Store
+from callsheet.batch.documents import write_page
 from callsheet.clock import Clock
 from callsheet.decisions import APPROVAL, REJECTED, FrameDecision
 from callsheet.errors import ArchiveError, DecisionError
@@ -25,7 +26,6 @@ from callsheet.ledger import BatchRow, Ledger, Recorded
 from callsheet.models.suggestions import did_you_mean
 from callsheet.settings import Settings
 from callsheet.shots import ShotState
-from callsheet.steps.gallery import write_page
 from callsheet.steps.records import decision_record
 
 log = logging.getLogger(__name__)

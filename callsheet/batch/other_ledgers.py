@@ -1,24 +1,25 @@
-"""Taking a batch over from another ledger: what the archive proves is entered, then the other one's claim is removed.
-
-What nothing explains is put on record as a file that no job gave: a person has said that it is not what is asked for.
-"""
+"""What tells that a batch may be known to another ledger than the one in use: sentences for plan and run."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from callsheet.archive import layout
-from callsheet.archive.claim import BatchClaim, take_over_batch
+from callsheet.archive.claim import BatchClaim, describe, read_claim, take_over_batch
+from callsheet.archive.marker import read_success
 from callsheet.archive.sidecar_io import MAX_SIDECAR, read_sidecar
 from callsheet.archive.store import Store, keep_aside
+from callsheet.batch.witness import doubts_of, enter_catalogue, unexplained_files
 from callsheet.errors import ArchiveConflict, ArchiveDenied, ArchiveError
 from callsheet.ledger import JobState, Ledger
+from callsheet.plan import Known, Plan
 from callsheet.providers.scopes import Scopes
+from callsheet.settings import Settings
 from callsheet.shots import Asset, Batch, Mode
 from callsheet.steps.rebuild import Rebuilt, rebuild
-from callsheet.steps.witness import enter_catalogue, unexplained_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,3 +85,44 @@ async def _set_aside(store: Store, batch: Batch, name: str) -> bool:
     except ArchiveError:
         kept = await keep_aside(store, batch.prefix, name, MAX_SIDECAR)
     return await store.remove(name, kept)
+
+
+_TOLD = 5
+
+
+def home_warning(settings: Settings, folder: Path) -> str:
+    """Whether a home that depends on the working `folder` hides one in a folder above; "" when it does not."""
+    home = settings.home
+    if home.is_absolute() or settings.ledger is not None or ".." in home.parts:
+        return ""
+    above = [parent / home for parent in folder.absolute().parents if (parent / home / "ledger.db").is_file()]
+    if not above:
+        return ""
+    new = "a new ledger" if not (folder / home / "ledger.db").is_file() else "the ledger of this folder"
+    return (
+        f"This works with {new} ({folder.absolute() / home}), and {above[0]} has another one. What that one paid for "
+        f"is not known here. Go to {above[0].parent}, or set CALLSHEET_HOME={above[0]}, to go on with it."
+    )
+
+
+async def ledger_warnings(store: Store, batch: Batch, ledger: str) -> list[str]:
+    """Who else works, or has worked, on the batch in this archive."""
+    try:
+        claim, marker = await read_claim(store, batch), await read_success(store, batch.prefix)
+    except ArchiveError as error:
+        return [str(error)]
+    if claim is not None and claim.ledger != ledger:
+        return [describe(store, batch, claim)]
+    if marker is not None and marker.ledger not in (None, ledger):
+        return [
+            f"Batch {batch.name} in {store.uri} was last worked on with another ledger ({marker.ledger[:12]}). What "
+            "the archive proves is taken from there; what only that ledger knows, such as its budget, is not."
+        ]
+    return []
+
+
+def doubt_warnings(plan: Plan, known: Known) -> list[str]:
+    """What the archive has and nothing explains, where the plan would pay for it."""
+    doubts = doubts_of(plan, known)
+    more = [f"... and {len(doubts) - _TOLD} more such files."] if len(doubts) > _TOLD else []
+    return [f"{one.name} may be what is planned to be paid for. {one.why}" for one in doubts[:_TOLD]] + more

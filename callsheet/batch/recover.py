@@ -6,9 +6,15 @@ Works without manifest, plan or Prefect, in whatever batch, and submits nothing.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 
 from callsheet.archive import layout
+from callsheet.archive.open import open_archive
+from callsheet.batch.open import join_rehearsal
+from callsheet.clock import Clock
 from callsheet.concurrency import all_of
 from callsheet.errors import (
     ArchiveLost,
@@ -18,19 +24,23 @@ from callsheet.errors import (
     OperationExpired,
     OperationWithheld,
     ProviderError,
+    SettingsError,
+    Stopped,
 )
-from callsheet.ledger import Job, JobOrder, JobState
+from callsheet.ledger import Job, JobOrder, JobState, Ledger
 from callsheet.ledger.retention import is_worth_a_look
+from callsheet.models import load_catalogue
 from callsheet.poller import ENDS
-from callsheet.shots import Asset, AssetKind, Batch
+from callsheet.settings import Settings
+from callsheet.shots import Asset, AssetKind, Batch, Mode
 from callsheet.steps.clips import end_operation
 from callsheet.steps.deposit import deposit_result
 from callsheet.steps.evidence import look_for_evidence
-from callsheet.steps.missing import How, Missing, Recovered
+from callsheet.steps.missing import How, Missing, Recovered, missing_in
 from callsheet.steps.persist import persist
 from callsheet.steps.videos import check_source
 from callsheet.steps.waiting import download, fetch_video, naming_the_key, watch_of
-from callsheet.studio import Studio
+from callsheet.studio import Studio, open_studio
 
 
 async def recover(studio: Studio, missing: Sequence[Missing], batches: Mapping[str, Batch]) -> list[Recovered]:
@@ -172,3 +182,90 @@ def parent_of(job: Job) -> str | None:
     inputs = job.request.get("inputs")
     framed = job.kind == "video" and job.request.get("take") is not None and bool(inputs)
     return str(inputs[0]) if framed and inputs else None
+
+
+log = logging.getLogger(__name__)
+
+# Live first: there the money is real.
+MODES: tuple[Mode, ...] = ("live", "rehearsal")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is missing, most urgent first, and the batches of the ledger by name."""
+
+    missing: tuple[Missing, ...]
+    batches: Mapping[str, Batch]
+
+    def of(self, mode: Mode) -> list[Missing]:
+        """What is missing in the batches of one mode."""
+        return [one for one in self.missing if self.batches[one.batch].mode == mode]
+
+
+async def find_missing(settings: Settings, batch: str | None = None) -> Found:
+    """What is paid for and not in the archive, in every batch or for one; asks no provider.
+
+    SettingsError when the ledger has no batch of that name.
+    """
+    async with AsyncExitStack() as stack:
+        ledger = await stack.enter_async_context(await Ledger.open(settings.ledger_url, clock=Clock()))
+        store = open_archive(settings)
+        stack.push_async_callback(store.aclose)
+        batches = {row.batch.name: row.batch for row in await ledger.batches()}
+        if batch is not None and batch not in batches:
+            known = ", ".join(list(batches)[:20]) or "none"
+            raise SettingsError(f"There is no batch {batch!r} in this ledger. Known: {known}.")
+        missing = await missing_in(ledger, store, batches)
+        if batch is not None:
+            # What the batch wants may have been ordered by another one first.
+            wanted = {want.job_key for want in await ledger.wants_of(batch)}
+            missing = [one for one in missing if one.batch == batch or (not one.file and one.job.key in wanted)]
+    return Found(tuple(missing), batches)
+
+
+def check_mode(found: Found, mode: Mode, batch: str | None) -> None:
+    """SettingsError when the one batch that was named is of the other mode."""
+    if batch is not None and found.batches[batch].mode != mode:
+        other = "live" if mode == "rehearsal" else "a rehearsal"
+        raise SettingsError(f"Batch {batch!r} is {other}: ask for it with live={mode == 'rehearsal'}.")
+
+
+@asynccontextmanager
+async def open_recovery(settings: Settings, mode: Mode, batch: Batch) -> AsyncIterator[Studio]:
+    """A studio that looks and fetches in one mode, with the rehearsal service running for rehearsals. Sends nothing.
+
+    `batch` is any of that mode. Raises SettingsError or ServiceError when the provider cannot be reached that way.
+    """
+    async with AsyncExitStack() as stack:
+        url, clock = await join_rehearsal(stack, settings) if mode == "rehearsal" else (None, Clock())
+        studio = await stack.enter_async_context(
+            open_studio(
+                settings,
+                batch,
+                catalogue=load_catalogue(settings.catalogue),
+                clock=clock,
+                service_url=url,
+                budget_usd=None,
+            )
+        )
+        studio.free, studio.halted = True, Stopped("A recovery sends nothing.")
+        yield studio
+
+
+async def recover_all(settings: Settings, batch: str | None = None) -> list[Recovered]:
+    """Fetch whatever is missing in every batch, or for one, in both modes. What cannot be had is told, not raised."""
+    found = await find_missing(settings, batch)
+    return [one for mode in MODES for one in await _of_mode(settings, mode, found.of(mode), found.batches)]
+
+
+async def _of_mode(
+    settings: Settings, mode: Mode, missing: Sequence[Missing], batches: Mapping[str, Batch]
+) -> list[Recovered]:
+    if not missing:
+        return []
+    try:
+        async with open_recovery(settings, mode, batches[missing[0].batch]) as studio:
+            return await recover(studio, missing, batches)
+    except CallsheetError as error:
+        log.debug("The recovery of the %s batches stopped", mode, exc_info=True)
+        return [one.told(one.unreached(), f"The {mode} batches cannot be looked after now: {error}") for one in missing]

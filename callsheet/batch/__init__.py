@@ -1,0 +1,1 @@
+"""One run of a batch, from its request to its summary."""

@@ -1,0 +1,133 @@
+"""The account of a batch: its campaign's money, the use of its models' quotas, and when parked work goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from callsheet.batch.conditions import models_of, position_of
+from callsheet.clock import Clock, real_now
+from callsheet.errors import BudgetParked
+from callsheet.exit_codes import ExitCode, first_of
+from callsheet.ledger import Job, JobState, Ledger
+from callsheet.ledger.quota import PACIFIC, WINDOW, Limits, pacific_day, tightened
+from callsheet.ledger.use import Use
+from callsheet.orders import take_order
+from callsheet.plan import Plan
+from callsheet.plan.money import Money
+from callsheet.providers.scopes import scope_of
+from callsheet.report.account import Account, ModelUse
+from callsheet.report.spend import SpendReport, spend_report
+from callsheet.settings import Settings
+from callsheet.shots import Batch, Mode, Shot
+from callsheet.studio import Studio
+
+
+async def spend_until(settings: Settings, mode: Mode, *, day: date | None, now: datetime) -> SpendReport:
+    """The report on `day`; without one on the Pacific day before `now`.
+
+    Rehearsal time runs ahead of the calendar: of rehearsals, the default is the last day that has any.
+    """
+    async with await Ledger.open(settings.ledger_url, clock=Clock()) as ledger:
+        rows = await ledger.spend(mode=mode)
+    yesterday = now.astimezone(PACIFIC).date() - timedelta(days=1)
+    last = max((row.day for row in rows), default=yesterday)
+    return spend_report(rows, day or (yesterday if mode == "live" else last))
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRequests:
+    """The shots of open requests, a shot for each request."""
+
+    parked: tuple[str, ...] = ()
+    submitted: tuple[str, ...] = ()
+    in_doubt: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What a run with these ends with, if nothing else counts more."""
+        found = [ExitCode.PARKED] if self.parked or self.submitted else []
+        return first_of([*found, *([ExitCode.WAITING] if self.in_doubt else [])])
+
+    def as_json(self) -> dict[str, int]:
+        """How many there are of each, as `run --json` prints them."""
+        return {"parked": len(self.parked), "submitted": len(self.submitted), "in_doubt": len(self.in_doubt)}
+
+
+async def find_open_requests(studio: Studio, shots: Iterable[Shot], strangers: bool = True) -> OpenRequests:
+    """Find what these shots of the studio's batch have open. Read from the ledger alone.
+
+    With `strangers` the open requests of shots and slots that the manifest has no more count as well, once they were
+    sent: they hold money.
+    """
+    wanted = {shot.id: shot for shot in shots if studio.wants(shot.id)}
+    jobs = await studio.ledger.open_jobs(studio.batch.name)
+    mine = [job for job in jobs if job.shot in wanted or (strangers and not studio.only)]
+    takes = {job.key for job in mine if job.shot in wanted and is_wanted_take(studio.batch, wanted[job.shot], job)}
+    return sort_open(mine, takes)
+
+
+def is_wanted_take(batch: Batch, shot: Shot, job: Job) -> bool:
+    """Tell whether the job is one of the shot's takes as the manifest asks for them now."""
+    return job.kind == "image" and job.key in {take_order(batch, shot, n).key for n in range(1, shot.takes + 1)}
+
+
+def sort_open(jobs: Iterable[Job], takes: Collection[str]) -> OpenRequests:
+    """Sort open jobs by what has to happen. Of parked ones only `takes` (keys) count: a shot without its clip is parked
+    itself, and what is not wanted any more is never sent."""
+    found: dict[str, list[str]] = {"parked": [], "submitted": [], "in_doubt": []}
+    for job in jobs:
+        if job.state is JobState.UNKNOWN:
+            found["in_doubt"].append(job.shot)
+        elif job.state in (JobState.SUBMITTING, JobState.SUBMITTED):
+            found["submitted"].append(job.shot)
+        elif job.key in takes:
+            found["parked"].append(job.shot)
+    return OpenRequests(**{name: tuple(shots) for name, shots in found.items()})
+
+
+async def account_of(studio: Studio, plan: Plan) -> Account:
+    """How the campaign's money and the quotas of the plan's models stand now. Read from the ledger alone."""
+    names = {model for item in plan.shots for model in models_of(item.shot)}
+    money = Money(studio.budget_usd, await position_of(studio.ledger, studio.batch))
+    return Account(money, await _uses(studio, names), pacific_day(studio.clock.now())[1])
+
+
+async def _uses(studio: Studio, names: Iterable[str]) -> tuple[ModelUse, ...]:
+    now, settings, wanted = studio.clock.now(), studio.settings, sorted(names)
+    scope = scope_of(settings, studio.batch.mode)
+    used = await studio.ledger.use_of({name: scope(name) for name in wanted}, now)
+    limits = {name: studio.catalogue.get(name).limits(settings.tier) for name in wanted}
+    return tuple(model_use(name, used[name], Limits(limits[name].rpm, limits[name].rpd), now) for name in wanted)
+
+
+def model_use(model: str, use: Use, published: Limits, now: datetime) -> ModelUse:
+    """The use of one model at `now`, held against its limits and what 429 replies said of them."""
+    limits, full = tightened(published, use.learned), use.learned.day_until
+    pause = use.learned.pause_until
+    if pause is not None and pause > now + WINDOW:
+        full = max(pause, full or pause)
+    if full is None and limits.rpd is not None and use.today >= limits.rpd:
+        full = pacific_day(now)[1]
+    minute = sum(now - WINDOW < time <= now for time in use.times)
+    return ModelUse(model, minute, limits.rpm, use.today, limits.rpd, full if full and full > now else None)
+
+
+async def goes_on_at(studio: Studio) -> datetime | None:
+    """When the first of the batch's unsent requests may be sent (time of the clock); None when no quota is in the way.
+
+    A request that the provider itself refused for today is on record with its model, not with a time of its own.
+    """
+    jobs = await studio.ledger.jobs_of(studio.batch.name)
+    unsent = [job for job in jobs if job.state is JobState.PLANNED and job.reason_kind != BudgetParked.__name__]
+    models = {job.model for job in unsent}
+    full = {use.model: use.full_until for use in await _uses(studio, models)}
+    return min((until for job in unsent if (until := job.parked_until or full[job.model])), default=None)
+
+
+def in_real_time(studio: Studio, moment: datetime | None) -> datetime | None:
+    """The real time for a time of the studio's clock, never in the past, to the next full second."""
+    if moment is None:
+        return None
+    return max(studio.clock.real(moment), real_now()).replace(microsecond=0) + timedelta(seconds=1)
