@@ -63,7 +63,7 @@ class Cli:
     folder: Path
     env: dict[str, str] = field(default_factory=dict)
     forge: Forge | None = None
-    main: str = "cli.main:main"
+    main: str = "callsheet.cli.main:main"
 
     @property
     def home(self) -> Path:
@@ -75,7 +75,7 @@ class Cli:
         if self.forge is not None:
             return self.forge.start(args, self.folder, {**clean, **self.env, **env}, self.main)
         return subprocess.Popen(
-            [sys.executable, "-c", "from cli.main import main; main()", *args],
+            [sys.executable, "-c", "from callsheet.cli.main import main; main()", *args],
             cwd=self.folder,
             env={**clean, **self.env, **env},
             stdin=subprocess.DEVNULL,

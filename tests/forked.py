@@ -21,7 +21,15 @@ from typing import Any
 
 from callsheet.models import load_catalogue
 
-COMMANDS = ("cli.run", "cli.resolve", "cli.recover", "cli.ledger", "cli.status", "cli.gallery", "cli.models")
+COMMANDS = (
+    "callsheet.cli.run",
+    "callsheet.cli.resolve",
+    "callsheet.cli.recover",
+    "callsheet.cli.ledger",
+    "callsheet.cli.status",
+    "callsheet.cli.gallery",
+    "callsheet.cli.models",
+)
 # What commands and their libraries import only when they need it.
 LATER = (
     "alembic.command",
@@ -106,7 +114,9 @@ class Forge:
             text=True,
         )
 
-    def start(self, args: Sequence[str], folder: Path, env: Mapping[str, str], main: str = "cli.main:main") -> Forked:
+    def start(
+        self, args: Sequence[str], folder: Path, env: Mapping[str, str], main: str = "callsheet.cli.main:main"
+    ) -> Forked:
         """Start a command in a folder, with exactly this environment; `main` is the function that it is."""
         output = Path(tempfile.mkdtemp(prefix="output-", dir=folder.parent))
         order = {"args": list(args), "cwd": str(folder), "env": dict(env), "output": str(output), "main": main}

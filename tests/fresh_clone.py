@@ -86,7 +86,7 @@ def fresh_clone(folder: Path, service: Service) -> Iterator[Clone]:
             shutil.copy(ROOT / name, folder / name)
     command = folder / ".venv" / "bin" / "callsheet"
     command.parent.mkdir(parents=True)
-    start = f'exec {sys.executable} -c "from cli.main import main; main()" "$@"'
+    start = f'exec {sys.executable} -c "from callsheet.cli.main import main; main()" "$@"'
     command.write_text(f"#!/bin/sh\nexport PYTHONPATH={folder}\n{start}\n")
     command.chmod(0o755)
     (folder / ".venv" / ".installed").touch()

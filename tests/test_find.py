@@ -20,9 +20,9 @@ from callsheet.archive.parts import SCHEMA
 from callsheet.archive.search import Found, find, search
 from callsheet.archive.search_query import TEXT, Query, conditions, fold, moment, with_text
 from callsheet.archive.store_local import LocalStore
+from callsheet.cli.find import Listing
 from callsheet.errors import SettingsError
 from callsheet.report.finds import Search, finds_html
-from cli.found import Listing
 from tests.catalogues import NOON, TODAY, row, write
 from tests.counted_calls import calls_of
 

@@ -16,6 +16,7 @@ import pytest
 
 from callsheet.archive.store_local import LocalStore
 from callsheet.batch.request import RunRequest
+from callsheet.cli.plan import plan_of
 from callsheet.clock import Clock
 from callsheet.decisions import FramePin
 from callsheet.ledger import Ledger
@@ -27,7 +28,6 @@ from callsheet.settings import Settings, load_settings
 from callsheet.shots import Batch, Shot
 from callsheet.steps import clips, frames
 from callsheet.steps.rebuild import rebuild
-from cli.plan import plan_of
 from tests.conftest import Service, start_service
 from tests.forked import Forge
 from tests.whole_batch import whole_batch

@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 
 from callsheet.batch.request import RunRequest
+from callsheet.cli.options import planned_request
 from callsheet.errors import SettingsError
 from callsheet.plan import Action, Plan, ShotPlan
 from callsheet.plan.file import PlanFile, check_same, read_plan, write_plan
-from cli.request import planned_request
 from tests.conftest import Cli, Ran
 from tests.test_plan import BATCH, SHOT
 

@@ -11,13 +11,13 @@ import httpx2
 import pytest
 from typer.testing import CliRunner
 
+from callsheet.cli.main import app
 from callsheet.clock import Clock
 from callsheet.errors import UsageError
 from callsheet.keys import labels_of
 from callsheet.ledger import JobOrder, JobState, Ledger
 from callsheet.providers.operation_names import adoptable
 from callsheet.shots import Batch, Mode
-from cli.main import app
 from tests.conftest import Cli, Ran, Service
 
 IMAGE, VEO, GEMINI_VEO = "gemini-3.1-flash-image", "veo-3.1-fast-generate-001", "veo-3.1-generate-preview"

@@ -14,8 +14,8 @@ import pytest
 from prefect.settings import get_current_settings
 
 from callsheet.batch.request import RunRequest
+from callsheet.cli.output import MOST_CHARACTERS, in_short
 from callsheet.settings import load_settings
-from cli.output import MOST_CHARACTERS, in_short
 from flows.lost_server import follow_server
 from flows.server import Server, ensure_server, stop_server
 from tests.conftest import Cli, Service, wait_for
@@ -48,7 +48,7 @@ def test_requests_to_a_server_that_died_are_tried_once_and_again_for_long_when_i
 
 def test_process_that_is_to_leave_at_once_waits_for_no_thread() -> None:
     told = (
-        "import threading, time; from cli.leaving import end_if_asked, leave_at_once; end_if_asked(3);"
+        "import threading, time; from callsheet.cli.output import end_if_asked, leave_at_once; end_if_asked(3);"
         "threading.Thread(target=time.sleep, args=(3600,)).start(); leave_at_once(); print('{}'); end_if_asked(4)"
     )
     ended = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, timeout=120, check=False)

@@ -20,12 +20,12 @@ from callsheet.batch.pipeline import run_pipeline
 from callsheet.batch.report import Report, write_report
 from callsheet.batch.request import RunRequest
 from callsheet.batch.start import open_batch, set_aside
+from callsheet.cli import run
+from callsheet.cli.main import main as command
 from callsheet.exit_codes import ExitCode
 from callsheet.plan.groups import MOST_GROUPS, groups
 from callsheet.settings import Settings, load_settings
 from callsheet.studio import Studio
-from cli import run
-from cli.main import main as command
 
 # Where the process ends: before or after the n-th call of a function.
 MOMENTS: dict[str, tuple[str, str, int]] = {

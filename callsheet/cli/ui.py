@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
+from callsheet.cli.options import JsonOption
+from callsheet.cli.output import out, print_json
 from callsheet.settings import load_settings
-from cli.options import JsonOption
-from cli.output import out, print_json
 from flows.ports import LOOPBACK
 from flows.server import ensure_server, password_file, stop_server
 

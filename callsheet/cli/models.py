@@ -8,10 +8,10 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from callsheet.cli.options import JsonOption
+from callsheet.cli.output import out, print_json
 from callsheet.models import Model, load_catalogue
 from callsheet.settings import load_settings
-from cli.options import JsonOption
-from cli.output import out, print_json
 
 
 def models(

@@ -10,12 +10,12 @@ import typer
 from rich.table import Table
 
 from callsheet.batch.quota import QuotaRow, SpendRow, quota_rows, scopes_of, spend_rows
+from callsheet.cli.options import JsonOption
+from callsheet.cli.output import out, print_json
 from callsheet.clock import Clock
 from callsheet.ledger import Ledger
 from callsheet.models import Catalogue, load_catalogue
 from callsheet.settings import Settings, load_settings
-from cli.options import JsonOption
-from cli.output import out, print_json
 
 EVERY = "all"
 

@@ -17,12 +17,12 @@ from callsheet.approval.waiting import Candidate, Question
 from callsheet.batch.approve import Decided, decide, questions
 from callsheet.batch.request import RunRequest
 from callsheet.batch.resume import continuation
+from callsheet.cli.options import JsonOption
+from callsheet.cli.output import out, print_json, say
 from callsheet.errors import DecisionError
 from callsheet.ledger import Recorded
 from callsheet.report.shown import cut, visible
 from callsheet.settings import Settings, load_settings
-from cli.options import JsonOption
-from cli.output import out, print_json, say
 
 ROWS, PROMPT_CHARS = 60, 100
 
@@ -91,7 +91,7 @@ def _go_on(decided: Decided, settings: Settings, *, run: bool, yes: bool) -> dic
     if not run:
         out.print(f"Go on: {command_of(request)}", markup=False)
         return {"next": command_of(request)}
-    from cli.run import carry_out
+    from callsheet.cli.run import carry_out
 
     return {"run": carry_out(request, settings, yes=yes)}
 

@@ -19,6 +19,17 @@ from callsheet.batch.other_ledgers import doubt_warnings, home_warning, ledger_w
 from callsheet.batch.planning import Desk, follow, make_plan, plan_file, time_of
 from callsheet.batch.request import RunRequest
 from callsheet.batch.witness import check_proved
+from callsheet.cli.options import (
+    BudgetOption,
+    CampaignOption,
+    EditionOption,
+    JsonOption,
+    LiveOption,
+    ManifestArgument,
+    VarOption,
+    request_of,
+)
+from callsheet.cli.output import out, print_json, say
 from callsheet.ledger import Ledger
 from callsheet.manifest import Manifest
 from callsheet.plan import NOUNS, Action, Kind, Plan
@@ -27,17 +38,6 @@ from callsheet.plan.money import amount
 from callsheet.plan.sendable import check_sendable
 from callsheet.platforms import load_platforms
 from callsheet.settings import Settings, load_settings
-from cli.options import (
-    BudgetOption,
-    CampaignOption,
-    EditionOption,
-    JsonOption,
-    LiveOption,
-    ManifestArgument,
-    VarOption,
-)
-from cli.output import out, print_json, say
-from cli.request import request_of
 
 # A longer table helps nobody; the totals below it count every shot.
 ROWS = 60

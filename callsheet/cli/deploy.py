@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
+from callsheet.cli.options import JsonOption
+from callsheet.cli.output import out, print_json, say
+from callsheet.cli.run import use_server
 from callsheet.settings import load_settings
-from cli.options import JsonOption
-from cli.output import out, print_json, say
-from cli.run import use_server
 from deployments.pools import PoolType
 from flows.server import find_server
 

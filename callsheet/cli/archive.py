@@ -13,11 +13,11 @@ import typer
 
 from callsheet.archive.verify import Finding
 from callsheet.care import Checked, copy_to, verify_archive
+from callsheet.cli.options import JsonOption
+from callsheet.cli.output import out, print_json, say
+from callsheet.cli.progress import Bars
 from callsheet.exit_codes import ExitCode
 from callsheet.settings import load_settings
-from cli.bars import Bars
-from cli.options import JsonOption
-from cli.output import out, print_json, say
 
 ROWS = 60
 

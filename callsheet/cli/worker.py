@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
+from callsheet.cli.output import say
+from callsheet.cli.run import use_server
 from callsheet.settings import load_settings
-from cli.output import say
-from cli.run import use_server
 from flows.server import check_pool, find_server
 
 POOL = "callsheet"

@@ -6,10 +6,9 @@ import asyncio
 
 from callsheet.batch.open import read_as_begun
 from callsheet.batch.planning import check_unsent
+from callsheet.cli.options import CampaignOption, JsonOption, LiveOption, ManifestArgument, VarOption, request_of
+from callsheet.cli.output import out, print_json, say
 from callsheet.settings import load_settings
-from cli.options import CampaignOption, JsonOption, LiveOption, ManifestArgument, VarOption
-from cli.output import out, print_json, say
-from cli.request import request_of
 
 
 def check(

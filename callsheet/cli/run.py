@@ -15,18 +15,12 @@ from typing import Annotated, Any
 
 import typer
 
-from callsheet.batch.open import read_as_begun, signer_of
+from callsheet.batch.open import open_run, read_as_begun, signer_of
 from callsheet.batch.other_ledgers import home_warning
+from callsheet.batch.report import write_report
 from callsheet.batch.request import RunRequest
-from callsheet.errors import CallsheetError, SettingsError
-from callsheet.exit_codes import ExitCode
-from callsheet.models import load_catalogue
-from callsheet.plan import Plan
-from callsheet.progress import watcher
-from callsheet.providers import live_ready
-from callsheet.settings import Settings, load_settings
-from cli.leaving import leave_at_once
-from cli.options import (
+from callsheet.batch.start import open_batch
+from callsheet.cli.options import (
     BudgetOption,
     CampaignOption,
     EditionOption,
@@ -35,13 +29,29 @@ from cli.options import (
     ManifestOrNone,
     PlanOption,
     VarOption,
+    planned_request,
+    request_of,
 )
-from cli.output import in_short, out, print_json, say
-from cli.plan import plan_of, show_plan, warn, warn_of
-from cli.progress import ProgressView
-from cli.request import planned_request, request_of
-from cli.without_server import summary_without_server
+from callsheet.cli.output import in_short, leave_at_once, out, print_json, say
+from callsheet.cli.plan import plan_of, show_plan, warn, warn_of
+from callsheet.cli.progress import ProgressView
+from callsheet.errors import CallsheetError, SettingsError
+from callsheet.exit_codes import ExitCode
+from callsheet.models import load_catalogue
+from callsheet.plan import Plan
+from callsheet.progress import watcher
+from callsheet.providers import live_ready
+from callsheet.settings import Settings, load_settings
 from flows.server import Server, ensure_server, is_gone, is_up
+
+
+async def summary_without_server(request: RunRequest, settings: Settings) -> dict[str, Any]:
+    """Write the batch's report from ledger and archive and return its summary, with exit code 1. Sends nothing."""
+    looking = replace(request, free=True, remake=False, wait=False, plan=None)
+    async with open_run(looking, settings) as (studio, manifest):
+        await open_batch(studio, manifest, request=replace(request, remake=False, plan=None))
+        report = await write_report(studio, 0.0)
+    return {**report.summary, "exit_code": ExitCode.INTERNAL}
 
 
 def run(

@@ -12,13 +12,13 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from callsheet.cli.options import JsonOption
+from callsheet.cli.output import out, print_json
 from callsheet.clock import Clock, real_now
 from callsheet.errors import BudgetParked, NoRoom, RouteParked, SettingsError
 from callsheet.ledger import BatchRow, Job, JobState, Ledger, ShotRow, SpendRow
 from callsheet.settings import load_settings
 from callsheet.shots import ShotState
-from cli.options import JsonOption
-from cli.output import out, print_json
 
 ROWS = 60
 # What has to happen before a request goes on that waits for no moment.

@@ -12,13 +12,13 @@ from typing import Annotated, Any
 import typer
 
 from callsheet.batch.resolve import Choice, Doubt, check_adoption, chosen, decide, expired_jobs, looked_at
+from callsheet.cli.options import JsonOption
+from callsheet.cli.output import out, print_json, say
 from callsheet.clock import Clock
 from callsheet.errors import SettingsError
 from callsheet.ledger import AttemptRecord, BatchRow, Job, JobState, Ledger
 from callsheet.providers.error_bodies import plain
 from callsheet.settings import Settings, load_settings
-from cli.options import JsonOption
-from cli.output import out, print_json, say
 
 PROMPT_CHARS, KEY_CHARS = 120, 16
 

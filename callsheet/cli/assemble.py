@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from callsheet.batch.spot import SpotRequest, make_spot_of
+from callsheet.cli.options import JsonOption
+from callsheet.cli.output import out, print_json
 from callsheet.settings import load_settings
 from callsheet.shots import Mode
-from cli.options import JsonOption
-from cli.output import out, print_json
 
 
 def assemble(

@@ -7,10 +7,10 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from callsheet.cli.options import JsonOption
+from callsheet.cli.output import out, print_json
 from callsheet.platforms import PlatformSpec, load_platforms
 from callsheet.settings import load_settings
-from cli.options import JsonOption
-from cli.output import out, print_json
 
 
 def platforms(json: JsonOption = False) -> None:

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
+from callsheet.cli.output import out
 from callsheet.rehearsal.config import load_config
 from callsheet.settings import load_settings
-from cli.output import out
 
 
 def rehearsal(

@@ -11,12 +11,12 @@ from typing import Annotated, Any
 import typer
 
 from callsheet.batch.recover import MODES, find_missing, recover_all
+from callsheet.cli.options import JsonOption
+from callsheet.cli.output import out, print_json, say
+from callsheet.cli.run import join_server
 from callsheet.exit_codes import first_of
 from callsheet.settings import Settings, load_settings
 from callsheet.steps.missing import exit_code
-from cli.options import JsonOption
-from cli.output import out, print_json, say
-from cli.run import join_server
 
 
 def recover(

@@ -12,6 +12,8 @@ import typer
 from callsheet.archive.open import open_archive
 from callsheet.batch.other_ledgers import TakenOver
 from callsheet.batch.other_ledgers import take_over as take_over_batch
+from callsheet.cli.options import JsonOption
+from callsheet.cli.output import out, print_json, say
 from callsheet.clock import Clock
 from callsheet.errors import SettingsError
 from callsheet.exit_codes import ExitCode
@@ -20,8 +22,6 @@ from callsheet.providers.scopes import Scopes, scope_of
 from callsheet.settings import load_settings
 from callsheet.shots import Batch, Mode
 from callsheet.steps.rebuild import rebuild as rebuild_from
-from cli.options import JsonOption
-from cli.output import out, print_json, say
 
 app = typer.Typer(help="Look after the ledger.", no_args_is_help=True, rich_markup_mode=None)
 

@@ -5,16 +5,37 @@ from __future__ import annotations
 import copy
 import json
 import logging
+import os
 import sys
 import traceback
 from collections import Counter
 from collections.abc import Mapping
+from threading import Event
 from typing import Any, NoReturn
 
 from rich.console import Console
 from rich.logging import RichHandler
 
 from callsheet.errors import CallsheetError, ManifestError
+
+_AT_ONCE = Event()
+
+
+def leave_at_once() -> None:
+    """Have this process end as soon as its command has: nobody takes what Prefect has still to send.
+
+    Prefect waits at exit until each event and log line was tried, some seconds each, and a batch has hundreds (3.8.8).
+    """
+    _AT_ONCE.set()
+
+
+def end_if_asked(code: object) -> None:
+    """End this process with the exit code now, when it is to leave at once."""
+    if _AT_ONCE.is_set():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code if isinstance(code, int) else 1)
+
 
 # Into a pipe or file, tables get room: nobody's window bounds them.
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)

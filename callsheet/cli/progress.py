@@ -1,4 +1,4 @@
-"""How far long work has come, on stderr: bars on a terminal, now and then a line otherwise."""
+"""A batch's progress on stderr."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from typing import Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from cli.output import err, say
+from callsheet.cli.output import err, say
+from callsheet.progress import STEPS
+from callsheet.progress import Progress as BatchProgress
+from callsheet.studio import Studio
 
 LINE_EVERY_S = 5.0
 
@@ -43,3 +46,39 @@ class Bars:
         elif time.monotonic() - self._last_line > LINE_EVERY_S:
             self._last_line = time.monotonic()
             say(line or f"{what} {done} of {of}")
+
+
+class ProgressView:
+    """Follows one batch, and can stop it. A Watcher of `callsheet.progress`."""
+
+    def __init__(self) -> None:
+        self.studio: Studio | None = None
+        self.is_stopped = False
+        self._bars = Bars()
+
+    def __enter__(self) -> Self:
+        self._bars.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.__exit__(kind, error, trace)
+        if not err.is_terminal and self.studio is not None:
+            say(self.studio.progress.as_text())
+
+    def watch(self, studio: Studio) -> None:
+        """Follow this studio's progress from now on."""
+        self.studio = studio
+        studio.progress.listener = self._changed
+
+    def stop(self) -> None:
+        """Ask the batch to stop cleanly."""
+        if self.studio is not None:
+            self.is_stopped = True
+            self.studio.stop()
+
+    def _changed(self, progress: BatchProgress, _: str) -> None:
+        for step in STEPS:
+            if progress.wanted[step]:
+                self._bars.tell(step, progress.ended[step], progress.wanted[step], progress.as_text())

@@ -9,11 +9,11 @@ from typing import Annotated, Any
 import typer
 
 from callsheet.batch.recut import CutsRequest, more_cuts
+from callsheet.cli.options import JsonOption
+from callsheet.cli.output import out, print_json
 from callsheet.cutting.recipe import PLAIN
 from callsheet.exit_codes import ExitCode
 from callsheet.settings import load_settings
-from cli.options import JsonOption
-from cli.output import out, print_json
 
 Names = list[str] | None
 

@@ -13,12 +13,12 @@ from callsheet.archive import layout
 from callsheet.archive.open import open_archive
 from callsheet.archive.sidecar_io import read_sidecars
 from callsheet.archive.spots import read_spots
+from callsheet.cli.options import JsonOption
+from callsheet.cli.output import out, print_json
 from callsheet.errors import SettingsError
 from callsheet.report.gallery import gallery_html
 from callsheet.report.view import BatchSummary, gallery_view
 from callsheet.settings import load_settings
-from cli.options import JsonOption
-from cli.output import out, print_json
 
 
 def gallery(

@@ -6,11 +6,33 @@ from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from callsheet.batch.request import RunRequest
 from callsheet.editions import edition_at
 from callsheet.errors import SettingsError
 from callsheet.plan.file import PlanFile, read_plan
+
+ManifestArgument = Annotated[str, typer.Argument(help="CSV, TSV or YAML file: a path or any fsspec URI (gs://...).")]
+ManifestOrNone = Annotated[
+    str | None,
+    typer.Argument(help="CSV, TSV or YAML file: a path or any fsspec URI (gs://...). Not needed with --plan."),
+]
+LiveOption = Annotated[bool, typer.Option("--live", help="For the real, paid service instead of a rehearsal.")]
+EditionOption = Annotated[
+    str | None, typer.Option(help="Make the batch afresh under this name; {date}, {week} or {month} in it is today's.")
+]
+CampaignOption = Annotated[str | None, typer.Option(help="Campaign name; default: from the manifest.")]
+VarOption = Annotated[list[str] | None, typer.Option("--var", help="name=value for the manifest; repeatable.")]
+BudgetOption = Annotated[str | None, typer.Option("--budget", help="USD that the campaign may cost in all.")]
+PlanOption = Annotated[
+    str | None,
+    typer.Option("--plan", help="Follow this file of `plan --out` exactly, or refuse when the world changed."),
+]
+ArchiveOption = Annotated[str | None, typer.Option(help="Folder or gs:// URI; default: CALLSHEET_ARCHIVE.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of stdout.")]
 
 
 def request_of(

@@ -1,0 +1,116 @@
+"""The `callsheet` command: its subcommands, and what an error becomes on a terminal."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command, get_group
+
+from callsheet.cli.output import end_if_asked, err, fail, in_short, warnings_to
+from callsheet.errors import CallsheetError, UsageError
+from callsheet.exit_codes import ExitCode
+
+
+def lazy_group(places: Mapping[str, str]) -> type[TyperGroup]:
+    """A group of the commands at these places: name to `module:attribute`, a function or a Typer app."""
+
+    class LazyGroup(TyperGroup):
+        def __init__(self, **attrs: Any) -> None:
+            super().__init__(**attrs)
+            # Whatever asks for the names only, such as the suggestion for a misspelt one, loads nothing.
+            self.commands: Any = _Commands(places)
+
+        def list_commands(self, ctx: Any) -> list[str]:
+            return list(self.commands)
+
+    return LazyGroup
+
+
+class _Commands(Mapping[str, Any]):
+    def __init__(self, places: Mapping[str, str]) -> None:
+        self._places = places
+
+    def __getitem__(self, name: str) -> Any:
+        module, _, attribute = self._places[name].partition(":")
+        found = getattr(import_module(module), attribute)
+        if isinstance(found, typer.Typer):
+            return get_group(found)
+        alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+        alone.command(name)(found)
+        return get_command(alone)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
+# In the order of the help. Where each is found; it is loaded when it is called.
+COMMANDS = {
+    "check": "callsheet.cli.check:check",
+    "plan": "callsheet.cli.plan:plan",
+    "run": "callsheet.cli.run:run",
+    "status": "callsheet.cli.status:status",
+    "approve": "callsheet.cli.approve:approve",
+    "resolve": "callsheet.cli.resolve:resolve",
+    "recover": "callsheet.cli.recover:recover",
+    "cuts": "callsheet.cli.cuts:cuts",
+    "assemble": "callsheet.cli.assemble:assemble",
+    "find": "callsheet.cli.find:find",
+    "gallery": "callsheet.cli.gallery:gallery",
+    "models": "callsheet.cli.models:models",
+    "platforms": "callsheet.cli.platforms:platforms",
+    "quota": "callsheet.cli.quota:quota",
+    "archive": "callsheet.cli.archive:app",
+    "ledger": "callsheet.cli.ledger:app",
+    "rehearsal": "callsheet.cli.rehearsal:rehearsal",
+    "ui": "callsheet.cli.ui:ui",
+    "deploy": "callsheet.cli.deploy:deploy",
+    "worker": "callsheet.cli.worker:worker",
+}
+
+app = typer.Typer(
+    name="callsheet",
+    cls=lazy_group(COMMANDS),
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@app.callback()
+def callsheet() -> None:
+    """From a manifest of prompts to pictures, Veo clips, social cuts and an archive: paid for once, never lost."""
+
+
+def main() -> None:
+    """Run the command and end this process; see `run_command`."""
+    try:
+        run_command()
+    except SystemExit as ended:
+        end_if_asked(ended.code)
+        raise
+
+
+def run_command() -> None:
+    """Run the command; exit codes are 0, 1 internal, 2 usage, 3 partly done, 4 parked, 5 waiting, 130 interrupted."""
+    logging.basicConfig(handlers=[warnings_to(err)], format="%(name)s: %(message)s")
+    try:
+        app()
+    except UsageError as error:
+        fail(error, ExitCode.USAGE)
+    except CallsheetError as error:
+        fail(error, ExitCode.INTERNAL)
+    except KeyboardInterrupt:
+        sys.exit(ExitCode.INTERRUPTED)
+    except Exception as error:  # the last stop: a bug of ours is reported whole, but not as a bare traceback
+        logging.getLogger(__name__).debug("internal error", exc_info=True)
+        fail(CallsheetError(f"An error of callsheet's own: {in_short(error)}"), ExitCode.INTERNAL)
