@@ -19,6 +19,7 @@ from callsheet.archive.verify import Evidence, Finding, findings, is_whole
 from callsheet.batch.open import open_mending
 from callsheet.batch.recover import open_recovery
 from callsheet.clock import Clock
+from callsheet.context.context import Studio
 from callsheet.errors import CallsheetError, SettingsError
 from callsheet.ledger import Job, Ledger
 from callsheet.providers.scopes import scope_of
@@ -29,7 +30,6 @@ from callsheet.steps.inspection import Tell, holdings, inspect
 from callsheet.steps.rebuild import rebuild
 from callsheet.steps.repair import only_at_provider, repair
 from callsheet.steps.waiting import fetch_video
-from callsheet.studio import Studio
 
 MODES: tuple[Mode, ...] = ("live", "rehearsal")
 

@@ -17,11 +17,11 @@ from callsheet.batch.pipeline import run_pipeline
 from callsheet.batch.report import Report
 from callsheet.batch.request import RunRequest
 from callsheet.batch.start import open_batch, set_aside
+from callsheet.context.context import Studio
 from callsheet.exit_codes import ExitCode
 from callsheet.plan.groups import MOST_GROUPS, groups
 from callsheet.settings import load_settings
 from callsheet.shots import Shot
-from callsheet.studio import Studio
 from flows.cancelled import cancel_shards
 from flows.editions import settled_edition
 from flows.forms import (

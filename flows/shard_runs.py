@@ -18,11 +18,11 @@ from prefect.settings import get_current_settings
 from prefect.states import Cancelled, Crashed
 
 from callsheet.batch.request import RunRequest
+from callsheet.context.context import Studio
 from callsheet.plan import Plan
 from callsheet.plan.shard_runs import Next, Stand, what_next
 from callsheet.plan.shards import Shard
 from callsheet.shots import Batch, Shot, ShotState
-from callsheet.studio import Studio
 
 DEPLOYMENT = "content-shard/content-shard"
 # A run that works gives a sign of life every heartbeat; three that stay out are no accident.

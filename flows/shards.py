@@ -18,11 +18,11 @@ from prefect.runtime import deployment
 
 from callsheet.batch.request import RunRequest
 from callsheet.batch.shards import follow_ledger, join_shards, sent_of
+from callsheet.context.context import Studio
 from callsheet.errors import Stopped
 from callsheet.plan import Plan
 from callsheet.plan.shards import Shard, shards_of
 from callsheet.shots import Shot
-from callsheet.studio import Studio
 from flows.shard_runs import DEPLOYMENT, ShardRuns, at_work
 
 LOOK_S = 3.0

@@ -21,12 +21,12 @@ from callsheet.archive.layout import link_to
 from callsheet.archive.sidecar import Sidecar
 from callsheet.batch.account import account_of
 from callsheet.batch.report import Report
+from callsheet.context.context import Studio
 from callsheet.plan import Plan
 from callsheet.report.account import spend_markdown
 from callsheet.report.asking import approval_markdown, waiting_for_approval
 from callsheet.report.progress import progress_sentence
 from callsheet.report.sheets import failures_markdown, plan_markdown
-from callsheet.studio import Studio
 from tasks.approval_form import form_link
 from tasks.contact import keep_showing, publish_sheets
 from tasks.publishing import artifact_key, publish_markdown, published

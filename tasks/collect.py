@@ -7,8 +7,8 @@ from typing import Any
 from prefect import task
 
 from callsheet.batch.recover import recover
+from callsheet.context.context import current_studio
 from callsheet.steps.missing import missing_in
-from callsheet.studio import current_studio
 from tasks.policy import POLICY
 
 

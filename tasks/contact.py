@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Sequence
 
 from callsheet.archive.sidecar import Sidecar
+from callsheet.context.context import Studio
 from callsheet.plan.groups import groups
 from callsheet.report.sheets import ContactSheet, contact_sheet_markdown
 from callsheet.steps.contact import SHEETS_AT_MOST, contact_sheets, sheet_of
-from callsheet.studio import Studio
 from tasks.publishing import publish_markdown, published
 
 SHOW_EVERY_S = 5.0

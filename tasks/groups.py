@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from callsheet.batch.pipeline import STEPS, run_step
-from callsheet.studio import current_studio
+from callsheet.context.context import current_studio
 
 
 async def each(step: str, shots: Sequence[str]) -> dict[str, Any]:

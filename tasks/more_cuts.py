@@ -8,9 +8,9 @@ from prefect import task
 
 from callsheet.batch.recut import report_more_cuts, write_more_cuts
 from callsheet.concurrency import all_of
+from callsheet.context.context import Studio, current_studio
+from callsheet.context.shot_state import Work
 from callsheet.steps.cuts import make_these
-from callsheet.steps.work import Work
-from callsheet.studio import Studio, current_studio
 from tasks.policy import POLICY
 
 

@@ -11,8 +11,8 @@ from prefect import Task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 
+from callsheet.context.shot_state import is_transient
 from callsheet.errors import CallsheetError
-from callsheet.steps.work import is_transient
 
 RETRIES = 3
 DELAYS_S = [1.0, 5.0, 20.0]

@@ -7,7 +7,7 @@ import time
 from prefect import task
 
 from callsheet.batch.report import Report, write_report
-from callsheet.studio import current_studio
+from callsheet.context.context import current_studio
 from tasks.artifacts import publish_report
 from tasks.policy import POLICY
 

@@ -10,14 +10,14 @@ from typing import Any
 from callsheet.batch.open import open_run
 from callsheet.batch.request import RunRequest
 from callsheet.batch.start import open_batch
+from callsheet.context.context import Studio
+from callsheet.context.shot_state import Work
 from callsheet.ledger import JobState
 from callsheet.settings import Settings, load_settings
 from callsheet.steps.archive import write_shot
 from callsheet.steps.clips import make_clips
 from callsheet.steps.frames import choose_takes
 from callsheet.steps.images import make_images
-from callsheet.steps.work import Work
-from callsheet.studio import Studio
 from tests.conftest import Service
 
 SHEET = "id,prompt,takes,seed,motion_prompt,duration_s\nkite,A kite over dunes,1,5,It climbs,4\n"

@@ -19,6 +19,8 @@ from callsheet.archive.sidecar_io import parse_sidecar, sidecar_bytes
 from callsheet.archive.spool import Spool
 from callsheet.batch.open import open_run
 from callsheet.batch.request import RunRequest
+from callsheet.context.context import Studio
+from callsheet.context.shot_state import Work
 from callsheet.errors import SettingsError
 from callsheet.files import digest_file
 from callsheet.ledger import Ledger
@@ -32,8 +34,6 @@ from callsheet.steps.cuts import make_cuts
 from callsheet.steps.frames import choose_takes
 from callsheet.steps.images import make_images
 from callsheet.steps.records import sidecar_of
-from callsheet.steps.work import Work
-from callsheet.studio import Studio
 from tests.conftest import Service
 from tests.self_made_chain import Chain, make_chain
 

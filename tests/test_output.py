@@ -16,6 +16,8 @@ from callsheet.archive.store import Stat
 from callsheet.archive.store_gcs import GcsStore
 from callsheet.batch.open import open_run
 from callsheet.batch.request import RunRequest
+from callsheet.context.context import Studio
+from callsheet.context.shot_state import Work
 from callsheet.errors import ArchiveConflict, DownloadFailed, DownloadStalled, OperationExpired, Unreachable
 from callsheet.files import digest_file
 from callsheet.gcs.access import GoogleAccess
@@ -27,8 +29,6 @@ from callsheet.steps import deposit
 from callsheet.steps.clips import make_clips
 from callsheet.steps.leftovers import remove_leftovers
 from callsheet.steps.output import output_of, remove_output
-from callsheet.steps.work import Work
-from callsheet.studio import Studio
 from tests.conftest import Service, start_service
 from tests.gcs_files import AT_ONCE, SMALL, md5, put, sha256, store_at
 from tests.gcs_proxy import Proxy

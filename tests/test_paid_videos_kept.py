@@ -18,6 +18,7 @@ from callsheet.batch.recover import recover_all
 from callsheet.batch.request import RunRequest
 from callsheet.cli import resolve
 from callsheet.clock import Clock
+from callsheet.context.context import Studio
 from callsheet.errors import DownloadFailed, DownloadStalled, SettingsError
 from callsheet.gcs.access import GoogleAccess
 from callsheet.ledger import Job, JobState, Ledger
@@ -27,7 +28,6 @@ from callsheet.providers.protocol import VideoReady
 from callsheet.providers.veo_gemini import VeoGemini
 from callsheet.settings import Settings, load_settings
 from callsheet.steps.missing import exit_code
-from callsheet.studio import Studio
 from tests.media_samples import make_clip
 from tests.odd_video_server import OddServer, Reply, odd_server, ranged
 from tests.whole_batch import whole_batch

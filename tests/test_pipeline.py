@@ -20,6 +20,8 @@ from callsheet.batch.request import RunRequest
 from callsheet.batch.shards import end_shard, join_shards, open_shard, sent_of
 from callsheet.batch.start import open_batch, set_aside
 from callsheet.clock import Clock
+from callsheet.context.context import Studio
+from callsheet.context.shot_state import Work
 from callsheet.errors import ArchiveError
 from callsheet.ledger import Ledger
 from callsheet.plan.shards import Shard
@@ -28,8 +30,6 @@ from callsheet.shots import ShotState
 from callsheet.steps.archive import write_shot
 from callsheet.steps.clips import make_clips
 from callsheet.steps.images import make_images
-from callsheet.steps.work import Work
-from callsheet.studio import Studio
 from flows.content_batch import TASKS
 from tests.conftest import Cli, Service, start_service
 from tests.whole_batch import whole_batch

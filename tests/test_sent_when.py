@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from callsheet.batch.request import RunRequest
+from callsheet.context.context import current_studio
 from callsheet.ledger import AttemptRecord, Ledger
 from callsheet.providers.genai_images import GenaiImages
 from callsheet.providers.opening import Providers
 from callsheet.settings import load_settings
-from callsheet.studio import current_studio
 from tests.conftest import Service
 from tests.whole_batch import whole_batch
 

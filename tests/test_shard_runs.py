@@ -23,10 +23,10 @@ from benchmarks.cluster import Api, deploy_to, end, start_worker
 from callsheet.batch.open import open_run
 from callsheet.batch.request import RunRequest
 from callsheet.batch.start import open_batch, set_aside
+from callsheet.context.context import Studio
 from callsheet.plan.shard_runs import PATIENCE_S
 from callsheet.plan.shards import shards_of
 from callsheet.settings import load_settings
-from callsheet.studio import Studio
 from flows.cancelled import cancel_shards
 from flows.content_batch import content_batch
 from flows.shard_runs import ShardRuns

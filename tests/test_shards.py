@@ -24,6 +24,7 @@ from callsheet.batch.report import write_report
 from callsheet.batch.request import RunRequest
 from callsheet.batch.shards import end_shard, follow_ledger, join_shards, open_shard, sent_of, tally_between
 from callsheet.batch.start import open_batch, set_aside
+from callsheet.context.context import Studio
 from callsheet.errors import ManifestError, SettingsError
 from callsheet.manifest import read_manifest
 from callsheet.models import load_catalogue
@@ -34,7 +35,6 @@ from callsheet.settings import Settings, load_settings
 from callsheet.shots import Batch, Shot, ShotState
 from callsheet.steps.archive import write_shot
 from callsheet.steps.images import make_images
-from callsheet.studio import Studio
 
 
 @given(st.integers(1, 400), st.integers(1, 60), st.sets(st.integers(0, 399)))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from callsheet import errors
-from callsheet.poller import ENDS
+from callsheet.context.poller import ENDS
 from callsheet.providers.http_errors import Phase, from_reply
 from callsheet.report.failures import failures_page
 from callsheet.steps.verdicts import Verdict, backoff_s, verdict
@@ -68,7 +68,7 @@ def test_the_page_about_failures_is_what_the_code_does() -> None:
 
 
 def test_no_reply_to_a_poll_ends_a_paid_operation_but_the_providers_own() -> None:
-    """What the poller takes for an end: see callsheet.poller.ENDS."""
+    """What the poller takes for an end: see callsheet.context.poller.ENDS."""
     own = {"error": {"code": 404, "message": "Requested entity was not found.", "status": "NOT_FOUND"}}
     for status in range(300, 600):
         for body in (None, b"<html>a proxy</html>", {"error": {"code": status, "message": "m", "status": "S"}}, own):

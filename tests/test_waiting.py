@@ -15,11 +15,13 @@ from pathlib import Path
 import pytest
 
 from callsheet.concurrency import all_of
+from callsheet.context.context import Studio
+from callsheet.context.poller import INTERVAL_S
+from callsheet.context.shot_state import Work
 from callsheet.errors import ArchiveError, DownloadFailed, LedgerError, SettingsError
 from callsheet.ledger import JobState
 from callsheet.ledger.quota import pacific_day
 from callsheet.media.probe import probe_video
-from callsheet.poller import INTERVAL_S
 from callsheet.providers.protocol import VideoReady, VideoRequest
 from callsheet.settings import load_settings
 from callsheet.shots import Asset
@@ -28,8 +30,6 @@ from callsheet.steps.clips import make_clips
 from callsheet.steps.images import make_images
 from callsheet.steps.persist import persist
 from callsheet.steps.waiting import DOWNLOADS, download, watch_of
-from callsheet.steps.work import Work
-from callsheet.studio import Studio
 from tests.conftest import Cli, Service, kill, start_service, wait_for
 from tests.media_samples import make_clip
 from tests.test_evidence import batch_at

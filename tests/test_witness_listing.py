@@ -16,6 +16,7 @@ from callsheet.archive.store import Stat
 from callsheet.archive.store_local import LocalStore
 from callsheet.batch.survey import survey
 from callsheet.clock import Clock
+from callsheet.context.shot_state import Work
 from callsheet.ledger import Ledger
 from callsheet.orders import take_order
 from callsheet.plan import Known
@@ -24,7 +25,6 @@ from callsheet.settings import load_settings
 from callsheet.shots import Batch, Shot, ShotState
 from callsheet.steps.rebuilt_rows import job_of
 from callsheet.steps.records import job_record, sidecar_of
-from callsheet.steps.work import Work
 
 NOW = datetime(2026, 11, 30, tzinfo=UTC)
 BATCH = Batch("lamps", None, "live", "lamps.csv", "0" * 64)

@@ -22,10 +22,10 @@ from callsheet.batch.request import RunRequest
 from callsheet.batch.start import open_batch, set_aside
 from callsheet.cli import run
 from callsheet.cli.main import main as command
+from callsheet.context.context import Studio
 from callsheet.exit_codes import ExitCode
 from callsheet.plan.groups import MOST_GROUPS, groups
 from callsheet.settings import Settings, load_settings
-from callsheet.studio import Studio
 
 # Where the process ends: before or after the n-th call of a function.
 MOMENTS: dict[str, tuple[str, str, int]] = {

@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 
 from callsheet.batch.conditions import models_of, position_of
 from callsheet.clock import Clock, real_now
+from callsheet.context.context import Studio
 from callsheet.errors import BudgetParked
 from callsheet.exit_codes import ExitCode, first_of
 from callsheet.ledger import Job, JobState, Ledger
@@ -21,7 +22,6 @@ from callsheet.report.account import Account, ModelUse
 from callsheet.report.spend import SpendReport, spend_report
 from callsheet.settings import Settings
 from callsheet.shots import Batch, Mode, Shot
-from callsheet.studio import Studio
 
 
 async def spend_until(settings: Settings, mode: Mode, *, day: date | None, now: datetime) -> SpendReport:

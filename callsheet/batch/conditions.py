@@ -9,13 +9,13 @@ from datetime import datetime
 from decimal import Decimal
 
 from callsheet.clock import Clock
+from callsheet.context.poller import INTERVAL_S, SHORTEST_S
 from callsheet.ledger import Ledger
 from callsheet.ledger.budget import Position
 from callsheet.ledger.spend_window import SPEND_WINDOW, SpendLimits, pacific_month, stricter
 from callsheet.models import Catalogue
 from callsheet.plan.conditions import LIVE, REHEARSAL, Conditions, ModelConditions, SpendConditions
 from callsheet.plan.money import Money
-from callsheet.poller import INTERVAL_S, SHORTEST_S
 from callsheet.providers.scopes import scope_of
 from callsheet.rehearsal.config import Latency
 from callsheet.settings import Settings

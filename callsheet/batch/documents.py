@@ -14,12 +14,12 @@ from callsheet.archive.sidecar_io import in_order
 from callsheet.archive.spots import read_spots
 from callsheet.archive.store import Store
 from callsheet.archive.verify import Evidence, Unreadable
+from callsheet.context.context import Studio
 from callsheet.errors import ArchiveError
 from callsheet.ledger import Ledger
 from callsheet.report.gallery import gallery_html
 from callsheet.report.view import BatchSummary, gallery_view
 from callsheet.shots import Batch, ShotState
-from callsheet.studio import Studio
 
 
 async def write_page(store: Store, ledger: Ledger, batch: Batch, sidecars: Sequence[Sidecar]) -> None:

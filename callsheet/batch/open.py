@@ -15,6 +15,7 @@ from callsheet.batch.default_models import MODEL_DEFAULTS, Begun, as_begun, begu
 from callsheet.batch.request import RunRequest
 from callsheet.batch.survey import is_finished, survey
 from callsheet.clock import Clock
+from callsheet.context.context import Studio, open_studio
 from callsheet.editions import check_edition
 from callsheet.errors import SettingsError, Stopped, UsageError
 from callsheet.framing.focus import parse_focus
@@ -32,7 +33,6 @@ from callsheet.rehearsal.config import RehearsalConfig
 from callsheet.rehearsal.process import named_service, rehearsal_service
 from callsheet.settings import Settings
 from callsheet.shots import Batch
-from callsheet.studio import Studio, open_studio
 
 # The service's address for a batch with nothing left to make: nobody listens there, and nothing is sent.
 NO_SERVICE = "http://127.0.0.1:1"

@@ -7,6 +7,8 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from callsheet.context.context import Studio
+from callsheet.context.shot_state import Work, failure_of, is_transient, state_of
 from callsheet.errors import CallsheetError
 from callsheet.shots import Failure, Shot, ShotState
 from callsheet.steps.archive import write_shot
@@ -14,8 +16,6 @@ from callsheet.steps.clips import make_clips
 from callsheet.steps.cuts import make_cuts
 from callsheet.steps.frames import choose_takes
 from callsheet.steps.images import make_images
-from callsheet.steps.work import Work, failure_of, is_transient, state_of
-from callsheet.studio import Studio
 
 log = logging.getLogger(__name__)
 

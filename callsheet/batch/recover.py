@@ -16,6 +16,8 @@ from callsheet.archive.open import open_archive
 from callsheet.batch.open import join_rehearsal
 from callsheet.clock import Clock
 from callsheet.concurrency import all_of
+from callsheet.context.context import Studio, open_studio
+from callsheet.context.poller import ENDS
 from callsheet.errors import (
     ArchiveLost,
     CallsheetError,
@@ -30,7 +32,6 @@ from callsheet.errors import (
 from callsheet.ledger import Job, JobOrder, JobState, Ledger
 from callsheet.ledger.retention import is_worth_a_look
 from callsheet.models import load_catalogue
-from callsheet.poller import ENDS
 from callsheet.settings import Settings
 from callsheet.shots import Asset, AssetKind, Batch, Mode
 from callsheet.steps.clips import end_operation
@@ -40,7 +41,6 @@ from callsheet.steps.missing import How, Missing, Recovered, missing_in
 from callsheet.steps.persist import persist
 from callsheet.steps.videos import check_source
 from callsheet.steps.waiting import download, fetch_video, naming_the_key, watch_of
-from callsheet.studio import Studio, open_studio
 
 
 async def recover(studio: Studio, missing: Sequence[Missing], batches: Mapping[str, Batch]) -> list[Recovered]:

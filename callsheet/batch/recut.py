@@ -23,6 +23,8 @@ from callsheet.batch.documents import write_gallery, write_marker
 from callsheet.batch.open import open_mending
 from callsheet.clock import Clock
 from callsheet.concurrency import all_of
+from callsheet.context.context import Studio
+from callsheet.context.shot_state import ClipWork, CutWork, Work
 from callsheet.cutting.recipe import find_cut
 from callsheet.errors import SettingsError, UsageError
 from callsheet.framing.focus import parse_focus
@@ -35,8 +37,6 @@ from callsheet.steps.inputs import archived_hashes
 from callsheet.steps.inspection import holdings, inspect
 from callsheet.steps.records import cut_record
 from callsheet.steps.remake import shot_of
-from callsheet.steps.work import ClipWork, CutWork, Work
-from callsheet.studio import Studio
 
 
 async def open_more_cuts(

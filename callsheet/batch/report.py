@@ -18,6 +18,8 @@ from callsheet.archive.sidecar_io import in_order, read_readable, write_sidecar
 from callsheet.archive.spots import read_spots
 from callsheet.batch.account import OpenRequests, find_open_requests, goes_on_at, in_real_time
 from callsheet.batch.pipeline import run_pipeline
+from callsheet.context.context import Studio
+from callsheet.context.shot_state import Work
 from callsheet.decisions import APPROVAL
 from callsheet.errors import CallsheetError, NotApproved
 from callsheet.exit_codes import ExitCode, code_of_shots, first_of
@@ -31,8 +33,6 @@ from callsheet.steps.archive import tell_open_pictures
 from callsheet.steps.inputs import archived_hashes
 from callsheet.steps.leftovers import forget_stored_replies, remove_leftovers
 from callsheet.steps.records import sidecar_of
-from callsheet.steps.work import Work
-from callsheet.studio import Studio
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,11 @@ from typing import Literal
 
 from callsheet.batch.open import NO_SERVICE, join_rehearsal
 from callsheet.clock import Clock
+from callsheet.context.poller import ENDS
 from callsheet.errors import CallsheetError, OperationExpired, SettingsError
 from callsheet.keys import labels_of
 from callsheet.ledger import AttemptRecord, Job, JobState, Ledger
 from callsheet.models import Catalogue, load_catalogue
-from callsheet.poller import ENDS
 from callsheet.providers import Providers, open_providers
 from callsheet.providers.evidence import Evidence
 from callsheet.providers.operation_names import adoptable

@@ -11,6 +11,8 @@ from callsheet.archive.claim import check_claim
 from callsheet.archive.sidecar_io import read_readable
 from callsheet.batch.account import find_open_requests
 from callsheet.batch.survey import is_finished, survey
+from callsheet.context.context import Studio
+from callsheet.context.progress import How, Tally
 from callsheet.errors import CallsheetError, SettingsError
 from callsheet.exit_codes import code_of_shots, first_of
 from callsheet.ledger import AttemptRecord, JobState
@@ -19,8 +21,6 @@ from callsheet.plan import Action, Plan, ShotPlan, plan_batch
 from callsheet.plan.shards import Shard
 from callsheet.providers.scopes import scope_of
 from callsheet.shots import Shot, ShotState
-from callsheet.studio import Studio
-from callsheet.tally import How, Tally
 
 
 async def open_shard(studio: Studio, manifest: Manifest, shard: Shard) -> Plan:

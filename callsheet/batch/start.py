@@ -16,6 +16,8 @@ from callsheet.batch.planning import Desk, follow, make_plan, time_of
 from callsheet.batch.request import RunRequest
 from callsheet.batch.survey import awaits_decision, is_finished, survey
 from callsheet.batch.witness import check_proved
+from callsheet.context.context import Studio
+from callsheet.context.progress import Step
 from callsheet.decisions import APPROVAL
 from callsheet.errors import ArchiveError
 from callsheet.ledger import JobState, ShotRow
@@ -23,13 +25,11 @@ from callsheet.ledger.retention import is_worth_a_look
 from callsheet.manifest import Manifest
 from callsheet.plan import Kind, Known, Plan, ShotPlan
 from callsheet.plan.sendable import check_sendable
-from callsheet.progress import Step
 from callsheet.providers.scopes import scope_of
 from callsheet.shots import Shot, ShotState
 from callsheet.sources import read_bytes
 from callsheet.steps.deposit import is_lost
 from callsheet.steps.records import lists_all, tells_as_asked
-from callsheet.studio import Studio
 
 log = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ from typing import Self
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from callsheet.cli.output import err, say
-from callsheet.progress import STEPS
-from callsheet.progress import Progress as BatchProgress
-from callsheet.studio import Studio
+from callsheet.context.context import Studio
+from callsheet.context.progress import STEPS
+from callsheet.context.progress import Progress as BatchProgress
 
 LINE_EVERY_S = 5.0
 
@@ -49,7 +49,7 @@ class Bars:
 
 
 class ProgressView:
-    """Follows one batch, and can stop it. A Watcher of `callsheet.progress`."""
+    """Follows one batch, and can stop it. A Watcher of `callsheet.context.progress`."""
 
     def __init__(self) -> None:
         self.studio: Studio | None = None

@@ -35,11 +35,11 @@ from callsheet.cli.options import (
 from callsheet.cli.output import in_short, leave_at_once, out, print_json, say
 from callsheet.cli.plan import plan_of, show_plan, warn, warn_of
 from callsheet.cli.progress import ProgressView
+from callsheet.context.context import watcher
 from callsheet.errors import CallsheetError, SettingsError
 from callsheet.exit_codes import ExitCode
 from callsheet.models import load_catalogue
 from callsheet.plan import Plan
-from callsheet.progress import watcher
 from callsheet.providers import live_ready
 from callsheet.settings import Settings, load_settings
 from flows.server import Server, ensure_server, is_gone, is_up

@@ -1,4 +1,4 @@
-"""What is on record of closed routes, and forgetting what 429 replies said: see callsheet/steps/gates.py."""
+"""What is on record of closed routes, and forgetting what 429 replies said: see callsheet/context/gates.py."""
 
 from __future__ import annotations
 

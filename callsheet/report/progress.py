@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from callsheet.progress import STEPS, Progress
+from callsheet.context.progress import STEPS, Progress
 from callsheet.report.shown import counted, dollars
 from callsheet.shots import Batch
 

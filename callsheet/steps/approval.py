@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from callsheet.context.context import Studio
+from callsheet.context.shot_state import Work, most_open
 from callsheet.decisions import APPROVAL, REJECTED, holding, numbered, waits
 from callsheet.errors import NotApproved
 from callsheet.media.frames import Candidate, choose_frames
 from callsheet.plan.frames import TO_COME
 from callsheet.shots import Failure, Shot, ShotState
-from callsheet.steps.work import Work, most_open
-from callsheet.studio import Studio
 
 
 def choose_approved(

@@ -9,14 +9,14 @@ from datetime import UTC, datetime
 
 from callsheet.archive.layout import SIDECAR, folder_name, sidecar_name
 from callsheet.archive.sidecar_io import read_readable, write_sidecar
+from callsheet.context.context import Studio
+from callsheet.context.shot_state import ClipWork, TakeWork, Work
 from callsheet.decisions import FramePin
 from callsheet.errors import ArchiveError
 from callsheet.ledger import JobState
 from callsheet.orders import take_order
 from callsheet.shots import Shot, ShotState
 from callsheet.steps.records import sidecar_of, with_intents, with_open_takes
-from callsheet.steps.work import ClipWork, TakeWork, Work
-from callsheet.studio import Studio
 
 log = logging.getLogger(__name__)
 

@@ -11,6 +11,19 @@ from decimal import Decimal
 
 from callsheet.archive.layout import clip_name, poster_name
 from callsheet.concurrency import all_of
+from callsheet.context.context import Studio
+from callsheet.context.poller import ENDS
+from callsheet.context.progress import How
+from callsheet.context.shot_state import (
+    ClipWork,
+    Work,
+    failure_of,
+    failure_of_job,
+    is_transient,
+    most_open,
+    state_after,
+    state_of,
+)
 from callsheet.errors import (
     ArchiveLost,
     CallsheetError,
@@ -24,7 +37,6 @@ from callsheet.ledger.retention import is_worth_a_look
 from callsheet.media.provenance import Provenance, xmp_packet
 from callsheet.media.stills import poster
 from callsheet.orders import clip_order, clip_slot, kept_to, text_clip_order, video_request
-from callsheet.poller import ENDS
 from callsheet.providers.output import prefix_of
 from callsheet.shots import Asset, Reference, Shot, ShotState
 from callsheet.steps.approval import still_approved
@@ -36,18 +48,6 @@ from callsheet.steps.persist import persist
 from callsheet.steps.replies import keeper_of, operation_of_another_ledger
 from callsheet.steps.verdicts import Verdict, verdict
 from callsheet.steps.waiting import fetch_video
-from callsheet.steps.work import (
-    ClipWork,
-    Work,
-    failure_of,
-    failure_of_job,
-    is_transient,
-    most_open,
-    state_after,
-    state_of,
-)
-from callsheet.studio import Studio
-from callsheet.tally import How
 
 
 async def make_clips(studio: Studio, work: Work) -> None:

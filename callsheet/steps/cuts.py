@@ -12,6 +12,8 @@ from callsheet.archive.lineage import details_of, making_of
 from callsheet.archive.sidecar import WHOLE, CutMaking, SubjectRecord
 from callsheet.archive.sidecar_io import read_sidecar
 from callsheet.concurrency import all_of
+from callsheet.context.context import Studio
+from callsheet.context.shot_state import CutWork, Work, failure_of, is_transient, state_of
 from callsheet.cutting.analysis import UNKNOWN
 from callsheet.cutting.encode import CutResult
 from callsheet.cutting.recipe import find_cut, recipe
@@ -23,8 +25,6 @@ from callsheet.steps.cutting_room import CuttingRoom, cutting_room
 from callsheet.steps.deposit import Deposit, deposit_derived
 from callsheet.steps.inputs import archive_inputs
 from callsheet.steps.signing import carries_credentials, sign_cut
-from callsheet.steps.work import CutWork, Work, failure_of, is_transient, state_of
-from callsheet.studio import Studio
 
 
 async def make_cuts(studio: Studio, work: Work) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
+from callsheet.context.context import Studio
 from callsheet.cutting.analysis import Analysis, analyse, upright
 from callsheet.cutting.encode import CutResult, make_cut
 from callsheet.cutting.fitness import clip_length
@@ -27,7 +28,6 @@ from callsheet.sound.shelf import Sounds
 from callsheet.steps.deposit import fetch
 from callsheet.steps.inputs import local_finish
 from callsheet.steps.looking import look_at_subject
-from callsheet.studio import Studio
 
 T = TypeVar("T")
 

@@ -15,6 +15,7 @@ from typing import Any, TypedDict
 from callsheet.archive import layout
 from callsheet.archive.object_metadata import about_file
 from callsheet.archive.spool import Spooled
+from callsheet.context.context import Studio
 from callsheet.errors import ArchiveLost, LedgerError, MediaError
 from callsheet.ledger import Job, JobState
 from callsheet.media.stills import NOT_TAKEN, as_png
@@ -23,7 +24,6 @@ from callsheet.shots import Asset, AssetKind, Batch, Reference, Shot
 from callsheet.sources import read_bytes
 from callsheet.steps.details import OTHERS
 from callsheet.steps.output import output_of, remove_output
-from callsheet.studio import Studio
 
 log = logging.getLogger(__name__)
 

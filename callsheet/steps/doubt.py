@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 
+from callsheet.context.context import Studio
 from callsheet.errors import NotAccepted, Unknown
 from callsheet.ledger import Job, JobOrder, JobState
 from callsheet.steps.evidence import look_for_evidence
 from callsheet.steps.replies import asked_again
 from callsheet.steps.verdicts import Verdict, verdict
-from callsheet.studio import Studio
 
 log = logging.getLogger(__name__)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
+from callsheet.context.context import Studio
 from callsheet.ledger import Job, JobOrder, JobState, Ledger
 from callsheet.providers.evidence import Evidence
 from callsheet.steps.replies import judge_kept
-from callsheet.studio import Studio
 
 
 async def look_for_evidence(studio: Studio, order: JobOrder, job: Job) -> Job:

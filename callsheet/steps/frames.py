@@ -9,6 +9,8 @@ from pathlib import Path
 
 from callsheet.archive.layout import thumbnail_name
 from callsheet.concurrency import all_of
+from callsheet.context.context import Studio
+from callsheet.context.shot_state import TakeWork, Work, failure_of, is_transient, most_open, state_of
 from callsheet.decisions import FramePin
 from callsheet.errors import CallsheetError, MediaError
 from callsheet.ledger import JobOrder
@@ -33,8 +35,6 @@ from callsheet.shots import Asset, Failure, Shot, ShotState
 from callsheet.steps.approval import choose_approved, takes_of
 from callsheet.steps.archive import tell_choice
 from callsheet.steps.deposit import Deposit, deposit_derived, fetch
-from callsheet.steps.work import TakeWork, Work, failure_of, is_transient, most_open, state_of
-from callsheet.studio import Studio
 
 JPEG = "image/jpeg"
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from callsheet.context.context import Studio
+from callsheet.context.gates import ALL, RouteGate, place_of
 from callsheet.errors import ProviderError, RouteClosed, Unauthorised, Unknown, WebPage
 from callsheet.ledger import Job, JobOrder
 from callsheet.providers.video_replies import WEB_PAGE
-from callsheet.steps.gates import ALL, RouteGate, place_of
-from callsheet.studio import Studio
 
 
 async def gate_of(studio: Studio, order: JobOrder) -> RouteGate:

@@ -4,6 +4,17 @@ from __future__ import annotations
 
 from callsheet.archive.layout import take_name
 from callsheet.concurrency import all_of
+from callsheet.context.context import Studio
+from callsheet.context.shot_state import (
+    TakeWork,
+    Work,
+    failure_of,
+    failure_of_job,
+    is_transient,
+    most_open,
+    state_after,
+    state_of,
+)
 from callsheet.errors import CallsheetError
 from callsheet.ledger import Attempt, Job, JobOrder, JobState
 from callsheet.orders import image_request, take_estimate, take_order
@@ -14,17 +25,6 @@ from callsheet.steps.paid import UNSENT, Send, claim, patiently, submit
 from callsheet.steps.persist import persist
 from callsheet.steps.pictures import keep_picture
 from callsheet.steps.replies import keeper_of, picture_of_another_ledger
-from callsheet.steps.work import (
-    TakeWork,
-    Work,
-    failure_of,
-    failure_of_job,
-    is_transient,
-    most_open,
-    state_after,
-    state_of,
-)
-from callsheet.studio import Studio
 
 
 async def make_images(studio: Studio, work: Work) -> None:

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from callsheet.archive import layout
 from callsheet.archive.object_metadata import about_file
+from callsheet.context.context import Studio
 from callsheet.errors import ArchiveDenied, ArchiveError, ManifestError, MediaError
 from callsheet.files import digest_file
 from callsheet.places import Places, refusal
 from callsheet.shots import Finish, Reference
 from callsheet.sources import read_bytes
-from callsheet.studio import Studio
 
 
 def files_of(finish: Finish) -> Mapping[str, Reference]:

@@ -6,13 +6,13 @@ import asyncio
 import logging
 
 from callsheet.archive.open import open_archive
+from callsheet.context.context import Studio
 from callsheet.errors import ArchiveError
 from callsheet.ledger import Job, JobState
 from callsheet.shots import ShotState
 from callsheet.steps.deposit import archived
 from callsheet.steps.output import output_of, own_folder, remove_output
 from callsheet.steps.paid import ENDED
-from callsheet.studio import Studio
 
 log = logging.getLogger(__name__)
 

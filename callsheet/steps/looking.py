@@ -11,6 +11,7 @@ import io
 from decimal import Decimal
 from pathlib import Path
 
+from callsheet.context.context import Studio
 from callsheet.errors import CallsheetError, MediaError, Stopped
 from callsheet.framing.subject import Subject
 from callsheet.keys import labels_of
@@ -34,7 +35,6 @@ from callsheet.shots import Asset
 from callsheet.steps.paid import UNSENT, Send, claim, submit
 from callsheet.steps.persist import persist
 from callsheet.steps.replies import keeper_of
-from callsheet.studio import Studio
 
 
 async def look_at_subject(studio: Studio, clip: Asset, source: Path, probe: VideoProbe) -> Subject:

@@ -9,10 +9,10 @@ import logging
 
 from callsheet.archive.open import open_archive
 from callsheet.archive.store import Stat
+from callsheet.context.context import Studio
 from callsheet.errors import ArchiveDenied, ArchiveError
 from callsheet.keys import label_of
 from callsheet.ledger import Job
-from callsheet.studio import Studio
 
 log = logging.getLogger(__name__)
 

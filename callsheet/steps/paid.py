@@ -14,6 +14,8 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from callsheet.context.context import Studio
+from callsheet.context.gates import ALL
 from callsheet.errors import (
     SPEND,
     LedgerError,
@@ -34,12 +36,10 @@ from callsheet.providers.wire import listening
 from callsheet.steps.charges import charge_of
 from callsheet.steps.doubt import decide
 from callsheet.steps.gate_news import gate_of, tell_gate
-from callsheet.steps.gates import ALL
 from callsheet.steps.persist import persist
 from callsheet.steps.replies import asked_again, name_kept
 from callsheet.steps.spend_limits import spend_limits
 from callsheet.steps.verdicts import Verdict, backoff_s, rule_for, verdict
-from callsheet.studio import Studio
 
 log = logging.getLogger(__name__)
 

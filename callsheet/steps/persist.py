@@ -8,9 +8,9 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from callsheet.context.context import Studio
+from callsheet.context.shot_state import is_transient
 from callsheet.errors import ArchiveError, LedgerError
-from callsheet.steps.work import is_transient
-from callsheet.studio import Studio
 
 log = logging.getLogger(__name__)
 

@@ -7,13 +7,13 @@ from decimal import Decimal
 from typing import Any
 
 from callsheet.archive.spool import Spooled
+from callsheet.context.context import Studio
 from callsheet.errors import BadImage, MediaError
 from callsheet.ledger import JobResult
 from callsheet.media.probe import probe_image
 from callsheet.providers.protocol import ImageResult, Picture
 from callsheet.steps.details import OTHERS, RATINGS, REQUEST_ID, TEXT
 from callsheet.steps.persist import persist
-from callsheet.studio import Studio
 
 
 async def keep_picture(studio: Studio, result: ImageResult, usd: Decimal) -> JobResult:

@@ -20,6 +20,7 @@ from callsheet.archive.sidecar import (
     Sidecar,
     TakeRecord,
 )
+from callsheet.context.shot_state import ClipWork, CutWork, TakeWork, Work
 from callsheet.decisions import FrameDecision, FramePin
 from callsheet.ledger import Job, JobState
 from callsheet.media.frames import Verdict
@@ -27,7 +28,6 @@ from callsheet.plan import ShotPlan
 from callsheet.shots import Asset, Batch, Failure, Shot, ShotState
 from callsheet.steps.details import RATINGS, RECORD, REQUEST_ID, TEXT
 from callsheet.steps.finish_records import finish_record
-from callsheet.steps.work import ClipWork, CutWork, TakeWork, Work
 
 # What the manifest alone decides about a sidecar.
 _ASKED = ("line", "tags", "variables", "prompt", "negative_prompt", "motion_prompt", "select", "image", "finish")

@@ -9,6 +9,8 @@ import copy
 from dataclasses import replace
 
 from callsheet.archive.sidecar import ClipRecord, CutRecord, Sidecar, TakeRecord
+from callsheet.context.context import Studio
+from callsheet.context.shot_state import ClipWork, CutWork, TakeWork, Work
 from callsheet.errors import CallsheetError
 from callsheet.shots import Asset, Shot
 from callsheet.steps.clips import make_poster
@@ -16,8 +18,6 @@ from callsheet.steps.cuts import make_these
 from callsheet.steps.finish_records import finish_of
 from callsheet.steps.frames import choose_takes
 from callsheet.steps.records import cut_record, file_record
-from callsheet.steps.work import ClipWork, CutWork, TakeWork, Work
-from callsheet.studio import Studio
 
 
 async def remake(

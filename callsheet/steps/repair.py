@@ -14,6 +14,7 @@ from callsheet.archive.marker import Success
 from callsheet.archive.sidecar_io import in_order
 from callsheet.archive.verify import Evidence, Finding, findings
 from callsheet.batch.documents import write_gallery, write_marker
+from callsheet.context.context import Studio
 from callsheet.errors import ArchiveLost
 from callsheet.ledger import Job
 from callsheet.steps.deposit import fetch
@@ -23,7 +24,6 @@ from callsheet.steps.repair_inputs import put_back_inputs
 from callsheet.steps.repair_records import mend_catalogue, write_lost_sidecars
 from callsheet.steps.repair_spots import remake_spots
 from callsheet.steps.repair_work import Repair
-from callsheet.studio import Studio
 
 
 async def only_at_provider(studio: Studio, evidence: Evidence, found: Sequence[Finding]) -> list[Job]:

@@ -16,12 +16,12 @@ from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.sidecar_io import write_sidecar
 from callsheet.archive.verify import Finding, is_gone_for_good
 from callsheet.concurrency import all_of
+from callsheet.context.context import Studio
 from callsheet.errors import ArchiveLost, CallsheetError
 from callsheet.shots import Asset
 from callsheet.steps.deposit import facts_of, fetch
 from callsheet.steps.remake import remake
 from callsheet.steps.repair_work import Repair, make_way
-from callsheet.studio import Studio
 
 AT_ONCE = 8
 

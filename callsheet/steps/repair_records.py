@@ -15,12 +15,12 @@ from callsheet.archive.marker import Success
 from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.sidecar_io import in_order, write_sidecar
 from callsheet.archive.verify import Evidence, Finding, Unreadable, is_gone_for_good
+from callsheet.context.context import Studio
 from callsheet.errors import ArchiveLost, CallsheetError
 from callsheet.ledger import ShotRow, Want
 from callsheet.steps.rebuilt_rows import check
 from callsheet.steps.rebuilt_sidecar import Remembered, sidecar_from
 from callsheet.steps.repair_work import Repair, make_way
-from callsheet.studio import Studio
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,10 @@ from callsheet.archive import layout
 from callsheet.archive.sidecar_io import in_order
 from callsheet.archive.spots import SpotRecord
 from callsheet.archive.verify import Finding
+from callsheet.context.context import Studio
 from callsheet.errors import ArchiveDenied, CallsheetError
 from callsheet.steps.repair_work import Repair, make_way
 from callsheet.steps.spots import assemble, planned_again
-from callsheet.studio import Studio
 
 
 async def remake_spots(work: Repair) -> bool:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.store import Stat, kept_name
 from callsheet.archive.verify import Evidence, Finding, is_gone_for_good
+from callsheet.context.context import Studio
 from callsheet.errors import ArchiveError
 from callsheet.files import Digests
 from callsheet.shots import Asset
-from callsheet.studio import Studio
 
 
 @dataclass

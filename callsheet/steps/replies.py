@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
 
+from callsheet.context.context import Studio
 from callsheet.errors import CallsheetError, NotAccepted, ProviderError, Rejected, Unknown
 from callsheet.ledger import Attempt, AttemptRecord, Job, JobOrder, JobState
 from callsheet.providers.outcomes import read_picture
@@ -19,7 +20,6 @@ from callsheet.steps.charges import charge_of, picture_charge
 from callsheet.steps.persist import persist
 from callsheet.steps.pictures import keep_picture
 from callsheet.steps.verdicts import Verdict, rule_for, verdict
-from callsheet.studio import Studio
 
 log = logging.getLogger(__name__)
 

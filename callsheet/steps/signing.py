@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from callsheet.context.context import Studio
 from callsheet.cutting.plan import CutPlan
 from callsheet.files import digest_file
 from callsheet.media.signing import Parent, Signer, is_signed
 from callsheet.shots import Asset
 from callsheet.steps.deposit import fetch
-from callsheet.studio import Studio
 
 
 async def sign_cut(studio: Studio, signer: Signer, cut: Path, plan: CutPlan, clip: Asset, source: Path) -> Path:

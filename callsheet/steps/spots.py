@@ -16,6 +16,7 @@ from callsheet.archive.disclosure import Disclosure, disclosure_for
 from callsheet.archive.object_metadata import about_file
 from callsheet.archive.sidecar import ClipRecord, CutRecord, FileRecord, Sidecar
 from callsheet.archive.spots import SpotPartRecord, SpotRecord, SpotWish, read_spots, record_name, spot_recipe
+from callsheet.context.context import Studio
 from callsheet.cutting.spot import Spot, make_spot
 from callsheet.errors import ArchiveLost, SettingsError
 from callsheet.media.preview import preview_sheet
@@ -24,7 +25,6 @@ from callsheet.media.provenance import Provenance, xmp_packet
 from callsheet.media.stills import poster, thumbnail
 from callsheet.platforms import PlatformSpec
 from callsheet.steps.deposit import fetch
-from callsheet.studio import Studio
 
 
 def choose_parts(sidecars: Sequence[Sidecar], shots: Sequence[str], cut: str | None) -> tuple[SpotPartRecord, ...]:

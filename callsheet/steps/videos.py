@@ -12,18 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from callsheet.archive.spool import Spooled
+from callsheet.context.context import Studio
+from callsheet.context.poller import Watch
 from callsheet.errors import CallsheetError, DownloadFailed, MediaError, ProviderError
 from callsheet.ledger import Job, JobResult
 from callsheet.media.kinds import HEAD_BYTES, video_type
 from callsheet.media.probe import VideoProbe, probe_foreign, probe_video
 from callsheet.places import Places, refusal
-from callsheet.poller import Watch
 from callsheet.providers.protocol import VideoReady
 from callsheet.providers.video_addresses import object_of
 from callsheet.steps.details import OTHERS, RECORD
 from callsheet.steps.output import OUTPUT
 from callsheet.steps.persist import persist
-from callsheet.studio import Studio
 
 log = logging.getLogger(__name__)
 

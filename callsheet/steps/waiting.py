@@ -13,6 +13,8 @@ from dataclasses import replace
 from decimal import Decimal
 from itertools import count
 
+from callsheet.context.context import Studio
+from callsheet.context.poller import Watch, deadline_s
 from callsheet.errors import (
     DownloadFailed,
     DownloadStalled,
@@ -24,10 +26,8 @@ from callsheet.errors import (
     Unauthorised,
 )
 from callsheet.ledger import Job, JobResult
-from callsheet.poller import Watch, deadline_s
 from callsheet.providers.protocol import VideoReady
 from callsheet.steps.videos import check_source, fetch_once, kept_others, video_job_result
-from callsheet.studio import Studio
 
 log = logging.getLogger(__name__)
 

@@ -4,12 +4,46 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal
 
-if TYPE_CHECKING:
-    from callsheet.studio import Studio
+from callsheet.ledger import Job
+
+Made = Literal["image", "video", "cut", "look"]
+How = Literal["created", "reused", "resumed"]
+
+
+@dataclass
+class Tally:
+    """Counts of one run. A job counts when it has a result; `submissions` counts requests that were accepted."""
+
+    made: Counter[tuple[Made, How]] = field(default_factory=Counter)
+    submissions: Counter[Literal["image", "video", "look"]] = field(default_factory=Counter)
+
+    def count(self, made: Made, how: How, job: Job | None = None) -> None:
+        """Count a result; a job that gave none is not counted."""
+        if job is None or job.sha256 is not None:
+            self.made[made, how] += 1
+
+    def accepted(self, kind: Literal["image", "video", "look"]) -> None:
+        """Count a request that the provider accepted."""
+        self.submissions[kind] += 1
+
+    def as_json(self) -> dict[str, dict[str, int]]:
+        """The counts as `run --json` prints them."""
+        return {
+            "images": {how: self.made["image", how] for how in ("created", "reused")},
+            "videos": {how: self.made["video", how] for how in ("created", "reused", "resumed")},
+            "cuts": {how: self.made["cut", how] for how in ("created", "reused")},
+            "looks": {how: self.made["look", how] for how in ("created", "reused")},
+            # Requests that most batches never send are told only where there were some.
+            "submissions": {
+                kind: self.submissions[kind]
+                for kind in ("image", "video", "look")
+                if kind != "look" or self.submissions[kind]
+            },
+        }
+
 
 Step = Literal["images", "clips", "cuts", "shots"]
 STEPS: tuple[Step, ...] = ("images", "clips", "cuts", "shots")
@@ -48,15 +82,3 @@ class Progress:
         """Tell the listener that something changed."""
         if self.listener is not None:
             self.listener(self, event)
-
-
-class Watcher(Protocol):
-    """Whoever wants to follow a batch and may stop it: the command line, say."""
-
-    def watch(self, studio: Studio) -> None:
-        """A batch of this context has been opened."""
-        ...
-
-
-# Set before a batch is run in the same context; a worker's batch has no watcher.
-watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)

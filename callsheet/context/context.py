@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Protocol
 
 from callsheet.archive.layout import folder_name
 from callsheet.archive.open import open_archive
@@ -17,6 +18,10 @@ from callsheet.archive.spool import Spool
 from callsheet.archive.store import Store
 from callsheet.clock import Clock
 from callsheet.concurrency import Turns
+from callsheet.context.gates import RouteGate
+from callsheet.context.poller import Poller
+from callsheet.context.progress import Progress, Tally
+from callsheet.context.shot_state import Work
 from callsheet.decisions import FrameDecision
 from callsheet.errors import CallsheetError, Stopped
 from callsheet.ledger import Job, JobOrder, Ledger
@@ -25,14 +30,9 @@ from callsheet.media.slots import EncoderSlots
 from callsheet.models import Catalogue, Model
 from callsheet.plan import Known, Plan
 from callsheet.platforms import Platforms, load_platforms
-from callsheet.poller import Poller
-from callsheet.progress import Progress, watcher
 from callsheet.providers import Providers, open_providers
 from callsheet.settings import Settings
 from callsheet.shots import Asset, Batch, Shot
-from callsheet.steps.gates import RouteGate
-from callsheet.steps.work import Work
-from callsheet.tally import Tally
 
 # Submissions that hold a frame's bytes in memory at the same time: 8 x 30 MB at worst.
 SUBMITS_AT_ONCE = 8
@@ -226,3 +226,15 @@ async def open_studio(
             yield studio
         finally:
             _current.reset(token)
+
+
+class Watcher(Protocol):
+    """Whoever wants to follow a batch and may stop it: the command line, say."""
+
+    def watch(self, studio: Studio) -> None:
+        """A batch of this context has been opened."""
+        ...
+
+
+# Set before a batch is run in the same context; a worker's batch has no watcher.
+watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
