@@ -15,9 +15,9 @@ from pathlib import Path
 import psutil
 
 from benchmarks.bench import Bench, Row, Spent, median_cpu_s, spent
-from callsheet.cutting.analysis import Analysis, analyse
-from callsheet.cutting.encode import CutResult, make_cut
-from callsheet.cutting.quality import check_cut
+from callsheet.cuts.encode.encode import CutResult, make_cut
+from callsheet.cuts.encode.fitness import Analysis, analyse
+from callsheet.cuts.encode.quality import check_cut
 from callsheet.media.ffmpeg import ffmpeg_exe
 from callsheet.media.slots import EncoderSlots
 from callsheet.platforms import PlatformSpec, load_platforms

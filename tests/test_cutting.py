@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from media_samples import first_times, frame_at, make_clip, onset_s, turn, video_packets
 
-from callsheet.cutting.analysis import analyse
-from callsheet.cutting.encode import CutResult, make_cut
+from callsheet.cuts.encode.encode import CutResult, make_cut
+from callsheet.cuts.encode.fitness import analyse
 from callsheet.errors import MediaError
 from callsheet.media.ffmpeg import PROGRESS, ffmpeg_exe, run_encoder
 from callsheet.media.loudness import parse_loudness

@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from callsheet.cutting.analysis import Analysis
-from callsheet.cutting.argv import cut_argv
-from callsheet.cutting.graph import moving
-from callsheet.cutting.plan import cut_size, plan_cut
+from callsheet.cuts.encode.fitness import Analysis
+from callsheet.cuts.encode.graph import cut_argv, moving
+from callsheet.cuts.encode.plan import cut_size, plan_cut
 from callsheet.errors import MediaError
 from callsheet.finishing.layers import Layer
 from callsheet.framing.crop_path import CropKey, Framing

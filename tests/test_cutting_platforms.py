@@ -9,8 +9,8 @@ import pytest
 from looked_at import Seen, look_at
 from media_samples import make_clip, turn, video_packets
 
-from callsheet.cutting.analysis import analyse
-from callsheet.cutting.encode import CutResult, make_cut
+from callsheet.cuts.encode.encode import CutResult, make_cut
+from callsheet.cuts.encode.fitness import analyse
 from callsheet.errors import MediaError
 from callsheet.media.ffmpeg import ffmpeg_exe
 from callsheet.platforms import PlatformSpec, load_platforms

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from media_samples import make_clip
 
-from callsheet.cutting import encode
-from callsheet.cutting.analysis import Analysis, analyse
-from callsheet.cutting.encode import make_cut, memory_mb
-from callsheet.cutting.keyframes import Look, find_black, find_frozen, still_runs
-from callsheet.cutting.plan import CutPlan, plan_cut
-from callsheet.cutting.quality import Quality, check_cut
+from callsheet.cuts.encode import encode
+from callsheet.cuts.encode.encode import make_cut, memory_mb
+from callsheet.cuts.encode.fitness import Analysis, analyse
+from callsheet.cuts.encode.keyframes import Look, find_black, find_frozen, still_runs
+from callsheet.cuts.encode.plan import CutPlan, plan_cut
+from callsheet.cuts.encode.quality import Quality, check_cut
 from callsheet.errors import MediaError
 from callsheet.media.ffmpeg import ffmpeg_exe
 from callsheet.media.loudness import Loudness

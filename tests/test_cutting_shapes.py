@@ -12,10 +12,10 @@ from looked_at import look_at
 from media_samples import frame_at, make_clip, turn
 from PIL import Image
 
-from callsheet.cutting.analysis import analyse
-from callsheet.cutting.argv import cut_argv
-from callsheet.cutting.encode import make_cut
-from callsheet.cutting.plan import plan_cut
+from callsheet.cuts.encode.encode import make_cut
+from callsheet.cuts.encode.fitness import analyse
+from callsheet.cuts.encode.graph import cut_argv
+from callsheet.cuts.encode.plan import plan_cut
 from callsheet.errors import MediaError
 from callsheet.finishing.layers import Layer
 from callsheet.framing.crop_path import CropKey, Framing

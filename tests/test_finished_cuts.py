@@ -18,7 +18,7 @@ from callsheet.batch.recut import CutsRequest, more_cuts
 from callsheet.batch.request import RunRequest
 from callsheet.care import MODES
 from callsheet.clock import Clock
-from callsheet.cutting.recipe import find_cut, recipe
+from callsheet.cuts.encode.recipe import find_cut, recipe
 from callsheet.errors import ArchiveError
 from callsheet.ledger import Ledger
 from callsheet.platforms import Zone, load_platforms

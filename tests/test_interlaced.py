@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from callsheet.cutting.encode import make_cut
-from callsheet.cutting.spot import make_spot
+from callsheet.cuts.encode.encode import make_cut
+from callsheet.cuts.encode.spot import make_spot
 from callsheet.media.ffmpeg import ffmpeg_exe
 from callsheet.media.probe import probe_video
 from callsheet.media.stills import poster

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from callsheet.cutting.encode import make_cut
+from callsheet.cuts.encode.encode import make_cut
 from callsheet.errors import MediaError, SettingsError
 from callsheet.files import digest_file
 from callsheet.media.boxes import read_top_boxes

@@ -9,8 +9,8 @@ import av
 import numpy as np
 import pytest
 
-from callsheet.cutting.spot import check_spot, make_spot, read_part
-from callsheet.cutting.spot_plan import SpotPlan, plan_spot
+from callsheet.cuts.encode.spot import check_spot, make_spot, read_part
+from callsheet.cuts.encode.spot_plan import SpotPlan, plan_spot
 from callsheet.errors import MediaError
 from callsheet.media.provenance import read_mp4_xmp
 from tests.media_samples import video_packets

@@ -25,7 +25,7 @@ from callsheet.clock import Clock
 from callsheet.concurrency import all_of
 from callsheet.context.context import Studio
 from callsheet.context.shot_state import ClipWork, CutWork, Work
-from callsheet.cutting.recipe import find_cut
+from callsheet.cuts.encode.recipe import find_cut
 from callsheet.errors import SettingsError, UsageError
 from callsheet.framing.focus import parse_focus
 from callsheet.ledger import BatchRow, Ledger

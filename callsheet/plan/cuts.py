@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Literal
 
-from callsheet.cutting.recipe import is_lettered
+from callsheet.cuts.encode.recipe import is_lettered
 from callsheet.models import Catalogue
 from callsheet.plan.native import advise_native
 from callsheet.platforms import PlatformSpec

@@ -7,7 +7,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from callsheet.archive.layout import folder_name
-from callsheet.cutting.recipe import find_cut
+from callsheet.cuts.encode.recipe import find_cut
 from callsheet.decisions import APPROVAL, holding, numbered
 from callsheet.errors import Unknown
 from callsheet.ledger import Job, JobOrder, JobState

@@ -14,9 +14,9 @@ from callsheet.archive.sidecar_io import read_sidecar
 from callsheet.concurrency import all_of
 from callsheet.context.context import Studio
 from callsheet.context.shot_state import CutWork, Work, failure_of, is_transient, state_of
-from callsheet.cutting.analysis import UNKNOWN
-from callsheet.cutting.encode import CutResult
-from callsheet.cutting.recipe import find_cut, recipe
+from callsheet.cuts.encode.encode import CutResult
+from callsheet.cuts.encode.fitness import UNKNOWN
+from callsheet.cuts.encode.recipe import find_cut, recipe
 from callsheet.errors import ArchiveError, CallsheetError
 from callsheet.framing.subject import Subject
 from callsheet.shots import Asset, Shot

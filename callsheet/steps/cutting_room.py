@@ -11,10 +11,9 @@ from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from callsheet.context.context import Studio
-from callsheet.cutting.analysis import Analysis, analyse, upright
-from callsheet.cutting.encode import CutResult, make_cut
-from callsheet.cutting.fitness import clip_length
-from callsheet.cutting.plan import cut_size, plan_cut
+from callsheet.cuts.encode.encode import CutResult, make_cut
+from callsheet.cuts.encode.fitness import Analysis, analyse, clip_length, upright
+from callsheet.cuts.encode.plan import cut_size, plan_cut
 from callsheet.finishing.brand import Materials, layers_for, read_materials
 from callsheet.finishing.layers import Layer
 from callsheet.framing.focus import parse_focus

@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 from callsheet.context.context import Studio
-from callsheet.cutting.plan import CutPlan
+from callsheet.cuts.encode.plan import CutPlan
 from callsheet.files import digest_file
 from callsheet.media.signing import Parent, Signer, is_signed
 from callsheet.shots import Asset

@@ -17,7 +17,7 @@ from callsheet.archive.object_metadata import about_file
 from callsheet.archive.sidecar import ClipRecord, CutRecord, FileRecord, Sidecar
 from callsheet.archive.spots import SpotPartRecord, SpotRecord, SpotWish, read_spots, record_name, spot_recipe
 from callsheet.context.context import Studio
-from callsheet.cutting.spot import Spot, make_spot
+from callsheet.cuts.encode.spot import Spot, make_spot
 from callsheet.errors import ArchiveLost, SettingsError
 from callsheet.media.preview import preview_sheet
 from callsheet.media.probe import VideoProbe, probe_image

@@ -10,10 +10,10 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from callsheet.cutting.analysis import Analysis, analyse
-from callsheet.cutting.argv import cut_argv
-from callsheet.cutting.plan import CutPlan, plan_cut
-from callsheet.cutting.quality import Quality, check_cut
+from callsheet.cuts.encode.fitness import Analysis, analyse
+from callsheet.cuts.encode.graph import cut_argv
+from callsheet.cuts.encode.plan import CutPlan, plan_cut
+from callsheet.cuts.encode.quality import Quality, check_cut
 from callsheet.files import replacing
 from callsheet.finishing.layers import Layer
 from callsheet.media.ffmpeg import run_encoder

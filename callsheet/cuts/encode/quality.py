@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from callsheet.cutting.keyframes import (
+from callsheet.cuts.encode.keyframes import (
     Look,
     find_black,
     find_frozen,
@@ -17,7 +17,7 @@ from callsheet.cutting.keyframes import (
     part_of,
     still_runs,
 )
-from callsheet.cutting.plan import CutPlan
+from callsheet.cuts.encode.plan import CutPlan
 from callsheet.errors import MediaError
 from callsheet.media.packets import Track, VideoPackets, read_packets, read_track
 from callsheet.media.probe import VideoProbe, probe_video

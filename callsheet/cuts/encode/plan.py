@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-from callsheet.cutting.analysis import Analysis, upright
-from callsheet.cutting.fitness import clip_length, fitting_rate, max_kbps, why_not_copied
+from callsheet.cuts.encode.fitness import Analysis, clip_length, fitting_rate, max_kbps, upright, why_not_copied
 from callsheet.finishing.layers import Layer
 from callsheet.framing.crop import even
 from callsheet.framing.crop_path import Framing

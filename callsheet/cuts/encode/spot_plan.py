@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from callsheet.cutting.argv import X264
-from callsheet.cutting.graph import DEINTERLACE
+from callsheet.cuts.encode.graph import DEINTERLACE, X264
 from callsheet.errors import MediaError
 from callsheet.media.ffmpeg import INPUT, ffmpeg_exe
 from callsheet.media.probe import MAX_DURATION_S, VideoProbe

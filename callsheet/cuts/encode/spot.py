@@ -10,7 +10,7 @@ from pathlib import Path
 
 import av
 
-from callsheet.cutting.spot_plan import SpotPart, SpotPlan, conform_argv, fade_argv, join_argv, plan_spot, reel_text
+from callsheet.cuts.encode.spot_plan import SpotPart, SpotPlan, conform_argv, fade_argv, join_argv, plan_spot, reel_text
 from callsheet.errors import MediaError
 from callsheet.files import replacing
 from callsheet.media.ffmpeg import run_encoder

@@ -1,0 +1,1 @@
+"""Cuts of a clip for social platforms: framing, finishing, sound and encoding."""
