@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from callsheet.cuts.finishing.brand import Materials, layers_for, read_materials
+from callsheet.cuts.finishing.captions import Cue
+from callsheet.cuts.finishing.layers import Layer, overlay_graph
 from callsheet.errors import MediaError
-from callsheet.finishing.brand import Materials, layers_for, read_materials
-from callsheet.finishing.captions import Cue
-from callsheet.finishing.layers import Layer, overlay_graph
 from callsheet.platforms.spec import PlatformSpec, Zone
 from callsheet.shots import Finish, Reference
 from tests.sound_samples import FFMPEG

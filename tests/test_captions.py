@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from callsheet.cuts.finishing.captions import MAX_CUES, Cue, read_captions, spread_text
 from callsheet.errors import MediaError
-from callsheet.finishing.captions import MAX_CUES, Cue, read_captions
-from callsheet.finishing.spoken import spread_text
 
 SRT = """1
 00:00:00,500 --> 00:00:02,000

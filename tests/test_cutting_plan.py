@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from callsheet.cuts.encode.fitness import Analysis
 from callsheet.cuts.encode.graph import cut_argv, moving
 from callsheet.cuts.encode.plan import cut_size, plan_cut
+from callsheet.cuts.finishing.layers import Layer
 from callsheet.errors import MediaError
-from callsheet.finishing.layers import Layer
 from callsheet.framing.crop_path import CropKey, Framing
 from callsheet.framing.subject import Subject, SubjectBox
 from callsheet.media.packets import VideoPackets

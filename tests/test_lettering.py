@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from callsheet.cuts.finishing import lettering
+from callsheet.cuts.finishing.bidi import is_right_to_left, levels, visual_order
+from callsheet.cuts.finishing.lettering import draw_text, fit_text, missing_glyphs
+from callsheet.cuts.finishing.shaping import shape_line, typefaces
+from callsheet.cuts.finishing.wrapping import clusters, wrap
 from callsheet.errors import MediaError
-from callsheet.finishing import lettering
-from callsheet.finishing.bidi import is_right_to_left, levels, visual_order
-from callsheet.finishing.lettering import draw_text, fit_text, missing_glyphs
-from callsheet.finishing.shaping import shape_line
-from callsheet.finishing.typefaces import typefaces
-from callsheet.finishing.wrapping import clusters, wrap
 
 FONTS = Path(lettering.__file__).parent / "fonts"
 SAMPLES = {

@@ -7,12 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from callsheet.cuts.finishing.brand import MAX_CAPTION_BYTES, MAX_PICTURE_BYTES, card_picture, logo_picture
+from callsheet.cuts.finishing.captions import read_captions, spread_text
+from callsheet.cuts.finishing.lettering import missing_glyphs
 from callsheet.errors import MediaError, SettingsError, UsageError
-from callsheet.finishing.brand import MAX_CAPTION_BYTES, MAX_PICTURE_BYTES
-from callsheet.finishing.captions import read_captions
-from callsheet.finishing.lettering import missing_glyphs
-from callsheet.finishing.pictures import card_picture, logo_picture
-from callsheet.finishing.spoken import spread_text
 from callsheet.framing.focus import ALLOWED, parse_focus
 from callsheet.manifest.draft import Draft
 from callsheet.manifest.findings import Findings, shown

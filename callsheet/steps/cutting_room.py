@@ -14,8 +14,8 @@ from callsheet.context.context import Studio
 from callsheet.cuts.encode.encode import CutResult, make_cut
 from callsheet.cuts.encode.fitness import Analysis, analyse, clip_length, upright
 from callsheet.cuts.encode.plan import cut_size, plan_cut
-from callsheet.finishing.brand import Materials, layers_for, read_materials
-from callsheet.finishing.layers import Layer
+from callsheet.cuts.finishing.brand import Materials, layers_for, read_materials
+from callsheet.cuts.finishing.layers import Layer
 from callsheet.framing.focus import parse_focus
 from callsheet.framing.saliency import find_subject
 from callsheet.framing.subject import Subject

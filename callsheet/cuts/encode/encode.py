@@ -14,8 +14,8 @@ from callsheet.cuts.encode.fitness import Analysis, analyse
 from callsheet.cuts.encode.graph import cut_argv
 from callsheet.cuts.encode.plan import CutPlan, plan_cut
 from callsheet.cuts.encode.quality import Quality, check_cut
+from callsheet.cuts.finishing.layers import Layer
 from callsheet.files import replacing
-from callsheet.finishing.layers import Layer
 from callsheet.media.ffmpeg import run_encoder
 from callsheet.media.probe import VideoProbe
 from callsheet.media.provenance import stamp_mp4

@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from callsheet.cuts.encode.plan import CutPlan
-from callsheet.finishing.layers import overlay_graph
+from callsheet.cuts.finishing.layers import overlay_graph
 from callsheet.framing.crop import even
 from callsheet.framing.crop_path import Framing
 from callsheet.media.ffmpeg import INPUT, PROGRESS, ffmpeg_exe

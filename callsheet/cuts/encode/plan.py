@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Literal
 
 from callsheet.cuts.encode.fitness import Analysis, clip_length, fitting_rate, max_kbps, upright, why_not_copied
-from callsheet.finishing.layers import Layer
+from callsheet.cuts.finishing.layers import Layer
 from callsheet.framing.crop import even
 from callsheet.framing.crop_path import Framing
 from callsheet.framing.reframe import frame_subject

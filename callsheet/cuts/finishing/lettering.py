@@ -10,12 +10,11 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFilter
 
+from callsheet.cuts.finishing.bidi import is_right_to_left
+from callsheet.cuts.finishing.captions import clean_text
+from callsheet.cuts.finishing.shaping import Typeface, draw_line, is_visible, reach, shape_line, typefaces
+from callsheet.cuts.finishing.wrapping import wrap
 from callsheet.errors import MediaError
-from callsheet.finishing.bidi import is_right_to_left
-from callsheet.finishing.captions import clean_text
-from callsheet.finishing.shaping import draw_line, reach, shape_line
-from callsheet.finishing.typefaces import Typeface, is_visible, typefaces
-from callsheet.finishing.wrapping import wrap
 
 # Text may be drawn so much smaller than asked for, where it would not fit.
 _SMALLEST = 0.6
