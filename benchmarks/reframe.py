@@ -9,10 +9,9 @@ from pathlib import Path
 from statistics import mean
 
 from benchmarks.bench import Bench, Row, median_cpu_s
-from callsheet.framing.crop_path import Framing
-from callsheet.framing.reframe import frame_subject
-from callsheet.framing.saliency import find_subject
-from callsheet.framing.subject import Subject
+from callsheet.cuts.framing.geometry import Framing, Subject
+from callsheet.cuts.framing.reframe import frame_subject
+from callsheet.cuts.framing.saliency import find_subject
 from callsheet.media.probe import VideoProbe, probe_video
 
 GROUNDS, PANS, LOOKS = ("texture", "busy", "sky"), (0.0, 0.3), ("red", "grey", "dark")

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
+from callsheet.cuts.framing.geometry import Subject, SubjectBox
 from callsheet.errors import MediaError
-from callsheet.framing.subject import Subject, SubjectBox
 from callsheet.keys import job_key
 from callsheet.ledger import JobOrder
 from callsheet.models import Model

@@ -12,9 +12,8 @@ from callsheet.cuts.encode.fitness import Analysis
 from callsheet.cuts.encode.graph import cut_argv, moving
 from callsheet.cuts.encode.plan import cut_size, plan_cut
 from callsheet.cuts.finishing.layers import Layer
+from callsheet.cuts.framing.geometry import CropKey, Framing, Subject, SubjectBox
 from callsheet.errors import MediaError
-from callsheet.framing.crop_path import CropKey, Framing
-from callsheet.framing.subject import Subject, SubjectBox
 from callsheet.media.packets import VideoPackets
 from callsheet.media.probe import VideoProbe
 from callsheet.platforms import PlatformSpec, load_platforms

@@ -17,8 +17,8 @@ from callsheet.cuts.encode.fitness import analyse
 from callsheet.cuts.encode.graph import cut_argv
 from callsheet.cuts.encode.plan import plan_cut
 from callsheet.cuts.finishing.layers import Layer
+from callsheet.cuts.framing.geometry import CropKey, Framing
 from callsheet.errors import MediaError
-from callsheet.framing.crop_path import CropKey, Framing
 from callsheet.media.ffmpeg import ffmpeg_exe, run_encoder
 from callsheet.platforms import load_platforms
 

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from callsheet.cuts.framing.focus import Focus, parse_focus
+from callsheet.cuts.framing.geometry import Subject, SubjectBox
 from callsheet.errors import UsageError
-from callsheet.framing.focus import Focus, parse_focus
-from callsheet.framing.subject import Subject, SubjectBox
 
 SHARES = st.floats(0, 1).map(lambda value: round(value, 3))
 

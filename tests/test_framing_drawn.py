@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from callsheet.framing.crop_path import CropKey, Framing
-from callsheet.framing.drawing import drawn_framing, framing_label
+from callsheet.cuts.framing.drawing import drawn_framing, framing_label
+from callsheet.cuts.framing.geometry import CropKey, Framing
 from callsheet.platforms import Zone
 
 GREY = Image.new("RGB", (1280, 720), (120, 120, 120))

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from callsheet.cuts.framing.geometry import SubjectBox
 from callsheet.errors import MediaError
-from callsheet.framing.subject import SubjectBox
 from callsheet.looks import MOMENTS, look_price, subject_in
 from callsheet.models import load_catalogue
 from tests.conftest import Cli, Service

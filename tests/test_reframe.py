@@ -6,11 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from callsheet.framing.calm_path import Gate, calm_path
-from callsheet.framing.crop_path import CropKey, Framing
-from callsheet.framing.focus import parse_focus
-from callsheet.framing.reframe import frame_subject
-from callsheet.framing.subject import Subject, SubjectBox
+from callsheet.cuts.framing.focus import parse_focus
+from callsheet.cuts.framing.geometry import CropKey, Framing, Subject, SubjectBox
+from callsheet.cuts.framing.reframe import Gate, calm_path, frame_subject
 
 NINE = Fraction(9, 16)
 CENTRE = Subject((), "centre", "nothing stands out")

@@ -7,12 +7,10 @@ import pytest
 from media_samples import make_clip, picture, turn
 from subject_clips import FPS, Scene, make_subject_clip, write_clip
 
+from callsheet.cuts.framing.geometry import Framing, Subject
+from callsheet.cuts.framing.reframe import frame_subject
+from callsheet.cuts.framing.saliency import box_around, find_subject
 from callsheet.errors import MediaError
-from callsheet.framing.crop_path import Framing
-from callsheet.framing.reframe import frame_subject
-from callsheet.framing.saliency import find_subject
-from callsheet.framing.subject import Subject
-from callsheet.framing.track import box_around
 from callsheet.media.probe import probe_video
 
 RIGHT = {"start": (0.2, 0.5), "end": (0.8, 0.5)}

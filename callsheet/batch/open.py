@@ -16,9 +16,9 @@ from callsheet.batch.request import RunRequest
 from callsheet.batch.survey import is_finished, survey
 from callsheet.clock import Clock
 from callsheet.context.context import Studio, open_studio
+from callsheet.cuts.framing.focus import parse_focus
 from callsheet.editions import check_edition
 from callsheet.errors import SettingsError, Stopped, UsageError
-from callsheet.framing.focus import parse_focus
 from callsheet.ledger import Ledger
 from callsheet.manifest import WHOLE, Manifest, read_campaign, read_manifest
 from callsheet.manifest.legality import Serving

@@ -26,8 +26,8 @@ from callsheet.concurrency import all_of
 from callsheet.context.context import Studio
 from callsheet.context.shot_state import ClipWork, CutWork, Work
 from callsheet.cuts.encode.recipe import find_cut
+from callsheet.cuts.framing.focus import parse_focus
 from callsheet.errors import SettingsError, UsageError
-from callsheet.framing.focus import parse_focus
 from callsheet.ledger import BatchRow, Ledger
 from callsheet.platforms import PlatformSpec, load_platforms
 from callsheet.settings import Settings

@@ -10,8 +10,8 @@ from pathlib import Path
 from callsheet.cuts.finishing.brand import MAX_CAPTION_BYTES, MAX_PICTURE_BYTES, card_picture, logo_picture
 from callsheet.cuts.finishing.captions import read_captions, spread_text
 from callsheet.cuts.finishing.lettering import missing_glyphs
+from callsheet.cuts.framing.focus import ALLOWED, parse_focus
 from callsheet.errors import MediaError, SettingsError, UsageError
-from callsheet.framing.focus import ALLOWED, parse_focus
 from callsheet.manifest.draft import Draft
 from callsheet.manifest.findings import Findings, shown
 from callsheet.manifest.inputs import InputFiles, InputKind, Refused, picture_type

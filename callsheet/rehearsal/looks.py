@@ -64,8 +64,8 @@ def _accept(service: Service, model: Model, ask: ImageAsk, outcome: str, usd: fl
 def _answer(ask: ImageAsk) -> str:
     """A box for each picture, in thousandths with y first: around what stands out, else the middle."""
     # Imported on the thread: only a rehearsal of looks needs it.
-    from callsheet.framing.glances import Glances
-    from callsheet.framing.saliency import subject_of
+    from callsheet.cuts.framing.saliency import subject_of
+    from callsheet.cuts.framing.sampling import Glances
 
     found = []
     for number, data in enumerate(ask.references):

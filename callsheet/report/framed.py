@@ -7,8 +7,8 @@ from io import BytesIO
 from PIL import Image
 
 from callsheet.archive.sidecar import CutRecord, FileRecord
-from callsheet.framing.crop_path import CropKey, Framing
-from callsheet.framing.drawing import drawn_framing, framing_label
+from callsheet.cuts.framing.drawing import drawn_framing, framing_label
+from callsheet.cuts.framing.geometry import CropKey, Framing
 from callsheet.media.stills import JPEG_QUALITY
 from callsheet.platforms import Zone
 

@@ -17,8 +17,8 @@ from callsheet.context.shot_state import CutWork, Work, failure_of, is_transient
 from callsheet.cuts.encode.encode import CutResult
 from callsheet.cuts.encode.fitness import UNKNOWN
 from callsheet.cuts.encode.recipe import find_cut, recipe
+from callsheet.cuts.framing.geometry import Subject
 from callsheet.errors import ArchiveError, CallsheetError
-from callsheet.framing.subject import Subject
 from callsheet.shots import Asset, Shot
 from callsheet.steps.clips import make_poster
 from callsheet.steps.cutting_room import CuttingRoom, cutting_room

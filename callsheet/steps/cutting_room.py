@@ -16,9 +16,9 @@ from callsheet.cuts.encode.fitness import Analysis, analyse, clip_length, uprigh
 from callsheet.cuts.encode.plan import cut_size, plan_cut
 from callsheet.cuts.finishing.brand import Materials, layers_for, read_materials
 from callsheet.cuts.finishing.layers import Layer
-from callsheet.framing.focus import parse_focus
-from callsheet.framing.saliency import find_subject
-from callsheet.framing.subject import Subject
+from callsheet.cuts.framing.focus import parse_focus
+from callsheet.cuts.framing.geometry import Subject
+from callsheet.cuts.framing.saliency import find_subject
 from callsheet.media.provenance import Provenance, xmp_packet
 from callsheet.platforms import PlatformSpec
 from callsheet.platforms.spec import has_aspect

@@ -12,8 +12,8 @@ from decimal import Decimal
 from pathlib import Path
 
 from callsheet.context.context import Studio
+from callsheet.cuts.framing.geometry import Subject
 from callsheet.errors import CallsheetError, MediaError, Stopped
-from callsheet.framing.subject import Subject
 from callsheet.keys import labels_of
 from callsheet.ledger import Attempt, Job, JobOrder, JobResult, JobState
 from callsheet.looks import (

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+from callsheet.cuts.framing.geometry import Subject
 from callsheet.errors import MediaError
-from callsheet.framing.subject import Subject
 from callsheet.media.packets import VideoPackets, read_packets
 from callsheet.media.probe import VideoProbe, probe_video
 from callsheet.platforms import PlatformSpec

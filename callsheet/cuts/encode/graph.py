@@ -10,8 +10,7 @@ from pathlib import Path
 
 from callsheet.cuts.encode.plan import CutPlan
 from callsheet.cuts.finishing.layers import overlay_graph
-from callsheet.framing.crop import even
-from callsheet.framing.crop_path import Framing
+from callsheet.cuts.framing.geometry import Framing, even
 from callsheet.media.ffmpeg import INPUT, PROGRESS, ffmpeg_exe
 
 # Colour tags come from the filter: the output options for them were lost in FFmpeg 9 (measured 2026-11-21).

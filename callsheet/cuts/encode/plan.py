@@ -9,9 +9,8 @@ from typing import Literal
 
 from callsheet.cuts.encode.fitness import Analysis, clip_length, fitting_rate, max_kbps, upright, why_not_copied
 from callsheet.cuts.finishing.layers import Layer
-from callsheet.framing.crop import even
-from callsheet.framing.crop_path import Framing
-from callsheet.framing.reframe import frame_subject
+from callsheet.cuts.framing.geometry import Framing, even
+from callsheet.cuts.framing.reframe import frame_subject
 from callsheet.media.probe import Colours, VideoProbe
 from callsheet.platforms import PlatformSpec
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from callsheet.framing.glances import Glances, Stack
+from callsheet.cuts.framing.sampling import Glances, Stack
 
 Plane = npt.NDArray[np.float32]
 Map = npt.NDArray[np.float64]  # rows and columns to move by, for each place

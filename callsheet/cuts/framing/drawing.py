@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PIL import Image, ImageDraw
 
-from callsheet.framing.crop_path import Framing
+from callsheet.cuts.framing.geometry import Framing
 from callsheet.platforms.spec import Zone
 
 _SIDE = 640  # px: tiles of a sheet are smaller

@@ -2,7 +2,54 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
+from typing import Literal
+
+How = Literal["given", "asked", "saliency", "centre"]
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectBox:
+    """The subject at one moment (seconds into the clip), in shares 0..1 of the upright picture."""
+
+    at_s: float
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The subject's boxes in the order of time (none: unknown), how they were found, and why so in one sentence."""
+
+    boxes: tuple[SubjectBox, ...]
+    how: How
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CropKey:
+    """The crop's upper left corner at one moment, even pixels of the upright picture."""
+
+    at_s: float
+    x: int
+    y: int
+
+
+@dataclass(frozen=True, slots=True)
+class Framing:
+    """ "crop": a part of `width` x `height` pixels that stays (one key) or moves straight from key to key.
+
+    "pad": the whole picture over a blurred copy of itself, no keys. `reason` tells in a sentence why.
+    """
+
+    how: Literal["crop", "pad"]
+    width: int
+    height: int
+    path: tuple[CropKey, ...]
+    reason: str
 
 
 def largest_crop(width: int, height: int, aspect: Fraction) -> tuple[int, int]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from callsheet.cuts.framing.geometry import Subject, SubjectBox
 from callsheet.errors import UsageError
-from callsheet.framing.subject import Subject, SubjectBox
 
 ALLOWED = (
     "auto, ask, centre, left, right, top, bottom, a point x,y or a box left,top,right,bottom in shares from 0 to 1"
