@@ -18,11 +18,11 @@ from benchmarks.bench import Bench, Row, Spent, median_cpu_s, spent
 from callsheet.cuts.encode.encode import CutResult, make_cut
 from callsheet.cuts.encode.fitness import Analysis, analyse
 from callsheet.cuts.encode.quality import check_cut
+from callsheet.cuts.sound.shelf import Sounds
 from callsheet.media.ffmpeg import ffmpeg_exe
 from callsheet.media.slots import EncoderSlots
 from callsheet.platforms import PlatformSpec, load_platforms
 from callsheet.rehearsal import videos
-from callsheet.sound.shelf import Sounds
 
 ENCODED, COPIED = ("shorts", "reels", "feed"), ("x",)
 # What callsheet gives the encoder. The gain is one that it would find: here nobody measures.

@@ -10,6 +10,7 @@ from media_samples import first_times, frame_at, make_clip, onset_s, turn, video
 
 from callsheet.cuts.encode.encode import CutResult, make_cut
 from callsheet.cuts.encode.fitness import analyse
+from callsheet.cuts.sound.shelf import Sounds
 from callsheet.errors import MediaError
 from callsheet.media.ffmpeg import PROGRESS, ffmpeg_exe, run_encoder
 from callsheet.media.loudness import parse_loudness
@@ -17,7 +18,6 @@ from callsheet.media.probe import probe_video
 from callsheet.media.provenance import Provenance, read_mp4_xmp, xmp_packet
 from callsheet.media.slots import EncoderSlots
 from callsheet.platforms import load_platforms
-from callsheet.sound.shelf import Sounds
 
 PLATFORMS = load_platforms()
 

@@ -11,10 +11,10 @@ from media_samples import make_clip, turn, video_packets
 
 from callsheet.cuts.encode.encode import CutResult, make_cut
 from callsheet.cuts.encode.fitness import analyse
+from callsheet.cuts.sound.shelf import Sounds
 from callsheet.errors import MediaError
 from callsheet.media.ffmpeg import ffmpeg_exe
 from callsheet.platforms import PlatformSpec, load_platforms
-from callsheet.sound.shelf import Sounds
 
 PLATFORMS = load_platforms()
 

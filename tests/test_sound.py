@@ -9,12 +9,12 @@ import av
 import numpy as np
 import pytest
 
+from callsheet.cuts.sound.make import make_sound, mix_argv
+from callsheet.cuts.sound.plan import SoundPlan, SoundSettings, corrected, plan_sound, shortfall
+from callsheet.cuts.sound.stems import sound_format
 from callsheet.errors import MediaError
 from callsheet.manifest.finish import MUSIC
 from callsheet.media.loudness import Loudness
-from callsheet.sound.formats import sound_format
-from callsheet.sound.make import make_sound, mix_argv
-from callsheet.sound.plan import SoundPlan, SoundSettings, corrected, plan_sound, shortfall
 from tests.sound_samples import FFMPEG, SOUNDS, STEREO, metered, sound_file, sounding_clip
 
 AIM = SoundSettings(3.0, 3.0)

@@ -11,13 +11,12 @@ from callsheet.cuts.finishing.brand import MAX_CAPTION_BYTES, MAX_PICTURE_BYTES,
 from callsheet.cuts.finishing.captions import read_captions, spread_text
 from callsheet.cuts.finishing.lettering import missing_glyphs
 from callsheet.cuts.framing.focus import ALLOWED, parse_focus
+from callsheet.cuts.sound.stems import MAX_MUSIC_BYTES, sound_type
 from callsheet.errors import MediaError, SettingsError, UsageError
 from callsheet.manifest.draft import Draft
 from callsheet.manifest.findings import Findings, shown
 from callsheet.manifest.inputs import InputFiles, InputKind, Refused, picture_type
 from callsheet.shots import LABEL, Finish, Reference
-from callsheet.sound.formats import sound_type
-from callsheet.sound.stems import MAX_MUSIC_BYTES
 
 MAX_LABEL_CHARS = 80
 MAX_CAPTION_CHARS = 5_000

@@ -15,15 +15,15 @@ from callsheet.cuts.encode.graph import cut_argv
 from callsheet.cuts.encode.plan import CutPlan, plan_cut
 from callsheet.cuts.encode.quality import Quality, check_cut
 from callsheet.cuts.finishing.layers import Layer
+from callsheet.cuts.sound.make import Sound
+from callsheet.cuts.sound.plan import SoundSettings
+from callsheet.cuts.sound.shelf import Sounds
 from callsheet.files import replacing
 from callsheet.media.ffmpeg import run_encoder
 from callsheet.media.probe import VideoProbe
 from callsheet.media.provenance import stamp_mp4
 from callsheet.media.slots import SMALL_MB, EncoderSlots
 from callsheet.platforms import PlatformSpec
-from callsheet.sound.make import Sound
-from callsheet.sound.plan import SoundSettings
-from callsheet.sound.shelf import Sounds
 
 log = logging.getLogger(__name__)
 

@@ -18,11 +18,11 @@ from callsheet.cuts.encode.keyframes import (
     still_runs,
 )
 from callsheet.cuts.encode.plan import CutPlan
+from callsheet.cuts.sound.make import Sound
 from callsheet.errors import MediaError
 from callsheet.media.packets import Track, VideoPackets, read_packets, read_track
 from callsheet.media.probe import VideoProbe, probe_video
 from callsheet.platforms import PlatformSpec
-from callsheet.sound.make import Sound
 
 # By how much loudness may miss its aim, LU, and peaks theirs, dB: meters differ.
 _LOUDNESS_LU, _PEAK_DB = 0.5, 0.1

@@ -11,6 +11,9 @@ from pathlib import Path
 import av
 
 from callsheet.cuts.encode.spot_plan import SpotPart, SpotPlan, conform_argv, fade_argv, join_argv, plan_spot, reel_text
+from callsheet.cuts.sound.make import Sound, master
+from callsheet.cuts.sound.plan import SoundSettings, level, plan_sound, shortfall
+from callsheet.cuts.sound.stems import Stem, join_stems, own_stem
 from callsheet.errors import MediaError
 from callsheet.files import replacing
 from callsheet.media.ffmpeg import run_encoder
@@ -18,9 +21,6 @@ from callsheet.media.packets import read_packets, read_track
 from callsheet.media.probe import MAX_DURATION_S, SAFE_OPTIONS, VideoProbe, probe_video
 from callsheet.media.provenance import stamp_mp4
 from callsheet.media.slots import EncoderSlots
-from callsheet.sound.make import Sound, master
-from callsheet.sound.plan import SoundSettings, level, plan_sound, shortfall
-from callsheet.sound.stems import Stem, join_stems, own_stem
 
 
 @dataclass(frozen=True, slots=True)

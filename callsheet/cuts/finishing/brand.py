@@ -13,11 +13,11 @@ from PIL import Image, ImageOps
 from callsheet.cuts.finishing.captions import Cue, read_captions, spread_text
 from callsheet.cuts.finishing.layers import Layer, write_reel
 from callsheet.cuts.finishing.lettering import draw_text, fit_text
+from callsheet.cuts.sound.stems import MAX_MUSIC_BYTES
 from callsheet.errors import ManifestError, MediaError
 from callsheet.media.probe import open_image
 from callsheet.platforms.spec import PlatformSpec
 from callsheet.shots import Finish, Reference
-from callsheet.sound.stems import MAX_MUSIC_BYTES
 from callsheet.sources import read_bytes
 
 # Four bytes each while it is worked on.

@@ -7,12 +7,12 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from callsheet.cuts.sound.plan import SoundPlan, SoundSettings, corrected, plan_sound, shortfall
+from callsheet.cuts.sound.stems import Stem, music_stem, own_stem
 from callsheet.files import replacing
 from callsheet.media.ffmpeg import ffmpeg_exe, run_encoder
 from callsheet.media.loudness import STEREO, Loudness, measure_loudness
 from callsheet.media.probe import probe_video
-from callsheet.sound.plan import SoundPlan, SoundSettings, corrected, plan_sound, shortfall
-from callsheet.sound.stems import Stem, music_stem, own_stem
 
 # The limiter sees samples. At four times the rate it sees the peaks between them as well (ITU-R BS.1770-5, annex 2).
 _LIMITER = "aresample=192000,alimiter=limit={limit:.6f}:attack=5:release=50:level=false:latency=true,aresample=48000"

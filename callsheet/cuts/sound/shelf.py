@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from callsheet.cuts.sound.make import Sound, make_sound
+from callsheet.cuts.sound.plan import SoundSettings
 from callsheet.media.slots import EncoderSlots
-from callsheet.sound.make import Sound, make_sound
-from callsheet.sound.plan import SoundSettings
 
 
 class Sounds:

@@ -6,11 +6,50 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from callsheet.cuts.sound.plan import SoundSettings
 from callsheet.errors import MediaError
 from callsheet.media.ffmpeg import INPUT, ffmpeg_exe, run_encoder
 from callsheet.media.loudness import METER, STEREO, Loudness, parse_loudness
-from callsheet.sound.formats import HEAD, sound_format
-from callsheet.sound.plan import SoundSettings
+
+HEAD = 16
+
+
+@dataclass(frozen=True, slots=True)
+class SoundFormat:
+    """A kind of audio file: its MIME type, and the ffmpeg demuxer that reads it."""
+
+    mime_type: str
+    demuxer: str
+
+
+_WAV = SoundFormat("audio/wav", "wav")
+_FLAC = SoundFormat("audio/flac", "flac")
+_OGG = SoundFormat("audio/ogg", "ogg")
+_M4A = SoundFormat("audio/mp4", "mp4")
+_MP3 = SoundFormat("audio/mpeg", "mp3")
+_AAC = SoundFormat("audio/aac", "aac")
+
+
+def sound_format(head: bytes) -> SoundFormat | None:
+    """The kind of a file that begins with these 16 bytes or more; None for whatever is not taken."""
+    if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
+        return _WAV
+    if head[4:8] == b"ftyp":
+        return _M4A
+    for start, kind in ((b"fLaC", _FLAC), (b"OggS", _OGG), (b"ID3", _MP3)):
+        if head.startswith(start):
+            return kind
+    # Without a tag both begin with the sync word of a frame: layer 0 is AAC (ADTS), layer 3 is MP3.
+    if len(head) > 1 and head[0] == 0xFF:
+        return _MP3 if head[1] & 0xE6 == 0xE2 else _AAC if head[1] & 0xF6 == 0xF0 else None
+    return None
+
+
+def sound_type(data: bytes) -> str | None:
+    """The MIME type of an audio file by its first bytes; None for whatever is not taken."""
+    kind = sound_format(data[:HEAD])
+    return kind.mime_type if kind else None
+
 
 MAX_MUSIC_BYTES = 100 * 1024 * 1024
 _RATE = 48000
