@@ -21,6 +21,7 @@ from callsheet.batch.recover import open_recovery
 from callsheet.clock import Clock
 from callsheet.context.context import Studio
 from callsheet.errors import CallsheetError, SettingsError
+from callsheet.jobs.fetch import fetch_video
 from callsheet.ledger import Job, Ledger
 from callsheet.providers.scopes import scope_of
 from callsheet.settings import Settings
@@ -29,7 +30,6 @@ from callsheet.steps.copying import Copied, copy_batch
 from callsheet.steps.inspection import Tell, holdings, inspect
 from callsheet.steps.rebuild import rebuild
 from callsheet.steps.repair import only_at_provider, repair
-from callsheet.steps.waiting import fetch_video
 
 MODES: tuple[Mode, ...] = ("live", "rehearsal")
 

@@ -16,10 +16,10 @@ from callsheet.batch.resume import Resumable, resumable
 from callsheet.clock import Clock
 from callsheet.errors import CallsheetError
 from callsheet.exit_codes import first_of
+from callsheet.jobs.missing import Recovered, exit_code
 from callsheet.ledger import Ledger
 from callsheet.settings import Settings, load_settings
 from callsheet.shots import Mode
-from callsheet.steps.missing import Recovered, exit_code
 from flows.content_batch import content_batch
 from flows.continuation import parameters_of
 from flows.forms import LiveBatches, OneBatch

@@ -8,7 +8,7 @@ from prefect import task
 
 from callsheet.batch.recover import recover
 from callsheet.context.context import current_studio
-from callsheet.steps.missing import missing_in
+from callsheet.jobs.missing import missing_in
 from tasks.policy import POLICY
 
 

@@ -19,6 +19,7 @@ from callsheet.batch.request import RunRequest
 from callsheet.context.context import Studio
 from callsheet.context.shot_state import Work
 from callsheet.errors import SettingsError, Unknown, Unreachable
+from callsheet.jobs.unknown import look_for_evidence, nothing_under
 from callsheet.keys import labels_of
 from callsheet.ledger import Attempt, Job, JobOrder, JobState
 from callsheet.media.probe import probe_video
@@ -30,7 +31,6 @@ from callsheet.providers.protocol import VideoReady, VideoRequest
 from callsheet.settings import Settings, load_settings
 from callsheet.shots import Shot
 from callsheet.steps.clips import make_clips
-from callsheet.steps.evidence import look_for_evidence, nothing_under
 from callsheet.steps.images import make_images
 from tests.conftest import Service, start_service
 

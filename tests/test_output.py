@@ -21,14 +21,14 @@ from callsheet.context.shot_state import Work
 from callsheet.errors import ArchiveConflict, DownloadFailed, DownloadStalled, OperationExpired, Unreachable
 from callsheet.files import digest_file
 from callsheet.gcs.access import GoogleAccess
+from callsheet.jobs import store as deposit
+from callsheet.jobs.output_bucket import output_of, remove_output
+from callsheet.jobs.output_leftovers import remove_leftovers
 from callsheet.ledger import JobState, Ledger
 from callsheet.orders import clip_order
 from callsheet.providers.bucket_download import BucketReader
 from callsheet.settings import load_settings
-from callsheet.steps import deposit
 from callsheet.steps.clips import make_clips
-from callsheet.steps.leftovers import remove_leftovers
-from callsheet.steps.output import output_of, remove_output
 from tests.conftest import Service, start_service
 from tests.gcs_files import AT_ONCE, SMALL, md5, put, sha256, store_at
 from tests.gcs_proxy import Proxy

@@ -21,13 +21,13 @@ from callsheet.clock import Clock
 from callsheet.context.context import Studio
 from callsheet.errors import DownloadFailed, DownloadStalled, SettingsError
 from callsheet.gcs.access import GoogleAccess
+from callsheet.jobs.missing import exit_code
 from callsheet.ledger import Job, JobState, Ledger
 from callsheet.ledger.retention import RETENTION
 from callsheet.providers.bucket_download import BucketReader
 from callsheet.providers.protocol import VideoReady
 from callsheet.providers.veo_gemini import VeoGemini
 from callsheet.settings import Settings, load_settings
-from callsheet.steps.missing import exit_code
 from tests.media_samples import make_clip
 from tests.odd_video_server import OddServer, Reply, odd_server, ranged
 from tests.whole_batch import whole_batch

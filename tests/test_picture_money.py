@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from callsheet.jobs.charges import MOST_TIMES, picture_charge
 from callsheet.ledger import JobOrder, JobState
 from callsheet.models import load_catalogue
 from callsheet.models.picture_price import picture_estimate
 from callsheet.providers.outcomes import image_result
 from callsheet.providers.reply_body import read_body
 from callsheet.replies import Reply
-from callsheet.steps.charges import MOST_TIMES, picture_charge
 from tests.conftest import Cli, Service
 from tests.odd_replies import answer, blob, js
 from tests.pictures import a_png

@@ -20,10 +20,10 @@ from callsheet.batch.recover import name_of, parent_of, recover_all
 from callsheet.batch.resume import resumable, resumable_shots
 from callsheet.clock import Clock
 from callsheet.errors import SettingsError
+from callsheet.jobs.missing import Recovered, exit_code
 from callsheet.ledger import Job, JobState, Ledger, ShotRow, Want
 from callsheet.settings import Settings
 from callsheet.shots import Batch, ShotState
-from callsheet.steps.missing import Recovered, exit_code
 from tests.conftest import Service, start_service
 from tests.left_behind import BATCH, leave_behind, request_in, settings_at
 

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, insert
 
 from callsheet.clock import Clock, real_now
 from callsheet.errors import SPEND, QuotaParked, RateLimited
+from callsheet.jobs.charges import spend_limits
 from callsheet.ledger import Ledger, spent
 from callsheet.ledger.quota import MARGIN, PACIFIC
 from callsheet.ledger.spend_window import SPEND_WINDOW, SpendLimits, earliest, pacific_month
@@ -25,7 +26,6 @@ from callsheet.ledger.tables import attempts
 from callsheet.models import load_catalogue
 from callsheet.providers.http_errors import Phase, from_reply
 from callsheet.settings import load_settings
-from callsheet.steps.spend_limits import spend_limits
 from tests.conftest import Cli, Service
 from tests.hand_clock import HandClock
 from tests.test_batch import live

@@ -19,17 +19,17 @@ from callsheet.context.context import Studio
 from callsheet.context.poller import INTERVAL_S
 from callsheet.context.shot_state import Work
 from callsheet.errors import ArchiveError, DownloadFailed, LedgerError, SettingsError
+from callsheet.jobs import persist as persisting
+from callsheet.jobs.fetch import DOWNLOADS, download, watch_of
+from callsheet.jobs.persist import persist
 from callsheet.ledger import JobState
 from callsheet.ledger.quota import pacific_day
 from callsheet.media.probe import probe_video
 from callsheet.providers.protocol import VideoReady, VideoRequest
 from callsheet.settings import load_settings
 from callsheet.shots import Asset
-from callsheet.steps import persist as persisting
 from callsheet.steps.clips import make_clips
 from callsheet.steps.images import make_images
-from callsheet.steps.persist import persist
-from callsheet.steps.waiting import DOWNLOADS, download, watch_of
 from tests.conftest import Cli, Service, kill, start_service, wait_for
 from tests.media_samples import make_clip
 from tests.test_evidence import batch_at

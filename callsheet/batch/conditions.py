@@ -10,6 +10,7 @@ from decimal import Decimal
 
 from callsheet.clock import Clock
 from callsheet.context.poller import INTERVAL_S, SHORTEST_S
+from callsheet.jobs.charges import spend_limits
 from callsheet.ledger import Ledger
 from callsheet.ledger.budget import Position
 from callsheet.ledger.spend_window import SPEND_WINDOW, SpendLimits, pacific_month, stricter
@@ -20,7 +21,6 @@ from callsheet.providers.scopes import scope_of
 from callsheet.rehearsal.config import Latency
 from callsheet.settings import Settings
 from callsheet.shots import Batch, Shot
-from callsheet.steps.spend_limits import spend_limits
 
 
 async def outlook(

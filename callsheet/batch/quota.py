@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from callsheet.batch.account import model_use
+from callsheet.jobs.charges import spend_limits
 from callsheet.ledger import Ledger
 from callsheet.ledger.quota import WINDOW, Limits
 from callsheet.ledger.spend_window import SPEND_WINDOW, pacific_month, stricter
@@ -16,7 +17,6 @@ from callsheet.models import Catalogue
 from callsheet.providers.routes import PLATFORMS, access_to
 from callsheet.providers.scopes import Scopes, scope_of
 from callsheet.settings import Settings
-from callsheet.steps.spend_limits import spend_limits
 
 
 @dataclass(frozen=True, slots=True)

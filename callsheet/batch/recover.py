@@ -29,18 +29,18 @@ from callsheet.errors import (
     SettingsError,
     Stopped,
 )
+from callsheet.jobs.fetch import download, fetch_video, naming_the_key, watch_of
+from callsheet.jobs.missing import How, Missing, Recovered, missing_in
+from callsheet.jobs.persist import persist
+from callsheet.jobs.spool_files import check_source
+from callsheet.jobs.store import deposit_result
+from callsheet.jobs.unknown import look_for_evidence
 from callsheet.ledger import Job, JobOrder, JobState, Ledger
 from callsheet.ledger.retention import is_worth_a_look
 from callsheet.models import load_catalogue
 from callsheet.settings import Settings
 from callsheet.shots import Asset, AssetKind, Batch, Mode
 from callsheet.steps.clips import end_operation
-from callsheet.steps.deposit import deposit_result
-from callsheet.steps.evidence import look_for_evidence
-from callsheet.steps.missing import How, Missing, Recovered, missing_in
-from callsheet.steps.persist import persist
-from callsheet.steps.videos import check_source
-from callsheet.steps.waiting import download, fetch_video, naming_the_key, watch_of
 
 
 async def recover(studio: Studio, missing: Sequence[Missing], batches: Mapping[str, Batch]) -> list[Recovered]:

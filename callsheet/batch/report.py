@@ -23,6 +23,7 @@ from callsheet.context.shot_state import Work
 from callsheet.decisions import APPROVAL
 from callsheet.errors import CallsheetError, NotApproved
 from callsheet.exit_codes import ExitCode, code_of_shots, first_of
+from callsheet.jobs.output_leftovers import forget_stored_replies, remove_leftovers
 from callsheet.ledger import ShotRow
 from callsheet.ledger.budget import Position
 from callsheet.plan import Plan
@@ -31,7 +32,6 @@ from callsheet.report.view import BatchSummary, gallery_view
 from callsheet.shots import ShotState
 from callsheet.steps.archive import tell_open_pictures
 from callsheet.steps.inputs import archived_hashes
-from callsheet.steps.leftovers import forget_stored_replies, remove_leftovers
 from callsheet.steps.records import sidecar_of
 
 

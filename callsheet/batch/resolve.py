@@ -13,6 +13,7 @@ from callsheet.batch.open import NO_SERVICE, join_rehearsal
 from callsheet.clock import Clock
 from callsheet.context.poller import ENDS
 from callsheet.errors import CallsheetError, OperationExpired, SettingsError
+from callsheet.jobs.unknown import decide_by, nothing_under
 from callsheet.keys import labels_of
 from callsheet.ledger import AttemptRecord, Job, JobState, Ledger
 from callsheet.models import Catalogue, load_catalogue
@@ -23,7 +24,6 @@ from callsheet.providers.outcomes import read_picture
 from callsheet.replies import KeptReplies
 from callsheet.settings import Settings
 from callsheet.shots import Mode
-from callsheet.steps.evidence import decide_by, nothing_under
 
 Choice = Literal["resubmit", "adopt", "drop", "by-evidence", "reopen"]
 TAKEN_FOR_FREE = (

@@ -20,6 +20,7 @@ from callsheet.context.context import Studio
 from callsheet.context.progress import Step
 from callsheet.decisions import APPROVAL
 from callsheet.errors import ArchiveError
+from callsheet.jobs.store import is_lost
 from callsheet.ledger import JobState, ShotRow
 from callsheet.ledger.retention import is_worth_a_look
 from callsheet.manifest import Manifest
@@ -28,7 +29,6 @@ from callsheet.plan.sendable import check_sendable
 from callsheet.providers.scopes import scope_of
 from callsheet.shots import Shot, ShotState
 from callsheet.sources import read_bytes
-from callsheet.steps.deposit import is_lost
 from callsheet.steps.records import lists_all, tells_as_asked
 
 log = logging.getLogger(__name__)

@@ -15,8 +15,8 @@ from callsheet.cli.options import JsonOption
 from callsheet.cli.output import out, print_json, say
 from callsheet.cli.run import join_server
 from callsheet.exit_codes import first_of
+from callsheet.jobs.missing import exit_code
 from callsheet.settings import Settings, load_settings
-from callsheet.steps.missing import exit_code
 
 
 def recover(

@@ -28,7 +28,7 @@ from callsheet.ledger import (
     submission,
 )  # fmt: skip
 from callsheet.ledger.database import Database
-from callsheet.ledger.leases import Leases
+from callsheet.ledger.lessee import Leases
 from callsheet.ledger.life import JobState
 from callsheet.ledger.quota import Limits, RequestLimits
 from callsheet.ledger.records import (

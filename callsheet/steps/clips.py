@@ -32,6 +32,11 @@ from callsheet.errors import (
     ProviderError,
     Unauthorised,
 )
+from callsheet.jobs.fetch import fetch_video
+from callsheet.jobs.persist import persist
+from callsheet.jobs.replies import keeper_of, operation_of_another_ledger
+from callsheet.jobs.store import Deposit, deposit_derived, deposit_paid, fetch, others_of, read_frame, read_reference
+from callsheet.jobs.submit import UNSENT, Ready, Send, claim, patiently, submit
 from callsheet.ledger import Attempt, Job, JobOrder, JobState
 from callsheet.ledger.retention import is_worth_a_look
 from callsheet.media.provenance import Provenance, xmp_packet
@@ -41,13 +46,8 @@ from callsheet.providers.output import prefix_of
 from callsheet.shots import Asset, Reference, Shot, ShotState
 from callsheet.steps.approval import still_approved
 from callsheet.steps.archive import tell_intent, tell_sent
-from callsheet.steps.deposit import Deposit, deposit_derived, deposit_paid, fetch, others_of, read_frame, read_reference
 from callsheet.steps.details import RECORD
-from callsheet.steps.paid import UNSENT, Ready, Send, claim, patiently, submit
-from callsheet.steps.persist import persist
-from callsheet.steps.replies import keeper_of, operation_of_another_ledger
 from callsheet.steps.verdicts import Verdict, verdict
-from callsheet.steps.waiting import fetch_video
 
 
 async def make_clips(studio: Studio, work: Work) -> None:

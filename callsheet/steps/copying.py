@@ -24,8 +24,8 @@ from callsheet.archive.verify import Evidence, Unreadable, is_document
 from callsheet.concurrency import all_of
 from callsheet.errors import ArchiveConflict, ArchiveDenied, ArchiveError
 from callsheet.files import md5_of_bytes
+from callsheet.jobs.store import FileFacts, facts_of
 from callsheet.shots import Asset
-from callsheet.steps.deposit import FileFacts, facts_of
 from callsheet.steps.inspection import Tell
 
 # Files on their way at the same time: each of them is on this disk once, in no memory.

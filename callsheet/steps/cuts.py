@@ -19,10 +19,10 @@ from callsheet.cuts.encode.fitness import UNKNOWN
 from callsheet.cuts.encode.recipe import find_cut, recipe
 from callsheet.cuts.framing.geometry import Subject
 from callsheet.errors import ArchiveError, CallsheetError
+from callsheet.jobs.store import Deposit, deposit_derived
 from callsheet.shots import Asset, Shot
 from callsheet.steps.clips import make_poster
 from callsheet.steps.cutting_room import CuttingRoom, cutting_room
-from callsheet.steps.deposit import Deposit, deposit_derived
 from callsheet.steps.inputs import archive_inputs
 from callsheet.steps.signing import carries_credentials, sign_cut
 

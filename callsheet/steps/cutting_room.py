@@ -20,11 +20,11 @@ from callsheet.cuts.framing.focus import parse_focus
 from callsheet.cuts.framing.geometry import Subject
 from callsheet.cuts.framing.saliency import find_subject
 from callsheet.cuts.sound.shelf import Sounds
+from callsheet.jobs.store import fetch
 from callsheet.media.provenance import Provenance, xmp_packet
 from callsheet.platforms import PlatformSpec
 from callsheet.platforms.spec import has_aspect
 from callsheet.shots import Asset, Finish
-from callsheet.steps.deposit import fetch
 from callsheet.steps.inputs import local_finish
 from callsheet.steps.looking import look_at_subject
 

@@ -13,6 +13,7 @@ from callsheet.context.context import Studio
 from callsheet.context.shot_state import TakeWork, Work, failure_of, is_transient, most_open, state_of
 from callsheet.decisions import FramePin
 from callsheet.errors import CallsheetError, MediaError
+from callsheet.jobs.store import Deposit, deposit_derived, fetch
 from callsheet.ledger import JobOrder
 from callsheet.media.frames import Candidate, Choice, choose_frames, gate
 from callsheet.media.probe import HEIC_TYPES, probe_image
@@ -34,7 +35,6 @@ from callsheet.plan.frames import (
 from callsheet.shots import Asset, Failure, Shot, ShotState
 from callsheet.steps.approval import choose_approved, takes_of
 from callsheet.steps.archive import tell_choice
-from callsheet.steps.deposit import Deposit, deposit_derived, fetch
 
 JPEG = "image/jpeg"
 

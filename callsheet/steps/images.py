@@ -16,15 +16,15 @@ from callsheet.context.shot_state import (
     state_of,
 )
 from callsheet.errors import CallsheetError
+from callsheet.jobs.charges import picture_charge
+from callsheet.jobs.persist import persist
+from callsheet.jobs.replies import keeper_of, picture_of_another_ledger
+from callsheet.jobs.spool_files import keep_picture
+from callsheet.jobs.store import deposit_paid, others_of, read_reference
+from callsheet.jobs.submit import UNSENT, Send, claim, patiently, submit
 from callsheet.ledger import Attempt, Job, JobOrder, JobState
 from callsheet.orders import image_request, take_estimate, take_order
 from callsheet.shots import Shot, ShotState
-from callsheet.steps.charges import picture_charge
-from callsheet.steps.deposit import deposit_paid, others_of, read_reference
-from callsheet.steps.paid import UNSENT, Send, claim, patiently, submit
-from callsheet.steps.persist import persist
-from callsheet.steps.pictures import keep_picture
-from callsheet.steps.replies import keeper_of, picture_of_another_ledger
 
 
 async def make_images(studio: Studio, work: Work) -> None:

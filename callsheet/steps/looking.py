@@ -14,6 +14,9 @@ from pathlib import Path
 from callsheet.context.context import Studio
 from callsheet.cuts.framing.geometry import Subject
 from callsheet.errors import CallsheetError, MediaError, Stopped
+from callsheet.jobs.persist import persist
+from callsheet.jobs.replies import keeper_of
+from callsheet.jobs.submit import UNSENT, Send, claim, submit
 from callsheet.keys import labels_of
 from callsheet.ledger import Attempt, Job, JobOrder, JobResult, JobState
 from callsheet.looks import (
@@ -32,9 +35,6 @@ from callsheet.media.stills import video_frame
 from callsheet.models import Model
 from callsheet.providers.protocol import InputImage, LookRequest, LookResult
 from callsheet.shots import Asset
-from callsheet.steps.paid import UNSENT, Send, claim, submit
-from callsheet.steps.persist import persist
-from callsheet.steps.replies import keeper_of
 
 
 async def look_at_subject(studio: Studio, clip: Asset, source: Path, probe: VideoProbe) -> Subject:

@@ -16,8 +16,8 @@ from callsheet.archive.verify import Evidence, Finding, findings
 from callsheet.batch.documents import write_gallery, write_marker
 from callsheet.context.context import Studio
 from callsheet.errors import ArchiveLost
+from callsheet.jobs.store import fetch
 from callsheet.ledger import Job
-from callsheet.steps.deposit import fetch
 from callsheet.steps.inspection import holdings, inspect
 from callsheet.steps.repair_files import put_back, remake_files
 from callsheet.steps.repair_inputs import put_back_inputs

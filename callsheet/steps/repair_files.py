@@ -18,8 +18,8 @@ from callsheet.archive.verify import Finding, is_gone_for_good
 from callsheet.concurrency import all_of
 from callsheet.context.context import Studio
 from callsheet.errors import ArchiveLost, CallsheetError
+from callsheet.jobs.store import facts_of, fetch
 from callsheet.shots import Asset
-from callsheet.steps.deposit import facts_of, fetch
 from callsheet.steps.remake import remake
 from callsheet.steps.repair_work import Repair, make_way
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from callsheet.context.context import Studio
 from callsheet.cuts.encode.plan import CutPlan
 from callsheet.files import digest_file
+from callsheet.jobs.store import fetch
 from callsheet.media.signing import Parent, Signer, is_signed
 from callsheet.shots import Asset
-from callsheet.steps.deposit import fetch
 
 
 async def sign_cut(studio: Studio, signer: Signer, cut: Path, plan: CutPlan, clip: Asset, source: Path) -> Path:

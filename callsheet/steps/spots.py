@@ -19,12 +19,12 @@ from callsheet.archive.spots import SpotPartRecord, SpotRecord, SpotWish, read_s
 from callsheet.context.context import Studio
 from callsheet.cuts.encode.spot import Spot, make_spot
 from callsheet.errors import ArchiveLost, SettingsError
+from callsheet.jobs.store import fetch
 from callsheet.media.preview import preview_sheet
 from callsheet.media.probe import VideoProbe, probe_image
 from callsheet.media.provenance import Provenance, xmp_packet
 from callsheet.media.stills import poster, thumbnail
 from callsheet.platforms import PlatformSpec
-from callsheet.steps.deposit import fetch
 
 
 def choose_parts(sidecars: Sequence[Sidecar], shots: Sequence[str], cut: str | None) -> tuple[SpotPartRecord, ...]:

@@ -31,14 +31,13 @@ from callsheet.errors import (
     Unauthorised,
     Unknown,
 )
+from callsheet.jobs.charges import charge_of, spend_limits
+from callsheet.jobs.gate_news import gate_of, tell_gate
+from callsheet.jobs.persist import persist
+from callsheet.jobs.replies import asked_again, name_kept
+from callsheet.jobs.unknown import decide
 from callsheet.ledger import Attempt, Job, JobOrder, JobState
 from callsheet.providers.wire import listening
-from callsheet.steps.charges import charge_of
-from callsheet.steps.doubt import decide
-from callsheet.steps.gate_news import gate_of, tell_gate
-from callsheet.steps.persist import persist
-from callsheet.steps.replies import asked_again, name_kept
-from callsheet.steps.spend_limits import spend_limits
 from callsheet.steps.verdicts import Verdict, backoff_s, rule_for, verdict
 
 log = logging.getLogger(__name__)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from datetime import datetime
 
 from callsheet.context.context import Studio
+from callsheet.errors import NotAccepted, Unknown
+from callsheet.jobs.replies import asked_again, judge_kept
 from callsheet.ledger import Job, JobOrder, JobState, Ledger
 from callsheet.providers.evidence import Evidence
-from callsheet.steps.replies import judge_kept
+from callsheet.steps.verdicts import Verdict, verdict
 
 
 async def look_for_evidence(studio: Studio, order: JobOrder, job: Job) -> Job:
@@ -51,3 +54,25 @@ def nothing_under(prefix: str, *, sent: datetime, now: datetime, longest_s: floa
     passed_s = max(0.0, (now - sent).total_seconds())
     found = f"Nothing is under {prefix} {passed_s:.0f} s after it was sent, and it takes up to {longest_s:.0f} s"
     return f"{found}: it was hardly accepted." if passed_s > longest_s else f"{found}: look again later."
+
+
+log = logging.getLogger(__name__)
+
+
+async def decide(studio: Studio, order: JobOrder, job: Job) -> Job:
+    """The job after what can be decided without a person: planned again, submitted (adopted), or still unknown.
+
+    Certain knowledge decides first, the kept reply before all. Without it a picture is sent once
+    more, counted twice, and a video is held. A free run sends nothing, and so leaves both as they are.
+    """
+    try:
+        job = await look_for_evidence(studio, order, job)
+    except NotAccepted as error:
+        log.warning("Job %s of shot %s stays in doubt for now: %s", job.key[:12], order.shot, error)
+        return job
+    if job.state is not JobState.UNKNOWN or studio.free:
+        return job
+    lost = asked_again(await studio.ledger.attempts_on(order.key))
+    if verdict(order.kind, Unknown(job.reason), lost - 1) is not Verdict.AGAIN:
+        return job
+    return await studio.ledger.resolve(order.key, "resubmit", by="the rule of one more try for a picture")

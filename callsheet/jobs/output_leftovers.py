@@ -8,11 +8,11 @@ import logging
 from callsheet.archive.open import open_archive
 from callsheet.context.context import Studio
 from callsheet.errors import ArchiveError
+from callsheet.jobs.output_bucket import output_of, own_folder, remove_output
+from callsheet.jobs.store import archived
+from callsheet.jobs.submit import ENDED
 from callsheet.ledger import Job, JobState
 from callsheet.shots import ShotState
-from callsheet.steps.deposit import archived
-from callsheet.steps.output import output_of, own_folder, remove_output
-from callsheet.steps.paid import ENDED
 
 log = logging.getLogger(__name__)
 

@@ -25,9 +25,9 @@ from callsheet.errors import (
     OperationWithheld,
     Unauthorised,
 )
+from callsheet.jobs.spool_files import check_source, fetch_once, kept_others, video_job_result
 from callsheet.ledger import Job, JobResult
 from callsheet.providers.protocol import VideoReady
-from callsheet.steps.videos import check_source, fetch_once, kept_others, video_job_result
 
 log = logging.getLogger(__name__)
 

@@ -11,14 +11,14 @@ from decimal import Decimal
 
 from callsheet.context.context import Studio
 from callsheet.errors import CallsheetError, NotAccepted, ProviderError, Rejected, Unknown
+from callsheet.jobs.charges import charge_of, picture_charge
+from callsheet.jobs.persist import persist
+from callsheet.jobs.spool_files import keep_picture
 from callsheet.ledger import Attempt, AttemptRecord, Job, JobOrder, JobState
 from callsheet.providers.outcomes import read_picture
 from callsheet.providers.protocol import ImageResult
 from callsheet.providers.video_replies import submitted_name
 from callsheet.replies import Keeper, Reply
-from callsheet.steps.charges import charge_of, picture_charge
-from callsheet.steps.persist import persist
-from callsheet.steps.pictures import keep_picture
 from callsheet.steps.verdicts import Verdict, rule_for, verdict
 
 log = logging.getLogger(__name__)
