@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from callsheet.ledger.budget import Position
+from callsheet.ledger.model_usage import Use
 from callsheet.ledger.quota import PACIFIC, Learned, Limits
-from callsheet.ledger.use import Use
+from callsheet.ledger.spend_window import Position
 from callsheet.models import Latency
 from callsheet.orders import take_estimate
 from callsheet.plan import Conditions, Known, Money, Plan, plan_batch

@@ -11,9 +11,9 @@ from markdown_it import MarkdownIt
 from callsheet.archive.sidecar import FailureRecord, Sidecar, TakeRecord
 from callsheet.batch.account import model_use
 from callsheet.context.progress import Progress
-from callsheet.ledger.budget import Position
+from callsheet.ledger.model_usage import Use
 from callsheet.ledger.quota import Learned, Limits
-from callsheet.ledger.use import Use
+from callsheet.ledger.spend_window import Position
 from callsheet.plan import Action, Plan, ShotPlan
 from callsheet.plan.money import Money
 from callsheet.report.account import Account, ModelUse, spend_markdown

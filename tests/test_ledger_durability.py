@@ -24,7 +24,7 @@ from sqlalchemy import create_engine, make_url, text
 from callsheet.clock import Clock
 from callsheet.errors import LedgerError
 from callsheet.ledger import JobOrder, JobResult, JobState, Ledger, Limits, owners
-from callsheet.ledger.migrate import HEAD, VERSION_TABLE
+from callsheet.ledger.database import HEAD, VERSION_TABLE
 from callsheet.ledger.tables import metadata
 from callsheet.shots import Batch
 

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from callsheet.errors import LedgerError
 from callsheet.ledger import TERMINAL, TRANSITIONS, JobState, Limits
-from callsheet.ledger.budget import Position, lacking
-from callsheet.ledger.life import check
+from callsheet.ledger.job_state import check
 from callsheet.ledger.quota import (
     MARGIN,
     PACIFIC,
@@ -25,6 +24,7 @@ from callsheet.ledger.quota import (
     place,
     recovered,
 )
+from callsheet.ledger.spend_window import Position, lacking
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 # Around both changes of Pacific time in 2026: 8 March (23 hours) and 1 November (25 hours).

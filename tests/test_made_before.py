@@ -30,8 +30,8 @@ from callsheet.batch.open import read_request
 from callsheet.batch.request import RunRequest
 from callsheet.clock import Clock
 from callsheet.ledger import Ledger
-from callsheet.ledger.columns import UtcTime
-from callsheet.ledger.migrate import HEAD
+from callsheet.ledger.database import HEAD
+from callsheet.ledger.dialect import UtcTime
 from callsheet.ledger.tables import metadata
 from callsheet.orders import clip_order, take_order
 from callsheet.settings import load_settings

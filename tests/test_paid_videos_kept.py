@@ -23,7 +23,7 @@ from callsheet.errors import DownloadFailed, DownloadStalled, SettingsError
 from callsheet.gcs.access import GoogleAccess
 from callsheet.jobs.missing import exit_code
 from callsheet.ledger import Job, JobState, Ledger
-from callsheet.ledger.retention import RETENTION
+from callsheet.ledger.records import RETENTION
 from callsheet.providers.bucket_download import BucketReader
 from callsheet.providers.protocol import VideoReady
 from callsheet.providers.veo_gemini import VeoGemini
@@ -181,7 +181,7 @@ async def test_a_video_is_expired_only_when_its_retention_is_over(
     server.rules = {FILE: Reply(DENIED, 403), SUBMIT: Reply({"name": NAME}), POLL: done(server)}
     settings = settings_at(server, tmp_path)
     await run(settings, tmp_path)
-    monkeypatch.setattr("callsheet.ledger.retention.RETENTION", timedelta(0))
+    monkeypatch.setattr("callsheet.ledger.records.RETENTION", timedelta(0))
     assert (await run(settings, tmp_path))["exit_code"] == 3
     job = await the_job(settings)
     assert (job.state, job.spent_usd) == (JobState.EXPIRED, job.estimated_usd)
@@ -213,7 +213,7 @@ async def test_a_video_that_was_given_up_when_its_retention_was_over_is_not_look
     server.rules = {FILE: Reply(DENIED, 403), SUBMIT: Reply({"name": NAME}), POLL: done(server)}
     settings = settings_at(server, tmp_path)
     await run(settings, tmp_path)
-    monkeypatch.setattr("callsheet.ledger.retention.RETENTION", timedelta(0))
+    monkeypatch.setattr("callsheet.ledger.records.RETENTION", timedelta(0))
     await expire(settings)
     looks = len(server.seen)
     assert (await run(settings, tmp_path))["exit_code"] == 3
@@ -227,7 +227,7 @@ async def test_an_expired_video_is_reopened_by_a_person_for_a_free_look(
     server.rules = {SUBMIT: Reply({"name": NAME}), POLL: done(server), FILE: Reply(DENIED, 403)}
     settings = settings_at(server, tmp_path)
     await run(settings, tmp_path)
-    monkeypatch.setattr("callsheet.ledger.retention.RETENTION", timedelta(0))
+    monkeypatch.setattr("callsheet.ledger.records.RETENTION", timedelta(0))
     await run(settings, tmp_path)
     with pytest.raises(SettingsError, match="No expired video"):
         await resolve._resolve(settings, ["ffffffff"], None, "reopen", None, True)

@@ -17,7 +17,7 @@ from callsheet import errors
 from callsheet.clock import Clock
 from callsheet.concurrency import Turns
 from callsheet.context.poller import INTERVAL_S, LOOKS_PER_S, NOT_FOUND_TIMES, Poller, Watch, deadline_s, interval_s
-from callsheet.ledger.retention import RETENTION
+from callsheet.ledger.records import RETENTION
 from callsheet.models import load_catalogue
 from callsheet.providers.protocol import VideoReady, VideoRequest
 

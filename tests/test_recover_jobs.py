@@ -90,7 +90,7 @@ async def test_a_video_that_the_provider_has_forgotten_is_told_and_recorded_with
     await asyncio.sleep(1.0)
     [early] = await recovered(settings)
     assert (early.how, exit_code([early])) == ("withheld", 4), "the provider promises two days"
-    monkeypatch.setattr("callsheet.ledger.retention.RETENTION", timedelta(seconds=30))
+    monkeypatch.setattr("callsheet.ledger.records.RETENTION", timedelta(seconds=30))
     [one] = await recovered(settings)
     assert one.how == "lost"
     assert exit_code([one]) == 3

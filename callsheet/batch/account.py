@@ -12,8 +12,8 @@ from callsheet.context.context import Studio
 from callsheet.errors import BudgetParked
 from callsheet.exit_codes import ExitCode, first_of
 from callsheet.ledger import Job, JobState, Ledger
+from callsheet.ledger.model_usage import Use
 from callsheet.ledger.quota import PACIFIC, WINDOW, Limits, pacific_day, tightened
-from callsheet.ledger.use import Use
 from callsheet.orders import take_order
 from callsheet.plan import Plan
 from callsheet.plan.money import Money

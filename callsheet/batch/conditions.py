@@ -12,8 +12,7 @@ from callsheet.clock import Clock
 from callsheet.context.poller import INTERVAL_S, SHORTEST_S
 from callsheet.jobs.charges import spend_limits
 from callsheet.ledger import Ledger
-from callsheet.ledger.budget import Position
-from callsheet.ledger.spend_window import SPEND_WINDOW, SpendLimits, pacific_month, stricter
+from callsheet.ledger.spend_window import SPEND_WINDOW, Position, SpendLimits, pacific_month, stricter
 from callsheet.models import Catalogue
 from callsheet.plan.conditions import LIVE, REHEARSAL, Conditions, ModelConditions, SpendConditions
 from callsheet.plan.money import Money

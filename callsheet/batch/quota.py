@@ -10,9 +10,9 @@ from decimal import Decimal
 from callsheet.batch.account import model_use
 from callsheet.jobs.charges import spend_limits
 from callsheet.ledger import Ledger
+from callsheet.ledger.model_usage import Use
 from callsheet.ledger.quota import WINDOW, Limits
 from callsheet.ledger.spend_window import SPEND_WINDOW, pacific_month, stricter
-from callsheet.ledger.use import Use
 from callsheet.models import Catalogue
 from callsheet.providers.routes import PLATFORMS, access_to
 from callsheet.providers.scopes import Scopes, scope_of

@@ -36,7 +36,7 @@ from callsheet.jobs.spool_files import check_source
 from callsheet.jobs.store import deposit_result
 from callsheet.jobs.unknown import look_for_evidence
 from callsheet.ledger import Job, JobOrder, JobState, Ledger
-from callsheet.ledger.retention import is_worth_a_look
+from callsheet.ledger.records import is_worth_a_look
 from callsheet.models import load_catalogue
 from callsheet.settings import Settings
 from callsheet.shots import Asset, AssetKind, Batch, Mode

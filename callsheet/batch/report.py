@@ -25,7 +25,7 @@ from callsheet.errors import CallsheetError, NotApproved
 from callsheet.exit_codes import ExitCode, code_of_shots, first_of
 from callsheet.jobs.output_leftovers import forget_stored_replies, remove_leftovers
 from callsheet.ledger import ShotRow
-from callsheet.ledger.budget import Position
+from callsheet.ledger.spend_window import Position
 from callsheet.plan import Plan
 from callsheet.report.gallery import gallery_html
 from callsheet.report.view import BatchSummary, gallery_view

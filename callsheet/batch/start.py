@@ -22,7 +22,7 @@ from callsheet.decisions import APPROVAL
 from callsheet.errors import ArchiveError
 from callsheet.jobs.store import is_lost
 from callsheet.ledger import JobState, ShotRow
-from callsheet.ledger.retention import is_worth_a_look
+from callsheet.ledger.records import is_worth_a_look
 from callsheet.manifest import Manifest
 from callsheet.plan import Kind, Known, Plan, ShotPlan
 from callsheet.plan.sendable import check_sendable

@@ -27,7 +27,7 @@ from callsheet.errors import (
     ProviderError,
     Unauthorised,
 )
-from callsheet.ledger import retention
+from callsheet.ledger import records
 from callsheet.models import Model
 from callsheet.providers.protocol import VideoProvider, VideoReady
 
@@ -69,7 +69,7 @@ class Watch:
     @property
     def expires(self) -> datetime:
         """When the provider may forget it, at the earliest."""
-        return self.since + retention.RETENTION
+        return self.since + records.RETENTION
 
 
 def deadline_s(model: Model, setting: float | None = None) -> float:

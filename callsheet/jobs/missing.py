@@ -13,7 +13,7 @@ from callsheet.archive.store import Store
 from callsheet.errors import ArchiveError
 from callsheet.exit_codes import ExitCode, first_of
 from callsheet.ledger import Job, JobState, Ledger
-from callsheet.ledger.retention import RETENTION, is_worth_a_look
+from callsheet.ledger.records import RETENTION, is_worth_a_look
 from callsheet.shots import Asset, Batch
 
 log = logging.getLogger(__name__)

@@ -18,12 +18,12 @@ from callsheet.errors import BadImage, CallsheetError, DownloadFailed, MediaErro
 from callsheet.jobs.output_bucket import OUTPUT
 from callsheet.jobs.persist import persist
 from callsheet.ledger import Job, JobResult
+from callsheet.ledger.records import OTHERS, RATINGS, RECORD, REQUEST_ID, TEXT
 from callsheet.media.kinds import HEAD_BYTES, video_type
 from callsheet.media.probe import VideoProbe, probe_foreign, probe_image, probe_video
 from callsheet.places import Places, refusal
 from callsheet.providers.protocol import ImageResult, Picture, VideoReady
 from callsheet.providers.video_addresses import object_of
-from callsheet.steps.details import OTHERS, RATINGS, RECORD, REQUEST_ID, TEXT
 
 
 async def keep_picture(studio: Studio, result: ImageResult, usd: Decimal) -> JobResult:

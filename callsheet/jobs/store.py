@@ -19,11 +19,11 @@ from callsheet.context.context import Studio
 from callsheet.errors import ArchiveLost, LedgerError, MediaError
 from callsheet.jobs.output_bucket import output_of, remove_output
 from callsheet.ledger import Job, JobState
+from callsheet.ledger.records import OTHERS
 from callsheet.media.stills import NOT_TAKEN, as_png
 from callsheet.providers.protocol import InputImage
 from callsheet.shots import Asset, AssetKind, Batch, Reference, Shot
 from callsheet.sources import read_bytes
-from callsheet.steps.details import OTHERS
 
 log = logging.getLogger(__name__)
 

@@ -1,10 +1,10 @@
 """The ledger: what was asked for, sent, paid and stored, durable at every step."""
 
 from callsheet.ledger.frame_decisions import Recorded
+from callsheet.ledger.import_records import Entered, ShotRecords
+from callsheet.ledger.job_state import TERMINAL, TRANSITIONS, JobState
 from callsheet.ledger.ledger import Ledger
-from callsheet.ledger.life import TERMINAL, TRANSITIONS, JobState
 from callsheet.ledger.quota import Limits, RequestLimits
-from callsheet.ledger.rebuild import Entered, ShotRecords
 from callsheet.ledger.records import (
     Attempt,
     AttemptRecord,

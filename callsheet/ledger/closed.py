@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, and_, delete, insert, select
 
-from callsheet.ledger.limits import ALL, CLOSED
 from callsheet.ledger.quota import pacific_day
+from callsheet.ledger.quota_usage import ALL, CLOSED
 from callsheet.ledger.rows import DROPPED
 from callsheet.ledger.scopes import names_of
 from callsheet.ledger.tables import attempts, learned_limits

@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from callsheet.errors import LedgerError
-from callsheet.ledger.life import JobState
+from callsheet.ledger.job_state import JobState
 from callsheet.ledger.prepared import change, fetch
 from callsheet.ledger.records import Job
 from callsheet.ledger.rows import at_once, move_job, read_job

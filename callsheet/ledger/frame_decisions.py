@@ -13,8 +13,8 @@ from sqlalchemy import Connection, insert, select
 from callsheet.decisions import APPROVAL, REJECTED, FrameDecision, holding, numbered
 from callsheet.errors import DecisionError
 from callsheet.ledger.batches import set_shot
-from callsheet.ledger.claims import is_held
-from callsheet.ledger.life import JobState
+from callsheet.ledger.job_state import JobState
+from callsheet.ledger.leases import is_held
 from callsheet.ledger.records import Job
 from callsheet.ledger.rows import at_once
 from callsheet.ledger.tables import frame_decisions, jobs, wants

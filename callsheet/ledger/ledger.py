@@ -15,21 +15,21 @@ from sqlalchemy import Connection
 from callsheet.clock import Clock
 from callsheet.decisions import FrameDecision, FramePin
 from callsheet.errors import Parked
-from callsheet.ledger import (
+from callsheet.ledger import (  # fmt: skip
     batches,
-    claims,
     files,
     frame_decisions,
     frame_pins,
+    import_records,
+    leases,
     outcomes,
     owners,
-    reads,
-    rebuild,
+    select,
     submission,
-)  # fmt: skip
+)
 from callsheet.ledger.database import Database
+from callsheet.ledger.job_state import JobState
 from callsheet.ledger.lessee import Leases
-from callsheet.ledger.life import JobState
 from callsheet.ledger.quota import Limits, RequestLimits
 from callsheet.ledger.records import (
     Attempt,
@@ -51,7 +51,7 @@ class Ledger(Leases):
     when an attempt gives nothing. Times are those of the clock given; leases run on real time.
     """
 
-    def __init__(self, database: Database, clock: Clock, holder: claims.Holder, identity: str) -> None:
+    def __init__(self, database: Database, clock: Clock, holder: leases.Holder, identity: str) -> None:
         super().__init__(database, clock, holder)
         #: Which ledger this is: random hex digits, made with its tables. Copies of its database have the same.
         self.identity = identity
@@ -64,8 +64,8 @@ class Ledger(Leases):
         SQLite needs a local disk. LedgerError when it cannot be opened, is damaged, or a newer callsheet wrote it.
         """
         database = await Database.open(url)
-        identity = await database.read(reads.identity)
-        return cls(database, clock, claims.Holder(owner or owners.new_owner(), lease_s), identity)
+        identity = await database.read(select.identity)
+        return cls(database, clock, leases.Holder(owner or owners.new_owner(), lease_s), identity)
 
     async def aclose(self) -> None:
         """Give all leases back and close; a request still under way is `unknown` to whoever claims its job next."""
@@ -95,11 +95,11 @@ class Ledger(Leases):
 
     async def enter_batch(self, batch: Batch) -> bool:
         """Enter a batch that only the archive knows of; False when it is on record, which then stays as it is."""
-        return await self._write(rebuild.enter_batch, batch)
+        return await self._write(import_records.enter_batch, batch)
 
-    async def enter_shot(self, records: rebuild.ShotRecords) -> rebuild.Entered:
+    async def enter_shot(self, records: import_records.ShotRecords) -> import_records.Entered:
         """Enter what a sidecar tells of a shot, in one step; rows that are there already win. The batch comes first."""
-        return await self._db.write(lambda c: rebuild.enter_shot(c, records))
+        return await self._db.write(lambda c: import_records.enter_shot(c, records))
 
     async def begin(
         self,

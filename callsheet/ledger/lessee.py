@@ -4,13 +4,64 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import Connection
 
 from callsheet.clock import Clock
-from callsheet.errors import LedgerError
-from callsheet.ledger import claims, runs
+from callsheet.errors import SPEND, LedgerError
+from callsheet.ledger import closed, leases, quota_usage, runs
 from callsheet.ledger.database import Database
-from callsheet.ledger.learned_limits import LearnedLimits
+from callsheet.ledger.queries import Answers
 from callsheet.ledger.records import Claim, JobOrder
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class LearnedLimits(Answers):
+    """Writes what 429 replies and refusals for good say, at the clock's time."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        super().__init__(database)
+        self._clock = clock
+
+    async def lower_limit(
+        self,
+        scope: str,
+        model: str,
+        per: str,
+        limit: int | None = None,
+        retry_after_s: float | None = None,
+    ) -> datetime:
+        """Learn from a 429: `per` is "minute", "day" or SPEND. Returns when requests may go on; every `begin` heeds it.
+
+        What SPEND limits, in US cents, is the money of all models together: its model is ALL.
+        """
+        if per not in ("minute", "day", SPEND):
+            raise LedgerError(f'A quota is per "minute", "day" or "spend", not {per!r}. Nothing was recorded.')
+        return await self._write(quota_usage.lower_limit, scope, model, per, limit, retry_after_s)
+
+    async def close_route(self, scope: str, model: str) -> None:
+        """Mark a model of a scope ("": every one) as refused for good; it is tried with one request from then on."""
+        await self._write(closed.close_route, scope, model)
+
+    async def open_route(self, scope: str, models: Sequence[str]) -> None:
+        """Take such marks away: a request was taken again."""
+        await self._write(closed.open_route, scope, models)
+
+    async def forget_limits(self, scope: str, models: Sequence[str] | None = None) -> int:
+        """Forget what 429 replies said of these models (None: of all) in a scope; returns how many rows there were."""
+        return await self._write(closed.forget, scope, models)
+
+    async def _write(
+        self, step: Callable[Concatenate[Connection, datetime, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """A step at the clock's time of its transaction, so that rows are in the order of their times."""
+        return await self._db.write(lambda connection: step(connection, self._clock.now(), *args, **kwargs))
+
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +69,7 @@ log = logging.getLogger(__name__)
 class Leases(LearnedLimits):
     """Leases of jobs and batches, renewed until they are given back; they run on real time."""
 
-    def __init__(self, database: Database, clock: Clock, holder: claims.Holder) -> None:
+    def __init__(self, database: Database, clock: Clock, holder: leases.Holder) -> None:
         super().__init__(database, clock)
         self.owner = holder.owner
         self._holder = holder
@@ -29,18 +80,18 @@ class Leases(LearnedLimits):
         It is ours when nobody holds it, its holder is dead or its lease is over, or we hold it already. A job whose
         dead holder was sending comes back `unknown`, one that only held a slot comes back `planned`.
         """
-        return await self._write(claims.claim, order, self._holder)
+        return await self._write(leases.claim, order, self._holder)
 
     async def take(self, key: str) -> Claim:
         """Like `claim`, for a job that is there already and for nobody's wish: it says what is still to be collected.
 
         LedgerError when there is no such job.
         """
-        return await self._write(claims.take, key, self._holder)
+        return await self._write(leases.take, key, self._holder)
 
     async def release(self, key: str) -> None:
         """Give a job's lease back before its end; a slot and money that were held are free again."""
-        await self._write(claims.release, self._holder, key)
+        await self._write(leases.release, self._holder, key)
 
     async def enter_run(self, batch: str) -> None:
         """Put on record that a run of ours works on the batch, until `leave_run`, `aclose`, or our end."""
@@ -51,14 +102,14 @@ class Leases(LearnedLimits):
         return await self._write(runs.leave, batch, self.owner)
 
     async def _give_back(self) -> None:
-        await self._write(claims.release, self._holder)
+        await self._write(leases.release, self._holder)
         await self._db.write(lambda c: runs.leave_all(c, self.owner))
 
     async def _renew_leases(self) -> None:
         while True:
             await asyncio.sleep(self._holder.lease_s / 3)
             try:
-                await self._db.write(lambda c: claims.renew(c, self._holder))
+                await self._db.write(lambda c: leases.renew(c, self._holder))
                 await self._db.write(lambda c: runs.renew(c, self.owner, self._holder.until()))
             except LedgerError:
                 log.warning("The ledger's leases could not be renewed; trying again", exc_info=True)

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete
 
 from callsheet.errors import LedgerError
-from callsheet.ledger.life import JobState, check
+from callsheet.ledger.job_state import JobState, check
 from callsheet.ledger.prepared import change
 from callsheet.ledger.records import AttemptRecord, Decision, Job, JobResult
 from callsheet.ledger.rows import (

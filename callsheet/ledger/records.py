@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
 
-from callsheet.ledger.life import JobState
+from callsheet.ledger.job_state import JobState
 from callsheet.ledger.quota import Limits
 from callsheet.ledger.spend_window import SpendLimits
 from callsheet.shots import Batch, Mode, ShotState
+
+OTHERS, TEXT = "others", "text"
+# For a support case: the provider's id of the exchange, and how it rated what was asked and made.
+REQUEST_ID, RATINGS = "request_id", "safety_ratings"
+# What the provider said of a video's operation in the end, as JSON without bytes.
+RECORD = "operation_reply"
+
 
 JobKind = Literal["image", "video", "look"]
 Decision = Literal["resubmit", "adopt", "drop"]
@@ -198,3 +205,14 @@ class SpendRow:
     estimated_usd: Decimal
     reserved_usd: Decimal
     spent_usd: Decimal
+
+
+# Two days (ai.google.dev/gemini-api/docs/video, read 2026-10).
+RETENTION = timedelta(days=2)
+
+
+def is_worth_a_look(job: Job) -> bool:
+    """Whether an expired job was given up before its retention was over: looking for it again is free."""
+    if job.state is not JobState.EXPIRED or not job.operation or job.submitted_at is None:
+        return False
+    return job.updated <= job.submitted_at + RETENTION

@@ -11,8 +11,8 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, select, update
 
 from callsheet.errors import LedgerError
-from callsheet.ledger.columns import MicroUsd
-from callsheet.ledger.life import TERMINAL, JobState, check
+from callsheet.ledger.dialect import MicroUsd
+from callsheet.ledger.job_state import TERMINAL, JobState, check
 from callsheet.ledger.prepared import change, fetch
 from callsheet.ledger.records import AttemptRecord, Job
 from callsheet.ledger.tables import attempts, batches, jobs

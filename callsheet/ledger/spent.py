@@ -15,10 +15,10 @@ from typing import Any
 
 from sqlalchemy import BindParameter, ColumnElement, Connection, Select, bindparam, func, or_, select, type_coerce
 
-from callsheet.ledger.columns import MicroUsd, UtcTime
-from callsheet.ledger.limits import learned_spend
+from callsheet.ledger.dialect import MicroUsd, UtcTime
 from callsheet.ledger.prepared import fetch, fetch_all
 from callsheet.ledger.quota import LONGEST_PAUSE, MARGIN, WINDOW, DayFull, Slot
+from callsheet.ledger.quota_usage import learned_spend
 from callsheet.ledger.rows import DROPPED, RESERVED, ZERO
 from callsheet.ledger.scopes import given, is_in, names_of
 from callsheet.ledger.spend_window import SPEND_WINDOW, SpendLimits, pacific_month, stricter

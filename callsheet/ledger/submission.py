@@ -9,12 +9,11 @@ from decimal import Decimal
 from sqlalchemy import Connection, bindparam, func, insert, select
 
 from callsheet.errors import BudgetParked, LedgerError, Parked, QuotaParked
-from callsheet.ledger.budget import Position, lacking
-from callsheet.ledger.claims import give_back_slot
-from callsheet.ledger.life import JobState, check
-from callsheet.ledger.limits import AttemptTimes, learned, redate
+from callsheet.ledger.job_state import JobState, check
+from callsheet.ledger.leases import give_back_slot
 from callsheet.ledger.prepared import change, fetch
 from callsheet.ledger.quota import DayFull, Limits, Slot, place
+from callsheet.ledger.quota_usage import AttemptTimes, learned, redate
 from callsheet.ledger.records import Attempt, AttemptRecord, BudgetScope, Job
 from callsheet.ledger.rows import (
     DROPPED,
@@ -28,7 +27,7 @@ from callsheet.ledger.rows import (
     read_attempt,
     read_job,
 )
-from callsheet.ledger.spend_window import SpendLimits
+from callsheet.ledger.spend_window import Position, SpendLimits, lacking
 from callsheet.ledger.spent import Spent, within_spend
 from callsheet.ledger.tables import attempts, batches
 

@@ -17,8 +17,8 @@ from sqlalchemy import (
     Text,
 )
 
-from callsheet.ledger.columns import MicroUsd, ToldBigInt, ToldInt, UtcTime
-from callsheet.ledger.life import JobState
+from callsheet.ledger.dialect import MicroUsd, ToldBigInt, ToldInt, UtcTime
+from callsheet.ledger.job_state import JobState
 from callsheet.shots import ShotState
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
+from callsheet.ledger.model_usage import Use
 from callsheet.ledger.quota import RequestLimits
 from callsheet.ledger.spend_window import SpendLimits
-from callsheet.ledger.use import Use
 from callsheet.models import Latency
 from callsheet.plan.money import Money
 

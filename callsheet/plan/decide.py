@@ -11,7 +11,7 @@ from callsheet.cuts.encode.recipe import find_cut
 from callsheet.decisions import APPROVAL, holding, numbered
 from callsheet.errors import Unknown
 from callsheet.ledger import Job, JobOrder, JobState
-from callsheet.ledger.retention import is_worth_a_look
+from callsheet.ledger.records import is_worth_a_look
 from callsheet.looks import look_price
 from callsheet.models import Catalogue
 from callsheet.orders import clip_order, clip_slot, take_estimate, take_order, text_clip_order

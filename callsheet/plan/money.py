@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from callsheet.ledger.budget import Position, lacking
+from callsheet.ledger.spend_window import Position, lacking
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ from callsheet.jobs.replies import keeper_of, operation_of_another_ledger
 from callsheet.jobs.store import Deposit, deposit_derived, deposit_paid, fetch, others_of, read_frame, read_reference
 from callsheet.jobs.submit import UNSENT, Ready, Send, claim, patiently, submit
 from callsheet.ledger import Attempt, Job, JobOrder, JobState
-from callsheet.ledger.retention import is_worth_a_look
+from callsheet.ledger.records import RECORD, is_worth_a_look
 from callsheet.media.provenance import Provenance, xmp_packet
 from callsheet.media.stills import poster
 from callsheet.orders import clip_order, clip_slot, kept_to, text_clip_order, video_request
@@ -46,7 +46,6 @@ from callsheet.providers.output import prefix_of
 from callsheet.shots import Asset, Reference, Shot, ShotState
 from callsheet.steps.approval import still_approved
 from callsheet.steps.archive import tell_intent, tell_sent
-from callsheet.steps.details import RECORD
 from callsheet.steps.verdicts import Verdict, verdict
 
 

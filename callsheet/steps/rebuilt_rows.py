@@ -27,12 +27,12 @@ from callsheet.decisions import FrameDecision, FramePin
 from callsheet.errors import ArchiveError
 from callsheet.keys import job_key
 from callsheet.ledger import AttemptRecord, Job, JobState, ShotRecords, ShotRow, Want
+from callsheet.ledger.records import RATINGS, REQUEST_ID, TEXT
 from callsheet.orders import TEXT_ALONE, clip_slot, take_slot
 from callsheet.places import is_of_the_web
 from callsheet.providers.operation_names import adoptable
 from callsheet.providers.scopes import Scopes
 from callsheet.shots import Asset, Batch, ShotState
-from callsheet.steps.details import RATINGS, REQUEST_ID, TEXT
 
 _SLOT = re.compile(r"(take|clip)(-[1-9]\d{0,5})?")
 _LARGEST = 2**62

@@ -15,9 +15,9 @@ from callsheet.archive.lineage import asset_of_row, making_of, parameters_of
 from callsheet.archive.sidecar import ClipRecord, CutRecord, FailureRecord, ImageParams, Sidecar, TakeRecord
 from callsheet.decisions import APPROVAL, FrameDecision, FramePin
 from callsheet.ledger import Job, JobState, ShotRow, Want
+from callsheet.ledger.records import RATINGS, RECORD, REQUEST_ID, TEXT
 from callsheet.orders import clip_slot, take_slot
 from callsheet.shots import Asset, Batch
-from callsheet.steps.details import RATINGS, RECORD, REQUEST_ID, TEXT
 from callsheet.steps.records import decision_record, file_record, job_record, pin_record
 
 Row = Mapping[str, Any]

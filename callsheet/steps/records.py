@@ -23,10 +23,10 @@ from callsheet.archive.sidecar import (
 from callsheet.context.shot_state import ClipWork, CutWork, TakeWork, Work
 from callsheet.decisions import FrameDecision, FramePin
 from callsheet.ledger import Job, JobState
+from callsheet.ledger.records import RATINGS, RECORD, REQUEST_ID, TEXT
 from callsheet.media.frames import Verdict
 from callsheet.plan import ShotPlan
 from callsheet.shots import Asset, Batch, Failure, Shot, ShotState
-from callsheet.steps.details import RATINGS, RECORD, REQUEST_ID, TEXT
 from callsheet.steps.finish_records import finish_record
 
 # What the manifest alone decides about a sidecar.

@@ -1,10 +1,10 @@
-"""Run the migrations on the connection that `callsheet.ledger.migrate` holds, inside its transaction."""
+"""Run the migrations on the connection that `callsheet.ledger.database` holds, inside its transaction."""
 
 from __future__ import annotations
 
 from alembic import context
 
-from callsheet.ledger.migrate import VERSION_TABLE
+from callsheet.ledger.database import VERSION_TABLE
 from callsheet.ledger.tables import metadata
 
 context.configure(

@@ -9,8 +9,8 @@ from datetime import datetime
 from sqlalchemy import Connection, or_, select
 
 from callsheet.ledger.closed import ALL, closed_models
-from callsheet.ledger.limits import AttemptTimes, learned
 from callsheet.ledger.quota import WINDOW, Learned, pacific_day
+from callsheet.ledger.quota_usage import AttemptTimes, learned
 from callsheet.ledger.rows import DROPPED, RESERVED
 from callsheet.ledger.scopes import names_of
 from callsheet.ledger.tables import attempts

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from callsheet.errors import LedgerError
-from callsheet.ledger.life import TERMINAL, JobState
+from callsheet.ledger.job_state import TERMINAL, JobState
 from callsheet.ledger.prepared import change, fetch
 from callsheet.ledger.records import Claim, Job, JobOrder
 from callsheet.ledger.rows import DROPPED, ZERO, change_job, end_attempt, find_job, move_job, read_attempt, read_job

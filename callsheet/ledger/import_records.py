@@ -16,8 +16,8 @@ from sqlalchemy import Connection, bindparam, insert, select
 from callsheet.decisions import FrameDecision, FramePin
 from callsheet.ledger import frame_decisions, frame_pins
 from callsheet.ledger.batches import put_batch
-from callsheet.ledger.claims import give_back_slot, is_held
-from callsheet.ledger.life import JobState
+from callsheet.ledger.job_state import JobState
+from callsheet.ledger.leases import give_back_slot, is_held
 from callsheet.ledger.prepared import change, fetch
 from callsheet.ledger.records import AttemptRecord, Job, ShotRow, Want
 from callsheet.ledger.rows import ZERO, change_attempt, change_job, find_job, post, read_attempt

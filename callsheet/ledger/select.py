@@ -13,8 +13,8 @@ from sqlalchemy import BigInteger, Connection, Select, func, or_, select, type_c
 
 from callsheet.errors import BudgetParked, LedgerError, NoRoom, QuotaParked, RouteParked
 from callsheet.ledger import tables
-from callsheet.ledger.columns import EPOCH
-from callsheet.ledger.life import JobState
+from callsheet.ledger.dialect import EPOCH
+from callsheet.ledger.job_state import JobState
 from callsheet.ledger.quota import PACIFIC
 from callsheet.ledger.records import AttemptRecord, Job, SpendRow, Want
 from callsheet.ledger.rows import DROPPED, ZERO, at_once

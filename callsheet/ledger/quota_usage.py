@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 from callsheet.errors import SPEND
-from callsheet.ledger.columns import UtcTime
+from callsheet.ledger.dialect import UtcTime
 from callsheet.ledger.prepared import change, fetch, fetch_all
 from callsheet.ledger.quota import MARGIN, MINUTE_MEMORY, WINDOW, Learned, pacific_day, recovered
 from callsheet.ledger.rows import DROPPED, RESERVED
