@@ -15,9 +15,9 @@ from callsheet.archive.open import open_archive
 from callsheet.archive.store import Stat, Store
 from callsheet.archive.verify import Evidence, findings
 from callsheet.batch.request import RunRequest
-from callsheet.care import Checked, copy_to, verify_archive
+from callsheet.maintenance.service import Checked, copy_to, verify_archive
+from callsheet.reconcile.inspect import holdings, inspect, tell_nobody
 from callsheet.settings import Settings, load_settings
-from callsheet.steps.inspection import holdings, inspect, tell_nobody
 from tests.conftest import Service, start_service
 from tests.whole_batch import whole_batch
 

@@ -21,8 +21,8 @@ from callsheet.clock import Clock
 from callsheet.errors import DecisionError
 from callsheet.ledger import JobOrder, JobState, Ledger
 from callsheet.providers.scopes import scope_of
+from callsheet.reconcile.rebuild_ledger import rebuild
 from callsheet.settings import Settings, load_settings
-from callsheet.steps.rebuild import rebuild
 from tests.conftest import Service, start_service
 from tests.whole_batch import whole_batch
 

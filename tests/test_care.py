@@ -15,11 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from callsheet.archive.verify import Finding, findings, is_whole
-from callsheet.care import Checked, verify_archive
 from callsheet.clock import Clock
 from callsheet.errors import SettingsError
 from callsheet.ledger import Ledger
-from callsheet.steps.inspection import tell_nobody
+from callsheet.maintenance.service import Checked, verify_archive
+from callsheet.reconcile.inspect import tell_nobody
 from tests.cared_for import BATCH, PREFIX, Kept, copy_of, finished_batch
 from tests.conftest import wait_for
 from tests.forked import Forge

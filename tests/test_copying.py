@@ -13,12 +13,12 @@ import pytest
 from callsheet.archive.marker import Success, read_success
 from callsheet.archive.store_local import LocalStore
 from callsheet.batch.request import RunRequest
-from callsheet.care import copy_to, verify_archive
 from callsheet.clock import Clock
 from callsheet.errors import ArchiveConflict, ArchiveError, SettingsError
 from callsheet.ledger import Ledger
-from callsheet.steps.copying import Copied
-from callsheet.steps.inspection import tell_nobody
+from callsheet.maintenance.copy import Copied
+from callsheet.maintenance.service import copy_to, verify_archive
+from callsheet.reconcile.inspect import tell_nobody
 from tests.cared_for import BATCH, PREFIX, Kept, copy_of, finished_batch
 from tests.conftest import wait_for
 from tests.forked import Forge

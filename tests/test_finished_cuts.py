@@ -16,17 +16,17 @@ from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.sidecar_io import parse_sidecar
 from callsheet.batch.recut import CutsRequest, more_cuts
 from callsheet.batch.request import RunRequest
-from callsheet.care import MODES
 from callsheet.clock import Clock
 from callsheet.cuts.encode.recipe import find_cut, recipe
 from callsheet.errors import ArchiveError
 from callsheet.ledger import Ledger
+from callsheet.maintenance.service import MODES
 from callsheet.platforms import Zone, load_platforms
 from callsheet.providers.scopes import scope_of
+from callsheet.reconcile.rebuild_ledger import rebuild
+from callsheet.reconcile.sidecar_check import check
 from callsheet.settings import Settings, load_settings
 from callsheet.shots import Finish
-from callsheet.steps.rebuild import rebuild
-from callsheet.steps.rebuilt_rows import check
 from tests.cared_for import BATCH, PREFIX, Kept, copy_of
 from tests.conftest import start_service
 from tests.whole_batch import whole_batch

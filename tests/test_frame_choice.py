@@ -24,10 +24,10 @@ from callsheet.media.scores import FrameScore
 from callsheet.models import load_catalogue
 from callsheet.plan import Plan
 from callsheet.plan.frames import Frames, decide_frames
+from callsheet.reconcile.rebuild_ledger import rebuild
 from callsheet.settings import Settings, load_settings
 from callsheet.shots import Batch, Shot
 from callsheet.steps import clips, frames
-from callsheet.steps.rebuild import rebuild
 from tests.conftest import Service, start_service
 from tests.forked import Forge
 from tests.whole_batch import whole_batch

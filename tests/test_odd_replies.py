@@ -21,9 +21,9 @@ from callsheet.media.frames import Candidate, choose_frames
 from callsheet.media.probe import probe_image
 from callsheet.media.scores import score_image
 from callsheet.media.stills import as_png, thumbnail
+from callsheet.reconcile.inspect import holdings, inspect
+from callsheet.reconcile.rebuild_ledger import rebuild
 from callsheet.settings import Settings, load_settings
-from callsheet.steps.inspection import holdings, inspect
-from callsheet.steps.rebuild import rebuild
 from tests.odd_replies import AGAIN, BLOCKED, DRAFT, GOOD, PAGES, PART, PASSING, REPLIES, TAKEN, UNTOLD, Odd
 from tests.odd_server import Answers, OddServer, Wire, odd_server
 from tests.pictures import a_picture

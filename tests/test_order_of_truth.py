@@ -20,8 +20,8 @@ from callsheet.archive.verify import Evidence, findings
 from callsheet.batch.request import RunRequest
 from callsheet.clock import Clock
 from callsheet.ledger import JobState, Ledger
+from callsheet.reconcile.inspect import holdings, inspect
 from callsheet.settings import Settings, load_settings
-from callsheet.steps.inspection import holdings, inspect
 from tests.conftest import Service, start_service, wait_for
 from tests.forked import Forge
 from tests.whole_batch import MOMENTS, whole_batch

@@ -185,7 +185,7 @@ async def test_a_sidecar_with_an_operation_that_is_no_name_is_refused(
 ) -> None:
     from callsheet.archive.sidecar import Sidecar
     from callsheet.errors import ArchiveError
-    from callsheet.steps.rebuilt_rows import check
+    from callsheet.reconcile.sidecar_check import check
 
     settings = settings_at(service, tmp_path)
     await give_up_waiting(request_in(tmp_path), settings)

@@ -15,8 +15,8 @@ from callsheet.archive.open import open_archive
 from callsheet.clock import Clock
 from callsheet.ledger import Job, JobState, Ledger
 from callsheet.providers.scopes import scope_of
+from callsheet.reconcile.rebuild_ledger import Rebuilt, rebuild
 from callsheet.settings import Settings
-from callsheet.steps.rebuild import Rebuilt, rebuild
 from tests.conftest import Service, start_service
 from tests.left_behind import BATCH, give_up_waiting, request_in, settings_at
 from tests.test_recover_jobs import recovered

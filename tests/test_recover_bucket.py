@@ -17,8 +17,8 @@ from callsheet.clock import Clock
 from callsheet.errors import ArchiveDenied
 from callsheet.ledger import Job, JobState, Ledger
 from callsheet.providers.scopes import scope_of
+from callsheet.reconcile.rebuild_ledger import Rebuilt, rebuild
 from callsheet.settings import Settings
-from callsheet.steps.rebuild import Rebuilt, rebuild
 from tests.conftest import Service, start_service
 from tests.gcs_proxy import Proxy
 from tests.left_behind import BATCH, give_up_waiting, leave_behind, request_in, settings_at

@@ -15,13 +15,13 @@ from callsheet.archive.spots import SpotRecord
 from callsheet.batch.recut import CutsRequest, chosen, more_cuts
 from callsheet.batch.request import RunRequest
 from callsheet.batch.spot import SpotRequest, make_spot_of
-from callsheet.care import copy_to
 from callsheet.errors import UsageError
 from callsheet.ledger import BatchRow
+from callsheet.maintenance.remake import shot_of
+from callsheet.maintenance.service import copy_to
 from callsheet.media.probe import probe_video
 from callsheet.media.provenance import AI_GENERATED, read_jpeg_xmp, read_mp4_xmp
 from callsheet.shots import Batch
-from callsheet.steps.remake import shot_of
 from flows.forms import SpotOf
 from tasks.spots import join_spot
 from tests.cared_for import BATCH, PREFIX, Kept, copy_of, finished_batch

@@ -21,9 +21,9 @@ from callsheet.ledger import Ledger
 from callsheet.orders import take_order
 from callsheet.plan import Known
 from callsheet.providers.scopes import scope_of
+from callsheet.reconcile.sidecar_rows import job_of
 from callsheet.settings import load_settings
 from callsheet.shots import Batch, Shot, ShotState
-from callsheet.steps.rebuilt_rows import job_of
 from callsheet.steps.records import job_record, sidecar_of
 
 NOW = datetime(2026, 11, 30, tzinfo=UTC)

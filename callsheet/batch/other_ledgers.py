@@ -17,9 +17,9 @@ from callsheet.errors import ArchiveConflict, ArchiveDenied, ArchiveError
 from callsheet.ledger import JobState, Ledger
 from callsheet.plan import Known, Plan
 from callsheet.providers.scopes import Scopes
+from callsheet.reconcile.rebuild_ledger import Rebuilt, rebuild
 from callsheet.settings import Settings
 from callsheet.shots import Asset, Batch, Mode
-from callsheet.steps.rebuild import Rebuilt, rebuild
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,10 +25,10 @@ from callsheet.ledger import Job, JobState, Ledger
 from callsheet.orders import take_order
 from callsheet.plan import Doubt, Known, Plan, clip_keys, frames_wanted
 from callsheet.providers.scopes import Scopes
+from callsheet.reconcile.rebuild_ledger import Rebuilt, enter_sidecars, read_believed
+from callsheet.reconcile.rebuild_sidecar import Remembered, sidecar_from
+from callsheet.reconcile.sidecar_check import check
 from callsheet.shots import Batch, Shot
-from callsheet.steps.rebuild import Rebuilt, enter_sidecars, read_believed
-from callsheet.steps.rebuilt_rows import check
-from callsheet.steps.rebuilt_sidecar import Remembered, sidecar_from
 
 log = logging.getLogger(__name__)
 

@@ -12,11 +12,11 @@ from typing import Annotated
 import typer
 
 from callsheet.archive.verify import Finding
-from callsheet.care import Checked, copy_to, verify_archive
 from callsheet.cli.options import JsonOption
 from callsheet.cli.output import out, print_json, say
 from callsheet.cli.progress import Bars
 from callsheet.exit_codes import ExitCode
+from callsheet.maintenance.service import Checked, copy_to, verify_archive
 from callsheet.settings import load_settings
 
 ROWS = 60

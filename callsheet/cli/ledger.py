@@ -19,9 +19,9 @@ from callsheet.errors import SettingsError
 from callsheet.exit_codes import ExitCode
 from callsheet.ledger import Ledger
 from callsheet.providers.scopes import Scopes, scope_of
+from callsheet.reconcile.rebuild_ledger import rebuild as rebuild_from
 from callsheet.settings import load_settings
 from callsheet.shots import Batch, Mode
-from callsheet.steps.rebuild import rebuild as rebuild_from
 
 app = typer.Typer(help="Look after the ledger.", no_args_is_help=True, rich_markup_mode=None)
 

@@ -18,12 +18,10 @@ from callsheet.context.context import Studio
 from callsheet.errors import ArchiveLost
 from callsheet.jobs.store import fetch
 from callsheet.ledger import Job
-from callsheet.steps.inspection import holdings, inspect
-from callsheet.steps.repair_files import put_back, remake_files
-from callsheet.steps.repair_inputs import put_back_inputs
-from callsheet.steps.repair_records import mend_catalogue, write_lost_sidecars
-from callsheet.steps.repair_spots import remake_spots
-from callsheet.steps.repair_work import Repair
+from callsheet.maintenance.repair_files import put_back, put_back_inputs, remake_files, remake_spots
+from callsheet.maintenance.repair_records import mend_catalogue, write_lost_sidecars
+from callsheet.maintenance.repair_state import Repair
+from callsheet.reconcile.inspect import holdings, inspect
 
 
 async def only_at_provider(studio: Studio, evidence: Evidence, found: Sequence[Finding]) -> list[Job]:

@@ -25,8 +25,8 @@ from callsheet.archive.verify import Evidence, Unreadable
 from callsheet.concurrency import all_of
 from callsheet.errors import ArchiveConflict, ArchiveDenied, ArchiveError, SettingsError
 from callsheet.files import Digests
+from callsheet.reconcile.sidecar_check import check
 from callsheet.shots import Batch
-from callsheet.steps.rebuilt_rows import check
 
 READS_AT_ONCE = 32
 DEEP_AT_ONCE = 4

@@ -18,9 +18,9 @@ from callsheet.archive.verify import Evidence, Finding, Unreadable, is_gone_for_
 from callsheet.context.context import Studio
 from callsheet.errors import ArchiveLost, CallsheetError
 from callsheet.ledger import ShotRow, Want
-from callsheet.steps.rebuilt_rows import check
-from callsheet.steps.rebuilt_sidecar import Remembered, sidecar_from
-from callsheet.steps.repair_work import Repair, make_way
+from callsheet.maintenance.repair_state import Repair, make_way
+from callsheet.reconcile.rebuild_sidecar import Remembered, sidecar_from
+from callsheet.reconcile.sidecar_check import check
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,9 @@ from callsheet.errors import ArchiveDenied, ArchiveError, MediaError
 from callsheet.ledger import Entered, Ledger, ShotRecords
 from callsheet.media.probe import probe_image
 from callsheet.providers.scopes import Scopes
+from callsheet.reconcile.sidecar_check import batch_of, check
+from callsheet.reconcile.sidecar_rows import shot_records
 from callsheet.shots import Asset, Batch, Mode
-from callsheet.steps.rebuilt_rows import batch_of, check, shot_records
 
 log = logging.getLogger(__name__)
 

@@ -23,13 +23,13 @@ from callsheet.context.context import Studio
 from callsheet.errors import CallsheetError, SettingsError
 from callsheet.jobs.fetch import fetch_video
 from callsheet.ledger import Job, Ledger
+from callsheet.maintenance.copy import Copied, copy_batch
+from callsheet.maintenance.repair import only_at_provider, repair
 from callsheet.providers.scopes import scope_of
+from callsheet.reconcile.inspect import Tell, holdings, inspect
+from callsheet.reconcile.rebuild_ledger import rebuild
 from callsheet.settings import Settings
 from callsheet.shots import Batch, Mode
-from callsheet.steps.copying import Copied, copy_batch
-from callsheet.steps.inspection import Tell, holdings, inspect
-from callsheet.steps.rebuild import rebuild
-from callsheet.steps.repair import only_at_provider, repair
 
 MODES: tuple[Mode, ...] = ("live", "rehearsal")
 

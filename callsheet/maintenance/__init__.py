@@ -1,0 +1,1 @@
+"""Care for what is archived: verify, repair, remake, copy and rebuild."""
