@@ -37,7 +37,7 @@ LATER = (
     "anyio._backends._asyncio",
     "av",
     "callsheet.archive.store_local",
-    "callsheet.manifest.assemble",
+    "callsheet.manifest.build_shots",
     "callsheet.providers.genai_images",
     "callsheet.providers.veo_agent",
     "google.genai",

@@ -16,8 +16,8 @@ from ruamel.yaml import YAML
 import prompts
 from callsheet.errors import ManifestError
 from callsheet.manifest import COLUMNS, Manifest, read_manifest
-from callsheet.manifest.form import TOP_KEYS
 from callsheet.manifest.json_schema import manifest_json_schema
+from callsheet.manifest.yaml_schema import TOP_KEYS
 from callsheet.models import load_catalogue
 
 SAMPLES = Path(prompts.__file__).parent

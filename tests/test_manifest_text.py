@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from callsheet.errors import ManifestError
 from callsheet.manifest.columns import COLUMNS
-from callsheet.manifest.document import ListNode, MapNode, ScalarNode, read_document
+from callsheet.manifest.csv_reader import Sheet, read_sheet
 from callsheet.manifest.expand import slug
-from callsheet.manifest.findings import Findings
-from callsheet.manifest.sheet import Sheet, read_sheet
+from callsheet.manifest.problems import Findings
 from callsheet.manifest.templates import Rendered, escape, render
+from callsheet.manifest.yaml_reader import ListNode, MapNode, ScalarNode, read_document
 from callsheet.sources import read_bytes
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40)

@@ -21,7 +21,7 @@ from callsheet.editions import check_edition
 from callsheet.errors import SettingsError, Stopped, UsageError
 from callsheet.ledger import Ledger
 from callsheet.manifest import WHOLE, Manifest, read_campaign, read_manifest
-from callsheet.manifest.legality import Serving
+from callsheet.manifest.model_rules import Serving
 from callsheet.media.signing import Signer, open_signer
 from callsheet.models import Catalogue, load_catalogue
 from callsheet.plan import plan_batch

@@ -9,7 +9,7 @@ from typing import Literal
 
 from callsheet.errors import Problem
 from callsheet.manifest.columns import COLUMNS, MAX_CELL_CHARS, MAX_PROBLEMS, Cell
-from callsheet.manifest.findings import Findings, Unsendable, did_you_mean, shown
+from callsheet.manifest.problems import Findings, Unsendable, did_you_mean, shown
 from callsheet.manifest.templates import render
 from callsheet.models import Finding
 

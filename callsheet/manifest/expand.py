@@ -12,9 +12,9 @@ from math import prod
 
 from callsheet.manifest.columns import COLUMNS, MAX_SHOTS, Cell
 from callsheet.manifest.draft import Draft
-from callsheet.manifest.findings import Findings
-from callsheet.manifest.form import CampaignForm, ShotForm
+from callsheet.manifest.problems import Findings
 from callsheet.manifest.templates import placeholders
+from callsheet.manifest.yaml_schema import CampaignForm, ShotForm
 
 _SLUG_CHARS = 40
 

@@ -14,8 +14,8 @@ from callsheet.cuts.framing.focus import ALLOWED, parse_focus
 from callsheet.cuts.sound.stems import MAX_MUSIC_BYTES, sound_type
 from callsheet.errors import MediaError, SettingsError, UsageError
 from callsheet.manifest.draft import Draft
-from callsheet.manifest.findings import Findings, shown
 from callsheet.manifest.inputs import InputFiles, InputKind, Refused, picture_type
+from callsheet.manifest.problems import Findings, shown
 from callsheet.shots import LABEL, Finish, Reference
 
 MAX_LABEL_CHARS = 80

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from callsheet.errors import ManifestError, MediaError
-from callsheet.manifest.findings import shown
+from callsheet.manifest.problems import shown
 from callsheet.places import Places
 from callsheet.shots import Reference
 from callsheet.sources import is_remote, read_bytes

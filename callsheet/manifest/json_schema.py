@@ -11,7 +11,7 @@ from callsheet.manifest.columns import (
     MAX_TAKES,
     SELECT_PATTERN,
 )
-from callsheet.manifest.form import NOT_DEFAULTS
+from callsheet.manifest.yaml_schema import NOT_DEFAULTS
 from callsheet.platforms import load_platforms
 
 _Schema = dict[str, object]

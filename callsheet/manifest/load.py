@@ -8,15 +8,14 @@ from pathlib import PurePosixPath
 
 from callsheet.errors import ManifestError
 from callsheet.manifest.columns import Cell
-from callsheet.manifest.document import read_document
+from callsheet.manifest.csv_reader import check_prompt_column, drafts_of, read_sheet, warn_of_lookalikes
 from callsheet.manifest.draft import Draft
 from callsheet.manifest.expand import expand
-from callsheet.manifest.findings import Findings
-from callsheet.manifest.form import CampaignForm, read_form
 from callsheet.manifest.inputs import InputFiles, Refused
-from callsheet.manifest.sheet import read_sheet
-from callsheet.manifest.table_rows import check_prompt_column, drafts_of, warn_of_lookalikes
+from callsheet.manifest.problems import Findings
 from callsheet.manifest.templates import placeholders, render
+from callsheet.manifest.yaml_reader import read_document
+from callsheet.manifest.yaml_schema import CampaignForm, read_form
 from callsheet.sources import decode, read_bytes
 
 

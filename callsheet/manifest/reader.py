@@ -13,11 +13,11 @@ from callsheet.errors import ManifestError, Problem
 from callsheet.manifest.columns import CAMPAIGN, MAX_TOTAL_CHARS, Cell
 from callsheet.manifest.draft import Draft, complete, known_column, size
 from callsheet.manifest.expand import slug
-from callsheet.manifest.findings import Findings, Unsendable, shown
-from callsheet.manifest.form import NOT_DEFAULTS
 from callsheet.manifest.inputs import InputFiles, pictures
-from callsheet.manifest.legality import ANYWHERE, Legality, Serving
 from callsheet.manifest.load import Loaded, load_table, load_yaml
+from callsheet.manifest.model_rules import ANYWHERE, Legality, Serving
+from callsheet.manifest.problems import Findings, Unsendable, shown
+from callsheet.manifest.yaml_schema import NOT_DEFAULTS
 from callsheet.models import Catalogue
 from callsheet.platforms import Platforms, load_platforms
 from callsheet.shots import Shot
@@ -156,9 +156,9 @@ def _shots(
     finish: tuple[str, Path | None],
 ) -> tuple[Shot, ...]:
     # pandera takes a second to import; commands that read no manifest need not wait for it.
-    from callsheet.manifest.assemble import Assembler, warn_of_idle_columns
+    from callsheet.manifest.build_shots import Assembler, warn_of_idle_columns
+    from callsheet.manifest.cell_rules import check_table
     from callsheet.manifest.finish import Finishing, read_font
-    from callsheet.manifest.table import check_table
 
     findings = legality.findings
     for draft in drafts:

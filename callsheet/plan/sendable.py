@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from callsheet.errors import ManifestError
-from callsheet.manifest.findings import Unsendable
+from callsheet.manifest.problems import Unsendable
 from callsheet.plan.actions import Kind, Plan
 
 

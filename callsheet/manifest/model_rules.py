@@ -8,7 +8,7 @@ from datetime import date
 from typing import Protocol
 
 from callsheet.manifest.draft import Draft
-from callsheet.manifest.findings import Findings, shown
+from callsheet.manifest.problems import Findings, shown
 from callsheet.models import Catalogue, Finding, Model
 from callsheet.models.schema import Kind, Platform
 

@@ -13,7 +13,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from callsheet.manifest.findings import Findings, shown
+from callsheet.manifest.problems import Findings, shown
 
 _MAX_DEPTH = 10
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from callsheet.manifest.columns import COLUMNS, MAX_CELL_CHARS, Cell
-from callsheet.manifest.document import ListNode, MapNode, Node, ScalarNode
 from callsheet.manifest.draft import known_column
-from callsheet.manifest.findings import Findings, did_you_mean, shown
+from callsheet.manifest.problems import Findings, did_you_mean, shown
+from callsheet.manifest.yaml_reader import ListNode, MapNode, Node, ScalarNode
 
 TOP_KEYS = ("campaign", "budget_usd", "defaults", "vars", "matrix", "rows", "columns", "shots")
 # `id` must differ and so cannot be a default or an axis.

@@ -23,7 +23,7 @@ from callsheet.manifest.columns import (
     SELECT_WORDS,
 )
 from callsheet.manifest.draft import Draft
-from callsheet.manifest.findings import Findings, did_you_mean, shown
+from callsheet.manifest.problems import Findings, did_you_mean, shown
 from callsheet.platforms import Platforms
 
 _ID_ALLOWED = "allowed: 1 to 200 of A-Z a-z 0-9 . _ -, first a letter or digit, no `..` and no dot at the end"

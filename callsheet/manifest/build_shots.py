@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, cast
 
+from callsheet.manifest.cell_rules import checked_cuts
 from callsheet.manifest.columns import COLUMNS, SELECT_WORDS, items_of
 from callsheet.manifest.draft import Draft
-from callsheet.manifest.findings import Findings
 from callsheet.manifest.finish import Finishing
 from callsheet.manifest.inputs import InputFiles, InputKind, Refused
-from callsheet.manifest.legality import Legality
-from callsheet.manifest.table import checked_cuts
+from callsheet.manifest.model_rules import Legality
+from callsheet.manifest.problems import Findings
 from callsheet.models import Catalogue, Finding, Model
 from callsheet.models.rules import image_findings, person_word, video_findings, video_task
 from callsheet.models.schema import PersonTask, Platform
