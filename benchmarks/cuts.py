@@ -19,8 +19,7 @@ from callsheet.cuts.encode.encode import CutResult, make_cut
 from callsheet.cuts.encode.fitness import Analysis, analyse
 from callsheet.cuts.encode.quality import check_cut
 from callsheet.cuts.sound.shelf import Sounds
-from callsheet.media.ffmpeg import ffmpeg_exe
-from callsheet.media.slots import EncoderSlots
+from callsheet.media.ffmpeg import EncoderSlots, ffmpeg_exe
 from callsheet.platforms import PlatformSpec, load_platforms
 from callsheet.rehearsal import videos
 

@@ -12,11 +12,9 @@ from callsheet.cuts.encode.encode import CutResult, make_cut
 from callsheet.cuts.encode.fitness import analyse
 from callsheet.cuts.sound.shelf import Sounds
 from callsheet.errors import MediaError
-from callsheet.media.ffmpeg import PROGRESS, ffmpeg_exe, run_encoder
-from callsheet.media.loudness import parse_loudness
+from callsheet.media.ffmpeg import PROGRESS, EncoderSlots, ffmpeg_exe, parse_loudness, run_encoder
 from callsheet.media.probe import probe_video
 from callsheet.media.provenance import Provenance, read_mp4_xmp, xmp_packet
-from callsheet.media.slots import EncoderSlots
 from callsheet.platforms import load_platforms
 
 PLATFORMS = load_platforms()

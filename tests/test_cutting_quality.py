@@ -16,10 +16,8 @@ from callsheet.cuts.encode.keyframes import Look, find_black, find_frozen, still
 from callsheet.cuts.encode.plan import CutPlan, plan_cut
 from callsheet.cuts.encode.quality import Quality, check_cut
 from callsheet.errors import MediaError
-from callsheet.media.ffmpeg import ffmpeg_exe
-from callsheet.media.loudness import Loudness
+from callsheet.media.ffmpeg import EncoderSlots, Loudness, ffmpeg_exe
 from callsheet.media.packets import read_packets, read_track
-from callsheet.media.slots import EncoderSlots
 from callsheet.platforms import load_platforms
 
 SPEC = load_platforms().get("9x16")

@@ -13,6 +13,7 @@ from PIL import Image
 
 from callsheet.errors import MediaError
 from callsheet.files import replacing
+from callsheet.media.contact_sheet import MAX_BYTES, SheetItem, contact_sheet
 from callsheet.media.probe import probe_image, probe_video
 from callsheet.media.provenance import (
     AI_GENERATED,
@@ -23,7 +24,6 @@ from callsheet.media.provenance import (
     stamp_mp4,
     xmp_packet,
 )
-from callsheet.media.sheet import MAX_BYTES, SheetItem, contact_sheet
 from callsheet.media.stills import poster, thumbnail
 
 PACKET = xmp_packet(Provenance("a1b2c3", "veo-3.1"))

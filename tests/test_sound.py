@@ -14,7 +14,7 @@ from callsheet.cuts.sound.plan import SoundPlan, SoundSettings, corrected, plan_
 from callsheet.cuts.sound.stems import sound_format
 from callsheet.errors import MediaError
 from callsheet.manifest.finish import MUSIC
-from callsheet.media.loudness import Loudness
+from callsheet.media.ffmpeg import Loudness
 from tests.sound_samples import FFMPEG, SOUNDS, STEREO, metered, sound_file, sounding_clip
 
 AIM = SoundSettings(3.0, 3.0)

@@ -25,8 +25,8 @@ from callsheet.context.shot_state import Work
 from callsheet.decisions import FrameDecision
 from callsheet.errors import CallsheetError, Stopped
 from callsheet.ledger import Job, JobOrder, Ledger
+from callsheet.media.ffmpeg import EncoderSlots
 from callsheet.media.signing import Signer
-from callsheet.media.slots import EncoderSlots
 from callsheet.models import Catalogue, Model
 from callsheet.plan import Known, Plan
 from callsheet.platforms import Platforms, load_platforms

@@ -32,7 +32,7 @@ def _no_damage(_data: bytes) -> str:
 
 
 def _decoded(data: bytes) -> str:
-    from callsheet.media.damage import picture_damage  # Pillow is not needed by manifests without pictures
+    from callsheet.media.kinds import picture_damage  # Pillow is not needed by manifests without pictures
 
     return picture_damage(data)
 

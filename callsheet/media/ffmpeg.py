@@ -3,12 +3,58 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import math
+import os
+import re
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import imageio_ffmpeg
 
 from callsheet.errors import MediaError
+
+SMALL_MB = 64
+_CGROUP = Path("/sys/fs/cgroup/memory.max")  # control groups, version 2
+
+
+class EncoderSlots:
+    """A semaphore of encoders: at most `count` at once, of at most `memory_mb` together; a larger one runs alone."""
+
+    def __init__(self, count: int = 2, memory_mb: int | None = None) -> None:
+        self._count, self._memory_mb = count, memory_mb or machine_mb() // 2
+        self._running, self._taken_mb = 0, 0
+        self._changed = asyncio.Condition()
+
+    @asynccontextmanager
+    async def take(self, memory_mb: int = SMALL_MB) -> AsyncIterator[None]:
+        """A place for one encoder that needs so much memory, waited for."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._has_room(memory_mb))
+            self._running, self._taken_mb = self._running + 1, self._taken_mb + memory_mb
+        try:
+            yield
+        finally:
+            async with self._changed:
+                self._running, self._taken_mb = self._running - 1, self._taken_mb - memory_mb
+                self._changed.notify_all()
+
+    def _has_room(self, memory_mb: int) -> bool:
+        fits = self._taken_mb + memory_mb <= self._memory_mb
+        return self._running < self._count and (fits or not self._running)
+
+
+def machine_mb() -> int:
+    """The memory of this machine in MB, or of the container that this process runs in."""
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        limit = int(_CGROUP.read_text())
+    except (OSError, ValueError):  # no such file, or "max": there is no limit
+        limit = whole
+    return min(whole, limit) // 2**20
+
 
 # MP4 only, and no other file or network address whatever the file says: it was made by others.
 INPUT = ("-protocol_whitelist", "file", "-f", "mp4", "-i")
@@ -76,3 +122,40 @@ async def _follow(stream: asyncio.StreamReader | None, reached: Callable[[float]
         name, _, value = line.decode(errors="replace").strip().partition("=")
         if name == "out_time_us" and value.lstrip("-").isdigit():  # "N/A" before the first picture
             reached(max(0.0, int(value) / 1e6))
+
+
+# Quieter than this is room tone or silence; amplifying it would only raise noise.
+SILENT_LUFS = -60.0
+STEREO = "aformat=sample_rates=48000:channel_layouts=stereo"
+# Passes the sound on; the figures are in what ffmpeg writes to stderr at the log level "info".
+METER = "ebur128=peak=true:framelog=quiet"
+
+_FIGURE = re.compile(r"^\s+(I|Peak):\s+(-?[\d.]+|-?inf|nan) (?:LUFS|dBFS)\s*$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Loudness:
+    """Integrated loudness and true peak by EBU R 128; -inf for digital silence."""
+
+    integrated_lufs: float
+    true_peak_dbfs: float
+
+
+def parse_loudness(report: str) -> Loudness:
+    """The figures of ffmpeg's `ebur128` summary; MediaError when it holds none."""
+    figures = {name: float(value) for name, value in _FIGURE.findall(report)}
+    if figures.keys() != {"I", "Peak"} or any(math.isnan(value) for value in figures.values()):
+        raise MediaError("The loudness could not be measured: the encoder reported no figures.")
+    return Loudness(figures["I"], figures["Peak"])
+
+
+async def measure_loudness(source: Path, timeout_s: float = 120.0) -> Loudness:
+    """The loudness of the first audio stream of an MP4; MediaError when there is none or it cannot be decoded."""
+    return parse_loudness(await run_encoder(_measuring_argv(source), timeout_s))
+
+
+def _measuring_argv(source: Path) -> list[str]:
+    # The summary has the log level "info"; nothing is written.
+    argv = [ffmpeg_exe(), "-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+info", *INPUT]
+    filters = f"{STEREO},{METER}"
+    return [*argv, f"file:{source.absolute()}", "-map", "0:a:0", "-vn", "-af", filters, "-f", "null", "-"]

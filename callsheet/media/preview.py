@@ -6,9 +6,9 @@ from io import BytesIO
 from pathlib import Path
 
 from callsheet.files import replacing
+from callsheet.media.contact_sheet import SheetItem, contact_sheet
 from callsheet.media.probe import probe_video
 from callsheet.media.provenance import stamp_jpeg
-from callsheet.media.sheet import SheetItem, contact_sheet
 from callsheet.media.stills import JPEG_QUALITY, video_frame
 
 TILES = 12

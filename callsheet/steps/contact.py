@@ -13,7 +13,7 @@ from callsheet.archive.layout import shot_folder
 from callsheet.archive.sidecar import CutRecord, FileRecord, Sidecar
 from callsheet.archive.store import Store
 from callsheet.errors import ArchiveError
-from callsheet.media.sheet import SheetItem, contact_sheet
+from callsheet.media.contact_sheet import SheetItem, contact_sheet
 from callsheet.plan.groups import groups
 from callsheet.report.framed import framed_picture, framing_of, told_framing
 from callsheet.report.sheets import ContactSheet

@@ -19,10 +19,9 @@ from callsheet.cuts.sound.make import Sound
 from callsheet.cuts.sound.plan import SoundSettings
 from callsheet.cuts.sound.shelf import Sounds
 from callsheet.files import replacing
-from callsheet.media.ffmpeg import run_encoder
+from callsheet.media.ffmpeg import SMALL_MB, EncoderSlots, run_encoder
 from callsheet.media.probe import VideoProbe
 from callsheet.media.provenance import stamp_mp4
-from callsheet.media.slots import SMALL_MB, EncoderSlots
 from callsheet.platforms import PlatformSpec
 
 log = logging.getLogger(__name__)

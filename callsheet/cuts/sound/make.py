@@ -10,8 +10,7 @@ from pathlib import Path
 from callsheet.cuts.sound.plan import SoundPlan, SoundSettings, corrected, plan_sound, shortfall
 from callsheet.cuts.sound.stems import Stem, music_stem, own_stem
 from callsheet.files import replacing
-from callsheet.media.ffmpeg import ffmpeg_exe, run_encoder
-from callsheet.media.loudness import STEREO, Loudness, measure_loudness
+from callsheet.media.ffmpeg import STEREO, Loudness, ffmpeg_exe, measure_loudness, run_encoder
 from callsheet.media.probe import probe_video
 
 # The limiter sees samples. At four times the rate it sees the peaks between them as well (ITU-R BS.1770-5, annex 2).

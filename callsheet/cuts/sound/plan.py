@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from callsheet.media.loudness import SILENT_LUFS, Loudness
+from callsheet.media.ffmpeg import SILENT_LUFS, Loudness
 
 # Everything that is not silence can be brought to the usual -14 LUFS.
 MAX_GAIN_DB = 46.0

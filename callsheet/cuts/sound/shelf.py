@@ -7,7 +7,7 @@ from pathlib import Path
 
 from callsheet.cuts.sound.make import Sound, make_sound
 from callsheet.cuts.sound.plan import SoundSettings
-from callsheet.media.slots import EncoderSlots
+from callsheet.media.ffmpeg import EncoderSlots
 
 
 class Sounds:

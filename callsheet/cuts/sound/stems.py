@@ -8,8 +8,7 @@ from pathlib import Path
 
 from callsheet.cuts.sound.plan import SoundSettings
 from callsheet.errors import MediaError
-from callsheet.media.ffmpeg import INPUT, ffmpeg_exe, run_encoder
-from callsheet.media.loudness import METER, STEREO, Loudness, parse_loudness
+from callsheet.media.ffmpeg import INPUT, METER, STEREO, Loudness, ffmpeg_exe, parse_loudness, run_encoder
 
 HEAD = 16
 
