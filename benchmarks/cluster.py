@@ -84,7 +84,7 @@ def with_redis(url: str) -> dict[str, str]:
 @contextmanager
 def server(folder: Path, settings: Mapping[str, str]) -> Iterator[tuple[str, int]]:
     """A Prefect server with these settings: the URL of its API, and its process id."""
-    from flows.server_env import server_env
+    from callsheet.orchestration.server_settings import server_env
 
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()

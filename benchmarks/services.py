@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
+from callsheet.orchestration.server import ensure_server, stop_server
 from callsheet.rehearsal.config import Latency, RehearsalConfig
 from callsheet.rehearsal.process import RehearsalProcess
 from callsheet.settings import Settings
-from flows.server import ensure_server, stop_server
 
 # So fast that no quota window and no poll makes anyone wait.
 FACTOR = 1000.0

@@ -10,10 +10,10 @@ from prefect.states import Completed
 
 from callsheet.batch.approve import Decided, decide
 from callsheet.batch.resume import continuation
+from callsheet.orchestration.continuation import go_on_with
+from callsheet.orchestration.forms import DecidedBatch, DecidedBy, FrameChoices, GoOn
 from callsheet.settings import Settings, load_settings
 from flows.content_batch import content_batch
-from flows.continuation import go_on_with
-from flows.forms import DecidedBatch, DecidedBy, FrameChoices, GoOn
 
 
 @flow(

@@ -8,9 +8,9 @@ from prefect import flow, get_run_logger
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from flows.forms import Crossfade, Parts, SpotName, SpotPlatform
+from callsheet.orchestration.artifacts import publish_spot
+from callsheet.orchestration.forms import Crossfade, Parts, SpotName, SpotPlatform
 from tasks.spots import join_spot
-from tasks.tables import publish_spot
 
 
 @flow(

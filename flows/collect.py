@@ -18,11 +18,11 @@ from callsheet.errors import CallsheetError
 from callsheet.exit_codes import first_of
 from callsheet.jobs.missing import Recovered, exit_code
 from callsheet.ledger import Ledger
+from callsheet.orchestration.continuation import parameters_of
+from callsheet.orchestration.forms import LiveBatches, OneBatch
 from callsheet.settings import Settings, load_settings
 from callsheet.shots import Mode
 from flows.content_batch import content_batch
-from flows.continuation import parameters_of
-from flows.forms import LiveBatches, OneBatch
 from tasks.collect import recover_batch
 
 

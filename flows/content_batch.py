@@ -19,12 +19,8 @@ from callsheet.batch.request import RunRequest
 from callsheet.batch.start import open_batch, set_aside
 from callsheet.context.context import Studio
 from callsheet.exit_codes import ExitCode
-from callsheet.plan.groups import MOST_GROUPS, groups
-from callsheet.settings import load_settings
-from callsheet.shots import Shot
-from flows.cancelled import cancel_shards
-from flows.editions import settled_edition
-from flows.forms import (
+from callsheet.orchestration.batch_artifacts import bulletin
+from callsheet.orchestration.forms import (
     Budget,
     Campaign,
     Edition,
@@ -37,11 +33,14 @@ from flows.forms import (
     Variables,
     Wait,
 )
-from flows.labels import label_run, log_plan, log_report, run_name
-from flows.parked import go_on_later
-from flows.shards import shards_for, work_in_shards
+from callsheet.orchestration.resume import go_on_later, settled_edition
+from callsheet.orchestration.run_labels import label_run, log_plan, log_report, run_name
+from callsheet.orchestration.shard_runs import cancel_shards
+from callsheet.orchestration.shards import shards_for, work_in_shards
+from callsheet.plan.groups import MOST_GROUPS, groups
+from callsheet.settings import load_settings
+from callsheet.shots import Shot
 from tasks.archive import archive
-from tasks.artifacts import bulletin
 from tasks.clips import clips
 from tasks.cuts import cuts
 from tasks.frames import frames

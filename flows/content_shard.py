@@ -12,10 +12,10 @@ from callsheet.batch.open import open_run
 from callsheet.batch.request import RunRequest
 from callsheet.batch.shards import end_shard, open_shard
 from callsheet.batch.start import set_aside
+from callsheet.orchestration.run_labels import log_plan
 from callsheet.plan.shards import Shard
 from callsheet.settings import load_settings
 from flows.content_batch import completed, in_groups
-from flows.labels import log_plan
 
 # Of a batch this large the server keeps ten groups of each shard, not every shot.
 MOST_GROUPS = 20

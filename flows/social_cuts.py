@@ -12,11 +12,11 @@ from prefect.states import Completed
 
 from callsheet.batch.open import open_mending
 from callsheet.batch.recut import ClipsToCut, CutsRequest, clips_to_cut, open_more_cuts
+from callsheet.orchestration.artifacts import publish_cuts
+from callsheet.orchestration.forms import Clips, Focus, Platforms
 from callsheet.plan.groups import groups
 from callsheet.settings import load_settings
-from flows.forms import Clips, Focus, Platforms
 from tasks.more_cuts import cut_more, list_more_cuts
-from tasks.tables import publish_cuts
 
 
 @flow(

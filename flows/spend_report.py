@@ -11,9 +11,9 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from callsheet.batch.account import spend_until
+from callsheet.orchestration.artifacts import publish_spend
+from callsheet.orchestration.forms import LiveBatches, ReportDay
 from callsheet.settings import load_settings
-from flows.forms import LiveBatches, ReportDay
-from tasks.tables import publish_spend
 
 
 @flow(

@@ -8,7 +8,7 @@ from prefect import task
 
 from callsheet.batch.report import Report, write_report
 from callsheet.context.context import current_studio
-from tasks.artifacts import publish_report
+from callsheet.orchestration.batch_artifacts import publish_report
 from tasks.policy import POLICY
 
 

@@ -227,8 +227,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=20261121)
     parser.add_argument("--live", action="store_true")
     options = parser.parse_args()
+    from callsheet.orchestration.server import ensure_server, stop_server
     from callsheet.settings import load_settings
-    from flows.server import ensure_server, stop_server
 
     with tempfile.TemporaryDirectory() as place:
         settings = load_settings(home=Path(place) / "server")

@@ -150,8 +150,8 @@ def service(tmp_path: Path) -> Iterator[Service]:
 @pytest.fixture(scope="session")
 def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real Prefect server, one for all tests of this process."""
+    from callsheet.orchestration.server import ensure_server, stop_server
     from callsheet.settings import load_settings
-    from flows.server import ensure_server, stop_server
 
     settings = load_settings(home=tmp_path_factory.mktemp("server"))
     # Not 4200: of two servers that are started there at once, one would be taken for the other.

@@ -18,10 +18,10 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.utilities.callables import parameter_schema
 
 from callsheet.batch.request import RunRequest
+from callsheet.orchestration.forms import FrameChoice
 from callsheet.settings import load_settings
 from flows.approve_frames import approve_frames
 from flows.content_batch import content_batch
-from flows.forms import FrameChoice
 from tests.conftest import Cli, Service
 from tests.whole_batch import whole_batch
 

@@ -24,8 +24,7 @@ from prefect.states import Completed, Crashed, Failed, Pending, Running, Schedul
 from pydantic import SecretStr
 from ruamel.yaml import YAML
 
-from deployments.pools import PoolType, template_of
-from flows.automations import (
+from callsheet.orchestration.automations import (
     HEARTBEAT_S,
     MOST_STARTS,
     PREFIX,
@@ -35,6 +34,7 @@ from flows.automations import (
     ensure_automations,
     remove_automations,
 )
+from deployments.pools import PoolType, template_of
 from tests.receiver import Receiver, receiving
 
 pytestmark = [pytest.mark.xdist_group("prefect"), pytest.mark.timeout(300)]

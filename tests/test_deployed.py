@@ -19,10 +19,10 @@ from prefect.client.schemas.schedules import CronSchedule
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import AwaitingRetry, Scheduled
 
+from callsheet.orchestration.automations import remove_automations
+from callsheet.orchestration.deploy import deploy
 from callsheet.settings import load_settings
 from deployments.pools import PoolType, template_of
-from flows.automations import remove_automations
-from flows.deploy import deploy
 from tests.conftest import Cli, Ran, Service
 from tests.forked import Forge
 

@@ -27,13 +27,13 @@ from callsheet.batch.request import RunRequest
 from callsheet.batch.spot import SpotRequest
 from callsheet.editions import PLACEHOLDERS
 from callsheet.errors import ServiceError, SettingsError
+from callsheet.orchestration.automations import HEARTBEAT_S, WATCHED
+from callsheet.orchestration.deploy import plain
+from callsheet.orchestration.server_settings import check_modules, read_env, server_env, server_environment
+from callsheet.orchestration.shard_runs import DEPLOYMENT
 from callsheet.settings import load_settings
 from deployments.pools import DEFAULTS, HOME, PoolType, template_of, with_defaults
 from flows.assemble import assemble
-from flows.automations import HEARTBEAT_S, WATCHED
-from flows.forms import plain
-from flows.server_env import check_modules, read_env, server_env, server_environment
-from flows.shard_runs import DEPLOYMENT
 from tests.conftest import ROOT
 
 FOLDER = ROOT / "deployments"

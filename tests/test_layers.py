@@ -44,8 +44,8 @@ def test_only_the_settings_read_the_environment() -> None:
     }
     # These hand an environment to another program (the Prefect server, the encoder, gcsfs) and take no setting from it.
     assert readers <= {
-        "flows/deploy.py",
-        "flows/server_env.py",
+        "callsheet/orchestration/deploy.py",
+        "callsheet/orchestration/server_settings.py",
         "callsheet/cli/run.py",
         "callsheet/cli/worker.py",
         "callsheet/gcs/connection.py",

@@ -16,8 +16,8 @@ from prefect.flow_engine import run_flow_async
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from callsheet.ledger.quota import pacific_day
+from callsheet.orchestration.resume import MARGIN
 from flows.content_batch import content_batch
-from flows.parked import MARGIN
 from tests.conftest import Service
 
 pytestmark = [pytest.mark.xdist_group("prefect")]

@@ -17,8 +17,7 @@ from typing import Any
 import pytest
 
 from callsheet.errors import ServiceError
-from callsheet.settings import Settings, load_settings
-from flows.server import (
+from callsheet.orchestration.server import (
     Server,
     _check_free,
     _start,
@@ -29,6 +28,7 @@ from flows.server import (
     running_server,
     stop_server,
 )
+from callsheet.settings import Settings, load_settings
 
 NOBODY = 2**22 + 1  # above the highest process id of Linux
 
@@ -97,10 +97,10 @@ def test_a_free_port_that_is_taken_meanwhile_is_left_for_another(
     def start(settings: Settings, host: str, port: int) -> Server:
         return started if port == free else _start(settings, host, port)
 
-    monkeypatch.setattr("flows.server._free_port", lambda _host: next(choices))
-    monkeypatch.setattr("flows.server._start", start)
+    monkeypatch.setattr("callsheet.orchestration.server._free_port", lambda _host: next(choices))
+    monkeypatch.setattr("callsheet.orchestration.server._start", start)
     assert ensure_server(load_settings(home=tmp_path)) == started
-    monkeypatch.setattr("flows.server._free_port", lambda _host: taken)
+    monkeypatch.setattr("callsheet.orchestration.server._free_port", lambda _host: taken)
     with pytest.raises(ServiceError, match=rf"Port {taken} on .* is another program's"):
         ensure_server(load_settings(home=tmp_path))
 
@@ -117,7 +117,7 @@ def test_a_port_that_is_taken_while_the_server_starts_is_told_as_taken(
             if next(looks, "later"):
                 _check_free(host, port)
 
-        monkeypatch.setattr("flows.server._check_free", free_at_first)
+        monkeypatch.setattr("callsheet.orchestration.server._check_free", free_at_first)
         with pytest.raises(ServiceError, match=rf"Port {port} on .* is another program's"):
             ensure_server(load_settings(home=tmp_path), port)
 

@@ -15,9 +15,9 @@ from prefect.settings import get_current_settings
 
 from callsheet.batch.request import RunRequest
 from callsheet.cli.output import MOST_CHARACTERS, in_short
+from callsheet.orchestration.lost_server import follow_server
+from callsheet.orchestration.server import Server, ensure_server, stop_server
 from callsheet.settings import load_settings
-from flows.lost_server import follow_server
-from flows.server import Server, ensure_server, stop_server
 from tests.conftest import Cli, Service, wait_for
 from tests.whole_batch import whole_batch
 
@@ -35,8 +35,10 @@ def test_requests_to_a_server_that_died_are_tried_once_and_again_for_long_when_i
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client, is_gone, seen = get_current_settings().client, [False, True, True, True, False], []
-    monkeypatch.setattr("flows.lost_server.is_gone", lambda *_: seen.append(client.max_retries) or is_gone.pop(0))
-    monkeypatch.setattr("flows.lost_server.LOOKS_EVERY_S", 0.0)
+    monkeypatch.setattr(
+        "callsheet.orchestration.lost_server.is_gone", lambda *_: seen.append(client.max_retries) or is_gone.pop(0)
+    )
+    monkeypatch.setattr("callsheet.orchestration.lost_server.LOOKS_EVERY_S", 0.0)
     usual = client.max_retries
     try:
         with pytest.raises(IndexError):

@@ -17,10 +17,16 @@ from starlette.datastructures import Headers
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from callsheet.orchestration.guarded_server import is_own_host
+from callsheet.orchestration.server_settings import (
+    EVERYWHERE,
+    PASSWORD,
+    made_password,
+    own_origins,
+    password_header,
+    server_environment,
+)
 from callsheet.web_guard import OwnPagesOnly, host_in, is_loopback_host
-from flows.guarded_server import is_own_host
-from flows.ports import EVERYWHERE
-from flows.server_env import PASSWORD, made_password, own_origins, password_header, server_environment
 from tests.conftest import Service
 
 EVIL = "https://evil.example"
@@ -138,7 +144,7 @@ def test_origins_are_those_of_the_ui() -> None:
 
 
 def test_server_in_the_foreground_for_others_without_a_password_does_not_start() -> None:
-    argv = [sys.executable, "-m", "flows.guarded_server", "--host", EVERYWHERE, "--port", "1"]
+    argv = [sys.executable, "-m", "callsheet.orchestration.guarded_server", "--host", EVERYWHERE, "--port", "1"]
     ended = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
     assert (ended.returncode, PASSWORD in ended.stderr) == (2, True)
 
@@ -236,7 +242,7 @@ def test_running_server_has_no_secret_on_its_command_line_or_key_in_its_environm
     found = [
         process
         for process in psutil.process_iter(["cmdline"])
-        if {"flows.guarded_server", port} <= set(process.info["cmdline"] or ())
+        if {"callsheet.orchestration.guarded_server", port} <= set(process.info["cmdline"] or ())
     ]
     assert found
     for process in found:

@@ -24,12 +24,11 @@ from callsheet.batch.open import open_run
 from callsheet.batch.request import RunRequest
 from callsheet.batch.start import open_batch, set_aside
 from callsheet.context.context import Studio
+from callsheet.orchestration.shard_runs import ShardRuns, cancel_shards
 from callsheet.plan.shard_runs import PATIENCE_S
 from callsheet.plan.shards import shards_of
 from callsheet.settings import load_settings
-from flows.cancelled import cancel_shards
 from flows.content_batch import content_batch
-from flows.shard_runs import ShardRuns
 
 pytestmark = [pytest.mark.xdist_group("prefect"), pytest.mark.timeout(300)]
 

@@ -21,8 +21,8 @@ from callsheet.maintenance.remake import shot_of
 from callsheet.maintenance.service import copy_to
 from callsheet.media.probe import probe_video
 from callsheet.media.provenance import AI_GENERATED, read_jpeg_xmp, read_mp4_xmp
+from callsheet.orchestration.forms import SpotOf
 from callsheet.shots import Batch
-from flows.forms import SpotOf
 from tasks.spots import join_spot
 from tests.cared_for import BATCH, PREFIX, Kept, copy_of, finished_batch
 from tests.conftest import Cli
@@ -240,7 +240,7 @@ def test_the_command_joins_cuts_and_says_where_the_spot_is(made: Kept, bare_cli:
 def test_the_form_offers_every_platform_and_takes_words() -> None:
     from pydantic import TypeAdapter
 
-    from flows.forms import CutsOf, Platforms
+    from callsheet.orchestration.forms import CutsOf, Platforms
 
     offered = TypeAdapter(Platforms).json_schema()["items"]["enum"]
     assert offered[:5] == ["9x16", "4x5", "1x1", "16x9", "shorts"]

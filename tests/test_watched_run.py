@@ -13,8 +13,8 @@ import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from benchmarks.cluster import Api
+from callsheet.orchestration.artifacts import artifact_key
 from flows.content_batch import content_batch
-from tasks.publishing import artifact_key
 from tests.conftest import Cli, Service, start_service, wait_for
 
 pytestmark = [pytest.mark.xdist_group("prefect")]
@@ -42,7 +42,7 @@ BROKEN: dict[str, Any] = {"match": {"kind": "image", "prompt": "linen", "first":
 async def test_the_sheet_of_a_shot_is_shown_while_others_are_at_work_and_no_key_is(
     prefect_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.contact.SHOW_EVERY_S", 0.2)
+    monkeypatch.setattr("callsheet.orchestration.batch_artifacts.SHOW_EVERY_S", 0.2)
     service = start_service(tmp_path / "service", factor=60, latency={"image": 0, "video": 180})
     for name in ("GOOGLE_GEMINI_BASE_URL", "GOOGLE_VERTEX_BASE_URL"):
         monkeypatch.setenv(name, service.url)

@@ -26,7 +26,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Scheduled
 from pydantic import SecretStr
 
-from flows.automations import HEARTBEAT_S, ensure_automations, remove_automations
+from callsheet.orchestration.automations import HEARTBEAT_S, ensure_automations, remove_automations
 from tests.conftest import ROOT, Service, start_service
 from tests.receiver import Receiver, receiving
 

@@ -11,9 +11,9 @@ import typer
 from callsheet.cli.options import JsonOption
 from callsheet.cli.output import out, print_json, say
 from callsheet.cli.run import use_server
+from callsheet.orchestration.server import find_server
 from callsheet.settings import load_settings
 from deployments.pools import PoolType
-from flows.server import find_server
 
 
 def deploy(
@@ -33,7 +33,7 @@ def deploy(
     server = find_server(settings)
     use_server(server)
     say("Deploying; this takes some seconds.")
-    from flows.deploy import deploy as deploy_all
+    from callsheet.orchestration.deploy import deploy as deploy_all
 
     done = asyncio.run(deploy_all(settings, pool_type, folder or Path.cwd(), file))
     for name, page in done.deployments.items():

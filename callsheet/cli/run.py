@@ -39,10 +39,10 @@ from callsheet.context.context import watcher
 from callsheet.errors import CallsheetError, SettingsError
 from callsheet.exit_codes import ExitCode
 from callsheet.models import load_catalogue
+from callsheet.orchestration.server import Server, ensure_server, is_gone, is_up
 from callsheet.plan import Plan
 from callsheet.providers import live_ready
 from callsheet.settings import Settings, load_settings
-from flows.server import Server, ensure_server, is_gone, is_up
 
 
 async def summary_without_server(request: RunRequest, settings: Settings) -> dict[str, Any]:
@@ -163,8 +163,8 @@ def use_server(server: Server) -> None:
 
 
 async def _follow(request: RunRequest, view: ProgressView, server: Server, settings: Settings) -> dict[str, Any]:
+    from callsheet.orchestration.lost_server import follow_server
     from flows.content_batch import content_batch
-    from flows.lost_server import follow_server
 
     summary: Any
 

@@ -10,8 +10,8 @@ import typer
 
 from callsheet.cli.output import say
 from callsheet.cli.run import use_server
+from callsheet.orchestration.server import check_pool, find_server
 from callsheet.settings import load_settings
-from flows.server import check_pool, find_server
 
 POOL = "callsheet"
 # Besides one run per core, room for what is short and should not wait for long batches: approvals, `collect`, reports.

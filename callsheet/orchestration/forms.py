@@ -22,21 +22,6 @@ from callsheet.settings import load_settings
 from callsheet.shots import Mode
 
 
-def plain(schema: dict[str, Any]) -> dict[str, Any]:
-    """A parameter schema with one field for what may be left empty.
-
-    For `str | None` with the default None, pydantic writes `anyOf` and the UI makes people choose between "str" and
-    "None" first. What is neither required nor has a default may be null for Prefect all the same.
-    """
-    if isinstance(schema, dict):
-        kinds = schema.get("anyOf", ())
-        if len(kinds) == 2 and kinds[1] == {"type": "null"} and schema.get("default", 0) is None:
-            rest = {key: value for key, value in schema.items() if key not in ("anyOf", "default")}
-            return {**plain(kinds[0]), **rest}
-        return {key: plain(value) for key, value in schema.items()}
-    return schema
-
-
 def _with_platforms(schema: dict[str, Any]) -> None:
     """The names to choose from, the settings' own platforms among them, as they are when a flow is deployed."""
     schema["enum"] = list(load_platforms(load_settings().platforms).names)

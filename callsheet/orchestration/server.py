@@ -19,12 +19,20 @@ from urllib.request import Request, urlopen
 
 from callsheet.errors import ServiceError
 from callsheet.files import make_private
+from callsheet.orchestration.server_settings import (
+    EVERYWHERE,
+    LOOPBACK,
+    PASSWORD_FILE,
+    PortTakenError,
+    kept_password,
+    password_header,
+    server_environment,
+    use_password,
+)
+from callsheet.orchestration.server_settings import check_free as _check_free
+from callsheet.orchestration.server_settings import free_port as _free_port
+from callsheet.orchestration.server_settings import taken as _taken
 from callsheet.settings import Settings
-from flows.ports import EVERYWHERE, LOOPBACK, PortTakenError
-from flows.ports import check_free as _check_free
-from flows.ports import free_port as _free_port
-from flows.ports import taken as _taken
-from flows.server_env import PASSWORD_FILE, kept_password, password_header, server_environment, use_password
 
 logger = logging.getLogger(__name__)
 
@@ -206,7 +214,7 @@ def _start(settings: Settings, host: str, port: int) -> Server:
     environment = server_environment(folder, api_url, host)
     _check_free(host, port)
     log = folder / "server.log"
-    argv = [sys.executable, "-P", "-m", "flows.guarded_server", "--host", host, "--port", str(port)]
+    argv = [sys.executable, "-P", "-m", "callsheet.orchestration.guarded_server", "--host", host, "--port", str(port)]
     with log.open("ab") as out, _lock(settings).open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         process = subprocess.Popen(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from callsheet.orchestration.server import Server, is_gone
 from callsheet.settings import Settings
-from flows.server import Server, is_gone
 
 LOOKS_EVERY_S = 3.0
 # Another command may start it anew at the same address; the run then goes on.

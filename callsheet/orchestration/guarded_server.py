@@ -1,4 +1,4 @@
-"""`python -m flows.guarded_server`: Prefect's server in the foreground, for its own pages and for programs only.
+"""`python -m callsheet.orchestration.guarded_server`: Prefect's server in the foreground, for its own pages and for programs only.
 
 Prefect's own server lets every web page that somebody opens on this machine create runs (3.8.8, tried 2026-11-30).
 """
@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 from callsheet.errors import SettingsError
+from callsheet.orchestration.server_settings import foreground_environment
 from callsheet.web_guard import OwnPagesOnly, is_address, is_loopback_host
-from flows.server_env import foreground_environment
 
 
 def is_own_host(listens_on: str, environment: Mapping[str, str]) -> Callable[[str], bool]:
@@ -32,7 +32,7 @@ def is_own_host(listens_on: str, environment: Mapping[str, str]) -> Callable[[st
 
 def main() -> int:
     """Serve until told to end; 2 when others could use the server without a password."""
-    parser = argparse.ArgumentParser(prog="python -m flows.guarded_server", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m callsheet.orchestration.guarded_server", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=4200)
     options = parser.parse_args()

@@ -20,10 +20,10 @@ from callsheet.batch.request import RunRequest
 from callsheet.batch.shards import follow_ledger, join_shards, sent_of
 from callsheet.context.context import Studio
 from callsheet.errors import Stopped
+from callsheet.orchestration.shard_runs import DEPLOYMENT, ShardRuns, at_work
 from callsheet.plan import Plan
 from callsheet.plan.shards import Shard, shards_of
 from callsheet.shots import Shot
-from flows.shard_runs import DEPLOYMENT, ShardRuns, at_work
 
 LOOK_S = 3.0
 Alone = Callable[[list[Shot]], Coroutine[Any, Any, None]]

@@ -22,10 +22,9 @@ from prefect.client.schemas.responses import DeploymentResponse
 from prefect.exceptions import ObjectNotFound
 
 from callsheet.errors import ServiceError, SettingsError
+from callsheet.orchestration.automations import ensure_automations
 from callsheet.settings import Settings
 from deployments.pools import PoolType, template_of
-from flows.automations import ensure_automations
-from flows.forms import plain
 
 POOL = "callsheet"
 # Read by deployments/prefect.yaml.
@@ -123,3 +122,18 @@ def code_version() -> str:
     except (OSError, subprocess.TimeoutExpired):
         return version("callsheet")
     return told.stdout.strip() if told.returncode == 0 else version("callsheet")
+
+
+def plain(schema: dict[str, Any]) -> dict[str, Any]:
+    """A parameter schema with one field for what may be left empty.
+
+    For `str | None` with the default None, pydantic writes `anyOf` and the UI makes people choose between "str" and
+    "None" first. What is neither required nor has a default may be null for Prefect all the same.
+    """
+    if isinstance(schema, dict):
+        kinds = schema.get("anyOf", ())
+        if len(kinds) == 2 and kinds[1] == {"type": "null"} and schema.get("default", 0) is None:
+            rest = {key: value for key, value in schema.items() if key not in ("anyOf", "default")}
+            return {**plain(kinds[0]), **rest}
+        return {key: plain(value) for key, value in schema.items()}
+    return schema
