@@ -37,7 +37,7 @@ from callsheet.orchestration.resume import go_on_later, settled_edition
 from callsheet.orchestration.run_labels import label_run, log_plan, log_report, run_name
 from callsheet.orchestration.shard_runs import cancel_shards
 from callsheet.orchestration.shards import shards_for, work_in_shards
-from callsheet.plan.groups import MOST_GROUPS, groups
+from callsheet.plan.grouping import MOST_GROUPS, groups
 from callsheet.settings import load_settings
 from callsheet.shots import Shot
 from tasks.archive import archive

@@ -13,7 +13,7 @@ from callsheet.batch.request import RunRequest
 from callsheet.batch.shards import end_shard, open_shard
 from callsheet.batch.start import set_aside
 from callsheet.orchestration.run_labels import log_plan
-from callsheet.plan.shards import Shard
+from callsheet.plan.grouping import Shard
 from callsheet.settings import load_settings
 from flows.content_batch import completed, in_groups
 

@@ -14,7 +14,7 @@ from callsheet.batch.open import open_mending
 from callsheet.batch.recut import ClipsToCut, CutsRequest, clips_to_cut, open_more_cuts
 from callsheet.orchestration.artifacts import publish_cuts
 from callsheet.orchestration.forms import Clips, Focus, Platforms
-from callsheet.plan.groups import groups
+from callsheet.plan.grouping import groups
 from callsheet.settings import load_settings
 from tasks.more_cuts import cut_more, list_more_cuts
 

@@ -24,7 +24,7 @@ from callsheet.keys import labels_of
 from callsheet.ledger import Attempt, Job, JobOrder, JobState
 from callsheet.media.probe import probe_video
 from callsheet.models import load_catalogue
-from callsheet.orders import clip_order, image_request, take_order, video_request
+from callsheet.plan.requests import clip_order, image_request, take_order, video_request
 from callsheet.providers import Providers, open_providers
 from callsheet.providers.evidence import Evidence
 from callsheet.providers.protocol import VideoReady, VideoRequest

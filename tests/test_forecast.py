@@ -18,10 +18,10 @@ from callsheet.ledger.model_usage import Use
 from callsheet.ledger.quota import PACIFIC, Learned, Limits
 from callsheet.ledger.spend_window import Position
 from callsheet.models import Latency
-from callsheet.orders import take_estimate
 from callsheet.plan import Conditions, Known, Money, Plan, plan_batch
-from callsheet.plan.conditions import Effort, ModelConditions
-from callsheet.plan.simulation import Process, Room, Simulation
+from callsheet.plan.event_loop import Process, Room, Simulation
+from callsheet.plan.inputs import Effort, ModelConditions
+from callsheet.plan.requests import take_estimate
 from callsheet.shots import Shot
 from tests.conftest import Cli, start_service
 from tests.counted_calls import assert_grows_with_its_input

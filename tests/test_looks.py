@@ -11,8 +11,8 @@ import pytest
 
 from callsheet.cuts.framing.geometry import SubjectBox
 from callsheet.errors import MediaError
-from callsheet.looks import MOMENTS, look_price, subject_in
 from callsheet.models import load_catalogue
+from callsheet.plan.subject_query import MOMENTS, look_price, subject_in
 from tests.conftest import Cli, Service
 from tests.test_batch import live
 

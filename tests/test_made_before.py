@@ -33,7 +33,7 @@ from callsheet.ledger import Ledger
 from callsheet.ledger.database import HEAD
 from callsheet.ledger.dialect import UtcTime
 from callsheet.ledger.tables import metadata
-from callsheet.orders import clip_order, take_order
+from callsheet.plan.requests import clip_order, take_order
 from callsheet.settings import load_settings
 from tests.conftest import Cli, Ran, Service, start_service
 

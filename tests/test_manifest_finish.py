@@ -15,7 +15,7 @@ from PIL import Image
 from callsheet.errors import ManifestError, Problem, SettingsError
 from callsheet.manifest import read_manifest
 from callsheet.models import load_catalogue
-from callsheet.orders import clip_order, take_order
+from callsheet.plan.requests import clip_order, take_order
 from callsheet.shots import LABEL, Batch, Finish, Shot
 
 CATALOGUE = load_catalogue()

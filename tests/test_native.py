@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from callsheet.plan.native import advise_native
+from callsheet.plan.cuts import advise_native
 from callsheet.platforms import load_platforms
 
 PLATFORMS = load_platforms()

@@ -25,7 +25,7 @@ from callsheet.jobs import store as deposit
 from callsheet.jobs.output_bucket import output_of, remove_output
 from callsheet.jobs.output_leftovers import remove_leftovers
 from callsheet.ledger import JobState, Ledger
-from callsheet.orders import clip_order
+from callsheet.plan.requests import clip_order
 from callsheet.providers.bucket_download import BucketReader
 from callsheet.settings import load_settings
 from callsheet.steps.clips import make_clips

@@ -24,7 +24,7 @@ from callsheet.context.context import Studio
 from callsheet.context.shot_state import Work
 from callsheet.errors import ArchiveError
 from callsheet.ledger import Ledger
-from callsheet.plan.shards import Shard
+from callsheet.plan.grouping import Shard
 from callsheet.settings import Settings, load_settings
 from callsheet.shots import ShotState
 from callsheet.steps.archive import write_shot

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from callsheet.keys import job_key
 from callsheet.ledger import Job, JobState
 from callsheet.models import load_catalogue
-from callsheet.orders import clip_order, take_estimate, take_order
 from callsheet.plan import Known, plan_batch, plan_shot
-from callsheet.plan.groups import groups
+from callsheet.plan.grouping import groups
+from callsheet.plan.requests import clip_order, take_estimate, take_order
 from callsheet.shots import Asset, Batch, Reference, Shot
 
 CATALOGUE = load_catalogue()

@@ -15,7 +15,7 @@ from callsheet.batch.request import RunRequest
 from callsheet.cli.options import planned_request
 from callsheet.errors import SettingsError
 from callsheet.plan import Action, Plan, ShotPlan
-from callsheet.plan.file import PlanFile, check_same, read_plan, write_plan
+from callsheet.plan.plan_file import PlanFile, check_same, read_plan, write_plan
 from tests.conftest import Cli, Ran
 from tests.test_plan import BATCH, SHOT
 

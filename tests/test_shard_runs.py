@@ -25,8 +25,7 @@ from callsheet.batch.request import RunRequest
 from callsheet.batch.start import open_batch, set_aside
 from callsheet.context.context import Studio
 from callsheet.orchestration.shard_runs import ShardRuns, cancel_shards
-from callsheet.plan.shard_runs import PATIENCE_S
-from callsheet.plan.shards import shards_of
+from callsheet.plan.grouping import PATIENCE_S, shards_of
 from callsheet.settings import load_settings
 from flows.content_batch import content_batch
 

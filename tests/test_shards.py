@@ -29,8 +29,7 @@ from callsheet.errors import ManifestError, SettingsError
 from callsheet.manifest import read_manifest
 from callsheet.models import load_catalogue
 from callsheet.plan import Action, Plan, ShotPlan
-from callsheet.plan.shard_runs import MOST_RUNS, PATIENCE_S, STARTING_S, Next, Stand, what_next
-from callsheet.plan.shards import Shard, shards_of
+from callsheet.plan.grouping import MOST_RUNS, PATIENCE_S, STARTING_S, Next, Shard, Stand, shards_of, what_next
 from callsheet.settings import Settings, load_settings
 from callsheet.shots import Batch, Shot, ShotState
 from callsheet.steps.archive import write_shot

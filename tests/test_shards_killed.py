@@ -19,7 +19,7 @@ from conftest import Service, start_service, wait_for
 from benchmarks.cluster import INSTALLED, Api, deploy_to, end, postgres, redis, server, start_worker, with_redis
 from callsheet.clock import Clock
 from callsheet.ledger import Ledger
-from callsheet.plan.groups import groups
+from callsheet.plan.grouping import groups
 from callsheet.shots import ShotState
 
 pytest.importorskip("psycopg")

@@ -23,9 +23,9 @@ from callsheet.batch.request import RunRequest
 from callsheet.errors import ImageBlocked, ManifestError, PromptBlocked, Rejected
 from callsheet.ledger import JobState
 from callsheet.models import load_catalogue
-from callsheet.orders import clip_order, image_request, kept_to, take_order, text_clip_order, video_request
 from callsheet.plan import Known, plan_batch, plan_shot
-from callsheet.plan.sendable import check_sendable
+from callsheet.plan.plan_batch import check_sendable
+from callsheet.plan.requests import clip_order, image_request, kept_to, take_order, text_clip_order, video_request
 from callsheet.providers import Providers, open_providers
 from callsheet.providers.outcomes import image_result
 from callsheet.providers.protocol import ImageRequest, InputImage, LookRequest, VideoRequest

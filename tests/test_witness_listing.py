@@ -18,8 +18,8 @@ from callsheet.batch.survey import survey
 from callsheet.clock import Clock
 from callsheet.context.shot_state import Work
 from callsheet.ledger import Ledger
-from callsheet.orders import take_order
 from callsheet.plan import Known
+from callsheet.plan.requests import take_order
 from callsheet.providers.scopes import scope_of
 from callsheet.reconcile.sidecar_rows import job_of
 from callsheet.settings import load_settings

@@ -24,7 +24,7 @@ from callsheet.cli import run
 from callsheet.cli.main import main as command
 from callsheet.context.context import Studio
 from callsheet.exit_codes import ExitCode
-from callsheet.plan.groups import MOST_GROUPS, groups
+from callsheet.plan.grouping import MOST_GROUPS, groups
 from callsheet.settings import Settings, load_settings
 
 # Where the process ends: before or after the n-th call of a function.

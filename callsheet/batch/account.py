@@ -14,9 +14,9 @@ from callsheet.exit_codes import ExitCode, first_of
 from callsheet.ledger import Job, JobState, Ledger
 from callsheet.ledger.model_usage import Use
 from callsheet.ledger.quota import PACIFIC, WINDOW, Limits, pacific_day, tightened
-from callsheet.orders import take_order
 from callsheet.plan import Plan
 from callsheet.plan.money import Money
+from callsheet.plan.requests import take_order
 from callsheet.providers.scopes import scope_of
 from callsheet.report.account import Account, ModelUse
 from callsheet.report.spend import SpendReport, spend_report

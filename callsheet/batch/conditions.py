@@ -14,7 +14,7 @@ from callsheet.jobs.charges import spend_limits
 from callsheet.ledger import Ledger
 from callsheet.ledger.spend_window import SPEND_WINDOW, Position, SpendLimits, pacific_month, stricter
 from callsheet.models import Catalogue
-from callsheet.plan.conditions import LIVE, REHEARSAL, Conditions, ModelConditions, SpendConditions
+from callsheet.plan.inputs import LIVE, REHEARSAL, Conditions, ModelConditions, SpendConditions
 from callsheet.plan.money import Money
 from callsheet.providers.scopes import scope_of
 from callsheet.rehearsal.config import Latency

@@ -19,8 +19,8 @@ from callsheet.ledger import Ledger
 from callsheet.manifest import Manifest
 from callsheet.models import Catalogue
 from callsheet.plan import Known, Plan, plan_batch
-from callsheet.plan.file import PlanFile, check_same, read_plan
-from callsheet.plan.sendable import check_sendable
+from callsheet.plan.plan_batch import check_sendable
+from callsheet.plan.plan_file import PlanFile, check_same, read_plan
 from callsheet.platforms import Platforms, load_platforms
 from callsheet.providers.routes import is_loopback
 from callsheet.providers.scopes import scope_of

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from callsheet.plan.shards import Shard
+from callsheet.plan.grouping import Shard
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from callsheet.exit_codes import code_of_shots, first_of
 from callsheet.ledger import AttemptRecord, JobState
 from callsheet.manifest import Manifest
 from callsheet.plan import Action, Plan, ShotPlan, plan_batch
-from callsheet.plan.shards import Shard
+from callsheet.plan.grouping import Shard
 from callsheet.providers.scopes import scope_of
 from callsheet.shots import Shot, ShotState
 

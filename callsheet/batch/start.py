@@ -25,7 +25,7 @@ from callsheet.ledger import JobState, ShotRow
 from callsheet.ledger.records import is_worth_a_look
 from callsheet.manifest import Manifest
 from callsheet.plan import Kind, Known, Plan, ShotPlan
-from callsheet.plan.sendable import check_sendable
+from callsheet.plan.plan_batch import check_sendable
 from callsheet.providers.scopes import scope_of
 from callsheet.shots import Shot, ShotState
 from callsheet.sources import read_bytes

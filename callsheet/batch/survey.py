@@ -13,9 +13,9 @@ from callsheet.batch.witness import hear_archive
 from callsheet.concurrency import all_of
 from callsheet.ledger import Job, JobState, Ledger, Want
 from callsheet.ledger.owners import is_dead
-from callsheet.orders import take_order
 from callsheet.plan import Known, ShotPlan, clip_keys
 from callsheet.plan.frames import is_chosen_by_scores
+from callsheet.plan.requests import take_order
 from callsheet.providers.scopes import Scopes
 from callsheet.shots import Asset, Batch, Shot
 

@@ -22,8 +22,8 @@ from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.store import Stat, Store
 from callsheet.errors import CallsheetError, SettingsError
 from callsheet.ledger import Job, JobState, Ledger
-from callsheet.orders import take_order
 from callsheet.plan import Doubt, Known, Plan, clip_keys, frames_wanted
+from callsheet.plan.requests import take_order
 from callsheet.providers.scopes import Scopes
 from callsheet.reconcile.rebuild_ledger import Rebuilt, enter_sidecars, read_believed
 from callsheet.reconcile.rebuild_sidecar import Remembered, sidecar_from

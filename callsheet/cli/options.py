@@ -13,7 +13,7 @@ import typer
 from callsheet.batch.request import RunRequest
 from callsheet.editions import edition_at
 from callsheet.errors import SettingsError
-from callsheet.plan.file import PlanFile, read_plan
+from callsheet.plan.plan_file import PlanFile, read_plan
 
 ManifestArgument = Annotated[str, typer.Argument(help="CSV, TSV or YAML file: a path or any fsspec URI (gs://...).")]
 ManifestOrNone = Annotated[

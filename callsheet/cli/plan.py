@@ -33,9 +33,9 @@ from callsheet.cli.output import out, print_json, say
 from callsheet.ledger import Ledger
 from callsheet.manifest import Manifest
 from callsheet.plan import NOUNS, Action, Kind, Plan
-from callsheet.plan.file import write_plan
 from callsheet.plan.money import amount
-from callsheet.plan.sendable import check_sendable
+from callsheet.plan.plan_batch import check_sendable
+from callsheet.plan.plan_file import write_plan
 from callsheet.platforms import load_platforms
 from callsheet.settings import Settings, load_settings
 

@@ -24,7 +24,7 @@ from callsheet.batch.report import Report
 from callsheet.context.context import Studio
 from callsheet.orchestration.artifacts import artifact_key, form_link, publish_markdown, published
 from callsheet.plan import Plan
-from callsheet.plan.groups import groups
+from callsheet.plan.grouping import groups
 from callsheet.report.account import spend_markdown
 from callsheet.report.asking import approval_markdown, waiting_for_approval
 from callsheet.report.progress import progress_sentence

@@ -27,8 +27,7 @@ from prefect.states import Cancelled, Cancelling, Crashed
 from callsheet.batch.request import RunRequest
 from callsheet.context.context import Studio
 from callsheet.plan import Plan
-from callsheet.plan.shard_runs import Next, Stand, what_next
-from callsheet.plan.shards import Shard
+from callsheet.plan.grouping import Next, Shard, Stand, what_next
 from callsheet.shots import Batch, Shot, ShotState
 
 DEPLOYMENT = "content-shard/content-shard"

@@ -22,7 +22,7 @@ from callsheet.context.context import Studio
 from callsheet.errors import Stopped
 from callsheet.orchestration.shard_runs import DEPLOYMENT, ShardRuns, at_work
 from callsheet.plan import Plan
-from callsheet.plan.shards import Shard, shards_of
+from callsheet.plan.grouping import Shard, shards_of
 from callsheet.shots import Shot
 
 LOOK_S = 3.0

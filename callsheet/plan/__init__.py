@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from callsheet.plan.actions import NOUNS, Action, Kind, Plan, ShotPlan, What
-from callsheet.plan.conditions import Conditions
-from callsheet.plan.decide import clip_keys, frames_wanted, plan_shot
 from callsheet.plan.forecast import Forecast
-from callsheet.plan.known import Doubt, Known
+from callsheet.plan.inputs import Conditions, Doubt, Known
 from callsheet.plan.money import Money
-from callsheet.plan.whole import plan_batch
+from callsheet.plan.plan_batch import plan_batch
+from callsheet.plan.plan_shot import clip_keys, frames_wanted, plan_shot
 
 __all__ = [
     "NOUNS",

@@ -10,7 +10,7 @@ from typing import Literal
 
 from callsheet.ledger.quota import PACIFIC
 from callsheet.ledger.spend_window import SpendLimits
-from callsheet.plan.conditions import Conditions
+from callsheet.plan.inputs import Conditions
 from callsheet.plan.pipeline import Course, Errand, course_of
 
 # Courses that are drawn: more give a steadier mean; a large batch is steady by itself, and its courses take time.

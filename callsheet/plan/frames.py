@@ -13,8 +13,8 @@ from datetime import datetime
 
 from callsheet.decisions import FramePin, numbered
 from callsheet.ledger import Job, JobState
-from callsheet.orders import clip_order, clip_slot, take_order
-from callsheet.plan.known import Known
+from callsheet.plan.inputs import Known
+from callsheet.plan.requests import clip_order, clip_slot, take_order
 from callsheet.shots import Batch, Shot
 
 # Jobs that gave nothing and never will, unless a person wants them again.

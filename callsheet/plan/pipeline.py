@@ -18,8 +18,8 @@ from decimal import Decimal
 from callsheet.ledger.quota import MARGIN, MINUTE_MEMORY, DayFull, Learned, Limits, pacific_day, place
 from callsheet.ledger.spend_window import SPEND_WINDOW, pacific_month
 from callsheet.models import Latency
-from callsheet.plan.conditions import Conditions, ModelConditions, SpendConditions
-from callsheet.plan.simulation import Process, Room, Simulation
+from callsheet.plan.event_loop import Process, Room, Simulation
+from callsheet.plan.inputs import Conditions, ModelConditions, SpendConditions
 
 # Which action of a plan: the shot's place in it, and the action's place in the shot.
 Number = tuple[int, int]

@@ -16,7 +16,7 @@ from callsheet.archive.sidecar import ClipRecord, CutRecord, FailureRecord, Imag
 from callsheet.decisions import APPROVAL, FrameDecision, FramePin
 from callsheet.ledger import Job, JobState, ShotRow, Want
 from callsheet.ledger.records import RATINGS, RECORD, REQUEST_ID, TEXT
-from callsheet.orders import clip_slot, take_slot
+from callsheet.plan.requests import clip_slot, take_slot
 from callsheet.shots import Asset, Batch
 from callsheet.steps.records import decision_record, file_record, job_record, pin_record
 

@@ -19,8 +19,8 @@ from callsheet.archive.sidecar_io import paid_parts
 from callsheet.errors import ArchiveError
 from callsheet.keys import job_key
 from callsheet.ledger import JobState
-from callsheet.orders import TEXT_ALONE
 from callsheet.places import is_of_the_web
+from callsheet.plan.requests import TEXT_ALONE
 from callsheet.providers.operation_names import adoptable
 from callsheet.shots import Batch
 

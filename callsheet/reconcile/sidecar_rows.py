@@ -19,7 +19,7 @@ from callsheet.archive.sidecar_io import paid_parts
 from callsheet.decisions import FrameDecision, FramePin
 from callsheet.ledger import AttemptRecord, Job, JobState, ShotRecords, ShotRow, Want
 from callsheet.ledger.records import RATINGS, REQUEST_ID, TEXT
-from callsheet.orders import clip_slot, take_slot
+from callsheet.plan.requests import clip_slot, take_slot
 from callsheet.providers.scopes import Scopes
 from callsheet.shots import Asset, ShotState
 

@@ -17,7 +17,7 @@ from callsheet.rehearsal.state import Submission
 from callsheet.rehearsal.wire import ImageAsk
 
 _SIDE = 128
-# Tokens of a picture at the default resolution of Gemini 3, from memory; see callsheet/looks.py.
+# Tokens of a picture at the default resolution of Gemini 3, from memory; see callsheet/plan/subject_query.py.
 _PICTURE_TOKENS = 1120
 
 

@@ -14,7 +14,7 @@ from callsheet.context.shot_state import ClipWork, TakeWork, Work
 from callsheet.decisions import FramePin
 from callsheet.errors import ArchiveError
 from callsheet.ledger import JobState
-from callsheet.orders import take_order
+from callsheet.plan.requests import take_order
 from callsheet.shots import Shot, ShotState
 from callsheet.steps.records import sidecar_of, with_intents, with_open_takes
 

@@ -41,7 +41,7 @@ from callsheet.ledger import Attempt, Job, JobOrder, JobState
 from callsheet.ledger.records import RECORD, is_worth_a_look
 from callsheet.media.provenance import Provenance, xmp_packet
 from callsheet.media.stills import poster
-from callsheet.orders import clip_order, clip_slot, kept_to, text_clip_order, video_request
+from callsheet.plan.requests import clip_order, clip_slot, kept_to, text_clip_order, video_request
 from callsheet.providers.output import prefix_of
 from callsheet.shots import Asset, Reference, Shot, ShotState
 from callsheet.steps.approval import still_approved

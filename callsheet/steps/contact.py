@@ -14,7 +14,7 @@ from callsheet.archive.sidecar import CutRecord, FileRecord, Sidecar
 from callsheet.archive.store import Store
 from callsheet.errors import ArchiveError
 from callsheet.media.contact_sheet import SheetItem, contact_sheet
-from callsheet.plan.groups import groups
+from callsheet.plan.grouping import groups
 from callsheet.report.framed import framed_picture, framing_of, told_framing
 from callsheet.report.sheets import ContactSheet
 from callsheet.report.shown import cut as shortened

@@ -20,7 +20,6 @@ from callsheet.media.probe import HEIC_TYPES, probe_image
 from callsheet.media.provenance import Provenance, xmp_packet
 from callsheet.media.scores import FrameScore, score_image
 from callsheet.media.stills import thumbnail
-from callsheet.orders import clip_order
 from callsheet.plan.frames import (
     OVER,
     TO_COME,
@@ -32,6 +31,7 @@ from callsheet.plan.frames import (
     pin_of,
     wish_of,
 )
+from callsheet.plan.requests import clip_order
 from callsheet.shots import Asset, Failure, Shot, ShotState
 from callsheet.steps.approval import choose_approved, takes_of
 from callsheet.steps.archive import tell_choice

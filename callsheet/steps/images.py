@@ -23,7 +23,7 @@ from callsheet.jobs.spool_files import keep_picture
 from callsheet.jobs.store import deposit_paid, others_of, read_reference
 from callsheet.jobs.submit import UNSENT, Send, claim, patiently, submit
 from callsheet.ledger import Attempt, Job, JobOrder, JobState
-from callsheet.orders import image_request, take_estimate, take_order
+from callsheet.plan.requests import image_request, take_estimate, take_order
 from callsheet.shots import Shot, ShotState
 
 

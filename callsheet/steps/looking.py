@@ -19,7 +19,10 @@ from callsheet.jobs.replies import keeper_of
 from callsheet.jobs.submit import UNSENT, Send, claim, submit
 from callsheet.keys import labels_of
 from callsheet.ledger import Attempt, Job, JobOrder, JobResult, JobState
-from callsheet.looks import (
+from callsheet.media.probe import VideoProbe
+from callsheet.media.stills import video_frame
+from callsheet.models import Model
+from callsheet.plan.subject_query import (
     JPEG_QUALITY,
     MAX_OUTPUT_TOKENS,
     MOMENTS,
@@ -30,9 +33,6 @@ from callsheet.looks import (
     look_price,
     subject_in,
 )
-from callsheet.media.probe import VideoProbe
-from callsheet.media.stills import video_frame
-from callsheet.models import Model
 from callsheet.providers.protocol import InputImage, LookRequest, LookResult
 from callsheet.shots import Asset
 

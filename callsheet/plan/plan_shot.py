@@ -12,14 +12,14 @@ from callsheet.decisions import APPROVAL, holding, numbered
 from callsheet.errors import Unknown
 from callsheet.ledger import Job, JobOrder, JobState
 from callsheet.ledger.records import is_worth_a_look
-from callsheet.looks import look_price
 from callsheet.models import Catalogue
-from callsheet.orders import clip_order, clip_slot, take_estimate, take_order, text_clip_order
 from callsheet.plan.actions import ZERO, Action, Kind, ShotPlan, What
 from callsheet.plan.changes import changed
 from callsheet.plan.cuts import better_aspect, foreseen
 from callsheet.plan.frames import decide_frames, is_chosen_by_scores, is_sent, pin_of
-from callsheet.plan.known import Known
+from callsheet.plan.inputs import Known
+from callsheet.plan.requests import clip_order, clip_slot, take_estimate, take_order, text_clip_order
+from callsheet.plan.subject_query import look_price
 from callsheet.platforms import Platforms, PlatformSpec, load_platforms
 from callsheet.shots import Asset, Batch, Shot
 from callsheet.steps.verdicts import Verdict, verdict

@@ -2,24 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from callsheet.errors import ManifestError
+from callsheet.manifest.problems import Unsendable
 from callsheet.models import Catalogue
-from callsheet.plan.actions import ZERO, Action, Plan, ShotPlan
-from callsheet.plan.conditions import Conditions, Effort
+from callsheet.plan.actions import ZERO, Action, Kind, Plan, ShotPlan
 from callsheet.plan.cuts import clip_size
-from callsheet.plan.decide import awaiting_clip, plan_shot
 from callsheet.plan.forecast import make_forecast, pacific
 from callsheet.plan.frames import decide_frames
-from callsheet.plan.groups import groups
-from callsheet.plan.known import Known
+from callsheet.plan.grouping import groups
+from callsheet.plan.inputs import Conditions, Effort, Known
 from callsheet.plan.money import Money, fitting
 from callsheet.plan.pipeline import Errand, Item, Number
+from callsheet.plan.plan_shot import awaiting_clip, plan_shot
 from callsheet.platforms import Platforms, load_platforms
 from callsheet.shots import Batch, Shot
+
+
+def check_sendable(
+    plan: Plan, unsendable: Iterable[Unsendable], is_wanted: Callable[[str], bool] = lambda _shot: True
+) -> None:
+    """Raise ManifestError with all that speaks against requests still to be sent for shots that are wanted."""
+    to_send = _to_send(plan)
+    found = dict.fromkeys(
+        each.problem for each in unsendable if (each.shot, each.kind) in to_send and is_wanted(each.shot)
+    )
+    if found:
+        raise ManifestError(tuple(sorted(found, key=lambda problem: (problem.file, problem.line))))
+
+
+def _to_send(plan: Plan) -> set[tuple[str, Kind]]:
+    """Shot and kind of all requests that go out now, later, or once a person has chosen."""
+    return {
+        (item.shot.id, action.kind)
+        for item in plan.shots
+        for action in item.actions
+        if action.what in ("create", "parked") or (action.what == "waiting" and action.job_key is None)
+    }
 
 
 def plan_batch(
