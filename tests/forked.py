@@ -38,7 +38,7 @@ LATER = (
     "av",
     "callsheet.archive.store_local",
     "callsheet.manifest.build_shots",
-    "callsheet.providers.genai_images",
+    "callsheet.providers.genai",
     "callsheet.providers.veo_agent",
     "google.genai",
     "google.oauth2.credentials",

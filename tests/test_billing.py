@@ -13,7 +13,7 @@ from callsheet.clock import real_now
 from callsheet.context.gates import RouteGate
 from callsheet.ledger.quota import LONGEST_PAUSE, DayFull, Learned, Limits, Slot, TimeList, place
 from callsheet.providers.http_errors import Phase, from_reply
-from callsheet.steps.verdicts import Verdict, verdict
+from callsheet.providers.retry_policy import Verdict, verdict
 from tests.conftest import Cli, Service
 from tests.test_batch import live, sheet
 

@@ -14,8 +14,7 @@ from callsheet.errors import ManifestError
 from callsheet.manifest import read_manifest
 from callsheet.manifest.columns import MAX_COLUMNS
 from callsheet.models import load_catalogue, rules
-from callsheet.providers.error_bodies import plain, read_error, speaks_of_policy, without_tags
-from callsheet.providers.quota_errors import duration_s
+from callsheet.providers.error_bodies import duration_s, plain, read_error, speaks_of_policy, without_tags
 
 TODAY = date(2026, 11, 30)
 

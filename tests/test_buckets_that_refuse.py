@@ -17,8 +17,8 @@ from callsheet.archive.numbered import newest, numbered, version_of
 from callsheet.archive.store import Stat
 from callsheet.archive.store_gcs import GcsStore
 from callsheet.errors import ArchiveDenied, ArchiveError, ArchiveKept
-from callsheet.gcs.access import GoogleAccess, access_of
 from callsheet.gcs.answers import Answer, failure
+from callsheet.gcs.credentials import GoogleAccess, access_of
 from callsheet.settings import load_settings
 from tests.conftest import Cli
 from tests.gcs_files import AT_ONCE, LARGE, SMALL, md5, put, store_at

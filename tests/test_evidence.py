@@ -26,7 +26,7 @@ from callsheet.media.probe import probe_video
 from callsheet.models import load_catalogue
 from callsheet.plan.requests import clip_order, image_request, take_order, video_request
 from callsheet.providers import Providers, open_providers
-from callsheet.providers.evidence import Evidence
+from callsheet.providers.output_bucket import Evidence
 from callsheet.providers.protocol import VideoReady, VideoRequest
 from callsheet.settings import Settings, load_settings
 from callsheet.shots import Shot

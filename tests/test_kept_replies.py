@@ -18,10 +18,9 @@ from hypothesis import strategies as st
 from callsheet.batch.request import RunRequest
 from callsheet.errors import ProviderError
 from callsheet.ledger import JobState
-from callsheet.providers.base64_text import decode_base64
 from callsheet.providers.outcomes import read_look, read_picture
-from callsheet.providers.reply_body import ReplyBody, read_body, read_json
-from callsheet.replies import KeptReplies, Reply, head_of, parse_reply
+from callsheet.providers.reply_body import ReplyBody, decode_base64, read_body, read_json
+from callsheet.providers.reply_spool import KeptReplies, Reply, head_of, parse_reply
 from tests.conftest import Cli, wait_for
 from tests.forked import Forge
 from tests.odd_replies import GOOD, PNG
@@ -130,7 +129,7 @@ def test_a_kept_reply_reads_as_it_came(tmp_path: Path) -> None:
 
 
 def test_a_reply_longer_than_is_kept_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("callsheet.replies.MAX_KEPT_BYTES", 10)
+    monkeypatch.setattr("callsheet.providers.reply_spool.MAX_KEPT_BYTES", 10)
     file = KeptReplies(tmp_path).open(KEY, 1)
     file.begin(200, {})
     for _ in range(5):

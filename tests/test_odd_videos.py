@@ -8,7 +8,7 @@ import pytest
 
 from callsheet import errors
 from callsheet.providers import Providers, open_providers
-from callsheet.providers.operation_names import name_path
+from callsheet.providers.operations import name_path
 from callsheet.providers.protocol import VideoReady, VideoRequest
 from callsheet.providers.video_addresses import is_allowed, object_of, resolve
 from callsheet.settings import Settings

@@ -20,7 +20,7 @@ from callsheet.context.context import Studio
 from callsheet.context.shot_state import Work
 from callsheet.errors import ArchiveConflict, DownloadFailed, DownloadStalled, OperationExpired, Unreachable
 from callsheet.files import digest_file
-from callsheet.gcs.access import GoogleAccess
+from callsheet.gcs.credentials import GoogleAccess
 from callsheet.jobs import store as deposit
 from callsheet.jobs.output_bucket import output_of, remove_output
 from callsheet.jobs.output_leftovers import remove_leftovers

@@ -18,7 +18,7 @@ from callsheet.models import load_catalogue
 from callsheet.models.picture_price import picture_estimate
 from callsheet.providers.outcomes import image_result
 from callsheet.providers.reply_body import read_body
-from callsheet.replies import Reply
+from callsheet.providers.reply_spool import Reply
 from tests.conftest import Cli, Service
 from tests.odd_replies import answer, blob, js
 from tests.pictures import a_png

@@ -20,12 +20,11 @@ from hypothesis import strategies as st
 
 from callsheet import errors
 from callsheet.providers import outcomes
-from callsheet.providers.error_bodies import plain, read_error
+from callsheet.providers.error_bodies import MAX_RETRY_AFTER_S, duration_s, plain, read_error
 from callsheet.providers.http_errors import Phase, from_reply, without_reply
 from callsheet.providers.operations import video_result
 from callsheet.providers.outcomes import image_result as read_image
 from callsheet.providers.protocol import ImageResult, VideoReady
-from callsheet.providers.quota_errors import MAX_RETRY_AFTER_S, duration_s
 from callsheet.providers.reply_body import ReplyBody
 from callsheet.providers.secrets import Secrets
 from tests.pictures import a_png

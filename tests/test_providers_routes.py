@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from callsheet.errors import SettingsError
 from callsheet.models import load_catalogue
 from callsheet.providers import live_ready
-from callsheet.providers.routes import Route, Way, access_to, checked_url, choose_route
+from callsheet.providers.routing import Route, Way, access_to, checked_url, choose_route
 from callsheet.providers.sdk_clients import base_url, open_client, open_session
 from callsheet.settings import Settings
 

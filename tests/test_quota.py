@@ -12,7 +12,7 @@ import pytest
 
 from callsheet.errors import QuotaParked
 from callsheet.ledger import Ledger, Limits
-from callsheet.providers.routes import access_to
+from callsheet.providers.routing import access_to
 from callsheet.settings import Settings, load_settings
 from tests.conftest import Cli, Service
 from tests.hand_clock import HandClock

@@ -16,7 +16,7 @@ from callsheet.clock import Clock
 from callsheet.errors import UsageError
 from callsheet.keys import labels_of
 from callsheet.ledger import JobOrder, JobState, Ledger
-from callsheet.providers.operation_names import adoptable
+from callsheet.providers.operations import adoptable
 from callsheet.shots import Batch, Mode
 from tests.conftest import Cli, Ran, Service
 

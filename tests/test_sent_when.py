@@ -13,8 +13,8 @@ import pytest
 from callsheet.batch.request import RunRequest
 from callsheet.context.context import current_studio
 from callsheet.ledger import AttemptRecord, Ledger
-from callsheet.providers.genai_images import GenaiImages
-from callsheet.providers.opening import Providers
+from callsheet.providers.genai import GenaiImages
+from callsheet.providers.registry import Providers
 from callsheet.settings import load_settings
 from tests.conftest import Service
 from tests.whole_batch import whole_batch

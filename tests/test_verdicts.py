@@ -9,8 +9,8 @@ import pytest
 from callsheet import errors
 from callsheet.context.poller import ENDS
 from callsheet.providers.http_errors import Phase, from_reply
+from callsheet.providers.retry_policy import Verdict, backoff_s, verdict
 from callsheet.report.failures import failures_page
-from callsheet.steps.verdicts import Verdict, backoff_s, verdict
 
 
 @pytest.mark.parametrize("error", [errors.Unreachable("x"), errors.Overloaded("x"), errors.RateLimited("x")])

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from callsheet.archive.store import Store
 from callsheet.errors import SettingsError
-from callsheet.gcs.access import GoogleAccess, access_of
+from callsheet.gcs.credentials import GoogleAccess, access_of
 from callsheet.settings import Settings
 
 

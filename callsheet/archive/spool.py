@@ -15,7 +15,7 @@ from tempfile import NamedTemporaryFile
 
 from callsheet.errors import ArchiveError, NoRoom
 from callsheet.files import digest_file, make_private
-from callsheet.replies import KeptReplies
+from callsheet.providers.reply_spool import KeptReplies
 
 SCRATCH_KEPT_S = 86_400.0
 MB = 1_000_000

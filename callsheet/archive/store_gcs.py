@@ -16,9 +16,9 @@ from callsheet.archive.numbered import Versions, numbered
 from callsheet.archive.object_metadata import resource
 from callsheet.archive.store import Stat, confined
 from callsheet.errors import ArchiveConflict, ArchiveError, ArchiveKept
-from callsheet.gcs.access import GoogleAccess
 from callsheet.gcs.bucket import Bucket, Found
 from callsheet.gcs.content import BytesContent, Content, FileContent
+from callsheet.gcs.credentials import GoogleAccess
 from callsheet.gcs.fetch import Check, Sink, fetch_whole
 from callsheet.gcs.patience import Patience
 from callsheet.gcs.rewrite import Rewrite

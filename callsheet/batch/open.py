@@ -27,7 +27,7 @@ from callsheet.models import Catalogue, load_catalogue
 from callsheet.plan import plan_batch
 from callsheet.platforms import load_platforms
 from callsheet.providers import load_sdk
-from callsheet.providers.routes import access_to, is_loopback, platform_for
+from callsheet.providers.routing import access_to, is_loopback, platform_for
 from callsheet.providers.scopes import scope_of
 from callsheet.rehearsal.config import RehearsalConfig
 from callsheet.rehearsal.process import named_service, rehearsal_service

@@ -22,7 +22,7 @@ from callsheet.plan import Known, Plan, plan_batch
 from callsheet.plan.plan_batch import check_sendable
 from callsheet.plan.plan_file import PlanFile, check_same, read_plan
 from callsheet.platforms import Platforms, load_platforms
-from callsheet.providers.routes import is_loopback
+from callsheet.providers.routing import is_loopback
 from callsheet.providers.scopes import scope_of
 from callsheet.rehearsal.config import Latency
 from callsheet.rehearsal.glance import glance

@@ -14,7 +14,7 @@ from callsheet.ledger.model_usage import Use
 from callsheet.ledger.quota import WINDOW, Limits
 from callsheet.ledger.spend_window import SPEND_WINDOW, pacific_month, stricter
 from callsheet.models import Catalogue
-from callsheet.providers.routes import PLATFORMS, access_to
+from callsheet.providers.routing import PLATFORMS, access_to
 from callsheet.providers.scopes import Scopes, scope_of
 from callsheet.settings import Settings
 

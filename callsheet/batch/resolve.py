@@ -18,10 +18,10 @@ from callsheet.keys import labels_of
 from callsheet.ledger import AttemptRecord, Job, JobState, Ledger
 from callsheet.models import Catalogue, load_catalogue
 from callsheet.providers import Providers, open_providers
-from callsheet.providers.evidence import Evidence
-from callsheet.providers.operation_names import adoptable
+from callsheet.providers.operations import adoptable
 from callsheet.providers.outcomes import read_picture
-from callsheet.replies import KeptReplies
+from callsheet.providers.output_bucket import Evidence
+from callsheet.providers.reply_spool import KeptReplies
 from callsheet.settings import Settings
 from callsheet.shots import Mode
 

@@ -11,10 +11,10 @@ from urllib.parse import quote
 
 import aiohttp
 
-from callsheet.gcs.access import GoogleAccess
 from callsheet.gcs.answers import Answer, Mangled, failure, no_bucket
 from callsheet.gcs.connection import Ask, Connection, connected, let_go
 from callsheet.gcs.content import Content
+from callsheet.gcs.credentials import GoogleAccess
 from callsheet.gcs.patience import Doubt, Effort, Patience
 from callsheet.gcs.upload import Multipart, Session, kept_bytes
 

@@ -17,9 +17,9 @@ from callsheet.jobs.spool_files import keep_picture
 from callsheet.ledger import Attempt, AttemptRecord, Job, JobOrder, JobState
 from callsheet.providers.outcomes import read_picture
 from callsheet.providers.protocol import ImageResult
+from callsheet.providers.reply_spool import Keeper, Reply
+from callsheet.providers.retry_policy import Verdict, rule_for, verdict
 from callsheet.providers.video_replies import submitted_name
-from callsheet.replies import Keeper, Reply
-from callsheet.steps.verdicts import Verdict, rule_for, verdict
 
 log = logging.getLogger(__name__)
 

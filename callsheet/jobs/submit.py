@@ -37,8 +37,8 @@ from callsheet.jobs.persist import persist
 from callsheet.jobs.replies import asked_again, name_kept
 from callsheet.jobs.unknown import decide
 from callsheet.ledger import Attempt, Job, JobOrder, JobState
-from callsheet.providers.wire import listening
-from callsheet.steps.verdicts import Verdict, backoff_s, rule_for, verdict
+from callsheet.providers.retry_policy import Verdict, backoff_s, rule_for, verdict
+from callsheet.providers.sent_tracking import listening
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from callsheet.context.context import Studio
 from callsheet.errors import NotAccepted, Unknown
 from callsheet.jobs.replies import asked_again, judge_kept
 from callsheet.ledger import Job, JobOrder, JobState, Ledger
-from callsheet.providers.evidence import Evidence
-from callsheet.steps.verdicts import Verdict, verdict
+from callsheet.providers.output_bucket import Evidence
+from callsheet.providers.retry_policy import Verdict, verdict
 
 
 async def look_for_evidence(studio: Studio, order: JobOrder, job: Job) -> Job:

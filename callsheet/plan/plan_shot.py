@@ -21,8 +21,8 @@ from callsheet.plan.inputs import Known
 from callsheet.plan.requests import clip_order, clip_slot, take_estimate, take_order, text_clip_order
 from callsheet.plan.subject_query import look_price
 from callsheet.platforms import Platforms, PlatformSpec, load_platforms
+from callsheet.providers.retry_policy import Verdict, verdict
 from callsheet.shots import Asset, Batch, Shot
-from callsheet.steps.verdicts import Verdict, verdict
 
 _AGAIN = "--remake makes it again"
 _LEFT_OVER: tuple[What, ...] = ("waiting", "blocked", "failed")

@@ -14,10 +14,10 @@ from callsheet.errors import (
     OperationExpired,
     Unreachable,
 )
-from callsheet.gcs.access import GoogleAccess
+from callsheet.gcs.credentials import GoogleAccess
 from callsheet.gcs.patience import Patience, Stalled
 from callsheet.providers.operations import MAX_VIDEO_BYTES
-from callsheet.providers.video_files import opened
+from callsheet.providers.partial_file import opened
 
 if TYPE_CHECKING:
     from callsheet.files import Digests

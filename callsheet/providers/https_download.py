@@ -6,7 +6,11 @@ A transfer that breaks off is continued where it ended, and one that drips is en
 from __future__ import annotations
 
 import asyncio
+import base64
+import binascii
+import json
 import logging
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
@@ -14,16 +18,55 @@ from urllib.parse import urljoin, urlsplit
 import httpx2
 
 from callsheet.errors import DownloadFailed, DownloadStalled, OperationExpired, ProviderError, Unauthorised
-from callsheet.providers.file_check import check_file, resource_of
+from callsheet.files import digest_file
 from callsheet.providers.http_errors import Phase, from_reply
-from callsheet.providers.partial_file import PARTIAL_CONTENT, RANGE_NOT_SATISFIABLE, Interrupted, PartialFile
+from callsheet.providers.partial_file import PARTIAL_CONTENT, RANGE_NOT_SATISFIABLE, Interrupted, PartialFile, opened
 from callsheet.providers.reply_body import read_body
-from callsheet.providers.reply_errors import error_body, stated_error
+from callsheet.providers.reply_spool import KEPT_HEADERS, Reply
+from callsheet.providers.reply_words import error_body, stated_error
 from callsheet.providers.secrets import Secrets
+from callsheet.providers.sent_tracking import guarded, httpx2_watch
 from callsheet.providers.video_addresses import is_allowed, same_origin
-from callsheet.providers.video_files import opened
-from callsheet.providers.wire import guarded, httpx2_watch
-from callsheet.replies import KEPT_HEADERS, Reply
+
+_DOWNLOAD = re.compile(r"(.*/files/[^/:?]+):download(\?.*)?")
+MAX_RESOURCE_BYTES = 64 * 1024
+
+
+def resource_of(url: str) -> str | None:
+    """The address of the file's resource, for the address of its bytes; None when that is no Files API address."""
+    found = _DOWNLOAD.fullmatch(url)
+    return found.group(1) if found else None
+
+
+def check_file(path: Path, resource: bytes) -> None:
+    """Raise DownloadFailed when the file is not what its resource says; what is not told is not checked."""
+    try:
+        told = json.loads(resource[:MAX_RESOURCE_BYTES])
+    except ValueError:
+        return
+    if not isinstance(told, Mapping):
+        return
+    size, hashes = str(told.get("sizeBytes") or ""), _digests(told.get("sha256Hash"))
+    digest = digest_file(path)
+    if (size.isdigit() and int(size) != digest.size) or (hashes and digest.sha256 not in hashes):
+        raise DownloadFailed(
+            f"The video came damaged: {digest.size} bytes with sha256 {digest.sha256[:12]}, and the provider tells of "
+            f"{size or '?'} bytes with another hash. Fetching it again is free."
+        )
+
+
+def _digests(value: object) -> set[str]:
+    """The hex digests that a `sha256Hash` may mean; empty when it is none."""
+    if not isinstance(value, str):
+        return set()
+    found = {value.lower()}
+    try:
+        raw = base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        raw = b""
+    found |= {raw.hex(), raw.decode("ascii", "replace").lower()}
+    return {digest for digest in found if re.fullmatch(r"[0-9a-f]{64}", digest)}
+
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from contextlib import aclosing
 
 import httpx2
 
-from callsheet.providers.wire import note_reply
-from callsheet.replies import KEPT_HEADERS, MAX_KEPT_BYTES, Keeper, Reply, may_be_paid
+from callsheet.providers.reply_spool import KEPT_HEADERS, MAX_KEPT_BYTES, Keeper, Reply, may_be_paid
+from callsheet.providers.sent_tracking import note_reply
 
 # Whoever waits for a reply goes on waiting while so many bytes come in the time.
 PROGRESS_BYTES = 256 * 1024

@@ -25,10 +25,9 @@ from callsheet.providers.error_bodies import plain
 from callsheet.providers.http_errors import Phase, from_reply
 from callsheet.providers.protocol import ImageResult, LookResult, Picture
 from callsheet.providers.reply_body import ReplyBody, read_body
-from callsheet.providers.reply_errors import error_body, stated_error
 from callsheet.providers.reply_pictures import Found, find_pictures
-from callsheet.providers.reply_words import Said, count, either, mapping
-from callsheet.replies import Reply
+from callsheet.providers.reply_spool import Reply
+from callsheet.providers.reply_words import Said, count, either, error_body, mapping, stated_error
 
 # The largest picture measured was 21 MB (4K PNG, 2026-09-20).
 MAX_IMAGE_BYTES = 64 * 1024 * 1024

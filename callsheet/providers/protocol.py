@@ -8,7 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from callsheet.replies import Keeper
+from callsheet.errors import Rejected
+from callsheet.providers.reply_spool import Keeper
+
+
+def not_carried(field: str, value: object, why: str) -> Rejected:
+    """Return the refusal of a request that would lose a wish on its way; nothing was sent, nothing is charged."""
+    return Rejected(
+        f"{field} {str(value)[:80]!r} cannot be sent: {why}. Nothing was sent. Leave it out, or use other credentials.",
+        reason="NOT_CARRIED",
+    )
 
 
 @dataclass(frozen=True, slots=True)

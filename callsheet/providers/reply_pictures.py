@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from callsheet.media.kinds import HEAD_BYTES, picture_type
-from callsheet.providers.base64_text import data_url_type, decode_base64
-from callsheet.providers.reply_body import ReplyBody
+from callsheet.providers.reply_body import ReplyBody, data_url_type, decode_base64
 
 MAX_PICTURES = 64
 MAX_NODES = 200_000

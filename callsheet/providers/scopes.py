@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from callsheet.errors import SettingsError
 from callsheet.models import load_catalogue
-from callsheet.providers.routes import PLATFORMS, access_to, choose_route
+from callsheet.providers.routing import PLATFORMS, access_to, choose_route
 from callsheet.settings import Settings
 from callsheet.shots import Mode
 

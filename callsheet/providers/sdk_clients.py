@@ -19,9 +19,9 @@ from google.genai import types
 from google.oauth2.credentials import Credentials
 
 from callsheet.providers.rehearsal_gate import RehearsalGate
-from callsheet.providers.routes import Access, Way, is_loopback
+from callsheet.providers.routing import Access, Way, is_loopback
 from callsheet.providers.secrets import Secrets
-from callsheet.providers.wire import WatchedResponse, aiohttp_watch
+from callsheet.providers.sent_tracking import WatchedResponse, aiohttp_watch
 
 # A server that closes an idle connection just as we write to it looks like one that took the request and died. So
 # connections are dropped before the shortest idle limit in common use (5 s: uvicorn, Node.js), or never reused.

@@ -10,13 +10,13 @@ from google import genai
 from google.genai import types
 
 from callsheet.providers.http_errors import Phase
-from callsheet.providers.operation_names import checked_name, name_path
+from callsheet.providers.operations import checked_name, name_path
 from callsheet.providers.protocol import InputImage, VideoReady, VideoRequest
+from callsheet.providers.reply_spool import Keeper
 from callsheet.providers.secrets import NO_SECRETS, Secrets
+from callsheet.providers.sent_tracking import received
 from callsheet.providers.video_fetch import VideoFetch
 from callsheet.providers.video_replies import MAX_POLL_BYTES, polled_video, submitted_name
-from callsheet.providers.wire import received
-from callsheet.replies import Keeper
 
 
 class VeoAgentPlatform:

@@ -13,19 +13,18 @@ from typing import Any
 import httpx2
 
 from callsheet.providers.bucket_download import BucketReader
-from callsheet.providers.carrying import not_carried
 from callsheet.providers.http_errors import Phase
 from callsheet.providers.https_download import HttpsDownload
 from callsheet.providers.https_exchange import exchange
-from callsheet.providers.operation_names import name_path
-from callsheet.providers.protocol import InputImage, VideoReady, VideoRequest
+from callsheet.providers.operations import name_path
+from callsheet.providers.protocol import InputImage, VideoReady, VideoRequest, not_carried
 from callsheet.providers.rehearsal_gate import RehearsalGate
+from callsheet.providers.reply_spool import MAX_KEPT_BYTES, Keeper, Reply
 from callsheet.providers.sdk_clients import plain_client
 from callsheet.providers.secrets import Secrets
+from callsheet.providers.sent_tracking import guarded, httpx2_watch
 from callsheet.providers.video_fetch import VideoFetch
 from callsheet.providers.video_replies import MAX_POLL_BYTES, polled_video, submitted_name
-from callsheet.providers.wire import guarded, httpx2_watch
-from callsheet.replies import MAX_KEPT_BYTES, Keeper, Reply
 
 API_VERSION = "v1beta"
 

@@ -11,7 +11,7 @@ import ipaddress
 import re
 from urllib.parse import parse_qs, unquote, urljoin, urlsplit
 
-from callsheet.providers.routes import GEMINI_URL, is_google, is_loopback
+from callsheet.providers.routing import GEMINI_URL, is_google, is_loopback
 
 _FILE = re.compile(r"(?P<root>(?:.*/)?files/[^/:?#]+)(?::download)?/?")
 _VERSION = re.compile(r"(?:^|/)v\d{1,2}(?:alpha|beta)?\d{0,2}/files/")

@@ -7,9 +7,9 @@ from pathlib import Path
 from callsheet.errors import DownloadFailed, OperationExpired, ProviderError
 from callsheet.providers.bucket_download import BucketReader
 from callsheet.providers.https_download import HttpsDownload
+from callsheet.providers.partial_file import write_video
 from callsheet.providers.protocol import VideoReady
 from callsheet.providers.video_addresses import object_of, resolve
-from callsheet.providers.video_files import write_video
 
 
 class VideoFetch:

@@ -9,12 +9,11 @@ from dataclasses import replace
 
 from callsheet.errors import ProviderError, Unknown, Unreachable
 from callsheet.providers.http_errors import Phase, from_reply
-from callsheet.providers.operation_names import find_name, is_google_name
-from callsheet.providers.operations import MAX_VIDEO_BYTES, video_result
+from callsheet.providers.operations import MAX_VIDEO_BYTES, find_name, is_google_name, video_result
 from callsheet.providers.protocol import VideoReady
 from callsheet.providers.reply_body import ReplyBody, read_body
-from callsheet.providers.reply_errors import error_body, stated_error
-from callsheet.replies import Reply
+from callsheet.providers.reply_spool import Reply
+from callsheet.providers.reply_words import error_body, stated_error
 
 WEB_PAGE = "WEB_PAGE"
 # The longest answer to a poll: a video in it takes four thirds of its bytes.

@@ -21,7 +21,7 @@ from callsheet.keys import job_key
 from callsheet.ledger import JobState
 from callsheet.places import is_of_the_web
 from callsheet.plan.requests import TEXT_ALONE
-from callsheet.providers.operation_names import adoptable
+from callsheet.providers.operations import adoptable
 from callsheet.shots import Batch
 
 _SLOT = re.compile(r"(take|clip)(-[1-9]\d{0,5})?")

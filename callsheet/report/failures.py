@@ -13,7 +13,7 @@ from callsheet.providers.http_errors import RULES as REPLIES
 from callsheet.providers.http_errors import WITHOUT_REPLY, Phase
 from callsheet.providers.operations import TRANSIENT
 from callsheet.providers.outcomes import BLOCKING
-from callsheet.steps.verdicts import AUDIO_FILTER_TRIES, MEANING, OPERATION_TRIES, RULES, Rule, Verdict
+from callsheet.providers.retry_policy import AUDIO_FILTER_TRIES, MEANING, OPERATION_TRIES, RULES, Rule, Verdict
 
 _INTRO = """# Failures: what is tried again, held, or final
 
@@ -21,7 +21,7 @@ One question decides about money: may the provider have accepted the request? Wh
 free. What may have been accepted is never sent again unasked, but for one more try of a picture. SDK and transports
 send a paid POST once and follow no redirect. Polls and downloads are free and are repeated.
 
-This page is made from the code: `callsheet/steps/verdicts.py`, `callsheet/providers/http_errors.py`, `operations.py`
+This page is made from the code: `callsheet/providers/retry_policy.py`, `callsheet/providers/http_errors.py`, `operations.py`
 and `outcomes.py`. Write it anew with `python -m callsheet.report.failures > docs/failures.md`.
 """
 _EVIDENCE = """

@@ -42,11 +42,11 @@ from callsheet.ledger.records import RECORD, is_worth_a_look
 from callsheet.media.provenance import Provenance, xmp_packet
 from callsheet.media.stills import poster
 from callsheet.plan.requests import clip_order, clip_slot, kept_to, text_clip_order, video_request
-from callsheet.providers.output import prefix_of
+from callsheet.providers.output_bucket import prefix_of
+from callsheet.providers.retry_policy import Verdict, verdict
 from callsheet.shots import Asset, Reference, Shot, ShotState
 from callsheet.steps.approval import still_approved
 from callsheet.steps.archive import tell_intent, tell_sent
-from callsheet.steps.verdicts import Verdict, verdict
 
 
 async def make_clips(studio: Studio, work: Work) -> None:

@@ -23,9 +23,9 @@ from google.genai import errors as sdk_errors
 from callsheet.errors import NotRehearsal, ProviderError, Rejected, ServiceError, Unauthorised, Unknown
 from callsheet.providers.http_errors import Phase, from_reply, told, without_reply
 from callsheet.providers.reply_body import uncompressed
-from callsheet.providers.reply_errors import error_body
+from callsheet.providers.reply_spool import KEPT_HEADERS, MAX_KEPT_BYTES, Keeper, Reply, may_be_paid
+from callsheet.providers.reply_words import error_body
 from callsheet.providers.secrets import Secrets
-from callsheet.replies import KEPT_HEADERS, MAX_KEPT_BYTES, Keeper, Reply, may_be_paid
 
 T = TypeVar("T")
 _SIGN_IN = (

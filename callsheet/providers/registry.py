@@ -7,14 +7,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from callsheet.errors import NotRehearsal, SettingsError
-from callsheet.gcs.access import access_of
+from callsheet.gcs.credentials import access_of
 from callsheet.keys import labels_of
 from callsheet.providers.bucket_download import BucketReader
-from callsheet.providers.evidence import Evidence, evidence_in, evidence_under
-from callsheet.providers.output import output_root, prefix_of
+from callsheet.providers.output_bucket import Evidence, evidence_in, evidence_under, output_root, prefix_of
 from callsheet.providers.protocol import ImageProvider, LookProvider, VideoProvider
 from callsheet.providers.rehearsal_gate import RehearsalGate
-from callsheet.providers.routes import Access, RoutableModel, Way, access_to, choose_route, tell_of_other_key
+from callsheet.providers.routing import Access, RoutableModel, Way, access_to, choose_route, tell_of_other_key
 from callsheet.settings import Settings
 from callsheet.shots import Mode
 
@@ -144,14 +143,14 @@ class Providers:
         return self._looks[route.way]
 
     def _genai_looks(self, way: Way) -> LookProvider:
-        from callsheet.providers.genai_looks import GenaiLooks
+        from callsheet.providers.genai import GenaiLooks
         from callsheet.providers.sdk_clients import secrets_of
 
         labels = way is not Way.GEMINI or self._rehearsal
         return GenaiLooks(self._client(way, fresh=False), labels=labels, secrets=secrets_of(self._access, way))
 
     def _genai_images(self, way: Way) -> ImageProvider:
-        from callsheet.providers.genai_images import GenaiImages
+        from callsheet.providers.genai import GenaiImages
         from callsheet.providers.sdk_clients import secrets_of
 
         client = self._client(way, fresh=False)
