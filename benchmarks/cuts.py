@@ -21,7 +21,7 @@ from callsheet.cuts.encode.quality import check_cut
 from callsheet.cuts.sound.shelf import Sounds
 from callsheet.media.ffmpeg import EncoderSlots, ffmpeg_exe
 from callsheet.platforms import PlatformSpec, load_platforms
-from callsheet.rehearsal import videos
+from callsheet.rehearsal import render_video
 
 ENCODED, COPIED = ("shorts", "reels", "feed"), ("x",)
 # What callsheet gives the encoder. The gain is one that it would find: here nobody measures.
@@ -106,8 +106,8 @@ async def _desks(folder: Path, count: int, seconds: int) -> list[Desk]:
     for number in range(count):
         clip = folder / f"clip-{number}" / "clip.mp4"
         await asyncio.to_thread(clip.parent.mkdir)
-        wish = videos.ClipWish(f"A lighthouse {number}", 1280, 720, seconds)
-        await asyncio.to_thread(clip.write_bytes, videos.render(wish))
+        wish = render_video.ClipWish(f"A lighthouse {number}", 1280, 720, seconds)
+        await asyncio.to_thread(clip.write_bytes, render_video.render(wish))
         found.append(Desk(clip, await analyse(clip), Sounds(clip, clip.parent, slots), slots))
     return found
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 from itertools import count
 
 from benchmarks.bench import Bench, Row, median_cpu_s
-from callsheet.rehearsal import images, videos
+from callsheet.rehearsal import render_image, render_video
 
 
 def rehearsal_media(bench: Bench) -> list[Row]:
     """CPU time of a picture and of a clip; every one is a different one."""
     numbers = count()
     picture_s = median_cpu_s(
-        bench.size(20, 2), lambda: images.render(images.Wish(f"A lighthouse {next(numbers)}", 1376, 768))
+        bench.size(20, 2), lambda: render_image.render(render_image.Wish(f"A lighthouse {next(numbers)}", 1376, 768))
     )
     clip_s = median_cpu_s(
-        bench.size(5, 1), lambda: videos.render(videos.ClipWish(f"A lighthouse {next(numbers)}", 1280, 720, 8))
+        bench.size(5, 1),
+        lambda: render_video.render(render_video.ClipWish(f"A lighthouse {next(numbers)}", 1280, 720, 8)),
     )
     return [
         Row("rehearsal picture, 1376x768 PNG", f"{picture_s * 1000:.0f} ms of CPU"),

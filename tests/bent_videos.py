@@ -17,12 +17,12 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from callsheet.rehearsal import app, downloads, operations
-from callsheet.rehearsal.clips import clip, file_ids
+from callsheet.rehearsal import app, file_routes, video_routes
+from callsheet.rehearsal.clip_files import clip, file_ids
 from callsheet.rehearsal.connections import Connections
 from callsheet.rehearsal.replies import FILES
+from callsheet.rehearsal.requests import VideoAsk
 from callsheet.rehearsal.service import Service
-from callsheet.rehearsal.wire import VideoAsk
 from tests.odd_videos import DOWN, PAGE
 
 OPAQUE = re.compile(r"(?:publishers/google/)?task_([\w-]+=*)")
@@ -169,9 +169,9 @@ class _Paths:
 
 def bend_videos() -> None:
     """Bend what this process answers about videos."""
-    operations.submit = _around(operations.submit, _submit)
-    operations.poll = _around(operations.poll, _poll)
-    downloads.download = _around(downloads.download, _download)
+    video_routes.submit = _around(video_routes.submit, _submit)
+    video_routes.poll = _around(video_routes.poll, _poll)
+    file_routes.download = _around(file_routes.download, _download)
     app._MODEL = _Paths(app._MODEL)  # type: ignore[assignment]
 
 

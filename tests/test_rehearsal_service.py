@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callsheet.errors import SettingsError
-from callsheet.rehearsal import bodies, faults, images, names, quota, wire
+from callsheet.rehearsal import errors, faults, quota, render_image, requests, resource_names
 from callsheet.rehearsal.app import create_app
 from callsheet.rehearsal.config import Quota, RehearsalConfig, load_config
-from callsheet.rehearsal.images import Wish
+from callsheet.rehearsal.render_image import Wish
 
 IMAGE = "gemini-3.1-flash-image"
 VEO = "veo-3.1-generate-preview"
@@ -89,7 +89,7 @@ async def test_every_version_answers_with_a_picture_as_the_live_service_does(tmp
     body = reply.json()
     blob = body["candidates"][0]["content"]["parts"][0]["inlineData"]
     assert blob["mimeType"] == "image/png"
-    assert images.opened(base64.b64decode(blob["data"])).size == (688, 384)
+    assert render_image.opened(base64.b64decode(blob["data"])).size == (688, 384)
     assert body["candidates"][0]["finishReason"] == "STOP"
     assert body["usageMetadata"]["candidatesTokensDetails"] == [{"modality": "IMAGE", "tokenCount": 747}]
     assert body["modelVersion"] == IMAGE
@@ -101,7 +101,7 @@ async def test_snake_case_and_camel_case_ask_for_the_same(tmp_path):
         "contents": {"parts": [{"text": "a"}, {"inline_data": {"mime_type": "image/png", "data": ""}}]},
         "generation_config": {"image_config": {"aspect_ratio": "16:9", "image_size": "2K"}, "seed": 7},
     }
-    ask = wire.image_ask(IMAGE, "gemini_api", body)
+    ask = requests.image_ask(IMAGE, "gemini_api", body)
     assert (ask.aspect_ratio, ask.size, ask.seed, ask.references) == ("16:9", "2K", 7, (b"",))
 
 
@@ -244,7 +244,7 @@ async def test_a_video_runs_then_is_fetched_by_file_and_counts_when_done(tmp_pat
 
 @pytest.mark.parametrize("form", ["bytesBase64Encoded", "inlineData"])
 async def test_both_ways_of_sending_a_first_frame_are_taken(tmp_path, form):
-    data = base64.b64encode(images.render(Wish("x", 64, 64))).decode()
+    data = base64.b64encode(render_image.render(Wish("x", 64, 64))).decode()
     blob = {"mimeType": "image/png", "data": data}
     image = {"inlineData": blob} if form == "inlineData" else {"bytesBase64Encoded": data, "mimeType": "image/png"}
     async with service(tmp_path) as client:
@@ -438,11 +438,11 @@ json_values = st.recursive(
 
 @given(json_values.filter(lambda value: isinstance(value, dict)))
 def test_any_json_is_understood_or_refused(body):
-    for parse in (wire.image_ask, wire.video_ask):
-        with contextlib.suppress(bodies.RefusedError):
+    for parse in (requests.image_ask, requests.video_ask):
+        with contextlib.suppress(errors.RefusedError):
             assert parse("m", "gemini_api", body).model == "m"
 
 
 @given(st.from_regex(r"[a-z]{1,5}([A-Z][a-z]{1,4}){0,3}", fullmatch=True))
 def test_names_survive_a_change_of_case(name):
-    assert names.camel(names.snake(name)) == name
+    assert resource_names.camel(resource_names.snake(name)) == name

@@ -24,8 +24,8 @@ from callsheet.plan.plan_file import PlanFile, check_same, read_plan
 from callsheet.platforms import Platforms, load_platforms
 from callsheet.providers.routing import is_loopback
 from callsheet.providers.scopes import scope_of
+from callsheet.rehearsal.clock import glance
 from callsheet.rehearsal.config import Latency
-from callsheet.rehearsal.glance import glance
 from callsheet.settings import Settings
 from callsheet.shots import Batch, Mode, Shot
 

@@ -14,10 +14,21 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
-from callsheet.rehearsal import auth, bodies, delivery, downloads, listing, looks, operations, own, pictures, wire
-from callsheet.rehearsal.bodies import RefusedError
+from callsheet.rehearsal import (
+    admin_routes,
+    auth,
+    bucket_delivery,
+    errors,
+    file_routes,
+    image_routes,
+    model_routes,
+    requests,
+    subject_routes,
+    video_routes,
+)
 from callsheet.rehearsal.config import RehearsalConfig
 from callsheet.rehearsal.connections import Connections
+from callsheet.rehearsal.errors import RefusedError
 from callsheet.rehearsal.service import Service, refused
 from callsheet.rehearsal_proof import CHALLENGE, PROOF, ROOT, proof_of
 from callsheet.web_guard import OwnPagesOnly
@@ -60,12 +71,12 @@ def create_app(config: RehearsalConfig, connections: Connections | None = None) 
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         service = Service(config, connections or Connections())
         app.state.service = service
-        delivery.resume(service)
+        bucket_delivery.resume(service)
         yield
         await service.close()
 
     google = [Route(f"{root}/{{version}}/{{path:path}}", _google, methods=["GET", "POST"]) for root in (f"/{ROOT}", "")]
-    routes = [*own.ROUTES, *google]
+    routes = [*admin_routes.ROUTES, *google]
     handlers = {RefusedError: _refuse, ClientDisconnect: _gone}
     return RehearsalApp(routes=routes, lifespan=lifespan, exception_handlers=handlers)
 
@@ -85,19 +96,19 @@ async def _google(request: Request) -> Response:
     version, path = request.path_params["version"], request.path_params["path"]
     service: Service = request.app.state.service
     if version not in VERSIONS:
-        raise bodies.not_found()
+        raise errors.not_found()
     model, file = _MODEL.fullmatch(path), _FILE.fullmatch(path)
     auth.check(request.headers, request.query_params, agent_platform=bool(model and model["platform"]))
     if file and request.method == "GET":
         _note(service, "files.download" if file["download"] else "files.get")
         if file["download"]:
-            return await downloads.download(service, file["id"], request)
-        return await downloads.resource(service, file["id"])
+            return await file_routes.download(service, file["id"], request)
+        return await file_routes.resource(service, file["id"])
     if path == "models" and request.method == "GET":
         _note(service, "models.list")
-        return JSONResponse(listing.models(service.catalogue))
+        return JSONResponse(model_routes.models(service.catalogue))
     if model is None:
-        raise bodies.not_found()
+        raise errors.not_found()
     return await _model(service, request, version, model)
 
 
@@ -107,32 +118,32 @@ async def _model(service: Service, request: Request, version: str, match: re.Mat
     _note(service, verb)
     if request.method == "GET":
         if verb == "operations.get":
-            return await operations.poll(service, match["resource"] + rest)
-        return JSONResponse(listing.model(service.catalogue, match["model"], version))
-    data = wire.parse_json(await _body(request))
-    surface: wire.Surface = "agent_platform" if match["platform"] else "gemini_api"
+            return await video_routes.poll(service, match["resource"] + rest)
+        return JSONResponse(model_routes.model(service.catalogue, match["model"], version))
+    data = requests.parse_json(await _body(request))
+    surface: requests.Surface = "agent_platform" if match["platform"] else "gemini_api"
     missing = _missing(match, version, verb)
     if verb in ("generateContent", "streamGenerateContent"):
-        ask = wire.image_ask(match["model"], surface, data)
+        ask = requests.image_ask(match["model"], surface, data)
         known = service.catalogue.find(ask.model)
-        of_kind = looks if known is not None and known.kind == "look" else pictures
+        of_kind = subject_routes if known is not None and known.kind == "look" else image_routes
         reply = await of_kind.generate(service, ask, missing)
         return _as_event(reply) if verb == "streamGenerateContent" else reply
     if verb == "countTokens":
-        return JSONResponse(listing.tokens(wire.image_ask(match["model"], surface, data)))
+        return JSONResponse(model_routes.tokens(requests.image_ask(match["model"], surface, data)))
     if verb == "predictLongRunning":
-        return await operations.submit(
-            service, wire.video_ask(match["model"], surface, data), match["resource"], missing
+        return await video_routes.submit(
+            service, requests.video_ask(match["model"], surface, data), match["resource"], missing
         )
     if verb == "fetchPredictOperation":
-        return await operations.poll(service, str(data.get("operationName") or data.get("operation_name") or ""))
+        return await video_routes.poll(service, str(data.get("operationName") or data.get("operation_name") or ""))
     raise missing
 
 
 def _missing(match: re.Match[str], version: str, verb: str) -> RefusedError:
     if match["platform"]:
-        return bodies.no_publisher_model(match["resource"])
-    return bodies.no_model(match["model"], version, verb)
+        return errors.no_publisher_model(match["resource"])
+    return errors.no_model(match["model"], version, verb)
 
 
 def _note(service: Service, verb: str) -> None:
@@ -146,7 +157,7 @@ async def _body(request: Request) -> bytes:
     async for chunk in request.stream():
         size += len(chunk)
         if size > MAX_BODY:
-            raise bodies.too_large(MAX_BODY)
+            raise errors.too_large(MAX_BODY)
         chunks.append(chunk)
     return b"".join(chunks)
 

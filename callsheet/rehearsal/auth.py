@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.datastructures import Headers, QueryParams
 
-from callsheet.rehearsal import bodies
+from callsheet.rehearsal import errors
 
 
 def check(headers: Headers, query: QueryParams, *, agent_platform: bool) -> None:
@@ -14,9 +14,9 @@ def check(headers: Headers, query: QueryParams, *, agent_platform: bool) -> None
     bearer = token.strip() if scheme.lower() == "bearer" else ""
     if key:
         if "invalid" in key.lower():
-            raise bodies.bad_key()
+            raise errors.bad_key()
         return
     if not bearer:
-        raise bodies.no_token() if agent_platform else bodies.no_key()
+        raise errors.no_token() if agent_platform else errors.no_key()
     if "invalid" in bearer.lower():
-        raise bodies.bad_token()
+        raise errors.bad_token()

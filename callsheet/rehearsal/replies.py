@@ -7,8 +7,8 @@ import hashlib
 import json
 from collections.abc import Sequence
 
-from callsheet.rehearsal.bodies import JsonObject
-from callsheet.rehearsal.wire import Surface
+from callsheet.rehearsal.errors import JsonObject
+from callsheet.rehearsal.requests import Surface
 
 # The SDK takes the id from this URI and downloads it from its own base URL; other forms break it (google-genai 3.4.0).
 FILES = "https://generativelanguage.googleapis.com/v1beta/files/"

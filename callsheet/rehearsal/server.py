@@ -16,10 +16,10 @@ import uvicorn
 
 from callsheet.errors import ServiceError
 from callsheet.rehearsal.app import create_app
+from callsheet.rehearsal.clock import note_time
 from callsheet.rehearsal.config import RehearsalConfig
 from callsheet.rehearsal.connections import Connections
 from callsheet.rehearsal.service import Service
-from callsheet.rehearsal.timeline import note_time
 
 LOOPBACK = frozenset(("127.0.0.1", "::1", "localhost"))
 READY_FILE = "service.json"

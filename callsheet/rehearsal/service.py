@@ -13,28 +13,28 @@ from functools import partial
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from callsheet.models import Catalogue, Model, load_catalogue
-from callsheet.rehearsal import bodies, faults, quota
-from callsheet.rehearsal.bodies import RefusedError
+from callsheet.rehearsal import errors, faults, quota
+from callsheet.rehearsal.clock import continued_clock
 from callsheet.rehearsal.config import RehearsalConfig
 from callsheet.rehearsal.connections import Connections, Dropped
+from callsheet.rehearsal.errors import RefusedError
 from callsheet.rehearsal.faults import Kind, Rule, Script
+from callsheet.rehearsal.media_pool import Studio
+from callsheet.rehearsal.requests import ImageAsk, VideoAsk
 from callsheet.rehearsal.state import State
-from callsheet.rehearsal.studio import Studio
-from callsheet.rehearsal.timeline import continued_clock
-from callsheet.rehearsal.wire import ImageAsk, VideoAsk
 
 _PLAIN_REFUSALS: Mapping[str, Callable[[], RefusedError]] = {
-    "429-bare": bodies.exhausted_bare,
-    "429-credits": bodies.credits_depleted,
-    "429-cap": bodies.over_the_cap,
-    "402": bodies.payment_required,
-    "billing-off": bodies.billing_off,
-    "500": bodies.internal,
-    "502": bodies.bad_gateway,
-    "503": bodies.overloaded,
-    "504": bodies.deadline,
-    "html-503": partial(bodies.overloaded, "html"),
-    "array-503": partial(bodies.overloaded, "array"),
+    "429-bare": errors.exhausted_bare,
+    "429-credits": errors.credits_depleted,
+    "429-cap": errors.over_the_cap,
+    "402": errors.payment_required,
+    "billing-off": errors.billing_off,
+    "500": errors.internal,
+    "502": errors.bad_gateway,
+    "503": errors.overloaded,
+    "504": errors.deadline,
+    "html-503": partial(errors.overloaded, "html"),
+    "array-503": partial(errors.overloaded, "array"),
 }
 
 
@@ -98,12 +98,12 @@ class Service:
         today = self.state.count(model, quota.day_start(now).timestamp()) if limits.rpd is not None else 0
         over = quota.exceeded(limits, now, minute, today)
         if over is not None:
-            raise bodies.exhausted(model=model, kind=kind, per=over.per, limit=over.limit, retry_s=over.retry_s)
+            raise errors.exhausted(model=model, kind=kind, per=over.per, limit=over.limit, retry_s=over.retry_s)
 
     def check_open(self, labels: tuple[tuple[str, str], ...]) -> None:
         """Raise a 499 when somebody was told that nothing was accepted with these labels."""
         if labels and self.state.is_closed(labels):
-            raise bodies.cancelled()
+            raise errors.cancelled()
 
     def latency_s(self, model: Model, number: int) -> float:
         """How long the submission with this number takes, in seconds of the service's clock."""
@@ -138,9 +138,9 @@ class Service:
             per = rule.fault.removeprefix("429-")
             now = self.clock.now()
             wait = rule.seconds if per == "minute" else (quota.day_end(now) - now).total_seconds()
-            return bodies.exhausted(model=model, kind=kind, per=per, limit=rule.limit, retry_s=wait)
+            return errors.exhausted(model=model, kind=kind, per=per, limit=rule.limit, retry_s=wait)
         if rule.fault == "503" and rule.accepted:
-            return bodies.disconnected()
+            return errors.disconnected()
         return _PLAIN_REFUSALS[rule.fault]()
 
 

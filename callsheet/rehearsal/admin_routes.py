@@ -12,7 +12,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from callsheet.errors import SettingsError
-from callsheet.rehearsal import bodies, faults, wire
+from callsheet.rehearsal import errors, faults, requests
 from callsheet.rehearsal.service import Service
 from callsheet.rehearsal_proof import NAME
 
@@ -65,16 +65,16 @@ async def _evidence(request: Request) -> Response:
     sender long gone, would otherwise make the answer wrong a moment later.
     """
     service = _service(request)
-    labels = wire.labels(wire.parse_json(await request.body()))
+    labels = requests.labels(requests.parse_json(await request.body()))
     if not labels:
-        raise bodies.invalid("`labels` has to name at least one label.")
+        raise errors.invalid("`labels` has to name at least one label.")
     return JSONResponse({"submissions": service.state.close_labels(labels, service.now_s())})
 
 
 async def _script(request: Request) -> Response:
     """Replace the failure script by the one in the body (JSON)."""
     try:
-        script = faults.parse_script(wire.parse_json(await request.body()), "of the request")
+        script = faults.parse_script(requests.parse_json(await request.body()), "of the request")
     except SettingsError as error:
         return JSONResponse({"error": str(error)}, 400)
     _service(request).replace_script(script)

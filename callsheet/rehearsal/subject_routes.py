@@ -9,21 +9,21 @@ import numpy as np
 from starlette.responses import JSONResponse, Response
 
 from callsheet.models import Model
-from callsheet.rehearsal import bodies, images, legality, replies
-from callsheet.rehearsal.outcomes import image_outcome
-from callsheet.rehearsal.pictures import check_references, without_picture
+from callsheet.rehearsal import errors, model_rules, render_image, replies
+from callsheet.rehearsal.faults import image_outcome
+from callsheet.rehearsal.image_routes import check_references, without_picture
+from callsheet.rehearsal.requests import ImageAsk
 from callsheet.rehearsal.service import Service, first_digest, new_id
 from callsheet.rehearsal.state import Submission
-from callsheet.rehearsal.wire import ImageAsk
 
 _SIDE = 128
 # Tokens of a picture at the default resolution of Gemini 3, from memory; see callsheet/plan/subject_query.py.
 _PICTURE_TOKENS = 1120
 
 
-async def generate(service: Service, ask: ImageAsk, missing: bodies.RefusedError) -> Response:
+async def generate(service: Service, ask: ImageAsk, missing: errors.RefusedError) -> Response:
     """Answer a question about pictures; `missing` is the 404 of a model that is not there."""
-    model = legality.look_model(service.catalogue, ask, retired_before=service.retirement_day())
+    model = model_rules.look_model(service.catalogue, ask, retired_before=service.retirement_day())
     if model is None:
         raise missing
     check_references(ask)
@@ -69,7 +69,7 @@ def _answer(ask: ImageAsk) -> str:
 
     found = []
     for number, data in enumerate(ask.references):
-        image = images.opened(data).convert("YCbCr")
+        image = render_image.opened(data).convert("YCbCr")
         image.thumbnail((_SIDE, _SIDE))
         planes = np.asarray(image, dtype=np.float32)
         subject = subject_of(Glances((0.0,), *(planes[None, :, :, plane] for plane in range(3))))

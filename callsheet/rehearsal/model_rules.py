@@ -7,9 +7,9 @@ from datetime import date
 
 from callsheet.models import Catalogue, Finding, Model
 from callsheet.models.rules import image_findings, video_findings
-from callsheet.rehearsal import bodies
-from callsheet.rehearsal.bodies import RefusedError
-from callsheet.rehearsal.wire import ImageAsk, VideoAsk
+from callsheet.rehearsal import errors
+from callsheet.rehearsal.errors import RefusedError
+from callsheet.rehearsal.requests import ImageAsk, VideoAsk
 
 
 def image_model(catalogue: Catalogue, ask: ImageAsk, *, retired_before: date | None) -> Model | None:
@@ -40,7 +40,7 @@ def complete_image(model: Model, ask: ImageAsk) -> ImageAsk:
         platform=ask.surface,
     )
     if findings:
-        raise bodies.invalid()
+        raise errors.invalid()
     return replace(ask, aspect_ratio=aspect_ratio, size=size, mime_type=_mime_type(ask))
 
 
@@ -89,11 +89,11 @@ def _video_refusal(model: Model, ask: VideoAsk, finding: Finding) -> RefusedErro
     """Texts seen from the live service in 2026; the one without a field where none is known."""
     if finding.column == "duration_s":
         if ask.duration_s in model.durations_s and ask.resolution != model.defaults.resolution:
-            return bodies.invalid(f"{ask.resolution} is not supported for a duration of {ask.duration_s} seconds.")
-        return bodies.invalid(f"durationSeconds {ask.duration_s} is out of bound for this model.")
+            return errors.invalid(f"{ask.resolution} is not supported for a duration of {ask.duration_s} seconds.")
+        return errors.invalid(f"durationSeconds {ask.duration_s} is out of bound for this model.")
     if finding.column == "person_generation":
-        return bodies.invalid(f"{ask.person_generation} for personGeneration is currently not supported.")
+        return errors.invalid(f"{ask.person_generation} for personGeneration is currently not supported.")
     wire_name = {"last_frame": "lastFrame", "takes": "image", "reference_images": "referenceImages"}.get(finding.column)
     if wire_name:
-        return bodies.invalid(f"`{wire_name}` isn't supported by this model.")
-    return bodies.invalid()
+        return errors.invalid(f"`{wire_name}` isn't supported by this model.")
+    return errors.invalid()

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from callsheet.rehearsal import bodies, replies
-from callsheet.rehearsal.clips import clip, expired, file_ids
+from callsheet.rehearsal import errors, replies
+from callsheet.rehearsal.clip_files import clip, expired, file_ids
 from callsheet.rehearsal.connections import CutShort
-from callsheet.rehearsal.pictures import flipped
+from callsheet.rehearsal.image_routes import flipped
 from callsheet.rehearsal.service import Service
 from callsheet.rehearsal.state import Operation
 
@@ -36,7 +36,7 @@ async def download(service: Service, file_id: str, request: Request) -> Response
             return dropped
     fault = rule.fault if rule is not None else ""
     if fault == "expired":
-        raise bodies.not_found()
+        raise errors.not_found()
     data = await clip(service, operation, file_id)
     if fault == "flip":
         data = flipped(data)
@@ -50,12 +50,12 @@ def _owner(service: Service, file_id: str) -> Operation:
     """The operation whose file it is, when that is done and kept; an unfinished one has no file yet."""
     operation = service.state.operation_by_id(file_id[:-1]) if _FILE_ID.fullmatch(file_id) else None
     if operation is None or operation.outcome != "made" or file_id not in file_ids(operation):
-        raise bodies.not_found()
+        raise errors.not_found()
     if service.now_s() < operation.due:
-        raise bodies.not_found()
+        raise errors.not_found()
     if expired(service, operation):
         service.studio.forget_clip(file_id)
-        raise bodies.not_found()
+        raise errors.not_found()
     return operation
 
 

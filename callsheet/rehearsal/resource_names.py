@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from callsheet.rehearsal import bodies
+from callsheet.rehearsal import errors
 
 # A field whose inside is not looked at: free-form, or of no interest here.
 FREE: Mapping[str, Any] = {}
@@ -76,12 +76,12 @@ def normalise(value: Any, fields: Mapping[str, Any], place: str = "") -> Any:
     if isinstance(value, list):
         return [normalise(item, fields, f"{place}[{number}]") for number, item in enumerate(value)]
     if not isinstance(value, dict):
-        raise bodies.invalid(f"Invalid value at '{place}' (oneof), expected an object.")
+        raise errors.invalid(f"Invalid value at '{place}' (oneof), expected an object.")
     result: dict[str, Any] = {}
     for name, inner in value.items():
         known = camel(name)
         if known not in fields:
-            raise bodies.unknown_field(name, place)
+            raise errors.unknown_field(name, place)
         result[known] = normalise(inner, fields[known], f"{place}.{snake(known)}".lstrip("."))
     return result
 

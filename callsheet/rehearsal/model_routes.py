@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from callsheet.models import Catalogue, Model
-from callsheet.rehearsal import bodies, replies
-from callsheet.rehearsal.bodies import JsonObject
-from callsheet.rehearsal.wire import ImageAsk
+from callsheet.rehearsal import errors, replies
+from callsheet.rehearsal.errors import JsonObject
+from callsheet.rehearsal.requests import ImageAsk
 
 _METHODS = {"generate_content": ["generateContent", "countTokens"], "predict_long_running": ["predictLongRunning"]}
 
@@ -19,7 +19,7 @@ def model(catalogue: Catalogue, model_id: str, version: str) -> JsonObject:
     """One model, or the 404 of the live service."""
     found = catalogue.find(model_id)
     if found is None or found.surface not in _METHODS:
-        raise bodies.no_model(model_id, version, "GetModel")
+        raise errors.no_model(model_id, version, "GetModel")
     return _resource(found)
 
 

@@ -24,7 +24,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from callsheet.rehearsal import images
+from callsheet.rehearsal import render_image
 
 FPS = 24
 TICKS = 512  # of the time base 1/12288, which the MP4 muxer uses for 24 fps
@@ -56,7 +56,7 @@ def render(wish: ClipWish) -> bytes:
     group = _pan(first, _direction(wish))
     seconds = [group] * wish.duration_s
     if wish.last_frame is not None:
-        last = _planes(_fitted(images.opened(wish.last_frame), wish))
+        last = _planes(_fitted(render_image.opened(wish.last_frame), wish))
         half = wish.duration_s // 2
         held = [last] * FPS
         seconds = [group] * half + [_fade(group[0], last)] + [held] * (wish.duration_s - half - 1)
@@ -65,9 +65,9 @@ def render(wish: ClipWish) -> bytes:
 
 def _first(wish: ClipWish) -> Image.Image:
     if wish.first_frame is not None:
-        return _fitted(images.opened(wish.first_frame), wish)
-    painted = images.Wish(wish.prompt, wish.width, wish.height, seed=wish.seed, take=wish.take)
-    return images.picture(painted)
+        return _fitted(render_image.opened(wish.first_frame), wish)
+    painted = render_image.Wish(wish.prompt, wish.width, wish.height, seed=wish.seed, take=wish.take)
+    return render_image.picture(painted)
 
 
 def _fitted(image: Image.Image, wish: ClipWish) -> Image.Image:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from callsheet.rehearsal import bodies, names
+from callsheet.rehearsal import errors, resource_names
 
 Surface = Literal["gemini_api", "agent_platform"]
 PLATFORM_ONLY = frozenset(("storageUri", "generateAudio", "compressionQuality", "resizeMode", "pubsubTopic", "fps"))
@@ -77,16 +77,16 @@ def parse_json(data: bytes) -> dict[str, Any]:
     try:
         loaded = json.loads(data or b"{}")
     except (ValueError, RecursionError):
-        raise bodies.invalid("Invalid JSON payload received. Unexpected token.") from None
+        raise errors.invalid("Invalid JSON payload received. Unexpected token.") from None
     if not isinstance(loaded, dict):
-        raise bodies.invalid("Invalid JSON payload received. Expected an object.")
+        raise errors.invalid("Invalid JSON payload received. Expected an object.")
     return loaded
 
 
 def image_ask(model: str, surface: Surface, body: Mapping[str, Any]) -> ImageAsk:
     """A generateContent body as a value; raises the live service's 400 for what it does not know."""
-    fields = names.generate_content_fields(agent_platform=surface == "agent_platform")
-    body = names.normalise(body, fields)
+    fields = resource_names.generate_content_fields(agent_platform=surface == "agent_platform")
+    body = resource_names.normalise(body, fields)
     texts: list[str] = []
     pictures: list[bytes] = []
     for part in _parts(body.get("contents")):
@@ -95,7 +95,7 @@ def image_ask(model: str, surface: Surface, body: Mapping[str, Any]) -> ImageAsk
         elif "inlineData" in part:
             pictures.append(_bytes(part["inlineData"].get("data"), "contents.parts.inline_data.data"))
     if not texts and not pictures:
-        raise bodies.invalid("* GenerateContentRequest.contents: contents is not specified")
+        raise errors.invalid("* GenerateContentRequest.contents: contents is not specified")
     generation = body.get("generationConfig") or {}
     config = generation.get("imageConfig") or {}
     output = config.get("imageOutputOptions") or {}
@@ -115,10 +115,10 @@ def image_ask(model: str, surface: Surface, body: Mapping[str, Any]) -> ImageAsk
 
 def video_ask(model: str, surface: Surface, body: Mapping[str, Any]) -> VideoAsk:
     """A predictLongRunning body as a value; raises the live service's 400 for what it does not know."""
-    body = names.normalise(body, names.predict_fields(agent_platform=surface == "agent_platform"))
-    instance, parameters = _instance(body), names.camel_names(body.get("parameters") or {})
+    body = resource_names.normalise(body, resource_names.predict_fields(agent_platform=surface == "agent_platform"))
+    instance, parameters = _instance(body), resource_names.camel_names(body.get("parameters") or {})
     if not isinstance(parameters, dict):
-        raise bodies.invalid("Invalid value at 'parameters', expected an object.")
+        raise errors.invalid("Invalid value at 'parameters', expected an object.")
     _refuse_parameters(parameters, surface)
     references = _reference_images(instance.get("referenceImages"))
     return VideoAsk(
@@ -142,29 +142,29 @@ def video_ask(model: str, surface: Surface, body: Mapping[str, Any]) -> VideoAsk
 
 
 def _instance(body: Mapping[str, Any]) -> dict[str, Any]:
-    instances = names.camel_names(body.get("instances"))
+    instances = resource_names.camel_names(body.get("instances"))
     if not isinstance(instances, list) or len(instances) != 1 or not isinstance(instances[0], dict):
-        raise bodies.invalid("Exactly one instance is required.")
+        raise errors.invalid("Exactly one instance is required.")
     instance: dict[str, Any] = instances[0]
     for name in instance:
         if name not in INSTANCE_FIELDS:
-            raise bodies.invalid(f"`{name}` isn't supported by this model.")
+            raise errors.invalid(f"`{name}` isn't supported by this model.")
     if not instance.get("prompt") and not instance.get("image"):
-        raise bodies.invalid("Either a prompt or an image is required.")
+        raise errors.invalid("Either a prompt or an image is required.")
     return instance
 
 
 def _refuse_parameters(parameters: Mapping[str, Any], surface: Surface) -> None:
     for name in parameters:
         if name not in VIDEO_PARAMETERS or (surface == "gemini_api" and name in PLATFORM_ONLY):
-            raise bodies.invalid(f"`{name}` isn't supported by this model.")
+            raise errors.invalid(f"`{name}` isn't supported by this model.")
 
 
 def _samples(parameters: Mapping[str, Any], surface: Surface) -> int:
     samples = _integer(parameters, "sampleCount")
     most = 1 if surface == "gemini_api" else 4
     if samples is not None and not 1 <= samples <= most:
-        raise bodies.invalid(f"`sampleCount` must be between 1 and {most}.")
+        raise errors.invalid(f"`sampleCount` must be between 1 and {most}.")
     return samples or 1
 
 
@@ -185,14 +185,14 @@ def _image(value: object, name: str) -> bytes | None:
         data = inline.get("data") if isinstance(inline, dict) else value.get("bytesBase64Encoded")
         if isinstance(data, str):
             return _bytes(data, f"instances[0].{name}")
-    raise bodies.invalid(f"`{name}` needs `bytesBase64Encoded` and `mimeType`.")
+    raise errors.invalid(f"`{name}` needs `bytesBase64Encoded` and `mimeType`.")
 
 
 def _reference_images(value: object) -> tuple[str, ...]:
     """The sha256 of each picture that the video keeps to."""
     given = value if isinstance(value, list) else []
     if not all(isinstance(one, dict) and str(one.get("referenceType")).upper() in _REFERENCE_TYPES for one in given):
-        raise bodies.invalid("`referenceImages` needs `image` and a `referenceType` of ASSET or STYLE.")
+        raise errors.invalid("`referenceImages` needs `image` and a `referenceType` of ASSET or STYLE.")
     return tuple(hashlib.sha256(_image(one.get("image"), "referenceImages") or b"").hexdigest() for one in given)
 
 
@@ -203,14 +203,14 @@ def _bytes(data: object, place: str) -> bytes:
         # URL-safe letters are taken too, as protobuf's JSON form does.
         return base64.b64decode(data.replace("-", "+").replace("_", "/") + "=" * (-len(data) % 4), validate=True)
     except (binascii.Error, ValueError):
-        raise bodies.invalid(f"Invalid value at '{place}' (TYPE_BYTES), Base64 decoding failed.") from None
+        raise errors.invalid(f"Invalid value at '{place}' (TYPE_BYTES), Base64 decoding failed.") from None
 
 
 def _text(values: Mapping[str, Any], name: str) -> str | None:
     value = values.get(name)
     if value is None or isinstance(value, str):
         return value
-    raise bodies.invalid(f"Invalid value at '{names.snake(name)}' (TYPE_STRING), {json.dumps(value)[:80]}")
+    raise errors.invalid(f"Invalid value at '{resource_names.snake(name)}' (TYPE_STRING), {json.dumps(value)[:80]}")
 
 
 def _integer(values: Mapping[str, Any], name: str) -> int | None:
@@ -219,14 +219,14 @@ def _integer(values: Mapping[str, Any], name: str) -> int | None:
         return None
     if isinstance(value, int) and not isinstance(value, bool) and -(2**31) <= value < 2**32:
         return value
-    raise bodies.invalid(f"Invalid value at '{names.snake(name)}' (TYPE_INT32), {json.dumps(value)[:80]}")
+    raise errors.invalid(f"Invalid value at '{resource_names.snake(name)}' (TYPE_INT32), {json.dumps(value)[:80]}")
 
 
 def labels(body: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """The labels of a request body, by name; raises the live service's 400 when they are none."""
     given = body.get("labels") or {}
     if not isinstance(given, dict) or len(given) > 64:
-        raise bodies.invalid("Invalid value at 'labels'.")
+        raise errors.invalid("Invalid value at 'labels'.")
     return tuple(sorted((str(name), str(value)) for name, value in given.items()))
 
 

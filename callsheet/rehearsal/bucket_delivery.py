@@ -9,8 +9,8 @@ from urllib.parse import quote
 import httpx2
 
 from callsheet.rehearsal import replies
-from callsheet.rehearsal.bodies import JsonObject
-from callsheet.rehearsal.clips import clip, file_ids
+from callsheet.rehearsal.clip_files import clip, file_ids
+from callsheet.rehearsal.errors import JsonObject
 from callsheet.rehearsal.service import Service
 from callsheet.rehearsal.state import Operation
 

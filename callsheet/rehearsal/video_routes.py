@@ -8,24 +8,24 @@ import json
 from starlette.responses import JSONResponse, Response
 
 from callsheet.models import Model
-from callsheet.rehearsal import bodies, delivery, images, legality, replies
-from callsheet.rehearsal.bodies import JsonObject
-from callsheet.rehearsal.clips import clip, expired, file_ids, stored_ask
-from callsheet.rehearsal.outcomes import RAI_AUDIO, Outcome, rai_message, video_outcome
+from callsheet.rehearsal import bucket_delivery, errors, model_rules, render_image, replies
+from callsheet.rehearsal.clip_files import clip, expired, file_ids, stored_ask
+from callsheet.rehearsal.errors import JsonObject
+from callsheet.rehearsal.faults import RAI_AUDIO, Outcome, rai_message, video_outcome
+from callsheet.rehearsal.requests import VideoAsk
 from callsheet.rehearsal.service import Service, first_digest, new_id
 from callsheet.rehearsal.state import Operation, Submission
-from callsheet.rehearsal.wire import VideoAsk
 
 INTERNAL = 13
 LONGEST_ANSWER_S = 3.0
 
 
-async def submit(service: Service, ask: VideoAsk, resource: str, missing: bodies.RefusedError) -> Response:
+async def submit(service: Service, ask: VideoAsk, resource: str, missing: errors.RefusedError) -> Response:
     """Accept a request for a video and name its operation under `resource`; durable before the reply is sent."""
-    model = legality.video_model(service.catalogue, ask, retired_before=service.retirement_day())
+    model = model_rules.video_model(service.catalogue, ask, retired_before=service.retirement_day())
     if model is None:
         raise missing
-    ask = legality.complete_video(model, ask)
+    ask = model_rules.complete_video(model, ask)
     _check_frames(ask)
     service.check_quota("video", ask.model)
     rule = service.fault("video", ask.model, ask.prompt)
@@ -33,7 +33,7 @@ async def submit(service: Service, ask: VideoAsk, resource: str, missing: bodies
         return dropped
     operation = _accept(service, model, ask, resource, video_outcome(ask.prompt, rule))
     if operation.storage_uri:
-        delivery.schedule(service, operation)
+        bucket_delivery.schedule(service, operation)
     if (dropped := await service.after(rule, "video", ask.model)) is not None:
         return dropped
     return JSONResponse({"name": operation.name})
@@ -43,9 +43,9 @@ def _check_frames(ask: VideoAsk) -> None:
     for data in (ask.first_frame, ask.last_frame):
         try:
             if data is not None:
-                images.opened(data)
+                render_image.opened(data)
         except ValueError:
-            raise bodies.invalid("Unable to process input image. Please retry or report.") from None
+            raise errors.invalid("Unable to process input image. Please retry or report.") from None
 
 
 def _accept(service: Service, model: Model, ask: VideoAsk, resource: str, outcome: Outcome) -> Operation:
@@ -104,13 +104,13 @@ async def poll(service: Service, name: str) -> Response:
     """The operation's state; 404 when there is none, or none any more."""
     operation = service.state.operation(name)
     if operation is None or expired(service, operation):
-        raise bodies.not_found()
+        raise errors.not_found()
     rule = service.fault("poll", operation.model, stored_ask(operation)["prompt"])
     for play in (service.before, service.after):
         if (dropped := await play(rule, "video", operation.model)) is not None:
             return dropped
     if rule is not None and rule.fault == "expired":
-        raise bodies.not_found()
+        raise errors.not_found()
     if service.now_s() < operation.due:
         return JSONResponse(replies.pending(name))
     return JSONResponse(await _ended(service, operation))
@@ -137,7 +137,7 @@ async def _ended(service: Service, operation: Operation) -> JsonObject:
 
 async def _with_video(service: Service, operation: Operation, surface: str) -> JsonObject:
     if operation.storage_uri:
-        return await delivery.result(service, operation)
+        return await bucket_delivery.result(service, operation)
     clips = [await clip(service, operation, file_id) for file_id in file_ids(operation)]
     if surface == "gemini_api":
         return replies.by_uri(operation.name, file_ids(operation))

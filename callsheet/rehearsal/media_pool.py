@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from callsheet.rehearsal import images
+from callsheet.rehearsal import render_image
 
 THREADS = 2
 # With prerendering, this many pictures per size and format are shared by all requests.
@@ -36,7 +36,7 @@ class Studio:
         """Let the threads end; what is being made is finished first."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
-    async def picture(self, wish: images.Wish, draw: int) -> str:
+    async def picture(self, wish: render_image.Wish, draw: int) -> str:
         """The picture in base64; with prerendering the `draw`-th of a pool that shows no prompt."""
         if not self._prerender:
             return await self._run(_encoded, wish)
@@ -47,7 +47,9 @@ class Studio:
         return pool[draw % len(pool)]
 
     async def _fill(self, width: int, height: int, mime_type: str) -> list[str]:
-        wishes = [images.Wish(f"prerendered picture {n + 1}", width, height, mime_type, seed=n) for n in range(POOL)]
+        wishes = [
+            render_image.Wish(f"prerendered picture {n + 1}", width, height, mime_type, seed=n) for n in range(POOL)
+        ]
         return [await self._run(_encoded, wish) for wish in wishes]
 
     def keep_input(self, data: bytes | None) -> str | None:
@@ -92,8 +94,8 @@ class Studio:
         return await asyncio.get_running_loop().run_in_executor(self._threads, make, *arguments)
 
 
-def _encoded(wish: images.Wish) -> str:
-    return base64.b64encode(images.render(wish)).decode("ascii")
+def _encoded(wish: render_image.Wish) -> str:
+    return base64.b64encode(render_image.render(wish)).decode("ascii")
 
 
 def _write(path: Path, data: bytes) -> None:

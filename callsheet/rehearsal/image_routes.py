@@ -10,21 +10,20 @@ from starlette.responses import JSONResponse, Response
 from callsheet.models import Model
 from callsheet.models.model import MICRO_USD
 from callsheet.models.picture_price import PictureTokens, picture_cost
-from callsheet.rehearsal import bodies, images, legality, replies
+from callsheet.rehearsal import errors, model_rules, render_image, replies
 from callsheet.rehearsal.connections import CutShort
-from callsheet.rehearsal.faults import Rule
-from callsheet.rehearsal.outcomes import Outcome, image_outcome
+from callsheet.rehearsal.faults import Outcome, Rule, image_outcome
+from callsheet.rehearsal.requests import ImageAsk
 from callsheet.rehearsal.service import Service, first_digest, new_id
 from callsheet.rehearsal.state import Submission
-from callsheet.rehearsal.wire import ImageAsk
 
 
-async def generate(service: Service, ask: ImageAsk, missing: bodies.RefusedError) -> Response:
+async def generate(service: Service, ask: ImageAsk, missing: errors.RefusedError) -> Response:
     """Answer a request for a picture; `missing` is the 404 of a model that is not there."""
-    model = legality.image_model(service.catalogue, ask, retired_before=service.retirement_day())
+    model = model_rules.image_model(service.catalogue, ask, retired_before=service.retirement_day())
     if model is None:
         raise missing
-    ask = legality.complete_image(model, ask)
+    ask = model_rules.complete_image(model, ask)
     check_references(ask)
     service.check_quota("image", ask.model)
     rule = service.fault("image", ask.model, ask.prompt)
@@ -44,9 +43,9 @@ def check_references(ask: ImageAsk) -> None:
     """Raise the live service's 400 for a picture that is none."""
     for data in ask.references:
         try:
-            images.opened(data)
+            render_image.opened(data)
         except ValueError:
-            raise bodies.invalid("Unable to process input image. Please retry or report.") from None
+            raise errors.invalid("Unable to process input image. Please retry or report.") from None
 
 
 def _accept(service: Service, model: Model, ask: ImageAsk, outcome: Outcome, *, is_told: bool) -> tuple[int, int]:
@@ -94,7 +93,7 @@ async def _with_picture(
 ) -> Response:
     size, mime_type = ask.size or "", ask.mime_type or ""
     width, height = model.image_pixels(ask.aspect_ratio or "", size)
-    wish = images.Wish(ask.prompt, width, height, mime_type, ask.seed, take, ask.references)
+    wish = render_image.Wish(ask.prompt, width, height, mime_type, ask.seed, take, ask.references)
     encoded = await service.studio.picture(wish, number)
     if rule is not None and rule.fault == "flip":
         encoded = base64.b64encode(flipped(base64.b64decode(encoded))).decode()
@@ -113,7 +112,7 @@ async def _with_picture(
     return whole
 
 
-def without_picture(ask: ImageAsk, outcome: Outcome) -> bodies.JsonObject:
+def without_picture(ask: ImageAsk, outcome: Outcome) -> errors.JsonObject:
     """The reply of an outcome that gives no asset."""
     response_id = new_id()
     if outcome.name == "block":

@@ -27,9 +27,9 @@ def _maker(service: Service, operation: Operation, sample: int) -> Callable[[], 
 
     def make() -> bytes:
         # Imported on the thread, at the first clip: PyAV takes a fifth of a second to load.
-        from callsheet.rehearsal import videos
+        from callsheet.rehearsal import render_video
 
-        wish = videos.ClipWish(
+        wish = render_video.ClipWish(
             prompt=ask["prompt"],
             width=ask["width"],
             height=ask["height"],
@@ -40,7 +40,7 @@ def _maker(service: Service, operation: Operation, sample: int) -> Callable[[], 
             first_frame=first,
             last_frame=last,
         )
-        return videos.render(wish)
+        return render_video.render(wish)
 
     return make
 
