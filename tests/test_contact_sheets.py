@@ -12,7 +12,7 @@ from callsheet.archive.layout import shot_folder
 from callsheet.archive.sidecar import ClipRecord, CutRecord, FileRecord, Sidecar, TakeRecord
 from callsheet.archive.store_local import LocalStore
 from callsheet.platforms import load_platforms
-from callsheet.steps.contact import SHEETS_AT_MOST, STILLS_AT_MOST, contact_sheets
+from callsheet.report.contact_sheets import SHEETS_AT_MOST, STILLS_AT_MOST, contact_sheets
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 PREFIX = "spring/spring.live"

@@ -26,7 +26,7 @@ from callsheet.files import digest_file
 from callsheet.ledger import Ledger
 from callsheet.media.provenance import AI_GENERATED, read_jpeg_xmp, read_mp4_xmp
 from callsheet.media.signing import is_signed
-from callsheet.report.posting import posting
+from callsheet.report.media_view import posting
 from callsheet.settings import load_settings
 from callsheet.shots import Asset, ShotState
 from callsheet.steps.clips import make_clips

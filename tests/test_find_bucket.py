@@ -18,7 +18,7 @@ from callsheet.archive.search import find
 from callsheet.archive.search_query import Query
 from callsheet.archive.store_gcs import GcsStore
 from callsheet.errors import ArchiveDenied, ArchiveError
-from callsheet.report.stills import stills
+from callsheet.report.find_page import stills
 from tests.catalogues import TODAY, row
 from tests.gcs_files import store_at
 from tests.gcs_proxy import Proxy

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from callsheet.archive.layout import link_to
-from callsheet.report.finds import Search, finds_html
+from callsheet.report.find_page import Search, finds_html
 from tests.catalogues import NOON, row
 from tests.test_gallery import HOSTILE
 

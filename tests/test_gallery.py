@@ -28,7 +28,7 @@ from callsheet.archive.sidecar import (
     Sidecar,
     TakeRecord,
 )
-from callsheet.report.gallery import gallery_html
+from callsheet.report.page import gallery_html
 from callsheet.report.view import BatchSummary, gallery_view
 
 # What the module makes once is made in one process.

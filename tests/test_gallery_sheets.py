@@ -17,9 +17,14 @@ from callsheet.ledger.spend_window import Position
 from callsheet.plan import Action, Plan, ShotPlan
 from callsheet.plan.money import Money
 from callsheet.report.account import Account, ModelUse, spend_markdown
-from callsheet.report.markdown import escaped
-from callsheet.report.progress import progress_sentence
-from callsheet.report.sheets import ContactSheet, contact_sheet_markdown, failures_markdown, plan_markdown
+from callsheet.report.markdown import (
+    ContactSheet,
+    contact_sheet_markdown,
+    escaped,
+    failures_markdown,
+    plan_markdown,
+    progress_sentence,
+)
 from callsheet.shots import Batch, Shot
 
 HOSTILE = (

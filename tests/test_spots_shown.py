@@ -11,7 +11,7 @@ from callsheet.archive.disclosure import disclosure_for
 from callsheet.archive.open import open_store
 from callsheet.archive.spots import SpotRecord, read_spots
 from callsheet.platforms import load_platforms
-from callsheet.report.gallery import gallery_html
+from callsheet.report.page import gallery_html
 from callsheet.report.view import gallery_view
 from tests.cared_for import PREFIX
 from tests.test_gallery import HOSTILE, NOW, SUMMARY, Elements, record, shot

@@ -10,7 +10,7 @@ from callsheet import errors
 from callsheet.context.poller import ENDS
 from callsheet.providers.http_errors import Phase, from_reply
 from callsheet.providers.retry_policy import Verdict, backoff_s, verdict
-from callsheet.report.failures import failures_page
+from callsheet.report.failures_doc import failures_page
 
 
 @pytest.mark.parametrize("error", [errors.Unreachable("x"), errors.Overloaded("x"), errors.RateLimited("x")])
@@ -64,7 +64,9 @@ def test_the_providers_hint_is_kept_to_and_spread() -> None:
 
 def test_the_page_about_failures_is_what_the_code_does() -> None:
     page = Path(__file__).parent.parent / "docs" / "failures.md"
-    assert page.read_text() == failures_page(), "write it anew: python -m callsheet.report.failures > docs/failures.md"
+    assert page.read_text() == failures_page(), (
+        "write it anew: python -m callsheet.report.failures_doc > docs/failures.md"
+    )
 
 
 def test_no_reply_to_a_poll_ends_a_paid_operation_but_the_providers_own() -> None:

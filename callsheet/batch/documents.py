@@ -17,7 +17,7 @@ from callsheet.archive.verify import Evidence, Unreadable
 from callsheet.context.context import Studio
 from callsheet.errors import ArchiveError
 from callsheet.ledger import Ledger
-from callsheet.report.gallery import gallery_html
+from callsheet.report.page import gallery_html
 from callsheet.report.view import BatchSummary, gallery_view
 from callsheet.shots import Batch, ShotState
 

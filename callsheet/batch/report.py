@@ -27,7 +27,7 @@ from callsheet.jobs.output_leftovers import forget_stored_replies, remove_leftov
 from callsheet.ledger import ShotRow
 from callsheet.ledger.spend_window import Position
 from callsheet.plan import Plan
-from callsheet.report.gallery import gallery_html
+from callsheet.report.page import gallery_html
 from callsheet.report.view import BatchSummary, gallery_view
 from callsheet.shots import ShotState
 from callsheet.steps.archive import tell_open_pictures

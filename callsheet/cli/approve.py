@@ -21,7 +21,7 @@ from callsheet.cli.options import JsonOption
 from callsheet.cli.output import out, print_json, say
 from callsheet.errors import DecisionError
 from callsheet.ledger import Recorded
-from callsheet.report.shown import cut, visible
+from callsheet.report.format import cut, visible
 from callsheet.settings import Settings, load_settings
 
 ROWS, PROMPT_CHARS = 60, 100

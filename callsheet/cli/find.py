@@ -28,7 +28,7 @@ from callsheet.cli.options import ArchiveOption, JsonOption
 from callsheet.cli.output import err, out, print_json, say
 from callsheet.cli.query import costs, names, nearest, one_of, period
 from callsheet.errors import SettingsError
-from callsheet.report.shown import counted, cut, dollars, role, visible
+from callsheet.report.format import counted, cut, dollars, role, visible
 from callsheet.settings import Settings, load_settings
 from callsheet.shots import Mode
 
@@ -197,13 +197,13 @@ async def _stills(store: Store, found: Found, cards: int) -> dict[str, str]:
     """Small pictures of what is in a bucket, which a page cannot load by itself."""
     if not cards or "://" not in store.uri:
         return {}
-    from callsheet.report.stills import stills
+    from callsheet.report.find_page import stills
 
     return await stills(store, found.assets.head(cards).rows(named=True))
 
 
 def _write_page(page: Path, place: str, query: Query, found: Found, cards: int, stills: Mapping[str, str]) -> None:
-    from callsheet.report.finds import Search, finds_html
+    from callsheet.report.find_page import Search, finds_html
 
     asked = (*query.words, *(one.told for one in conditions(query) if one.on != "text"))
     search = Search(asked, place, datetime.now(UTC), found.assets.height, found.usd())

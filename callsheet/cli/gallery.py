@@ -16,7 +16,7 @@ from callsheet.archive.spots import read_spots
 from callsheet.cli.options import JsonOption
 from callsheet.cli.output import out, print_json
 from callsheet.errors import SettingsError
-from callsheet.report.gallery import gallery_html
+from callsheet.report.page import gallery_html
 from callsheet.report.view import BatchSummary, gallery_view
 from callsheet.settings import load_settings
 

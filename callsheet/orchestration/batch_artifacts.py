@@ -26,10 +26,15 @@ from callsheet.orchestration.artifacts import artifact_key, form_link, publish_m
 from callsheet.plan import Plan
 from callsheet.plan.grouping import groups
 from callsheet.report.account import spend_markdown
-from callsheet.report.asking import approval_markdown, waiting_for_approval
-from callsheet.report.progress import progress_sentence
-from callsheet.report.sheets import ContactSheet, contact_sheet_markdown, failures_markdown, plan_markdown
-from callsheet.steps.contact import SHEETS_AT_MOST, contact_sheets, sheet_of
+from callsheet.report.approval import approval_markdown, waiting_for_approval
+from callsheet.report.contact_sheets import SHEETS_AT_MOST, contact_sheets, sheet_of
+from callsheet.report.markdown import (
+    ContactSheet,
+    contact_sheet_markdown,
+    failures_markdown,
+    plan_markdown,
+    progress_sentence,
+)
 
 SHOW_EVERY_S = 5.0
 

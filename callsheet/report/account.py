@@ -10,8 +10,8 @@ from typing import Any
 
 from callsheet.ledger.quota import PACIFIC
 from callsheet.plan.money import Money
+from callsheet.report.format import dollars
 from callsheet.report.markdown import counts, escaped, table
-from callsheet.report.shown import dollars
 
 
 @dataclass(frozen=True, slots=True)

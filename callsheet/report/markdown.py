@@ -2,10 +2,36 @@
 
 from __future__ import annotations
 
+import base64
 import string
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
 
-from callsheet.report.shown import cut
+from callsheet.archive.sidecar import FailureRecord, Sidecar
+from callsheet.context.progress import STEPS, Progress
+from callsheet.plan import Kind, Plan
+from callsheet.report.advice import advice
+from callsheet.report.format import counted, cut, dollars
+from callsheet.shots import Batch
+
+_NOUNS = {"images": "pictures", "clips": "clips", "cuts": "cuts", "shots": "shots"}
+
+
+def progress_sentence(batch: Batch, progress: Progress, spent: Decimal) -> str:
+    """`spring.live: pictures 3 of 12, clips 0 of 4, shots 1 of 6; 1 shot without success; $0.40 spent`."""
+    steps = [
+        f"{_NOUNS[step]} {progress.ended[step]:,} of {progress.wanted[step]:,}"
+        for step in STEPS
+        if progress.wanted[step]
+    ]
+    parts = [", ".join(steps) or "nothing to do"]
+    if failed := progress.failed["shots"]:
+        parts.append(f"{counted(failed, 'shot')} without success")
+    parts.append(f"{dollars(spent)} {'spent' if batch.mode == 'live' else 'at list price'}")
+    return f"{batch.name}: {'; '.join(parts)}"
+
 
 _LONGEST_CELL = 160
 _PLAIN = frozenset(" ,;'-")
@@ -33,3 +59,103 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def counts(numbers: Mapping[str, int]) -> str:
     """`3 created, 1 reused`, without what there is none of; "none"."""
     return ", ".join(f"{number:,} {name}" for name, number in numbers.items() if number) or "none"
+
+
+_KINDS: tuple[tuple[Kind, str], ...] = (("image", "Pictures"), ("video", "Videos"), ("cut", "Cuts"))
+# An artifact is one row in the server's database and one page in a browser.
+_MOST_ROWS = 200
+
+
+def plan_markdown(plan: Plan) -> str:
+    """What a run will make, reuse and resume, and why; cost, budget and time; the first 200 shots one by one."""
+    rows = [
+        [
+            escaped(one.shot.id),
+            _doing([a.what for a in one.actions]),
+            _cost(one.usd, one.usd_high),
+            escaped("; ".join(dict.fromkeys(a.why for a in one.actions if a.why)), 300),
+            escaped(one.shot.prompt),
+        ]
+        for one in plan.shots[:_MOST_ROWS]
+    ]
+    totals = [[title, _doing(list(plan.counts(kind).elements())) or "none"] for kind, title in _KINDS]
+    return "\n\n".join(
+        part
+        for part in (
+            f"**{escaped(plan.batch.name)}**: {counted(len(plan.shots), 'shot')}, **{_cost(plan.usd, plan.usd_high)}**",
+            table(("", "What will be done"), totals),
+            *(escaped(line, 300) for line in _outlook(plan)),
+            table(("Shot", "What will be done", "Cost", "Why", "Prompt"), rows),
+            _rest(len(plan.shots)),
+        )
+        if part
+    )
+
+
+def _cost(low: Decimal, high: Decimal) -> str:
+    return dollars(low) if low == high else f"{dollars(low)} to {dollars(high)}"
+
+
+def _outlook(plan: Plan) -> list[str]:
+    """Budget, time, and what the manifest has no more, one sentence each."""
+    told = [plan.money.sentence()] if plan.money else []
+    told += plan.forecast.sentences() if plan.forecast else []
+    if plan.dropped:
+        told.append(f"No longer in the manifest, kept in the archive: {', '.join(plan.dropped)}")
+    return [line for line in told if line]
+
+
+def failures_markdown(sidecars: Sequence[Sidecar]) -> str:
+    """Every failure with its reason and what to do, the first 200. A list, for the UI folds no cells of tables."""
+    found = [(sidecar, failure, times) for sidecar in sidecars for failure, times in _failures(sidecar).items()]
+    if not found:
+        return "Nothing failed."
+    lines = [_failure(*one) for one in found[:_MOST_ROWS]]
+    return "\n".join([*lines, "", _rest(len(found))]).strip()
+
+
+@dataclass(frozen=True, slots=True)
+class ContactSheet:
+    """The pictures of a group of shots as one JPEG; `note` says in a sentence how they stand."""
+
+    label: str
+    note: str
+    jpeg: bytes = field(repr=False)
+
+
+def contact_sheet_markdown(sheets: Sequence[ContactSheet]) -> str:
+    """Every group under its name, its picture inside the text as a data URI, so no archive has to be reachable."""
+    return "\n\n".join(
+        f"#### {escaped(sheet.label)}\n\n{escaped(sheet.note, 300)}\n\n"
+        f"![{escaped(sheet.label)}](data:image/jpeg;base64,{base64.b64encode(sheet.jpeg).decode()})"
+        for sheet in sheets
+    )
+
+
+def _failure(sidecar: Sidecar, failure: FailureRecord, times: int) -> str:
+    step = escaped(failure.step) + (f", {times} times" if times > 1 else "")
+    return (
+        f"- **{escaped(sidecar.shot)}** is {sidecar.state} ({step}): {_reason(failure)}\n"
+        f"  - *What to do:* {escaped(advice(failure.kind))} ({escaped(failure.kind)})"
+    )
+
+
+def _failures(sidecar: Sidecar) -> Counter[FailureRecord]:
+    """How often each thing went wrong, whichever take, clip or cut it was."""
+    parts = [*(take.failure for take in sidecar.takes), *(clip.failure for clip in sidecar.clips)]
+    parts += [cut_.failure for cut_ in sidecar.cuts]
+    every = Counter(part.model_copy(update={"slot": ""}) for part in parts if part)
+    own = (failure.model_copy(update={"slot": ""}) for failure in sidecar.failures)
+    return every | Counter(dict.fromkeys(own, 1))
+
+
+def _reason(failure: FailureRecord) -> str:
+    return escaped(f"{failure.message} ({failure.reason})" if failure.reason else failure.message, 300)
+
+
+def _doing(whats: Sequence[str]) -> str:
+    return ", ".join(f"{what} {whats.count(what)}" for what in dict.fromkeys(whats))
+
+
+def _rest(count: int) -> str:
+    return f"and {count - _MOST_ROWS:,} more; `plan.json` and the gallery have them all" if count > _MOST_ROWS else ""

@@ -11,6 +11,8 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from callsheet.report.view import GalleryView
+
 
 def page_html(template: str, *, style: str, script: str = "", **values: object) -> str:
     """The page as HTML. Its policy allows its own style and script by their hashes and local files, nothing else."""
@@ -59,3 +61,12 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+def gallery_html(view: GalleryView) -> str:
+    """The page as HTML, to be stored as `gallery.html` in the batch's folder, which its links are relative to."""
+    style = part("gallery.css") + shape_rules(view.shapes)
+    script = part("gallery.js")
+    if view.asks:
+        style, script = style + part("approve.css"), script + part("approve.js")
+    return page_html("gallery.html.jinja", style=style, script=script, view=view)

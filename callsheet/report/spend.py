@@ -10,8 +10,8 @@ from decimal import Decimal
 from typing import Any
 
 from callsheet.ledger import SpendRow
+from callsheet.report.format import dollars
 from callsheet.report.markdown import escaped, table
-from callsheet.report.shown import dollars
 
 ZERO = Decimal(0)
 

@@ -1,6 +1,6 @@
 """The page about failures, `docs/failures.md`, made from the tables that the code itself decides by.
 
-`python -m callsheet.report.failures > docs/failures.md` writes it anew; a test holds the two together.
+`python -m callsheet.report.failures_doc > docs/failures.md` writes it anew; a test holds the two together.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ free. What may have been accepted is never sent again unasked, but for one more 
 send a paid POST once and follow no redirect. Polls and downloads are free and are repeated.
 
 This page is made from the code: `callsheet/providers/retry_policy.py`, `callsheet/providers/http_errors.py`, `operations.py`
-and `outcomes.py`. Write it anew with `python -m callsheet.report.failures > docs/failures.md`.
+and `outcomes.py`. Write it anew with `python -m callsheet.report.failures_doc > docs/failures.md`.
 """
 _EVIDENCE = """
 ## In doubt: evidence first
