@@ -33,7 +33,7 @@ from callsheet.steps.clips import make_clips
 from callsheet.steps.cuts import make_cuts
 from callsheet.steps.frames import choose_takes
 from callsheet.steps.images import make_images
-from callsheet.steps.records import sidecar_of
+from callsheet.steps.sidecar import sidecar_of
 from tests.conftest import Service
 from tests.self_made_chain import Chain, make_chain
 

@@ -17,7 +17,7 @@ from callsheet.errors import MediaError
 from callsheet.places import Places
 from callsheet.settings import Settings, load_settings
 from callsheet.shots import Batch, Reference
-from callsheet.steps.inputs import input_path
+from callsheet.steps.cut_inputs import input_path
 from tests.conftest import Service
 from tests.gcs_proxy import Proxy
 from tests.left_behind import give_up_waiting, request_in, settings_at

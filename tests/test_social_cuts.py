@@ -17,12 +17,12 @@ from callsheet.batch.request import RunRequest
 from callsheet.batch.spot import SpotRequest, make_spot_of
 from callsheet.errors import UsageError
 from callsheet.ledger import BatchRow
-from callsheet.maintenance.remake import shot_of
 from callsheet.maintenance.service import copy_to
 from callsheet.media.probe import probe_video
 from callsheet.media.provenance import AI_GENERATED, read_jpeg_xmp, read_mp4_xmp
 from callsheet.orchestration.forms import SpotOf
 from callsheet.shots import Batch
+from callsheet.steps.sidecar import shot_of
 from tasks.spots import join_spot
 from tests.cared_for import BATCH, PREFIX, Kept, copy_of, finished_batch
 from tests.conftest import Cli

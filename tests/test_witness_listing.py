@@ -24,7 +24,7 @@ from callsheet.providers.scopes import scope_of
 from callsheet.reconcile.sidecar_rows import job_of
 from callsheet.settings import load_settings
 from callsheet.shots import Batch, Shot, ShotState
-from callsheet.steps.records import job_record, sidecar_of
+from callsheet.steps.sidecar import job_record, sidecar_of
 
 NOW = datetime(2026, 11, 30, tzinfo=UTC)
 BATCH = Batch("lamps", None, "live", "lamps.csv", "0" * 64)

@@ -26,7 +26,7 @@ from callsheet.ledger import BatchRow, Ledger, Recorded
 from callsheet.models.suggestions import did_you_mean
 from callsheet.settings import Settings
 from callsheet.shots import ShotState
-from callsheet.steps.records import decision_record
+from callsheet.steps.sidecar import decision_record
 
 log = logging.getLogger(__name__)
 

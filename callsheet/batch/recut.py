@@ -29,14 +29,13 @@ from callsheet.cuts.encode.recipe import find_cut
 from callsheet.cuts.framing.focus import parse_focus
 from callsheet.errors import SettingsError, UsageError
 from callsheet.ledger import BatchRow, Ledger
-from callsheet.maintenance.remake import shot_of
 from callsheet.platforms import PlatformSpec, load_platforms
 from callsheet.reconcile.inspect import holdings, inspect
 from callsheet.settings import Settings
 from callsheet.shots import Asset, Batch, Mode
+from callsheet.steps.cut_inputs import archived_hashes
 from callsheet.steps.cuts import make_these
-from callsheet.steps.inputs import archived_hashes
-from callsheet.steps.records import cut_record
+from callsheet.steps.sidecar import cut_record, shot_of
 
 
 async def open_more_cuts(

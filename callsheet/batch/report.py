@@ -31,8 +31,8 @@ from callsheet.report.page import gallery_html
 from callsheet.report.view import BatchSummary, gallery_view
 from callsheet.shots import ShotState
 from callsheet.steps.archive import tell_open_pictures
-from callsheet.steps.inputs import archived_hashes
-from callsheet.steps.records import sidecar_of
+from callsheet.steps.cut_inputs import archived_hashes
+from callsheet.steps.sidecar import sidecar_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from callsheet.plan.plan_batch import check_sendable
 from callsheet.providers.scopes import scope_of
 from callsheet.shots import Shot, ShotState
 from callsheet.sources import read_bytes
-from callsheet.steps.records import lists_all, tells_as_asked
+from callsheet.steps.sidecar import lists_all, tells_as_asked
 
 log = logging.getLogger(__name__)
 

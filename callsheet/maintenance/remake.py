@@ -15,9 +15,8 @@ from callsheet.errors import CallsheetError
 from callsheet.shots import Asset, Shot
 from callsheet.steps.clips import make_poster
 from callsheet.steps.cuts import make_these
-from callsheet.steps.finish_records import finish_of
 from callsheet.steps.frames import choose_takes
-from callsheet.steps.records import cut_record, file_record
+from callsheet.steps.sidecar import cut_record, file_record, shot_of
 
 
 async def remake(
@@ -36,24 +35,6 @@ async def remake(
     clips = await _posters(studio, shot, sidecar, whole, problems)
     cuts = await _cuts(studio, shot, sidecar, whole, problems)
     return sidecar.model_copy(update={"takes": takes, "clips": clips, "cuts": cuts}), problems
-
-
-def shot_of(sidecar: Sidecar) -> Shot:
-    """The shot as far as its derived files are concerned."""
-    image = sidecar.image
-    return Shot(
-        id=sidecar.shot,
-        line=sidecar.line,
-        prompt=sidecar.prompt,
-        image_model=image.model if image else "",
-        aspect_ratio=image.aspect_ratio if image else "",
-        image_size=image.image_size if image else "",
-        takes=len(sidecar.takes),
-        motion_prompt=sidecar.motion_prompt,
-        video_model=next((clip.model for clip in sidecar.clips), None),
-        cuts=tuple(dict.fromkeys(cut.spec for cut in sidecar.cuts)),
-        finish=finish_of(sidecar.finish),
-    )
 
 
 async def _thumbnails(

@@ -24,7 +24,7 @@ from callsheet.jobs.store import facts_of, fetch
 from callsheet.maintenance.remake import remake
 from callsheet.maintenance.repair_state import Repair, make_way
 from callsheet.shots import Asset, Reference
-from callsheet.steps.inputs import input_path, put_input
+from callsheet.steps.cut_inputs import input_path, put_input
 from callsheet.steps.spots import assemble, planned_again
 
 

@@ -18,7 +18,7 @@ from callsheet.ledger import Job, JobState, ShotRow, Want
 from callsheet.ledger.records import RATINGS, RECORD, REQUEST_ID, TEXT
 from callsheet.plan.requests import clip_slot, take_slot
 from callsheet.shots import Asset, Batch
-from callsheet.steps.records import decision_record, file_record, job_record, pin_record
+from callsheet.steps.sidecar import decision_record, file_record, job_record, pin_record
 
 Row = Mapping[str, Any]
 _ENDED_BADLY = {JobState.BLOCKED, JobState.FAILED, JobState.EXPIRED, JobState.UNKNOWN}

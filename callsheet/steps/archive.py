@@ -16,7 +16,7 @@ from callsheet.errors import ArchiveError
 from callsheet.ledger import JobState
 from callsheet.plan.requests import take_order
 from callsheet.shots import Shot, ShotState
-from callsheet.steps.records import sidecar_of, with_intents, with_open_takes
+from callsheet.steps.sidecar import sidecar_of, with_intents, with_open_takes
 
 log = logging.getLogger(__name__)
 

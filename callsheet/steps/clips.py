@@ -45,8 +45,8 @@ from callsheet.plan.requests import clip_order, clip_slot, kept_to, text_clip_or
 from callsheet.providers.output_bucket import prefix_of
 from callsheet.providers.retry_policy import Verdict, verdict
 from callsheet.shots import Asset, Reference, Shot, ShotState
-from callsheet.steps.approval import still_approved
 from callsheet.steps.archive import tell_intent, tell_sent
+from callsheet.steps.frames import still_approved
 
 
 async def make_clips(studio: Studio, work: Work) -> None:

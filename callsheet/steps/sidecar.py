@@ -27,7 +27,7 @@ from callsheet.ledger.records import RATINGS, RECORD, REQUEST_ID, TEXT
 from callsheet.media.frames import Verdict
 from callsheet.plan import ShotPlan
 from callsheet.shots import Asset, Batch, Failure, Shot, ShotState
-from callsheet.steps.finish_records import finish_record
+from callsheet.steps.sidecar_finish import finish_of, finish_record
 
 # What the manifest alone decides about a sidecar.
 _ASKED = ("line", "tags", "variables", "prompt", "negative_prompt", "motion_prompt", "select", "image", "finish")
@@ -261,3 +261,21 @@ def _failure(failure: Failure) -> FailureRecord:
 
 def _usd(job: Job | None) -> float:
     return float(job.spent_usd) if job else 0.0
+
+
+def shot_of(sidecar: Sidecar) -> Shot:
+    """The shot as far as its derived files are concerned."""
+    image = sidecar.image
+    return Shot(
+        id=sidecar.shot,
+        line=sidecar.line,
+        prompt=sidecar.prompt,
+        image_model=image.model if image else "",
+        aspect_ratio=image.aspect_ratio if image else "",
+        image_size=image.image_size if image else "",
+        takes=len(sidecar.takes),
+        motion_prompt=sidecar.motion_prompt,
+        video_model=next((clip.model for clip in sidecar.clips), None),
+        cuts=tuple(dict.fromkeys(cut.spec for cut in sidecar.cuts)),
+        finish=finish_of(sidecar.finish),
+    )

@@ -25,8 +25,8 @@ from callsheet.media.provenance import Provenance, xmp_packet
 from callsheet.platforms import PlatformSpec
 from callsheet.platforms.spec import has_aspect
 from callsheet.shots import Asset, Finish
-from callsheet.steps.inputs import local_finish
-from callsheet.steps.looking import look_at_subject
+from callsheet.steps.cut_inputs import local_finish
+from callsheet.steps.subject import look_at_subject
 
 T = TypeVar("T")
 
