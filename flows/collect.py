@@ -23,7 +23,7 @@ from callsheet.orchestration.forms import LiveBatches, OneBatch
 from callsheet.settings import Settings, load_settings
 from callsheet.shots import Mode
 from flows.content_batch import content_batch
-from tasks.collect import recover_batch
+from tasks.recover import recover_batch
 
 
 @flow(

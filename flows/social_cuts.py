@@ -16,7 +16,7 @@ from callsheet.orchestration.artifacts import publish_cuts
 from callsheet.orchestration.forms import Clips, Focus, Platforms
 from callsheet.plan.grouping import groups
 from callsheet.settings import load_settings
-from tasks.more_cuts import cut_more, list_more_cuts
+from tasks.recut import cut_more, list_more_cuts
 
 
 @flow(

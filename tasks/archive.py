@@ -6,8 +6,7 @@ from typing import Any
 
 from prefect import task
 
-from tasks.groups import each
-from tasks.policy import POLICY
+from tasks.policy import POLICY, each
 
 
 @task(name="archive", task_run_name="archive: {group}", tags=["archive"], **POLICY)

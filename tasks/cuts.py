@@ -6,8 +6,7 @@ from typing import Any
 
 from prefect import task
 
-from tasks.groups import each
-from tasks.policy import POLICY
+from tasks.policy import POLICY, each
 
 
 @task(name="cuts", task_run_name="cuts: {group}", tags=["cuts"], **POLICY)

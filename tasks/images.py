@@ -6,8 +6,7 @@ from typing import Any
 
 from prefect import task
 
-from tasks.groups import each
-from tasks.policy import POLICY
+from tasks.policy import POLICY, each
 
 
 @task(name="images", task_run_name="images: {group}", tags=["images"], **POLICY)
