@@ -24,7 +24,7 @@ IMAGE = "callsheet:latest"
 HOME = "/var/lib/callsheet"
 # As in the container file.
 USER = 10001
-# Runs send a heartbeat every half minute, so that a lost one is noticed and goes on: see callsheet/orchestration/automations.py.
+# Runs send a heartbeat every half minute, so that a lost one is noticed and goes on: see `orchestration.automations`.
 HEARTBEAT = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
 IN_CONTAINER = {**HEARTBEAT, "CALLSHEET_HOME": HOME}
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+from http import HTTPStatus
 from typing import Annotated
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import typer
 
 from callsheet.cli.output import say
 from callsheet.cli.run import use_server
-from callsheet.orchestration.server import check_pool, find_server
+from callsheet.errors import ServiceError
+from callsheet.orchestration.server import LOADED_S, Server, find_server
 from callsheet.settings import load_settings
 
 POOL = "callsheet"
@@ -30,7 +34,7 @@ def worker(
     Runs have this process's environment: keys, ledger and archive are set here.
     """
     server = find_server(load_settings())
-    check_pool(server, POOL)
+    _check_pool(server, POOL)
     # Here the log is all that there is to see.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "INFO")
     use_server(server)
@@ -45,3 +49,17 @@ def worker(
 def default_limit() -> int:
     """How many runs this machine has at once unless it is told: they start with a core each, and then wait a lot."""
     return max(FEWEST, (os.cpu_count() or 1) + SHORT_RUNS)
+
+
+def _check_pool(server: Server, pool: str) -> None:
+    """ServiceError when the server says that it has no such work pool. What it does not say is left to Prefect."""
+    try:
+        urlopen(f"{server.api_url}/work_pools/{pool}", timeout=LOADED_S).close()  # noqa: S310  an address of Prefect's
+    except HTTPError as error:
+        if error.code == HTTPStatus.NOT_FOUND:
+            raise ServiceError(
+                f"The Prefect server at {server.api_url} has no work pool {pool!r} yet. Nothing was started. "
+                "Make it with `callsheet deploy` (make deploy)."
+            ) from None
+    except OSError:
+        return

@@ -136,7 +136,7 @@ assets = Table(
     Column("parent", String(64)),
     Column("usd", MicroUsd, nullable=False),
     Column("model", String(255)),
-    # What determines a cut (callsheet/cuts/encode/recipe.py), and how it came out; NULL for other kinds, and for cuts of
+    # What determines a cut (see cuts/encode/recipe.py), and how it came out; NULL for other kinds, and for cuts of
     # before (schema 0004).
     Column("recipe", String(64)),
     Column("details", JSON),

@@ -1,5 +1,6 @@
-"""`python -m callsheet.orchestration.guarded_server`: Prefect's server in the foreground, for its own pages and for programs only.
+"""Run Prefect's server in the foreground, for its own pages and for programs only.
 
+`python -m callsheet.orchestration.guarded_server` is how `callsheet ui` starts it.
 Prefect's own server lets every web page that somebody opens on this machine create runs (3.8.8, tried 2026-11-30).
 """
 

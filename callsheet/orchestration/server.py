@@ -12,9 +12,8 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from http import HTTPStatus
 from pathlib import Path
-from urllib.error import HTTPError, URLError
+from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 from callsheet.errors import ServiceError
@@ -24,14 +23,14 @@ from callsheet.orchestration.server_settings import (
     LOOPBACK,
     PASSWORD_FILE,
     PortTakenError,
+    check_free,
+    free_port,
     kept_password,
     password_header,
     server_environment,
+    taken,
     use_password,
 )
-from callsheet.orchestration.server_settings import check_free as _check_free
-from callsheet.orchestration.server_settings import free_port as _free_port
-from callsheet.orchestration.server_settings import taken as _taken
 from callsheet.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -157,20 +156,6 @@ def _is_alive(settings: Settings) -> bool:
     return False
 
 
-def check_pool(server: Server, pool: str) -> None:
-    """ServiceError when the server says that it has no such work pool. What it does not say is left to Prefect."""
-    try:
-        urlopen(f"{server.api_url}/work_pools/{pool}", timeout=LOADED_S).close()  # noqa: S310  an address of Prefect's
-    except HTTPError as error:
-        if error.code == HTTPStatus.NOT_FOUND:
-            raise ServiceError(
-                f"The Prefect server at {server.api_url} has no work pool {pool!r} yet. Nothing was started. "
-                "Make it with `callsheet deploy` (make deploy)."
-            ) from None
-    except OSError:
-        return
-
-
 def stop_server(settings: Settings) -> bool:
     """End the local server by its own process id, and wait until it is gone; False when there is none."""
     server = _noted(settings) if _is_alive(settings) else None
@@ -204,15 +189,15 @@ def _started(settings: Settings, host: str, port: int | None) -> Server:
         return _start(settings, host, port)
     for _ in range(PORTS_TRIED - 1):
         with suppress(PortTakenError):
-            return _start(settings, host, _free_port(host))
-    return _start(settings, host, _free_port(host))
+            return _start(settings, host, free_port(host))
+    return _start(settings, host, free_port(host))
 
 
 def _start(settings: Settings, host: str, port: int) -> Server:
     folder = _note(settings).parent
     api_url = f"http://{LOOPBACK if host == EVERYWHERE else host}:{port}/api"
     environment = server_environment(folder, api_url, host)
-    _check_free(host, port)
+    check_free(host, port)
     log = folder / "server.log"
     argv = [sys.executable, "-P", "-m", "callsheet.orchestration.guarded_server", "--host", host, "--port", str(port)]
     with log.open("ab") as out, _lock(settings).open("ab") as lock:
@@ -231,11 +216,11 @@ def _start(settings: Settings, host: str, port: int) -> Server:
     try:
         _wait_until_up(server, process, log)
     except ServiceError:
-        _check_free(host, port)  # it ended because somebody was faster
+        check_free(host, port)  # it ended because somebody was faster
         raise
     if home_of(server, folder) not in (None, _home(settings)):
         _end(process)
-        raise _taken(host, port)
+        raise taken(host, port)
     use_password(folder)
     return server
 

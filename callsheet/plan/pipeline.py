@@ -1,6 +1,6 @@
 """The pipeline as a simulation: the steps of a run with its waiting, and nothing of its work.
 
-It follows flows/content_batch.py and callsheet/steps: groups of shots side by side, each through pictures, frames,
+It follows the flow and callsheet/batch/pipeline.py: groups of shots side by side, each through pictures, frames,
 clips and cuts; a place among the requests in flight, then a place in the quota, then the provider's time, then ours.
 A day that is full is slept through, as `run --wait` does.
 """

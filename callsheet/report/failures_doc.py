@@ -21,8 +21,8 @@ One question decides about money: may the provider have accepted the request? Wh
 free. What may have been accepted is never sent again unasked, but for one more try of a picture. SDK and transports
 send a paid POST once and follow no redirect. Polls and downloads are free and are repeated.
 
-This page is made from the code: `callsheet/providers/retry_policy.py`, `callsheet/providers/http_errors.py`, `operations.py`
-and `outcomes.py`. Write it anew with `python -m callsheet.report.failures_doc > docs/failures.md`.
+This page is made from the code: `retry_policy.py`, `http_errors.py`, `operations.py` and `outcomes.py` in
+`callsheet/providers/`. Write it anew with `python -m callsheet.report.failures_doc > docs/failures.md`.
 """
 _EVIDENCE = """
 ## In doubt: evidence first
