@@ -1,1 +1,4 @@
-"""callsheet: pictures, clips and cuts from a manifest of prompts, paid for once and never lost."""
+"""Pictures, clips and cuts from a manifest of prompts.
+
+What is paid for is paid for once and never lost.
+"""

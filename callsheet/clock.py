@@ -1,4 +1,4 @@
-"""Time as a value that can be given: the real clock, and one that runs faster for rehearsals and tests."""
+"""Clocks as values: the real one, and a faster one for rehearsals and tests."""
 
 from __future__ import annotations
 
@@ -16,35 +16,39 @@ _LOOK_S = 30.0
 
 
 def real_now() -> datetime:
-    """The real time in UTC: the wall clock when this process started, and the time that has passed since.
+    """Return the real time in UTC, which never jumps.
 
-    It never jumps, so that quota windows, deadlines and days stay what they are when the wall clock is set. NTP's
-    gradual corrections are followed, and so is the time that the machine slept (suspend). A process that has to learn
-    of a step, after a virtual machine was paused, say, is started again: every run can be.
+    It is the wall clock when this process started, plus the time that has passed since, so that quota windows,
+    deadlines and days stay what they are when the wall clock is set. NTP's gradual corrections are followed, and so is
+    the time that the machine slept (suspend). A process that has to learn of a step, after a virtual machine was
+    paused, say, is started again: every run can be.
     """
     return _STARTED + timedelta(seconds=time.clock_gettime(_TICKS) - _TICK)
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Tells the time and sleeps. `factor` 60 makes a minute pass in a second, counted from `origin`.
+    """A clock that reads the time and sleeps, at `factor` times real speed.
 
-    Every process that is given the same factor and origin reads the same time, unless the wall clock was set between
-    their starts.
+    A `factor` of 60 makes a minute pass in a second, counted from `origin`. Every process with the same factor and
+    origin reads the same time, unless the wall clock was set between their starts.
     """
 
     factor: float = 1.0
     origin: datetime = field(default_factory=real_now)
 
     def now(self) -> datetime:
-        """The time, in UTC. Never jumps and never goes back within a process."""
+        """Return the time in UTC; within a process it never jumps and never goes back."""
         real = real_now()
         if self.factor == 1.0:
             return real
         return self.origin + timedelta(seconds=(real - self.origin).total_seconds() * self.factor)
 
     def real(self, moment: datetime) -> datetime:
-        """The real time at which this clock shows `moment`; the same in every process with this factor and origin."""
+        """Return the real time at which this clock shows `moment`.
+
+        It is the same in every process with this factor and origin.
+        """
         return moment if self.factor == 1.0 else self.origin + (moment - self.origin) / self.factor
 
     async def sleep(self, seconds: float) -> None:

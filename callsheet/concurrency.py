@@ -1,4 +1,4 @@
-"""Turns: at most so many at once, and whoever is most urgent is next."""
+"""Limits on work that runs at the same time, most urgent work first."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 
 
 class Turns:
-    """Lets `most` callers work at the same time; of those that wait, the one with the lowest rank goes first.
+    """A semaphore for `most` callers that serves the lowest rank first.
 
-    Equal ranks go in the order of their coming. Belongs to one event loop.
+    Equal ranks are served in the order of arrival. Belongs to one event loop.
     """
 
     def __init__(self, most: int) -> None:
@@ -23,7 +23,7 @@ class Turns:
 
     @asynccontextmanager
     async def turn(self, rank: float = 0.0) -> AsyncIterator[None]:
-        """Wait for a turn and have it until the block ends."""
+        """Wait for a place and keep it until the block ends."""
         await self._acquire(rank)
         try:
             yield
@@ -56,9 +56,10 @@ Result = TypeVar("Result")
 
 
 async def all_of(parts: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
-    """Run the parts side by side, each to its end, and only then raise the first error.
+    """Run the parts side by side, each to its end; then raise the first error.
 
-    A part is never cancelled because of another: it may be in the middle of something paid.
+    Returns their results in the order of the parts. A part is never cancelled because of another: it may be in the
+    middle of something paid.
     """
     ended = await asyncio.gather(*parts, return_exceptions=True)
     results: list[Result] = []

@@ -1,4 +1,7 @@
-"""Editions: what they may be, and `{date}` and the like filled in from the time for which a run was scheduled."""
+"""Editions: the names that are allowed, and placeholders such as `{date}`.
+
+A placeholder is filled in from the time for which a run was scheduled.
+"""
 
 from __future__ import annotations
 
@@ -23,20 +26,20 @@ _ALLOWED = re.compile(r"[^\W_][\w+-]{0,79}")
 
 
 def _second_time(at: datetime) -> str:
-    """The offset from UTC where a clock that was put back shows the same time for the second time, else ""."""
+    """Return the UTC offset where a clock that was put back repeats a time, else ""."""
     return f"{at:%z}" if at.fold else ""
 
 
 def has_placeholder(edition: str | None) -> bool:
-    """Whether an edition is still to be filled in."""
+    """Return whether an edition has a placeholder that is still to be filled in."""
     return edition is not None and "{" in edition
 
 
 def edition_at(edition: str, at: datetime) -> str:
-    """The edition with its placeholders filled in, as a clock in the time zone of `at` shows that time.
+    """Fill in an edition's placeholders for the time `at`, in its own time zone.
 
-    Depends on nothing else, so a run that starts late or once more gets the edition it was scheduled for. SettingsError
-    for a placeholder that does not exist.
+    Depends on nothing else, so a run that starts late or once more gets the edition it was scheduled for. Raises
+    SettingsError for a placeholder that does not exist.
     """
     try:
         parts = list(Formatter().parse(edition))
@@ -48,7 +51,7 @@ def edition_at(edition: str, at: datetime) -> str:
 
 
 def check_edition(edition: str | None) -> None:
-    """SettingsError for an edition that cannot be part of a batch's name."""
+    """Raise SettingsError for an edition that cannot be part of a batch's name."""
     if edition is not None and not _ALLOWED.fullmatch(edition):
         raise SettingsError(
             f"{edition!r} cannot be an edition. Nothing was made. It is a word of letters, digits, - + and _, at most "

@@ -1,4 +1,7 @@
-"""The root of the error tree, and what is wrong at one place of a manifest; import them from callsheet.errors."""
+"""The root of the error tree; import its classes from callsheet.errors.
+
+Also the problem: what is wrong at one place of a manifest.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One finding about a manifest: `file:line: column: what is wrong; what is allowed; suggestion`."""
+    """A problem at one place of a manifest.
+
+    Its text is `file:line: column: what is wrong; what is allowed; suggestion`.
+    """
 
     file: str
     line: int
@@ -23,15 +29,18 @@ class Problem:
 
 
 class CallsheetError(Exception):
-    """Root of all errors that callsheet raises on purpose; `str()` is fit for a user to read."""
+    """The root of all errors that callsheet raises on purpose.
+
+    `str()` is fit for a user to read.
+    """
 
 
 class UsageError(CallsheetError):
-    """The user can mend it; nothing was created and nothing was spent."""
+    """The user can correct it; nothing was created and nothing was spent."""
 
 
 class ManifestError(UsageError):
-    """The manifest has problems; `problems` holds every one of them, in file order."""
+    """The manifest has problems; `problems` lists all of them, in file order."""
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         self.problems = problems
@@ -44,10 +53,10 @@ class ManifestError(UsageError):
 class ProviderError(CallsheetError):
     """The provider, or the way to it, did not give the asset.
 
-    `reason` keeps the provider's own code (a finishReason, blockReason, status or support code), `status` the
-    HTTP status or None, `charged` whether the provider bills for it (None: not known). `tokens` are those that the
-    reply tells, by modality; `kept` is the file in which the reply lies as it came, "" for none. `record` is what an
-    operation said that ended so, as JSON.
+    `reason` keeps the provider's own code (a finishReason, blockReason, status or support code), `status` the HTTP
+    status or None, `charged` whether the provider bills for it (None: not known). `tokens` are those that the reply
+    reports, by modality; `kept` is the file in which the reply lies as it came, "" for none. `record` is what an
+    operation that ended so reported, as JSON.
     """
 
     charged: bool | None = False

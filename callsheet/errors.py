@@ -1,4 +1,4 @@
-"""The error tree. Every message says what failed, in what state things are, and what to do next.
+"""The error tree; each message says what failed, the state, and the next step.
 
 CallsheetError
 ├── UsageError                  exit code 2: the user can mend it before anything is created
@@ -67,15 +67,15 @@ class SettingsError(UsageError):
 
 
 class CatalogueError(UsageError):
-    """A file of models or platforms cannot be read or says something impossible, or what is named is not in it."""
+    """A file of models or platforms is unreadable or wrong, or lacks what is named."""
 
 
 class DecisionError(UsageError):
-    """A decision about frames names a batch, shot or take that is not there or not as it was, or comes too late."""
+    """A decision names a batch, shot or take that is not there, or comes too late."""
 
 
 class NotAccepted(ProviderError):
-    """Known not to have been accepted; `retry_after_s` is the provider's hint in seconds, if it gave one."""
+    """Known not to have been accepted; `retry_after_s` is the provider's hint, if any."""
 
     def __init__(
         self, message: str, *, reason: str = "", status: int | None = None, retry_after_s: float | None = None
@@ -97,7 +97,7 @@ SPEND = "spend"
 
 
 class RateLimited(NotAccepted):
-    """429: `per` is "minute", "day", SPEND or "" (not told); `limit` is what the body states (SPEND: US cents)."""
+    """429: too many requests for now."""
 
     def __init__(
         self,
@@ -110,14 +110,15 @@ class RateLimited(NotAccepted):
         limit: int | None = None,
     ) -> None:
         super().__init__(message, reason=reason, status=status, retry_after_s=retry_after_s)
+        # "minute", "day", SPEND or "" (the reply does not say); `limit` is what the body states (SPEND: US cents).
         self.per = per
         self.limit = limit
 
 
 class RouteClosed(NotAccepted):
-    """Credits are used up, a spending cap is reached, billing is off, or the limit is 0: nothing more is taken.
+    """Credits used up, a spending cap reached, billing off, or a limit of 0.
 
-    `model_only`: a limit of 0 is that of a model, everything else of the whole account. `link` is where to mend it.
+    `model_only`: a limit of 0 is that of a model, everything else of the whole account; `link`: where to correct it.
     """
 
     model_only: bool = False
@@ -129,11 +130,11 @@ class Rejected(ProviderError):
 
 
 class Unauthorised(Rejected):
-    """A bad key, a missing permission or billing: every further request would fail too."""
+    """A bad key, a missing permission or billing: further requests would fail too."""
 
 
 class WebPage(Unauthorised):
-    """A web page in place of the provider's JSON: of a proxy, a sign-in, or a wrong base URL."""
+    """A web page in place of JSON: of a proxy, a sign-in, or a wrong base URL."""
 
 
 class ModelNotFound(Rejected):
@@ -157,7 +158,7 @@ class ImageBlocked(Blocked):
 
 
 class VideoFiltered(Blocked):
-    """Veo's filter removed the video; not charged. `audio` marks the audio filter, whose hits may be false."""
+    """Veo's filter removed the video; not charged. Hits of `audio` may be false."""
 
     def __init__(self, message: str, *, reason: str = "", status: int | None = None, audio: bool = False) -> None:
         super().__init__(message, reason=reason, status=status)
@@ -169,7 +170,7 @@ class NothingMade(ProviderError):
 
 
 class NoAnswer(NothingMade):
-    """A reply without text to a request that asked to look at something; what was sent is billed."""
+    """A reply without text to a request to look at something; the input is billed."""
 
     charged: bool | None = True
 
@@ -181,7 +182,7 @@ class NoImage(NothingMade):
 
 
 class BadImage(NoImage):
-    """Part of a picture came, or its address: it was made, so it is billed; the reply is kept as evidence."""
+    """Part of a picture came, or its address: billed; the reply is kept as evidence."""
 
     charged = True
 
@@ -195,7 +196,7 @@ class OperationFailed(ProviderError):
 
 
 class OperationExpired(ProviderError):
-    """The provider says that the operation or its file is gone; believed once its retention (two days for Veo) is over.
+    """The operation or its file is gone, after its retention (two days for Veo).
 
     A 403 or 404 may also come from another key, a replica or a gateway: until then it is `OperationWithheld`.
     """
@@ -204,25 +205,25 @@ class OperationExpired(ProviderError):
 
 
 class OperationWithheld(ProviderError):
-    """Paid for, and not given to this key now, although its retention is not over: the job stays submitted."""
+    """Paid for and within its retention, but withheld from this key: stays submitted."""
 
     charged = True
 
 
 class OperationOverdue(ProviderError):
-    """Not done within the deadline; it may still finish, so the job stays submitted and can be resumed."""
+    """Not done within the deadline; it may still finish, so the job stays submitted."""
 
     charged = None
 
 
 class DownloadFailed(ProviderError):
-    """The asset exists at the provider but could not be fetched whole; fetching again is free."""
+    """The asset is at the provider but was not fetched whole; a new try is free."""
 
     charged = True
 
 
 class DownloadStalled(DownloadFailed):
-    """The bytes came too slowly or not at all, turn after turn; the job stays submitted for the next run."""
+    """Bytes came too slowly or not at all; the job stays submitted for the next run."""
 
 
 class Unknown(ProviderError):
@@ -232,7 +233,7 @@ class Unknown(ProviderError):
 
 
 class Parked(CallsheetError):
-    """Work that goes on later; `until` is when (UTC), None when a person must raise the limit."""
+    """Work that goes on later, `until` (UTC) or, if None, when a limit is raised."""
 
     def __init__(self, message: str, *, until: datetime | None = None) -> None:
         super().__init__(message)
@@ -240,11 +241,11 @@ class Parked(CallsheetError):
 
 
 class QuotaParked(Parked):
-    """Today's requests for the model are used up, or the provider asked for a wait of more than some minutes."""
+    """Today's requests are used up, or the provider asked for a wait of some minutes."""
 
 
 class RouteParked(Parked):
-    """The provider takes no requests on this route until a person has mended the account: see RouteClosed."""
+    """The route takes no requests until a person corrects the account: RouteClosed."""
 
 
 class BudgetParked(Parked):
@@ -256,15 +257,15 @@ class NoRoom(Parked):
 
 
 class Stopped(CallsheetError):
-    """A person stopped the run: nothing new is sent, what was sent stays in the ledger and goes on next time."""
+    """A person stopped the run: nothing new is sent, what was sent goes on next time."""
 
 
 class NotRehearsal(Stopped):
-    """A rehearsal was answered by another server than the rehearsal service: nothing further is sent to it."""
+    """Another server than the rehearsal service answered, and is sent nothing more."""
 
 
 class NotApproved(CallsheetError):
-    """The approval of a take was taken back before its clip was sent; a person has decided otherwise meanwhile."""
+    """The approval of a take was taken back before its clip was sent."""
 
 
 class LedgerError(CallsheetError):
@@ -284,11 +285,11 @@ class ArchiveConflict(ArchiveError):
 
 
 class ArchiveDenied(ArchiveError):
-    """No permission, or no such bucket or folder: final, with the permission that is missing."""
+    """No permission (the message names it), or no such bucket or folder: final."""
 
 
 class ArchiveKept(ArchiveDenied):
-    """A retention policy or a hold keeps an object: it can be neither replaced nor removed for now."""
+    """A retention policy or a hold forbids to replace or remove an object for now."""
 
 
 class MediaError(CallsheetError):

@@ -1,4 +1,4 @@
-"""How commands and runs end, as numbers: one table for all of them, and which number counts when several fit."""
+"""The exit codes of commands and runs, and which one counts when several fit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from callsheet.shots import ShotState
 
 
 class ExitCode(IntEnum):
-    """What a command ends with; flows tell it in their result."""
+    """The code that a command ends with; flows return it in their result."""
 
     #: Everything that was asked for is there.
     DONE = 0
@@ -54,7 +54,7 @@ def first_of(codes: Iterable[int]) -> ExitCode:
 
 
 def code_of_shots(shots: Mapping[ShotState, int], *, free: bool = False) -> ExitCode:
-    """Return the code for shots in these states, by number.
+    """Return the exit code for shots in these states, by number.
 
     What a free run leaves pending goes on when the batch is started as usual.
     """

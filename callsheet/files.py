@@ -1,4 +1,7 @@
-"""Files on the local disk that are whole or absent: hashing, unfinished names, syncing, create-only publishing."""
+"""Files on the local disk that are whole or absent.
+
+Hashing, unfinished names, syncing, and publishing that only ever creates.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,10 @@ from typing import BinaryIO
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """A new name beside `target` to write to; renamed over `target` on success, removed on any failure.
+    """Yield a new name beside `target`, which replaces it when the block succeeds.
 
-    The name is absolute and starts with a dot, so tools cannot take it for an option or a protocol.
+    It is removed on any failure. The name is absolute and starts with a dot, so tools cannot take it for an option or a
+    protocol.
     """
     target = target.absolute()
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -37,7 +41,10 @@ CHUNK = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """Hashes in lower-case hex and the size in bytes. md5 is there because object stores report it."""
+    """A file's hashes in lower-case hex and its size in bytes.
+
+    md5 is there because object stores report it.
+    """
 
     sha256: str
     md5: str
@@ -45,7 +52,10 @@ class Digest:
 
 
 def digest_file(path: Path) -> Digest:
-    """The digest of a file, read once in pieces of 1 MiB; OSError when it cannot be read."""
+    """Return a file's digest, read once in pieces of 1 MiB.
+
+    Raises OSError when it cannot be read.
+    """
     sha256, md5, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
@@ -63,7 +73,7 @@ _NO_LINK = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EX
 
 @dataclass(frozen=True, slots=True)
 class Digests:
-    """What a file holds: its hashes as hex digits and its size in bytes."""
+    """The hashes of a file as hex digits and its size in bytes."""
 
     sha256: str
     md5: str
@@ -71,29 +81,29 @@ class Digests:
 
 
 class Hashing:
-    """Both hashes and the size of bytes that come piece by piece."""
+    """Hashes and counts bytes that come piece by piece."""
 
     def __init__(self) -> None:
         self._sha256, self._md5, self._size = hashlib.sha256(), new_md5(), 0
 
     @property
     def size(self) -> int:
-        """How many bytes came so far."""
+        """The number of bytes so far."""
         return self._size
 
     def add(self, data: bytes | bytearray) -> None:
-        """The next piece."""
+        """Add the next piece."""
         self._sha256.update(data)
         self._md5.update(data)
         self._size += len(data)
 
     def digests(self) -> Digests:
-        """What all pieces so far hold."""
+        """Return the hashes and the size of all pieces so far."""
         return Digests(self._sha256.hexdigest(), self._md5.hexdigest(), self._size)
 
 
 def digests(path: Path) -> Digests:
-    """Both hashes and the size of a file, read once."""
+    """Return both hashes and the size of a file, read once."""
     hashing = Hashing()
     with path.open("rb") as stream:
         while chunk := stream.read(CHUNK):
@@ -102,20 +112,23 @@ def digests(path: Path) -> Digests:
 
 
 def md5_of_bytes(data: bytes) -> str:
-    """The md5 of `data` as hex digits."""
+    """Return the md5 of `data` as hex digits."""
     digest = new_md5()
     digest.update(data)
     return digest.hexdigest()
 
 
 def md5_of_file(path: Path) -> str:
-    """The md5 of a file as hex digits."""
+    """Return the md5 of a file as hex digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, new_md5).hexdigest()
 
 
 def unfinished_beside(target: Path) -> Path:
-    """A new name in the target's folder for bytes that are not whole yet; listings leave such names out."""
+    """Return a new name in the target's folder for bytes that are not whole yet.
+
+    Listings leave such names out.
+    """
     return target.with_name(f"{UNFINISHED}{secrets.token_hex(8)}")
 
 
@@ -134,19 +147,25 @@ def write_bytes(data: bytes, part: Path) -> None:
 
 
 def sync(stream: BinaryIO) -> None:
-    """Bring what was written to the disk."""
+    """Flush a file and sync it to the disk."""
     stream.flush()
     os.fsync(stream.fileno())
 
 
 def make_private(folder: Path) -> None:
-    """Make a folder that only its owner may look into; one that is there keeps its mode."""
+    """Make a folder that only its owner may look into.
+
+    One that is there keeps its mode.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def mode_of_new_files(folder: Path) -> int:
-    """Return the permissions that a new file in `folder` gets: the umask's, or those of the folder's default ACL."""
+    """Return the permissions that a new file in `folder` gets.
+
+    They are the umask's, or those of the folder's default ACL.
+    """
     probe = unfinished_beside(folder / "mode")
     with probe.open("xb") as new:
         mode = stat.S_IMODE(os.fstat(new.fileno()).st_mode)
@@ -155,7 +174,10 @@ def mode_of_new_files(folder: Path) -> int:
 
 
 def is_own_group(source: Path, folder: Path) -> bool:
-    """Whether a file would get the group it has, were it made anew in `folder`: shared folders give theirs."""
+    """Return whether a new file in `folder` would get the group that `source` has.
+
+    Shared folders give their own group.
+    """
     at = folder.stat()
     if at.st_mode & stat.S_ISGID and at.st_gid != source.stat().st_gid:
         return False
@@ -165,7 +187,10 @@ def is_own_group(source: Path, folder: Path) -> bool:
 
 
 def link_new(source: Path, target: Path) -> bool:
-    """Give `source` the further name `target`; False when the file system cannot, FileExistsError when it is taken."""
+    """Give `source` the further name `target`; return whether the file system can.
+
+    Raises FileExistsError when the name is taken.
+    """
     try:
         os.link(source, target)
     except FileExistsError:
@@ -178,7 +203,10 @@ def link_new(source: Path, target: Path) -> bool:
 
 
 def publish_new(part: Path, target: Path) -> None:
-    """Move `part` to `target`, which must not exist (FileExistsError); where links are missing, after a look only."""
+    """Move `part` to `target`; raise FileExistsError when that exists.
+
+    Where the file system has no links, it is only looked at before.
+    """
     if link_new(part, target):
         part.unlink()
         return
@@ -188,7 +216,10 @@ def publish_new(part: Path, target: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` survive a power cut; a file system that cannot sync folders is left alone."""
+    """Make the names in `folder` survive a power cut.
+
+    A file system that cannot sync folders is left alone.
+    """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -210,5 +241,8 @@ def discarded_on_failure(part: Path) -> Iterator[None]:
 
 
 def new_md5() -> hashlib._Hash:
-    """An md5 to add to; an integrity check, as object stores use it, not a security measure."""
+    """Return an md5 to add to: an integrity check, as object stores use it.
+
+    It is not a security measure.
+    """
     return hashlib.md5(usedforsecurity=False)

@@ -1,4 +1,7 @@
-"""Content keys: what determines a result names it, so the same wish is the same job in every run and process."""
+"""Content keys: a result is named by everything that determines it.
+
+So equal requests are the same job in every run and process.
+"""
 
 from __future__ import annotations
 
@@ -26,10 +29,11 @@ def job_key(
     take: int = 1,
     edition: str | None = None,
 ) -> str:
-    """The sha256 (64 hex digits) of everything that determines the result of one paid request.
+    """Return the key of a paid request: a sha256 of all that determines its result.
 
-    `inputs` are sha256 digests of input files in the order they are sent. Parameters that are None are left out,
-    so adding an optional parameter to the product does not change the keys of jobs that do not use it.
+    The key has 64 hex digits. `inputs` are sha256 digests of input files in the order they are sent. Parameters that
+    are None are left out, so adding an optional parameter to the product does not change the keys of jobs that do not
+    use it.
     """
     return _digest(
         {
@@ -47,12 +51,15 @@ def job_key(
 
 
 def label_of(key: str) -> str:
-    """The value of JOB_LABEL on a job's request. A label value may hold 63 characters of [a-z0-9_-] (2026-11)."""
+    """Return the value of JOB_LABEL on a job's request.
+
+    A label value may hold 63 characters of [a-z0-9_-] (2026-11).
+    """
     return key[:40]
 
 
 def labels_of(key: str, n: int) -> tuple[tuple[str, str], ...]:
-    """The labels of attempt `n` at a job: no other request ever carries the same."""
+    """Return the labels of attempt `n` at a job; no other request ever has the same."""
     return ((JOB_LABEL, label_of(key)), (ATTEMPT_LABEL, str(n)))
 
 

@@ -1,7 +1,8 @@
-"""Which addresses are followed. What a sheet, an archive or a server names is a stranger's, and our rights are ours.
+"""The addresses that are followed, and those that are not.
 
-One function for all readers: a local path is followed below given folders, links resolved, an address in a bucket below
-given prefixes. Everything else is not: the web, other schemes and buckets, chained addresses, `..`.
+An address in a sheet, an archive or a server's reply is a stranger's, and our rights are ours. One function for all
+readers: a local path is followed below given folders, links resolved, an address in a bucket below given prefixes.
+Everything else is not: the web, other schemes and buckets, chained addresses, `..`.
 """
 
 from __future__ import annotations
@@ -19,22 +20,25 @@ _ODD = frozenset("?#%*[]\\")
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Folders (resolved) and prefixes of addresses (each ends in a slash) below which is read."""
+    """Folders and prefixes of addresses below which callsheet may read.
+
+    Folders are resolved, and each prefix ends in a slash.
+    """
 
     folders: tuple[Path, ...] = ()
     prefixes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, roots: Iterable[str | Path | None]) -> Places:
-        """The places that these paths and addresses stand for; None is left out."""
+        """Return the places that these paths and addresses stand for; None is left out."""
         given = [str(root) for root in roots if root is not None and str(root)]
         folders = tuple(dict.fromkeys(Path(root).resolve() for root in given if "://" not in root))
         return cls(folders, tuple(dict.fromkeys(root.rstrip("/") + "/" for root in given if "://" in root)))
 
     def find(self, address: str, beside: Path | None = None) -> str | None:
-        """The resolved path or the address itself when it may be followed, else None.
+        """Return the resolved path, or the address itself, when it may be followed.
 
-        A relative path is looked for `beside` a folder; without one there is none.
+        None when it may not. A relative path is looked for `beside` a folder; without one there is none.
         """
         if len(address) > MAX_ADDRESS or any(unicodedata.category(one) in {"Cc", "Cs"} for one in address):
             return None
@@ -56,12 +60,18 @@ class Places:
 
 
 def is_of_the_web(address: str) -> bool:
-    """Whether an address is one of the web, or a chain of addresses, which may end there: never followed."""
+    """Return whether an address is of the web, or a chain, which may end there.
+
+    Neither is ever followed.
+    """
     return address.lower().startswith(_WEB) or "::" in address
 
 
 def refusal(address: str) -> str:
-    """Why an address is not followed, and what may be done: sentences for a person."""
+    """Return why an address is not followed, and what to do about it.
+
+    The text is sentences for a person.
+    """
     return (
         f"{address[:200]!r} is not below the manifest's folder, the archive or CALLSHEET_INPUT_ROOTS, so it was not "
         "read. Add its folder or gs:// prefix to CALLSHEET_INPUT_ROOTS when it is yours."

@@ -1,4 +1,4 @@
-"""How a rehearsal knows that it talks to the rehearsal service, and to nobody else.
+"""The proof by which a rehearsal knows that it talks to the rehearsal service.
 
 Every request of a rehearsal carries a challenge, and every reply of the service the proof that belongs to it. A gateway
 in front of Google cannot give one: what it echoes is the challenge, what it replays is the proof of another one. The
@@ -42,14 +42,17 @@ def proof_of(challenge: str) -> str:
 
 
 def is_proof(proof: str | None, challenge: str) -> bool:
-    """Tell whether `proof` belongs to this challenge."""
+    """Return whether `proof` belongs to this challenge."""
     expected = proof_of(challenge)
     return bool(expected) and hmac.compare_digest((proof or "").encode(), expected.encode())
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What answered at an address when it was asked who it is: `trouble` says why there was no answer at all."""
+    """A server's answer to the question who it is.
+
+    `trouble` says why there was no answer at all.
+    """
 
     url: str
     is_proven: bool = False
@@ -58,11 +61,14 @@ class Answer:
 
     @property
     def is_older(self) -> bool:
-        """Whether it says that it is a rehearsal service, and cannot prove it: that of an earlier version, say."""
+        """Return whether it claims to be a rehearsal service and cannot prove it.
+
+        One of an earlier version, say.
+        """
         return not self.is_proven and self.status.get("service") == NAME
 
     def told(self) -> str:
-        """Say in a sentence why it is not taken for the rehearsal service."""
+        """Return in a sentence why it is not taken for the rehearsal service."""
         if self.trouble:
             return f"Nobody answers at {self.url} ({self.trouble})."
         if self.is_older:
@@ -74,7 +80,10 @@ class Answer:
 
 
 def ask_service(url: str, timeout_s: float) -> Answer:
-    """Ask a server whether it is the rehearsal service: one GET, without key, that is charged by nobody."""
+    """Ask a server whether it is the rehearsal service.
+
+    Sends one GET without a key, for which nobody charges.
+    """
     challenge = new_challenge()
     request = urllib.request.Request(f"{url.rstrip('/')}/{STATUS}", headers={CHALLENGE: challenge})  # noqa: S310  loopback
     try:
@@ -95,7 +104,7 @@ def _status_in(body: bytes) -> Mapping[str, object]:
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """Whoever sends us on is not the service, wherever that leads."""
+    """A handler that follows no redirect: who sends us on is not the service."""
 
     def redirect_request(
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str

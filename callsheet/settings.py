@@ -1,4 +1,4 @@
-"""The one settings class. Nothing else in callsheet reads the environment."""
+"""The one settings class; nothing else in callsheet reads the environment."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ C2paAlg = Literal["es256", "es384", "es512", "ps256", "ps384", "ps512", "ed25519
 
 
 class Settings(BaseSettings):
-    """What the environment says, with defaults. Secrets are SecretStr and never leave the provider clients."""
+    """The settings of the environment, with defaults.
+
+    Secrets are SecretStr and never leave the provider clients.
+    """
 
     model_config = SettingsConfigDict(env_prefix="CALLSHEET_", populate_by_name=True, extra="ignore", frozen=True)
 
@@ -127,7 +130,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _pass_over_empty_key(self) -> Self:
-        """An empty GOOGLE_API_KEY is none: the SDK takes the other one then, and so do we."""
+        """Pass over an empty GOOGLE_API_KEY: the SDK takes the other one then."""
         if self.gemini_api_key is not None and not self.gemini_api_key.get_secret_value():
             object.__setattr__(self, "gemini_api_key", self.key_in_gemini)
         return self
@@ -139,7 +142,7 @@ class Settings(BaseSettings):
 
     @property
     def has_two_keys(self) -> bool:
-        """Whether both variables hold a key, and not the same one."""
+        """Return whether both variables hold a key, and not the same one."""
         return bool(self.key_in_gemini) and self.gemini_api_key != self.key_in_gemini
 
     @property
@@ -154,13 +157,19 @@ class Settings(BaseSettings):
 
     @property
     def archive_uri(self) -> str:
-        """fsspec URI of the archive, without a trailing slash; a local folder is an absolute path."""
+        """fsspec URI of the archive, without a trailing slash.
+
+        A local folder is an absolute path.
+        """
         uri = self.archive or str(self.home / "archive")
         return uri.rstrip("/") if "://" in uri else str(Path(uri).absolute())
 
 
 def load_settings(**overrides: object) -> Settings:
-    """The settings of the environment with `overrides` on top; raises SettingsError that names each bad one."""
+    """Return the settings of the environment with `overrides` on top.
+
+    Raises SettingsError that names each bad one.
+    """
     given = {name: value for name, value in overrides.items() if value is not None}
     try:
         return Settings(**given)  # type: ignore[arg-type]

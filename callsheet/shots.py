@@ -1,4 +1,7 @@
-"""The things a batch is made of, as frozen values. The words are those of ARCHITECTURE.md."""
+"""The things a batch is made of, as frozen values.
+
+The words are those of ARCHITECTURE.md.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ Select = Literal["best", "first", "all", "approve"] | tuple[int, ...]
 
 
 class ShotState(StrEnum):
-    """How a shot stands in its batch; `pending` means work on it has not ended."""
+    """The state of a shot in its batch; `pending` means work on it has not ended."""
 
     PENDING = "pending"
     DONE = "done"
@@ -25,7 +28,10 @@ class ShotState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A picture given by the user: `uri` as a resolved local path or fsspec URI, its hash and its MIME type."""
+    """A picture from the user: its path or URI, its hash and its MIME type.
+
+    `uri` is a resolved local path or an fsspec URI.
+    """
 
     uri: str
     sha256: str
@@ -35,12 +41,12 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """How the cuts of a shot are finished; a Finish() changes nothing but the framing.
+    """The finish of a shot's cuts; a Finish() changes nothing but the framing.
 
     `focus` is "auto" (the subject is looked for), "ask" (Gemini is asked for it, which costs a little), "centre", or a
-    place given in the manifest. `captions` are text, or the path's bytes in `captions_file` (SRT, VTT). `label` is the
-    disclosure drawn on the picture, `end_card_s` the seconds that the card is shown after the clip. `font` is the
-    user's own, for the words.
+    place in the picture from the manifest. `captions` are text, or the path's bytes in `captions_file` (SRT, VTT).
+    `label` is the disclosure drawn on the picture, `end_card_s` the seconds that the card is shown after the clip.
+    `font` is the user's own, for the words.
     """
 
     focus: str = "auto"
@@ -56,12 +62,12 @@ class Finish:
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """One row of the manifest after templates and matrix: everything that determines its pictures and clips.
+    """One row of the manifest after templates and matrix.
 
-    `takes` 0 with a motion prompt is text-to-video; `motion_prompt` None stays a picture. `duration_s` is in
-    seconds, `line` the 1-based line of the manifest. Values are complete: defaults are already applied, and
-    wishes about people are in the words of the image model and of the video model. The pictures keep to
-    `reference_images`, or the video where there are none.
+    It has everything that determines its pictures and clips. `takes` 0 with a motion prompt is text-to-video;
+    `motion_prompt` None stays a picture. `duration_s` is in seconds, `line` the 1-based line of the manifest. Values
+    are complete: defaults are already applied, and wishes about people are in the words of the image model and of the
+    video model. The pictures keep to `reference_images`, or the video where there are none.
     """
 
     id: str
@@ -91,7 +97,10 @@ class Shot:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A campaign in one edition and mode; `name` is unique among all batches and safe in paths."""
+    """A campaign in one edition and mode.
+
+    `name` is unique among all batches and safe in paths.
+    """
 
     campaign: str
     edition: str | None
@@ -101,7 +110,10 @@ class Batch:
 
     @classmethod
     def named(cls, name: str) -> Batch | None:
-        """The batch of this name, without its manifest; None when no batch can have it."""
+        """Return the batch of this name, without its manifest.
+
+        None when no batch can have it.
+        """
         campaign, _, rest = name.partition(".")
         edition, _, mode = rest.rpartition(".")
         known: Mode | None = "live" if mode == "live" else "rehearsal" if mode == "rehearsal" else None
@@ -111,7 +123,10 @@ class Batch:
 
     @property
     def name(self) -> str:
-        """`campaign.edition.mode`; campaign and edition hold no dots, so no two batches share a name."""
+        """`campaign.edition.mode`, without the parts that are empty.
+
+        Campaign and edition hold no dots, so no two batches share a name.
+        """
         return ".".join(part for part in (self.campaign, self.edition, self.mode) if part)
 
     @property
@@ -126,11 +141,12 @@ AssetKind = Literal["take", "clip", "cut", "poster", "thumbnail", "extra"]
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """One file of a shot in the archive. `name` is relative to the shot's folder and carries the hash.
+    """One file of a shot in the archive.
 
-    `parent` is the sha256 of the asset it was made from; `job_key` the paid job that made it (None: derived
-    for free); `recipe` is the sha256 of what determines a cut, `details` tell how it was made (as JSON, the words of
-    its sidecar). Sizes are in bytes, width and height in pixels, duration in seconds.
+    `name` is relative to the shot's folder and carries the hash. `parent` is the sha256 of the asset it was made from;
+    `job_key` the paid job that made it (None: derived for free); `recipe` is the sha256 of what determines a cut,
+    `details` say how it was made (as JSON, the words of its sidecar). Sizes are in bytes, width and height in pixels,
+    duration in seconds.
     """
 
     kind: AssetKind
@@ -172,7 +188,10 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """The video made of a frame (or of text alone), stored, with the name of the operation that made it."""
+    """The stored video made of a frame (or of text alone).
+
+    `operation` is the name of the operation that made it.
+    """
 
     asset: Asset
     operation: str
@@ -181,7 +200,10 @@ class Clip:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A clip conformed to one aspect. `how` is "copy" (same video packets) or "crop"; `crop` is x, y, w, h in px."""
+    """A clip conformed to one aspect.
+
+    `how` is "copy" (same video packets) or "crop"; `crop` is x, y, w, h in px.
+    """
 
     spec: str
     asset: Asset
@@ -191,7 +213,7 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a step of a shot gave nothing: the error's class, message and the provider's reason."""
+    """A failure of a shot's step: the error's class, message and provider's reason."""
 
     step: str
     kind: str
@@ -202,7 +224,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What one paid request used, as the provider reported it."""
+    """The tokens of one paid request, as the provider reported them."""
 
     tokens: dict[str, int] = field(default_factory=dict)
 

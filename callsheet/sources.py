@@ -1,4 +1,7 @@
-"""Reading the bytes of a manifest or table from a local path or any fsspec URI, bounded, and decoding them."""
+"""Reading and decoding a manifest or table from a local path or an fsspec URI.
+
+What is read is bounded in size.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +23,15 @@ _SIGNED = re.compile(r"[?&](x-goog-signature|x-amz-signature|signature|sig|key|t
 
 
 def is_remote(uri: str) -> bool:
-    """Whether the location is a URI rather than a local path."""
+    """Return whether the location is a URI rather than a local path."""
     return "://" in uri
 
 
 def read_bytes(uri: str, limit: int = MAX_MANIFEST_BYTES) -> bytes:
-    """The whole file; ManifestError when it is missing, unreadable, larger than `limit` bytes or at a signed URL."""
+    """Return the bytes of a whole file.
+
+    Raises ManifestError when it is missing, unreadable, larger than `limit` bytes or at a signed URL.
+    """
     if is_remote(uri) and (_SIGNED.search(uri) or urlsplit(uri).password):
         raise _refused(
             urlsplit(uri).hostname or "the address",
@@ -45,7 +51,10 @@ def read_bytes(uri: str, limit: int = MAX_MANIFEST_BYTES) -> bytes:
 
 
 def decode(data: bytes, file: str) -> str:
-    """The text of UTF-8 (with or without BOM) or UTF-16 with BOM; ManifestError names the line of a bad byte."""
+    """Return the text of UTF-8 (with or without BOM) or of UTF-16 with BOM.
+
+    Raises ManifestError that names the line of a bad byte.
+    """
     encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     try:
         text = data.decode(encoding)

@@ -1,7 +1,8 @@
-"""Keeping strangers' web pages away from servers on this machine: every browser here can reach them.
+"""A guard that keeps strangers' web pages away from servers on this machine.
 
-A page of another site may post to a loopback address, and after DNS rebinding it may read what that answers. Browsers
-tell of both: by the `Origin` that the request comes from, and by the `Host` that they believe to talk to.
+Every browser here can reach them. A page of another site may post to a loopback address, and after DNS rebinding it may
+read what that answers. Browsers report both: by the `Origin` that the request comes from, and by the `Host` that they
+believe to talk to.
 """
 
 from __future__ import annotations
@@ -20,13 +21,16 @@ _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::\d{1,5})?")
 
 
 def host_in(header: str) -> str:
-    """Return the name or address in a `Host` header, without port and brackets; "" when it is none."""
+    """Return the name or address in a `Host` header, without port and brackets.
+
+    "" when it is none.
+    """
     found = _HOST.fullmatch(header.strip().lower())
     return found["name"].strip("[]").removesuffix(".") if found else ""
 
 
 def is_address(host: str) -> bool:
-    """Tell whether it is an IP address: no name, so nobody can have it point elsewhere."""
+    """Return whether the host is an IP address, which nobody can point elsewhere."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -35,16 +39,19 @@ def is_address(host: str) -> bool:
 
 
 def is_loopback_host(host: str) -> bool:
-    """Tell whether the host, as `host_in` has it, is this machine by its loopback names and addresses."""
+    """Return whether the host is this machine by its loopback names and addresses.
+
+    The host is as `host_in` returns it.
+    """
     return host == "localhost" or (is_address(host) and ipaddress.ip_address(host).is_loopback)
 
 
 class OwnPagesOnly:
-    """ASGI middleware: refuses requests and WebSockets to foreign hosts, or of pages that are not the server's own.
+    """ASGI middleware that refuses foreign hosts, and pages that are not the server's.
 
-    `is_host` decides about hosts; `origins` are further origins of own pages (the same server under another name).
-    What comes without an `Origin`, as from programs, is not a page's. No other page may show a page of the server in a
-    frame either: one that it lays over something else is clicked without being seen.
+    It covers requests and WebSockets. `is_host` decides about hosts; `origins` are further origins of own pages (the
+    same server under another name). What comes without an `Origin`, as from programs, is not a page's. No other page
+    may show a page of the server in a frame either: one that it lays over something else is clicked without being seen.
     """
 
     def __init__(
@@ -55,14 +62,14 @@ class OwnPagesOnly:
         self._origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on what is no stranger's; 403 for the rest."""
+        """Pass on what is no stranger's; answer 403 to the rest."""
         if scope["type"] in ("http", "websocket") and (why := self.refusal(Headers(scope=scope))):
             await _refuse(scope, send, why)
         else:
             await self._app(scope, receive, _unframed(send) if scope["type"] == "http" else send)
 
     def refusal(self, headers: Headers) -> str:
-        """Say why a request with these headers is refused; "" when it is not."""
+        """Return why a request with these headers is refused; "" when it is not."""
         hosts, origins = headers.getlist("host"), headers.getlist("origin")
         if len(hosts) != 1 or not self._is_host(host_in(hosts[0])):
             return "This server does not answer under the name that was asked for."
@@ -80,12 +87,15 @@ class OwnPagesOnly:
 
 
 def _is_visit(headers: Headers) -> bool:
-    """Whether somebody follows a link to the server: a page is opened, in no frame, and nothing else is done so."""
+    """Return whether somebody follows a link to the server.
+
+    That is: a page is opened, in no frame, and nothing else is done.
+    """
     return headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest", "document") == "document"
 
 
 def _unframed(send: Send) -> Send:
-    """Send on, and have browsers show the answer in no frame of another page."""
+    """Return a `send` after which browsers show the answer in no foreign frame."""
 
     async def sent(message: Message) -> None:
         if message["type"] == "http.response.start":

@@ -1,4 +1,7 @@
-"""Reading a small YAML file that people write: bounded in size, without what could grow while it is loaded."""
+"""Reading a small YAML file that people write.
+
+It is bounded in size, without what could grow while it is loaded.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ _MAX_DEPTH = 10
 
 
 def read_yaml(path: Path, what: str, error: type[UsageError]) -> dict[object, object]:
-    """The mapping in a YAML file, empty for an empty one; `error` says in words what is wrong with `what` otherwise."""
+    """Return the mapping in a YAML file, empty for an empty file.
+
+    Raises `error`, which says in words what is wrong with `what`.
+    """
     try:
         with path.open("rb") as file:
             text = file.read(MAX_BYTES + 1)
