@@ -144,7 +144,7 @@ async def counted(ledger: Ledger, work: Callable[[], Awaitable[object]]) -> tupl
 async def test_money_is_added_up_over_the_index_alone(tmp_path: Path, names: int) -> None:
     def plans(connection: Connection) -> list[str]:
         found = []
-        for statement in (spent._queries(names, True).total, spent._queries(names, True).crowded):
+        for statement in (spent._build_queries(names, True).total, spent._build_queries(names, True).crowded):
             compiled = statement.compile(dialect=connection.dialect)
             values = [0] * len(compiled.positiontup or ())
             told = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}", tuple(values))

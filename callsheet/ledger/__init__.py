@@ -1,4 +1,4 @@
-"""The ledger: what was asked for, sent, paid and stored, durable at every step."""
+"""The durable record of each job, attempt, cost and stored file."""
 
 from callsheet.ledger.frame_decisions import Recorded
 from callsheet.ledger.import_records import Entered, ShotRecords

@@ -1,4 +1,4 @@
-"""Batches and how their shots stand."""
+"""Rows of batches and of the states of their shots."""
 
 from __future__ import annotations
 
@@ -31,9 +31,10 @@ def open_batch(
     wanted: Sequence[tuple[str, int]],
     request: Mapping[str, Any] | None = None,
 ) -> None:
-    """Make the batch's rows what its manifest says now; shots that are gone from it are kept, but marked dropped.
+    """Bring the batch's rows in line with its manifest.
 
-    `request` says how the batch was asked for; None leaves on record what is there.
+    Shots that are gone from the manifest are kept, but marked dropped. `request` says with which settings the batch was
+    started; None leaves on record what is there.
     """
     put_batch(connection, batch, now, request)
     _forget_no_jobs(connection, batch.name)
@@ -54,7 +55,10 @@ def open_batch(
 
 
 def _forget_no_jobs(connection: Connection, batch: str) -> None:
-    """Forget clips of no model, of which nothing was or can be sent: until 2026-11 stills beside clips left them."""
+    """Delete clip jobs without a model, for which nothing was or can be sent.
+
+    Until 2026-11 stills beside clips left such jobs behind.
+    """
     for keys in at_once(list(connection.execute(_NO_JOBS, {"of_batch": batch}).scalars())):
         connection.execute(delete(wants).where(wants.c.job_key.in_(keys), wants.c.batch == batch))
         still_wanted = select(wants.c.job_key)
@@ -62,7 +66,7 @@ def _forget_no_jobs(connection: Connection, batch: str) -> None:
 
 
 def put_batch(connection: Connection, batch: Batch, now: datetime, request: Mapping[str, Any] | None) -> None:
-    """Enter the batch, or bring its manifest up to date; its money stays as it is."""
+    """Insert the batch, or update its manifest; its money stays as it is."""
     manifest: dict[str, Any] = {
         "manifest_uri": batch.manifest_uri,
         "manifest_sha256": batch.manifest_sha256,
@@ -89,27 +93,27 @@ def put_batch(connection: Connection, batch: Batch, now: datetime, request: Mapp
 def set_shot(
     connection: Connection, now: datetime, batch: str, shot: str, state: ShotState, step: str, kind: str, reason: str
 ) -> None:
-    """Record how a shot stands; LedgerError when the batch has no such shot."""
+    """Record the state of a shot; LedgerError when the batch has no such shot."""
     values = {"state": state, "step": step, "reason_kind": kind, "reason": bounded(reason), "updated": now}
     if not change(connection, _SET_SHOT, {"of_batch": batch, "of_shot": shot, **values}):
         raise LedgerError(f"Batch {batch!r} has no shot {shot!r}. Nothing was recorded. Call open_batch first.")
 
 
 def shots_of(connection: Connection, batch: str) -> list[ShotRow]:
-    """The shots that the manifest has, in its order."""
+    """Return the shots that the manifest has, in its order."""
     columns = [shots.c[name] for name in ShotRow.__slots__]
     statement = select(*columns).where(shots.c.batch == batch, ~shots.c.dropped).order_by(shots.c.position)
     return [ShotRow(*row) for row in connection.execute(statement)]
 
 
 def ever_of(connection: Connection, batch: str) -> list[str]:
-    """Every shot that the batch ever had, in the order of its manifest."""
+    """Return every shot that the batch ever had, in the order of its manifest."""
     statement = select(shots.c.shot).where(shots.c.batch == batch).order_by(shots.c.position, shots.c.shot)
     return list(connection.execute(statement).scalars())
 
 
 def counts(connection: Connection, batch: str) -> dict[ShotState, int]:
-    """How many shots of the manifest are in each state; every state is named."""
+    """Count the shots of the manifest in each state; every state has an entry."""
     statement = (
         select(shots.c.state, func.count()).where(shots.c.batch == batch, ~shots.c.dropped).group_by(shots.c.state)
     )
@@ -118,7 +122,7 @@ def counts(connection: Connection, batch: str) -> dict[ShotState, int]:
 
 
 def all_batches(connection: Connection) -> list[BatchRow]:
-    """Every batch, the one touched last first."""
+    """Return every batch, the one updated last first."""
     statement = select(batches).order_by(batches.c.updated.desc(), batches.c.name)
     return [
         BatchRow(

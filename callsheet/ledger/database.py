@@ -1,4 +1,4 @@
-"""The open database of one process: a thread that writes, and another that reads beside it."""
+"""The open database of one process: one thread that writes, one that reads."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ VERSION_TABLE = "callsheet_schema"
 
 
 def migrate(connection: Connection) -> None:
-    """Create or upgrade the tables in one write transaction; one starter does it, the others find it done.
+    """Create or upgrade the tables in one write transaction.
 
-    Raises LedgerError when a newer callsheet made the ledger.
+    Of several processes that start at once, one does it and the others find it done. Raises LedgerError when a newer
+    callsheet made the ledger.
     """
-    if _revision(connection) == HEAD:
+    if _read_revision(connection) == HEAD:
         return
     begin_write(connection)
     try:
-        found = _revision(connection)
+        found = _read_revision(connection)
         if found != HEAD:
             _upgrade(connection, found)
     except BaseException:
@@ -39,7 +40,7 @@ def migrate(connection: Connection) -> None:
     connection.exec_driver_sql("COMMIT")
 
 
-def _revision(connection: Connection) -> str | None:
+def _read_revision(connection: Connection) -> str | None:
     if not inspect(connection).has_table(VERSION_TABLE):
         return None
     found: str | None = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608
@@ -72,7 +73,10 @@ T = TypeVar("T")
 
 
 class Database:
-    """Runs write steps (durable when they return) and read steps (of what is committed)."""
+    """Runner of write steps (durable when they return) and read steps.
+
+    Read steps see what is committed.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -82,17 +86,20 @@ class Database:
 
     @classmethod
     async def open(cls, url: str) -> Database:
-        """Open, create or upgrade the database of a SQLAlchemy URL; LedgerError with advice when that fails."""
+        """Open, create or upgrade the database of a SQLAlchemy URL.
+
+        Raises LedgerError with advice when that fails.
+        """
         engine = dialect.open_engine(url)
         await asyncio.to_thread(_prepare, engine)
         return cls(engine)
 
     async def write(self, step: Step[T]) -> T:
-        """The value of `step(connection)`, durable; see Writer.run."""
+        """Return the value of `step(connection)` once it is durable; see Writer.run."""
         return await self.writer.run(step)
 
     async def read(self, step: Step[T]) -> T:
-        """The value of `step(connection)`, which sees everything that was committed before."""
+        """Return the value of `step(connection)`, which sees everything committed before."""
         return await asyncio.get_running_loop().run_in_executor(self._reader, self._read, step)
 
     async def aclose(self) -> None:

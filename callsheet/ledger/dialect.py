@@ -1,4 +1,7 @@
-"""The one place that knows how databases differ: opening, locking for writing, and what their errors mean."""
+"""The one place that knows how databases differ.
+
+Opening, locking for writing, and the meaning of their errors.
+"""
 
 from __future__ import annotations
 
@@ -25,36 +28,36 @@ _MICROS_PER_USD = 1_000_000
 
 
 class MicroUsd(TypeDecorator[Decimal]):
-    """A Decimal in USD, kept as a whole number of millionths, so sums are exact."""
+    """A Decimal in USD, stored as a whole number of millionths, so sums are exact."""
 
     impl = BigInteger
     cache_ok = True
 
     def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> int | None:
-        """USD to millionths, rounded half up."""
+        """Convert USD to millionths, rounded half up."""
         if value is None:
             return None
         return int((value * _MICROS_PER_USD).to_integral_value(ROUND_HALF_UP))
 
     def process_result_value(self, value: int | Decimal | None, dialect: Dialect) -> Decimal | None:
-        """Millionths to USD (PostgreSQL sums arrive as Decimal)."""
+        """Convert millionths to USD (PostgreSQL sums arrive as Decimal)."""
         return None if value is None else Decimal(value).scaleb(-6)
 
 
 class ToldInt(TypeDecorator[int]):
-    """A number that somebody told us, as near as 32 bits come to it."""
+    """A number from a stranger (a reply, a file), clamped to 32 bits."""
 
     impl = Integer
     cache_ok = True
     _most = 2**31 - 1
 
     def process_bind_param(self, value: int | None, dialect: Dialect) -> int | None:
-        """Bound the number."""
+        """Clamp the number to the column's range."""
         return None if value is None else max(-self._most, min(value, self._most))
 
 
 class ToldBigInt(ToldInt):
-    """The same in 64 bits."""
+    """A number from a stranger (a reply, a file), clamped to 64 bits."""
 
     impl = BigInteger
     cache_ok = True
@@ -62,17 +65,17 @@ class ToldBigInt(ToldInt):
 
 
 class UtcTime(TypeDecorator[datetime]):
-    """An aware datetime in UTC, kept as microseconds since 1970: sortable and exact."""
+    """An aware datetime in UTC, stored as microseconds since 1970: sortable and exact."""
 
     impl = BigInteger
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
-        """Aware datetime to microseconds; a naive one raises TypeError."""
+        """Convert an aware datetime to microseconds; a naive one raises TypeError."""
         return None if value is None else (value - EPOCH) // _MICROSECOND
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
-        """Microseconds to a datetime in UTC."""
+        """Convert microseconds to a datetime in UTC."""
         return None if value is None else EPOCH + timedelta(microseconds=value)
 
 
@@ -82,12 +85,12 @@ _ADVISORY_LOCK = 0x63616C6C73686565
 
 
 def open_engine(url: str) -> Engine:
-    """An engine in autocommit mode (transactions are begun by `begin_write`); makes the folder of a SQLite file.
+    """Create an engine in autocommit mode, and the folder of a SQLite file.
 
-    SQLite and PostgreSQL are supported. Raises LedgerError.
+    Transactions are begun by `begin_write`. SQLite and PostgreSQL are supported. Raises LedgerError.
     """
     try:
-        parsed = _normal(make_url(url))
+        parsed = _normalize(make_url(url))
         if parsed.get_backend_name() == "sqlite":
             _make_file(parsed)
         engine = create_engine(parsed, isolation_level="AUTOCOMMIT", poolclass=NullPool)
@@ -102,9 +105,10 @@ def open_engine(url: str) -> Engine:
 
 
 def begin_write(connection: Connection) -> None:
-    """Begin a transaction that excludes every other writer of this ledger, in any process, until it ends.
+    """Begin a transaction that excludes every other writer of this ledger.
 
-    Reads inside it are therefore current until its commit: look, decide, write needs no upserts.
+    It excludes them in any process, until it ends. Reads inside it are therefore current until its commit: to read,
+    decide and write needs no upserts.
     """
     if connection.dialect.name == "sqlite":
         command(connection, "BEGIN IMMEDIATE")
@@ -114,7 +118,7 @@ def begin_write(connection: Connection) -> None:
 
 
 def read_only(connection: Connection) -> None:
-    """Let the connection refuse to write."""
+    """Make the connection refuse to write."""
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql("PRAGMA query_only=ON")
     else:
@@ -122,9 +126,10 @@ def read_only(connection: Connection) -> None:
 
 
 def told(error: Exception, engine: Engine) -> Exception:
-    """An error of the database or its driver as a LedgerError with advice; any other error as it is.
+    """Convert a database error to a LedgerError with advice.
 
-    The message never shows a password or the values of a statement.
+    Any error that is not of the database or its driver is returned as it is. The message never shows a password or the
+    values of a statement.
     """
     if not isinstance(error, (SQLAlchemyError, engine.dialect.loaded_dbapi.Error)):
         return error
@@ -154,7 +159,7 @@ _ADVICE = (
 )
 
 
-def _normal(url: URL) -> URL:
+def _normalize(url: URL) -> URL:
     if url.drivername in ("postgres", "postgresql"):
         return url.set(drivername="postgresql+psycopg")
     if url.get_backend_name() not in ("sqlite", "postgresql"):
@@ -163,9 +168,10 @@ def _normal(url: URL) -> URL:
 
 
 def _make_file(url: URL) -> None:
-    """Make the ledger's file, which only its owner may read; one that is there keeps its mode.
+    """Create the ledger's file, which only its owner may read.
 
-    SQLite gives the files beside it the same mode, and takes an empty file for a new database.
+    A file that is there keeps its mode. SQLite gives the files beside it the same mode, and takes an empty file for a
+    new database.
     """
     if not url.database or url.database == ":memory:":
         raise LedgerError("The ledger must be a file, not memory: what is paid for has to survive the process.")
@@ -190,7 +196,10 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
 
 
 def _switch_to_wal(connection: sqlite3.Connection) -> None:
-    """WAL is a property of the file. The switch needs the file alone and does not use the busy timeout: try again."""
+    """Switch the file to WAL mode, retrying while others have it open.
+
+    WAL is a property of the file. The switch needs the file alone and does not use the busy timeout.
+    """
     deadline = time.monotonic() + BUSY_TIMEOUT_S
     while True:
         try:

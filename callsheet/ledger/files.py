@@ -1,4 +1,4 @@
-"""Assets: the rows of files that are in the archive."""
+"""Rows of the files that are in the archive (assets)."""
 
 from __future__ import annotations
 
@@ -33,16 +33,20 @@ _NEW = insert(assets)
 
 
 def stored(connection: Connection, now: datetime, key: str, files: Sequence[Asset]) -> Job:
-    """The job is stored and these are its files, both or neither. Storing it again (in another batch) adds files."""
+    """Record that the job is stored and that these are its files, both or neither.
+
+    Storing it again (in another batch) adds files.
+    """
     job = read_job(connection, key)
     add(connection, files)
     return move_job(connection, job, JobState.STORED, now)
 
 
 def add(connection: Connection, files: Sequence[Asset]) -> None:
-    """Add rows; a file that is already there is left alone. LedgerError when its name stands for other bytes.
+    """Add rows of files; a file that is already on record is left alone.
 
-    Where another recipe led to the same bytes, the file is known by the new one from then on.
+    Raises LedgerError when its name stands for other bytes. Where another recipe led to the same bytes, the file has
+    the new recipe from then on.
     """
     for asset in files:
         place = {"of_batch": asset.batch, "of_shot": asset.shot, "of_name": asset.name}
@@ -60,7 +64,7 @@ def add(connection: Connection, files: Sequence[Asset]) -> None:
 
 
 def assets_of(connection: Connection, batch: str, shot: str | None) -> list[Asset]:
-    """The files of a batch, or of one shot of it, oldest first."""
+    """Return the files of a batch, or of one shot of it, oldest first."""
     statement = (
         select(*_COLUMNS).where(assets.c.batch == batch).order_by(assets.c.created, assets.c.shot, assets.c.name)
     )
@@ -70,26 +74,26 @@ def assets_of(connection: Connection, batch: str, shot: str | None) -> list[Asse
 
 
 def assets_among(connection: Connection, batch: str, shots: Sequence[str]) -> list[Asset]:
-    """The files of some of a batch's shots, by as many rows as these have."""
+    """Return the files of some of a batch's shots, reading only their rows."""
     statement = select(*_COLUMNS).where(assets.c.batch == batch).order_by(assets.c.shot, assets.c.created)
     asked = (statement.where(assets.c.shot.in_(some)) for some in at_once(shots))
     return [Asset(*row) for each in asked for row in connection.execute(each)]
 
 
 def archived_among(connection: Connection, batch: str, hashes: Iterable[str]) -> set[str]:
-    """Those of the hashes that files of the batch in the archive have."""
+    """Return those of the hashes that archived files of the batch have."""
     statement = select(assets.c.sha256).where(assets.c.batch == batch)
     asked = (statement.where(assets.c.sha256.in_(some)) for some in at_once(list(hashes)))
     return {sha256 for each in asked for sha256 in connection.execute(each).scalars()}
 
 
 def copies_of(connection: Connection, sha256: str) -> list[Asset]:
-    """The files with these bytes, in whatever batches, oldest first."""
+    """Return the files with these bytes, of every batch, oldest first."""
     statement = select(*_COLUMNS).where(assets.c.sha256 == sha256).order_by(assets.c.created, assets.c.batch)
     return [Asset(*row) for row in connection.execute(statement)]
 
 
 def paid_files(connection: Connection) -> list[Asset]:
-    """The files of every batch that paid jobs gave, by batch."""
+    """Return the files that paid jobs gave, of every batch, ordered by batch."""
     statement = select(*_COLUMNS).where(assets.c.job_key.is_not(None)).order_by(assets.c.batch, assets.c.created)
     return [Asset(*row) for row in connection.execute(statement)]

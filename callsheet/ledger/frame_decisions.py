@@ -1,4 +1,4 @@
-"""What people decided about frames: recorded once, and never against a clip that is already sent."""
+"""Decisions of people about frames: recorded once, never against a sent clip."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _TOLD = 20
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A decision as it is on record: new, the same as before, or in the place of the one `before`."""
+    """A decision as it is on record: new, unchanged, or in place of the one `before`."""
 
     decision: FrameDecision
     how: Literal["new", "same", "changed"]
@@ -36,55 +36,61 @@ class Recorded:
 
 
 def decide(connection: Connection, now: datetime, batch: str, wished: Sequence[FrameDecision]) -> tuple[Recorded, ...]:
-    """Record decisions about shots of a batch, and how those shots stand by them: all of them, or none.
+    """Record decisions about shots of a batch and the states they lead to.
 
-    One that says what was decided before changes nothing. DecisionError, with nothing recorded, when one would take
-    back an approval whose clip is sent: that is paid for. A further take may be approved beside it.
+    All of them are recorded, or none. One that says what was decided before changes nothing. DecisionError, with
+    nothing recorded, when one would take back an approval whose clip is sent: that is paid for. A further take may be
+    approved beside it.
     """
     known = decisions_of(connection, batch, [wish.shot for wish in wished])
-    found = [_compared(connection, wish, known.get(wish.shot, ())) for wish in wished]
+    found = [_compare(connection, wish, known.get(wish.shot, ())) for wish in wished]
     if refused := [one for one in found if isinstance(one, str)]:
         raise DecisionError("\n".join(refused[:_TOLD]) + "\nNothing was recorded.")
     recorded = []
     for one in found:
         assert isinstance(one, Recorded)  # noqa: S101  narrows the type: refusals were raised above
-        recorded.append(one if one.how == "same" else _enter(connection, now, one, known))
+        recorded.append(one if one.how == "same" else _record(connection, now, one, known))
     return tuple(recorded)
 
 
 def decisions_of(connection: Connection, batch: str, shots: Sequence[str]) -> dict[str, tuple[FrameDecision, ...]]:
-    """The decisions about some shots of a batch, each shot's in order of time."""
+    """Return the decisions about some shots of a batch, by shot in order of time."""
     found: dict[str, list[FrameDecision]] = defaultdict(list)
     columns = frame_decisions.c
     for some in at_once(shots):
         statement = select(frame_decisions).where(columns.batch == batch, columns.shot.in_(some))
         for row in connection.execute(statement.order_by(columns.shot, columns.n)):
-            found[row.shot].append(_decision(row))
+            found[row.shot].append(_read_decision(row))
     return {name: tuple(decisions) for name, decisions in found.items()}
 
 
-def _decision(row: Any) -> FrameDecision:
-    takes, shown = _numbers(row.takes), _numbers(row.shown)
+def _read_decision(row: Any) -> FrameDecision:
+    takes, shown = _to_numbers(row.takes), _to_numbers(row.shown)
     return FrameDecision(row.batch, row.shot, takes, shown, row.decided_by, row.note, row.n, row.at)
 
 
 def enter(connection: Connection, decision: FrameDecision) -> None:
-    """Enter a decision as it is, with its number and time."""
+    """Insert a decision as it is, with its number and time."""
     values = {
-        "batch": decision.batch, "shot": decision.shot, "n": decision.n, "takes": _texts(decision.takes),
-        "shown": _texts(decision.shown), "decided_by": decision.by, "note": decision.note, "at": decision.at,
+        "batch": decision.batch, "shot": decision.shot, "n": decision.n, "takes": _to_texts(decision.takes),
+        "shown": _to_texts(decision.shown), "decided_by": decision.by, "note": decision.note, "at": decision.at,
     }  # fmt: skip
     connection.execute(insert(frame_decisions).values(values))
 
 
-def _compared(connection: Connection, wish: FrameDecision, known: Sequence[FrameDecision]) -> Recorded | str:
-    """What recording the wish would be; or, as a sentence, why it may not be recorded."""
+def _compare(connection: Connection, wish: FrameDecision, known: Sequence[FrameDecision]) -> Recorded | str:
+    """Compare the wish with what is on record.
+
+    Returns what recording it would be; or, as a sentence, why it may not be recorded.
+    """
     before = holding(known, wish.shown)
     if before is None:
         return Recorded(wish, "new")
     if before.says_as(wish):
         return Recorded(before, "same", before)
-    sent = _sent(connection, wish, {take: sha256 for take, sha256 in before.takes.items() if take not in wish.takes})
+    sent = _find_sent_takes(
+        connection, wish, {take: sha256 for take, sha256 in before.takes.items() if take not in wish.takes}
+    )
     if not sent:
         return Recorded(wish, "changed", before)
     clips = "its clip is" if len(sent) == 1 else "their clips are"
@@ -94,25 +100,28 @@ def _compared(connection: Connection, wish: FrameDecision, known: Sequence[Frame
     )
 
 
-def _sent(connection: Connection, wish: FrameDecision, dropped: Mapping[int, str]) -> list[int]:
-    """Those of the dropped takes whose clip is paid for, perhaps paid for, or in the hands of a run."""
+def _find_sent_takes(connection: Connection, wish: FrameDecision, dropped: Mapping[int, str]) -> list[int]:
+    """Return those of the dropped takes whose clip must not be taken back.
+
+    Its clip is paid for, perhaps paid for, or a run works on it.
+    """
     statement = (
         select(jobs)
         .join(wants, wants.c.job_key == jobs.c.key)
         .where(wants.c.batch == wish.batch, wants.c.shot == wish.shot, jobs.c.kind == "video")
     )
     clips = [Job(*row) for row in connection.execute(statement)]
-    frames = {_frame(job) for job in clips if job.state in _PAID or is_held(job)}
+    frames = {_read_first_frame(job) for job in clips if job.state in _PAID or is_held(job)}
     return [take for take, sha256 in dropped.items() if sha256 in frames]
 
 
-def _frame(job: Job) -> str:
-    """The sha256 of a clip's first frame; "" when there is none."""
+def _read_first_frame(job: Job) -> str:
+    """Return the sha256 of a clip's first frame; "" when there is none."""
     inputs = job.request.get("inputs") or []
     return str(inputs[0]) if inputs else ""
 
 
-def _enter(
+def _record(
     connection: Connection, now: datetime, one: Recorded, known: Mapping[str, Sequence[FrameDecision]]
 ) -> Recorded:
     wish = one.decision
@@ -124,9 +133,9 @@ def _enter(
     return replace(one, decision=decision)
 
 
-def _texts(takes: Mapping[int, str]) -> dict[str, str]:
+def _to_texts(takes: Mapping[int, str]) -> dict[str, str]:
     return {str(take): sha256 for take, sha256 in takes.items()}
 
 
-def _numbers(takes: Mapping[str, Any]) -> dict[int, str]:
+def _to_numbers(takes: Mapping[str, Any]) -> dict[int, str]:
     return {int(take): str(sha256) for take, sha256 in takes.items()}

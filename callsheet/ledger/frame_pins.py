@@ -1,4 +1,7 @@
-"""Choices of frames, on record before their clips are paid for: written once, and read by every later run."""
+"""Choices of frames, recorded before their clips are paid for.
+
+Each is written once, and read by every later run.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,10 @@ _COLUMNS = tuple(field.name for field in fields(FramePin))
 
 
 def pin(connection: Connection, now: datetime, wished: FramePin, takes: Mapping[int, str]) -> FramePin:
-    """The pin that holds for these takes (sha256 by number): one on record, whoever wrote it, else the one wished."""
+    """Return the pin that counts for these takes, recording the wished one if new.
+
+    `takes` are sha256 by number. A pin that is on record and fits them counts, whoever wrote it.
+    """
     known = pins_of(connection, wished.batch, [wished.shot]).get(wished.shot, ())
     before = next((one for one in reversed(known) if one.holds_for(wished.wish, takes)), None)
     if before is not None:
@@ -28,7 +34,7 @@ def pin(connection: Connection, now: datetime, wished: FramePin, takes: Mapping[
 
 
 def pins_of(connection: Connection, batch: str, shots: Sequence[str]) -> dict[str, tuple[FramePin, ...]]:
-    """The pins of some shots of a batch, each shot's in order of time."""
+    """Return the pins of some shots of a batch, by shot in order of time."""
     found: dict[str, list[FramePin]] = defaultdict(list)
     columns = [frame_pins.c[name] for name in _COLUMNS]
     for some in at_once(shots):
@@ -39,5 +45,5 @@ def pins_of(connection: Connection, batch: str, shots: Sequence[str]) -> dict[st
 
 
 def enter(connection: Connection, one: FramePin) -> None:
-    """Enter a pin as it is, with its number and time."""
+    """Insert a pin as it is, with its number and time."""
     connection.execute(insert(frame_pins).values({name: getattr(one, name) for name in _COLUMNS}))

@@ -1,7 +1,8 @@
-"""Entering what sidecars tell into a ledger that lost it, or that never knew it.
+"""Import of the rows that sidecars state, for a ledger that does not have them.
 
-What is on record already stays, but for a job that would be paid for once more although the archive proves that its
-file is there, or that its request was sent by somebody else: such a job takes over what is proved.
+The ledger was lost, or never had them. What is on record already stays, but for a job that would be paid for once more
+although the archive proves that its file is there, or that its request was sent by somebody else: such a job takes over
+what is proved.
 """
 
 from __future__ import annotations
@@ -50,10 +51,10 @@ _BY_ANOTHER = "resubmit by another ledger, as the sidecar tells it"
 
 @dataclass(frozen=True, slots=True)
 class ShotRecords:
-    """The rows of one shot as its sidecar tells them; each job comes with the attempt that stands for all of its own.
+    """The rows of one shot as its sidecar states them.
 
-    `dropped`: the shot is no longer in the manifest. `own` are the keys of jobs that this very ledger was about to
-    send: what became of them it knows itself.
+    Each job comes with the one attempt that stands for all of its own. `dropped`: the shot is no longer in the
+    manifest. `own` are the keys of jobs that this very ledger was about to send: what became of them it knows itself.
     """
 
     row: ShotRow
@@ -68,7 +69,7 @@ class ShotRecords:
 
 @dataclass(frozen=True, slots=True)
 class Entered:
-    """How many rows of each kind were new."""
+    """The numbers of rows of each kind that were new."""
 
     shots: int = 0
     jobs: int = 0
@@ -76,7 +77,10 @@ class Entered:
 
 
 def enter_batch(connection: Connection, now: datetime, batch: Batch) -> bool:
-    """Enter a batch without money; False when the ledger has it already, which is left as it is."""
+    """Insert a batch without money; False when the ledger has it already.
+
+    One that is on record is left as it is.
+    """
     if fetch(connection, _BATCH, {"of_batch": batch.name}) is not None:
         return False
     put_batch(connection, batch, now, None)
@@ -84,7 +88,10 @@ def enter_batch(connection: Connection, now: datetime, batch: Batch) -> bool:
 
 
 def enter_shot(connection: Connection, records: ShotRecords) -> Entered:
-    """Enter a shot with its jobs, their money and its files; rows that are there already win, unless proved wrong."""
+    """Insert a shot with its jobs, their money and its files.
+
+    Rows that are there already win, unless proved wrong. Returns how many rows were new.
+    """
     row = records.row
     place = {"of_batch": row.batch, "of_shot": row.shot}
     new_shot = fetch(connection, _SHOT, place) is None
@@ -112,23 +119,27 @@ def enter_shot(connection: Connection, records: ShotRecords) -> Entered:
 
 
 def _enter_job(connection: Connection, job: Job, attempt: AttemptRecord, batch: str) -> bool:
-    """Enter a job and its money. It is paid by the batch that wanted it first, by this one when that is unknown."""
+    """Insert a job and its money; False when it is on record already.
+
+    It is paid by the batch that wanted it first, by this one when that batch is not on record.
+    """
     if find_job(connection, job.key) is not None:
         return False
     if fetch(connection, _BATCH, {"of_batch": job.batch}) is None:
         job = replace(job, batch=batch)
-    rows = _rows_of(replace(attempt, batch=job.batch), 0, attempt.usd)
+    rows = _build_attempts(replace(attempt, batch=job.batch), 0, attempt.usd)
     job = replace(job, attempts=rows[-1].n)
     change(connection, _NEW_JOB, {name: getattr(job, name) for name in Job.__slots__})
     _enter_attempts(connection, rows)
     return True
 
 
-def _rows_of(attempt: AttemptRecord, after: int, paid: Decimal) -> list[AttemptRecord]:
-    """What stands for all attempts at a job, numbered after those on record: `paid` is what they cost.
+def _build_attempts(attempt: AttemptRecord, after: int, paid: Decimal) -> list[AttemptRecord]:
+    """Build the attempts that stand for all at a job, of which `paid` USD is the cost.
 
-    One that is open has its own money alone, which its end settles: what was paid before it was in doubt by itself. The
-    last one keeps its number where it can, by which its request is looked for.
+    They are numbered after those on record. One that is open has its own money alone, which its end settles: what was
+    paid before it was in doubt by itself. The last one keeps its number where it can, by which its request is looked
+    for.
     """
     if not (attempt.reserved_usd and paid):
         return [replace(attempt, n=max(attempt.n, after + 1), usd=paid)]
@@ -145,16 +156,16 @@ def _enter_attempts(connection: Connection, rows: Sequence[AttemptRecord]) -> No
 
 
 def _take_over(connection: Connection, told: Job, attempt: AttemptRecord, there: Files) -> bool:
-    """Let a job that is on record become what a sidecar proves of it; False when it proves nothing new."""
+    """Update a job on record with what a sidecar proves; False if nothing is new."""
     found = find_job(connection, told.key)
     if found is not None and found.state is JobState.RESERVED and not is_held(found):
         found = give_back_slot(connection, found, told.updated)
     if found is None or not _is_proved(connection, found, told, there):
         return False
-    if told.state in _STILL_TO_COME and _counted_usd(told) > _counted_usd(found):
+    if told.state in _STILL_TO_COME and _count_usd(told) > _count_usd(found):
         found = _close_own(connection, found, told)
     more = max(told.spent_usd - found.spent_usd, ZERO)
-    rows = _rows_of(replace(attempt, batch=found.batch), found.attempts, more)
+    rows = _build_attempts(replace(attempt, batch=found.batch), found.attempts, more)
     n = found.attempts if found.state in _OPEN else rows[-1].n
     kept = {"key", "kind", "mode", "model", "batch", "shot", "slot", "request", "created", "updated"}
     values = {name: getattr(told, name) for name in Job.__slots__ if name not in kept}
@@ -170,7 +181,10 @@ def _take_over(connection: Connection, told: Job, attempt: AttemptRecord, there:
 
 
 def _close_own(connection: Connection, found: Job, told: Job) -> Job:
-    """End this ledger's own request in doubt, which the other one counted as spent before it sent another."""
+    """End this ledger's own request in doubt.
+
+    The other ledger counted it as spent before it sent another.
+    """
     if found.state not in _MAY_BE_PAID:
         return found
     last = read_attempt(connection, found.key, found.attempts)
@@ -182,10 +196,10 @@ def _close_own(connection: Connection, found: Job, told: Job) -> Job:
 
 
 def _is_proved(connection: Connection, found: Job, told: Job, there: Files) -> bool:
-    """Whether a sidecar knows more of a job than this ledger, in which nobody is at work on it.
+    """Return whether a sidecar knows more of a job that nobody works on here.
 
-    A file that is there says most. An operation counts when none of the ledger's own attempts had it; whatever else is
-    told counts where nothing was ever sent from here, for a person may have decided since to try again.
+    A file that is there says most. An operation counts when none of the ledger's own attempts had it; whatever else the
+    sidecar states counts where nothing was ever sent from here, for a person may have decided since to try again.
     """
     if is_held(found) or found.state in _WITH_RESULT:
         return False
@@ -196,15 +210,16 @@ def _is_proved(connection: Connection, found: Job, told: Job, there: Files) -> b
     if told.state is JobState.SUBMITTED:
         sent = select(attempts.c.operation).where(attempts.c.job_key == told.key)
         return told.operation not in set(connection.execute(sent).scalars())
-    if (_counted_usd(told), told.spent_usd) > (_counted_usd(found), found.spent_usd):
+    if (_count_usd(told), told.spent_usd) > (_count_usd(found), found.spent_usd):
         return True
     return found.attempts == 0 and told.state is not JobState.PLANNED
 
 
-def _counted_usd(job: Job) -> Decimal:
-    """What a job is known to have cost, and may have: who knows of more sent a request that the other never saw.
+def _count_usd(job: Job) -> Decimal:
+    """Return the USD that a job is known to have cost, and may have.
 
-    Of two that know of as much, the one that has spent it has decided what the other still doubts.
+    Who knows of more sent a request that the other never saw. Of two that know of as much, the one that has spent it
+    has decided what the other still doubts.
     """
     return job.spent_usd + (job.estimated_usd if job.state in _MAY_BE_PAID else ZERO)
 

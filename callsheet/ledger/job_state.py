@@ -28,7 +28,7 @@ from callsheet.errors import LedgerError
 
 
 class JobState(StrEnum):
-    """Where a job stands; see the drawing above."""
+    """The state of a job; see the drawing above."""
 
     PLANNED = "planned"
     RESERVED = "reserved"
@@ -62,7 +62,7 @@ TRANSITIONS: dict[JobState, frozenset[JobState]] = {
 
 
 def is_legal(old: JobState, new: JobState) -> bool:
-    """Whether a job may move from `old` to `new`."""
+    """Return whether a job may move from `old` to `new`."""
     return new in TRANSITIONS[old]
 
 

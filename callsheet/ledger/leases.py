@@ -1,4 +1,7 @@
-"""Claiming a job: its row is the lock, its lease says who works on it, and a dead owner's job can be taken over."""
+"""Leases of jobs: the job's row is the lock, its lease says who works on it.
+
+A dead owner's job can be taken over.
+"""
 
 from __future__ import annotations
 
@@ -33,34 +36,43 @@ _HELD = select(jobs).where(jobs.c.owner == bindparam("holder"))
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who asks for leases, and for how long each is given. Leases run on real time, not on a rehearsal's clock."""
+    """A process that asks for leases, and how long each is given.
+
+    Leases run on real time, not on a rehearsal's clock.
+    """
 
     owner: str
     lease_s: float
 
     def until(self) -> datetime:
-        """When a lease given now ends."""
+        """Return the end of a lease given now."""
         return datetime.now(UTC) + timedelta(seconds=self.lease_s)
 
 
 def claim(connection: Connection, now: datetime, order: JobOrder, holder: Holder) -> Claim:
-    """The job of an order, planned if it is new, and whether it is this holder's to work on."""
+    """Return the job of an order, and whether this holder may work on it.
+
+    A new job is planned.
+    """
     job = find_job(connection, order.key)
     if job is None:
-        job, mine = _plan(connection, order, holder, now), True
+        job, mine = _plan_job(connection, order, holder, now), True
     else:
-        job, mine = _held(connection, job, holder, now)
-    _want(connection, order)
+        job, mine = _lease_if_free(connection, job, holder, now)
+    _record_want(connection, order)
     return Claim(job, mine)
 
 
 def take(connection: Connection, now: datetime, key: str, holder: Holder) -> Claim:
-    """A job that is on record, and whether it is this holder's to work on. Which slots want it stays as it is."""
-    return Claim(*_held(connection, read_job(connection, key), holder, now))
+    """Return a job on record, and whether this holder may work on it.
+
+    Which slots want it stays as it is.
+    """
+    return Claim(*_lease_if_free(connection, read_job(connection, key), holder, now))
 
 
-def _held(connection: Connection, job: Job, holder: Holder, now: datetime) -> tuple[Job, bool]:
-    """The job with this holder's lease when it can be had."""
+def _lease_if_free(connection: Connection, job: Job, holder: Holder, now: datetime) -> tuple[Job, bool]:
+    """Lease the job to this holder when it can be had."""
     mine = job.state not in TERMINAL and _is_free(job, holder)
     if mine and job.owner != holder.owner:
         job = _take_over(connection, job, holder, now)
@@ -73,7 +85,10 @@ def renew(connection: Connection, holder: Holder) -> None:
 
 
 def release(connection: Connection, now: datetime, holder: Holder, key: str | None = None) -> None:
-    """Give back one job of the holder, or all. Slots and money that were reserved, not used, are free again."""
+    """Give back one job of the holder, or all.
+
+    Slots and money that were reserved, not used, are free again.
+    """
     for row in connection.execute(_HELD, {"holder": holder.owner}).all():
         job = Job(*row)
         if key in (None, job.key):
@@ -82,14 +97,17 @@ def release(connection: Connection, now: datetime, holder: Holder, key: str | No
 
 
 def give_back_slot(connection: Connection, job: Job, now: datetime) -> Job:
-    """A reserved job becomes planned again: nothing was sent, so slot and money are free. Others stay as they are."""
+    """Return a reserved job to planned; others stay as they are.
+
+    Nothing was sent, so slot and money are free.
+    """
     if job.state is not JobState.RESERVED:
         return job
     end_attempt(connection, read_attempt(connection, job.key, job.attempts), now, DROPPED, usd=ZERO)
     return move_job(connection, job, JobState.PLANNED, now)
 
 
-def _plan(connection: Connection, order: JobOrder, holder: Holder, now: datetime) -> Job:
+def _plan_job(connection: Connection, order: JobOrder, holder: Holder, now: datetime) -> Job:
     if fetch(connection, _BATCH, {"batch": order.batch}) != [order.mode]:
         raise LedgerError(
             f"Job {order.key[:12]} is for batch {order.batch!r} in mode {order.mode!r}, and no such batch was opened. "
@@ -121,17 +139,23 @@ def _check_request(order: JobOrder) -> None:
 
 
 def is_held(job: Job) -> bool:
-    """Whether somebody works on the job: it has a holder that is not dead, and whose lease is not over."""
+    """Return whether somebody works on the job.
+
+    It has a holder that is not dead, and whose lease is not over.
+    """
     return job.owner is not None and is_at_work(job.owner, job.lease_until)
 
 
 def _is_free(job: Job, holder: Holder) -> bool:
-    """Whether the job may be taken: nobody else works on it."""
+    """Return whether the job may be taken: nobody else works on it."""
     return job.owner == holder.owner or not is_held(job)
 
 
 def _take_over(connection: Connection, job: Job, holder: Holder, now: datetime) -> Job:
-    """The job with a new owner. What its last owner was sending when it was lost may have been accepted."""
+    """Give the job a new owner.
+
+    What its last owner was sending when it was lost may have been accepted: such a job becomes unknown.
+    """
     job = give_back_slot(connection, job, now)
     if job.state is JobState.SUBMITTING:
         reason = "The process that was sending it ended before the answer came; it may have been accepted."
@@ -143,7 +167,7 @@ def _take_over(connection: Connection, job: Job, holder: Holder, now: datetime) 
     return change_job(connection, job, now, owner=holder.owner, lease_until=holder.until())
 
 
-def _want(connection: Connection, order: JobOrder) -> None:
+def _record_want(connection: Connection, order: JobOrder) -> None:
     place = {"of_batch": order.batch, "of_shot": order.shot, "of_slot": order.slot}
     wanted = fetch(connection, _WANT, place)
     if wanted is None:

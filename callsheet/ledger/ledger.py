@@ -1,4 +1,4 @@
-"""The ledger: jobs, attempts, operations, money and assets, as one process holds them open."""
+"""The open ledger of one process: jobs, attempts, operations, money and assets."""
 
 from __future__ import annotations
 
@@ -45,10 +45,11 @@ log = logging.getLogger(__name__)
 
 
 class Ledger(Leases):
-    """What a method wrote is durable when it returns; when it raises, it wrote nothing (parking apart: see `begin`).
+    """The ledger: a method's writes are durable when it returns.
 
-    The order for one job: claim, begin, submitting, (the request), submitted for videos, finished, stored; `settle`
-    when an attempt gives nothing. Times are those of the clock given; leases run on real time.
+    When it raises, it wrote nothing (parking apart: see `begin`). The order for one job: claim, begin, submitting, (the
+    request), submitted for videos, finished, stored; `settle` when an attempt gives nothing. Times are those of the
+    clock given; leases run on real time.
     """
 
     def __init__(self, database: Database, clock: Clock, holder: leases.Holder, identity: str) -> None:
@@ -59,16 +60,20 @@ class Ledger(Leases):
 
     @classmethod
     async def open(cls, url: str, *, clock: Clock, owner: str | None = None, lease_s: float = 60) -> Self:
-        """Open the ledger of a SQLAlchemy URL; makes the file, its folder and its tables, or upgrades them.
+        """Open the ledger of a SQLAlchemy URL, creating or upgrading it as needed.
 
-        SQLite needs a local disk. LedgerError when it cannot be opened, is damaged, or a newer callsheet wrote it.
+        The file, its folder and its tables are made. SQLite needs a local disk. LedgerError when it cannot be opened,
+        is damaged, or a newer callsheet wrote it.
         """
         database = await Database.open(url)
         identity = await database.read(select.identity)
         return cls(database, clock, leases.Holder(owner or owners.new_owner(), lease_s), identity)
 
     async def aclose(self) -> None:
-        """Give all leases back and close; a request still under way is `unknown` to whoever claims its job next."""
+        """Give all leases back and close.
+
+        A request still under way is `unknown` to whoever claims its job next.
+        """
         self._heartbeat.cancel()
         with suppress(asyncio.CancelledError):
             await self._heartbeat
@@ -87,18 +92,25 @@ class Ledger(Leases):
     async def open_batch(
         self, batch: Batch, shots: Sequence[tuple[str, int]], request: Mapping[str, Any] | None = None
     ) -> None:
-        """Make the batch what its manifest says now: ids and positions of its shots; others are dropped from it.
+        """Bring the batch in line with its manifest: ids and positions of its shots.
 
-        `request` (JSON, no secrets) is how it was asked for, so that `collect` can ask the same; None keeps the last.
+        Other shots are dropped from it. `request` (JSON, no secrets) holds the settings of the run, so that `collect`
+        can use the same; None keeps the last.
         """
         await self._write(batches.open_batch, batch, shots, request)
 
     async def enter_batch(self, batch: Batch) -> bool:
-        """Enter a batch that only the archive knows of; False when it is on record, which then stays as it is."""
+        """Insert a batch that only the archive knows of; False when it is on record.
+
+        One that is on record stays as it is.
+        """
         return await self._write(import_records.enter_batch, batch)
 
     async def enter_shot(self, records: import_records.ShotRecords) -> import_records.Entered:
-        """Enter what a sidecar tells of a shot, in one step; rows that are there already win. The batch comes first."""
+        """Insert the rows that a sidecar states for a shot, in one step.
+
+        Rows that are there already win. The batch comes first.
+        """
         return await self._db.write(lambda c: import_records.enter_shot(c, records))
 
     async def begin(
@@ -115,13 +127,13 @@ class Ledger(Leases):
         credential: str | None = None,
         spend: SpendLimits | None = None,
     ) -> Attempt:
-        """Hold the money and a place in the quota, and write the intent: the job is `submitting` before any POST.
+        """Reserve money and quota for one request, and write the intent to send it.
 
-        When the minute is full the job is `reserved` and `Attempt.not_before` set: call `submitting` then. Raises
-        BudgetParked or QuotaParked after parking the job (planned, lease given back). `scope` names what the quota
-        belongs to; `batch` pays (default: the first to want it); `output` is the gs:// folder that videos go to;
-        `credential` names the key or project that the request is sent with, never the key itself; `spend` bounds what
-        the scope spends in ten minutes and a month.
+        The job is `submitting` before any POST. When the minute is full the job is `reserved` and `Attempt.not_before`
+        set: call `submitting` then. Raises BudgetParked or QuotaParked after parking the job (planned, lease given
+        back). `scope` names what the quota belongs to; `batch` pays (default: the first to want it); `output` is the
+        gs:// folder that videos go to; `credential` names the key or project that the request is sent with, never the
+        key itself; `spend` bounds what the scope spends in ten minutes and a month.
         """
         given = Limits(limits.rpm, limits.rpd) if limits else Limits()
         terms = submission.Terms(
@@ -133,9 +145,10 @@ class Ledger(Leases):
         return got
 
     async def submitting(self, attempt: Attempt) -> None:
-        """Wait for the attempt's slot and write the intent; returns when the POST may be sent. Raises QuotaParked.
+        """Wait for the attempt's slot and write the intent to send it.
 
-        A caller that came too late for its slot waits for the next one that keeps the minute's limit.
+        Returns when the POST may be sent. Raises QuotaParked. A caller that came too late for its slot waits for the
+        next one that keeps the minute's limit.
         """
         while True:
             got = await self._write(submission.submitting, attempt, self.owner)
@@ -146,25 +159,37 @@ class Ledger(Leases):
             await self._clock.sleep((got - self._clock.now()).total_seconds())
 
     async def sent(self, attempt: Attempt, moment: datetime) -> None:
-        """Let the attempt count from this moment (clock time), at which it began to be sent, if that is later."""
+        """Count the attempt from the moment (clock time) its sending began, if later."""
         await self._write(submission.sent, attempt.key, attempt.n, moment)
 
     async def park(self, key: str, why: Parked) -> None:
-        """Put on record that a job of ours waits for a quota or a budget; one that was sent stays as it is."""
+        """Record that a job of ours waits for a quota or a budget.
+
+        One that was sent stays as it is.
+        """
         await self._write(submission.park, key, why, self.owner)
 
     async def submitted(self, attempt: Attempt, operation: str) -> Job:
-        """Record the operation's name: from now on a restart polls and never submits again."""
+        """Record the operation's name.
+
+        From now on a restart polls and never submits again.
+        """
         key, n = attempt.key, attempt.n
         return await self._write(submission.submitted, key, n, operation)
 
     async def finished(self, key: str, result: JobResult, attempt: Attempt | None = None) -> Job:
-        """Record the bytes' hash and the price. A late second answer is paid for too; the first result stays."""
+        """Record the bytes' hash and the price.
+
+        A late second answer is paid for too; the first result stays.
+        """
         n = attempt.n if attempt else None
         return await self._write(outcomes.finished, key, result, n)
 
     async def answered(self, key: str, result: JobResult, attempt: Attempt) -> Job:
-        """Record a result that is no file: it lies in `details`, so the job is stored at once."""
+        """Record a result that is no file and store the job at once.
+
+        The result lies in `details`.
+        """
 
         def record(connection: Connection, now: datetime) -> Job:
             outcomes.finished(connection, now, key, result, attempt.n)
@@ -173,7 +198,7 @@ class Ledger(Leases):
         return await self._write(record)
 
     async def stored(self, key: str, assets: Sequence[Asset]) -> Job:
-        """The job's files are in the archive: their rows and the job's state, both or neither."""
+        """Record the job's archived files and that it is stored, both or neither."""
         return await self._write(files.stored, key, assets)
 
     async def add_assets(self, assets: Sequence[Asset]) -> None:
@@ -191,9 +216,10 @@ class Ledger(Leases):
         status: int | None = None,
         usd: Decimal | None = None,
     ) -> Job:
-        """An attempt gave nothing: the job becomes planned (may be tried again), blocked, failed, expired or unknown.
+        """Record that an attempt gave nothing, and the state the job is in by that.
 
-        `usd` is what it cost; None is nothing, but for UNKNOWN, where the money stays held until it is resolved.
+        The job becomes planned (may be tried again), blocked, failed, expired or unknown. `usd` is what it cost; None
+        is nothing, but for UNKNOWN, where the money stays reserved until it is resolved.
         """
         why = outcomes.Reason(kind, reason, code, status)
         return await self._write(outcomes.settle, attempt.key, attempt.n, state, why, usd)
@@ -209,54 +235,63 @@ class Ledger(Leases):
         usd: Decimal | None = None,
         details: Mapping[str, Any] | None = None,
     ) -> Job:
-        """The operation of a job's current attempt ended without a video (filtered, failed, expired).
+        """Record that the operation of a job's current attempt gave no video.
 
-        `details` is what the provider said of it.
+        It was filtered, failed or expired. `details` is what the provider said of it.
         """
         why = outcomes.Reason(kind, reason, code, details=details)
         return await self._write(outcomes.settle, key, None, state, why, usd)
 
     async def reopen(self, key: str, reason: str = "") -> Job:
-        """Plan an ended job again (bytes lost, or another try wanted); attempts and spending stay on record."""
+        """Plan an ended job again (bytes lost, or another try wanted).
+
+        Attempts and spending stay on record.
+        """
         return await self._write(outcomes.reopen, key, reason)
 
     async def look_again(self, key: str) -> Job:
-        """An expired job is submitted again under its operation, for a free look; LedgerError when it has none."""
+        """Submit an expired job again under its operation, for a free look.
+
+        LedgerError when it has none.
+        """
         return await self._write(outcomes.look_again, key)
 
     async def resolve(
         self, key: str, decision: Decision, operation: str | None = None, by: str = "", usd: Decimal | None = None
     ) -> Job:
-        """Decide about an unknown job: "resubmit" it, "adopt" an operation that was found, or "drop" it.
+        """Decide about an unknown job: "resubmit", "adopt" or "drop".
 
-        Resubmitting and dropping count the lost attempt as spent, unless `usd` says what it cost.
+        "resubmit" it, "adopt" an operation that was found, or "drop" it. Resubmitting and dropping count the lost
+        attempt as spent, unless `usd` says what it cost.
         """
         return await self._write(outcomes.resolve, key, decision, operation, usd, by)
 
     async def set_shot(
         self, batch: str, shot: str, state: ShotState, *, step: str = "", kind: str = "", reason: str = ""
     ) -> None:
-        """Record how a shot stands, at which step, and why."""
+        """Record the state of a shot, at which step, and why."""
         await self._write(batches.set_shot, batch, shot, state, step, kind, reason)
 
     async def decide_frames(
         self, batch: str, decisions: Sequence[FrameDecision]
     ) -> tuple[frame_decisions.Recorded, ...]:
-        """Record what a person decided about takes, each decision once, and how its shot stands by it: all or none.
+        """Record a person's decisions about takes, and the states they lead to.
 
-        DecisionError when one would take back an approval whose clip is sent.
+        Each decision is recorded once; all of them or none. DecisionError when one would take back an approval whose
+        clip is sent.
         """
         return await self._write(frame_decisions.decide, batch, decisions)
 
     async def pin_frame(self, pin: FramePin, takes: Mapping[int, str]) -> FramePin:
-        """Put a choice of frame on record, for a shot with these takes (sha256 by number): the pin that then holds.
+        """Record a choice of frame, and return the pin that counts.
 
-        That is another one when somebody was first; to be called before the clip is claimed.
+        `takes` are the shot's takes, sha256 by number. The pin returned is another one when somebody was first; to be
+        called before the clip is claimed.
         """
         return await self._write(frame_pins.pin, pin, takes)
 
     async def set_shots(self, batch: str, shots: Sequence[str], state: ShotState) -> None:
-        """Record for many shots, in one write, that they stand like this without a reason."""
+        """Record one state for many shots, in one write and without a reason."""
 
         def all_of_them(connection: Connection, now: datetime) -> None:
             for shot in shots:

@@ -1,4 +1,7 @@
-"""What one process holds of the ledger: jobs that nobody else may work on, and batches that it is at work on."""
+"""The leases that one process has of jobs, and its runs of batches.
+
+Nobody else may work on its jobs.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,10 @@ T = TypeVar("T")
 
 
 class LearnedLimits(Answers):
-    """Writes what 429 replies and refusals for good say, at the clock's time."""
+    """Writer of the limits and final refusals that replies stated.
+
+    At the clock's time.
+    """
 
     def __init__(self, database: Database, clock: Clock) -> None:
         super().__init__(database)
@@ -36,30 +42,40 @@ class LearnedLimits(Answers):
         limit: int | None = None,
         retry_after_s: float | None = None,
     ) -> datetime:
-        """Learn from a 429: `per` is "minute", "day" or SPEND. Returns when requests may go on; every `begin` heeds it.
+        """Record the limit of a 429 reply; returns when requests may go on.
 
-        What SPEND limits, in US cents, is the money of all models together: its model is ALL.
+        `per` is "minute", "day" or SPEND. Every `begin` heeds it. What SPEND limits, in US cents, is the money of all
+        models together: its model is ALL.
         """
         if per not in ("minute", "day", SPEND):
             raise LedgerError(f'A quota is per "minute", "day" or "spend", not {per!r}. Nothing was recorded.')
         return await self._write(quota_usage.lower_limit, scope, model, per, limit, retry_after_s)
 
     async def close_route(self, scope: str, model: str) -> None:
-        """Mark a model of a scope ("": every one) as refused for good; it is tried with one request from then on."""
+        """Mark a model of a scope ("": every one) as refused for good.
+
+        It is tried with one request from then on.
+        """
         await self._write(closed.close_route, scope, model)
 
     async def open_route(self, scope: str, models: Sequence[str]) -> None:
-        """Take such marks away: a request was taken again."""
+        """Remove the marks of closed models, after a request was accepted again."""
         await self._write(closed.open_route, scope, models)
 
     async def forget_limits(self, scope: str, models: Sequence[str] | None = None) -> int:
-        """Forget what 429 replies said of these models (None: of all) in a scope; returns how many rows there were."""
+        """Delete what 429 replies said of these models (None: of all) in a scope.
+
+        Returns the number of rows deleted.
+        """
         return await self._write(closed.forget, scope, models)
 
     async def _write(
         self, step: Callable[Concatenate[Connection, datetime, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """A step at the clock's time of its transaction, so that rows are in the order of their times."""
+        """Run a step at the clock's time of its transaction.
+
+        So rows are in the order of their times.
+        """
         return await self._db.write(lambda connection: step(connection, self._clock.now(), *args, **kwargs))
 
 
@@ -67,7 +83,7 @@ log = logging.getLogger(__name__)
 
 
 class Leases(LearnedLimits):
-    """Leases of jobs and batches, renewed until they are given back; they run on real time."""
+    """Leases of jobs and batches, renewed until given back; they run on real time."""
 
     def __init__(self, database: Database, clock: Clock, holder: leases.Holder) -> None:
         super().__init__(database, clock)
@@ -75,30 +91,38 @@ class Leases(LearnedLimits):
         self._holder = holder
 
     async def claim(self, order: JobOrder) -> Claim:
-        """The job of an order (new ones are planned), and whether it is ours: among all that ask, one gets it.
+        """Return the job of an order (planned if new), and whether it is ours.
 
-        It is ours when nobody holds it, its holder is dead or its lease is over, or we hold it already. A job whose
-        dead holder was sending comes back `unknown`, one that only held a slot comes back `planned`.
+        Among all that ask, one gets it. It is ours when nobody works on it, its owner is dead or its lease is over, or
+        we own it already. A job whose dead owner was sending comes back `unknown`, one that only reserved a slot comes
+        back `planned`.
         """
         return await self._write(leases.claim, order, self._holder)
 
     async def take(self, key: str) -> Claim:
-        """Like `claim`, for a job that is there already and for nobody's wish: it says what is still to be collected.
+        """Claim a job that is on record already, without an order.
 
-        LedgerError when there is no such job.
+        Which slots want it stays as it is: it serves to collect what is still to come. LedgerError when there is no
+        such job.
         """
         return await self._write(leases.take, key, self._holder)
 
     async def release(self, key: str) -> None:
-        """Give a job's lease back before its end; a slot and money that were held are free again."""
+        """Give a job's lease back before its end.
+
+        A slot and money that were reserved are free again.
+        """
         await self._write(leases.release, self._holder, key)
 
     async def enter_run(self, batch: str) -> None:
-        """Put on record that a run of ours works on the batch, until `leave_run`, `aclose`, or our end."""
+        """Record that a run of ours works on the batch.
+
+        It counts until `leave_run`, `aclose`, or our end.
+        """
         await self._write(runs.enter, batch, self.owner, self._holder.until())
 
     async def leave_run(self, batch: str) -> bool:
-        """Put on record that we do not work on the batch any more; True when no other run does."""
+        """Record that our run of the batch ended; True when no other run works on it."""
         return await self._write(runs.leave, batch, self.owner)
 
     async def _give_back(self) -> None:

@@ -1,4 +1,4 @@
-"""How much of a model's quota is used: what a forecast of the next requests begins with."""
+"""Used quota per model, with which a forecast of the next requests begins."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from callsheet.ledger.tables import attempts
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """The requests to one model that count now: times of the latest (ascending), the number of today's (Pacific day).
+    """The requests to one model that count against its quota now.
 
-    `learned` is what 429 replies said and is still believed. `closed_since`: the provider refused for good (billing, a
-    limit of 0), and no request was taken since.
+    `times` are those of the latest (ascending), `today` the number of today's (Pacific day). `learned` is what 429
+    replies said and is still trusted. `closed_since`: the provider refused for good (billing, a limit of 0), and no
+    request was accepted since.
     """
 
     times: tuple[datetime, ...] = ()
@@ -31,18 +32,18 @@ class Use:
 
 
 def use_of(connection: Connection, scopes: Mapping[str, str], now: datetime) -> dict[str, Use]:
-    """The use of each model by all that share the quota of its scope."""
-    return {model: _use(connection, scope, model, now) for model, scope in scopes.items()}
+    """Return the use of each model by all that share the quota of its scope."""
+    return {model: _read_use(connection, scope, model, now) for model, scope in scopes.items()}
 
 
-def _use(connection: Connection, scope: str, model: str, now: datetime) -> Use:
+def _read_use(connection: Connection, scope: str, model: str, now: datetime) -> Use:
     today = AttemptTimes(connection, scope, model, now).count(*pacific_day(now))
     closed = closed_models(connection, scope)
     since = closed.get(ALL) or closed.get(model)
-    return Use(tuple(_latest(connection, scope, model, now)), today, learned(connection, scope, model, now), since)
+    return Use(tuple(_read_latest(connection, scope, model, now)), today, learned(connection, scope, model, now), since)
 
 
-def _latest(connection: Connection, scope: str, model: str, now: datetime) -> list[datetime]:
+def _read_latest(connection: Connection, scope: str, model: str, now: datetime) -> list[datetime]:
     statement = (
         select(attempts.c.at)
         .where(

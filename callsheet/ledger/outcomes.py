@@ -1,4 +1,4 @@
-"""After a paid POST: what came of it, in the job's row, the attempt's row and the money."""
+"""Outcomes of paid POSTs: the job's row, the attempt's row and the money."""
 
 from __future__ import annotations
 
@@ -38,9 +38,10 @@ _NO_RESULT: dict[str, Any] = dict.fromkeys(
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why an attempt gave nothing: the error's class, its message, the provider's own code and the HTTP status.
+    """The reason why an attempt gave nothing.
 
-    `details` is what the provider said, None for what is not kept.
+    `kind` is the error's class, `text` its message, `code` the provider's own code, `status` the HTTP status. `details`
+    is what the provider said, None for what is not kept.
     """
 
     kind: str
@@ -51,7 +52,10 @@ class Reason:
 
 
 def finished(connection: Connection, now: datetime, key: str, result: JobResult, n: int | None) -> Job:
-    """Record the bytes and the price. A second result for the job is paid for as well, but the first one stays."""
+    """Record the bytes and the price.
+
+    A second result for the job is paid for as well, but the first one stays.
+    """
     job = read_job(connection, key)
     record = read_attempt(connection, key, n or job.attempts)
     paid = end_attempt(connection, record, now, JobState.FINISHED, usd=result.usd)
@@ -95,9 +99,10 @@ def settle(
 
 
 def reopen(connection: Connection, now: datetime, key: str, reason: str) -> Job:
-    """Plan an ended job again: its bytes are lost, or the user wants another try. Attempts and spending stay on record.
+    """Plan an ended job again: its bytes are lost, or another try is wanted.
 
-    The rows of the files it had given are removed, because there are no such files any more.
+    Attempts and spending stay on record. The rows of the files it had given are removed, because there are no such
+    files any more.
     """
     job = read_job(connection, key)
     if job.state not in (JobState.FINISHED, JobState.STORED, JobState.BLOCKED, JobState.FAILED, JobState.EXPIRED):
@@ -110,7 +115,10 @@ def reopen(connection: Connection, now: datetime, key: str, reason: str) -> Job:
 
 
 def look_again(connection: Connection, now: datetime, key: str) -> Job:
-    """Submit an expired job again under the operation that it had. What it cost stays counted; nothing is held."""
+    """Submit an expired job again under the operation that it had.
+
+    What it cost stays counted; nothing is reserved.
+    """
     job = read_job(connection, key)
     if job.state is JobState.SUBMITTED:
         return job
@@ -134,7 +142,7 @@ def resolve(
     """Decide about a job whose request may or may not have been accepted.
 
     resubmit: plan it again; the earlier attempt counts as spent (unless `usd` says what it cost).
-    adopt: it was accepted under `operation`; its money is held until that ends.
+    adopt: it was accepted under `operation`; its money is reserved until that ends.
     drop: give it up as failed; the attempt counts as spent (unless `usd` says what it cost).
     """
     job = read_job(connection, key)

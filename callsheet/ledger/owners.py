@@ -1,4 +1,7 @@
-"""Who holds a lease: a process, named so that another process on the same machine can see whether it still lives."""
+"""Names of lease owners, from which one can see whether their process lives.
+
+An owner is a process, named so that another process on the same machine can see it.
+"""
 
 from __future__ import annotations
 
@@ -12,33 +15,42 @@ _open: set[str] = set()
 
 
 def new_owner() -> str:
-    """`host:pid:start:random` for a ledger of this process; unique, and alive until it is given to `forget`."""
+    """Create the name `host:pid:start:random` for a ledger of this process.
+
+    It is unique, and alive until it is given to `forget`.
+    """
     pid = os.getpid()
-    owner = f"{_machine()}:{pid}:{_start_token(pid)}:{secrets.token_hex(4)}"
+    owner = f"{_identify_machine()}:{pid}:{_read_start_token(pid)}:{secrets.token_hex(4)}"
     _open.add(owner)
     return owner
 
 
 def forget(owner: str) -> None:
-    """The owner is closed: it will not act any more, though its process goes on."""
+    """Close the owner: it will not act any more, though its process goes on."""
     _open.discard(owner)
 
 
 def is_dead(owner: str) -> bool:
-    """True when the owner was of this machine and will never act again; False when alive or not to be known."""
-    return _lives(owner) is False
+    """Return whether the owner was of this machine and will never act again.
+
+    False when it is alive, or when that cannot be known.
+    """
+    return _is_running(owner) is False
 
 
 def is_alive(owner: str) -> bool:
-    """True when the owner is of this machine and still runs; False when dead or not to be known."""
-    return _lives(owner) is True
+    """Return whether the owner is of this machine and still runs.
+
+    False when it is dead, or when that cannot be known.
+    """
+    return _is_running(owner) is True
 
 
-def _lives(owner: str) -> bool | None:
-    """Whether the owner's process runs; None when that cannot be known from here."""
+def _is_running(owner: str) -> bool | None:
+    """Return whether the owner's process runs; None when that cannot be known here."""
     machine, _, rest = owner.rpartition(":")[0].partition(":")
     pid_text, _, start = rest.partition(":")
-    if machine != _machine() or not pid_text.isdigit():
+    if machine != _identify_machine() or not pid_text.isdigit():
         return None
     pid = int(pid_text)
     try:
@@ -47,7 +59,7 @@ def _lives(owner: str) -> bool | None:
         return False
     except PermissionError:
         pass  # it lives, under another user
-    token = _start_token(pid)
+    token = _read_start_token(pid)
     if not (start and token):
         return None
     if token != start:
@@ -55,8 +67,11 @@ def _lives(owner: str) -> bool | None:
     return pid != os.getpid() or owner in _open
 
 
-def _machine() -> str:
-    """Host, boot and PID namespace: only where all three agree does a PID mean the same process."""
+def _identify_machine() -> str:
+    """Return host, boot and PID namespace.
+
+    Only where all three agree does a PID mean the same process.
+    """
     parts = [socket.gethostname().replace(":", "-")]
     try:
         parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")[:8])
@@ -66,8 +81,11 @@ def _machine() -> str:
     return "/".join(parts)
 
 
-def _start_token(pid: int) -> str:
-    """The start time of a process in clock ticks (proc(5), field 22), so a reused PID is not mistaken; "" unknown."""
+def _read_start_token(pid: int) -> str:
+    """Return the start time of a process in clock ticks; "" when it is unknown.
+
+    From proc(5), field 22, so that a reused PID is not mistaken.
+    """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:

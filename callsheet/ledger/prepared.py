@@ -1,7 +1,8 @@
-"""Statements of SQLAlchemy Core, compiled once per connection and run on the driver's own cursor.
+"""Statements of SQLAlchemy Core, compiled once per connection.
 
-The steps of a job's life run some twenty small statements. `Connection.execute` costs several times what SQLite needs
-for one of them; here only the column types' own conversions remain. Rarer statements use `execute` as usual.
+They run on the driver's own cursor. The steps of a job's life run some twenty small statements. `Connection.execute`
+costs several times what SQLite needs for one of them; here only the column types' own conversions remain. Rarer
+statements use `execute` as usual.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ Convert = Callable[[Any], Any]
 
 
 class _Prepared:
-    """The SQL text of a statement for one dialect and set of parameters, and how its values are converted."""
+    """The SQL text of a statement, and the conversions of its values.
+
+    For one dialect and one set of parameters.
+    """
 
     def __init__(self, connection: Connection, statement: Statement, names: tuple[str, ...]) -> None:
         dialect = connection.dialect
@@ -29,19 +33,21 @@ class _Prepared:
         self._order = compiled.positiontup
         self._given = [name for name in names if name in compiled.binds]
         self._fixed = {
-            name: _convert(_to_database(bind.type, connection), bind.value)
+            name: _convert(_find_bind_processor(bind.type, connection), bind.value)
             for name, bind in compiled.binds.items()
             if name not in names
         }
         self._to = {
-            name: to for name in self._given if (to := _to_database(compiled.binds[name].type, connection)) is not None
+            name: to
+            for name in self._given
+            if (to := _find_bind_processor(compiled.binds[name].type, connection)) is not None
         }
         self._columns = list(statement.selected_columns) if isinstance(statement, Select) else []
         self._from: list[tuple[int, Convert]] | None = None
         self._dialect = dialect
 
     def parameters(self, values: Mapping[str, Any]) -> Any:
-        """The values as the driver wants them: in order, or by name."""
+        """Return the values as the driver wants them: in order, or by name."""
         ready = dict(self._fixed)
         for name in self._given:
             ready[name] = values[name]
@@ -50,15 +56,15 @@ class _Prepared:
         return ready if self._order is None else [ready[name] for name in self._order]
 
     def row(self, raw: Any, description: Any) -> list[Any]:
-        """The row of a cursor in the types of the columns."""
+        """Convert the row of a cursor to the types of the columns."""
         if self._from is None:  # some drivers' conversions depend on the type that the cursor tells
-            self._from = self._conversions(description)
+            self._from = self._find_conversions(description)
         row = list(raw)
         for index, convert in self._from:
             row[index] = convert(row[index])
         return row
 
-    def _conversions(self, description: Any) -> list[tuple[int, Convert]]:
+    def _find_conversions(self, description: Any) -> list[tuple[int, Convert]]:
         found = (
             column.type.dialect_impl(self._dialect).result_processor(self._dialect, told[1])
             for column, told in zip(self._columns, description, strict=True)
@@ -67,7 +73,7 @@ class _Prepared:
 
 
 def fetch(connection: Connection, statement: Select[Any], values: Mapping[str, Any]) -> list[Any] | None:
-    """The first row, None when there is none."""
+    """Return the first row, None when there is none."""
     prepared, cursor = _run(connection, statement, values)
     raw = cursor.fetchone()
     row = None if raw is None else prepared.row(raw, cursor.description)
@@ -76,7 +82,7 @@ def fetch(connection: Connection, statement: Select[Any], values: Mapping[str, A
 
 
 def fetch_all(connection: Connection, statement: Select[Any], values: Mapping[str, Any]) -> list[list[Any]]:
-    """All rows."""
+    """Return all rows."""
     prepared, cursor = _run(connection, statement, values)
     rows = [prepared.row(raw, cursor.description) for raw in cursor.fetchall()]
     cursor.close()
@@ -84,7 +90,7 @@ def fetch_all(connection: Connection, statement: Select[Any], values: Mapping[st
 
 
 def change(connection: Connection, statement: Insert | Update | Delete, values: Mapping[str, Any]) -> int:
-    """Run a statement that writes; returns how many rows it touched."""
+    """Run a statement that writes; returns how many rows it changed."""
     _, cursor = _run(connection, statement, values)
     touched: int = cursor.rowcount
     cursor.close()
@@ -109,7 +115,7 @@ def _run(connection: Connection, statement: Statement, values: Mapping[str, Any]
     return prepared, cursor
 
 
-def _to_database(type_: TypeEngine[Any], connection: Connection) -> Convert | None:
+def _find_bind_processor(type_: TypeEngine[Any], connection: Connection) -> Convert | None:
     return type_.dialect_impl(connection.dialect).bind_processor(connection.dialect)
 
 

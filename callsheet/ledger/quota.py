@@ -1,4 +1,4 @@
-"""Quota as arithmetic: when may the next request be sent, given the times of those before it.
+"""Quota as arithmetic: when the next request may be sent, given earlier ones.
 
 Requests per minute count in a sliding window of 60 s, requests per day in the calendar day of America/Los_Angeles
 (ai.google.dev/gemini-api/docs/rate-limits, read 2026-11-21: "RPD quotas reset at midnight Pacific time").
@@ -30,7 +30,10 @@ PACIFIC = ZoneInfo("America/Los_Angeles")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Requests per minute and per day for one model in one project; None is unlimited."""
+    """Requests per minute and per day for one model in one project.
+
+    None is unlimited.
+    """
 
     rpm: int | None = None
     rpd: int | None = None
@@ -47,14 +50,17 @@ class RequestLimits(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """What 429 replies said: a lower `rpm`, no slot before `pause_until`, the day is full until `day_until`."""
+    """The limits that 429 replies stated.
+
+    A lower `rpm`, no slot before `pause_until`, the day is full until `day_until`.
+    """
 
     rpm: int | None = None
     pause_until: datetime | None = None
     day_until: datetime | None = None
 
     def parks_until(self, now: datetime) -> datetime | None:
-        """Until when nothing is sent, None when nothing or no more than a short pause is in the way."""
+        """Return until when nothing is sent; None when a short pause at most is due."""
         day = self.day_until if self.day_until and self.day_until > now else None
         pause = self.pause_until if self.pause_until and self.pause_until - now > LONGEST_PAUSE else None
         return max((until for until in (day, pause) if until), default=None)
@@ -62,14 +68,20 @@ class Learned:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """The request may be sent at `not_before` (clock time) or later."""
+    """A place in the quota: the request may be sent at `not_before` or later.
+
+    In clock time.
+    """
 
     not_before: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class DayFull:
-    """Today's requests are used up, or the provider asked for a long pause; more may be sent from `until`."""
+    """A refusal by the quota; more may be sent from `until`.
+
+    Today's requests are used up, or the provider asked for a long pause.
+    """
 
     until: datetime
 
@@ -78,39 +90,42 @@ class Times(Protocol):
     """The times of requests that count against the quota."""
 
     def nth_latest(self, n: int) -> datetime | None:
-        """The n-th latest time (1 is the latest), None when there are fewer.
+        """Return the n-th latest time (1 is the latest), None when there are fewer.
 
         Those older than WINDOW and MARGIN may be left out.
         """
         ...
 
     def count(self, start: datetime, end: datetime) -> int:
-        """How many times lie in [start, end)."""
+        """Count the times in [start, end)."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class TimeList:
-    """Times held in memory, in any order."""
+    """Times in memory, in any order."""
 
     times: Sequence[datetime]
 
     def nth_latest(self, n: int) -> datetime | None:
-        """The n-th latest time, None when there are fewer."""
+        """Return the n-th latest time, None when there are fewer."""
         return sorted(self.times, reverse=True)[n - 1] if n <= len(self.times) else None
 
     def count(self, start: datetime, end: datetime) -> int:
-        """How many times lie in [start, end)."""
+        """Count the times in [start, end)."""
         return sum(start <= time < end for time in self.times)
 
 
 def pacific_day(moment: datetime) -> tuple[datetime, datetime]:
-    """Start and end (UTC) of the Pacific calendar day of `moment`: 23, 24 or 25 hours apart."""
-    return _day_of(moment.astimezone(PACIFIC).date())
+    """Return start and end (UTC) of the Pacific calendar day of `moment`.
+
+    They are 23, 24 or 25 hours apart.
+    """
+    return _compute_day(moment.astimezone(PACIFIC).date())
 
 
 @lru_cache(maxsize=64)
-def _day_of(day: date) -> tuple[datetime, datetime]:
+def _compute_day(day: date) -> tuple[datetime, datetime]:
     start, end = (
         datetime(each.year, each.month, each.day, tzinfo=PACIFIC).astimezone(UTC)
         for each in (day, day + timedelta(days=1))
@@ -119,13 +134,16 @@ def _day_of(day: date) -> tuple[datetime, datetime]:
 
 
 def tightened(limits: Limits, learned: Learned) -> Limits:
-    """The stricter of the given and the learned limits."""
+    """Return the stricter of the given and the learned limits."""
     known = [rpm for rpm in (limits.rpm, learned.rpm) if rpm is not None]
     return Limits(rpm=min(known) if known else None, rpd=limits.rpd)
 
 
 def recovered(most: int, until: datetime, now: datetime) -> int | None:
-    """What a lower limit per minute, believed until then, has grown to by now; None when it is forgotten."""
+    """Return what a lower limit per minute has grown to by now.
+
+    It was trusted in full up to `until`; None when it is forgotten.
+    """
     if now < until:
         return most
     if now - until >= _FORGOTTEN:
@@ -134,10 +152,11 @@ def recovered(most: int, until: datetime, now: datetime) -> int | None:
 
 
 def place(times: Times, now: datetime, limits: Limits, learned: Learned | None = None) -> Slot | DayFull:
-    """The earliest slot behind all `times`, or DayFull when its Pacific day has no request left.
+    """Find the earliest slot behind all `times`.
 
-    A request sent at the slot makes no 60 s window hold more than `rpm` requests: the rpm-th latest before it is
-    at least 60 s and MARGIN old by then. A limit of 0 lets nothing pass: the day counts as full.
+    DayFull when its Pacific day has no request left. A request sent at the slot makes no 60 s window contain more than
+    `rpm` requests: the rpm-th latest before it is at least 60 s and MARGIN old by then. A limit of 0 lets nothing pass:
+    the day counts as full.
     """
     learned = learned or Learned()
     limits = tightened(limits, learned)

@@ -1,4 +1,4 @@
-"""What the quota rules need from the tables: the times of earlier attempts, and what 429 replies said."""
+"""Input of the quota rules: times of earlier attempts, limits of 429 replies."""
 
 from __future__ import annotations
 
@@ -41,7 +41,10 @@ _MODEL: BindParameter[str] = bindparam("of_model")
 
 @dataclass(frozen=True, slots=True)
 class _Queries:
-    """The statements about a scope of so many names, built once so that they are compiled once."""
+    """The statements about a scope of so many names.
+
+    They are built once so that they are compiled once.
+    """
 
     nth: Select[Any]
     nth_sent: Select[Any]
@@ -52,7 +55,7 @@ class _Queries:
 
 
 @lru_cache(maxsize=32)
-def _queries(names: int) -> _Queries:
+def _build_queries(names: int) -> _Queries:
     sent = (
         is_in(attempts.c.scope, names),
         attempts.c.model == _MODEL,
@@ -91,7 +94,10 @@ _LEARN = insert(learned_limits)
 
 @dataclass(frozen=True, slots=True)
 class AttemptTimes:
-    """The times on record for a scope and model. `waiting`: slots that are held, not used yet, count for the minute."""
+    """The times on record for a scope and model.
+
+    `waiting`: slots that are reserved, not used yet, count for the minute.
+    """
 
     connection: Connection
     scope: str
@@ -100,28 +106,34 @@ class AttemptTimes:
     waiting: bool = True
 
     def nth_latest(self, n: int) -> datetime | None:
-        """The n-th latest time of the last window and later, None when there are fewer."""
-        names, where = self._where()
-        queries = _queries(names)
+        """Return the n-th latest time of the last window and later.
+
+        None when there are fewer.
+        """
+        names, where = self._bind_scope()
+        queries = _build_queries(names)
         statement = queries.nth if self.waiting else queries.nth_sent
         row = fetch(self.connection, statement, {**where, "since": self.now - WINDOW - MARGIN, "skip": n - 1})
         return row[0] if row else None
 
     def count(self, start: datetime, end: datetime) -> int:
-        """How many were sent or hold a slot in [start, end)."""
-        names, where = self._where()
-        row = fetch(self.connection, _queries(names).count, {**where, "start": start, "end": end})
+        """Count the attempts that were sent or have a slot in [start, end)."""
+        names, where = self._bind_scope()
+        row = fetch(self.connection, _build_queries(names).count, {**where, "start": start, "end": end})
         return row[0] if row else 0
 
-    def _where(self) -> tuple[int, dict[str, object]]:
+    def _bind_scope(self) -> tuple[int, dict[str, object]]:
         names = names_of(self.connection, self.scope)
         return len(names), {**given(names), "of_model": self.model, "latest": self.now + WINDOW}
 
 
 def learned(connection: Connection, scope: str, model: str, now: datetime) -> Learned:
-    """What is still believed of earlier 429 replies. Limits of 0, as earlier versions learned them, are not."""
+    """Return what is still trusted of earlier 429 replies.
+
+    Limits of 0, as earlier versions learned them, are not.
+    """
     names = names_of(connection, scope)
-    found = fetch_all(connection, _queries(len(names)).learned, {**given(names), "of_model": model})
+    found = fetch_all(connection, _build_queries(len(names)).learned, {**given(names), "of_model": model})
     believed = [row for row in found if row[1] != 0]
     minutes = [row for row in believed if row[0] == "minute"]
     rpms = [rpm for _, most, _, until in minutes if most is not None and (rpm := recovered(most, until, now))]
@@ -133,22 +145,26 @@ def learned(connection: Connection, scope: str, model: str, now: datetime) -> Le
 
 
 def learned_spend(connection: Connection, scope: str, now: datetime) -> tuple[Decimal | None, datetime | None]:
-    """What 429 replies said of a scope's money and is believed: USD in ten minutes, and until when to wait."""
+    """Return the trusted limits of a scope's money that 429 replies stated.
+
+    USD in ten minutes, and until when to wait.
+    """
     names = names_of(connection, scope)
-    found = fetch_all(connection, _queries(len(names)).learned, {**given(names), "of_model": ALL})
+    found = fetch_all(connection, _build_queries(len(names)).learned, {**given(names), "of_model": ALL})
     believed = [(most, pause) for per, most, pause, until in found if per == SPEND and until > now]
     usd = min((Decimal(most) / 100 for most, _ in believed if most), default=None)
     return usd, max((pause for _, pause in believed if pause and pause > now), default=None)
 
 
 def redate(connection: Connection, scope: str, model: str, now: datetime) -> None:
-    """Let what was sent with a clock that ran far ahead count as sent now: that clock has been set back since.
+    """Date attempts sent with a clock that ran far ahead as sent now.
 
-    What lies less than a window ahead is left: clocks of two machines may differ by that, and it counts as it is.
+    That clock has been set back since. What lies less than a window ahead is left: clocks of two machines may differ by
+    that, and it counts as it is.
     """
     names = names_of(connection, scope)
     values = {**given(names), "of_model": model, "ahead": now + WINDOW, "at": now}
-    change(connection, _queries(len(names)).redate, values)
+    change(connection, _build_queries(len(names)).redate, values)
 
 
 def lower_limit(
@@ -174,7 +190,7 @@ def lower_limit(
         resume = now + timedelta(seconds=wait_s)
         until = max(resume, now + (SPEND_MEMORY if per == SPEND else MINUTE_MEMORY))
     names = names_of(connection, scope)
-    change(connection, _queries(len(names)).forget, {**given(names), "of_model": model, "of_per": per})
+    change(connection, _build_queries(len(names)).forget, {**given(names), "of_model": model, "of_per": per})
     values = {"scope": scope, "model": model, "per": per, "most": limit, "pause_until": resume, "until": until}
     connection.execute(_LEARN, values)
     return resume

@@ -1,4 +1,7 @@
-"""What the ledger takes and gives, as frozen values. Money in USD, times aware and in UTC."""
+"""The values that the ledger takes and gives, frozen.
+
+Money in USD, times aware and in UTC.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ BudgetScope = Literal["campaign", "batch"]
 
 @dataclass(frozen=True, slots=True)
 class JobOrder:
-    """A wish for one paid request: who wants it (batch, shot, slot) and what is asked.
+    """An order of one paid request: who wants it (batch, shot, slot) and its content.
 
     `request` is kept as JSON for people and for `resolve`: no bytes, no secrets, at most 256 KiB.
     """
@@ -45,7 +48,10 @@ class JobOrder:
 
 @dataclass(frozen=True, slots=True)
 class JobResult:
-    """The bytes that a job gave, and what they cost. Size in bytes, width and height in pixels."""
+    """The bytes that a job gave, and what they cost.
+
+    Size in bytes, width and height in pixels.
+    """
 
     sha256: str
     md5: str
@@ -60,10 +66,11 @@ class JobResult:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One paid request and how it stands. `sha256` and the fields after it are set once it is finished.
+    """One paid request and its state.
 
-    `batch`, `shot` and `slot` are those that wanted it first. `reason_kind` is the class of the error that stopped
-    it last, `reason_code` the provider's own code. `attempts` counts its attempts, `spent_usd` sums what they cost.
+    `sha256` and the fields after it are set once it is finished. `batch`, `shot` and `slot` are those that wanted it
+    first. `reason_kind` is the class of the error that stopped it last, `reason_code` the provider's own code.
+    `attempts` counts its attempts, `spent_usd` sums what they cost.
     """
 
     key: str
@@ -101,7 +108,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A job as it stands; `mine` when this ledger holds its lease and there is something left to do."""
+    """A job and its lease: `mine` when this ledger has it and work is left."""
 
     job: Job
     mine: bool
@@ -109,9 +116,10 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One paid POST about to be sent. `not_before` is its slot (clock time) when that lies in the future, else None.
+    """One paid POST about to be sent.
 
-    `output` is the gs:// folder of videos that its own one is to be written under, "" or None for none.
+    `not_before` is its slot (clock time) when that lies in the future, else None. `output` is the gs:// folder of
+    videos that its own one is to be written under, "" or None for none.
     """
 
     key: str
@@ -129,8 +137,8 @@ class Attempt:
 class AttemptRecord:
     """An attempt as it is on record.
 
-    `outcome` is "reserved" and "open" while it lives, "dropped" when nothing was sent, else the state it put the job
-    in ("planned": given back to be tried again). `reserved_usd` is still held, `usd` was spent. `output` is where its
+    `outcome` is "reserved" and "open" while it lives, "dropped" when nothing was sent, else the state it put the job in
+    ("planned": given back to be tried again). `reserved_usd` is still reserved, `usd` was spent. `output` is where its
     video was to be written, "" for no bucket, None when that is not known. `credential` names the key or project that
     it was sent with, None when that is not known.
     """
@@ -156,7 +164,7 @@ class AttemptRecord:
 
 @dataclass(frozen=True, slots=True)
 class ShotRow:
-    """How a shot stands in its batch, and why."""
+    """The state of a shot in its batch, and why."""
 
     batch: str
     shot: str
@@ -170,9 +178,9 @@ class ShotRow:
 
 @dataclass(frozen=True, slots=True)
 class BatchRow:
-    """A batch and its money: what its own submissions hold and have spent.
+    """A batch and the money that its own submissions reserve and have spent.
 
-    `request` is how it was asked for last (variables, budget ...), None where the ledger does not know.
+    `request` holds the settings of its last start (variables, budget ...), None where the ledger does not know.
     """
 
     batch: Batch
@@ -185,7 +193,7 @@ class BatchRow:
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """Which job fills a slot of a shot."""
+    """A slot of a shot, and the job that fills it."""
 
     batch: str
     shot: str
@@ -195,7 +203,10 @@ class Want:
 
 @dataclass(frozen=True, slots=True)
 class SpendRow:
-    """Money by campaign, mode, model and Pacific day of the attempts that were sent or hold a slot."""
+    """Money by campaign, mode, model and Pacific day.
+
+    It is of attempts that were sent or have a slot.
+    """
 
     campaign: str
     mode: Mode
@@ -212,7 +223,10 @@ RETENTION = timedelta(days=2)
 
 
 def is_worth_a_look(job: Job) -> bool:
-    """Whether an expired job was given up before its retention was over: looking for it again is free."""
+    """Return whether an expired job may still have its file at the provider.
+
+    It was given up before its retention was over: looking for it again is free.
+    """
     if job.state is not JobState.EXPIRED or not job.operation or job.submitted_at is None:
         return False
     return job.updated <= job.submitted_at + RETENTION

@@ -1,4 +1,7 @@
-"""Reading and changing single rows inside a write transaction: the only code that moves a job or its money."""
+"""Reads and changes of single rows inside a write transaction.
+
+The only code that moves a job or its money.
+"""
 
 from __future__ import annotations
 
@@ -43,18 +46,18 @@ _POST = (
 
 
 def at_once(values: Sequence[str]) -> list[Sequence[str]]:
-    """The values in as few lots as one statement each can carry."""
+    """Split the values into as few lots as one statement each can carry."""
     return [values[start : start + _VALUES_AT_ONCE] for start in range(0, len(values), _VALUES_AT_ONCE)]
 
 
 def find_job(connection: Connection, key: str) -> Job | None:
-    """The job, None when there is none."""
+    """Return the job, None when there is none."""
     row = fetch(connection, _JOB, {"job": key})
     return None if row is None else Job(*row)
 
 
 def read_job(connection: Connection, key: str) -> Job:
-    """The job; LedgerError when there is none."""
+    """Return the job; LedgerError when there is none."""
     job = find_job(connection, key)
     if job is None:
         raise LedgerError(f"The ledger has no job {key[:12]}. It has to be claimed before anything else is done to it.")
@@ -62,7 +65,10 @@ def read_job(connection: Connection, key: str) -> Job:
 
 
 def move_job(connection: Connection, job: Job, state: JobState, now: datetime, **changes: Any) -> Job:
-    """The job in its new state; LedgerError when the move is not legal. Ended jobs lose their owner."""
+    """Move the job to a new state; LedgerError when the move is not legal.
+
+    Ended jobs lose their owner. Returns the job as it is then.
+    """
     check(job.key, job.state, state)
     if state in _WITHOUT_OWNER:
         changes |= {"owner": None, "lease_until": None}
@@ -70,14 +76,17 @@ def move_job(connection: Connection, job: Job, state: JobState, now: datetime, *
 
 
 def change_job(connection: Connection, job: Job, now: datetime, **changes: Any) -> Job:
-    """The job with other columns than its state changed (moves go through `move_job`)."""
+    """Change other columns of the job than its state; returns the job.
+
+    Moves go through `move_job`.
+    """
     changes["updated"] = now
     change(connection, _MOVE, {"job": job.key, **changes})
     return replace(job, **changes)
 
 
 def read_attempt(connection: Connection, key: str, n: int) -> AttemptRecord:
-    """The attempt; LedgerError when there is none."""
+    """Return the attempt; LedgerError when there is none."""
     row = fetch(connection, _ATTEMPT, {"job": key, "number": n})
     if row is None:
         raise LedgerError(f"The ledger has no attempt {n} of job {key[:12]}: `begin` comes before the request.")
@@ -92,7 +101,10 @@ def change_attempt(
     usd: Decimal | None = None,
     **changes: Any,
 ) -> Decimal:
-    """Change an attempt and post the difference of its money to the batch that pays; returns what was spent more."""
+    """Change an attempt, and post the difference of its money to the batch that pays.
+
+    Returns what was spent more (USD).
+    """
     held = ZERO if reserved is None else reserved - attempt.reserved_usd
     paid = ZERO if usd is None else usd - attempt.usd
     if reserved is not None:
@@ -121,9 +133,10 @@ def end_attempt(
     status: int | None = None,
     detail: str = "",
 ) -> Decimal:
-    """Close an attempt: what it held is released (but `reserved`), what it cost recorded; returns what was spent more.
+    """Close an attempt, and record what it cost; returns what was spent more (USD).
 
-    Closing one again corrects it: the money is the difference, never added twice.
+    What it reserved is released (but `reserved`). Closing one again corrects it: the money is the difference, never
+    added twice.
     """
     return change_attempt(
         connection,
@@ -138,5 +151,5 @@ def end_attempt(
 
 
 def bounded(text: str) -> str:
-    """The text, cut to what a row may hold; replies of providers have any length."""
+    """Cut the text to what a row may contain; replies of providers have any length."""
     return text if len(text) <= _REASON_MAX else text[: _REASON_MAX - 1] + "…"

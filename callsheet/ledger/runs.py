@@ -1,4 +1,4 @@
-"""Runs at work on a batch, so that the last one knows that it is the last."""
+"""Runs that work on a batch, so that the last one knows that it is the last."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from callsheet.ledger.tables import batch_runs
 
 
 def enter(connection: Connection, _now: datetime, batch: str, owner: str, until: datetime) -> None:
-    """Put on record that the owner works on the batch."""
+    """Record that the owner works on the batch."""
     _remove(connection, owner, batch)
     connection.execute(insert(batch_runs), {"batch": batch, "owner": owner, "lease_until": until})
 
 
 def leave(connection: Connection, _now: datetime, batch: str, owner: str) -> bool:
-    """Put on record that the owner does not work on the batch any more; True when nobody else does."""
+    """Record that the owner's run of the batch ended; True when nobody else has one."""
     _remove(connection, owner, batch)
     rows = connection.execute(select(batch_runs).where(batch_runs.c.batch == batch)).all()
     for row in rows:
@@ -27,7 +27,7 @@ def leave(connection: Connection, _now: datetime, batch: str, owner: str) -> boo
 
 
 def leave_all(connection: Connection, owner: str) -> None:
-    """Put on record that the owner works on no batch any more."""
+    """Record that the owner works on no batch any more."""
     connection.execute(delete(batch_runs).where(batch_runs.c.owner == owner))
 
 
@@ -37,7 +37,7 @@ def renew(connection: Connection, owner: str, until: datetime) -> None:
 
 
 def is_at_work(owner: str, lease_until: datetime | None) -> bool:
-    """Whether the holder of a lease is not dead, and its lease is not over.
+    """Return whether the owner of a lease is not dead, and its lease is not over.
 
     What is seen to live on this machine is at work: a lease that looks over is then one of a wall clock that was set,
     or of a machine that was asleep. Of another machine's process only the lease is known.

@@ -1,7 +1,7 @@
-"""Whose quota a request counts against: "gemini_api:my-project", and the names that earlier versions gave it.
+"""Names of quota scopes: "gemini_api:my-project", and earlier versions' names.
 
-Until 2026-11 a scope was the project, else `key-` and eight digits of the key's hash, else "none", on all platforms
-alike. What was counted or learned under such a name today counts on.
+A scope says whose quota a request counts against. Until 2026-11 a scope was the project, else `key-` and eight digits
+of the key's hash, else "none", on all platforms alike. What was counted or learned under such a name today counts on.
 """
 
 from __future__ import annotations
@@ -17,24 +17,30 @@ _OF_A_KEY = "key-________"
 
 
 def names_of(connection: Connection, scope: str) -> tuple[str, ...]:
-    """Name the scope and those of earlier versions that count for it. Asked once per connection: none is added."""
+    """Return the scope and its names of earlier versions that count for it.
+
+    Read once per connection: none is added.
+    """
     known: dict[str, tuple[str, ...]] = connection.info.setdefault("quota scopes", {})
     if scope not in known:
-        known[scope] = (scope, *_earlier_names(connection, scope))
+        known[scope] = (scope, *_find_earlier_names(connection, scope))
     return known[scope]
 
 
 def is_in(column: Column[str], names: int) -> ColumnElement[bool]:
-    """Build the condition that the column has one of so many names, given as `scope_0` and so on."""
+    """Build the condition that the column has one of so many names.
+
+    They are given as `scope_0` and so on.
+    """
     return or_(*(column == bindparam(f"scope_{n}") for n in range(names)))
 
 
 def given(names: tuple[str, ...]) -> dict[str, object]:
-    """Give the values for `is_in`."""
+    """Build the values for `is_in`."""
     return {f"scope_{n}": name for n, name in enumerate(names)}
 
 
-def _earlier_names(connection: Connection, scope: str) -> list[str]:
+def _find_earlier_names(connection: Connection, scope: str) -> list[str]:
     platform, _, project = scope.partition(":")
     if platform == _REHEARSAL:
         return [_REHEARSAL] if project else []

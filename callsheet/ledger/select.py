@@ -27,7 +27,10 @@ _OF_FILES = jobs.c.kind != "look"
 
 
 def identity(connection: Connection) -> str:
-    """Which ledger this is; LedgerError when somebody emptied the table that says it."""
+    """Return the ledger's identity.
+
+    LedgerError when somebody emptied the table that says it.
+    """
     found: str | None = connection.execute(select(tables.identity.c.id)).scalars().first()
     if found is None:
         raise LedgerError("The ledger does not say which one it is: its table `identity` is empty. Restore a copy.")
@@ -35,17 +38,17 @@ def identity(connection: Connection) -> str:
 
 
 def jobs_by_key(connection: Connection, keys: Iterable[str]) -> dict[str, Job]:
-    """The jobs that exist among `keys`."""
+    """Return the jobs that exist among `keys`."""
     wanted = list(dict.fromkeys(keys))
     found: dict[str, Job] = {}
     for some in at_once(wanted):
         statement = select(jobs).where(jobs.c.key.in_(some))
-        found |= {job.key: job for job in _jobs(connection, statement)}
+        found |= {job.key: job for job in _fetch_jobs(connection, statement)}
     return found
 
 
 def wants_of(connection: Connection, batch: str) -> list[Want]:
-    """Which job fills which slot of the shots that the batch's manifest has."""
+    """Return which job fills which slot of the shots in the batch's manifest."""
     statement = (
         select(wants.c.batch, wants.c.shot, wants.c.slot, wants.c.job_key)
         .join(shots, (shots.c.batch == wants.c.batch) & (shots.c.shot == wants.c.shot))
@@ -56,7 +59,7 @@ def wants_of(connection: Connection, batch: str) -> list[Want]:
 
 
 def wants_among(connection: Connection, batch: str, shots: Sequence[str]) -> list[Want]:
-    """Which job fills which slot of some of a batch's shots."""
+    """Return which job fills which slot of some of a batch's shots."""
     columns = (wants.c.batch, wants.c.shot, wants.c.slot, wants.c.job_key)
     statement = select(*columns).where(wants.c.batch == batch)
     asked = (statement.where(wants.c.shot.in_(some)) for some in at_once(shots))
@@ -64,28 +67,32 @@ def wants_among(connection: Connection, batch: str, shots: Sequence[str]) -> lis
 
 
 def jobs_of(connection: Connection, batch: str) -> list[Job]:
-    """The pictures and videos that the batch's shots want, whoever paid for them, oldest first."""
+    """Return the pictures and videos that the batch's shots want, oldest first.
+
+    Whoever paid for them.
+    """
     keys = [want.job_key for want in wants_of(connection, batch)]
     found = (job for job in jobs_by_key(connection, keys).values() if job.kind != "look")
     return sorted(found, key=lambda job: (job.created, job.key))
 
 
 def jobs_in(connection: Connection, states: Iterable[JobState]) -> list[Job]:
-    """All pictures and videos in these states, in every batch, oldest first."""
+    """Return all pictures and videos in these states, of every batch, oldest first."""
     statement = select(jobs).where(jobs.c.state.in_(list(states)), _OF_FILES).order_by(jobs.c.created, jobs.c.key)
-    return _jobs(connection, statement)
+    return _fetch_jobs(connection, statement)
 
 
 def parked(connection: Connection) -> list[Job]:
-    """The jobs that wait for a quota or a budget, in every batch, oldest first."""
+    """Return the jobs that wait for a quota or a budget, in every batch, oldest first."""
     statement = select(jobs).where(jobs.c.state == JobState.PLANNED, jobs.c.reason_kind.in_(_PARKED), _OF_FILES)
-    return _jobs(connection, statement.order_by(jobs.c.created, jobs.c.key))
+    return _fetch_jobs(connection, statement.order_by(jobs.c.created, jobs.c.key))
 
 
 def open_jobs(connection: Connection, batch: str) -> list[Job]:
-    """The pictures and videos that are parked, under way or in doubt and that the batch wants or has sent.
+    """Return the parked, running and unknown jobs that the batch wants or has sent.
 
-    Each is told with the batch's own shot where it is wanted, else with the shot that wanted it first.
+    They are pictures and videos. Each comes with the batch's own shot where it is wanted, else with the shot that
+    wanted it first.
     """
     own = select(wants.c.job_key, func.min(wants.c.shot).label("shot")).where(wants.c.batch == batch)
     mine = own.group_by(wants.c.job_key).subquery()
@@ -107,31 +114,40 @@ def open_jobs(connection: Connection, batch: str) -> list[Job]:
 
 
 def held_on_batch(connection: Connection, batch: str) -> Decimal:
-    """What is held for the batch's own submissions that are not settled yet."""
+    """Return what is reserved for the batch's own open submissions (USD).
+
+    Those are the ones not settled yet.
+    """
     held: Decimal | None = connection.execute(select(batches.c.reserved_usd).where(batches.c.name == batch)).scalar()
     return held or ZERO
 
 
 def attempts_of(connection: Connection, batch: str) -> list[AttemptRecord]:
-    """The attempts that the batch paid for, in order of time."""
+    """Return the attempts that the batch paid for, in order of time."""
     statement = select(attempts).where(attempts.c.batch == batch)
     return [AttemptRecord(*row) for row in connection.execute(statement.order_by(attempts.c.at, attempts.c.job_key))]
 
 
 def attempts_on(connection: Connection, key: str) -> list[AttemptRecord]:
-    """The attempts of one job, first to last."""
+    """Return the attempts of one job, first to last."""
     statement = select(attempts).where(attempts.c.job_key == key).order_by(attempts.c.n)
     return [AttemptRecord(*row) for row in connection.execute(statement)]
 
 
 def spent_on_batch(connection: Connection, batch: str) -> Decimal:
-    """What the batch's own submissions have cost; a job that another batch paid for costs it nothing."""
+    """Return what the batch's own submissions have cost (USD).
+
+    A job that another batch paid for costs it nothing.
+    """
     spent: Decimal | None = connection.execute(select(batches.c.spent_usd).where(batches.c.name == batch)).scalar()
     return spent or ZERO
 
 
 def spend(connection: Connection, campaign: str | None, mode: str | None) -> list[SpendRow]:
-    """Money by campaign, mode, model and Pacific day (the provider's), of everything or of one campaign or mode."""
+    """Sum the money by campaign, mode, model and Pacific day (the provider's).
+
+    Of everything, or of one campaign or mode.
+    """
     at = type_coerce(attempts.c.at, BigInteger)
     hour = (at - at % _HOUR_US).label("hour")
     group = (batches.c.campaign, batches.c.mode, attempts.c.model, hour)
@@ -146,11 +162,14 @@ def spend(connection: Connection, campaign: str | None, mode: str | None) -> lis
         statement = statement.where(batches.c.campaign == campaign)
     if mode is not None:
         statement = statement.where(batches.c.mode == mode)
-    return _by_day([tuple(row) for row in connection.execute(statement)])
+    return _sum_by_day([tuple(row) for row in connection.execute(statement)])
 
 
-def _by_day(hours: Iterable[tuple[Any, ...]]) -> list[SpendRow]:
-    """Hours are summed to days here: midnight Pacific is always on the hour, and SQL knows no time zones."""
+def _sum_by_day(hours: Iterable[tuple[Any, ...]]) -> list[SpendRow]:
+    """Sum hours to days.
+
+    Midnight Pacific is always on the hour, and SQL knows no time zones.
+    """
     days: dict[tuple[Any, ...], list[Any]] = defaultdict(lambda: [0, ZERO, ZERO, ZERO])
     for campaign, mode, model, hour, *values in hours:
         day = (EPOCH + timedelta(microseconds=int(hour))).astimezone(PACIFIC).date()
@@ -159,5 +178,5 @@ def _by_day(hours: Iterable[tuple[Any, ...]]) -> list[SpendRow]:
     return [SpendRow(*group, *sums) for group, sums in sorted(days.items(), key=lambda item: item[0])]
 
 
-def _jobs(connection: Connection, statement: Select[Any]) -> list[Job]:
+def _fetch_jobs(connection: Connection, statement: Select[Any]) -> list[Job]:
     return [Job(*row) for row in connection.execute(statement)]

@@ -1,7 +1,7 @@
-"""What was spent in a scope lately: sent, or holding a slot; what is not settled counts as estimated.
+"""Recent spending in a scope: attempts that were sent, or have a slot.
 
-A month has many thousands of attempts, and every `begin` asks: the database adds them up over the index
-`attempts_spent`, and one row comes back.
+What is not settled counts as estimated. A month has many thousands of attempts, and every `begin` asks: the database
+adds them up over the index `attempts_spent`, and one row comes back.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ _USD = type_coerce(attempts.c.usd + attempts.c.reserved_usd, MicroUsd())
 
 @dataclass(frozen=True, slots=True)
 class _Queries:
-    """The statements about the money of a scope of so many names, built once so that they are compiled once."""
+    """The statements about the money of a scope of so many names.
+
+    They are built once so that they are compiled once.
+    """
 
     each: Select[Any]
     total: Select[Any]
@@ -37,7 +40,7 @@ class _Queries:
 
 
 @lru_cache(maxsize=32)
-def _queries(names: int, waiting: bool) -> _Queries:
+def _build_queries(names: int, waiting: bool) -> _Queries:
     since: BindParameter[datetime] = bindparam("since", type_=UtcTime)
     latest: BindParameter[datetime] = bindparam("latest", type_=UtcTime)
     counts: list[ColumnElement[bool]] = [
@@ -62,7 +65,10 @@ def _queries(names: int, waiting: bool) -> _Queries:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """The money on record for a scope. `waiting`: slots that are held, not used yet, count."""
+    """The money on record for a scope.
+
+    `waiting`: slots that are reserved, not used yet, count.
+    """
 
     connection: Connection
     scope: str
@@ -71,30 +77,33 @@ class Spent:
 
     def each(self, since: datetime) -> Iterator[tuple[datetime, Decimal]]:
         """Yield time and USD of what was sent since then, the latest first."""
-        queries, where = self._about(since)
+        queries, where = self._bind_scope(since)
         return ((at, usd) for at, usd in fetch_all(self.connection, queries.each, where))
 
     def total(self, since: datetime) -> Decimal:
-        """Give the USD since then."""
-        queries, where = self._about(since)
+        """Return the USD spent since then."""
+        queries, where = self._bind_scope(since)
         row = fetch(self.connection, queries.total, where)
         return (row[0] if row else None) or ZERO
 
     def crowded_until(self, since: datetime, room: Decimal) -> datetime | None:
-        """Give the latest moment from which on more than `room` was spent, None when there is none."""
-        queries, where = self._about(since)
+        """Return the latest moment from which on more than `room` USD was spent.
+
+        None when there is none.
+        """
+        queries, where = self._bind_scope(since)
         row = fetch(self.connection, queries.crowded, {**where, "room": room})
         return row[0] if row else None
 
-    def _about(self, since: datetime) -> tuple[_Queries, dict[str, object]]:
+    def _bind_scope(self, since: datetime) -> tuple[_Queries, dict[str, object]]:
         names = names_of(self.connection, self.scope)
-        return _queries(len(names), self.waiting), {**given(names), "since": since, "latest": self.now + WINDOW}
+        return _build_queries(len(names), self.waiting), {**given(names), "since": since, "latest": self.now + WINDOW}
 
 
 def within_spend(spent: Spent, limits: SpendLimits, usd: Decimal, slot: Slot) -> Slot | DayFull:
-    """Move a slot to where the ten minutes have room for the money; DayFull until the month ends when that has none.
+    """Move a slot to where the ten minutes have room for the money.
 
-    The slot is the one that `spend_window.earliest` finds.
+    DayFull until the month ends when that has none. The slot is the one that `spend_window.earliest` finds.
     """
     learned, pause = learned_spend(spent.connection, spent.scope, spent.now)
     if pause is not None:

@@ -1,4 +1,7 @@
-"""Before a paid POST: budget, quota, intent. All in one transaction that excludes every other writer."""
+"""Checks and intent before a paid POST: budget, quota, intent.
+
+All in one transaction that excludes every other writer.
+"""
 
 from __future__ import annotations
 
@@ -43,10 +46,11 @@ _NEW_ATTEMPT = insert(attempts)
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """On what terms a submission may be made. `payer` is the batch that pays, None: the first that wanted the job.
+    """The terms on which a submission may be made.
 
-    `output` is the gs:// folder that videos are written to, "" when they come in the reply, None when
-    that is not told. `credential` names the key or project that it is sent with.
+    `payer` is the batch that pays, None: the first that wanted the job. `output` is the gs:// folder that videos are
+    written to, "" when they come in the reply, None when that is not known. `credential` names the key or project that
+    it is sent with.
     """
 
     estimate: Decimal
@@ -61,31 +65,32 @@ class Terms:
 
 
 def begin(connection: Connection, now: datetime, key: str, terms: Terms, owner: str) -> Attempt | Parked:
-    """Write the intent, or hold a slot in the future; or park the job and say why.
+    """Write the intent, or reserve a slot in the future; or park the job and say why.
 
     Parking is written too, so the error is returned rather than raised. Raises LedgerError when the job is not ours.
     """
-    job = _ours(connection, key, owner)
+    job = _read_own_job(connection, key, owner)
     job = give_back_slot(connection, job, now)
     check(key, job.state, JobState.SUBMITTING)
     payer = terms.payer or job.batch
-    short = lacking(_position(connection, payer, terms), terms.estimate, terms.budget)
+    short = lacking(_read_position(connection, payer, terms), terms.estimate, terms.budget)
     if short:
-        return _park(connection, job, _over_budget(job, terms, payer, short), now)
+        return _park(connection, job, _describe_over_budget(job, terms, payer, short), now)
     slot = _place(connection, job, terms.scope, terms.limits, now)
     if isinstance(slot, Slot):
         slot = within_spend(Spent(connection, terms.scope, now), terms.spend, terms.estimate, slot)
     if isinstance(slot, DayFull):
-        return _park(connection, job, _day_full(job, slot), now)
-    return _write(connection, job, terms, payer, slot.not_before, now)
+        return _park(connection, job, _describe_day_full(job, slot), now)
+    return _write_attempt(connection, job, terms, payer, slot.not_before, now)
 
 
 def submitting(connection: Connection, now: datetime, attempt: Attempt, owner: str) -> datetime | Parked | None:
-    """Turn a held slot into an intent. None when it is written; a later slot when this one came too late.
+    """Turn a reserved slot into an intent; returns None when it is written.
 
-    The slot is checked again against what was really sent: a caller that overslept must not crowd the window.
+    A later slot when this one came too late. The slot is checked again against what was really sent: a caller that
+    overslept must not crowd the window.
     """
-    job = _ours(connection, attempt.key, owner)
+    job = _read_own_job(connection, attempt.key, owner)
     if job.attempts != attempt.n:
         raise LedgerError(f"Attempt {attempt.n} of job {attempt.key[:12]} is no longer current. Claim the job again.")
     if job.state is JobState.SUBMITTING:
@@ -101,7 +106,7 @@ def submitting(connection: Connection, now: datetime, attempt: Attempt, owner: s
         slot = within_spend(spent, attempt.spend, attempt.estimate, slot)
     if isinstance(slot, DayFull):
         end_attempt(connection, record, now, DROPPED, usd=ZERO)
-        return _park(connection, job, _day_full(job, slot), now)
+        return _park(connection, job, _describe_day_full(job, slot), now)
     sendable = slot.not_before <= now
     change_attempt(connection, record, at=slot.not_before, outcome=OPEN if sendable else RESERVED)
     if not sendable:
@@ -111,14 +116,20 @@ def submitting(connection: Connection, now: datetime, attempt: Attempt, owner: s
 
 
 def sent(connection: Connection, now: datetime, key: str, n: int, moment: datetime) -> None:
-    """Let an attempt count from when it really began to be sent: later than its slot, when it was not ready."""
+    """Count an attempt from when its sending really began.
+
+    That is later than its slot, when it was not ready.
+    """
     record = read_attempt(connection, key, n)
     if record.outcome not in (DROPPED, RESERVED) and record.at < moment <= now:
         change_attempt(connection, record, at=moment)
 
 
 def submitted(connection: Connection, now: datetime, key: str, n: int, operation: str) -> Job:
-    """Record the operation's name. News of an attempt that was given up is kept with the attempt."""
+    """Record the operation's name.
+
+    News of an attempt that was given up is kept with the attempt.
+    """
     job = read_job(connection, key)
     record = read_attempt(connection, key, n)
     change_attempt(connection, record, operation=operation)
@@ -156,7 +167,7 @@ def _place(
     return place(times, now, limits, learned(connection, scope, job.model, now))
 
 
-def _ours(connection: Connection, key: str, owner: str) -> Job:
+def _read_own_job(connection: Connection, key: str, owner: str) -> Job:
     job = read_job(connection, key)
     if job.owner != owner:
         holder = f"held by {job.owner}" if job.owner else "held by nobody"
@@ -167,14 +178,16 @@ def _ours(connection: Connection, key: str, owner: str) -> Job:
     return job
 
 
-def _position(connection: Connection, payer: str, terms: Terms) -> Position:
+def _read_position(connection: Connection, payer: str, terms: Terms) -> Position:
     if terms.budget is None:
         return Position()
     row = fetch(connection, _CAMPAIGN if terms.budget_scope == "campaign" else _BATCH, {"payer": payer})
     return Position(spent=row[0] or ZERO, reserved=row[1] or ZERO) if row else Position()
 
 
-def _write(connection: Connection, job: Job, terms: Terms, payer: str, not_before: datetime, now: datetime) -> Attempt:
+def _write_attempt(
+    connection: Connection, job: Job, terms: Terms, payer: str, not_before: datetime, now: datetime
+) -> Attempt:
     waits = not_before > now
     n = job.attempts + 1
     record = AttemptRecord(
@@ -200,7 +213,10 @@ def _write(connection: Connection, job: Job, terms: Terms, payer: str, not_befor
 
 
 def park(connection: Connection, now: datetime, key: str, why: Parked, owner: str) -> None:
-    """Put on record that our job waits, and give back what it holds; one that was sent, or is not ours, stays."""
+    """Record that our job waits, and give back what it reserves.
+
+    One that was sent, or is not ours, stays as it is.
+    """
     job = read_job(connection, key)
     if job.owner == owner and (job := give_back_slot(connection, job, now)).state is JobState.PLANNED:
         _park(connection, job, why, now)
@@ -214,7 +230,7 @@ def _park(connection: Connection, job: Job, why: Parked, now: datetime) -> Parke
     return why
 
 
-def _over_budget(job: Job, terms: Terms, payer: str, short: Decimal) -> BudgetParked:
+def _describe_over_budget(job: Job, terms: Terms, payer: str, short: Decimal) -> BudgetParked:
     whose = "the campaign of batch" if terms.budget_scope == "campaign" else "batch"
     return BudgetParked(
         f"The next {job.kind} (up to ${terms.estimate:.4f}) could take {whose} {payer} ${short:.4f} over its budget of "
@@ -222,7 +238,7 @@ def _over_budget(job: Job, terms: Terms, payer: str, short: Decimal) -> BudgetPa
     )
 
 
-def _day_full(job: Job, full: DayFull) -> QuotaParked:
+def _describe_day_full(job: Job, full: DayFull) -> QuotaParked:
     return QuotaParked(
         f"No more requests for {job.model} may be sent today or for some time. Nothing was sent. "
         f"It can go on from {full.until:%Y-%m-%d %H:%M} UTC: start the batch again then.",

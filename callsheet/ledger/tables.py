@@ -1,4 +1,4 @@
-"""The tables. `migrations/` creates them; a test holds the two together."""
+"""The tables. `migrations/` creates them; a test checks that the two agree."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from callsheet.ledger.job_state import JobState
 from callsheet.shots import ShotState
 
 
-def _words(enum: type[JobState] | type[ShotState]) -> Enum:
+def _store_as_words(enum: type[JobState] | type[ShotState]) -> Enum:
     return Enum(enum, native_enum=False, length=16, values_callable=lambda members: [m.value for m in members])
 
 
@@ -56,7 +56,7 @@ jobs = Table(
     Column("kind", String(16), nullable=False),
     Column("mode", String(16), nullable=False),
     Column("model", String(255), nullable=False),
-    Column("state", _words(JobState), nullable=False),
+    Column("state", _store_as_words(JobState), nullable=False),
     Column("batch", ForeignKey("batches.name"), nullable=False),
     Column("shot", String(255), nullable=False),
     Column("slot", String(64), nullable=False),
@@ -152,7 +152,7 @@ shots = Table(
     Column("shot", String(255), primary_key=True),
     Column("position", Integer, nullable=False),
     Column("dropped", Boolean, nullable=False),
-    Column("state", _words(ShotState), nullable=False),
+    Column("state", _store_as_words(ShotState), nullable=False),
     Column("step", String(64), nullable=False),
     Column("reason_kind", String(64), nullable=False),
     Column("reason", Text, nullable=False),

@@ -1,7 +1,8 @@
-"""Group commit: one thread does all writing, and whatever waits while it commits shares the next commit.
+"""Group commit: one thread does all writing.
 
-A commit costs a flush to disk. With sixteen callers at once, one flush serves up to sixteen of them, and each still
-gets its answer only after the flush: what `run` returned survives a crash.
+Whatever waits while it commits shares the next commit. A commit costs a flush to disk. With sixteen callers at once,
+one flush serves up to sixteen of them, and each still gets its answer only after the flush: what `run` returned
+survives a crash.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class _Waiting:
 
 
 class Writer:
-    """Runs steps one after the other in its thread, each all or nothing."""
+    """A thread that runs steps one after the other, each all or nothing."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -53,9 +54,10 @@ class Writer:
         self._thread.start()
 
     async def run(self, step: Step[T]) -> T:
-        """The value of `step(connection)`, once it is durable; its error when it raised, with nothing written.
+        """Return the value of `step(connection)` once it is durable.
 
-        A caller that is cancelled while waiting cannot know whether its step was done.
+        Raises its error when it raised, with nothing written. A caller that is cancelled while waiting cannot know
+        whether its step was done.
         """
         if self._closed:
             raise LedgerError("The ledger is closed. Nothing was recorded; open it again.")
@@ -124,7 +126,10 @@ class Writer:
 
 
 def _attempt(connection: Connection, waiting: _Waiting) -> None:
-    """One step inside its savepoint. An error of the database itself that breaks the transaction is passed on."""
+    """Run one step inside its savepoint.
+
+    An error of the database itself that breaks the transaction is passed on.
+    """
     command(connection, "SAVEPOINT step")
     try:
         waiting.value = waiting.step(connection)

@@ -1,4 +1,7 @@
-"""Run the migrations on the connection that `callsheet.ledger.database` holds, inside its transaction."""
+"""Run the migrations on the connection and in the transaction it is given.
+
+`callsheet.ledger.database` has both.
+"""
 
 from __future__ import annotations
 

@@ -23,7 +23,10 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Not offered: the ledger says what was paid for, and a step back would lose some of that."""
+    """Raise an error: schemas are not downgraded.
+
+    The ledger says what was paid for, and a step back would lose some of that.
+    """
     raise NotImplementedError("the ledger cannot be taken back to an older schema; restore a copy")
 
 

@@ -1,4 +1,4 @@
-"""A batch remembers how it was asked for, so that `collect` can carry it on."""
+"""Store with a batch the settings of its start, so that `collect` can continue it."""
 
 from __future__ import annotations
 
@@ -17,5 +17,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Not offered: the ledger says what was paid for, and a step back would lose some of that."""
+    """Raise an error: schemas are not downgraded.
+
+    The ledger says what was paid for, and a step back would lose some of that.
+    """
     raise NotImplementedError("the ledger cannot be taken back to an older schema; restore a copy")

@@ -1,4 +1,7 @@
-"""An attempt remembers where its video was to be written, so that it is found there when the settings are others."""
+"""Store with an attempt where its video was to be written.
+
+So it is found there when the settings have changed.
+"""
 
 from __future__ import annotations
 
@@ -17,5 +20,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Not offered: the ledger says what was paid for, and a step back would lose some of that."""
+    """Raise an error: schemas are not downgraded.
+
+    The ledger says what was paid for, and a step back would lose some of that.
+    """
     raise NotImplementedError("the ledger cannot be taken back to an older schema; restore a copy")

@@ -1,4 +1,7 @@
-"""What people decided about frames: which takes of a shot are animated, by whom and when."""
+"""Store people's decisions about frames.
+
+Which takes of a shot are animated, by whom and when.
+"""
 
 from __future__ import annotations
 
@@ -27,5 +30,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Not offered: the ledger says what was paid for, and a step back would lose some of that."""
+    """Raise an error: schemas are not downgraded.
+
+    The ledger says what was paid for, and a step back would lose some of that.
+    """
     raise NotImplementedError("the ledger cannot be taken back to an older schema; restore a copy")

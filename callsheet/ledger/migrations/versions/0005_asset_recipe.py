@@ -1,4 +1,7 @@
-"""A cut remembers its recipe, which tells it from one of the same clip finished in another way, and how it was made."""
+"""Store with a cut its recipe and how it was made.
+
+The recipe differs from that of a cut of the same clip finished in another way.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,14 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the columns; cuts of before were framed and finished in the one way there was."""
+    """Add the columns; older cuts were framed and finished in the only way there was."""
     op.add_column("assets", sa.Column("recipe", sa.String(64), nullable=True))
     op.add_column("assets", sa.Column("details", sa.JSON(), nullable=True))
 
 
 def downgrade() -> None:
-    """Not offered: the ledger says what was paid for, and a step back would lose some of that."""
+    """Raise an error: schemas are not downgraded.
+
+    The ledger says what was paid for, and a step back would lose some of that.
+    """
     raise NotImplementedError("the ledger cannot be taken back to an older schema; restore a copy")

@@ -1,4 +1,7 @@
-"""A ledger has an identity, so that an archive can tell by which ledger a batch is worked on."""
+"""Give a ledger an identity.
+
+So an archive can name the ledger by which a batch is worked on.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +17,14 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Make the table with its one row; a copy of the database is the same ledger."""
+    """Create the table with its one row; a copy of the database is the same ledger."""
     table = op.create_table("identity", sa.Column("id", sa.String(32), primary_key=True))
     op.bulk_insert(table, [{"id": secrets.token_hex(16)}])
 
 
 def downgrade() -> None:
-    """Not offered: the ledger says what was paid for, and a step back would lose some of that."""
+    """Raise an error: schemas are not downgraded.
+
+    The ledger says what was paid for, and a step back would lose some of that.
+    """
     raise NotImplementedError("the ledger cannot be taken back to an older schema; restore a copy")

@@ -1,4 +1,7 @@
-"""Which take was chosen to be animated: on record before its clip is paid for, so that it is chosen once."""
+"""Store which take was chosen to be animated, before its clip is paid for.
+
+So it is chosen once.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,10 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the table; what was chosen before is told by the clips that were sent (callsheet/plan/frames.py)."""
+    """Add the table; earlier choices are read from the clips that were sent.
+
+    See callsheet/plan/frames.py.
+    """
     op.create_table(
         "frame_pins",
         sa.Column("batch", sa.String(255), sa.ForeignKey("batches.name"), primary_key=True),
@@ -27,5 +33,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Not offered: the ledger says what was paid for, and a step back would lose some of that."""
+    """Raise an error: schemas are not downgraded.
+
+    The ledger says what was paid for, and a step back would lose some of that.
+    """
     raise NotImplementedError("the ledger cannot be taken back to an older schema; restore a copy")

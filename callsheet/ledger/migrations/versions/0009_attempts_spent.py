@@ -1,4 +1,7 @@
-"""What a scope spent since a moment is added up over an index: every request asks for its month."""
+"""Index the attempts so that a scope's spending since a moment is summed fast.
+
+Every request asks for its month.
+"""
 
 from __future__ import annotations
 
@@ -16,5 +19,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Not offered: the ledger says what was paid for, and a step back would lose some of that."""
+    """Raise an error: schemas are not downgraded.
+
+    The ledger says what was paid for, and a step back would lose some of that.
+    """
     raise NotImplementedError("the ledger cannot be taken back to an older schema; restore a copy")

@@ -1,4 +1,7 @@
-"""Which runs are at work on a batch: the last of them takes back the ledger's claim on it."""
+"""Store which runs work on a batch.
+
+The last of them takes back the ledger's claim on it.
+"""
 
 from __future__ import annotations
 
@@ -22,5 +25,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Not offered: the ledger says what was paid for, and a step back would lose some of that."""
+    """Raise an error: schemas are not downgraded.
+
+    The ledger says what was paid for, and a step back would lose some of that.
+    """
     raise NotImplementedError("the ledger cannot be taken back to an older schema; restore a copy")
