@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rapidfuzz import process
 
 from callsheet.errors import ManifestError
 from callsheet.manifest import read_manifest
 from callsheet.manifest.columns import MAX_COLUMNS
-from callsheet.models import load_catalogue, rules
+from callsheet.models import load_catalogue
+from callsheet.models.suggestions import nearest
 from callsheet.providers.error_bodies import duration_s, plain, read_error, speaks_of_policy, without_tags
 
 TODAY = date(2026, 11, 30)
@@ -88,17 +91,17 @@ def test_twenty_thousand_columns_are_refused_with_the_number_allowed(tmp_path: P
 
 def test_hints_are_looked_for_only_where_they_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     compared: list[int] = []
-    look = rules._nearest
+    extract = process.extractOne
 
-    def counted(word: str, choices: tuple[str, ...], cutoff: float) -> str | None:
+    def count_choices(word: str, choices: tuple[str, ...], **options: Any) -> Any:
         compared.append(len(choices))
-        return look(word, choices, cutoff)
+        return extract(word, choices, **options)
 
-    monkeypatch.setattr(rules, "_nearest", counted)
+    monkeypatch.setattr(process, "extractOne", count_choices)
     with pytest.raises(ManifestError, match="and 1000 more problems"):
         read_manifest(sheet(tmp_path, 100, 2000, "A {{x{}}} cup"), catalogue=load_catalogue(), today=TODAY)
     assert sum(compared) <= 1100 * 100
-    assert rules.nearest("a", (f"a{n}" for n in range(10**5))) is None, "too many to compare"
+    assert nearest("a", (f"a{n}" for n in range(10**5))) is None, "too many to compare"
 
 
 @pytest.mark.parametrize("character", ["\x01", "\x07", "\x0b", "\x1b", "\x7f", "\x85", "\x9b"])
