@@ -1,1 +1,4 @@
-"""People's decisions about frames: read from words or a file, held against what is archived, and recorded."""
+"""People's decisions about frames: read from words or a file, and checked.
+
+They are compared with what is archived.
+"""

@@ -1,4 +1,7 @@
-"""The decision file that a gallery page saves. It is untrusted input: only what it plainly says is taken from it."""
+"""The decision file that a gallery page saves.
+
+It is untrusted input: only what it plainly says is taken from it.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +28,10 @@ _EXAMPLE = "Write SHOT=2, SHOT=1,3 or SHOT=reject."
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """The takes of a shot that a person wants animated, by number; none of them rejects the shot.
+    """The takes of a shot that a person wants animated, by number.
 
-    `seen` holds beginnings of the sha256 of the pictures that were looked at, by take. With `all_seen` they are all
-    that were shown, so that a decision is not taken to be about a picture that came later.
+    None of them rejects the shot. `seen` holds beginnings of the sha256 of the pictures that were looked at, by take.
+    With `all_seen` they are all that were shown, so that a decision is not taken to be about a picture that came later.
     """
 
     shot: str
@@ -39,7 +42,10 @@ class Wish:
 
 
 def wishes_in(words: Sequence[str], note: str = "") -> list[Wish]:
-    """The wishes in words of the command line, all with the same note; DecisionError with every word that is none."""
+    """Read the wishes in words of the command line, all with the same note.
+
+    Raises DecisionError with every word that is none.
+    """
     found = [_wish(word, note) for word in words]
     if bad := [word for word, wish in zip(words, found, strict=True) if wish is None]:
         told = ", ".join(repr(word[:60]) for word in bad[:10])
@@ -61,7 +67,7 @@ def _wish(word: str, note: str) -> Wish | None:
 
 
 def check(wishes: Sequence[Wish]) -> None:
-    """Raise DecisionError when a shot is decided about more than once, or a note is no line."""
+    """Raise DecisionError when a shot is decided twice, or a note is no line."""
     if any(not re.fullmatch(LINE, wish.note) or len(wish.note) > MAX_NOTE for wish in wishes):
         raise DecisionError(f"A note is one line of at most {MAX_NOTE:,} characters. Nothing was recorded.")
     if twice := [shot for shot, count in Counter(wish.shot for wish in wishes).items() if count > 1]:
@@ -70,7 +76,10 @@ def check(wishes: Sequence[Wish]) -> None:
 
 
 def name_of(by: str) -> str:
-    """Who decides, as it is recorded; DecisionError when that is no name."""
+    """Return the name of who decides, as it is recorded.
+
+    Raises DecisionError when that is no name.
+    """
     name = " ".join(by.split())
     if not name or len(name) > MAX_NAME or not re.fullmatch(LINE, name):
         raise DecisionError(
@@ -94,7 +103,10 @@ class _Record(BaseModel):
 
 
 class FileDecision(_Record):
-    """What is decided about one shot; `shown` are the pictures on the page, by take, with the start of their sha256."""
+    """The decision about one shot.
+
+    `shown` are the pictures on the page, by take, with the start of their sha256.
+    """
 
     shot: Annotated[Text, Field(min_length=1)]
     takes: Annotated[tuple[Take, ...], Field(max_length=MAX_TAKES)] = ()
@@ -111,7 +123,7 @@ class FileDecision(_Record):
         return self
 
     def wish(self) -> Wish:
-        """The decision as a wish that holds for the pictures on the page only."""
+        """Return the decision as a wish about the pictures on the page only."""
         return Wish(self.shot, self.takes, self.note, self.shown, all_seen=True)
 
 
@@ -125,7 +137,10 @@ class DecisionFile(_Record):
 
 
 def read_decisions(path: Path, batch: str) -> DecisionFile:
-    """The decisions in a file; DecisionError when it is none, too large, or about another batch."""
+    """Read the decisions in a file.
+
+    Raises DecisionError when it is none, too large, or about another batch.
+    """
     try:
         with path.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)

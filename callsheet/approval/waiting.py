@@ -1,4 +1,7 @@
-"""What is there to decide: the takes of a shot as its sidecar has them, and a wish held against them. Pure."""
+"""The question to decide: a shot's takes, and a wish compared with them.
+
+The takes are as its sidecar has them. Pure.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ from callsheet.decisions import APPROVAL, FrameDecision, numbered
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A take that may be chosen: its number, hash, mean rank within the shot (0..1, 1 best) and where it is."""
+    """A take that may be chosen.
+
+    Its number, hash, mean rank within the shot (0..1, 1 best) and where it is.
+    """
 
     take: int
     sha256: str
@@ -28,7 +34,7 @@ class Candidate:
         return link_to(self.uri)
 
     def as_json(self) -> dict[str, Any]:
-        """The candidate as `callsheet approve --json` prints it."""
+        """Return the candidate as `callsheet approve --json` prints it."""
         names = ("take", "sha256", "rank", "rejected", "uri", "link")
         return {name: getattr(self, name) for name in names}
 
@@ -42,30 +48,31 @@ class Question:
     candidates: tuple[Candidate, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """The question as `callsheet approve --json` prints it."""
+        """Return the question as `callsheet approve --json` prints it."""
         return {"shot": self.shot, "prompt": self.prompt, "takes": [one.as_json() for one in self.candidates]}
 
 
 def is_waiting(sidecar: Sidecar) -> bool:
-    """Whether the shot waits for a person to approve a take."""
+    """Return whether the shot waits for a person to approve a take."""
     return sidecar.state == "waiting" and any(failure.kind == APPROVAL for failure in sidecar.failures)
 
 
 def question_of(sidecar: Sidecar) -> Question:
-    """What a person is asked about a shot."""
+    """Return the question that a person is asked about a shot."""
     takes = [take for take in sidecar.takes if is_usable(take)]
     return Question(sidecar.shot, sidecar.prompt, tuple(_candidate(take) for take in takes))
 
 
 def is_usable(take: TakeRecord) -> bool:
-    """Whether a take can be animated: it is there, and can be decoded."""
+    """Return whether a take can be animated: it is there, and can be decoded."""
     return take.file is not None and take.failure is None
 
 
 def decision_on(wish: Wish, sidecar: Sidecar, hashes: Mapping[str, str | None], by: str) -> FrameDecision | str:
-    """The decision that a wish is, about the takes as they are; or, as a sentence, why it is none.
+    """Return the decision that a wish makes about the takes as they are.
 
-    `hashes` are those that the ledger has of the takes, by job key.
+    Returns a sentence that says why when it makes none. `hashes` are those that the ledger has of the takes, by job
+    key.
     """
     if sidecar.select != "approve":
         return f"{wish.shot}: nobody is asked about it: its `select` is {sidecar.select}."
@@ -85,7 +92,7 @@ def decision_on(wish: Wish, sidecar: Sidecar, hashes: Mapping[str, str | None], 
 
 
 def _others(wish: Wish, shown: Mapping[int, str]) -> list[int]:
-    """The takes that are not, or are not known to be, the pictures that were looked at."""
+    """Return the takes that are not known to be the pictures that were looked at."""
     asked = shown if wish.all_seen else {take: shown[take] for take in wish.seen}
     return [take for take, sha256 in asked.items() if not (take in wish.seen and sha256.startswith(wish.seen[take]))]
 

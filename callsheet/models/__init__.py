@@ -1,4 +1,4 @@
-"""The model catalogue: what each model can make, what it costs, what it allows, and when it ends."""
+"""The model catalogue: what each model makes, costs and allows, and when it ends."""
 
 from __future__ import annotations
 

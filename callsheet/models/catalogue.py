@@ -1,4 +1,7 @@
-"""Reading the model catalogue: the built-in data, overlaid field by field with a user's own file."""
+"""Reading the model catalogue: built-in data under a user's own file.
+
+The user's file replaces it field by field.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,10 @@ PixelTable = Mapping[str, Mapping[str, str]]
 
 
 def to_model(model_id: str, record: ModelRecord, tables: Mapping[str, PixelTable]) -> Model:
-    """The model of a record; `tables` are the named pixel tables of its catalogue."""
+    """Return the model of a record.
+
+    `tables` are the named pixel tables of its catalogue.
+    """
     inputs, defaults, latency = record.inputs, record.defaults, record.latency_s
     return Model(
         id=model_id,
@@ -107,11 +113,14 @@ class Catalogue:
 
     @property
     def defaults(self) -> dict[str, str]:
-        """The ids that a manifest gets when it names none, by kind."""
+        """Return the ids that a manifest gets when it names none, by kind."""
         return {"image": self.default_image, "video": self.default_video, "look": self.default_look}
 
     def with_defaults(self, ids: Mapping[str, str] | None) -> Catalogue:
-        """The catalogue with these defaults by kind, as far as it knows the models."""
+        """Return the catalogue with these default models by kind.
+
+        Models that it does not know are left out.
+        """
         asked: Mapping[str, str] = ids or {}
         known: dict[str, str] = {
             kind: one for kind, one in asked.items() if (model := self.find(one)) and model.kind == kind
@@ -120,7 +129,10 @@ class Catalogue:
         return replace(self, default_image=kept["image"], default_video=kept["video"], default_look=kept["look"])
 
     def with_details(self, details: Mapping[str, Defaults]) -> Catalogue:
-        """The catalogue with these defaults of models, as far as it knows them."""
+        """Return the catalogue with these defaults of models.
+
+        Models that it does not know are left out.
+        """
         known = {name: self.by_id[name] for name in details if name in self.by_id}
         other = {
             name: replace(model, defaults=details[name])
@@ -130,11 +142,14 @@ class Catalogue:
         return replace(self, by_id={**self.by_id, **other}, kept=frozenset(known))
 
     def find(self, model_id: str) -> Model | None:
-        """The model, None when the catalogue does not know it."""
+        """Return the model, None when the catalogue does not know it."""
         return self.by_id.get(model_id)
 
     def get(self, model_id: str) -> Model:
-        """The model; CatalogueError with the nearest id when the catalogue does not know it."""
+        """Return the model.
+
+        Raises CatalogueError with the nearest id when the catalogue does not know it.
+        """
         model = self.by_id.get(model_id)
         if model is None:
             guess = self.nearest(model_id)
@@ -153,11 +168,14 @@ class Catalogue:
         return replace(self, by_id={name: model.priced_on(day) for name, model in self.by_id.items()})
 
     def models(self, kind: Kind | None = None) -> tuple[Model, ...]:
-        """All models (of a kind), in the order of the file."""
+        """Return all models (of a kind), in the order of the file."""
         return tuple(model for model in self.by_id.values() if kind in (None, model.kind))
 
     def nearest(self, model_id: str, kind: Kind | None = None) -> str | None:
-        """The known id most like this one; of a kind, only models that callsheet drives and that are not retired."""
+        """Return the known id most like this one, None when none is like it.
+
+        Of a kind, only models that callsheet drives and that are not retired.
+        """
         if kind is None:
             return nearest(model_id, self.by_id)
         usable = [m.id for m in self.models(kind) if m.status != "retired" and m.surface == DRIVEN_SURFACES.get(kind)]
@@ -165,10 +183,11 @@ class Catalogue:
 
 
 def load_catalogue(extra: Path | None = None) -> Catalogue:
-    """The built-in catalogue, overlaid with the YAML file `extra`; CatalogueError names its file and field.
+    """Return the built-in catalogue, overlaid with the YAML file `extra`.
 
-    The file has the form of the built-in one and needs to hold only what differs: a field replaces that field of
-    a model, a new id adds a model (`inherits:` fills the rest), null takes an optional value away.
+    Raises CatalogueError that names its file and field. The file has the form of the built-in one and needs to hold
+    only what differs: a field replaces that field of a model, a new id adds a model (`inherits:` fills the rest), null
+    takes an optional value away.
     """
     if extra is None:
         return _built_in()

@@ -1,4 +1,7 @@
-"""A model of the catalogue as a frozen value: capabilities, legality, price, limits, retirement."""
+"""A model of the catalogue as a frozen value.
+
+It has capabilities, legality, price, limits and retirement.
+"""
 
 from __future__ import annotations
 
@@ -34,9 +37,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What a shot gets when it does not say; None where the model has no such thing.
+    """The values that a shot gets when it names none.
 
-    `ratios` are those of which the nearest one is taken; () for all that the model makes.
+    None where the model has no such thing. `ratios` are those of which the nearest one is taken; () for all that the
+    model makes.
     """
 
     aspect_ratio: str | None = None
@@ -48,9 +52,10 @@ class Defaults:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Seconds from request to result: never under `min` or over `max`, half of the requests within `typical`.
+    """Seconds from request to result.
 
-    `tail` shapes the slow half: 1 is even, more means that few requests come near `max`.
+    Never under `min` or over `max`, half of the requests within `typical`. `tail` shapes the slow half: 1 is even, more
+    means that few requests come near `max`.
     """
 
     min: float
@@ -59,20 +64,23 @@ class Latency:
     tail: float = 3.0
 
     def at(self, share: float) -> float:
-        """The seconds within which `share` (0 to 1) of the requests are answered."""
+        """Return the seconds within which `share` (0 to 1) of the requests are answered."""
         if share < 0.5:
             return self.min + (self.typical - self.min) * 2 * share
         return self.typical + (self.max - self.typical) * float((2 * share - 1) ** self.tail)
 
     @classmethod
     def around(cls, seconds: float) -> Latency:
-        """These seconds, and up to a quarter less or more, evenly."""
+        """Return a latency of these seconds, and up to a quarter less or more, evenly."""
         return cls(0.75 * seconds, seconds, 1.25 * seconds, tail=1.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """When all given conditions hold, only these durations (seconds) are legal."""
+    """A limit on durations: when all conditions hold, only these (seconds) are legal.
+
+    A condition that is not set always holds.
+    """
 
     durations_s: tuple[int, ...]
     resolutions: tuple[str, ...] = ()
@@ -81,7 +89,7 @@ class Rule:
     last_frame: bool | None = None
 
     def applies(self, aspect_ratio: str, resolution: str, references: bool, last_frame: bool) -> bool:
-        """Whether the rule is about this video."""
+        """Return whether the rule is about this video."""
         return (
             (not self.resolutions or resolution in self.resolutions)
             and (not self.aspect_ratios or aspect_ratio in self.aspect_ratios)
@@ -90,7 +98,7 @@ class Rule:
         )
 
     def reason(self, resolution: str) -> str:
-        """What about the video makes the rule apply, for a message."""
+        """Return what about the video makes the rule apply, for a message."""
         if self.resolutions:
             return f"at {resolution}"
         return "with reference images" if self.references else "with these inputs"
@@ -108,9 +116,10 @@ class PriceChange:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One model, live or retired. Prices are USD list prices; `latency_s` is in seconds, `max_bytes` per picture.
+    """One model, live or retired.
 
-    `image_tokens` are those of one picture that is made, by size.
+    Prices are USD list prices; `latency_s` is in seconds, `max_bytes` per picture. `image_tokens` are those of one
+    picture that is made, by size.
     """
 
     id: str
@@ -164,35 +173,50 @@ class Model:
 
     @property
     def driven(self) -> bool:
-        """Whether callsheet speaks the surface this model is served on."""
+        """Return whether callsheet speaks the surface this model is served on."""
         return DRIVEN_SURFACES.get(self.kind) == self.surface
 
     @property
     def kept_defaults(self) -> Defaults:
-        """The defaults with all that shots get from them: what goes on record of a batch."""
+        """Return the defaults with all that shots get from them.
+
+        They go on record of a batch.
+        """
         return replace(self.defaults, ratios=self.defaults.ratios or self.aspect_ratios)
 
     def retired(self, on: date) -> bool:
-        """Whether the model is shut down on that day."""
+        """Return whether the model is shut down on that day."""
         if self.retired_on is not None:
             return self.retired_on <= on
         return self.status == "retired"
 
     def limits(self, tier: int) -> Limits:
-        """The published requests per minute and day of a usage tier (0 is free); both None when not known."""
+        """Return the published requests per minute and day of a usage tier (0 is free).
+
+        Both are None when not known.
+        """
         return self.limits_by_tier.get(str(tier)) or self.limits_by_tier.get("any") or Limits()
 
     def image_price(self, size: str) -> Decimal:
-        """USD of one picture; CatalogueError when the catalogue has no price for the size."""
+        """Return the USD of one picture.
+
+        Raises CatalogueError when the catalogue has no price for the size.
+        """
         return self._price(self.per_image_usd, size, "picture of size")
 
     def video_price(self, resolution: str | None, duration_s: int | None) -> Decimal:
-        """USD of one video of that many seconds; None stands for the model's default. CatalogueError if not priced."""
+        """Return the USD of one video of that many seconds.
+
+        None stands for the model's default. Raises CatalogueError if not priced.
+        """
         seconds = duration_s if duration_s is not None else (self.defaults.duration_s or 0)
         return self._price(self.per_second_usd, resolution or self.defaults.resolution or "", "second of") * seconds
 
     def token_price(self, input_tokens: int, output_tokens: int) -> Decimal:
-        """USD of a request with so many tokens; CatalogueError when the catalogue has no price for them."""
+        """Return the USD of a request with so many tokens.
+
+        Raises CatalogueError when the catalogue has no price for them.
+        """
         tokens = {"input": input_tokens, "output": output_tokens}
         return (
             sum((self._price(self.per_mtok_usd, of, "million tokens of") * n for of, n in tokens.items()), Decimal(0))
@@ -200,7 +224,10 @@ class Model:
         )
 
     def image_pixels(self, aspect_ratio: str, size: str) -> tuple[int, int]:
-        """Width and height of a picture; computed at about 1 megapixel (times the size) without a table."""
+        """Return the width and height of a picture in pixels.
+
+        Without a table they are computed at about 1 megapixel (times the size).
+        """
         known = self.pixels.get(aspect_ratio, {}).get(size)
         if known:
             return known
@@ -210,19 +237,28 @@ class Model:
         return round(edge * sqrt(ratio) / 16) * 16 or 16, round(edge / sqrt(ratio) / 16) * 16 or 16
 
     def video_pixels(self, aspect_ratio: str, resolution: str) -> tuple[int, int]:
-        """Width and height of a video; sides are swapped for upright aspects, 720p for an unknown resolution."""
+        """Return the width and height of a video in pixels.
+
+        Sides are swapped for upright aspects; an unknown resolution counts as 720p.
+        """
         width, height = _VIDEO_PIXELS.get(resolution, _VIDEO_PIXELS["720p"])
         upright = (ratio_value(aspect_ratio) or 1.0) < 1
         return (height, width) if upright else (width, height)
 
     def person_values(self, task: PersonTask, platform: Platform | None = None) -> tuple[str, ...]:
-        """The person-generation values for a task, on one platform or (None) on any that serves the model."""
+        """Return the person-generation values for a task.
+
+        They are those on one platform or (None) on any that serves the model.
+        """
         platforms = (platform,) if platform else self.platforms
         found = (value for name in platforms for value in self.person_generation.get(name, {}).get(task, ()))
         return tuple(dict.fromkeys(found))
 
     def in_restricted_regions(self) -> Model:
-        """Return the model as it is served in the EEA, the UK, Switzerland and MENA: less may be said about people."""
+        """Return the model as it is served in the EEA, the UK, Switzerland and MENA.
+
+        Less may be said about people there.
+        """
         people: dict[str, Mapping[str, tuple[str, ...]]] = {}
         for platform, tasks in self.person_generation.items():
             only = tasks.get("restricted_regions")
@@ -233,7 +269,10 @@ class Model:
         return replace(self, person_generation=people)
 
     def takes_seed(self, platform: Platform | None = None) -> bool:
-        """Whether a seed may be sent, on one platform or (None) on any that serves the model."""
+        """Return whether a seed may be sent.
+
+        On one platform or (None) on any that serves the model.
+        """
         return any(self.seed.get(name, False) for name in ((platform,) if platform else self.platforms))
 
     def _price(self, prices: Mapping[str, Decimal], key: str, noun: str) -> Decimal:

@@ -1,4 +1,4 @@
-"""Laying one catalogue file over another, and filling models from the ones they inherit."""
+"""Laying one catalogue file over another, and filling models from their parents."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ _REPLACED = frozenset({"price_usd", "limits", "person_generation"})
 
 
 def overlay(base: Mapping[str, object], top: Mapping[str, object]) -> dict[str, object]:
-    """`base` with every field of `top` in its place; mappings are merged, all else is replaced."""
+    """Return `base` with every field of `top` in its place.
+
+    Mappings are merged, all else is replaced.
+    """
     merged = dict(base)
     for key, value in top.items():
         below = merged.get(key)
@@ -22,7 +25,7 @@ def overlay(base: Mapping[str, object], top: Mapping[str, object]) -> dict[str, 
 
 
 def inherit(data: Mapping[str, object], path: Path) -> dict[str, object]:
-    """The catalogue with `inherits` resolved and `checked_on` filled in every model."""
+    """Resolve `inherits` and fill in `checked_on` in every model of a catalogue."""
     models = data.get("models")
     if not isinstance(models, Mapping):
         raise CatalogueError(f"{path}: models: a mapping of model ids to their fields is needed.")
@@ -50,5 +53,8 @@ def _resolve(model_id: str, models: Mapping[str, object], path: Path, seen: tupl
 
 
 def text_keys(data: Mapping[object, object]) -> dict[str, object]:
-    """The same data with text for every key: YAML reads the tier `1:` and the size `512:` as numbers."""
+    """Return the data with text for every key.
+
+    YAML reads the tier `1:` and the size `512:` as numbers.
+    """
     return {str(key): text_keys(value) if isinstance(value, Mapping) else value for key, value in data.items()}

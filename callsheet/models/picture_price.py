@@ -1,4 +1,7 @@
-"""What a picture costs: by the tokens of its reply, else at the price of its size; and what may be reserved for it."""
+"""The price of a picture, and the amount to reserve for it.
+
+It is that of the tokens of its reply, else that of its size.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,10 @@ _ROUNDED = Decimal("0.02")
 
 @dataclass(frozen=True, slots=True)
 class PictureTokens:
-    """Tokens that are billed for a reply with a picture; 0 for what is not told. `words` are texts and thoughts."""
+    """The tokens that are billed for a reply with a picture.
+
+    0 for what the reply does not report. `words` are texts and thoughts.
+    """
 
     input: int = 0
     words: int = 0
@@ -27,18 +33,20 @@ class PictureTokens:
 
 
 def picture_cost(model: Model, size: str, tokens: PictureTokens) -> Decimal:
-    """Return the USD of a reply with a picture; what has no price a token costs what the size costs.
+    """Return the USD of a reply with a picture.
 
-    CatalogueError when the catalogue has no price for the size.
+    What has no price a token costs what the size costs. Raises CatalogueError when the catalogue has no price for the
+    size.
     """
     words = _tokens_usd(model, "input", tokens.input) + _tokens_usd(model, "output", tokens.words)
     return (_image_usd(model, size, tokens.image) + words).quantize(MICRO_USD)
 
 
 def picture_estimate(model: Model, size: str, prompt: str, pictures: int) -> Decimal:
-    """Return the USD to reserve for a picture: with its prompt, its input pictures, and some thought.
+    """Return the USD to reserve for a picture.
 
-    CatalogueError when the catalogue has no price for the size.
+    It covers its prompt, its input pictures, and some thought. Raises CatalogueError when the catalogue has no price
+    for the size.
     """
     sent = len(prompt.encode("utf-8", "replace")) // 2 + INPUT_PICTURE_TOKENS * pictures
     image = max(model.image_price(size), _image_usd(model, size, model.image_tokens.get(size, 0)))
@@ -47,7 +55,10 @@ def picture_estimate(model: Model, size: str, prompt: str, pictures: int) -> Dec
 
 
 def _image_usd(model: Model, size: str, tokens: int) -> Decimal:
-    """The picture itself: its tokens, where they have the list price that the size has."""
+    """Return the USD of the picture itself.
+
+    By its tokens, where they have the list price that the size has.
+    """
     fixed, usual = model.image_price(size), _tokens_usd(model, "image", model.image_tokens.get(size, 0))
     if not tokens or abs(usual - fixed) > _ROUNDED * fixed:
         return fixed

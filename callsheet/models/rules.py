@@ -1,4 +1,4 @@
-"""What a model allows, as pure functions of a model and the values of a shot."""
+"""The rules of a model, as pure functions of the model and a shot's values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ _PEOPLE = (
 
 
 class Finding(NamedTuple):
-    """One thing a model refuses: the manifest column, what is wrong, what is allowed, and a suggestion."""
+    """One value that a model refuses.
+
+    The manifest column, what is wrong, what is allowed, and a suggestion.
+    """
 
     column: str
     what: str
@@ -35,7 +38,10 @@ def image_findings(
     seed: int | None = None,
     platform: Platform | None = None,
 ) -> list[Finding]:
-    """Everything that `model` refuses about a picture; `platform` None means that any platform may serve it."""
+    """Return everything that `model` refuses about a picture.
+
+    `platform` None means that any platform may serve it.
+    """
     findings = [
         *_one_of(model, "aspect_ratio", aspect_ratio, model.aspect_ratios, _nearest_ratio(aspect_ratio, model)),
         *_one_of(model, "image_size", size, model.sizes, _same_or(size, model.sizes, model.defaults.size)),
@@ -59,7 +65,10 @@ def video_findings(
     platform: Platform | None = None,
     references: int = 0,
 ) -> list[Finding]:
-    """Everything that `model` refuses about a video; `platform` None means that any platform may serve it."""
+    """Return everything that `model` refuses about a video.
+
+    `platform` None means that any platform may serve it.
+    """
     task = video_task(has_first_frame, references)
     findings = [
         *_one_of(model, "video_aspect_ratio", aspect_ratio, model.aspect_ratios, _nearest_ratio(aspect_ratio, model)),
@@ -81,12 +90,18 @@ def video_findings(
 
 
 def video_task(has_first_frame: bool, references: int = 0) -> PersonTask:
-    """What the rules for people call such a video: one that keeps to given pictures is made of pictures."""
+    """Return the task that the rules for people know such a video by.
+
+    One that keeps to given pictures is made of pictures.
+    """
     return "image_to_video" if has_first_frame or references else "text_to_video"
 
 
 def person_word(wish: str, words: Sequence[str]) -> str:
-    """Return the word of a model for a wish about people, the wish itself where it is one of them or none fits."""
+    """Return the word of a model for a wish about people.
+
+    The wish itself where it is one of them or none fits.
+    """
     if wish.casefold() in {word.casefold() for word in words}:
         return wish
     said = next((same for same in _PEOPLE if wish.casefold() in same), frozenset[str]())
@@ -105,7 +120,10 @@ def _one_of(model: Model, column: str, value: str, allowed: Sequence[str], sugge
 
 
 def _same_or(value: str, allowed: Sequence[str], default: str | None) -> str:
-    """Sizes are too short for likeness: another spelling of the same (`1k`), or the default."""
+    """Return a hint for a size: its spelling (`1K` for `1k`), or else the default.
+
+    Sizes are too short to look for a similar one.
+    """
     same = next((each for each in allowed if each.casefold() == value.casefold()), None)
     if same:
         return f"write {same}"

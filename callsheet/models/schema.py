@@ -1,4 +1,7 @@
-"""The form of a catalogue file, checked by pydantic: unknown fields are errors, every value has a type and a unit."""
+"""The form of a catalogue file, checked by pydantic.
+
+Unknown fields are errors, every value has a type and a unit.
+"""
 
 from __future__ import annotations
 
@@ -29,14 +32,14 @@ class _Record(BaseModel):
 
 
 class SourceRecord(_Record):
-    """Where facts were read, and when."""
+    """The place where facts were read, and the day."""
 
     url: str
     date: str
 
 
 class DefaultsRecord(_Record):
-    """What a shot gets when it does not say."""
+    """The values that a shot gets when it names none."""
 
     aspect_ratio: Ratio | None = None
     size: str | None = None
@@ -45,7 +48,10 @@ class DefaultsRecord(_Record):
 
 
 class InputsRecord(_Record):
-    """What may be sent: number of pictures, bytes of each, MIME types, tokens of the prompt (None: not known)."""
+    """The inputs that may be sent.
+
+    Number of pictures, bytes of each, MIME types, tokens of the prompt (None: not known).
+    """
 
     reference_images: Count = 0
     first_frame: bool = False
@@ -56,7 +62,10 @@ class InputsRecord(_Record):
 
 
 class AmountsRecord(_Record):
-    """List price in USD: of one picture by size, of one second of video by resolution, of a million tokens."""
+    """List prices in USD.
+
+    Of one picture by size, of one second of video by resolution, of a million tokens.
+    """
 
     per_image: dict[str, Usd] = {}
     per_second: dict[str, Usd] = {}
@@ -83,7 +92,10 @@ class LimitsRecord(_Record):
 
 
 class SpendRecord(_Record):
-    """USD that a project may spend on the Gemini API in any ten minutes and in a month; None is unlimited."""
+    """USD that a project may spend on the Gemini API; None is unlimited.
+
+    One amount is for any ten minutes, one for a month.
+    """
 
     per_10min: Usd | None = None
     per_month: Annotated[Decimal, Field(ge=0, le=10_000_000)] | None = None
@@ -104,7 +116,7 @@ class LatencyRecord(_Record):
 
 
 class When(_Record):
-    """The condition of a rule: all given parts hold."""
+    """The condition of a rule; all its parts must hold."""
 
     resolution: tuple[str, ...] = ()
     aspect_ratio: tuple[str, ...] = ()
@@ -113,7 +125,10 @@ class When(_Record):
 
 
 class RuleRecord(_Record):
-    """A legal combination of a video: when the condition holds, only these durations (seconds) are taken."""
+    """A legal combination of a video.
+
+    When the condition holds, only these durations (seconds) are taken.
+    """
 
     when: When
     duration_s: tuple[Seconds, ...]
@@ -215,6 +230,6 @@ class CatalogueRecord(_Record):
 
 
 def parse_pixels(text: str) -> tuple[int, int]:
-    """Width and height of `"1376x768"`."""
+    """Return the width and height of `"1376x768"`."""
     width, height = text.split("x")
     return int(width), int(height)

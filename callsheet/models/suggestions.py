@@ -1,4 +1,4 @@
-"""The nearest of what is known to a word or an aspect ratio that is not."""
+"""Suggestions: the nearest known word or aspect ratio to an unknown one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ MAX_CHOICES = 2_000
 
 
 def nearest(word: str, choices: Iterable[str], cutoff: float = 60.0) -> str | None:
-    """The choice most like `word` (case ignored), None when none is at all like it, or they are too many to compare."""
+    """Return the choice most like `word` (case ignored).
+
+    None when none is at all like it, or they are too many to compare.
+    """
     listed = tuple(islice(choices, MAX_CHOICES + 1))
     return _nearest(word[:200], listed, cutoff) if len(listed) <= MAX_CHOICES else None
 
@@ -25,13 +28,16 @@ def _nearest(word: str, choices: tuple[str, ...], cutoff: float) -> str | None:
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
-    """`did you mean ...?` for the nearest choice, or an empty text."""
+    """Return `did you mean ...?` for the nearest choice, or an empty text."""
     guess = nearest(word, choices)
     return f"did you mean {guess}?" if guess else ""
 
 
 def nearest_ratio(wanted: str, ratios: Sequence[str]) -> str | None:
-    """The aspect ratio whose shape is closest to `wanted` ("W:H"), None when that is no ratio."""
+    """Return the aspect ratio whose shape is closest to `wanted` ("W:H").
+
+    None when that is no ratio.
+    """
     value = ratio_value(wanted)
     if value is None or not ratios:
         return None
@@ -40,7 +46,7 @@ def nearest_ratio(wanted: str, ratios: Sequence[str]) -> str | None:
 
 
 def ratio_value(ratio: str) -> float | None:
-    """Width divided by height of "W:H", None when it is not of that form."""
+    """Return width divided by height of "W:H", None when it is not of that form."""
     width, _, height = ratio.partition(":")
     if not (width.isascii() and width.isdigit() and height.isascii() and height.isdigit()):
         return None

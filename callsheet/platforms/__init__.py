@@ -1,4 +1,4 @@
-"""What the platforms take: specs as data with their sources, and the reader of them."""
+"""The platforms that cuts are made for: specs as data with their sources."""
 
 from callsheet.platforms.reader import Platforms, load_platforms
 from callsheet.platforms.spec import Fact, PlatformSpec, Zone

@@ -1,4 +1,4 @@
-"""Reading the platforms: the built-in data, overlaid with a user's own file."""
+"""Reading the platforms: built-in data, overlaid with a user's own file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _GROUPS = ("size", "fps", "duration", "video", "file", "loudness", "safe")
 
 
 def to_spec(name: str, record: PlatformRecord) -> PlatformSpec:
-    """The spec with its facts; what the record does not say is not limited."""
+    """Return the spec with its facts; what the record leaves out is not limited."""
     groups = {key: group for key in _GROUPS if (group := getattr(record, key)) is not None}
     numbers = {
         field: value
@@ -55,11 +55,17 @@ class Platforms:
         return tuple(self.by_name)
 
     def find(self, name: str) -> PlatformSpec | None:
-        """The platform, None when there is none of this name; `9:16` is `9x16`, capitals do not matter."""
+        """Return the platform, None when there is none of this name.
+
+        `9:16` is `9x16`, capitals do not matter.
+        """
         return self.by_name.get(name.strip().lower().replace(":", "x"))
 
     def get(self, name: str) -> PlatformSpec:
-        """The platform; CatalogueError with the nearest name when there is none."""
+        """Return the platform.
+
+        Raises CatalogueError with the nearest name when there is none.
+        """
         spec = self.find(name)
         if spec is None:
             guess = self.nearest(name)
@@ -71,16 +77,16 @@ class Platforms:
         return spec
 
     def nearest(self, name: str) -> str | None:
-        """The known name most like this one."""
+        """Return the known name most like this one."""
         return nearest(name.strip().lower().replace(":", "x"), self.by_name)
 
 
 def load_platforms(extra: Path | None = None) -> Platforms:
-    """The built-in platforms, overlaid with the YAML file `extra`; CatalogueError names its file and field.
+    """Return the built-in platforms, overlaid with the YAML file `extra`.
 
-    The file has the form of the built-in one and needs to hold only what differs: a field replaces that field of a
-    platform, a new name adds a platform (`inherits:` fills the rest), null takes a group away. A group that is changed
-    without a source counts as not looked up.
+    Raises CatalogueError that names its file and field. The file has the form of the built-in one and needs to hold
+    only what differs: a field replaces that field of a platform, a new name adds a platform (`inherits:` fills the
+    rest), null takes a group away. A group that is changed without a source counts as not looked up.
     """
     if extra is None:
         return _built_in()
@@ -117,7 +123,10 @@ def _entries(data: _Fields, path: Path) -> dict[str, _Fields]:
 
 
 def _mark(fields: _Fields, path: Path) -> _Fields:
-    """The fields, with the file named as the source of every group that names none: the one below it is not theirs."""
+    """Name the file as the source of every group that names none.
+
+    The source of the platform below it is not theirs.
+    """
     own = {"source": path.name, "checked_on": None}
     return {
         key: {**own, **group} if isinstance(group, Mapping) and "source" not in group else group

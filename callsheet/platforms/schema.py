@@ -1,4 +1,7 @@
-"""The form of a file of platforms, checked by pydantic: unknown fields are errors, every group names its source."""
+"""The form of a file of platforms, checked by pydantic.
+
+Unknown fields are errors, every group names its source.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,10 @@ Share = Annotated[float, Field(ge=0, le=0.45)]
 
 
 class _Group(BaseModel):
-    """Numbers of one kind, where they were read, and when (None: nobody has looked them up yet)."""
+    """Numbers of one kind, with where and when they were read.
+
+    None: nobody has looked them up yet.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -26,7 +32,7 @@ class _Group(BaseModel):
 
 
 class SizeRecord(_Group):
-    """The picture, in pixels."""
+    """The size of the picture, in pixels."""
 
     width: Side
     height: Side
@@ -57,7 +63,7 @@ class FpsRecord(_Group):
 
 
 class DurationRecord(_Group):
-    """Seconds."""
+    """The duration, in seconds."""
 
     min_s: Seconds = 0.0
     max_s: Annotated[float, Field(gt=0, le=43_200)] | None = None
@@ -71,7 +77,7 @@ class DurationRecord(_Group):
 
 
 class VideoRecord(_Group):
-    """How H.264 is packed."""
+    """The packing of H.264."""
 
     max_kbps: Annotated[int, Field(ge=150, le=1_000_000)] | None = None
     gop_s: Annotated[float, Field(ge=0.1, le=10)] = 1.0
@@ -94,20 +100,20 @@ class VideoRecord(_Group):
 
 
 class FileRecord(_Group):
-    """Bytes of the file."""
+    """The size of the file, in bytes."""
 
     max_bytes: Annotated[int, Field(ge=100_000, le=10**12)] | None = None
 
 
 class LoudnessRecord(_Group):
-    """ITU-R BS.1770."""
+    """The loudness, by ITU-R BS.1770."""
 
     lufs: Annotated[float, Field(ge=-40, le=-5)]
     peak_dbtp: Annotated[float, Field(ge=-12, le=0)]
 
 
 class SafeRecord(_Group):
-    """Margins, as shares."""
+    """The margins, as shares of width and height."""
 
     left: Share = 0.0
     top: Share = 0.0
