@@ -1,1 +1,1 @@
-"""Cloud Storage spoken to: who one is, one request at a time, and the rules by which objects are written and read."""
+"""Cloud Storage: credentials, single requests, and writing and reading objects."""

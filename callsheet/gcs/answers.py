@@ -1,4 +1,7 @@
-"""What a storage server's answer means: fine, in doubt, or final, with the permission that is missing."""
+"""The meaning of a storage server's answer: fine, in doubt, or final.
+
+What is final names the permission that is missing.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +82,7 @@ class Answer:
     body: bytes
 
     def json(self) -> dict[str, Any]:
-        """The object in the body; Doubt when it is none."""
+        """Return the object in the body; raise Doubt when it is none."""
         try:
             found = json.loads(self.body)
         except ValueError as error:
@@ -89,12 +92,12 @@ class Answer:
         return found
 
     def text(self) -> str:
-        """The beginning of the body for a person: a page without its tags."""
+        """Return the beginning of the body for a person: a page without its tags."""
         text = re.sub(r"<[^<>]*>", " ", self.body[:4096].decode(errors="replace"))
         return " ".join(text.split())[:300]
 
     def error(self) -> tuple[str, str]:
-        """The message of an error body and its reason, "" where there is none."""
+        """Return the message of an error body and its reason, "" where there is none."""
         try:
             error = json.loads(self.body)["error"]
             if isinstance(error, str):
@@ -109,7 +112,10 @@ class Answer:
 
     @property
     def says_kept(self) -> bool:
-        """Whether a retention policy or a hold is why an object is neither replaced nor removed."""
+        """Return whether a retention policy or a hold keeps an object as it is.
+
+        It is then neither replaced nor removed.
+        """
         message, reason = self.error()
         if self.status not in {403, 412} or reason in _KEPT_REASONS:
             return self.status in {403, 412}
@@ -117,7 +123,7 @@ class Answer:
 
     @property
     def asks_for_payer(self) -> bool:
-        """Whether the bucket is one for which the requester pays, and no project was named that does."""
+        """Return whether the bucket wants the requester to pay, and no payer was named."""
         if self.status != 400:
             return False
         message, reason = self.error()
@@ -125,12 +131,15 @@ class Answer:
 
     @property
     def names_no_bucket(self) -> bool:
-        """Whether a 404 says that the bucket, not the object, is missing."""
+        """Return whether a 404 says that the bucket, not the object, is missing."""
         return self.status == 404 and bool(_NO_BUCKET.search(self.error()[0]))
 
 
 def failure(answer: Answer, where: str, permission: str) -> Exception:
-    """The error for an answer that is not the one wanted: a Doubt, or what is final. `permission` is what it takes."""
+    """Return the error for an answer that is not the one wanted.
+
+    It is a Doubt, or what is final. `permission` is what the request takes.
+    """
     message, reason = answer.error()
     status = answer.status
     if status in _TRANSIENT or status >= 500 or reason in _TRANSIENT_REASONS:
@@ -151,7 +160,7 @@ def failure(answer: Answer, where: str, permission: str) -> Exception:
 
 
 def no_bucket(where: str, message: str) -> ArchiveDenied:
-    """The error for a bucket that is not there, as far as this account may see."""
+    """Return the error for a bucket that is not there, as far as this account may see."""
     bucket = where.removeprefix("gs://").partition("/")[0]
     return ArchiveDenied(
         f"{where}: not found{': ' if message else ''}{message.rstrip('.')}. Either the bucket does not exist or this "
@@ -160,7 +169,7 @@ def no_bucket(where: str, message: str) -> ArchiveDenied:
 
 
 def unauthenticated(where: str, answer: Answer) -> ArchiveDenied:
-    """The error for a token that was refused twice."""
+    """Return the error for a token that was refused twice."""
     return ArchiveDenied(
         f"{where}: the credentials were refused twice: {answer.error()[0].rstrip('.')}. Run `gcloud auth "
         "application-default login` (or check GOOGLE_APPLICATION_CREDENTIALS), then run again."
@@ -168,7 +177,10 @@ def unauthenticated(where: str, answer: Answer) -> ArchiveDenied:
 
 
 def _advice(message: str, reason: str) -> str:
-    """What helps against a refusal that is not about permissions on the bucket, by its reason first."""
+    """Return advice against a refusal that is not about permissions on the bucket.
+
+    The refusal's reason is looked at first.
+    """
     by_reason = (advice for reasons, _, advice in _ADVICE if reason in reasons)
     # A message that names the permission is about nothing else, whatever words its object's name has.
     by_text = (advice for _, text, advice in _ADVICE if text.search(message) and not _PERMISSION.search(message))
@@ -176,7 +188,10 @@ def _advice(message: str, reason: str) -> str:
 
 
 def _identifier(error: Mapping[str, Any]) -> str:
-    """What an administrator finds a refusal of VPC Service Controls by, unless the message has it."""
+    """Return the id by which an administrator finds a VPC Service Controls refusal.
+
+    "" when the message has it.
+    """
     metadata = (each.get("metadata") or {} for each in error.get("details") or () if isinstance(each, Mapping))
     found = next((str(one["uid"])[:100] for one in metadata if "uid" in one), "")
     return f"(identifier {found})" if found and found not in str(error.get("message", "")) else ""

@@ -1,4 +1,7 @@
-"""What is asked of one Google Cloud Storage bucket: each call is one request, and every failure is final or a Doubt."""
+"""The requests to one Google Cloud Storage bucket.
+
+Each call is one request, and every failure is final or a Doubt.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +27,10 @@ _CREATE = {"ifGenerationMatch": "0"}
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the bucket says of an object: size in bytes, hashes in hex digits, "" where it tells none.
+    """An object as the bucket describes it.
 
-    A composite object has no md5. `declared` is the sha256 that its writer put into its metadata.
+    Size in bytes, hashes in hex digits, "" where the bucket reports none. A composite object has no md5. `declared` is
+    the sha256 that its writer put into its metadata.
     """
 
     size: int
@@ -38,7 +42,7 @@ class Found:
 
     @staticmethod
     def of(resource: Mapping[str, Any]) -> Found:
-        """From an object resource of the JSON API; Doubt when it is not one."""
+        """Read an object resource of the JSON API; raise Doubt when it is not one."""
         try:
             return Found(
                 int(resource["size"]),
@@ -53,11 +57,14 @@ class Found:
 
 
 class SessionLost(Doubt):
-    """The server knows the upload session no more: it is begun anew."""
+    """The server knows the upload session no more; it has to be opened again."""
 
 
 class Bucket:
-    """One bucket, over the connection that is shared by all buckets of this process, loop and access."""
+    """One bucket, over a connection that is shared.
+
+    All buckets of this process, loop and access share it.
+    """
 
     def __init__(self, name: str, access: GoogleAccess, patience: Patience | None = None) -> None:
         self.name = name
@@ -73,15 +80,18 @@ class Bucket:
         return self._connection
 
     def effort(self, key: str) -> Effort:
-        """The attempts of one operation on an object."""
+        """Return the attempts of one operation on an object."""
         return Effort(self.uri(key), self.patience, self.connection.outage)
 
     def uri(self, key: str) -> str:
-        """gs://bucket/key."""
+        """Return gs://bucket/key."""
         return f"gs://{self.name}/{key}"
 
     async def find(self, key: str) -> Found | None:
-        """The object's metadata, None when it is absent; ArchiveDenied when the bucket is."""
+        """Return the object's metadata, None when it is absent.
+
+        Raises ArchiveDenied when the bucket is.
+        """
         ask = self.ask("GET", key, "storage.objects.get and storage.objects.list", {404}, {"fields": _FIELDS})
         answer = await self._answer(ask)
         if answer.names_no_bucket:
@@ -89,9 +99,9 @@ class Bucket:
         return None if answer.status == 404 else Found.of(answer.json())
 
     async def upload(self, resource: Mapping[str, Any], content: Content, *, replace: bool = False) -> Found | None:
-        """Create the object that `resource` describes in one request; None when its name is taken.
+        """Create the object that `resource` describes in one request.
 
-        `replace`: write it whether there is one or not.
+        None when its name is taken. `replace`: write it whether there is one or not.
         """
         body = Multipart.of(resource, content)
         permission = "storage.objects.create and storage.objects.delete" if replace else "storage.objects.create"
@@ -111,7 +121,7 @@ class Bucket:
         return None if answer.status == 412 else Found.of(answer.json())
 
     async def begin(self, resource: Mapping[str, Any], size: int) -> Session | None:
-        """Open a session for the upload of `size` bytes, create-only; None when the name is taken."""
+        """Open a create-only upload session for `size` bytes; None when the name is taken."""
         ask = Ask(
             "POST",
             f"upload/storage/v1/b/{_quoted(self.name)}/o",
@@ -131,9 +141,9 @@ class Bucket:
         return Session.at(location, resource["contentType"], self.access.endpoint)
 
     async def send(self, session: Session, key: str, content: Content) -> Found | bool:
-        """Send what the server does not keep yet of the session's bytes, and return the object when it has them all.
+        """Send the session's bytes that the server lacks; return the object once whole.
 
-        True: some arrived, go on. False: the name was taken in the meantime. Doubt when the session is gone.
+        True: some arrived, go on. False: the name was taken in the meantime. Raises Doubt when the session is gone.
         """
         ask = Ask(
             "PUT",
@@ -169,14 +179,17 @@ class Bucket:
     def media(
         self, key: str, generation: str, start: int
     ) -> AbstractAsyncContextManager[tuple[aiohttp.ClientResponse, Callable[[], None]]]:
-        """The bytes of one generation from `start` on, as they come, unverified; the response may be a 404 or 416."""
+        """Open the bytes of one generation from `start` on, as they come, unverified.
+
+        The response may be a 404 or 416.
+        """
         headers = {"Range": f"bytes={start}-"} if start else {}
         params = {"alt": "media", **({"generation": generation} if generation else {})}
         ask = self.ask("GET", key, "storage.objects.get", {404, 416}, params, headers)
         return self.connection.stream(ask, self.patience.stall_s)
 
     async def page(self, prefix: str, token: str | None) -> tuple[dict[str, Found], str | None]:
-        """One page of objects by name, and the token of the next."""
+        """Return one page of objects by name, and the token of the next."""
         params = {"prefix": prefix, "maxResults": "1000", "fields": f"items({_FIELDS}),nextPageToken"}
         ask = Ask(
             "GET",
@@ -197,7 +210,7 @@ class Bucket:
         params: Mapping[str, str],
         headers: Mapping[str, str] | None = None,
     ) -> Ask:
-        """A request about one object."""
+        """Return a request about one object."""
         path = f"storage/v1/b/{_quoted(self.name)}/o/{_quoted(key)}"
         return Ask(method, path, self.uri(key), permission, expected, params, headers)
 
@@ -212,7 +225,10 @@ class Bucket:
 
 
 def _session_lost(refused: Exception, answer: Answer) -> Doubt:
-    """What a refused part of an upload means: other bytes arrived than were declared, or the session is of no use."""
+    """Return what a refused part of an upload means.
+
+    Either other bytes arrived than were declared, or the session is of no use.
+    """
     if isinstance(refused, Mangled):
         return refused
     return SessionLost(f"the upload session is gone: HTTP {answer.status}: {answer.error()[0]}")

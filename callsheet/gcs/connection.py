@@ -1,8 +1,9 @@
-"""One gcsfs per process, event loop and kind of access: requests sent once each, stalls noticed, answers sorted.
+"""One gcsfs per process, event loop and kind of access.
 
-gcsfs gives the endpoint, the session (with mutual TLS where it is asked for) and the quoting of names. Requests are not
-sent through its own retries: only gcs/write_rule.py knows when to look at the object before sending again, and
-gcsfs goes on for minutes without telling (measured 2026-11-21, gcsfs 2026.10.1).
+Requests are sent once each, stalls are noticed, answers are sorted. gcsfs gives the endpoint, the session (with mutual
+TLS where it is asked for) and the quoting of names. Requests are not sent through its own retries: only
+gcs/write_rule.py knows when to look at the object before sending again, and gcsfs goes on for minutes without a word
+(measured 2026-11-21, gcsfs 2026.10.1).
 """
 
 from __future__ import annotations
@@ -36,9 +37,10 @@ _MAX_ANSWER = 32 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One request. `path` is below the endpoint, or a whole URL; statuses in `expected` are not failures.
+    """One request.
 
-    `where` and `permission` are for the message: the object as gs://, and what it takes to be allowed this.
+    `path` is below the endpoint, or a whole URL; statuses in `expected` are not failures. `where` and `permission` are
+    for the message: the object as gs://, and what it takes to be allowed this.
     """
 
     method: str
@@ -59,7 +61,10 @@ class Ask:
 
 
 class Connection:
-    """Requests to one endpoint, and how many of a kind may run at once. Get one from `connected`."""
+    """Requests to one endpoint, with a limit on how many of a kind run at once.
+
+    Get one from `connected`.
+    """
 
     def __init__(self, access: GoogleAccess) -> None:
         self.access = access
@@ -74,7 +79,10 @@ class Connection:
         self._payers: set[str] = set()
 
     async def files(self) -> Any:
-        """The gcsfs file system itself; SettingsError when there are no credentials for it."""
+        """Return the gcsfs file system itself.
+
+        Raises SettingsError when there are no credentials for it.
+        """
         async with self._opening:
             if self._files is None:
                 # Looking for credentials reads files and may ask the metadata server: not on the event loop.
@@ -85,7 +93,10 @@ class Connection:
         return self._files
 
     async def answer(self, ask: Ask, stall_s: float) -> Answer:
-        """The answer to a request; Doubt, ArchiveDenied or ArchiveError unless it is a 2xx or an expected one."""
+        """Return the answer to a request.
+
+        Raises Doubt, ArchiveDenied or ArchiveError unless it is a 2xx or an expected one.
+        """
         async with self.stream(ask, stall_s) as (response, alive):
             body = await _whole(response, alive, _MAX_ANSWER)
             return Answer(response.status, response.headers, body)
@@ -94,7 +105,11 @@ class Connection:
     async def stream(
         self, ask: Ask, stall_s: float
     ) -> AsyncIterator[tuple[aiohttp.ClientResponse, Callable[[], None]]]:
-        """The same while its body still comes. Call the function with it at every 256 KiB: it is still alive."""
+        """Yield the answer to a request while its body still comes.
+
+        It comes with a function: call that at every 256 KiB, to say that the transfer is still alive. Raises as
+        `answer` does.
+        """
         refused_before = False
         while True:
             await self.files()
@@ -119,7 +134,10 @@ class Connection:
         raise error
 
     def _paid(self, ask: Ask) -> Ask:
-        """The request with the project that pays, where the bucket has asked for one. An upload session has it."""
+        """Add the project that pays to a request, where the bucket has asked for one.
+
+        An upload session has it already.
+        """
         if ask.bucket not in self._payers or "://" in ask.path:
             return ask
         return replace(ask, params={**(ask.params or {}), "userProject": self.access.payer or ""})
@@ -128,7 +146,10 @@ class Connection:
     async def _sent(
         self, ask: Ask, token: dict[str, str], stall_s: float
     ) -> AsyncIterator[tuple[aiohttp.ClientResponse, Callable[[], None]]]:
-        """Whatever the server answers; Doubt when the connection broke or nothing came or went for `stall_s`."""
+        """Yield whatever the server answers.
+
+        Raises Doubt when the connection broke or nothing came or went for `stall_s`.
+        """
         try:
             async with asyncio.timeout(stall_s) as timer:
                 alive = partial(_later, timer, stall_s)
@@ -174,7 +195,10 @@ _connections: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[GoogleAccess, Co
 
 
 def connected(access: GoogleAccess) -> Connection:
-    """The connection that everything in this event loop shares; give it back with `let_go`."""
+    """Return the connection that everything in this event loop shares.
+
+    Give it back with `let_go`.
+    """
     shared = _connections.setdefault(asyncio.get_running_loop(), {})
     connection = shared.setdefault(access, Connection(access))
     connection.users += 1
@@ -182,7 +206,7 @@ def connected(access: GoogleAccess) -> Connection:
 
 
 async def let_go(connection: Connection) -> None:
-    """Say that one user of the connection is done with it; the last one closes it."""
+    """Give back one use of the connection; the last one closes it."""
     connection.users -= 1
     if connection.users <= 0:
         _connections.get(asyncio.get_running_loop(), {}).pop(connection.access, None)
@@ -232,7 +256,7 @@ def _later(timer: asyncio.Timeout, stall_s: float) -> None:
 
 
 def _own_error(error: BaseException | None) -> ArchiveError | None:
-    """What went wrong on this side, in the middle of sending: aiohttp wraps it."""
+    """Return an error of this side in the middle of sending, which aiohttp wraps."""
     while error is not None:
         if isinstance(error, ArchiveError):
             return error

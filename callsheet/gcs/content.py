@@ -1,4 +1,7 @@
-"""What is uploaded: a file or bytes, handed out in slices, so that no large file is ever in memory whole."""
+"""The content of an upload: a file or bytes, handed out in slices.
+
+So no large file is ever in memory whole.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +26,11 @@ class Body(Protocol):
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """The number of bytes."""
         ...
 
     def slices(self, start: int = 0) -> AsyncIterator[memoryview]:
-        """The bytes from `start` on; ArchiveError when they cannot be read."""
+        """Yield the bytes from `start` on; raise ArchiveError when they cannot be read."""
         ...
 
 
@@ -35,7 +38,7 @@ class Content(Body, Protocol):
     """The bytes of an object, which can be hashed too."""
 
     async def checksums(self) -> Checksums:
-        """What the bytes are now; ArchiveError when they cannot be read."""
+        """Hash the bytes as they are now; raise ArchiveError when they cannot be read."""
         ...
 
 
@@ -49,13 +52,13 @@ class Checksums:
 
 @dataclass(frozen=True, slots=True)
 class FileContent:
-    """A file on this disk, of the size that it is believed to have."""
+    """A file on this disk, of the size that it is expected to have."""
 
     path: Path
     size: int
 
     async def slices(self, start: int = 0) -> AsyncIterator[memoryview]:
-        """The file's bytes, as many as `size` says."""
+        """Yield the file's bytes, as many as `size` says."""
         stream = await asyncio.to_thread(_open, self.path, start)
         left = self.size - start
         try:
@@ -68,7 +71,7 @@ class FileContent:
             stream.close()
 
     async def checksums(self) -> Checksums:
-        """Read the file once more."""
+        """Read the file once more and hash it."""
         return await asyncio.to_thread(_checksums_of_file, self.path)
 
 
@@ -80,11 +83,11 @@ class BytesContent:
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """The number of bytes."""
         return len(self.data)
 
     async def slices(self, start: int = 0) -> AsyncIterator[memoryview]:
-        """The bytes, nothing copied."""
+        """Yield the bytes, nothing copied."""
         view = memoryview(self.data)
         for offset in range(start, len(view), SLICE):
             yield view[offset : offset + SLICE]

@@ -1,4 +1,7 @@
-"""Google's credentials for the archive: found, renewed off the event loop, and every failure told with its remedy."""
+"""Google's credentials for the archive: found, and renewed off the event loop.
+
+Every failure comes with its remedy.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ from callsheet.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class GoogleAccess:
-    """How buckets are reached: at an emulator, without credentials, or at Google with them.
+    """The way to the buckets: an emulator without credentials, or Google with them.
 
     `credentials_file` comes before what Google's libraries find by themselves; `impersonate` is the service account
     whose rights are used instead of one's own. `payer` is the project that pays for buckets which ask for one.
@@ -40,7 +43,7 @@ class GoogleAccess:
 
 
 def access_of(settings: Settings) -> GoogleAccess:
-    """What the settings say about buckets."""
+    """Return the access to buckets that the settings describe."""
     return GoogleAccess(
         settings.storage_emulator_host,
         settings.google_application_credentials,
@@ -55,9 +58,10 @@ _LOG_IN = "Run `gcloud auth application-default login`, or set GOOGLE_APPLICATIO
 
 
 def find_credentials(access: GoogleAccess) -> Any:
-    """google-auth's credentials, not asked for a token yet; SettingsError when there are none. Blocks.
+    """Find google-auth's credentials, without asking for a token yet.
 
-    Without a file it may ask the metadata server, for some seconds where there is none.
+    Raises SettingsError when there are none. Blocks. Without a file it may ask the metadata server, for some seconds
+    where there is none.
     """
     try:
         if access.credentials_file:
@@ -76,14 +80,20 @@ def find_credentials(access: GoogleAccess) -> Any:
 
 
 class Authorisation:
-    """The header that requests carry, renewed by one request at a time; without credentials there is none."""
+    """The header that requests carry, renewed by one request at a time.
+
+    Without credentials there is none.
+    """
 
     def __init__(self, credentials: Any) -> None:
         self._credentials = credentials
         self._renewing = asyncio.Lock()
 
     async def headers(self) -> dict[str, str]:
-        """A valid token in a header. Raises ArchiveDenied when none is given, Doubt when nobody could be asked."""
+        """Return a valid token in a header.
+
+        Raises ArchiveDenied when none is granted, Doubt when nobody could be asked.
+        """
         if self._credentials is None:
             return {}
         async with self._renewing:
@@ -94,7 +104,7 @@ class Authorisation:
         return headers
 
     async def renew(self, refused: dict[str, str]) -> None:
-        """Have another token than that of the headers, which the service refused."""
+        """Get another token than that of the headers, which the service refused."""
         if self._credentials is None:
             return
         async with self._renewing:
@@ -115,7 +125,7 @@ class Authorisation:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    """A credentials file, or what is wrong with it."""
+    """Read a credentials file, or raise what is wrong with it."""
     try:
         info = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
@@ -148,7 +158,7 @@ def _refused(credentials: Any, error: exceptions.GoogleAuthError) -> ArchiveDeni
 
 
 def _details(error: Exception) -> str:
-    """What the token service said: the message in its JSON where there is one."""
+    """Return the token service's words: the message in its JSON where there is one."""
     for part in error.args[1:]:
         try:
             said = json.loads(part) if isinstance(part, str) else part

@@ -1,4 +1,7 @@
-"""Reading an object whole: piece by piece, from where it was interrupted, hashed on the way."""
+"""Reading a whole object piece by piece, hashed on the way.
+
+It goes on from where it was interrupted.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,10 @@ _BLOCK = 4 * SLICE
 
 
 class Sink:
-    """Where the bytes of an object go: into `stream`, where there is one, and into the hashes."""
+    """The place where the bytes of an object go.
+
+    Into `stream`, where there is one, and into the hashes.
+    """
 
     def __init__(self, stream: BinaryIO | None = None) -> None:
         self._stream = stream
@@ -28,17 +34,20 @@ class Sink:
 
     @property
     def size(self) -> int:
-        """How many bytes are here."""
+        """The number of bytes that are here."""
         return self._hashing.size
 
     def add(self, data: bytes | bytearray) -> None:
-        """The next bytes. Blocks."""
+        """Add the next bytes. Blocks."""
         if self._stream is not None:
             self._stream.write(data)
         self._hashing.add(data)
 
     def grew(self) -> bool:
-        """Whether there is more here than at any time before, by so much that it is worth going on."""
+        """Return whether there is more here than ever before, so that it pays to go on.
+
+        A little more does not count.
+        """
         further = self.size - self._furthest >= SLICE
         if further:
             self._furthest = self.size
@@ -52,7 +61,7 @@ class Sink:
         self._hashing = Hashing()
 
     def digests(self) -> Digests:
-        """What is here."""
+        """Return the hashes and the size of what is here."""
         return self._hashing.digests()
 
 
@@ -65,9 +74,9 @@ class Gone(Doubt):
 
 
 async def fetch_whole(bucket: Bucket, key: str, sink: Sink, check: Check, limit: int | None = None) -> Found | None:
-    """Bring an object's bytes into `sink` until `check` finds nothing wrong with them; None when it is absent.
+    """Fetch an object's bytes into `sink` until `check` finds nothing wrong with them.
 
-    Raises ArchiveError when the object is larger than `limit` bytes.
+    None when the object is absent. Raises ArchiveError when it is larger than `limit` bytes.
     """
     effort = bucket.effort(key)
     found: Found | None = None
@@ -97,9 +106,10 @@ async def fetch_whole(bucket: Bucket, key: str, sink: Sink, check: Check, limit:
 
 
 async def fetch(bucket: Bucket, key: str, found: Found, sink: Sink, effort: Effort) -> None:
-    """Bring the bytes of this generation into `sink`; Doubt unless as many came as it has.
+    """Fetch the bytes of this generation into `sink`.
 
-    What a failed attempt left in the sink is continued. Of an object that is stored compressed, the plain bytes come.
+    Raises Doubt unless as many came as it has. What a failed attempt left in the sink is continued. Of an object that
+    is stored compressed, the plain bytes come.
     """
     if found.gzipped:
         sink.restart()

@@ -1,4 +1,4 @@
-"""Trying again: what leaves an effect in doubt, how long the pauses are, and when an operation is given up."""
+"""Retries: what leaves an effect in doubt, the pauses, and when to give up."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ T = TypeVar("T")
 
 
 class Doubt(Exception):
-    """The request may or may not have had its effect; a look at the object tells."""
+    """The request may or may not have had its effect; a look at the object shows."""
 
 
 class Stalled(Doubt):
-    """It got on more slowly than is waited for."""
+    """The transfer is slower than is waited for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long to wait, in seconds. Nothing is waited for longer than `stall_s` without 256 KiB passing.
+    """The waiting times of an operation, in seconds.
 
-    An operation is given up after `attempts` failures in a row without progress, or at the first failure later than
-    `give_up_s` after the trouble began. Pauses double from `pause_s` to `longest_pause_s` and are drawn at random.
+    Nothing is waited for longer than `stall_s` without 256 KiB passing. An operation is given up after `attempts`
+    failures in a row without progress, or at the first failure later than `give_up_s` after the trouble began. Pauses
+    double from `pause_s` to `longest_pause_s` and are drawn at random.
     """
 
     stall_s: float = 60.0
@@ -37,32 +38,38 @@ class Patience:
     longest_pause_s: float = 20.0
 
     def pause(self, failures: int) -> float:
-        """Seconds to wait after so many failures in a row."""
+        """Return the seconds to wait after so many failures in a row."""
         return random.uniform(0, min(self.longest_pause_s, self.pause_s * 2**failures))  # noqa: S311  no secret
 
 
 class Outage:
-    """Since when a server gives nothing but failures: an operation begun during it does not wait as long again."""
+    """A time in which a server gives nothing but failures.
+
+    An operation begun during it does not wait as long again.
+    """
 
     def __init__(self) -> None:
         self._since: float | None = None
 
     def failed(self) -> None:
-        """A request failed in a way that another one may too."""
+        """Record that a request failed in a way that another one may too."""
         self._since = self._since or time.monotonic()
 
     def answered(self) -> None:
-        """The server answered a request."""
+        """Record that the server answered a request."""
         self._since = None
 
     @property
     def seconds(self) -> float:
-        """How long it has lasted by now."""
+        """Return how many seconds it has lasted by now."""
         return time.monotonic() - self._since if self._since else 0.0
 
 
 class Effort:
-    """The attempts of one operation on `where`, until one succeeds or patience is at its end."""
+    """The attempts of one operation on `where`.
+
+    They end when one succeeds or patience is at its end.
+    """
 
     def __init__(self, where: str, patience: Patience, outage: Outage) -> None:
         self._where = where
@@ -73,7 +80,10 @@ class Effort:
         self._first_failure = 0.0
 
     async def of(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """What `attempt` returns, repeated while it raises Doubt; ArchiveError when patience is at its end."""
+        """Return what `attempt` returns, repeating it while it raises Doubt.
+
+        Raises ArchiveError when patience is at its end.
+        """
         while True:
             try:
                 return await attempt()
@@ -84,7 +94,7 @@ class Effort:
             await asyncio.sleep(self._patience.pause(self._failures))
 
     def progress(self) -> None:
-        """Something lasting was achieved: failures are counted anew."""
+        """Record that something lasting was achieved: failures count from zero again."""
         self._failures = 0
 
     def _count(self) -> None:

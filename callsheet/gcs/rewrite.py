@@ -1,7 +1,7 @@
-"""An object copied by the storage service itself, inside a bucket or to another: its bytes never come to this machine.
+"""Copies made by the storage service itself, inside a bucket or to another.
 
-The service needs several calls for what it cannot finish in one; each answer has the token of the next
-(docs.cloud.google.com/storage/docs/json_api/v1/objects/rewrite, checked 2026-11-21).
+The bytes never come to this machine. The service needs several calls for what it cannot finish in one; each answer has
+the token of the next (docs.cloud.google.com/storage/docs/json_api/v1/objects/rewrite, checked 2026-11-21).
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ _PERMISSIONS = "storage.objects.get on the source and storage.objects.create"
 
 
 class Rewrite:
-    """One object on its way from `source` to the name in `resource`, which describes it; `size` and `md5` are known."""
+    """One object on its way from `source` to the name in `resource`.
+
+    `resource` describes it; `size` and `md5` are known.
+    """
 
     def __init__(
         self, source: tuple[Bucket, str], target: Bucket, resource: Mapping[str, Any], *, size: int, md5: str
@@ -38,10 +41,11 @@ class Rewrite:
         self._done_bytes = 0
 
     async def create(self) -> bool:
-        """Whether the object is there with the right bytes, by its size and md5; create-only.
+        """Copy the object, create-only; return whether it has the right bytes.
 
-        False when this is no way to have it: the source is gone, is other bytes or has no md5 (a composite object), its
-        name has other bytes, or the server does not copy. Raises what a bucket raises.
+        They are compared by size and md5. False when this is no way to have it: the source is gone, is other bytes or
+        has no md5 (a composite object), its name has other bytes, or the server does not copy. Raises what a bucket
+        raises.
         """
         return await self._effort.of(self._create)
 
@@ -55,7 +59,10 @@ class Rewrite:
         return there is not None and self._is_right(there)
 
     async def _copied(self, generation: str) -> Found | None:
-        """The object that the copying made; None when its name is taken, the source is gone, or it is not offered."""
+        """Return the object that the copying made.
+
+        None when its name is taken, the source is gone, or copying is not offered.
+        """
         while True:
             answer = await self._asked(generation)
             if answer.status in _NO_COPY:
@@ -68,7 +75,10 @@ class Rewrite:
             self._go_on(told)
 
     def _go_on(self, told: Mapping[str, Any]) -> None:
-        """Take over the token of the next call; Doubt unless the answer has one and tells of progress."""
+        """Take over the token of the next call.
+
+        Raises Doubt unless the answer has one and reports progress.
+        """
         before, self._token = self._done_bytes, told.get("rewriteToken")
         self._done_bytes = int(told.get("totalBytesRewritten") or 0)
         if not self._token or self._done_bytes <= before:

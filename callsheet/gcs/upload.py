@@ -1,4 +1,7 @@
-"""The two ways of uploading an object: in one request, or in a session that goes on where it was interrupted."""
+"""The two ways of uploading an object: one request, or a session.
+
+A session goes on where it was interrupted.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,10 @@ from callsheet.gcs.content import Content
 
 @dataclass(frozen=True, slots=True)
 class Multipart:
-    """The body of a multipart upload: the object's metadata, and the bytes. The boundary is drawn at random.
+    """The body of a multipart upload: the object's metadata, and the bytes.
 
-    gcsfs has a constant boundary, at which data that holds it was cut off silently (measured 2026-11-21).
+    The boundary is drawn at random. gcsfs has a constant boundary, at which data that holds it was cut off silently
+    (measured 2026-11-21).
     """
 
     prefix: bytes
@@ -27,7 +31,7 @@ class Multipart:
 
     @staticmethod
     def of(resource: Mapping[str, Any], content: Content) -> Multipart:
-        """The body that uploads `content` as the object that `resource` describes."""
+        """Return the body that uploads `content` as the object that `resource` describes."""
         boundary = secrets.token_hex(16)
         about = json.dumps(resource, ensure_ascii=False)
         kind = resource["contentType"]
@@ -40,11 +44,11 @@ class Multipart:
 
     @property
     def size(self) -> int:
-        """Bytes, with the frame."""
+        """The number of bytes, with the frame."""
         return len(self.prefix) + self.content.size + len(self.suffix)
 
     async def slices(self, start: int = 0) -> AsyncIterator[memoryview]:
-        """The whole body; it cannot begin in the middle."""
+        """Yield the whole body; it cannot begin in the middle."""
         yield memoryview(self.prefix)
         async for piece in self.content.slices():
             yield piece
@@ -53,7 +57,10 @@ class Multipart:
 
 @dataclass(slots=True)
 class Session:
-    """An upload session: where its bytes go, and how many of them the server keeps already (None: to be asked)."""
+    """An upload session: where its bytes go, and how many the server has already.
+
+    None: it has to be asked.
+    """
 
     location: str
     content_type: str
@@ -61,18 +68,24 @@ class Session:
 
     @staticmethod
     def at(location: str, content_type: str, endpoint: str | None) -> Session:
-        """The session at `location`. An emulator may name a host by which it is not reached from here."""
+        """Return the session at `location`.
+
+        An emulator may name a host by which it is not reached from here.
+        """
         if endpoint:
             parts = urlsplit(location)
             location = f"{endpoint}{parts.path}?{parts.query}"
         return Session(location, content_type)
 
     def range(self, size: int) -> str:
-        """The Content-Range of the next request: the rest of `size` bytes, or the question how much is kept."""
+        """Return the Content-Range of the next request.
+
+        It is the rest of `size` bytes, or the question how much the server has.
+        """
         return f"bytes */{size}" if self.kept is None else f"bytes {self.kept}-{size - 1}/{size}"
 
 
 def kept_bytes(headers: Mapping[str, str]) -> int:
-    """How many bytes a 308 says that the server keeps."""
+    """Return how many bytes a 308 says that the server has."""
     found = re.fullmatch(r"(?:bytes=)?0-(\d+)", headers.get("Range", ""))
     return int(found.group(1)) + 1 if found else 0

@@ -1,9 +1,10 @@
-"""The rule by which an object is written: it ended with the right bytes under every fault tried.
+"""The rule by which an object is written.
 
-Create it, with its md5 declared, and believe the answer only when it describes the right bytes. After whatever else,
-look at the object: right is done, absent is sent again. One that is wrong and says it is this very file was damaged on
-the way: exactly that generation is deleted. Any other is left alone. gcsfs by itself reports truncated and flipped
-uploads as success, and its own good write as "exists" when the answer is lost (measured 2026-11-21).
+It ended with the right bytes under every fault tried. Create it, with its md5 declared, and trust the answer only when
+it describes the right bytes. After whatever else, look at the object: right is done, absent is sent again. One that is
+wrong and says it is this very file was damaged on the way: exactly that generation is deleted. Any other is left alone.
+gcsfs by itself reports truncated and flipped uploads as success, and its own good write as "exists" when the answer is
+lost (measured 2026-11-21).
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ RESUMABLE = 8 * 1024 * 1024
 
 
 class Write:
-    """One object on its way into the bucket: `resource` describes it, `content` has the bytes that `md5` is of."""
+    """One object on its way into the bucket.
+
+    `resource` describes it, `content` has the bytes that `md5` is of.
+    """
 
     def __init__(self, bucket: Bucket, resource: Mapping[str, Any], content: Content, md5: str) -> None:
         self._bucket = bucket
@@ -40,11 +44,14 @@ class Write:
         self._kept = 0
 
     async def create(self) -> None:
-        """Return when the object is there with the right bytes; ArchiveConflict when others have its name."""
+        """Create the object and return when it has the right bytes.
+
+        Raises ArchiveConflict when others have its name.
+        """
         await self._effort.of(self._create)
 
     async def replace(self) -> None:
-        """The same, over whatever has its name."""
+        """Write the object over whatever has its name; return when its bytes are right."""
         await self._effort.of(self._replace)
 
     async def _create(self) -> None:
@@ -72,7 +79,7 @@ class Write:
             raise Doubt("the document does not have the bytes that were sent")
 
     async def _sent(self) -> Found | None:
-        """The object that was made of what we sent; None when the name was taken."""
+        """Return the object that was made of what we sent; None when the name was taken."""
         try:
             if self._large:
                 return await self._sent_in_session()
@@ -104,7 +111,10 @@ class Write:
             self._effort.progress()
 
     async def _is_right(self, found: Found) -> bool:
-        """Whether the object has our bytes, by the best that the server tells of it; at worst they are read back."""
+        """Return whether the object has our bytes, by the best that the server reports.
+
+        At worst they are read back.
+        """
         if found.size != self._content.size:
             return False
         if found.md5:
@@ -116,7 +126,7 @@ class Write:
         return sink.digests().md5 == self._md5
 
     async def _check_source(self) -> None:
-        """ArchiveError when it is our own file that is not what it was said to be."""
+        """Raise ArchiveError when our own file is not what it was said to be."""
         found = (await self._content.checksums()).md5
         if found != self._md5:
             raise ArchiveError(

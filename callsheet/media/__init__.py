@@ -1,1 +1,4 @@
-"""Looking at, choosing, cutting and marking pictures and videos. PyAV and Pillow look; ffmpeg encodes."""
+"""Looking at, choosing, cutting and marking pictures and videos.
+
+PyAV and Pillow look; ffmpeg encodes.
+"""

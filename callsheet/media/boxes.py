@@ -1,6 +1,7 @@
-"""The few facts of an MP4 file that only its boxes tell: order, edit lists, rotation, wholeness.
+"""The few facts of an MP4 file that only its boxes have.
 
-ISO/IEC 14496-12. Only headers and the `moov` box are read, never the media data.
+Order, edit lists, rotation, wholeness: ISO/IEC 14496-12. Only headers and the `moov` box are read, never the media
+data.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ _TURNS = {(1, 0, 0, 1): 0, (0, 1, -1, 0): 90, (-1, 0, 0, -1): 180, (0, -1, 1, 0)
 
 @dataclass(frozen=True, slots=True)
 class Mp4Layout:
-    """`rotation` is in degrees clockwise (0, 90, 180, 270), or None for a mirrored or slanted picture."""
+    """The layout of an MP4 file.
+
+    `rotation` is in degrees clockwise (0, 90, 180, 270), or None for a mirrored or slanted picture.
+    """
 
     moov_first: bool
     has_edit_list: bool
@@ -40,12 +44,15 @@ class Box:
 
 
 def is_mp4(head: bytes) -> bool:
-    """Whether the first bytes of a file are those of MP4 or QuickTime."""
+    """Return whether the first bytes of a file are those of MP4 or QuickTime."""
     return head[4:8] == b"ftyp"
 
 
 def read_layout(path: Path) -> Mp4Layout:
-    """The layout of an MP4 file; MediaError when it is empty, foreign, cut short or without an index."""
+    """Read the layout of an MP4 file.
+
+    Raises MediaError when it is empty, foreign, cut short or without an index.
+    """
     top = read_top_boxes(path)
     moov = next((box for box in top if box.kind == b"moov"), None)
     if moov is None:
@@ -65,7 +72,10 @@ def read_layout(path: Path) -> Mp4Layout:
 
 
 def read_top_boxes(path: Path) -> list[Box]:
-    """The outermost boxes in file order, at least one; MediaError when empty, foreign or cut short."""
+    """Read the outermost boxes in file order, at least one.
+
+    Raises MediaError when the file is empty, foreign or cut short.
+    """
     size = path.stat().st_size
     with path.open("rb") as file:
         if not size:
@@ -101,7 +111,10 @@ def _box(head: bytes, start: int, limit: int) -> Box | None:
 
 
 def boxes_of(data: bytes) -> Iterator[Box]:
-    """The boxes in these bytes, as far as they can be told apart; the last one may end beyond them."""
+    """Yield the boxes in these bytes, as far as they can be recognised.
+
+    The last one may end beyond them.
+    """
     start = 0
     for _ in range(MAX_BOXES):
         box = _box(data[start : start + 16], start, len(data))
@@ -112,7 +125,10 @@ def boxes_of(data: bytes) -> Iterator[Box]:
 
 
 def find_box(data: bytes, *path: bytes) -> bytes | None:
-    """The body of the first box of each kind within the one before it; None when there is none."""
+    """Return the body of the first box of each kind within the one before it.
+
+    None when there is none.
+    """
     for kind in path:
         box = next((box for box in boxes_of(data) if box.kind == kind), None)
         if box is None:

@@ -25,7 +25,10 @@ _STEPS = ((256, 80), (224, 70), (192, 60), (144, 55), (112, 45), (80, 35), (56, 
 
 @dataclass(frozen=True, slots=True)
 class SheetItem:
-    """One tile: a picture or video (path) or picture (bytes), two lines of text, and how the choice went."""
+    """One tile: a picture or video, two lines of text, and how the choice went.
+
+    A picture or video is a path; a picture may also be bytes.
+    """
 
     picture: Path | bytes | None = field(repr=False)
     label: str
@@ -35,9 +38,10 @@ class SheetItem:
 
 
 def contact_sheet(items: Sequence[SheetItem], columns: int = 4) -> bytes:
-    """A JPEG below 150 kB with one labelled tile per item, at most 120; a picture that cannot be read is left blank.
+    """Return a JPEG below 150 kB with one labelled tile per item, at most 120.
 
-    Chosen takes have a green frame, rejected ones a red one. MediaError for no items or no columns.
+    A picture that cannot be read is left blank. Chosen takes have a green frame, rejected ones a red one. Raises
+    MediaError for no items or no columns.
     """
     if not items or columns < 1:
         raise MediaError("A contact sheet needs at least one picture and one column.")
@@ -105,7 +109,7 @@ def _draw_tile(
 
 
 def _clipped(text: str, width: int) -> str:
-    """The text on one line, cut to `width` px with dots."""
+    """Return the text on one line, cut to `width` px with dots."""
     text, font = " ".join(text[:200].split()), _font()
     if font.getlength(text) <= width:
         return text

@@ -1,4 +1,7 @@
-"""Running the ffmpeg executable: bounded in time, killed with its task, never through a shell."""
+"""Running the ffmpeg executable.
+
+It is bounded in time, killed with its task, and never run through a shell.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,10 @@ _CGROUP = Path("/sys/fs/cgroup/memory.max")  # control groups, version 2
 
 
 class EncoderSlots:
-    """A semaphore of encoders: at most `count` at once, of at most `memory_mb` together; a larger one runs alone."""
+    """A semaphore of encoders: at most `count`, with at most `memory_mb` together.
+
+    A larger one runs alone.
+    """
 
     def __init__(self, count: int = 2, memory_mb: int | None = None) -> None:
         self._count, self._memory_mb = count, memory_mb or machine_mb() // 2
@@ -30,7 +36,7 @@ class EncoderSlots:
 
     @asynccontextmanager
     async def take(self, memory_mb: int = SMALL_MB) -> AsyncIterator[None]:
-        """A place for one encoder that needs so much memory, waited for."""
+        """Wait for a place for one encoder that needs so much memory."""
         async with self._changed:
             await self._changed.wait_for(lambda: self._has_room(memory_mb))
             self._running, self._taken_mb = self._running + 1, self._taken_mb + memory_mb
@@ -47,7 +53,7 @@ class EncoderSlots:
 
 
 def machine_mb() -> int:
-    """The memory of this machine in MB, or of the container that this process runs in."""
+    """Return the memory in MB of this machine, or of this process's container."""
     whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     try:
         limit = int(_CGROUP.read_text())
@@ -65,7 +71,10 @@ _TAIL = 1500
 
 @cache
 def ffmpeg_exe() -> str:
-    """The path of the ffmpeg that the wheel imageio-ffmpeg brings; MediaError when there is none."""
+    """Return the path of the ffmpeg that the wheel imageio-ffmpeg brings.
+
+    Raises MediaError when there is none.
+    """
     try:
         return str(imageio_ffmpeg.get_ffmpeg_exe())
     except RuntimeError as error:
@@ -75,9 +84,9 @@ def ffmpeg_exe() -> str:
 async def run_encoder(argv: Sequence[str], timeout_s: float, reached: Callable[[float], None] | None = None) -> str:
     """Run `argv` to its end and return what it wrote to stderr.
 
-    The process is killed and reaped when `timeout_s` passes or the task is cancelled. `reached` is told how many
-    seconds of the file are made, as often as `argv` asks for by PROGRESS. MediaError with the end of stderr when it
-    fails, cannot start, or takes too long.
+    The process is killed and reaped when `timeout_s` passes or the task is cancelled. `reached` is called with how many
+    seconds of the file are made, as often as `argv` asks for by PROGRESS. Raises MediaError with the end of stderr when
+    it fails, cannot start, or takes too long.
     """
     try:
         process = await asyncio.create_subprocess_exec(
@@ -106,7 +115,10 @@ async def run_encoder(argv: Sequence[str], timeout_s: float, reached: Callable[[
 
 
 def _complaints(report: str) -> str:
-    """The lines that tell of errors, where lines are marked with their level (`-loglevel level+info`); else all."""
+    """Return the lines that report errors.
+
+    All lines, unless they are marked with their level (`-loglevel level+info`).
+    """
     marked = [line for line in report.splitlines() if "[error] " in line or "[fatal] " in line]
     return "\n".join(line.replace("[error] ", "").replace("[fatal] ", "") for line in marked) or report
 
@@ -142,7 +154,10 @@ class Loudness:
 
 
 def parse_loudness(report: str) -> Loudness:
-    """The figures of ffmpeg's `ebur128` summary; MediaError when it holds none."""
+    """Read the figures of ffmpeg's `ebur128` summary.
+
+    Raises MediaError when the report has none.
+    """
     figures = {name: float(value) for name, value in _FIGURE.findall(report)}
     if figures.keys() != {"I", "Peak"} or any(math.isnan(value) for value in figures.values()):
         raise MediaError("The loudness could not be measured: the encoder reported no figures.")
@@ -150,7 +165,10 @@ def parse_loudness(report: str) -> Loudness:
 
 
 async def measure_loudness(source: Path, timeout_s: float = 120.0) -> Loudness:
-    """The loudness of the first audio stream of an MP4; MediaError when there is none or it cannot be decoded."""
+    """Measure the loudness of the first audio stream of an MP4.
+
+    Raises MediaError when there is none or it cannot be decoded.
+    """
     return parse_loudness(await run_encoder(_measuring_argv(source), timeout_s))
 
 

@@ -1,4 +1,4 @@
-"""Choosing which takes of a shot are to be animated: pure ranking of measured scores."""
+"""The choice of the takes to be animated: a pure ranking of measured scores."""
 
 from __future__ import annotations
 
@@ -33,8 +33,10 @@ _MEASURES: dict[str, Callable[[FrameScore], float]] = {
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A take that was made. `gate`: why it fails the gates, or None. `score` None: it cannot be decoded, or, with a
-    gate, it is whole and cannot be measured here.
+    """A take that was made.
+
+    `gate`: why it fails the gates, or None. `score` None: it cannot be decoded, or, with a gate, it is whole and cannot
+    be measured here.
     """
 
     take: int
@@ -44,7 +46,10 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was found about one take: `rank` 0..1 (1 best) among the decodable takes, None if not decodable."""
+    """The findings about one take.
+
+    `rank` is 0..1 (1 best) among the decodable takes, None if not decodable.
+    """
 
     take: int
     rank: float | None
@@ -55,7 +60,10 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The chosen takes in order, a verdict for each candidate by take number, and asked takes that do not exist."""
+    """The chosen takes in order, with a verdict for each candidate by take number.
+
+    Also the takes asked for that do not exist.
+    """
 
     chosen: tuple[int, ...]
     verdicts: tuple[Verdict, ...]
@@ -63,9 +71,10 @@ class Choice:
 
 
 def gate(score: FrameScore, probe: ImageProbe, aspect_ratio: str | None = None) -> str | None:
-    """Why a picture is not fit to be animated, as the end of "take 2 is ...", or None.
+    """Return why a picture is not fit to be animated, or None.
 
-    `aspect_ratio` is the one that was asked for ("16:9"); more than 2 % away from it fails.
+    The reason is the end of "take 2 is ...". `aspect_ratio` is the one that was asked for ("16:9"); more than 2 % away
+    from it fails.
     """
     if aspect_ratio is not None:
         wide, high = (int(part) for part in aspect_ratio.split(":"))
@@ -83,12 +92,12 @@ def gate(score: FrameScore, probe: ImageProbe, aspect_ratio: str | None = None) 
 
 
 def choose_frames(candidates: Sequence[Candidate], select: Select, asked_for: str = "asked for by number") -> Choice:
-    """The takes to animate, in order, with reasons; the same for any order of the candidates.
+    """Choose the takes to animate, in order, with reasons.
 
-    "best": the highest rank after gates and near-duplicates; when every take fails the gates, the best of them (it
-    was paid for, and a person may still want it). "first": the first that passes the gates, else the first decodable.
-    "all": every decodable take. "approve": none, a person chooses. Numbers: those takes as they are, in that order, if
-    they were made; `asked_for` says why.
+    The choice is the same for any order of the candidates. "best": the highest rank after gates and near-duplicates;
+    when every take fails the gates, the best of them (it was paid for, and a person may still want it). "first": the
+    first that passes the gates, else the first decodable. "all": every decodable take. "approve": none, a person
+    chooses. Numbers: those takes as they are, in that order, if they were made; `asked_for` says why.
     """
     made = {candidate.take: candidate for candidate in sorted(candidates, key=lambda candidate: candidate.take)}
     scores = {take: one.score for take, one in made.items() if one.score is not None}

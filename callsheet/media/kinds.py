@@ -1,4 +1,4 @@
-"""What a picture's first bytes say it is, before anything looks at the rest."""
+"""The kind of a picture or video by its first bytes, before the rest is read."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ FORMATS = ("PNG", "JPEG", "WEBP")
 
 
 def picture_damage(data: bytes) -> str:
-    """Return what is wrong with a PNG, JPEG or WebP picture, "" when all of it can be decoded.
+    """Return what is wrong with a PNG, JPEG or WebP picture.
 
-    A picture of more pixels than Pillow decodes without a warning (89 million) is not looked at.
+    "" when all of it can be decoded. A picture of more pixels than Pillow decodes without a warning (89 million) is not
+    looked at.
     """
     try:
         with Image.open(BytesIO(data), formats=FORMATS) as image:
@@ -28,7 +29,7 @@ def picture_damage(data: bytes) -> str:
 
 
 def _tail(data: bytes) -> str:
-    """What decoders forgive: a file that ends before it says that it does."""
+    """Return damage that decoders forgive: a file that stops before its own end."""
     whole = {b"\x89P": b"IEND\xaeB`\x82", b"\xff\xd8": b"\xff\xd9"}.get(data[:2], b"")
     return "" if whole in data else "the picture is cut short"
 
@@ -62,7 +63,10 @@ HEAD_BYTES = 64
 
 
 def picture_type(head: bytes) -> str | None:
-    """The MIME type of the picture that begins with these bytes, None when they begin no picture known here."""
+    """Return the MIME type of the picture that begins with these bytes.
+
+    None when they begin no picture known here.
+    """
     for start, mime_type in _STARTS:
         if head.startswith(start):
             return mime_type
@@ -75,7 +79,10 @@ def picture_type(head: bytes) -> str | None:
 
 
 def video_type(head: bytes) -> tuple[str, str] | None:
-    """The MIME type of the video that begins with these bytes, and FFmpeg's name of its container; None for none."""
+    """Return the MIME type of the video that begins with these bytes.
+
+    With it comes FFmpeg's name of its container; None for none.
+    """
     if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
         is_old = head[4:8] != b"ftyp" or head[8:12] == b"qt  "
         return ("video/quicktime" if is_old else "video/mp4"), "mp4"
@@ -88,7 +95,10 @@ def video_type(head: bytes) -> tuple[str, str] | None:
 
 
 def _by_brand(head: bytes) -> str | None:
-    """The kind of picture in an ISO base media file: by its major brand, else by the compatible ones."""
+    """Return the kind of picture in an ISO base media file.
+
+    By its major brand, else by the compatible ones.
+    """
     length = min(int.from_bytes(head[:4], "big"), len(head))
     brands = [head[8:12], *(head[at : at + 4] for at in range(16, length - 3, 4))]
     if brands[0] not in _AVIF | _HEIC | _NEUTRAL:

@@ -1,4 +1,7 @@
-"""How the video of a file is packed: keyframes, order, bitrate. Read from the packets, nothing is decoded."""
+"""The packing of a file's video: keyframes, order, bitrate.
+
+It is read from the packets; nothing is decoded.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +26,12 @@ _PROFILES = {66: "baseline", 77: "main", 88: "extended", 100: "high", 110: "high
 
 @dataclass(frozen=True, slots=True)
 class VideoPackets:
-    """`profile` and `level` (41 is 4.1) are those of H.264, "" and 0 for others. `max_gop_s` is the longest time from
-    one keyframe to the next, or to the end; `closed` whether no picture needs one from before its own keyframe;
-    `b_frames` the most of them in a row; `kbps` the video's bits over its whole time; `even` whether all pictures
-    but the last are shown equally long.
+    """The packing of a video stream.
+
+    `profile` and `level` (41 is 4.1) are those of H.264, "" and 0 for others. `max_gop_s` is the longest time from one
+    keyframe to the next, or to the end; `closed` whether no picture needs one from before its own keyframe; `b_frames`
+    the most of them in a row; `kbps` the video's bits over its whole time; `even` whether all pictures but the last are
+    shown equally long.
     """
 
     profile: str
@@ -40,7 +45,10 @@ class VideoPackets:
 
 
 def read_packets(path: Path) -> VideoPackets:
-    """How the first video stream of an MP4 is packed; MediaError when it cannot be read or holds no packets."""
+    """Read how the first video stream of an MP4 is packed.
+
+    Raises MediaError when it cannot be read or has no packets.
+    """
     try:
         with av.open(str(path.absolute()), format="mp4", options=SAFE_OPTIONS) as container:
             video = container.streams.video[0]
@@ -85,7 +93,7 @@ def _profile_level(extradata: bytes, codec: str) -> tuple[str, int]:
 
 
 def _is_closed(packets: list[_Packet]) -> bool:
-    """Whether every picture that is decoded after a keyframe is also shown after it."""
+    """Return whether every picture decoded after a keyframe is also shown after it."""
     key_s = packets[0].at_s
     for packet in packets:
         if packet.is_key:
@@ -102,7 +110,7 @@ def _is_even(times: list[float]) -> bool:
 
 
 def _b_frames(packets: list[_Packet]) -> int:
-    """The most pictures in a row that are shown before one that was decoded earlier."""
+    """Return the most pictures in a row shown before one that was decoded earlier."""
     shown_s, most, row = -1e9, 0, 0
     for packet in packets:
         row = row + 1 if packet.at_s < shown_s else 0
@@ -112,7 +120,10 @@ def _b_frames(packets: list[_Packet]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """The packets of one stream: their sha256, and when the first begins and the last ends, in seconds."""
+    """The packets of one stream.
+
+    Their sha256, and when the first begins and the last ends, in seconds.
+    """
 
     sha256: str
     start_s: float
@@ -120,7 +131,10 @@ class Track:
 
 
 def read_track(path: Path, kind: Literal["video", "audio"]) -> Track | None:
-    """The first video or audio stream of an MP4 as it is stored; None when it has none, MediaError when unreadable."""
+    """Read the first video or audio stream of an MP4 as it is stored.
+
+    None when it has none; raises MediaError when it is unreadable.
+    """
     digest, start_s, end_s = hashlib.sha256(), math.inf, 0.0
     try:
         with av.open(str(path.absolute()), format="mp4", options=SAFE_OPTIONS) as container:

@@ -16,10 +16,10 @@ _TILE_PX = 256
 
 
 def preview_sheet(video: Path, target: Path, tiles: int = TILES, *, xmp: str | None = None) -> None:
-    """Write a JPEG of up to `tiles` frames at equal distances, each with its time, stamped with `xmp`.
+    """Write a JPEG of up to `tiles` frames at equal distances, each with its time.
 
-    A short film has a tile a second, at least four. `target` appears only whole. MediaError when the video cannot be
-    decoded.
+    It is stamped with `xmp`. A short film has a tile a second, at least four. `target` appears only whole. Raises
+    MediaError when the video cannot be decoded.
     """
     length_s = probe_video(video).duration_s
     count = min(tiles, max(4, round(length_s)))

@@ -1,4 +1,4 @@
-"""What a picture or video is: size, format, timing, and whether it is whole."""
+"""Measurements of a picture or video: size, format, timing, and wholeness."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ _META_HEAD = 4  # version and flags of a full box
 
 
 def heic_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height in pixels of the largest picture in a whole HEIC; None when it is cut short or damaged."""
+    """Return width and height in pixels of the largest picture in a whole HEIC.
+
+    None when it is cut short or damaged.
+    """
     top = {box.kind: box for box in boxes_of(data)}
     if any(kind not in top or top[kind].end > len(data) for kind in (b"ftyp", b"meta", b"mdat")):
         return None
@@ -56,7 +59,10 @@ _TOLD_BY_PICTURES = ("mpeg1video", "mpeg2video", "mpeg4")
 
 @dataclass(frozen=True, slots=True)
 class ImageProbe:
-    """A picture that is whole: pixels as stored, `format` one of ANSWER_FORMATS or "HEIC", size in bytes."""
+    """A picture that is whole.
+
+    Pixels as stored, `format` one of ANSWER_FORMATS or "HEIC", size in bytes.
+    """
 
     width: int
     height: int
@@ -67,11 +73,12 @@ class ImageProbe:
 
 @dataclass(frozen=True, slots=True)
 class VideoProbe:
-    """A video as stored, before rotation. Times are in seconds, `size` in bytes, `sar` is the shape of a pixel.
+    """A video as stored, before rotation.
 
-    `video_start_s` and `audio_start_s` count from the start of the file. `rotation` is in degrees clockwise, None
-    when mirrored or slanted. `colours` is "bt709", "bt601", "bt2020", the HDR of "pq" or "hlg", or None when untagged.
-    `constant_rate` is False when frames last unequally long. `interlaced`: each frame shows two moments, line by line.
+    Times are in seconds, `size` in bytes, `sar` is the shape of a pixel. `video_start_s` and `audio_start_s` count from
+    the start of the file. `rotation` is in degrees clockwise, None when mirrored or slanted. `colours` is "bt709",
+    "bt601", "bt2020", the HDR of "pq" or "hlg", or None when untagged. `constant_rate` is False when frames last
+    unequally long. `interlaced`: each frame shows two moments, line by line.
     """
 
     width: int
@@ -97,9 +104,10 @@ class VideoProbe:
 
 
 def probe_image(source: Path | bytes) -> ImageProbe:
-    """Size and format of a PNG, JPEG or WebP; MediaError when empty, foreign, cut short or over 80 megapixels.
+    """Return the size and format of a PNG, JPEG or WebP.
 
-    Pixels are not decoded: a PNG is checked by its checksums, a JPEG by its end marker, a WebP by its length.
+    Raises MediaError when it is empty, foreign, cut short or over 80 megapixels. Pixels are not decoded: a PNG is
+    checked by its checksums, a JPEG by its end marker, a WebP by its length.
     """
     name = source.name if isinstance(source, Path) else "The picture"
     data = source.read_bytes() if isinstance(source, Path) else source
@@ -128,7 +136,10 @@ def _probe_heic(data: bytes, name: str) -> ImageProbe:
 
 
 def open_image(file: BytesIO | Path, formats: tuple[str, ...] = IMAGE_FORMATS) -> Image.Image:
-    """A lazily read picture of an allowed format and size; MediaError otherwise."""
+    """Open a picture of an allowed format and size, read lazily.
+
+    Raises MediaError otherwise.
+    """
     try:
         image = Image.open(file, formats=formats)
     except UnidentifiedImageError:
@@ -159,12 +170,18 @@ def _is_whole(image: Image.Image, format_: str, data: bytes) -> bool:
 
 
 def probe_video(path: Path) -> VideoProbe:
-    """All that is known of an MP4 by its index; MediaError when empty, foreign, cut short or out of bounds."""
+    """Return all that is known of an MP4 by its index.
+
+    Raises MediaError when it is empty, foreign, cut short or out of bounds.
+    """
     return _probed(path, "mp4", read_layout(path))
 
 
 def probe_foreign(path: Path) -> VideoProbe:
-    """The same for a video in another container (WebM, say), as far as it tells; MediaError when it is none."""
+    """Return the same for a video in another container (WebM, say).
+
+    As far as the container has it. Raises MediaError when it is none.
+    """
     with path.open("rb") as file:
         kind = video_type(file.read(HEAD_BYTES))
     if kind is None:
@@ -215,7 +232,10 @@ def _probed(path: Path, format_: str, layout: Mp4Layout) -> VideoProbe:
 
 
 def _is_interlaced(container: av.container.InputContainer, video: av.VideoStream) -> bool:
-    """As the stream says; of the old codecs whose streams do not, the first picture says it."""
+    """Return whether the stream says that it is interlaced.
+
+    Of the old codecs whose streams do not say so, the first picture says it.
+    """
     order = video.codec_context.field_order
     if order == _UNKNOWN_ORDER and video.codec_context.name in _TOLD_BY_PICTURES:
         return any(bool(frame.interlaced_frame) for frame in islice(container.decode(video), 1))

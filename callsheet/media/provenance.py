@@ -1,4 +1,7 @@
-"""Marking derived files as made by AI, in XMP. The provider's own files are never touched."""
+"""Marking derived files as made by AI, in XMP.
+
+The provider's own files are never touched.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,10 @@ _PACKET = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """What a public file says of its origin: our id of the asset, the model that made it, and the tool."""
+    """The origin that a public file states.
+
+    Our id of the asset, the model that made it, and the tool.
+    """
 
     asset_id: str
     model: str
@@ -45,7 +51,10 @@ class Provenance:
 
 
 def xmp_packet(provenance: Provenance) -> str:
-    """The XMP packet: digital source type, AI system (IPTC Photo Metadata 2025.1), creator tool and asset id."""
+    """Return the XMP packet of a file's origin.
+
+    Digital source type, AI system (IPTC Photo Metadata 2025.1), creator tool and asset id.
+    """
     return _PACKET.format(
         source_type=AI_GENERATED,
         model=_attribute(provenance.model),
@@ -61,7 +70,10 @@ def _attribute(value: str) -> str:
 
 
 def stamp_jpeg(path: Path, xmp: str) -> None:
-    """Put `xmp` into a JPEG in place of any other, without re-encoding; MediaError when it is no JPEG."""
+    """Put `xmp` into a JPEG in place of any other, without re-encoding.
+
+    Raises MediaError when it is no JPEG.
+    """
     data = path.read_bytes()
     payload = xmp.encode()
     if len(payload) > _MAX_JPEG_XMP:
@@ -76,7 +88,7 @@ def stamp_jpeg(path: Path, xmp: str) -> None:
 
 
 def read_jpeg_xmp(path: Path) -> str | None:
-    """The XMP packet of a JPEG, or None; MediaError when it is no JPEG."""
+    """Return the XMP packet of a JPEG, or None; raise MediaError when it is no JPEG."""
     segments, _ = _jpeg_head(path.read_bytes(), path.name)
     found = (segment[4 + len(_JPEG_HEADER) :] for segment in segments if segment[4:].startswith(_JPEG_HEADER))
     packet = next(found, None)
@@ -84,7 +96,7 @@ def read_jpeg_xmp(path: Path) -> str | None:
 
 
 def _jpeg_head(data: bytes, name: str) -> tuple[list[bytes], int]:
-    """The application segments at the start of a JPEG, and where what follows them begins."""
+    """Return the application segments at the start of a JPEG, and where they end."""
     if data[:2] != b"\xff\xd8":
         raise MediaError(f"{name} is not a JPEG file. Nothing was written to it.")
     segments, at = [], 2
@@ -96,7 +108,10 @@ def _jpeg_head(data: bytes, name: str) -> tuple[list[bytes], int]:
 
 
 def stamp_mp4(path: Path, xmp: str) -> None:
-    """Put `xmp` at the end of an MP4 in place of any that is last there; the media data keeps its place."""
+    """Put `xmp` at the end of an MP4 in place of any that is last there.
+
+    The media data keeps its place.
+    """
     payload = XMP_UUID + xmp.encode()
     last = read_top_boxes(path)[-1]
     with replacing(path) as part:
@@ -109,7 +124,10 @@ def stamp_mp4(path: Path, xmp: str) -> None:
 
 
 def read_mp4_xmp(path: Path) -> str | None:
-    """The XMP packet of an MP4, or None; MediaError when it is no whole MP4."""
+    """Return the XMP packet of an MP4, or None.
+
+    Raises MediaError when it is no whole MP4.
+    """
     with path.open("rb") as file:
         for box in read_top_boxes(path):
             file.seek(box.body)

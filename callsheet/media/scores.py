@@ -25,8 +25,9 @@ Plane = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class FrameScore:
-    """`luma`: mean 0-255. `clipped`: larger share of lost shadows or highlights, 0-1. `entropy`: bits of luma, 0-8.
+    """The technical measures of one picture.
 
+    `luma`: mean 0-255. `clipped`: larger share of lost shadows or highlights, 0-1. `entropy`: bits of luma, 0-8.
     `sharpness`: variance of the Laplacian. `contrast`: standard deviation of luma. `colourfulness`: Hasler and
     Suesstrunk (2003). `dhash`: 64-bit difference hash.
     """
@@ -41,7 +42,7 @@ class FrameScore:
 
 
 def score_image(source: Path | bytes) -> FrameScore:
-    """The measures of a picture; MediaError when it cannot be decoded."""
+    """Measure a picture; raise MediaError when it cannot be decoded."""
     small = _decode_small(source)
     grey = small.convert("L")
     luma = np.asarray(grey, dtype=np.float32)
@@ -57,14 +58,14 @@ def score_image(source: Path | bytes) -> FrameScore:
 
 
 def difference_hash(grey: Image.Image) -> int:
-    """64 bits: whether each cell of an 8x8 grid is darker than its right neighbour."""
+    """Return 64 bits: whether each cell of an 8x8 grid is darker than its right one."""
     cells = np.asarray(grey.resize((9, 8), Image.Resampling.BILINEAR), dtype=np.int16)
     bits = (cells[:, 1:] > cells[:, :-1]).flatten()
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
 
 
 def hamming(first: int, second: int) -> int:
-    """The number of bits in which two hashes differ."""
+    """Return the number of bits in which two hashes differ."""
     return (first ^ second).bit_count()
 
 

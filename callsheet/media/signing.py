@@ -1,4 +1,4 @@
-"""Content Credentials: cuts signed by C2PA, with the clip that they were made of as their parent.
+"""Content Credentials: cuts signed by C2PA, with their clip as the parent.
 
 The signature is a box of the file itself. It comes last, for it covers the media and the XMP; a signed file that is
 changed afterwards no longer validates. Needs the extra `callsheet[c2pa]`; reading whether a file is signed does not.
@@ -32,9 +32,10 @@ _KEY, _CERT = "CALLSHEET_C2PA_KEY", "CALLSHEET_C2PA_CERT"
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who signs: certificates in PEM with the signer's own first, its private key in PEM, and the algorithm.
+    """The identity that signs: certificates, private key, and algorithm.
 
-    `tsa_url` is the time-stamp server that is asked with every signature; None asks nobody.
+    Certificates are in PEM with the signer's own first, the private key in PEM. `tsa_url` is the time-stamp server that
+    is asked with every signature; None asks nobody.
     """
 
     chain: bytes
@@ -44,9 +45,10 @@ class Identity:
 
 
 def read_identity(cert: Path, key: Path, alg: str, tsa_url: str | None = None) -> Identity:
-    """The identity in two PEM files; SettingsError when it cannot sign now, which tells what is wrong with which file.
+    """Read the identity in two PEM files.
 
-    The key is never part of a message.
+    Raises SettingsError when it cannot sign now, which says what is wrong with which file. The key is never part of a
+    message.
     """
     chain_pem, key_pem = _read(cert, _CERT), _read(key, _KEY)
     chain, private = _certificates(chain_pem, cert), _private_key(key_pem, key)
@@ -123,7 +125,10 @@ _POLICY = {
 
 @dataclass(frozen=True, slots=True)
 class Parent:
-    """The clip that a cut was made of: its file, its name and hash in the archive, and the model that made it."""
+    """The clip that a cut was made of.
+
+    Its file, its name and hash in the archive, and the model that made it.
+    """
 
     path: Path
     name: str
@@ -132,16 +137,20 @@ class Parent:
 
 
 class Signer:
-    """Signs cuts in the name of one identity. Every signature is another one, so a file is signed once and kept."""
+    """Signs cuts in the name of one identity.
+
+    Every signature is another one, so a file is signed once and kept.
+    """
 
     def __init__(self, identity: Identity) -> None:
         self._identity = identity
 
     def sign(self, cut: Path, target: Path, parent: Parent, *, cropped: bool) -> None:
-        """Write `cut` with a manifest to `target`, which appears only whole; `cut` is left as it is.
+        """Write `cut` with a manifest to `target`; `cut` is left as it is.
 
-        The manifest says that the parent was opened and edited, and by which kind of source it was made. A manifest
-        that the parent itself carries is kept in it. MediaError when it cannot be signed.
+        `target` appears only whole. The manifest says that the parent was opened and edited, and by which kind of
+        source it was made. A manifest that the parent itself carries is kept in it. Raises MediaError when it cannot be
+        signed.
         """
         before = _facts(cut)
         with replacing(target) as part:
@@ -154,7 +163,10 @@ class Signer:
                 raise MediaError(f"A cut of {parent.name} is another video after it was signed. It was not kept.")
 
     def check(self) -> None:
-        """Sign a small picture; SettingsError when the library or the time-stamp server refuses, and why."""
+        """Sign a small picture to see that signing works.
+
+        Raises SettingsError, with the reason, when the library or the time-stamp server refuses.
+        """
         picture = BytesIO()
         Image.new("RGB", (8, 8)).save(picture, "JPEG")
         parent = Parent(Path(), "trial", "0" * 64, "")
@@ -184,9 +196,10 @@ class Signer:
 
 
 def open_signer(cert: Path | None, key: Path | None, alg: str, tsa_url: str | None = None) -> Signer | None:
-    """The signer for the settings, known to work; None when neither certificate nor key is set.
+    """Return the signer for the settings, known to work.
 
-    SettingsError when one of them is missing, the extra is not installed, or nothing can be signed with them.
+    None when neither certificate nor key is set. Raises SettingsError when one of them is missing, the extra is not
+    installed, or nothing can be signed with them.
     """
     if cert is None and key is None:
         return None
@@ -205,7 +218,10 @@ def open_signer(cert: Path | None, key: Path | None, alg: str, tsa_url: str | No
 
 
 def is_signed(path: Path) -> bool:
-    """Whether an MP4 carries a C2PA manifest; MediaError when it is no whole MP4."""
+    """Return whether an MP4 carries a C2PA manifest.
+
+    Raises MediaError when it is no whole MP4.
+    """
     with path.open("rb") as file:
         for box in read_top_boxes(path):
             file.seek(box.body)

@@ -22,23 +22,28 @@ NOT_TAKEN = frozenset({"image/avif", "image/gif", "image/bmp", "image/tiff"})
 
 
 def poster(video: Path, target: Path, at_s: float = 1.0, *, xmp: str | None = None) -> tuple[int, int]:
-    """Write the upright frame at `at_s` seconds (the last one when the video is shorter) as a JPEG; its size in px.
+    """Write the upright frame at `at_s` seconds as a JPEG; return its size in px.
 
-    `target` appears only whole and stamped with `xmp`. MediaError when the video cannot be decoded.
+    The last frame when the video is shorter. `target` appears only whole and stamped with `xmp`. Raises MediaError when
+    the video cannot be decoded.
     """
     return _save(video_frame(video, at_s), target, xmp)
 
 
 def thumbnail(source: Path, target: Path, max_side: int = 480, *, xmp: str | None = None) -> tuple[int, int]:
-    """Write a JPEG of a picture, or of the first frame of a video, that fits `max_side` px; returns its size in px.
+    """Write a small JPEG of a picture or of a video's first frame; return its size.
 
-    Orientation is applied, transparency becomes white. MediaError when the source cannot be decoded.
+    It fits `max_side` px; the size is in px. Orientation is applied, transparency becomes white. Raises MediaError when
+    the source cannot be decoded.
     """
     return _save(small_picture(source, max_side), target, xmp)
 
 
 def small_picture(source: Path | bytes, max_side: int) -> Image.Image:
-    """An upright RGB copy of a picture, or of the first frame of a video, of at most `max_side` px a side."""
+    """Return an upright RGB copy of at most `max_side` px a side.
+
+    Of a picture, or of the first frame of a video.
+    """
     if isinstance(source, Path) and _is_video(source):
         frame = video_frame(source, 0.0)
         frame.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
@@ -56,7 +61,10 @@ def small_picture(source: Path | bytes, max_side: int) -> Image.Image:
 
 
 def as_png(source: Path) -> bytes:
-    """The picture as a PNG, its pixels as stored: the same bytes every time. MediaError when it cannot be decoded."""
+    """Return the picture as a PNG, its pixels as stored: the same bytes every time.
+
+    Raises MediaError when it cannot be decoded.
+    """
     out = BytesIO()
     try:
         with open_image(source, ANSWER_FORMATS) as image:
@@ -69,7 +77,10 @@ def as_png(source: Path) -> bytes:
 
 
 def video_frame(video: Path, at_s: float) -> Image.Image:
-    """The upright frame with square pixels that is shown at `at_s` seconds, or the last one before it."""
+    """Return the upright frame with square pixels shown at `at_s` seconds.
+
+    It is the last one before, when none begins just then.
+    """
     probe = probe_video(video)
     try:
         frame = _decode_at(video, max(0.0, at_s))
