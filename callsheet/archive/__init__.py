@@ -1,1 +1,1 @@
-"""Where every file of a batch is kept: stores (local, gs://), sidecars and the catalogue."""
+"""The archive of a batch's files: stores (local, gs://), sidecars, catalogue."""

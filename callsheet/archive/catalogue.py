@@ -1,4 +1,7 @@
-"""The catalogue: one Parquet row per archived file, so a warehouse or `callsheet find` can query the archive."""
+"""The catalogue: one Parquet row per archived file.
+
+With it a warehouse or `callsheet find` can query the archive.
+"""
 
 from __future__ import annotations
 
@@ -28,27 +31,31 @@ Row = dict[str, object]
 
 
 def catalogue_rows(sidecar: Sidecar) -> list[Row]:
-    """One row per file of the shot. Dollars stand on the file they paid for; derived files cost nothing."""
-    return [*_takes(sidecar), *_clips(sidecar), *_cuts(sidecar)]
+    """Build one row per file of the shot.
+
+    US dollars stand on the file they paid for; derived files cost nothing.
+    """
+    return [*_build_take_rows(sidecar), *_build_clip_rows(sidecar), *_build_cut_rows(sidecar)]
 
 
 def identity(row: Mapping[str, object]) -> tuple[object, ...]:
-    """What makes a row the same row in two parts."""
+    """Return the columns that make a row the same row in two parts."""
     return tuple(row[column] for column in IDENTITY)
 
 
 async def write_part(
     store: Store, batch: str, sidecars: Sequence[Sidecar], on: date, *, cache: Path | None = None
 ) -> str | None:
-    """Write what no earlier part of the batch lists as a new part and return its name; None when there is nothing.
+    """Write as a new part what no earlier part of the batch lists.
 
-    `batch` is the batch's name. No part is ever replaced: a writer whose number was taken by another one meanwhile
-    looks at what that one listed, and begins again. A part that cannot be read is left where it is, and what it
-    listed is listed again. `cache` is the folder for copies of a bucket's parts.
+    Returns its name; None when there is nothing to write. `batch` is the batch's name. No part is ever replaced: a
+    writer whose number was taken by another one meanwhile looks at what that one listed, and begins again. A part that
+    cannot be read is left where it is, and what it listed is listed again. `cache` is the folder for copies of a
+    bucket's parts.
     """
     rows = [row for sidecar in sidecars for row in catalogue_rows(sidecar)]
     for _ in range(_MOST_TRIES):
-        number, listed = await _listed(store, batch, cache)
+        number, listed = await _read_listed(store, batch, cache)
         new = [row for row in rows if identity(row) not in listed]
         if not new:
             return None
@@ -63,7 +70,10 @@ async def write_part(
 
 
 def part_bytes(rows: Sequence[Row]) -> bytes:
-    """The rows as a zstd Parquet file with the catalogue's schema, equal rows once."""
+    """Encode the rows as a zstd Parquet file with the catalogue's schema.
+
+    Equal rows stand once.
+    """
     buffer = io.BytesIO()
     frame = pl.DataFrame(rows, schema=SCHEMA, orient="row").unique(IDENTITY, keep="first", maintain_order=True)
     frame.write_parquet(buffer, compression="zstd")
@@ -71,7 +81,7 @@ def part_bytes(rows: Sequence[Row]) -> bytes:
 
 
 async def read_part(store: Store, name: str) -> pl.DataFrame:
-    """The rows of a part; ArchiveError when it is not a catalogue part."""
+    """Read the rows of a part; ArchiveError when it is not a catalogue part."""
     rows, unreadable = read_parts({name: io.BytesIO(await store.read_bytes(name, MAX_PART))})
     if unreadable:
         raise ArchiveError(
@@ -81,8 +91,8 @@ async def read_part(store: Store, name: str) -> pl.DataFrame:
     return rows
 
 
-async def _listed(store: Store, batch: str, cache: Path | None) -> tuple[int, set[tuple[object, ...]]]:
-    """The number of the batch's next part, and what the earlier ones list."""
+async def _read_listed(store: Store, batch: str, cache: Path | None) -> tuple[int, set[tuple[object, ...]]]:
+    """Return the number of the batch's next part, and what the earlier ones list."""
     parts = [part for part in (await list_parts(store))[0] if part.batch == batch]
     async with part_files(store, parts, cache) as local:
         for error in local.failed.values():
@@ -93,12 +103,12 @@ async def _listed(store: Store, batch: str, cache: Path | None) -> tuple[int, se
     return max((part.number for part in parts), default=0) + 1, set(rows.iter_rows())
 
 
-def _takes(sidecar: Sidecar) -> Iterator[Row]:
+def _build_take_rows(sidecar: Sidecar) -> Iterator[Row]:
     image = sidecar.image
     parameters = image.model_dump(exclude_none=True, exclude={"model"}) if image else {}
     for take in sidecar.takes:
         if take.file:
-            yield _row(
+            yield _build_row(
                 sidecar,
                 take.file,
                 kind="take",
@@ -106,22 +116,24 @@ def _takes(sidecar: Sidecar) -> Iterator[Row]:
                 chosen=take.chosen,
                 prompt=sidecar.prompt,
                 model=take.model_version or (image.model if image else None),
-                parameters=_json(parameters),
+                parameters=_encode_json(parameters),
                 job_key=take.job_key,
                 usd=take.usd,
                 thumbnail=take.file.thumbnail,
             )
         for other in take.others:
-            yield _row(sidecar, other, kind="extra", take=take.take, prompt=sidecar.prompt, model=take.model_version)
+            yield _build_row(
+                sidecar, other, kind="extra", take=take.take, prompt=sidecar.prompt, model=take.model_version
+            )
 
 
-def _clips(sidecar: Sidecar) -> Iterator[Row]:
+def _build_clip_rows(sidecar: Sidecar) -> Iterator[Row]:
     for clip in sidecar.clips:
         made: Row = {
             "take": clip.take,
-            **_moving(sidecar),
+            **_choose_prompts(sidecar),
             "model": clip.model,
-            "parameters": _json(
+            "parameters": _encode_json(
                 clip.model_dump(exclude_none=True, include={"resolution", "aspect_ratio", "requested_duration_s"})
             ),
             "job_key": clip.job_key,
@@ -129,44 +141,46 @@ def _clips(sidecar: Sidecar) -> Iterator[Row]:
             "thumbnail": clip.poster.file if clip.poster else None,
         }
         if clip.file:
-            yield _row(sidecar, clip.file, kind="clip", usd=clip.usd, **made)
+            yield _build_row(sidecar, clip.file, kind="clip", usd=clip.usd, **made)
         if clip.poster:
-            yield _row(sidecar, clip.poster, kind="poster", **made)
+            yield _build_row(sidecar, clip.poster, kind="poster", **made)
         for other in clip.others:
-            yield _row(sidecar, other, kind="extra", take=clip.take, prompt=sidecar.motion_prompt, model=clip.model)
+            yield _build_row(
+                sidecar, other, kind="extra", take=clip.take, prompt=sidecar.motion_prompt, model=clip.model
+            )
 
 
-def _cuts(sidecar: Sidecar) -> Iterator[Row]:
+def _build_cut_rows(sidecar: Sidecar) -> Iterator[Row]:
     models = {clip.take: clip.model for clip in sidecar.clips}
     for cut in sidecar.cuts:
         made: Row = {
             "take": cut.take,
             "spec": cut.spec,
-            **_moving(sidecar),
+            **_choose_prompts(sidecar),
             "model": models.get(cut.take),
-            "parameters": _cut_parameters(cut),
+            "parameters": _encode_cut_parameters(cut),
             "thumbnail": cut.poster.file if cut.poster else None,
         }
         if cut.file:
-            yield _row(sidecar, cut.file, kind="cut", **made)
+            yield _build_row(sidecar, cut.file, kind="cut", **made)
         if cut.poster:
-            yield _row(sidecar, cut.poster, kind="poster", **made)
+            yield _build_row(sidecar, cut.poster, kind="poster", **made)
 
 
-def _moving(sidecar: Sidecar) -> Row:
+def _choose_prompts(sidecar: Sidecar) -> Row:
     if sidecar.motion_prompt is None:
         return {"prompt": sidecar.prompt}
     return {"prompt": sidecar.motion_prompt, "frame_prompt": sidecar.prompt}
 
 
-def _cut_parameters(cut: CutRecord) -> str:
+def _encode_cut_parameters(cut: CutRecord) -> str:
     # The numbers of the platform stay in the sidecar; its name is the row's `spec`.
     told = {*CutMaking.model_fields, "recipe"} - {"platform"}
-    return _json(cut.model_dump(mode="json", exclude_defaults=True, include=told))
+    return _encode_json(cut.model_dump(mode="json", exclude_defaults=True, include=told))
 
 
-def _row(sidecar: Sidecar, file: FileRecord, **made: object) -> Row:
-    """A row with every column of the schema; what `made` does not tell is empty."""
+def _build_row(sidecar: Sidecar, file: FileRecord, **made: object) -> Row:
+    """Build a row with every column of the schema; what `made` does not have is empty."""
     return {
         **dict.fromkeys(SCHEMA),
         **sidecar.model_dump(include={"campaign", "batch", "edition", "mode", "shot", "line"}),
@@ -178,5 +192,5 @@ def _row(sidecar: Sidecar, file: FileRecord, **made: object) -> Row:
     }
 
 
-def _json(values: dict[str, object]) -> str:
+def _encode_json(values: dict[str, object]) -> str:
     return json.dumps(values, sort_keys=True, ensure_ascii=False)

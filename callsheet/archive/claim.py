@@ -1,8 +1,8 @@
-"""The claim `_LEDGER.json`: which ledger a live batch is worked on by, from a run's start to its end.
+"""The claim `_LEDGER.json`: the ledger by which a live batch is worked on.
 
-What was sent and has not come back is known to that ledger alone, so another one must not send anything meanwhile. A
-run that is killed leaves its claim behind, and the same ledger goes on under it. It is a file of its own, beside the
-success marker, because readers of an archive may wait for the marker to appear.
+It is there from a run's start to its end. What was sent and has not come back is known to that ledger alone, so another
+one must not send anything meanwhile. A run that is killed leaves its claim behind, and the same ledger goes on under
+it. It is a file of its own, beside the success marker, because readers of an archive may wait for the marker to appear.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ UNKNOWN = "unknown"
 
 
 class BatchClaim(BaseModel):
-    """What `_LEDGER.json` says: the ledger's identity, and the machine and time of the run that wrote it."""
+    """The content of `_LEDGER.json`.
+
+    The ledger's identity, and the machine and time of the run that wrote it.
+    """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -39,9 +42,10 @@ class BatchClaim(BaseModel):
 
 
 async def claim_batch(store: Store, batch: Batch, ledger: str) -> bool:
-    """Claim the batch for a ledger; True when it had no claim, False when it was this ledger's already.
+    """Claim the batch for a ledger; False when the claim was this ledger's already.
 
-    Of several ledgers that ask at once, one gets it. SettingsError, with what to do, when it is another one's.
+    True when the batch had no claim. Of several ledgers that ask at once, one gets it. SettingsError, with what to do,
+    when it is another one's.
     """
     if await read_claim(store, batch) is None:
         mine = BatchClaim(ledger=ledger, host=socket.gethostname(), since=datetime.now(UTC), nonce=secrets.token_hex(8))
@@ -56,7 +60,10 @@ async def claim_batch(store: Store, batch: Batch, ledger: str) -> bool:
 
 
 async def check_claim(store: Store, batch: Batch, ledger: str) -> None:
-    """Raise SettingsError, with what to do, when another ledger works on the live batch, or did until it was killed."""
+    """Raise SettingsError when another ledger works on the live batch.
+
+    Or when it did until it was killed. The message says what to do.
+    """
     if batch.mode != "live":
         return  # a rehearsal costs nothing, so nobody is kept from it
     found = await read_claim(store, batch)
@@ -65,16 +72,16 @@ async def check_claim(store: Store, batch: Batch, ledger: str) -> None:
 
 
 async def release_batch(store: Store, batch: Batch, ledger: str) -> None:
-    """Take back this ledger's claim, if there is one; another ledger's stays."""
+    """Remove this ledger's claim, if there is one; another ledger's stays."""
     found, stat = await _read(store, batch)
     if found is not None and found.ledger == ledger:
         await store.remove(layout.document(batch.prefix, layout.CLAIM), stat)
 
 
 async def take_over_batch(store: Store, batch: Batch, ledger: str) -> BatchClaim | None:
-    """Remove another ledger's claim and return it, None when there is none; what the archive proves is entered before.
+    """Remove another ledger's claim and return it, None when there is none.
 
-    ArchiveError when it changed meanwhile.
+    What the archive proves is entered in this ledger before. ArchiveError when the claim changed meanwhile.
     """
     found, stat = await _read(store, batch)
     if found is None or found.ledger == ledger:
@@ -85,12 +92,18 @@ async def take_over_batch(store: Store, batch: Batch, ledger: str) -> BatchClaim
 
 
 async def read_claim(store: Store, batch: Batch) -> BatchClaim | None:
-    """The batch's claim; None when there is none. ArchiveConflict when a newer callsheet wrote it."""
+    """Read the batch's claim; None when there is none.
+
+    ArchiveConflict when a newer callsheet wrote it.
+    """
     return (await _read(store, batch))[0]
 
 
 def describe(store: Store, batch: Batch, claim: BatchClaim) -> str:
-    """Who works on a batch, and how another ledger may go on with it: sentences for a person."""
+    """Describe who works on a batch, and how another ledger may go on with it.
+
+    Returns sentences for a person.
+    """
     host = f" on {claim.host}" if claim.host else ""
     return (
         f"Batch {batch.name} in {store.uri} is worked on by another ledger ({claim.ledger[:12]}{host}, since "

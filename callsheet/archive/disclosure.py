@@ -1,7 +1,7 @@
-"""What whoever posts a cut has to tell the platform: that AI made it, and which box says so where.
+"""Disclosure: what whoever posts a cut must declare to the platform.
 
-Rules as the platforms publish them, read 2026-11-21; the EU AI Act (Art. 50, since 2026-08-02) asks the same of whoever
-shows pictures or videos that would pass for real. Not legal advice.
+That AI made it, and which box says so where. Rules as the platforms publish them, read 2026-11-21; the EU AI Act (Art.
+50, since 2026-08-02) asks the same of whoever shows pictures or videos that would pass for real. Not legal advice.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class _Part(BaseModel):
 
 
 class PlatformToggle(_Part):
-    """The box of one platform: what it is called where a person posts, and in the API (None: it has none).
+    """The AI box of one platform: its name for a person, and in the API (None: none).
 
     `tick` "always" is for everything that AI made; "if realistic" for what could be taken for real people, places or
     events, which only a person can judge. Ticking more than that is allowed everywhere.
@@ -32,7 +32,10 @@ class PlatformToggle(_Part):
 
 
 class PlatformToggles(_Part):
-    """The boxes of the platforms that a cut is made for: of one, or of all where the cut is for none in particular."""
+    """The boxes of the platforms that a cut is made for.
+
+    Of one, or of all where the cut is for none in particular.
+    """
 
     # support.google.com/youtube/answer/14328491; developers.google.com/youtube/v3/revision_history (2024-10-30).
     youtube: PlatformToggle | None = PlatformToggle(
@@ -48,7 +51,10 @@ class PlatformToggles(_Part):
 
 
 class Disclosure(_Part):
-    """What is to be told of one cut. `label_text` is for wherever a platform has no box."""
+    """The declaration for one cut.
+
+    `label_text` is for wherever a platform has no box.
+    """
 
     ai_generated: bool = True
     digital_source_type: str = AI_GENERATED
@@ -61,9 +67,10 @@ _BOXES = {"YouTube": "youtube", "TikTok": "tiktok", "Instagram": "meta", "Facebo
 
 
 def disclosure_for(platform: PlatformSpec, label: str | None = None) -> Disclosure:
-    """What is to be told of a cut for this platform: its own box, none where it has none, all for a plain aspect.
+    """Build the declaration for a cut for this platform.
 
-    `label` are the words drawn on the picture, which are then told elsewhere too.
+    It has the platform's own box, none where it has none, and all for a plain aspect. `label` are the words drawn on
+    the picture, which then stand for `label_text` too.
     """
     own = _BOXES.get(platform.title.partition(" ")[0])
     plain = platform.title[:1].isdigit()

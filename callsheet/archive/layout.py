@@ -1,4 +1,7 @@
-"""How files are named in the archive. Pure: names from values, all relative to the archive or to the shot's folder."""
+"""Names of files in the archive, from values alone.
+
+All are relative to the archive or to the shot's folder.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,10 @@ _BROWSER_DOWNLOADS = "https://storage.cloud.google.com/"
 
 
 def link_to(uri: str, *, beside: Path | None = None) -> str:
-    """The address of an archived file: `file:` for a path, an authenticated download for `gs://`.
+    """Return the address of an archived file.
 
-    `beside` is the folder of the page that holds the link: a file in the same folder or below it gets a relative one.
+    `file:` for a path, an authenticated download for `gs://`. `beside` is the folder of the page that has the link: a
+    file in the same folder or below it gets a relative one.
     """
     if uri.startswith("gs://"):
         return _BROWSER_DOWNLOADS + quote(uri.removeprefix("gs://"))
@@ -72,13 +76,13 @@ _EXTENSIONS = {
 
 
 def extension(mime_type: str) -> str:
-    """The file extension of a MIME type, without a dot; "bin" for one that nobody knows."""
+    """Return the file extension of a MIME type, without a dot; "bin" if unknown."""
     known = mime_type.partition(";")[0].strip().lower()
     return _EXTENSIONS.get(known) or (mimetypes.guess_extension(known) or ".bin")[1:]
 
 
 def content_type(name: str) -> str:
-    """The MIME type that a file's name stands for."""
+    """Return the MIME type that a file's name stands for."""
     told = {suffix: kind for kind, suffix in _EXTENSIONS.items() if kind.startswith("image/")}
     if (known := told.get(name.rpartition(".")[2].lower())) is not None:
         return known
@@ -86,9 +90,12 @@ def content_type(name: str) -> str:
 
 
 def folder_name(shot: str) -> str:
-    """The shot's folder: its id where that is a safe name, else a cleaned id with eight digits of its hash."""
+    """Return the name of the shot's folder.
+
+    It is the shot's id where that is a safe name, else a cleaned id with eight digits of its hash.
+    """
     name = unicodedata.normalize("NFC", shot)
-    cleaned = "".join("_" if _unsafe(character) else character for character in name).strip(". ") or "shot"
+    cleaned = "".join("_" if _is_unsafe(character) else character for character in name).strip(". ") or "shot"
     cut = cleaned.encode()[:_MAX_FOLDER].decode(errors="ignore")
     if cut == shot:
         return shot
@@ -96,105 +103,126 @@ def folder_name(shot: str) -> str:
 
 
 def shot_folder(prefix: str, shot: str) -> str:
-    """The folder of a shot in the batch at `prefix` (Batch.prefix)."""
+    """Return the folder of a shot in the batch at `prefix` (Batch.prefix)."""
     return f"{prefix}/shots/{folder_name(shot)}"
 
 
 def sidecar_name(prefix: str, shot: str) -> str:
-    """The name of a shot's sidecar."""
+    """Return the name of a shot's sidecar."""
     return f"{shot_folder(prefix, shot)}/{SIDECAR}"
 
 
 def take_name(number: int, sha256: str, mime_type: str) -> str:
-    """`take-2-<sha12>.png`, inside the shot's folder."""
-    return _file(("take", str(number)), sha256, mime_type)
+    """Return `take-2-<sha12>.png`, inside the shot's folder."""
+    return _build_name(("take", str(number)), sha256, mime_type)
 
 
 def clip_name(sha256: str, mime_type: str, *, take: int | None = None) -> str:
-    """`clip-<sha12>.mp4`, or `clip-2-<sha12>.mp4` when the shot has a clip of several takes."""
-    return _file(("clip", _number(take)), sha256, mime_type)
+    """Return `clip-<sha12>.mp4`, or `clip-2-<sha12>.mp4` with the take's number.
+
+    The number is given when the shot has clips of several takes.
+    """
+    return _build_name(("clip", _format_number(take)), sha256, mime_type)
 
 
 def cut_name(spec: str, sha256: str, mime_type: str, *, take: int | None = None) -> str:
-    """`cut-9x16-<sha12>.mp4`, with the take's number before the hash when the shot has clips of several takes."""
+    """Return `cut-9x16-<sha12>.mp4`.
+
+    The take's number stands before the hash when the shot has clips of several takes.
+    """
     readable = re.sub(r"[^A-Za-z0-9_]+", "-", spec.replace(":", "x")).strip("-") or "cut"
-    return _file(("cut", readable[:40], _number(take)), sha256, mime_type)
+    return _build_name(("cut", readable[:40], _format_number(take)), sha256, mime_type)
 
 
 def extra_name(number: int, sha256: str, mime_type: str) -> str:
-    """`extra-2-<sha12>.png`: a further picture of the reply that gave take 2."""
-    return _file(("extra", str(number)), sha256, mime_type)
+    """Return `extra-2-<sha12>.png`: a further picture of the reply that gave take 2."""
+    return _build_name(("extra", str(number)), sha256, mime_type)
 
 
 def poster_name(sha256: str, mime_type: str) -> str:
-    """`poster-<sha12>.jpg`: the still that stands for a clip or cut."""
-    return _file(("poster",), sha256, mime_type)
+    """Return `poster-<sha12>.jpg`: the still that stands for a clip or cut."""
+    return _build_name(("poster",), sha256, mime_type)
 
 
 def thumbnail_name(sha256: str, mime_type: str) -> str:
-    """`thumb-<sha12>.jpg`: a small copy of a picture."""
-    return _file(("thumb",), sha256, mime_type)
+    """Return `thumb-<sha12>.jpg`: a small copy of a picture."""
+    return _build_name(("thumb",), sha256, mime_type)
 
 
 def input_name(prefix: str, sha256: str, mime_type: str) -> str:
-    """`<batch>/inputs/<sha12>.png`: a file that finishes cuts, once for the whole batch."""
-    return f"{prefix}/{INPUTS}/{_file((), sha256, mime_type)}"
+    """Return `<batch>/inputs/<sha12>.png`: a file used to finish the batch's cuts.
+
+    It is there once for the whole batch.
+    """
+    return f"{prefix}/{INPUTS}/{_build_name((), sha256, mime_type)}"
 
 
 def is_input(prefix: str, name: str) -> bool:
-    """Whether this is the name of a file that finishes the batch's cuts."""
+    """Return whether this is the name of a file used to finish the batch's cuts."""
     return re.fullmatch(rf"{re.escape(prefix)}/{INPUTS}/[0-9a-f]{{12}}\.\w+", name) is not None
 
 
 def spot_name(prefix: str, name: str, what: str, sha256: str, mime_type: str) -> str:
-    """`<batch>/spots/<name>-<sha12>.mp4`, and `<name>-poster-<sha12>.jpg` of what belongs to it (`what`)."""
-    return f"{prefix}/{SPOTS}/{_file((name, what), sha256, mime_type)}"
+    """Return `<batch>/spots/<name>-<sha12>.mp4`, or that of a file beside it.
+
+    `what` names the file beside it: `<name>-poster-<sha12>.jpg`.
+    """
+    return f"{prefix}/{SPOTS}/{_build_name((name, what), sha256, mime_type)}"
 
 
 def is_spot(prefix: str, name: str) -> bool:
-    """Whether this is the name of a spot, or of a picture or record of one."""
+    """Return whether this is the name of a spot, or of a picture or record of one."""
     return re.fullmatch(rf"{re.escape(prefix)}/{SPOTS}/[\w.-]+-[0-9a-f]{{12}}\.(mp4|jpg|json)", name) is not None
 
 
 def is_file_name(name: str) -> bool:
-    """Whether this is the name of a file in a folder, and of nothing outside it."""
+    """Return whether this is the name of a file in a folder.
+
+    And of nothing outside it.
+    """
     return name not in ("", ".", "..") and not re.search(OUTSIDE, name)
 
 
 def is_asset_name(file: str) -> bool:
-    """Whether a file in a shot's folder has a name of the kinds above."""
+    """Return whether a file in a shot's folder has a name of the kinds above."""
     return re.fullmatch(r"(take|clip|cut|poster|thumb|extra)-([\w-]+-)?[0-9a-f]{12}\.\w+", file) is not None
 
 
 def document(prefix: str, name: str) -> str:
-    """A document of the batch: plan, gallery, success marker."""
+    """Return the name of a document of the batch: plan, gallery, success marker."""
     return f"{prefix}/{name}"
 
 
 def manifest_name(prefix: str, uri: str) -> str:
-    """The batch's copy of its manifest: `manifest.csv`, `manifest.yaml`."""
+    """Return the name of the batch's copy of its manifest.
+
+    `manifest.csv`, `manifest.yaml`.
+    """
     suffix = re.search(r"\.[A-Za-z0-9]{1,8}$", uri)
     return f"{prefix}/manifest{suffix.group().lower() if suffix else ''}"
 
 
 def is_manifest(prefix: str, name: str) -> bool:
-    """Whether this is the name of the batch's copy of its manifest."""
+    """Return whether this is the name of the batch's copy of its manifest."""
     return re.fullmatch(rf"{re.escape(prefix)}/manifest(\.[a-z0-9]{{1,8}})?", name) is not None
 
 
 def is_sidecar(name: str) -> bool:
-    """Whether this is the name of a sidecar: `<campaign>/<batch>/shots/<shot>/shot.json`."""
+    """Return whether this is the name of a sidecar.
+
+    `<campaign>/<batch>/shots/<shot>/shot.json`.
+    """
     parts = name.split("/")
     return len(parts) == 5 and parts[2] == "shots" and parts[4] == SIDECAR
 
 
 def catalogue_part(batch: str, on: date, number: int) -> str:
-    """`catalog/dt=YYYY-MM-DD/<batch>-<n>.parquet`."""
+    """Return `catalog/dt=YYYY-MM-DD/<batch>-<n>.parquet`."""
     return f"{CATALOGUE}/dt={on.isoformat()}/{batch}-{number}.parquet"
 
 
 def part_of(name: str) -> tuple[date, str, int] | None:
-    """Day, batch and n of a catalogue part, None for every other name."""
+    """Return day, batch and n of a catalogue part, None for every other name."""
     found = re.fullmatch(rf"{CATALOGUE}/dt=(\d{{4}}-\d\d-\d\d)/([^/]+)-(\d{{1,9}})\.parquet", name, re.ASCII)
     try:
         return (date.fromisoformat(found[1]), found[2], int(found[3])) if found else None
@@ -203,27 +231,27 @@ def part_of(name: str) -> tuple[date, str, int] | None:
 
 
 def part_number(name: str, batch: str) -> int | None:
-    """The n of a catalogue part of this batch, None for every other name."""
+    """Return the n of a catalogue part of this batch, None for every other name."""
     told = part_of(name)
     return told[2] if told and told[1] == batch else None
 
 
 def batch_of_part(name: str) -> str | None:
-    """The name of the batch that a catalogue part is of, None for every other name."""
+    """Return the batch's name of a catalogue part, None for every other name."""
     told = part_of(name)
     return told[1] if told else None
 
 
-def _file(parts: tuple[str, ...], sha256: str, mime_type: str) -> str:
+def _build_name(parts: tuple[str, ...], sha256: str, mime_type: str) -> str:
     if not re.fullmatch(r"[0-9a-f]{64}", sha256):
         raise ValueError(f"not a sha256 in hex digits: {sha256!r}")
     return "-".join((*(part for part in parts if part), sha256[:_HASH])) + f".{extension(mime_type)}"
 
 
-def _number(take: int | None) -> str:
+def _format_number(take: int | None) -> str:
     return "" if take is None else str(take)
 
 
-def _unsafe(character: str) -> bool:
+def _is_unsafe(character: str) -> bool:
     # Separators, what Windows forbids, and what cannot be seen: control, format (text direction), surrogates.
     return character in '/\\:*?"<>|' or unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}

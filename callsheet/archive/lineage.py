@@ -1,4 +1,7 @@
-"""The files that a batch's records tell of, as assets: pure, from sidecars and from rows of the catalogue."""
+"""The files that a batch's records list, as assets.
+
+Pure, from sidecars and from rows of the catalogue.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ DERIVED: frozenset[str] = frozenset({"cut", "poster", "thumbnail"})
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A file that a sidecar lists, what it is, and the paid part or the cut that it is the result of.
+    """A file that a sidecar lists, and the paid part or the cut that it comes from.
 
     `earlier`: the shot does not use it any more.
     """
@@ -32,20 +35,28 @@ class Listed:
 
     @property
     def can_be_gone(self) -> bool:
-        """Whether nothing is lost when the file is not there: it cost nothing, and the shot has another one."""
+        """Whether nothing is lost when the file is not there.
+
+        It cost nothing, and the shot has another one.
+        """
         return self.earlier and self.kind in DERIVED
 
 
 def listed(sidecar: Sidecar) -> Iterator[Listed]:
-    """Every file of the sidecar but the thumbnails, of which it has only the names; those in use first."""
-    used = _of_parts(sidecar.takes, sidecar.clips, sidecar.cuts)
-    earlier = _of_parts(sidecar.earlier_takes, sidecar.earlier_clips, sidecar.earlier_cuts)
+    """Yield every file of the sidecar but the thumbnails, those in use first.
+
+    Of thumbnails it has only the names.
+    """
+    used = _list_parts(sidecar.takes, sidecar.clips, sidecar.cuts)
+    earlier = _list_parts(sidecar.earlier_takes, sidecar.earlier_clips, sidecar.earlier_cuts)
     in_use = {one.file.file: one for one in used}
     yield from in_use.values()
     yield from (replace(one, earlier=True) for one in earlier if one.file.file not in in_use)
 
 
-def _of_parts(takes: Sequence[TakeRecord], clips: Sequence[ClipRecord], cuts: Sequence[CutRecord]) -> Iterator[Listed]:
+def _list_parts(
+    takes: Sequence[TakeRecord], clips: Sequence[ClipRecord], cuts: Sequence[CutRecord]
+) -> Iterator[Listed]:
     parts: tuple[Part, ...] = (*takes, *clips)
     for part in parts:
         yield from (Listed("extra", other) for other in part.others)
@@ -65,12 +76,12 @@ def _of_parts(takes: Sequence[TakeRecord], clips: Sequence[ClipRecord], cuts: Se
 
 
 def thumbnails(takes: Sequence[TakeRecord]) -> dict[str, str]:
-    """The names of these takes' thumbnails, each with the sha256 of the take it shows."""
+    """Return the names of these takes' thumbnails, each with the sha256 of its take."""
     return {take.file.thumbnail: take.file.sha256 for take in takes if take.file and take.file.thumbnail}
 
 
 def asset_of(sidecar: Sidecar, one: Listed, uri: str) -> Asset:
-    """A listed file as an asset that is at `uri`."""
+    """Convert a listed file to an asset that is at `uri`."""
     file, part = one.file, one.part
     model = None
     if part is not None:
@@ -100,18 +111,18 @@ def asset_of(sidecar: Sidecar, one: Listed, uri: str) -> Asset:
 
 
 def details_of(making: CutMaking) -> dict[str, Any] | None:
-    """How a cut was made as the ledger keeps it, None when nothing of it is known."""
+    """Convert a cut's making to what the ledger keeps, None when nothing is known."""
     return making.model_dump(mode="json", include=set(CutMaking.model_fields), exclude_defaults=True) or None
 
 
 def making_of(details: Mapping[str, Any] | None) -> CutMaking:
-    """How a cut was made, from what the ledger keeps or a row of the catalogue tells."""
+    """Read a cut's making from what the ledger keeps or a catalogue row states."""
     told = {name: value for name, value in (details or {}).items() if name in CutMaking.model_fields}
     return CutMaking.model_validate(told)
 
 
 def asset_of_row(row: Mapping[str, Any]) -> Asset:
-    """A row of the catalogue as an asset."""
+    """Convert a row of the catalogue to an asset."""
     return Asset(
         kind=row["kind"],
         batch=row["batch"],
@@ -130,12 +141,12 @@ def asset_of_row(row: Mapping[str, Any]) -> Asset:
         parent=row["parent"],
         usd=Decimal(str(row["usd"] or 0)),
         model=row["model"],
-        **_cut_facts(row),
+        **_read_cut_facts(row),
     )
 
 
-def _cut_facts(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The recipe of a cut, and what its row tells of how it was made."""
+def _read_cut_facts(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the recipe of a cut, and what its row states of how it was made."""
     if row["kind"] != "cut":
         return {}
     told = parameters_of(row)
@@ -143,7 +154,10 @@ def _cut_facts(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parameters_of(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What a row of the catalogue tells beside its columns; {} when that cannot be read."""
+    """Return the further values of a catalogue row; {} when they cannot be read.
+
+    They stand beside its columns, as JSON.
+    """
     try:
         found = json.loads(row.get("parameters") or "{}")
     except ValueError:

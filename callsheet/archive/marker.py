@@ -1,4 +1,7 @@
-"""The success marker: written last, so a reader of the bucket knows that a batch is complete, and how complete."""
+"""The success marker, written last: says that a batch is complete, or how far.
+
+A reader of the bucket waits for it.
+"""
 
 from __future__ import annotations
 
@@ -28,14 +31,17 @@ class _Part(BaseModel):
 
 
 class ListedSidecar(_Part):
-    """A sidecar as it was when the batch ended: name in the archive and hash of its bytes."""
+    """A sidecar as it was when the batch ended.
+
+    Its name in the archive and the hash of its bytes.
+    """
 
     name: str
     sha256: str
 
 
 class Success(_Part):
-    """What `_SUCCESS.json` says. `complete` is true only when every shot is done.
+    """The content of `_SUCCESS.json`; `complete` only when every shot is done.
 
     `status` "continuing" means that new work was begun after the batch had ended: its files may be incomplete. A repair
     found files of the `damaged` shots lost; they are unfinished until those are back. `ledger` is the identity of the
@@ -69,15 +75,16 @@ async def write_success(
     damaged: Sequence[str] = (),
     ledger: str | None = None,
 ) -> Success:
-    """Write the marker over the sidecars as they are stored now; call it last. `sidecars` must not be empty.
+    """Write the marker over the sidecars as they are stored now; call it last.
 
-    `hashes` are the sha256 of stored sidecars by shot, as far as they are known; the others are read. `absent` are the
-    ids of pending shots that have no sidecar yet; of the `damaged` ones files are lost.
+    `sidecars` must not be empty. `hashes` are the sha256 of stored sidecars by shot, as far as they are known; the
+    others are read. `absent` are the ids of pending shots that have no sidecar yet; of the `damaged` ones files are
+    lost.
     """
     known = hashes or {}
     limit = asyncio.Semaphore(_AT_ONCE)
 
-    async def listed(sidecar: Sidecar) -> ListedSidecar:
+    async def list_one(sidecar: Sidecar) -> ListedSidecar:
         name = layout.sidecar_name(prefix, sidecar.shot)
         if sidecar.shot in known:
             return ListedSidecar(name=name, sha256=known[sidecar.shot])
@@ -85,22 +92,28 @@ async def write_success(
             data = await store.read_bytes(name, MAX_SIDECAR)
         return ListedSidecar(name=name, sha256=hashlib.sha256(data).hexdigest())
 
-    files = await asyncio.gather(*(listed(sidecar) for sidecar in sidecars))
-    marker = _marker(sidecars, files, catalogue, finished, absent)
+    files = await asyncio.gather(*(list_one(sidecar) for sidecar in sidecars))
+    marker = _build_marker(sidecars, files, catalogue, finished, absent)
     marker = marker.model_copy(update={"damaged": tuple(damaged), "ledger": ledger})
     await write_marker(store, prefix, marker)
     return marker
 
 
 async def mark_continuing(store: Store, prefix: str) -> None:
-    """Say in the marker, if there is one, that new work has begun; call it before the first new file is stored."""
+    """State in the marker, if there is one, that new work has begun.
+
+    Call it before the first new file is stored.
+    """
     marker = await read_success(store, prefix)
     if marker is not None and marker.status != "continuing":
         await write_marker(store, prefix, marker.model_copy(update={"status": "continuing", "complete": False}))
 
 
 async def read_success(store: Store, prefix: str) -> Success | None:
-    """The batch's marker, None when there is none yet. ArchiveConflict when a newer callsheet wrote it."""
+    """Read the batch's marker, None when there is none yet.
+
+    ArchiveConflict when a newer callsheet wrote it.
+    """
     name = layout.document(prefix, layout.SUCCESS)
     if await store.stat(name) is None:
         return None
@@ -115,7 +128,7 @@ async def read_success(store: Store, prefix: str) -> Success | None:
         ) from error
 
 
-def _marker(
+def _build_marker(
     sidecars: Sequence[Sidecar],
     files: Sequence[ListedSidecar],
     catalogue: str | None,

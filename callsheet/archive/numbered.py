@@ -1,6 +1,7 @@
-"""Documents where names may not be replaced: later versions are numbered, and the highest number counts.
+"""Numbered documents, for archives in which names may not be replaced.
 
-A bucket with a retention policy or holds refuses to replace an object. There `shot.json` is followed by `shot-2.json`.
+Later versions are numbered, and the highest number counts. A bucket with a retention policy or holds refuses to replace
+an object. There `shot.json` is followed by `shot-2.json`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ _DOCUMENT = re.compile(
 
 
 def version_of(name: str) -> tuple[str, int] | None:
-    """Return the document that a name is a version of, and its number (1: the plain name); None for another file."""
+    """Return the document that a name is a version of, and its number.
+
+    1 is the plain name; None for another file.
+    """
     found = _DOCUMENT.fullmatch(name)
     return (f"{found['stem']}{found['end'] or ''}", int(found["n"] or 1)) if found else None
 
@@ -44,7 +48,10 @@ def stem_of(name: str) -> str:
 
 
 def newest(files: Mapping[str, T]) -> tuple[dict[str, T], dict[str, int]]:
-    """Return the files with each document under its plain name, as its newest version is; and the numbers above 1."""
+    """Return the files with each document's newest version under its plain name.
+
+    And the numbers above 1, by plain name.
+    """
     numbers: dict[str, int] = {}
     for name in files:
         if (version := version_of(name)) and version[1] > numbers.get(version[0], 0):
@@ -58,7 +65,10 @@ def newest(files: Mapping[str, T]) -> tuple[dict[str, T], dict[str, int]]:
 
 
 class Versions:
-    """Which versions of documents one store has, as far as it was listed; `listed` gives every object by prefix."""
+    """The versions of documents that one store has, as far as it was listed.
+
+    `listed` returns every object by prefix.
+    """
 
     def __init__(self, uri: str, listed: Callable[[str], Awaitable[dict[str, Stat]]]) -> None:
         self._uri = uri
@@ -68,11 +78,14 @@ class Versions:
         self._keeps = False
 
     def has_several(self, name: str) -> bool:
-        """Whether a document is known to have numbered versions."""
+        """Return whether a document is known to have numbered versions."""
         return name in self._several
 
     def can_follow(self, name: str) -> bool:
-        """Whether a version may follow this file, which the bucket keeps as it is; says so in the log, once."""
+        """Return whether a version may follow this file, which the bucket keeps as it is.
+
+        Says so in the log, once.
+        """
         if version_of(name) is None:
             return False
         if not self._keeps:
@@ -85,7 +98,7 @@ class Versions:
         return True
 
     def shown(self, prefix: str, files: Mapping[str, Stat]) -> dict[str, Stat]:
-        """Return what a listing shows, each document once and as its newest version is."""
+        """Return a listing with each document once, as its newest version is."""
         shown, numbers = newest(files)
         self._several |= numbers.keys()
         self._keeps = self._keeps or bool(numbers)
@@ -94,7 +107,10 @@ class Versions:
         return shown
 
     async def of(self, name: str) -> dict[int, Stat]:
-        """Return the versions of a document that are there now, by number: one request."""
+        """Return the versions of a document that are there now, by number.
+
+        In one request.
+        """
         found = await self._listed(stem_of(name))
         pairs = ((version_of(each), stat) for each, stat in found.items())
         versions = {version[1]: stat for version, stat in pairs if version and version[0] == name}
@@ -103,10 +119,10 @@ class Versions:
         return versions
 
     async def real(self, name: str) -> str:
-        """Return the name under which a file is stored: of a document that of its newest version.
+        """Return the name under which a file is stored: for a document its newest version.
 
-        A listing tells which documents have several. What was not listed is looked up; and everything is, once there
-        is a numbered document: another process may have written the next.
+        A listing shows which documents have several. What was not listed is looked up; and everything is, once there is
+        a numbered document: another process may have written the next.
         """
         listed = not self._keeps and any(name.startswith(prefix) for prefix in self._seen)
         if version_of(name) is None or listed:

@@ -1,4 +1,7 @@
-"""What is told about an object beside its bytes. Pure; nothing secret: no prompt, no API key, no local path."""
+"""The metadata of a stored object.
+
+Pure; nothing secret: no prompt, no API key, no local path.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,10 @@ def resource(
     download_name: str | None = None,
     cache_control: str | None = None,
 ) -> dict[str, Any]:
-    """The object as the JSON API takes it. With the md5 declared, Cloud Storage keeps nothing but these very bytes."""
+    """Build the object's resource as the JSON API takes it.
+
+    With the md5 declared, Cloud Storage keeps nothing but these very bytes.
+    """
     told: dict[str, Any] = {
         "name": key,
         "contentType": content_type,
@@ -40,16 +46,17 @@ def resource(
 
 
 class Told(TypedDict):
-    """What a store is told about a file beside its bytes."""
+    """The metadata of a file that a store gets beside its bytes."""
 
     metadata: dict[str, str]
     download_name: str
 
 
 def about_file(campaign: str, batch: str, shot: str | None, name: str) -> Told:
-    """Where the file `name` of a shot, or of the whole batch, comes from, and the name under which a browser saves it.
+    """Describe the origin of a file, and the name under which a browser saves it.
 
-    The store adds the sha256. `autumn-lighthouse-take-1.png` stands for `take-1-<hash>.png` of the shot `lighthouse`.
+    `name` is a file of a shot, or of the whole batch. The store adds the sha256. `autumn-lighthouse-take-1.png` stands
+    for `take-1-<hash>.png` of the shot `lighthouse`.
     """
     readable = re.sub(r"-[0-9a-f]{12}(?=\.[^.]*$|$)", "", name.rpartition("/")[2])
     origin = {"campaign": campaign, "batch": batch, **({"shot": shot} if shot else {})}
@@ -57,8 +64,11 @@ def about_file(campaign: str, batch: str, shot: str | None, name: str) -> Told:
 
 
 def disposition(name: str) -> str:
-    """The Content-Disposition that shows a file in a browser and saves it under `name` (RFC 6266, RFC 5987)."""
-    cleaned = re.sub(r'[\x00-\x1f\x7f/\\:*?"<>|]+', "_", _sound(name)).strip(". ") or "file"
+    """Build the Content-Disposition that shows a file in a browser.
+
+    It is saved under `name` (RFC 6266, RFC 5987).
+    """
+    cleaned = re.sub(r'[\x00-\x1f\x7f/\\:*?"<>|]+', "_", _replace_surrogates(name)).strip(". ") or "file"
     stem, dot, suffix = cleaned.rpartition(".")
     cut = f"{(stem or suffix)[:_MAX_NAME]}{dot}{suffix}" if stem else cleaned[:_MAX_NAME]
     plain = re.sub(r"[^\x20-\x7e]+", "_", cut)
@@ -67,10 +77,10 @@ def disposition(name: str) -> str:
 
 
 def bounded(metadata: Mapping[str, str]) -> dict[str, str]:
-    """As many entries as fit into an object's custom metadata, in order."""
+    """Return as many entries as fit into an object's custom metadata, in order."""
     kept: dict[str, str] = {}
     room = MAX_METADATA
-    for name, value in ((_sound(name), _sound(value)) for name, value in metadata.items()):
+    for name, value in ((_replace_surrogates(name), _replace_surrogates(value)) for name, value in metadata.items()):
         room -= len(name.encode()) + len(value.encode())
         if room < 0:
             break
@@ -78,6 +88,6 @@ def bounded(metadata: Mapping[str, str]) -> dict[str, str]:
     return kept
 
 
-def _sound(text: str) -> str:
-    """Without half characters, which YAML lets in and UTF-8 does not know."""
+def _replace_surrogates(text: str) -> str:
+    """Replace half characters, which YAML lets in and UTF-8 does not know."""
     return text.encode(errors="replace").decode()

@@ -1,4 +1,4 @@
-"""Open the archive that the settings name: a folder of this machine, or a bucket."""
+"""Opening of the archive that the settings name: a local folder, or a bucket."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ from callsheet.settings import Settings
 
 
 def open_archive(settings: Settings, *, uri: str | None = None, link: bool = False) -> Store:
-    """The archive that the settings name, or the one at `uri` reached with the same credentials; see open_store."""
+    """Open the archive that the settings name, or the one at `uri`.
+
+    It is reached with the same credentials; see open_store.
+    """
     return open_store(uri or settings.archive_uri, access=access_of(settings), link=link)
 
 
 def open_store(uri: str, *, access: GoogleAccess | None = None, link: bool = False) -> Store:
-    """The store at an fsspec URI: a folder (a path or file://) or gs://bucket/prefix; SettingsError for others.
+    """Open the store at an fsspec URI; SettingsError for others.
 
-    `link` lets a folder take over the caller's file by a hard link instead of a copy: only for files that are synced
-    to disk and never written to again.
+    A folder (a path or file://) or gs://bucket/prefix. `link` lets a folder take over the caller's file by a hard link
+    instead of a copy: only for files that are synced to disk and never written to again.
     """
     from callsheet.archive.store_local import LocalStore
 

@@ -1,4 +1,4 @@
-"""The catalogue's parts as files: which there are, in which order, and what of them can be read."""
+"""The catalogue's parts as files: their order, and what of them can be read."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Part:
 
 
 async def list_parts(store: Store) -> tuple[list[Part], list[str]]:
-    """The archive's parts from old to new, and the names of other files among them."""
+    """List the archive's parts from old to new, and other files among them."""
     parts: list[Part] = []
     others: list[str] = []
     for name, stat in (await store.stats(f"{layout.CATALOGUE}/")).items():
@@ -89,15 +89,16 @@ async def list_parts(store: Store) -> tuple[list[Part], list[str]]:
 def read_parts(
     files: Mapping[str, Source], where: pl.Expr | None = None, columns: Sequence[str] = tuple(SCHEMA)
 ) -> tuple[pl.DataFrame, dict[str, str]]:
-    """The rows of the parts (by name) in their order, and why some could not be read.
+    """Read the rows of the parts (by name) in their order.
 
-    Columns that an older part does not have are empty, those that a newer one has beside these are left out.
+    Also returns why some parts could not be read. Columns that an older part does not have are empty, those that a
+    newer one has beside these are left out.
     """
     try:
-        return _rows(list(files.values()), where, columns), {}
+        return _scan_rows(list(files.values()), where, columns), {}
     except _UNREADABLE as error:
         if len(files) == 1:
-            return _rows([], where, columns), dict.fromkeys(files, _reason(error))
+            return _scan_rows([], where, columns), dict.fromkeys(files, _describe(error))
     # Halves, so that one bad file among thousands is found in a dozen looks.
     items, middle = list(files.items()), len(files) // 2
     halves = [read_parts(dict(half), where, columns) for half in (items[:middle], items[middle:])]
@@ -105,11 +106,11 @@ def read_parts(
 
 
 def latest(rows: pl.DataFrame) -> pl.DataFrame:
-    """Every asset once, as the last part that lists it tells it."""
+    """Return every asset once, as the last part that lists it has it."""
     return rows.filter(pl.struct(IDENTITY).is_last_distinct())
 
 
-def _rows(sources: list[Source], where: pl.Expr | None, columns: Sequence[str]) -> pl.DataFrame:
+def _scan_rows(sources: list[Source], where: pl.Expr | None, columns: Sequence[str]) -> pl.DataFrame:
     if not sources:
         return pl.DataFrame(schema={column: SCHEMA[column] for column in columns})
     # Rows without an identity come from a file of another kind: they pass every filter, to be seen.
@@ -129,7 +130,7 @@ def _rows(sources: list[Source], where: pl.Expr | None, columns: Sequence[str]) 
     return found.select(columns)
 
 
-def _reason(error: BaseException) -> str:
+def _describe(error: BaseException) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
@@ -142,7 +143,10 @@ _AT_ONCE = 16
 
 @dataclass(frozen=True, slots=True)
 class PartFiles:
-    """Local files of parts by name, in the parts' order, and why others could not be fetched."""
+    """Local files of parts by name, in the parts' order.
+
+    `failed` has the reasons why others could not be fetched.
+    """
 
     files: dict[str, Path]
     failed: dict[str, ArchiveError]
@@ -150,7 +154,7 @@ class PartFiles:
 
 @contextlib.asynccontextmanager
 async def part_files(store: Store, parts: Sequence[Part], cache: Path | None) -> AsyncIterator[PartFiles]:
-    """Have the parts on this disk while the block runs.
+    """Keep the parts on this disk while the block runs.
 
     A bucket's parts are copied to the folder `cache`, or to a temporary one, and fetched again only when size or md5
     are not those of the copy. ArchiveError when the folder cannot be written to.
@@ -160,12 +164,12 @@ async def part_files(store: Store, parts: Sequence[Part], cache: Path | None) ->
         return
     async with contextlib.AsyncExitStack() as stack:
         folder = cache or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="callsheet-")))
-        yield await _copies(store, parts, folder)
+        yield await _copy_all(store, parts, folder)
         if cache:
             await asyncio.to_thread(_shrink, cache, MAX_CACHE)
 
 
-async def _copies(store: Store, parts: Sequence[Part], folder: Path) -> PartFiles:
+async def _copy_all(store: Store, parts: Sequence[Part], folder: Path) -> PartFiles:
     limit = asyncio.Semaphore(_AT_ONCE)
 
     async def copy(part: Part) -> Path | ArchiveError:
@@ -198,7 +202,7 @@ async def _copy(store: Store, part: Part, folder: Path) -> Path:
 
 
 def _is_copy(path: Path, part: Part) -> bool:
-    """Whether the file is what the bucket has; it then counts as just used."""
+    """Return whether the file is what the bucket has; it then counts as just used."""
     with contextlib.suppress(OSError):
         if part.stat.md5 and durable.md5_of_file(path) == part.stat.md5:
             path.touch()
@@ -215,7 +219,10 @@ def _keep(data: bytes, path: Path) -> None:
 
 
 def _shrink(folder: Path, limit: int) -> None:
-    """Remove what was used longest ago until the rest is within `limit` bytes. Another process may do the same."""
+    """Remove the files used longest ago until the rest is within `limit` bytes.
+
+    Another process may do the same.
+    """
     copies = []
     for path in folder.glob("*.parquet"):
         with contextlib.suppress(FileNotFoundError):

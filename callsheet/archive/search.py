@@ -1,4 +1,4 @@
-"""Searching the catalogue: the assets that fit, and when there is none, which condition is in the way."""
+"""Search of the catalogue: the assets that fit, or the condition in the way."""
 
 from __future__ import annotations
 
@@ -39,10 +39,11 @@ class UnknownName:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The assets that fit, newest first, each once, with all columns; `uri` is their place in the archive searched.
+    """The assets that fit, newest first, each once, with all columns.
 
-    `warnings` name the files among the parts that could not be read, `missed` the names that none of the assets has.
-    When nothing fits, `without` tells how many assets would if one condition were left out.
+    `uri` is their place in the archive searched. `warnings` name the files among the parts that could not be read,
+    `missed` the names that none of the assets has. When nothing fits, `without` says how many assets would if one
+    condition were left out.
     """
 
     assets: pl.DataFrame
@@ -52,32 +53,36 @@ class Found:
     without: tuple[tuple[str, int], ...] = ()
 
     def usd(self) -> dict[str, float]:
-        """What the assets cost in USD: live ones, and what rehearsed ones would have."""
+        """Sum the assets' cost in USD: of live ones, and of what rehearsals would cost."""
         by_mode = dict(self.assets.group_by("mode").agg(pl.col("usd").sum()).iter_rows())
         live, rehearsal = (round(by_mode.get(mode, 0.0), 6) for mode in ("live", "rehearsal"))
         return {"total": round(live + rehearsal, 6), "live": live, "rehearsal": rehearsal}
 
 
 async def find(store: Store, query: Query, *, cache: Path | None = None) -> Found:
-    """Search the archive's catalogue; SettingsError when it has none. Writes nothing but copies of parts to `cache`.
+    """Search the archive's catalogue; SettingsError when it has none.
 
-    A file among the parts that is none, or cannot be read, is told in the warnings, and the others are searched.
+    Writes nothing but copies of parts to `cache`. A file among the parts that is none, or cannot be read, is named in
+    the warnings, and the others are searched.
     """
     parts, others = await list_parts(store)
     if not parts:
-        raise SettingsError(_no_catalogue(store, others))
-    async with part_files(store, _pruned(parts, query), cache) as local:
+        raise SettingsError(_describe_no_catalogue(store, others))
+    async with part_files(store, _prune(parts, query), cache) as local:
         assets, unreadable = await asyncio.to_thread(search, local.files, query)
-        warnings = _warnings(local, others, unreadable)
+        warnings = _build_warnings(local, others, unreadable)
     if not assets.is_empty():
-        return Found(_placed(assets, store.uri), warnings, missed=_missed(assets, query))
+        return Found(_relocate(assets, store.uri), warnings, missed=_find_missed(assets, query))
     async with part_files(store, parts, cache) as local:
         unknown, without = await asyncio.to_thread(in_the_way, local.files, query)
     return Found(assets, warnings, unknown=unknown, without=without)
 
 
 def search(files: Mapping[str, Path], query: Query) -> tuple[pl.DataFrame, dict[str, str]]:
-    """The assets of these parts that fit, newest first, and why some parts could not be read."""
+    """Return the assets of these parts that fit, newest first.
+
+    And why some parts could not be read.
+    """
     asked = conditions(query)
     facts, changing, text = ([one.fits for one in asked if one.on == on] for on in ("fact", "latest", "text"))
     rows, unreadable = read_parts(files, pl.all_horizontal(facts) if facts else None)
@@ -95,7 +100,10 @@ def _is_a_name(column: str) -> pl.Expr:
 
 
 def in_the_way(files: Mapping[str, Path], query: Query) -> tuple[tuple[UnknownName, ...], tuple[tuple[str, int], ...]]:
-    """Why nothing fits: the names that no asset has, and how many assets would fit without each of the conditions."""
+    """Find out why nothing fits.
+
+    Returns the names that no asset has, and how many assets would fit without each of the conditions.
+    """
     rows, asked = with_text(latest(read_parts(files)[0])), conditions(query)
     fits = [rows.select(one.fits.fill_null(value=False)).to_series() for one in asked]
     without = []
@@ -103,10 +111,10 @@ def in_the_way(files: Mapping[str, Path], query: Query) -> tuple[tuple[UnknownNa
         others = [series for number, series in enumerate(fits) if number != left_out]
         count = int(reduce(and_, others).sum()) if others else rows.height
         without.append((one.told, count))
-    return tuple(_unknown(rows, query)), tuple((told, count) for told, count in without if count)
+    return tuple(_find_unknown(rows, query)), tuple((told, count) for told, count in without if count)
 
 
-def _unknown(rows: pl.DataFrame, query: Query) -> Iterator[UnknownName]:
+def _find_unknown(rows: pl.DataFrame, query: Query) -> Iterator[UnknownName]:
     for column, names in {**query.names(), "tags": query.tags}.items():
         for name in names:
             if not rows.select(named(column, name).any()).item():
@@ -116,21 +124,24 @@ def _unknown(rows: pl.DataFrame, query: Query) -> Iterator[UnknownName]:
                 yield UnknownName(column, name, tuple(value for *_, value in near))
 
 
-def _missed(assets: pl.DataFrame, query: Query) -> tuple[str, ...]:
-    """The names, of several given for one column, that none of the assets has."""
+def _find_missed(assets: pl.DataFrame, query: Query) -> tuple[str, ...]:
+    """Return the names, of several given for one column, that none of the assets has."""
     several = [(column, name) for column, names in query.names().items() if len(names) > 1 for name in names]
     return tuple(
         f"--{column} {name}" for column, name in several if not assets.select(named(column, name).any()).item()
     )
 
 
-def _pruned(parts: Sequence[Part], query: Query) -> list[Part]:
-    """The parts that may list what is asked for: what they list was made before they were written."""
+def _prune(parts: Sequence[Part], query: Query) -> list[Part]:
+    """Return the parts that may list what the query looks for.
+
+    What they list was made before they were written.
+    """
     oldest = (query.since - _CLOCKS_DIFFER).date() if query.since else date.min
     return [part for part in parts if part.day >= oldest]
 
 
-def _warnings(local: PartFiles, others: Sequence[str], unreadable: Mapping[str, str]) -> tuple[str, ...]:
+def _build_warnings(local: PartFiles, others: Sequence[str], unreadable: Mapping[str, str]) -> tuple[str, ...]:
     if local.failed and not local.files:
         raise next(iter(local.failed.values()))
     foreign = dict.fromkeys(others, "it is not named like one")
@@ -139,8 +150,11 @@ def _warnings(local: PartFiles, others: Sequence[str], unreadable: Mapping[str, 
     return tuple(f"{name} is left out: {why}" for name, why in sorted(told.items()))
 
 
-def _placed(assets: pl.DataFrame, root: str) -> pl.DataFrame:
-    """The assets with `uri` where they lie in this archive, should it have been moved or copied since."""
+def _relocate(assets: pl.DataFrame, root: str) -> pl.DataFrame:
+    """Return the assets with `uri` where they lie in this archive.
+
+    It may have been moved or copied since.
+    """
     below = pl.col("uri").str.starts_with(f"{root}/") & ~pl.col("uri").str.contains(_UPWARDS)
     here = below.fill_null(value=False)
     if assets.select(here.all()).item():
@@ -154,7 +168,7 @@ def _placed(assets: pl.DataFrame, root: str) -> pl.DataFrame:
     return assets.with_columns(uri=pl.when(here).then("uri").otherwise(place))
 
 
-def _no_catalogue(store: Store, others: Sequence[str]) -> str:
+def _describe_no_catalogue(store: Store, others: Sequence[str]) -> str:
     if others:
         return f"{store.uri} has no catalogue that can be searched: {others[0]} is not named like a part of one."
     what = "has no catalogue yet: a run writes it when its batch ends"

@@ -1,4 +1,4 @@
-"""What `callsheet find` is asked for, as conditions on the catalogue's columns. Pure."""
+"""The query of `callsheet find`, as conditions on the catalogue's columns. Pure."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ TEXT = "_text"
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Everything given must fit. Several names of one column are alternatives; several words or tags all apply.
+    """A search in which everything given must fit.
 
-    Names match whole, without regard to case, and may hold `*` and `?`; those of models may be a part of the name.
-    `since` is the first moment, `until` the first moment that is too late; money in USD.
+    Several names of one column are alternatives; several words or tags all apply. Names match whole, without regard to
+    case, and may contain `*` and `?`; those of models may be a part of the name. `since` is the first moment, `until`
+    the first moment that is too late; money in USD.
     """
 
     words: tuple[str, ...] = ()
@@ -43,7 +44,7 @@ class Query:
     max_usd: Decimal | None = None
 
     def names(self) -> dict[str, tuple[str, ...]]:
-        """The names given, by column."""
+        """Return the names given, by column."""
         return {
             "campaign": self.campaigns,
             "batch": self.batches,
@@ -55,9 +56,9 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One thing that was asked for: how it was given, and the rows that fit.
+    """One condition of a query: how it was given, and the rows that fit.
 
-    `on` what it looks: a fact that every part tells alike, one that a later part may tell otherwise, or the text.
+    `on` is what it looks at: a fact that is the same in every part, one that may differ in a later part, or the text.
     """
 
     told: str
@@ -66,12 +67,15 @@ class Condition:
 
 
 def conditions(query: Query) -> list[Condition]:
-    """The query as conditions; rows fit that meet all of them."""
-    return [*_names(query), *_facts(query), *_late(query)]
+    """Convert the query to conditions; rows fit that meet all of them."""
+    return [*_build_name_conditions(query), *_build_fact_conditions(query), *_build_late_conditions(query)]
 
 
 def fold(text: str) -> str:
-    """The text as it is compared: without case, and alike however its characters are composed (Unicode NFKC)."""
+    """Fold the text for comparison.
+
+    Without case, and alike however its characters are composed (Unicode NFKC).
+    """
     return text.lower() if text.isascii() else _fold(text)
 
 
@@ -81,22 +85,29 @@ def _fold(text: str) -> str:
 
 
 def with_text(rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows with the folded text of prompts, campaign, shot and tags; no word spans two of them."""
+    """Add to the rows the folded text of prompts, campaign, shot and tags.
+
+    No word spans two of them.
+    """
     names = pl.concat_str("campaign", "shot", pl.col("tags").list.join("\n"), separator="\n", ignore_nulls=True)
-    texts = [_folded(rows["prompt"]), _folded(rows["frame_prompt"]), _folded(rows.select(names).to_series())]
+    texts = [
+        _fold_series(rows["prompt"]),
+        _fold_series(rows["frame_prompt"]),
+        _fold_series(rows.select(names).to_series()),
+    ]
     return rows.with_columns(pl.concat_str(*texts, separator="\n", ignore_nulls=True).alias(TEXT))
 
 
-def _folded(texts: pl.Series) -> pl.Series:
+def _fold_series(texts: pl.Series) -> pl.Series:
     # What is not ASCII is folded by Python; for the rest small letters are the same, and they are had at once.
     others = (texts.str.len_bytes() != texts.str.len_chars()).arg_true()
     return texts.str.to_lowercase().scatter(others, [fold(text) for text in texts.gather(others).to_list()])
 
 
 def like(column: pl.Expr, name: str, *, part: bool = False) -> pl.Expr:
-    """Whether the column is this name, without regard to case, where `*` stands for any text and `?` for a character.
+    """Build the condition that the column matches this name, without regard to case.
 
-    `part`: a name without these may also be a part of it.
+    `*` stands for any text and `?` for a character. `part`: a name without these may also be a part of it.
     """
     pattern = "".join({"*": ".*", "?": "."}.get(character) or re.escape(character) for character in name)
     whole = not part or set(name) & {"*", "?"}
@@ -104,20 +115,20 @@ def like(column: pl.Expr, name: str, *, part: bool = False) -> pl.Expr:
 
 
 def named(column: str, name: str) -> pl.Expr:
-    """Whether an asset has this name in this column."""
+    """Build the condition that an asset has this name in this column."""
     if column == "tags":
         return pl.col(column).list.eval(like(pl.element(), name)).list.any().fill_null(value=False)
     return like(pl.col(column), name, part=column == "model")
 
 
-def _names(query: Query) -> Iterator[Condition]:
+def _build_name_conditions(query: Query) -> Iterator[Condition]:
     for column, names in query.names().items():
         if names:
             told = " ".join(f"--{column} {name}" for name in names)
             yield Condition(told, pl.any_horizontal(named(column, name) for name in names))
 
 
-def _facts(query: Query) -> Iterator[Condition]:
+def _build_fact_conditions(query: Query) -> Iterator[Condition]:
     if query.mode:
         yield Condition(f"--mode {query.mode}", pl.col("mode") == query.mode)
     if query.since:
@@ -126,7 +137,7 @@ def _facts(query: Query) -> Iterator[Condition]:
         yield Condition(f"--until {moment(query.until - timedelta(microseconds=1))}", pl.col("created") < query.until)
 
 
-def _late(query: Query) -> Iterator[Condition]:
+def _build_late_conditions(query: Query) -> Iterator[Condition]:
     if query.min_usd is not None:
         yield Condition(f"--min-usd {query.min_usd:f}", pl.col("usd") >= float(query.min_usd), "latest")
     if query.max_usd is not None:
@@ -138,7 +149,10 @@ def _late(query: Query) -> Iterator[Condition]:
 
 
 def moment(at: datetime) -> str:
-    """A moment as it is given on the command line: the day alone where that says the same."""
+    """Format a moment as it is given on the command line.
+
+    The day alone where that says the same.
+    """
     if (at.hour, at.minute, at.second) in {(0, 0, 0), (23, 59, 59)}:
         return at.date().isoformat()
     return at.isoformat(sep=" ", timespec="minutes")

@@ -1,4 +1,7 @@
-"""The sidecar `shot.json`: full lineage of one shot, enough on its own to rebuild ledger and catalogue."""
+"""The sidecar `shot.json`: full lineage of one shot.
+
+It is enough on its own to rebuild ledger and catalogue.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,10 @@ class _Part(BaseModel):
 
 
 class FailureRecord(_Part):
-    """Why a step gave nothing; `kind` is the error's class, `reason` the provider's own code."""
+    """The reason why a step gave nothing.
+
+    `kind` is the error's class, `reason` the provider's own code.
+    """
 
     step: str
     kind: str
@@ -31,18 +37,21 @@ class FailureRecord(_Part):
     slot: str = ""
 
 
-def _in_folder(name: str) -> str:
+def _check_in_folder(name: str) -> str:
     if not is_file_name(name):
         raise ValueError(f"{name[:200]!r} is not the name of a file in its folder")
     return name
 
 
 # A stranger's sidecar names nothing outside of its folder: pages link to it, and steps read it.
-FileName = Annotated[str, AfterValidator(_in_folder)]
+FileName = Annotated[str, AfterValidator(_check_in_folder)]
 
 
 class FileRecord(_Part):
-    """One archived file; `file` is relative to the shot's folder. Bytes, pixels, seconds."""
+    """One archived file; `file` is relative to the shot's folder.
+
+    Bytes, pixels, seconds.
+    """
 
     file: FileName
     sha256: str
@@ -60,7 +69,10 @@ class FileRecord(_Part):
 
 
 class ScoreRecord(_Part):
-    """Technical measures of a take (see callsheet.media.frames) and its mean rank within the shot, 0..1 (1 best)."""
+    """Technical measures of a take (see callsheet.media.frames).
+
+    `rank` is its mean rank within the shot, 0..1 (1 best).
+    """
 
     luma: float
     clipped: float
@@ -74,11 +86,11 @@ class ScoreRecord(_Part):
 
 
 class JobRecord(_Part):
-    """The paid job behind a take or clip as the ledger had it: `callsheet ledger rebuild` enters it again.
+    """The paid job behind a take or clip as the ledger had it.
 
-    `batch`, `shot` and `slot` wanted it first, and that batch pays. Times are the ledger's, so rehearsal time in a
-    rehearsal. Money in USD. `ledger` is the one that was about to send it when this was written, "submitting" by then:
-    for any other ledger the request is in doubt.
+    `callsheet ledger rebuild` enters it again. `batch`, `shot` and `slot` wanted it first, and that batch pays. Times
+    are the ledger's, so rehearsal time in a rehearsal. Money in USD. `ledger` is the one that was about to send it when
+    this was written, "submitting" by then: for any other ledger the request is in doubt.
     """
 
     state: str
@@ -99,7 +111,10 @@ class JobRecord(_Part):
 
 
 class TakeRecord(_Part):
-    """A candidate picture: its file, or why there is none. `others` and `text` came with it in the same reply."""
+    """A candidate picture: its file, or why there is none.
+
+    `others` and `text` came with it in the same reply.
+    """
 
     take: int
     job_key: str
@@ -148,8 +163,10 @@ WHOLE = "the whole picture"
 
 
 class SubjectRecord(_Part):
-    """Where the subject of a clip is: `box` is left, top, right, bottom around all its moments, in shares 0..1 of the
-    upright picture; `how` it was found, and why so.
+    """The place of the subject in a clip.
+
+    `box` is left, top, right, bottom around all its moments, in shares 0..1 of the upright picture; `how` it was found,
+    and why so.
     """
 
     how: Literal["given", "asked", "saliency", "centre"]
@@ -158,9 +175,11 @@ class SubjectRecord(_Part):
 
 
 class CutMaking(_Part):
-    """How a cut was made. `crop` is x, y, w, h in pixels of the upright clip, at the start where it moves along `path`
-    (seconds, x, y). Loudness is by ITU-R BS.1770, of the clip before and of the cut; `sound` says why it is not the
-    one aimed at. `platform` has the numbers it was made to, `focus` is where it was to look.
+    """The facts of how a cut was made.
+
+    `crop` is x, y, w, h in pixels of the upright clip, at the start where it moves along `path` (seconds, x, y).
+    Loudness is by ITU-R BS.1770, of the clip before and of the cut; `sound` says why it is not the one aimed at.
+    `platform` has the numbers it was made to, `focus` is where it was to look.
     """
 
     how: Literal["copy", "crop", "pad"] | None = None
@@ -179,10 +198,10 @@ class CutMaking(_Part):
 
 
 class CutRecord(CutMaking):
-    """A clip made ready for one platform: its file, or why there is none. `signed`: it carries Content Credentials.
+    """A clip made ready for one platform: its file, or why there is none.
 
-    Its finish is that of the shot, with the `focus` told here. `recipe` is the hash of all that
-    determines it, None for cuts of before there were recipes.
+    `signed`: it carries Content Credentials. Its finish is that of the shot, with the `focus` given here. `recipe` is
+    the hash of all that determines it, None for cuts of before there were recipes.
     """
 
     spec: str
@@ -196,9 +215,10 @@ class CutRecord(CutMaking):
 
 
 class DecisionRecord(_Part):
-    """What a person decided about the takes: those approved, by number and sha256; none of them is a rejection.
+    """A person's decision about the takes.
 
-    `shown` are the takes that there were to choose from, `n` counts the shot's decisions from 1.
+    `takes` are those approved, by number and sha256; none of them is a rejection. `shown` are the takes that there were
+    to choose from, `n` counts the shot's decisions from 1.
     """
 
     n: int
@@ -210,7 +230,10 @@ class DecisionRecord(_Part):
 
 
 class PinRecord(_Part):
-    """A choice of frame that was on record before its clip was paid for; `wish` is the hash of what it answers."""
+    """A choice of frame that was on record before its clip was paid for.
+
+    `wish` is the hash of the input that it answers.
+    """
 
     n: int
     wish: str
@@ -221,7 +244,7 @@ class PinRecord(_Part):
 
 
 class ImageParams(_Part):
-    """The parameters that every take of the shot was asked with."""
+    """The parameters that every take of the shot was requested with."""
 
     model: str
     aspect_ratio: str
@@ -232,8 +255,10 @@ class ImageParams(_Part):
 
 
 class InputRecord(_Part):
-    """A file that finishes cuts: `file` is its name in the batch's `inputs/`, "" as long as it is not there (no clip
-    was made yet); `uri` is where the manifest had it.
+    """A file used to finish cuts.
+
+    `file` is its name in the batch's `inputs/`, "" as long as it is not there (no clip was made yet); `uri` is where
+    the manifest had it.
     """
 
     file: str = ""
@@ -244,7 +269,7 @@ class InputRecord(_Part):
 
 
 class FinishRecord(_Part):
-    """How the shot's cuts are finished, in the words of callsheet.shots.Finish."""
+    """The finish of the shot's cuts, in the words of callsheet.shots.Finish."""
 
     focus: str = "auto"
     captions: str | None = None
@@ -257,7 +282,7 @@ class FinishRecord(_Part):
     font: InputRecord | None = None
 
     def files(self) -> tuple[InputRecord, ...]:
-        """The files among it."""
+        """Return the files among it."""
         return tuple(one for one in (self.captions_file, self.logo, self.end_card, self.music, self.font) if one)
 
 

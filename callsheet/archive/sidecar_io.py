@@ -1,4 +1,4 @@
-"""Reading and writing the sidecars of a batch."""
+"""Reading and writing of the sidecars of a batch."""
 
 from __future__ import annotations
 
@@ -21,54 +21,60 @@ _SENT = frozenset({"submitting", "submitted", "finished", "stored", "unknown"})
 
 
 def with_earlier(new: Sidecar, before: Sidecar, gone: Collection[str] = ()) -> Sidecar:
-    """The new sidecar of a shot, which remembers what the one `before` had paid for and the new one does not list.
+    """Add to a shot's new sidecar the paid parts that only the one `before` lists.
 
-    Their cuts are remembered too: they lie beside them. `gone` are names of files that are not there any more.
+    Their cuts are added too: they lie beside them. `gone` are names of files that are not there any more.
     """
     return new.model_copy(
         update={
-            "earlier_takes": _earlier(new.takes, (*new.earlier_takes, *before.earlier_takes, *before.takes)),
-            "earlier_clips": _earlier(new.clips, (*new.earlier_clips, *before.earlier_clips, *before.clips)),
-            "earlier_cuts": _earlier_cuts(new.cuts, (*new.earlier_cuts, *before.earlier_cuts, *before.cuts), gone),
+            "earlier_takes": _keep_earlier(new.takes, (*new.earlier_takes, *before.earlier_takes, *before.takes)),
+            "earlier_clips": _keep_earlier(new.clips, (*new.earlier_clips, *before.earlier_clips, *before.clips)),
+            "earlier_cuts": _keep_earlier_cuts(new.cuts, (*new.earlier_cuts, *before.earlier_cuts, *before.cuts), gone),
         }
     )
 
 
 def paid_parts(sidecar: Sidecar) -> list[TakeRecord | ClipRecord]:
-    """Every take and clip of the shot, those in use first."""
+    """Return every take and clip of the shot, those in use first."""
     return [*sidecar.takes, *sidecar.clips, *sidecar.earlier_takes, *sidecar.earlier_clips]
 
 
-def _earlier(now: Sequence[Part], before: Iterable[Part]) -> tuple[Part, ...]:
-    """The paid parts of before that are not among those of now, each once, oldest first."""
-    in_use = {_what(part) for part in now}
+def _keep_earlier(now: Sequence[Part], before: Iterable[Part]) -> tuple[Part, ...]:
+    """Return the earlier paid parts that are not in use now, each once, oldest first."""
+    in_use = {_identify(part) for part in now}
     known = {part.job_key for part in now}
     kept: dict[tuple[str, str], Part] = {}
     for part in before:
         # Without a file there is only the job to tell of, and the part in use tells of it.
-        told = _what(part) in in_use or (part.file is None and part.job_key in known)
+        told = _identify(part) in in_use or (part.file is None and part.job_key in known)
         if not told and _is_paid(part):
-            kept[_what(part)] = part.model_copy(update={"chosen": False}) if isinstance(part, TakeRecord) else part
+            kept[_identify(part)] = part.model_copy(update={"chosen": False}) if isinstance(part, TakeRecord) else part
     with_file = {key for key, file in kept if file}
     return tuple(part for part in kept.values() if part.file or part.job_key not in with_file)
 
 
-def _earlier_cuts(
+def _keep_earlier_cuts(
     now: Sequence[CutRecord], before: Iterable[CutRecord], gone: Collection[str]
 ) -> tuple[CutRecord, ...]:
-    """The cuts of before whose files are there and are not those of now, each once, oldest first."""
+    """Return the earlier cuts whose files are there and are not those of now.
+
+    Each once, oldest first.
+    """
     others = {cut.file.file for cut in now if cut.file} | set(gone)
     kept = {cut.file.file: cut for cut in before if cut.file and cut.file.file not in others}
     return tuple(kept.values())
 
 
-def _what(part: TakeRecord | ClipRecord) -> tuple[str, str]:
-    """What makes two parts the same: one job may have given several files, when it was made again."""
+def _identify(part: TakeRecord | ClipRecord) -> tuple[str, str]:
+    """Return the values that make two parts the same.
+
+    One job may have given several files, when it was made again.
+    """
     return part.job_key, part.file.sha256 if part.file else ""
 
 
 def _is_paid(part: TakeRecord | ClipRecord) -> bool:
-    """Whether something was paid for it, or may have been."""
+    """Return whether something was paid for it, or may have been."""
     job: JobRecord | None = part.job
     operation = part.operation if isinstance(part, ClipRecord) else None
     sent = job is not None and (job.state in _SENT or job.operation is not None)
@@ -88,7 +94,10 @@ Written = tuple[Sidecar, str | None]
 
 
 def sidecar_bytes(sidecar: Sidecar) -> bytes:
-    """The sidecar as it is stored: indented JSON in UTF-8 that ends with a newline."""
+    """Encode the sidecar as it is stored.
+
+    Indented JSON in UTF-8 that ends with a newline.
+    """
     return sidecar.model_dump_json(indent=2).encode() + b"\n"
 
 
@@ -102,7 +111,7 @@ async def write_sidecar(
     all, it is replaced. `gone` are names of the shot's files that are not there any more.
     """
     name = layout.sidecar_name(prefix, sidecar.shot)
-    before = None if new else await _stored(store, prefix, name)
+    before = None if new else await _read_replaceable(store, prefix, name)
     if before is not None:
         sidecar = with_earlier(sidecar, before, gone)
         if before.model_copy(update={"updated": sidecar.updated}) == sidecar:
@@ -113,18 +122,27 @@ async def write_sidecar(
 
 
 async def read_sidecar(store: Store, name: str) -> Sidecar:
-    """The sidecar with this name; ArchiveError when it is missing or not of a version that is understood."""
+    """Read the sidecar with this name.
+
+    ArchiveError when it is missing or not of a version that is understood.
+    """
     return (await read_stored(store, name))[0]
 
 
 async def read_stored(store: Store, name: str) -> Stored:
-    """The sidecar with the sha256 of its bytes. ArchiveConflict when a newer callsheet wrote it."""
+    """Read the sidecar, with the sha256 of its bytes.
+
+    ArchiveConflict when a newer callsheet wrote it.
+    """
     data = await store.read_bytes(name, MAX_SIDECAR)
     return parse_sidecar(data, f"{store.uri}/{name}"), hashlib.sha256(data).hexdigest()
 
 
 def parse_sidecar(data: bytes, where: str) -> Sidecar:
-    """The sidecar in these bytes. ArchiveConflict when a newer callsheet wrote it, ArchiveError when it is none."""
+    """Parse the sidecar in these bytes.
+
+    ArchiveConflict when a newer callsheet wrote it, ArchiveError when it is none.
+    """
     check_version(data, where, SCHEMA_VERSION)
     try:
         return Sidecar.model_validate_json(data)
@@ -142,7 +160,10 @@ class _Version(BaseModel):
 
 
 def check_version(data: bytes, where: str, known: int) -> None:
-    """Raise ArchiveConflict when a newer callsheet wrote this document than one that knows schema version `known`."""
+    """Raise ArchiveConflict when a newer callsheet wrote this document.
+
+    `known` is the newest schema version that this one knows.
+    """
     try:
         version = _Version.model_validate_json(data).schema_version
     except ValidationError:
@@ -155,7 +176,10 @@ def check_version(data: bytes, where: str, known: int) -> None:
 
 
 async def read_sidecars(store: Store, prefix: str) -> list[Sidecar]:
-    """All sidecars of the batch at `prefix` that can be read, in the manifest's order; a warning names the others."""
+    """Read all sidecars of the batch at `prefix`, in the manifest's order.
+
+    A warning names those that cannot be read.
+    """
     root = f"{prefix}/shots/"
     names = [name for name in await store.list(root) if layout.is_sidecar(name)]
     stored, _ = await read_readable(store, names)
@@ -163,7 +187,10 @@ async def read_sidecars(store: Store, prefix: str) -> list[Sidecar]:
 
 
 async def read_named(store: Store, names: Sequence[str]) -> list[Stored]:
-    """The sidecars with these names, in the order of the names; at most 32 are read at once."""
+    """Read the sidecars with these names, in the order of the names.
+
+    At most 32 are read at once.
+    """
     limit = asyncio.Semaphore(_AT_ONCE)
 
     async def read(name: str) -> Stored:
@@ -174,9 +201,10 @@ async def read_named(store: Store, names: Sequence[str]) -> list[Stored]:
 
 
 async def read_readable(store: Store, names: Sequence[str]) -> tuple[list[Stored], list[str]]:
-    """The sidecars with these names, and the names of those that cannot be read; both in the order of the names.
+    """Read those sidecars with these names that can be read; also name the others.
 
-    ArchiveConflict when a newer callsheet wrote one, ArchiveDenied when one may not be read.
+    Both are in the order of the names. ArchiveConflict when a newer callsheet wrote one, ArchiveDenied when one may not
+    be read.
     """
     limit = asyncio.Semaphore(_AT_ONCE)
 
@@ -196,12 +224,18 @@ async def read_readable(store: Store, names: Sequence[str]) -> tuple[list[Stored
 
 
 def in_order(sidecars: Sequence[Sidecar]) -> list[Sidecar]:
-    """The sidecars in the order of the manifest's lines, and by id where one line made several shots."""
+    """Sort the sidecars by the manifest's lines.
+
+    By id where one line made several shots.
+    """
     return sorted(sidecars, key=lambda sidecar: (sidecar.line, sidecar.shot))
 
 
-async def _stored(store: Store, prefix: str, name: str) -> Sidecar | None:
-    """The sidecar that is stored; None when there is none that can be read: what is there instead is kept aside."""
+async def _read_replaceable(store: Store, prefix: str, name: str) -> Sidecar | None:
+    """Read the stored sidecar; None when there is none that can be read.
+
+    What is there instead is kept aside.
+    """
     if await store.stat(name) is None:
         return None
     try:

@@ -1,4 +1,7 @@
-"""The spool: paid bytes on this machine's disk, named by their hash, from arrival until the batch is archived."""
+"""The spool: paid bytes on this machine's disk, named by their hash.
+
+From arrival until the batch is archived.
+"""
 
 from __future__ import annotations
 
@@ -32,10 +35,11 @@ class Spooled:
 
 
 class Spool:
-    """Content-addressed files under `root`. A name is there only when all its bytes are, durably.
+    """Content-addressed files under `root`.
 
-    Several processes may share one: files leave it only while no other process has it open. `replies` are those to
-    paid requests, as they came, numbered by the ledger of that identity.
+    A name is there only when all its bytes are, durably. Several processes may share one: files leave it only while no
+    other process has it open. `replies` are those to paid requests, as they came, numbered by the ledger of that
+    identity.
     """
 
     def __init__(self, root: Path, ledger: str = "none") -> None:
@@ -49,26 +53,29 @@ class Spool:
         self._sweep()
 
     def close(self) -> None:
-        """Let other processes empty it."""
+        """Let other processes empty the spool."""
         self._in_use.close()
 
     def path(self, sha256: str) -> Path:
-        """Where the file with this hash is, or would be."""
+        """Return where the file with this hash is, or would be."""
         return self.root / sha256[:2] / sha256
 
     def holds(self, sha256: str, size: int) -> bool:
-        """Whether the whole file is here."""
+        """Return whether the whole file is here."""
         try:
             return self.path(sha256).stat().st_size == size
         except OSError:
             return False
 
     def write(self, data: bytes) -> Spooled:
-        """Store bytes durably: temporary file, fsync, rename, folder fsync. Writing them again changes nothing."""
-        digests = Spooled(Path(), hashlib.sha256(data).hexdigest(), _md5(data).hexdigest(), len(data))
+        """Store bytes durably; writing them again changes nothing.
+
+        Temporary file, fsync, rename, folder fsync.
+        """
+        digests = Spooled(Path(), hashlib.sha256(data).hexdigest(), _hash_md5(data).hexdigest(), len(data))
         target = self.path(digests.sha256)
         if not self.holds(digests.sha256, digests.size):
-            with _told(self.root):
+            with _describe_disk_errors(self.root):
                 target.parent.mkdir(exist_ok=True)
                 with NamedTemporaryFile(dir=target.parent, prefix=".", delete=False) as file:
                     file.write(data)
@@ -78,10 +85,13 @@ class Spool:
         return Spooled(target, digests.sha256, digests.md5, digests.size)
 
     def adopt(self, source: Path) -> Spooled:
-        """Move a finished file of the same file system into the spool; read once, in 1 MiB pieces."""
+        """Move a finished file of the same file system into the spool.
+
+        It is read once, in 1 MiB pieces.
+        """
         digest = digest_file(source)
         target = self.path(digest.sha256)
-        with _told(self.root):
+        with _describe_disk_errors(self.root):
             with source.open("rb") as file:
                 os.fsync(file.fileno())
             target.parent.mkdir(exist_ok=True)
@@ -89,17 +99,23 @@ class Spool:
         return Spooled(target, digest.sha256, digest.md5, digest.size)
 
     def scratch(self, suffix: str = "") -> Path:
-        """A new empty file on the spool's file system, for work in progress; the caller removes or adopts it."""
+        """Create an empty file on the spool's file system, for work in progress.
+
+        The caller removes or adopts it.
+        """
         with NamedTemporaryFile(dir=self.root / "scratch", suffix=suffix, delete=False) as file:
             return Path(file.name)
 
     def damaged(self, key: str) -> Path:
-        """Where what came damaged of a job's file is kept as evidence, until the file is whole."""
+        """Return the place of the damaged bytes that came of a job's file.
+
+        They are kept as evidence until the file is whole.
+        """
         (self.root / "damaged").mkdir(exist_ok=True)
         return self.root / "damaged" / key
 
     def made_of(self, sha256: str) -> Path | None:
-        """The file here that was noted as made of the one with this hash."""
+        """Return the file here that was noted as made of the one with this hash."""
         try:
             made = self.path((self.root / "made" / sha256).read_text())
         except FileNotFoundError:
@@ -107,17 +123,21 @@ class Spool:
         return made if made.is_file() else None
 
     def note_made(self, sha256: str, made: Path) -> Path:
-        """Note durably that a file of the spool was made of the one with this hash; returns the one noted first.
+        """Note durably that a file of the spool was made of the one with this hash.
 
-        For what does not come out the same twice, so that a run which was killed goes on with the file it had.
+        Returns the one noted first. For what does not come out the same twice, so that a run which was killed goes on
+        with the file it had.
         """
         note = self.root / "made" / sha256
-        with _told(self.root), NamedTemporaryFile(dir=self.root / "scratch", mode="w", delete=False) as file:
+        with (
+            _describe_disk_errors(self.root),
+            NamedTemporaryFile(dir=self.root / "scratch", mode="w", delete=False) as file,
+        ):
             file.write(made.name)
             file.flush()
             os.fsync(file.fileno())
         part = Path(file.name)
-        with _told(self.root):
+        with _describe_disk_errors(self.root):
             if self.made_of(sha256) is None:
                 note.unlink(missing_ok=True)
                 with suppress(FileExistsError):
@@ -127,7 +147,10 @@ class Spool:
         return self.made_of(sha256) or made
 
     def check_room(self, megabytes: int) -> None:
-        """Raise NoRoom when the disk has less than this free: what is paid for next could not be kept."""
+        """Raise NoRoom when the disk has less than this free (megabytes).
+
+        What is paid for next could not be kept.
+        """
         free = shutil.disk_usage(self.root).free
         if free < megabytes * MB:
             raise NoRoom(
@@ -136,18 +159,24 @@ class Spool:
             )
 
     def _sweep(self) -> None:
-        """Remove work in progress that a killed process left behind; a day is longer than any encoder runs."""
+        """Remove work in progress that a killed process left behind.
+
+        After a day, which is longer than any encoder runs.
+        """
         for path in (self.root / "scratch").iterdir():
             with suppress(OSError):
                 if path.stat().st_mtime < time.time() - SCRATCH_KEPT_S:
                     path.unlink()
 
     def hashes(self) -> list[str]:
-        """The hashes of the files that are here."""
+        """Return the hashes of the files that are here."""
         return [path.name for path in self.root.glob("[0-9a-f][0-9a-f]/[0-9a-f]*")]
 
     def empty(self, hashes: Iterable[str]) -> bool:
-        """Remove files that are safe in the archive; False, and nothing removed, while another process works here."""
+        """Remove files that are safe in the archive.
+
+        False, and nothing removed, while another process works here.
+        """
         try:
             fcntl.flock(self._in_use, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -165,8 +194,11 @@ class Spool:
 
 
 @contextmanager
-def _told(root: Path) -> Iterator[None]:
-    """A full or broken disk as an ArchiveError that says what to do."""
+def _describe_disk_errors(root: Path) -> Iterator[None]:
+    """Turn an error of a full or broken disk into an ArchiveError.
+
+    It says what to do.
+    """
     try:
         yield
     except OSError as error:
@@ -176,7 +208,7 @@ def _told(root: Path) -> Iterator[None]:
         ) from error
 
 
-def _md5(data: bytes) -> hashlib._Hash:
+def _hash_md5(data: bytes) -> hashlib._Hash:
     # md5 is what Cloud Storage reports per object (md5Hash in its JSON API); it guards against accidents only.
     return hashlib.md5(data, usedforsecurity=False)
 

@@ -1,4 +1,7 @@
-"""The record of a spot: what it was joined of and how, beside its file; and the records of a batch, read safely."""
+"""Records of spots: what each was joined of and how, beside its file.
+
+And the records of a batch, read safely.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ _SHA256 = r"^[0-9a-f]{64}$"
 _AT_ONCE = 32
 
 
-def _in_the_folder(file: FileRecord) -> FileRecord:
+def _check_in_folder(file: FileRecord) -> FileRecord:
     name = _FILE.fullmatch(file.file)
     if not (name and re.fullmatch(_SHA256, file.sha256) and file.sha256.startswith(name["hash"])):
         raise ValueError("not the name of a spot's file")
@@ -37,7 +40,7 @@ def _in_the_folder(file: FileRecord) -> FileRecord:
 
 
 # A file in the batch's folder of spots: its name leads nowhere else.
-SpotFile = Annotated[FileRecord, AfterValidator(_in_the_folder)]
+SpotFile = Annotated[FileRecord, AfterValidator(_check_in_folder)]
 
 
 class _Part(BaseModel):
@@ -54,7 +57,10 @@ class SpotPartRecord(_Part):
 
 
 class SpotWish(_Part):
-    """What a spot was to be: seconds that neighbours share, loudness (LUFS) and true peak (dBTP) that were aimed at."""
+    """The parameters with which a spot is joined.
+
+    Seconds that neighbours share, loudness (LUFS) and true peak (dBTP) that were aimed at.
+    """
 
     crossfade_s: Annotated[float, Field(ge=0, le=60)] = 0.0
     lufs: Annotated[float, Field(ge=-60, le=0)] = -14.0
@@ -62,11 +68,12 @@ class SpotWish(_Part):
 
 
 class SpotRecord(_Part):
-    """One spot. `cut` is what its parts were cut for, "" for clips as they are, and `title` that platform's name.
+    """One spot.
 
-    Seconds; loudness by ITU-R BS.1770. `recipe` is the hash of all that determines it. `sound` says why it is not as
-    loud as was aimed at, `why` why it was not joined by stream copy. `wanted` is what was asked for, None in the oldest
-    records: what came out may differ, for a crossfade lasts whole frames.
+    `cut` is what its parts were cut for, "" for clips as they are, and `title` that platform's name. Seconds; loudness
+    by ITU-R BS.1770. `recipe` is the hash of all that determines it. `sound` says why it is not as loud as was aimed
+    at, `why` why it was not joined by stream copy. `wanted` is what was to be made, None in the oldest records: what
+    came out may differ, for a crossfade lasts whole frames.
     """
 
     schema_version: int = 1
@@ -93,20 +100,21 @@ class SpotRecord(_Part):
 
     @property
     def files(self) -> tuple[FileRecord, ...]:
-        """All files of the spot; their names are relative to the batch's folder `spots/`."""
+        """All files of the spot; their names are relative to the batch's `spots/`."""
         return self.file, self.poster, self.thumbnail, self.sheet
 
 
 def spot_recipe(parts: tuple[SpotPartRecord, ...], wanted: SpotWish) -> str:
-    """The sha256 (64 hex digits) of what determines a spot."""
+    """Return the sha256 (64 hex digits) of what determines a spot."""
     told = [SPOT_VERSION, [part.sha256 for part in parts], wanted.crossfade_s, wanted.lufs, wanted.peak_dbtp]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
 async def read_spots(store: Store, prefix: str) -> list[SpotRecord]:
-    """The spots of the batch at `prefix` of which every file is there, oldest first; at most 200 are looked at.
+    """Read the spots of the batch of which every file is there, oldest first.
 
-    What is no record of a spot is passed over with a warning. Raises ArchiveError when the archive cannot be read.
+    The batch is that at `prefix`; at most 200 are looked at. What is no record of a spot is passed over with a warning.
+    Raises ArchiveError when the archive cannot be read.
     """
     root = f"{prefix}/{layout.SPOTS}/"
     files = await store.stats(root)
@@ -125,7 +133,10 @@ async def read_spots(store: Store, prefix: str) -> list[SpotRecord]:
 
 
 async def read_spot(store: Store, prefix: str, name: str, stat: Stat) -> SpotRecord | None:
-    """The record of a spot; None, with a warning, when it is something else or not under its own name."""
+    """Read the record of a spot; None, with a warning, when it is something else.
+
+    Also when it is not under its own name.
+    """
     if stat.size > MAX_RECORD:
         log.warning("%s/%s is left aside: %d bytes are too many for a spot's record.", store.uri, name, stat.size)
         return None
@@ -143,5 +154,5 @@ async def read_spot(store: Store, prefix: str, name: str, stat: Stat) -> SpotRec
 
 
 def record_name(prefix: str, record: SpotRecord) -> str:
-    """The name of a spot's record: that of its film, but for the ending."""
+    """Return the name of a spot's record: that of its film, but for the ending."""
     return layout.spot_name(prefix, record.name, "", record.file.sha256, "application/json")

@@ -1,4 +1,7 @@
-"""What an archive must do, whatever it is kept on: files written once and verified, documents replaced whole."""
+"""The interface of an archive, whatever it is kept on.
+
+Files are written once and verified, documents are replaced whole.
+"""
 
 from __future__ import annotations
 
@@ -22,17 +25,21 @@ MAX_PART = 255
 
 @dataclass(frozen=True, slots=True)
 class Stat:
-    """A file in the archive: its size in bytes and its md5 in hex digits ("" where a listing does not know it)."""
+    """A file in the archive: its size in bytes and its md5 in hex digits.
+
+    The md5 is "" where a listing does not know it.
+    """
 
     size: int
     md5: str
 
 
 class Store(Protocol):
-    """An archive. Names are relative POSIX paths; one that would leave the archive raises ArchiveError.
+    """An archive.
 
-    A store belongs to the event loop it was first used in. Every method may raise ArchiveDenied (final) and
-    ArchiveError; the message says what is in the archive afterwards.
+    Names are relative POSIX paths; one that would leave the archive raises ArchiveError. A store belongs to the event
+    loop it was first used in. Every method may raise ArchiveDenied (final) and ArchiveError; the message says what is
+    in the archive afterwards.
     """
 
     uri: str
@@ -69,7 +76,7 @@ class Store(Protocol):
         metadata: Mapping[str, str] | None = None,
         download_name: str | None = None,
     ) -> str | None:
-        """The same as put_file with the bytes of an object (gs://) that the storage service copies by itself.
+        """Store an object (gs://) like put_file, copied by the storage service itself.
 
         None when it cannot be had that way and has to be put: the archive is a folder, the object is not there with
         this size and md5 any more, or may not be copied. The object itself is left where it is.
@@ -77,7 +84,10 @@ class Store(Protocol):
         ...
 
     async def put_bytes(self, name: str, data: bytes, content_type: str) -> str:
-        """Write or replace a document as a whole; readers see the old or the new one. Returns the full URI."""
+        """Write or replace a document as a whole, and return the full URI.
+
+        Readers see the old or the new one.
+        """
         ...
 
     async def get_file(self, name: str, target: Path, *, sha256: str) -> None:
@@ -85,36 +95,48 @@ class Store(Protocol):
         ...
 
     async def read_bytes(self, name: str, limit: int) -> bytes:
-        """The bytes of a document; ArchiveError when it is missing or larger than `limit` bytes."""
+        """Read a document; ArchiveError when it is missing or over `limit` bytes."""
         ...
 
     async def stat(self, name: str) -> Stat | None:
-        """Size and md5 of a file, None when it is not there."""
+        """Return size and md5 of a file, None when it is not there."""
         ...
 
     async def list(self, prefix: str) -> tuple[str, ...]:
-        """The sorted names of all files that begin with `prefix`, unfinished ones left out."""
+        """Return the sorted names of all files that begin with `prefix`.
+
+        Unfinished ones are left out.
+        """
         ...
 
     async def stats(self, prefix: str) -> dict[str, Stat]:
-        """The same files with what is known of them without reading any: a bucket knows the md5, a folder does not."""
+        """Return the same files with what is known of them without reading any.
+
+        A bucket knows the md5, a folder does not.
+        """
         ...
 
     async def digests(self, name: str) -> Digests:
-        """Size and hashes of a file, of which every byte is read; ArchiveError when it is not there."""
+        """Return size and hashes of a file; ArchiveError when it is not there.
+
+        Every byte is read.
+        """
         ...
 
     async def remove(self, name: str, found: Stat) -> bool:
-        """Remove a file if it still is what was found (size and md5); False when it is gone or another one now."""
+        """Remove a file if it still is what was found (size and md5).
+
+        False when it is gone or another one now.
+        """
         ...
 
     async def aclose(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""
         ...
 
 
 def confined(name: str) -> str:
-    """The name itself when it stays inside the archive; ArchiveError otherwise."""
+    """Return the name when it stays inside the archive; ArchiveError otherwise."""
     parts = name.split("/")
     odd = any(character == "\\" or unicodedata.category(character) in {"Cc", "Cs"} for character in name)
     if odd or any(part in {"", ".", ".."} for part in parts):
@@ -146,12 +168,15 @@ DAMAGED = ".damaged"
 
 
 def kept_name(prefix: str, md5: str, name: str) -> str:
-    """Where a wrong file of the batch at `prefix` is kept."""
+    """Return where a wrong file of the batch at `prefix` is kept."""
     return f"{prefix}/{DAMAGED}/{md5[:12]}/{name.removeprefix(f'{prefix}/')}"
 
 
 async def keep_aside(store: Store, prefix: str, name: str, limit: int) -> Stat:
-    """Copy a file to where it is kept, and return how it was; ArchiveError when it is larger than `limit` bytes."""
+    """Copy a file to where it is kept, and return how it was.
+
+    ArchiveError when it is larger than `limit` bytes.
+    """
     data = await store.read_bytes(name, limit)
     md5 = md5_of_bytes(data)
     await create_document(store, kept_name(prefix, md5, name), data, "application/octet-stream")

@@ -1,4 +1,7 @@
-"""The archive in Google Cloud Storage: a Store over a Bucket, by the rules of gcs/write_rule.py and gcs/fetch.py."""
+"""The archive in Google Cloud Storage: a Store over a Bucket.
+
+By the rules of gcs/write_rule.py and gcs/fetch.py.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,7 @@ class GcsStore:
         self._bucket = Bucket(bucket, access or GoogleAccess(), patience)
         self._prefix = f"{confined(prefix)}/" if prefix else ""
         self.uri = f"gs://{bucket}/{prefix}".rstrip("/")
-        self._versions = Versions(self.uri, self._listed)
+        self._versions = Versions(self.uri, self._list_objects)
 
     async def put_file(
         self,
@@ -60,7 +63,7 @@ class GcsStore:
     ) -> str:
         """Store a file once; see Store.put_file."""
         about = resource(
-            self._key(name),
+            self._build_key(name),
             content_type=content_type,
             md5=md5,
             metadata={"sha256": sha256, **(metadata or {})},
@@ -82,9 +85,9 @@ class GcsStore:
         metadata: Mapping[str, str] | None = None,
         download_name: str | None = None,
     ) -> str | None:
-        """Have the service copy an object here; see Store.adopt_file."""
+        """Copy an object here by the storage service; see Store.adopt_file."""
         about = resource(
-            self._key(name),
+            self._build_key(name),
             content_type=content_type,
             md5=md5,
             metadata={"sha256": sha256, **(metadata or {})},
@@ -104,7 +107,7 @@ class GcsStore:
 
     async def put_bytes(self, name: str, data: bytes, content_type: str) -> str:
         """Replace a document in one request; see Store.put_bytes."""
-        content, write = self._document(name, data, content_type)
+        content, write = self._prepare_document(name, data, content_type)
         if not self._versions.has_several(name):
             try:
                 await self._write(content, write.replace)
@@ -116,24 +119,32 @@ class GcsStore:
         return f"{self.uri}/{await self._put_version(name, data, content_type)}"
 
     async def _put_version(self, name: str, data: bytes, content_type: str) -> str:
-        """Write a document under its next number, unless the newest one has these bytes; return that name."""
+        """Write a document under its next number, and return that name.
+
+        Nothing is written when the newest one has these bytes.
+        """
         for _ in range(_NUMBERS_TRIED):
             versions = await self._versions.of(name)
             last = max(versions, default=0)
             if last and versions[last] == Stat(len(data), durable.md5_of_bytes(data)):
                 return numbered(name, last)
-            content, write = self._document(numbered(name, last + 1), data, content_type, only_this=True)
+            content, write = self._prepare_document(numbered(name, last + 1), data, content_type, only_this=True)
             with contextlib.suppress(ArchiveConflict):  # another process had this number
                 await self._write(content, write.create)
                 return numbered(name, last + 1)
         raise ArchiveConflict(f"{self.uri}/{name}: other processes write it all the time. Run again when they ended.")
 
-    def _document(self, name: str, data: bytes, content_type: str, *, only_this: bool = False) -> tuple[Content, Write]:
-        """A document on its way; with `only_this` it says which bytes it has, so that no others are taken for it."""
+    def _prepare_document(
+        self, name: str, data: bytes, content_type: str, *, only_this: bool = False
+    ) -> tuple[Content, Write]:
+        """Prepare the write of a document.
+
+        With `only_this` it states which bytes it has, so that no others are taken for it.
+        """
         # Of an object that anyone may read, Cloud Storage itself hands out an hour-old copy unless told not to.
         content, md5 = BytesContent(data), durable.md5_of_bytes(data)
         about = resource(
-            self._key(name),
+            self._build_key(name),
             content_type=content_type,
             md5=md5,
             metadata={"sha256": hashlib.sha256(data).hexdigest()} if only_this else None,
@@ -148,10 +159,10 @@ class GcsStore:
             return "" if came.sha256 == sha256 else f"the bytes received have the sha256 {came.sha256}, not {sha256}"
 
         part = durable.unfinished_beside(target)
-        with _written(target), durable.discarded_on_failure(part):
+        with _describe_disk_errors(target), durable.discarded_on_failure(part):
             target.parent.mkdir(parents=True, exist_ok=True)
             with part.open("xb") as stream:
-                await self._fetched(name, Sink(stream), check)
+                await self._fetch(name, Sink(stream), check)
                 await asyncio.to_thread(durable.sync, stream)
             part.replace(target)
 
@@ -164,31 +175,31 @@ class GcsStore:
             return "" if right else f"the bytes received have the md5 {came.md5}, not {found.md5}"
 
         buffer = io.BytesIO()
-        await self._fetched(name, Sink(buffer), check, limit)
+        await self._fetch(name, Sink(buffer), check, limit)
         return buffer.getvalue()
 
     async def stat(self, name: str) -> Stat | None:
-        """Size and md5 in one request; see Store.stat."""
-        key = self._key(await self._versions.real(name))
+        """Read size and md5 in one request; see Store.stat."""
+        key = self._build_key(await self._versions.real(name))
         async with self._bucket.connection.reads:
             found = await self._bucket.effort(key).of(lambda: self._bucket.find(key))
         return Stat(found.size, found.md5) if found else None
 
     async def list(self, prefix: str) -> tuple[str, ...]:
-        """Names by prefix, page by page; see Store.list."""
+        """List names by prefix, page by page; see Store.list."""
         return tuple(await self.stats(prefix))
 
     async def stats(self, prefix: str) -> dict[str, Stat]:
-        """Names with size and md5, one request per thousand; see Store.stats."""
-        return dict(sorted(self._versions.shown(prefix, await self._listed(prefix)).items()))
+        """List names with size and md5, one request per thousand; see Store.stats."""
+        return dict(sorted(self._versions.shown(prefix, await self._list_objects(prefix)).items()))
 
-    async def _listed(self, prefix: str) -> dict[str, Stat]:
-        """Every object below a prefix, whichever version of a document it is."""
+    async def _list_objects(self, prefix: str) -> dict[str, Stat]:
+        """List every object below a prefix, whichever version of a document it is."""
         found: dict[str, Stat] = {}
         token: str | None = None
         effort = self._bucket.effort(self._prefix + prefix)
         while True:
-            page, token = await effort.of(partial(self._page, prefix, token))
+            page, token = await effort.of(partial(self._read_page, prefix, token))
             found |= page
             effort.progress()
             if not token:
@@ -197,12 +208,12 @@ class GcsStore:
     async def digests(self, name: str) -> durable.Digests:
         """Hash an object, piece by piece; see Store.digests."""
         sink = Sink()
-        await self._fetched(name, sink, lambda *_: "")  # whatever the bytes are, they are the answer
+        await self._fetch(name, sink, lambda *_: "")  # whatever the bytes are, they are the answer
         return sink.digests()
 
     async def remove(self, name: str, found: Stat) -> bool:
         """Delete exactly the generation that is there as found; see Store.remove."""
-        key = self._key(await self._versions.real(name))
+        key = self._build_key(await self._versions.real(name))
 
         async def delete() -> bool:
             there = await self._bucket.find(key)
@@ -214,7 +225,7 @@ class GcsStore:
         return await self._bucket.effort(key).of(delete)
 
     async def aclose(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         await self._bucket.aclose()
 
     async def _write(self, content: Content, write: Callable[[], Awaitable[None]]) -> None:
@@ -226,22 +237,25 @@ class GcsStore:
             await slots.enter_async_context(connection.writes)
             await write()
 
-    async def _fetched(self, name: str, sink: Sink, check: Check, limit: int | None = None) -> None:
-        if await fetch_whole(self._bucket, self._key(await self._versions.real(name)), sink, check, limit) is None:
+    async def _fetch(self, name: str, sink: Sink, check: Check, limit: int | None = None) -> None:
+        if (
+            await fetch_whole(self._bucket, self._build_key(await self._versions.real(name)), sink, check, limit)
+            is None
+        ):
             raise ArchiveError(f"{self.uri}/{name} is not in the archive. Nothing was fetched.")
 
-    async def _page(self, prefix: str, token: str | None) -> tuple[dict[str, Stat], str | None]:
+    async def _read_page(self, prefix: str, token: str | None) -> tuple[dict[str, Stat], str | None]:
         page, following = await self._bucket.page(self._prefix + prefix, token)
         # Objects whose name ends in a slash are how the Cloud console shows empty folders: not files.
         files = {key.removeprefix(self._prefix): found for key, found in page.items() if not key.endswith("/")}
         return {name: Stat(found.size, found.md5) for name, found in files.items()}, following
 
-    def _key(self, name: str) -> str:
+    def _build_key(self, name: str) -> str:
         return confined(self._prefix + confined(name))
 
 
 @contextlib.contextmanager
-def _written(target: Path) -> Iterator[None]:
+def _describe_disk_errors(target: Path) -> Iterator[None]:
     """Turn what the local disk refuses into an ArchiveError."""
     try:
         yield

@@ -20,10 +20,10 @@ _MAX_KNOWN_FOLDERS = 4096
 
 
 class LocalStore:
-    """A Store on a file system. Each call runs in one worker thread; a file is synced before its name appears.
+    """A Store on a file system; a file is synced before its name appears.
 
-    With `link`, the source file gets a second name instead of being copied and synced again: the caller promises
-    that it is on the disk already (fsync) and is never written to again.
+    Each call runs in one worker thread. With `link`, the source file gets a second name instead of being copied and
+    synced again: the caller promises that it is on the disk already (fsync) and is never written to again.
     """
 
     def __init__(self, root: Path, *, link: bool = False) -> None:
@@ -46,7 +46,7 @@ class LocalStore:
         download_name: str | None = None,
     ) -> str:
         """Store a file once; see Store.put_file."""
-        target = self._path(name)
+        target = self._resolve(name)
         await asyncio.to_thread(self._put_file, source, target, Stat(size, md5))
         return str(target)
 
@@ -62,69 +62,69 @@ class LocalStore:
         metadata: Mapping[str, str] | None = None,
         download_name: str | None = None,
     ) -> None:
-        """Not offered by a folder; see Store.adopt_file."""
+        """Return None: a folder does not offer it; see Store.adopt_file."""
         return
 
     async def put_bytes(self, name: str, data: bytes, content_type: str) -> str:
         """Replace a document by rename; see Store.put_bytes."""
-        target = self._path(name)
+        target = self._resolve(name)
         await asyncio.to_thread(self._put_bytes, target, data)
         return str(target)
 
     async def get_file(self, name: str, target: Path, *, sha256: str) -> None:
         """Copy a file out, verified; see Store.get_file."""
-        await asyncio.to_thread(self._get_file, self._path(name), target, sha256)
+        await asyncio.to_thread(self._get_file, self._resolve(name), target, sha256)
 
     async def read_bytes(self, name: str, limit: int) -> bytes:
         """Read a document of at most `limit` bytes; see Store.read_bytes."""
-        return await asyncio.to_thread(self._read_bytes, self._path(name), limit)
+        return await asyncio.to_thread(self._read_bytes, self._resolve(name), limit)
 
     async def stat(self, name: str) -> Stat | None:
-        """Size and md5; the file is read for it. See Store.stat."""
-        return await asyncio.to_thread(self._stat, self._path(name))
+        """Read size and md5 from the file's bytes; see Store.stat."""
+        return await asyncio.to_thread(self._stat, self._resolve(name))
 
     async def list(self, prefix: str) -> tuple[str, ...]:
-        """Names by string prefix; see Store.list."""
+        """List names by string prefix; see Store.list."""
         if prefix:
             confined(prefix.rstrip("/"))
         return await asyncio.to_thread(lambda: tuple(sorted(self._walk(prefix))))
 
     async def stats(self, prefix: str) -> dict[str, Stat]:
-        """Names and sizes; the md5 is left open. See Store.stats."""
+        """List names and sizes, without the md5; see Store.stats."""
         if prefix:
             confined(prefix.rstrip("/"))
-        return await asyncio.to_thread(self._sizes, prefix)
+        return await asyncio.to_thread(self._read_sizes, prefix)
 
     async def digests(self, name: str) -> durable.Digests:
         """Hash a file; see Store.digests."""
-        return await asyncio.to_thread(self._digests, self._path(name))
+        return await asyncio.to_thread(self._read_digests, self._resolve(name))
 
     async def remove(self, name: str, found: Stat) -> bool:
         """Remove one file; see Store.remove."""
-        return await asyncio.to_thread(self._remove, self._path(name), found)
+        return await asyncio.to_thread(self._remove, self._resolve(name), found)
 
     async def aclose(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no connection is open."""
 
-    def _path(self, name: str) -> Path:
+    def _resolve(self, name: str) -> Path:
         return self._root / confined(name)
 
     def _put_file(self, source: Path, target: Path, expected: Stat) -> None:
-        with _told(target, "could not be stored"):
-            if not _already_there(target, expected):
+        with _describe_disk_errors(target, "could not be stored"):
+            if not _is_already_there(target, expected):
                 self._make_folder(target.parent)
                 try:
                     self._take_over(source, target, expected)
                 except FileExistsError:
                     # Another process was faster; its bytes are judged like those of any earlier run.
-                    _already_there(target, expected)
+                    _is_already_there(target, expected)
             # Also for a file found there: whoever stored it may have been killed before this.
             durable.sync_folder(target.parent)
 
     def _take_over(self, source: Path, target: Path, expected: Stat) -> None:
         if self._link:
             _check(source, expected, Stat(source.stat().st_size, durable.md5_of_file(source)))
-            if self._shares(source, target.parent) and durable.link_new(source, target):
+            if self._share_mode(source, target.parent) and durable.link_new(source, target):
                 return
         part = durable.unfinished_beside(target)
         with durable.discarded_on_failure(part):
@@ -133,8 +133,11 @@ class LocalStore:
             _check(source, expected, Stat(part.stat().st_size, durable.md5_of_file(part)))
             durable.publish_new(part, target)
 
-    def _shares(self, source: Path, folder: Path) -> bool:
-        """Give the source, which is private, the permissions of a new file there; False when it has to be copied."""
+    def _share_mode(self, source: Path, folder: Path) -> bool:
+        """Give the private source the permissions of a new file in the folder.
+
+        False when it has to be copied.
+        """
         try:
             if not durable.is_own_group(source, folder):
                 return False
@@ -150,7 +153,7 @@ class LocalStore:
         return True
 
     def _put_bytes(self, target: Path, data: bytes) -> None:
-        with _told(target, "could not be written"):
+        with _describe_disk_errors(target, "could not be written"):
             self._make_folder(target.parent)
             part = durable.unfinished_beside(target)
             with durable.discarded_on_failure(part):
@@ -159,7 +162,7 @@ class LocalStore:
             durable.sync_folder(target.parent)
 
     def _get_file(self, path: Path, target: Path, sha256: str) -> None:
-        with _told(path, "could not be fetched"):
+        with _describe_disk_errors(path, "could not be fetched"):
             target.parent.mkdir(parents=True, exist_ok=True)
             part = durable.unfinished_beside(target)
             with durable.discarded_on_failure(part):
@@ -173,29 +176,32 @@ class LocalStore:
                 part.replace(target)
 
     def _read_bytes(self, path: Path, limit: int) -> bytes:
-        with _told(path, "could not be read"), path.open("rb") as stream:
+        with _describe_disk_errors(path, "could not be read"), path.open("rb") as stream:
             data = stream.read(limit + 1)
         if len(data) > limit:
             raise ArchiveError(f"{path} is larger than the {limit} bytes allowed for it. It was not read; look at it.")
         return data
 
     def _stat(self, path: Path) -> Stat | None:
-        with _told(path, "could not be looked at"):
+        with _describe_disk_errors(path, "could not be looked at"):
             return _stat(path)
 
-    def _sizes(self, prefix: str) -> dict[str, Stat]:
+    def _read_sizes(self, prefix: str) -> dict[str, Stat]:
         sizes = {}
         for name in sorted(self._walk(prefix)):
-            with _told(self._root / name, "could not be looked at"), contextlib.suppress(FileNotFoundError):
+            with (
+                _describe_disk_errors(self._root / name, "could not be looked at"),
+                contextlib.suppress(FileNotFoundError),
+            ):
                 sizes[name] = Stat((self._root / name).stat().st_size, "")
         return sizes
 
-    def _digests(self, path: Path) -> durable.Digests:
-        with _told(path, "could not be read"):
+    def _read_digests(self, path: Path) -> durable.Digests:
+        with _describe_disk_errors(path, "could not be read"):
             return durable.digests(path)
 
     def _remove(self, path: Path, found: Stat) -> bool:
-        with _told(path, "could not be removed"):
+        with _describe_disk_errors(path, "could not be removed"):
             if _stat(path) != found:
                 return False
             path.unlink()
@@ -204,7 +210,7 @@ class LocalStore:
 
     def _walk(self, prefix: str) -> Iterator[str]:
         folder = self._root / prefix.rpartition("/")[0]
-        with _told(folder, "could not be listed"):
+        with _describe_disk_errors(folder, "could not be listed"):
             for parent, _, files in os.walk(folder, onerror=_raise_unless_missing):
                 for file in files:
                     name = (Path(parent) / file).relative_to(self._root).as_posix()
@@ -231,7 +237,7 @@ def _stat(path: Path) -> Stat | None:
         return None
 
 
-def _already_there(target: Path, expected: Stat) -> bool:
+def _is_already_there(target: Path, expected: Stat) -> bool:
     found = _stat(target)
     if found is not None and found != expected:
         raise ArchiveConflict(
@@ -255,7 +261,7 @@ def _raise_unless_missing(error: OSError) -> None:
 
 
 @contextlib.contextmanager
-def _told(path: Path, what: str) -> Iterator[None]:
+def _describe_disk_errors(path: Path, what: str) -> Iterator[None]:
     """Turn an OSError into an ArchiveError that says what to do about it."""
     try:
         yield

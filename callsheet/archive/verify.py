@@ -1,6 +1,6 @@
-"""What is wrong in a batch's part of an archive: pure, from a listing and from what the batch's records tell.
+"""Findings in a batch's part of an archive, from a listing and its records.
 
-Sidecars, catalogue and success marker are compared with each other and with the files. Nothing is read here.
+Pure: sidecars, catalogue and success marker are compared with each other and with the files. Nothing is read here.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ Wrong = Literal["missing", "changed", "uncatalogued", "foreign"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong with one object (`name` is relative to the archive), and what was done about it.
+    """One thing that is wrong with one object, and what was done about it.
 
-    `mended`: it was looked at again, and it is right now.
+    `name` is relative to the archive. `mended`: it was looked at again, and it is right now.
     """
 
     name: str
@@ -39,13 +39,16 @@ class Finding:
 
     @property
     def what(self) -> tuple[str, str]:
-        """What makes two findings the same."""
+        """The values that make two findings the same."""
         return self.name, self.wrong
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """Why a record cannot be believed. One that is `newer` than this callsheet is never replaced."""
+    """The reason why a record cannot be trusted.
+
+    One that is `newer` than this callsheet is never replaced.
+    """
 
     why: str
     newer: bool = False
@@ -57,7 +60,7 @@ class Evidence:
 
     `files` are those in its folder; `hashes` the sha256 of sidecars' bytes; `known` what a ledger has on record;
     `digests` what was read of files, when the bytes themselves were looked at; `spots` the records of spots that can be
-    believed.
+    trusted.
     """
 
     batch: Batch
@@ -72,7 +75,7 @@ class Evidence:
 
     @property
     def believed(self) -> dict[str, Sidecar]:
-        """The sidecars that can be believed, by name."""
+        """The sidecars that can be trusted, by name."""
         return {name: one for name, one in self.sidecars.items() if isinstance(one, Sidecar)}
 
     @property
@@ -86,13 +89,13 @@ class Evidence:
         return layout.document(self.batch.prefix, layout.SUCCESS)
 
     def place_of(self, shot: str, file: str) -> str:
-        """The name of a shot's file."""
+        """Return the name of a shot's file."""
         return f"{layout.shot_folder(self.batch.prefix, shot)}/{file}"
 
     def told(self) -> dict[str, Asset]:
-        """The files that sidecars and catalogue tell of, without thumbnails; what a sidecar says comes first.
+        """Return the files that sidecars and catalogue list, without thumbnails.
 
-        Of what a shot used earlier and costs nothing, only what is there.
+        What a sidecar says comes first. Of what a shot used earlier and costs nothing, only what is there.
         """
         found = {
             name: asset_of(one, each, each.file.uri)
@@ -106,7 +109,10 @@ class Evidence:
         return found
 
     def thumbnails(self) -> dict[str, tuple[Sidecar, str]]:
-        """The thumbnails by name, each with its sidecar and the sha256 of the take it shows; earlier ones if there."""
+        """Return the thumbnails by name, each with its sidecar and its take's sha256.
+
+        Earlier ones only if they are there.
+        """
         used = {
             self.place_of(one.shot, name): (one, parent)
             for one in self.believed.values()
@@ -120,7 +126,7 @@ class Evidence:
         return {name: each for name, each in earlier.items() if name in self.files} | used
 
     def inputs(self) -> dict[str, InputRecord]:
-        """The files that finish cuts, by name, as the sidecars tell of them."""
+        """Return the files used to finish cuts, by name, as the sidecars list them."""
         return {
             f"{self.batch.prefix}/{layout.INPUTS}/{file.file}": file
             for one in self.believed.values()
@@ -130,27 +136,31 @@ class Evidence:
 
 
 def findings(evidence: Evidence) -> tuple[Finding, ...]:
-    """Everything that is wrong, by name; () when the batch is whole."""
+    """Return everything that is wrong, by name; () when the batch is whole."""
     found = [
-        *_of_marker(evidence),
-        *_of_sidecars(evidence),
-        *_of_parts(evidence),
-        *_of_files(evidence),
-        *_of_spots(evidence),
-        *_foreign(evidence),
+        *_check_marker(evidence),
+        *_check_sidecars(evidence),
+        *_check_parts(evidence),
+        *_check_files(evidence),
+        *_check_spots(evidence),
+        *_find_foreign(evidence),
     ]
     return tuple(sorted(found, key=lambda one: (one.name, one.wrong)))
 
 
 def is_whole(found: Iterable[Finding]) -> bool:
-    """Whether nothing listed is missing or other than it should be: foreign files do no harm."""
+    """Return whether nothing listed is missing or other than it should be.
+
+    Foreign files do no harm.
+    """
     return all(one.wrong == "foreign" or one.mended for one in found)
 
 
 def is_gone_for_good(evidence: Evidence, name: str, asset: Asset) -> bool:
-    """Whether only an old row of the catalogue tells of a missing file that was made anew since, under another name.
+    """Return whether only an old catalogue row lists a missing file.
 
-    Only files that cost nothing are made anew; the row can go.
+    Its shot has another one, made since under another name. Only files that cost nothing are made again; the row can
+    go.
     """
     sidecar = evidence.sidecars.get(layout.sidecar_name(evidence.batch.prefix, asset.shot))
     if asset.kind not in DERIVED or name in evidence.files or not isinstance(sidecar, Sidecar):
@@ -158,13 +168,13 @@ def is_gone_for_good(evidence: Evidence, name: str, asset: Asset) -> bool:
     return all(each.file.file != asset.name for each in listed(sidecar) if not each.earlier)
 
 
-def _of_marker(evidence: Evidence) -> Iterator[Finding]:
+def _check_marker(evidence: Evidence) -> Iterator[Finding]:
     name, marker = evidence.marker_name, evidence.marker
     if marker is None:
         yield Finding(name, "missing", "No run of the batch has ended, or its marker is lost.")
     elif isinstance(marker, Unreadable):
         yield Finding(name, "changed", marker.why)
-    elif back := [shot for shot in marker.damaged if shot not in _damaged(evidence)]:
+    elif back := [shot for shot in marker.damaged if shot not in _find_damaged(evidence)]:
         yield Finding(name, "changed", f"It calls {len(back)} shots damaged of which nothing is missing any more.")
     elif marker.catalogue and marker.catalogue not in evidence.parts:
         yield Finding(marker.catalogue, "missing", f"{layout.SUCCESS} names this part of the catalogue.")
@@ -173,20 +183,20 @@ def _of_marker(evidence: Evidence) -> Iterator[Finding]:
         yield Finding(gallery, "missing", "The batch's gallery is not there.")
 
 
-def _damaged(evidence: Evidence) -> set[str]:
-    """The shots of which a file is missing or changed."""
+def _find_damaged(evidence: Evidence) -> set[str]:
+    """Return the shots of which a file is missing or changed."""
     told = evidence.told()
-    return {told[one.name].shot for one in _of_files(evidence) if one.name in told}
+    return {told[one.name].shot for one in _check_files(evidence) if one.name in told}
 
 
-def _of_sidecars(evidence: Evidence) -> Iterator[Finding]:
+def _check_sidecars(evidence: Evidence) -> Iterator[Finding]:
     for name, sidecar in evidence.sidecars.items():
         if isinstance(sidecar, Unreadable):
             yield Finding(name, "changed", sidecar.why)
     in_rows = {layout.sidecar_name(evidence.batch.prefix, row["shot"]) for row in evidence.rows}
     marker = evidence.marker if isinstance(evidence.marker, Success) else None
     in_marker = {one.name: one.sha256 for one in marker.sidecars} if marker else {}
-    in_folder = set() if marker and marker.status == "continuing" else _with_files(evidence)
+    in_folder = set() if marker and marker.status == "continuing" else _find_used_sidecars(evidence)
     for name in sorted((in_rows | in_marker.keys() | in_folder) - evidence.sidecars.keys()):
         by = layout.SUCCESS if name in in_marker else "the catalogue" if name in in_rows else "a file in its folder"
         yield Finding(name, "missing", f"The sidecar is not there; {by} tells of its shot.")
@@ -197,14 +207,17 @@ def _of_sidecars(evidence: Evidence) -> Iterator[Finding]:
             yield Finding(name, "changed", f"Its sha256 is {digest[:12]}, not {in_marker[name][:12]} as in the marker.")
 
 
-def _with_files(evidence: Evidence) -> set[str]:
-    """The sidecars of the folders that hold files of callsheet's: a run writes files first."""
+def _find_used_sidecars(evidence: Evidence) -> set[str]:
+    """Return the sidecars of the folders that have files of callsheet's.
+
+    A run writes files first.
+    """
     root = f"{evidence.batch.prefix}/shots/"
     ours = (name for name in evidence.files if name.startswith(root) and layout.is_asset_name(name.rpartition("/")[2]))
     return {f"{name.rpartition('/')[0]}/{layout.SIDECAR}" for name in ours}
 
 
-def _of_parts(evidence: Evidence) -> Iterator[Finding]:
+def _check_parts(evidence: Evidence) -> Iterator[Finding]:
     for name, part in evidence.parts.items():
         if isinstance(part, Unreadable):
             yield Finding(name, "changed", part.why)
@@ -216,18 +229,18 @@ def _of_parts(evidence: Evidence) -> Iterator[Finding]:
                 yield Finding(name, "uncatalogued", "Its sidecar lists it, no part of the catalogue does.")
 
 
-def _of_files(evidence: Evidence) -> Iterator[Finding]:
+def _check_files(evidence: Evidence) -> Iterator[Finding]:
     for name, asset in evidence.told().items():
         stat = evidence.files.get(name)
         if stat is None:
-            yield Finding(name, "missing", _why_missing(evidence, name, asset))
-        elif why := _difference(asset, stat, evidence.digests.get(name)):
+            yield Finding(name, "missing", _explain_missing(evidence, name, asset))
+        elif why := _describe_difference(asset, stat, evidence.digests.get(name)):
             yield Finding(name, "changed", why)
     for name, record in evidence.inputs().items():
         stat = evidence.files.get(name)
         if stat is None:
             yield Finding(name, "missing", "The file is not there, with which cuts are finished.")
-        elif why := _difference(record, stat, evidence.digests.get(name)):
+        elif why := _describe_difference(record, stat, evidence.digests.get(name)):
             yield Finding(name, "changed", why)
     for name in evidence.thumbnails():
         digests = evidence.digests.get(name)
@@ -237,14 +250,14 @@ def _of_files(evidence: Evidence) -> Iterator[Finding]:
             yield Finding(name, "changed", f"Its sha256 is {digests.sha256[:12]}, which its name does not carry.")
 
 
-def _why_missing(evidence: Evidence, name: str, asset: Asset) -> str:
+def _explain_missing(evidence: Evidence, name: str, asset: Asset) -> str:
     if is_gone_for_good(evidence, name, asset):
         return f"Only the catalogue still lists this {asset.kind}; its shot has another one."
     return f"The {asset.kind} is not there."
 
 
-def _difference(asset: Asset | InputRecord, stat: Stat, digests: Digests | None) -> str:
-    """How a file differs from what is told of it; "" when it does not."""
+def _describe_difference(asset: Asset | InputRecord, stat: Stat, digests: Digests | None) -> str:
+    """Describe how a file differs from its record; "" when it does not."""
     if stat.size != asset.size:
         return f"It has {stat.size} bytes, not {asset.size}."
     if isinstance(asset, Asset) and stat.md5 and stat.md5 != asset.md5:
@@ -254,8 +267,11 @@ def _difference(asset: Asset | InputRecord, stat: Stat, digests: Digests | None)
     return ""
 
 
-def _of_spots(evidence: Evidence) -> Iterator[Finding]:
-    """Spots of which a file is gone. Film and record carry the same hash in their names."""
+def _check_spots(evidence: Evidence) -> Iterator[Finding]:
+    """Yield the spots of which a file is gone.
+
+    Film and record carry the same hash in their names.
+    """
     for record in evidence.spots.values():
         for file in (record.poster, record.thumbnail, record.sheet):
             name = f"{evidence.batch.prefix}/{layout.SPOTS}/{file.file}"
@@ -267,7 +283,7 @@ def _of_spots(evidence: Evidence) -> Iterator[Finding]:
             yield Finding(film, "missing", "The spot is not there, its record is.")
 
 
-def _foreign(evidence: Evidence) -> Iterator[Finding]:
+def _find_foreign(evidence: Evidence) -> Iterator[Finding]:
     listed_names = evidence.told().keys() | evidence.thumbnails().keys() | evidence.sidecars.keys() | evidence.known
     for name in evidence.files:
         prefix = evidence.batch.prefix
@@ -277,7 +293,10 @@ def _foreign(evidence: Evidence) -> Iterator[Finding]:
 
 
 def is_document(batch: Batch, name: str) -> bool:
-    """Whether this is one of the batch's own documents, or something that a repair kept."""
+    """Return whether this is one of the batch's own documents.
+
+    Or something that a repair kept.
+    """
     relative = name.removeprefix(f"{batch.prefix}/")
     own = relative in (layout.PLAN, layout.GALLERY, layout.SUCCESS, layout.CLAIM)
     return own or layout.is_manifest(batch.prefix, name) or relative.startswith(f"{DAMAGED}/")
