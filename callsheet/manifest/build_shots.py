@@ -1,4 +1,7 @@
-"""From completed drafts to shots: defaults of the models, legality, pictures, and what depends on each other."""
+"""Building shots from completed drafts.
+
+Defaults of the models, legality, pictures, and what depends on each other.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,10 @@ _VIDEO_COLUMNS = tuple(name for name, column in COLUMNS.items() if column.video)
 
 @dataclass(frozen=True, slots=True)
 class Assembler:
-    """Builds the shots of one manifest; `wrong` holds what the table check has already reported."""
+    """Builds the shots of one manifest.
+
+    `wrong` holds what the table check has already reported.
+    """
 
     legality: Legality
     platforms: Platforms
@@ -42,7 +48,10 @@ class Assembler:
         return self.legality.catalogue
 
     def shots(self, drafts: Sequence[Draft], stretch: slice) -> tuple[Shot, ...]:
-        """One shot per draft of the stretch; worthless if any problem was noted on the way."""
+        """Build one shot per draft of the stretch.
+
+        The shots are worthless if any problem was noted on the way.
+        """
         return tuple(self._shot(index, draft) for index, draft in list(enumerate(drafts))[stretch])
 
     def _shot(self, index: int, draft: Draft) -> Shot:
@@ -78,7 +87,10 @@ class Assembler:
         return shot if motion is None else self._animated(draft, shot, motion, skip)
 
     def _person(self, model_id: str, task: PersonTask, wish: str | None) -> str | None:
-        """What the model calls a wish about people; the wish itself where it has no word for it."""
+        """Return the model's word for a wish about people.
+
+        The wish itself where the model has no word for it.
+        """
         model = self.catalogue.find(model_id)
         return person_word(wish, model.person_values(task)) if wish and model else wish
 
@@ -92,7 +104,7 @@ class Assembler:
         wish: str | None,
         skip: frozenset[str],
     ) -> tuple[str, str, str]:
-        """Model, aspect ratio and size of the pictures, with defaults applied."""
+        """Return model, aspect ratio and size of the pictures, with defaults applied."""
         model_id = draft.text("image_model") or self.catalogue.default_image
         model = self.legality.model(draft, "image_model", model_id, "image") if takes else self.catalogue.find(model_id)
         video = self.catalogue.find(draft.text("video_model") or self.catalogue.default_video) if animated else None
@@ -195,7 +207,7 @@ class Assembler:
             draft.unsendable(self.legality.findings, kind, finding)
 
     def _damaged(self, given: tuple[Reference, ...], column: str) -> list[Finding]:
-        """Say which of the pictures cannot be decoded."""
+        """Return a finding for each of the pictures that cannot be decoded."""
         damaged = (self.inputs.damage_of(picture) for picture in given)
         return [Finding(column, damage, "allowed: whole pictures", "save it anew") for damage in damaged if damage]
 
@@ -204,7 +216,7 @@ class Assembler:
 
 
 def _unfit(pictures: tuple[Reference, ...], column: str, model: Model) -> list[Finding]:
-    """Why the model does not take pictures."""
+    """Return why the model does not take pictures."""
     found = []
     for picture in pictures:
         if picture.size > model.max_bytes:
@@ -217,7 +229,7 @@ def _unfit(pictures: tuple[Reference, ...], column: str, model: Model) -> list[F
 
 
 def _texts(draft: Draft, takes: int, motion: str | None) -> Iterator[tuple[_Paid, str]]:
-    """The texts that go out with a request of a kind, or with what comes of it."""
+    """Yield the texts that go out with a request of a kind, or with what comes of it."""
     if takes:
         yield from (("image", column) for column in ("prompt", "negative_prompt", "tags"))
     if motion:
@@ -225,7 +237,10 @@ def _texts(draft: Draft, takes: int, motion: str | None) -> Iterator[tuple[_Paid
 
 
 def _control_characters(draft: Draft, column: str) -> list[Finding]:
-    """What no text may hold but tabs and line breaks: providers refuse it, and terminals and logs obey it."""
+    """Return findings about control characters other than tabs and line breaks.
+
+    Providers refuse them, and terminals and logs obey them.
+    """
     text = draft.text(column) or ""
     found = next(((n, c) for n, c in enumerate(text, 1) if unicodedata.category(c) == "Cc" and c not in "\t\n\r"), None)
     if found is None:
@@ -235,7 +250,10 @@ def _control_characters(draft: Draft, column: str) -> list[Finding]:
 
 
 def warn_of_idle_columns(draft: Draft, findings: Findings) -> None:
-    """Warn of a shot's own video settings that have no effect because it stays a picture."""
+    """Warn of video settings that have no effect because the shot stays a picture.
+
+    Only of the shot's own settings.
+    """
     if "motion_prompt" in draft.cells:
         return
     idle = [column for column in _VIDEO_COLUMNS if column in draft.own]
@@ -245,7 +263,10 @@ def warn_of_idle_columns(draft: Draft, findings: Findings) -> None:
 
 
 def _default_ratio(image: Model | None, video: Model | None) -> str:
-    """A picture that will be animated has the video's aspect, so that nothing is cropped."""
+    """Return the aspect ratio of pictures that name none.
+
+    A picture that will be animated has the video's aspect, so that nothing is cropped.
+    """
     allowed = image.kept_defaults.ratios if image else ()
     wanted = video.defaults.aspect_ratio if video else None
     if wanted and wanted in allowed:

@@ -1,6 +1,7 @@
-"""The pandera schema: types, ranges, patterns and uniqueness of all rows at once, on polars.
+"""The pandera schema of all rows at once, on polars.
 
-Importing pandera takes about a second, so this module is imported only when a manifest is read.
+It checks types, ranges, patterns and uniqueness. Importing pandera takes about a second, so this module is imported
+only when a manifest is read.
 """
 
 from __future__ import annotations
@@ -110,7 +111,10 @@ SCHEMA = pa.DataFrameSchema(
 
 
 def check_table(drafts: Sequence[Draft], findings: Findings) -> set[tuple[int, str]]:
-    """Note every value that breaks a rule; gives back which (position of the draft, column) those are."""
+    """Note every value that breaks a rule; return where those values are.
+
+    Each is a position of the draft and a column.
+    """
     frame = pl.DataFrame(
         {
             **{column: [draft.text(column) for draft in drafts] for column in COLUMNS},
@@ -148,7 +152,10 @@ def _note_duplicate(drafts: Sequence[Draft], index: int, first: dict[str, int], 
 
 
 def checked_cuts(draft: Draft, cuts: Sequence[str], platforms: Platforms, findings: Findings) -> tuple[str, ...]:
-    """The cuts by the names of their platforms; every one that is not known or listed twice is noted."""
+    """Return the cuts by the names of their platforms.
+
+    Every one that is not known or listed twice is noted.
+    """
     names: list[str] = []
     for cut in cuts:
         spec = platforms.find(cut)

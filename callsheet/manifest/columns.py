@@ -1,4 +1,7 @@
-"""The columns of a manifest and the bounds of its values: one list for CSV, YAML, checks and JSON Schema."""
+"""The columns of a manifest and the bounds of its values.
+
+One list for CSV, YAML, checks and JSON Schema.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,10 @@ Cell = str | tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column that callsheet knows; `video` columns have no effect on a shot without a motion prompt."""
+    """A column that callsheet knows.
+
+    `video` columns have no effect on a shot without a motion prompt.
+    """
 
     kind: Literal["text", "whole", "list"]
     description: str
@@ -77,6 +83,9 @@ COLUMNS: dict[str, Column] = {
 
 
 def items_of(cell: Cell | None) -> tuple[str, ...]:
-    """The items of a list cell: a YAML list as it is, text split at `;`, `,` or `|`; blanks are dropped."""
+    """Return the items of a list cell, without blanks.
+
+    A YAML list as it is, text split at `;`, `,` or `|`.
+    """
     parts = _SEPARATORS.split(cell) if isinstance(cell, str) else (cell or ())
     return tuple(part.strip() for part in parts if part.strip())

@@ -1,4 +1,7 @@
-"""Reading CSV and TSV into rows that know their true line, whatever quoting, line ends and blank lines do."""
+"""Reading CSV and TSV into rows that know their true line.
+
+Whatever quoting, line ends and blank lines do.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,10 @@ from callsheet.models.suggestions import nearest
 
 @dataclass(frozen=True, slots=True)
 class SheetRow:
-    """The cells of one record as written, and the 1-based physical line it starts on."""
+    """The cells of one record as written, and the 1-based line it starts on.
+
+    The line is the physical one.
+    """
 
     line: int
     cells: tuple[str, ...]
@@ -23,7 +29,10 @@ class SheetRow:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A table: its header cells without outer blanks, the header's line, and its rows; all-blank rows are left out."""
+    """A table: its header, the header's line, and its rows.
+
+    Header cells are without outer blanks; all-blank rows are left out.
+    """
 
     headers: tuple[str, ...]
     header_line: int
@@ -38,10 +47,11 @@ class _BadSheet(Exception):
 
 
 def read_sheet(text: str, file: str, *, tabs: bool, findings: Findings) -> Sheet:
-    """The table in `text`; structural problems (quotes, ragged rows, headers) go to `findings`.
+    """Read the table in `text`.
 
-    A CSV whose header holds semicolons or tabs and no commas is read with that delimiter, as spreadsheets of
-    many countries write it. A TSV that is not well-formed with quotes is read without any quoting.
+    Structural problems (quotes, ragged rows, headers) go to `findings`. A CSV whose header holds semicolons or tabs and
+    no commas is read with that delimiter, as spreadsheets of many countries write it. A TSV that is not well-formed
+    with quotes is read without any quoting.
     """
     records: list[SheetRow] = []
     delimiter = "\t" if tabs else _delimiter(text)
@@ -131,7 +141,7 @@ def _check_row(row: SheetRow, headers: tuple[str, ...], file: str, findings: Fin
 
 
 def rows_within_limit(rows: tuple[SheetRow, ...], file: str, findings: Findings) -> tuple[SheetRow, ...]:
-    """The rows, cut off with a problem beyond the limit of shots."""
+    """Return the rows, cut off with a problem beyond the limit of shots."""
     if len(rows) > MAX_SHOTS:
         line = rows[MAX_SHOTS].line
         findings.problem(file, line, "-", f"{len(rows)} rows are too many", f"allowed: at most {MAX_SHOTS} shots")
@@ -141,9 +151,10 @@ def rows_within_limit(rows: tuple[SheetRow, ...], file: str, findings: Findings)
 def drafts_of(
     sheet: Sheet, file: str, columns: Mapping[str, str], variables: Mapping[str, str], findings: Findings
 ) -> list[Draft]:
-    """One draft per row. `columns` maps a column of ours to a header of the table; such cells are taken literally.
+    """Return one draft per row.
 
-    A row without an id is labelled by its position: 0001, 0002 and so on, whatever its line.
+    `columns` maps a column of ours to a header of the table; such cells are taken literally. A row without an id is
+    labelled by its position: 0001, 0002 and so on, whatever its line.
     """
     sources = _sources(sheet, file, columns, findings)
     mapped = frozenset(columns)
@@ -163,7 +174,7 @@ def drafts_of(
 
 
 def _sources(sheet: Sheet, file: str, columns: Mapping[str, str], findings: Findings) -> dict[str, int]:
-    """The position in the table of each column of ours."""
+    """Return the position in the table of each column of ours."""
     positions = {header: index for index, header in enumerate(sheet.headers)}
     sources = {header: index for header, index in positions.items() if header in COLUMNS}
     for column, header in columns.items():
@@ -181,7 +192,10 @@ def _sources(sheet: Sheet, file: str, columns: Mapping[str, str], findings: Find
 def check_prompt_column(
     sheet: Sheet, file: str, columns: Mapping[str, str], elsewhere: bool, findings: Findings
 ) -> bool:
-    """Whether prompts can be had, from this table or `elsewhere`; if not, the header that looks like one is named."""
+    """Return whether there are prompts, in this table or `elsewhere`.
+
+    If not, a problem names the header that looks like one.
+    """
     if "prompt" in columns:
         return columns["prompt"] in sheet.headers
     if elsewhere or not sheet.headers or "prompt" in sheet.headers:
@@ -196,7 +210,10 @@ def check_prompt_column(
 def warn_of_lookalikes(
     sheet: Sheet, file: str, columns: Mapping[str, str], used: frozenset[str], findings: Findings
 ) -> None:
-    """Warn of headers that look like a misspelt column and are not used as a placeholder."""
+    """Warn of headers that look like a misspelt column.
+
+    Not of those that are used as a placeholder.
+    """
     known = {*COLUMNS, *used, *columns.values()}
     missing = tuple(column for column in COLUMNS if column not in set(sheet.headers))
     for header in sheet.headers:

@@ -1,4 +1,7 @@
-"""A shot on its way from text to value: its cells, its variables, and where each was written."""
+"""A shot on its way from text to value.
+
+Its cells, its variables, and where each was written.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,10 @@ from callsheet.models import Finding
 
 @dataclass(slots=True)
 class Draft:
-    """One shot before checks. Blank cells are absent; `literal` columns hold no placeholders.
+    """One shot before checks.
 
-    `label` is the shot's position, used as its id when none is given; `id_suffix` tells the shots of a matrix apart.
+    Blank cells are absent; `literal` columns hold no placeholders. `label` is the shot's position, used as its id when
+    it has none; `id_suffix` tells the shots of a matrix apart.
     """
 
     file: str
@@ -32,11 +36,14 @@ class Draft:
     id_suffix: str = ""
 
     def place_of(self, column: str) -> tuple[str, int]:
-        """File and line of one value, or of the shot when it is not known more closely."""
+        """Return file and line of one value.
+
+        Those of the shot when the value's are not known.
+        """
         return self.places.get(column, (self.file, self.line))
 
     def text(self, column: str) -> str | None:
-        """The value of a column as text, None when absent."""
+        """Return the value of a column as text, None when absent."""
         cell = self.cells.get(column)
         return ";".join(cell) if isinstance(cell, tuple) else cell
 
@@ -51,7 +58,7 @@ class Draft:
 
 
 def size(draft: Draft) -> int:
-    """The characters of all cells."""
+    """Return the number of characters in all cells."""
     return sum(len(each) for cell in draft.cells.values() for each in ((cell,) if isinstance(cell, str) else cell))
 
 
@@ -95,7 +102,10 @@ def _filled(draft: Draft, column: str, text: str, findings: Findings) -> str:
 def known_column(
     name: str, file: str, line: int, findings: Findings, *, where: str, barred: frozenset[str] = frozenset()
 ) -> bool:
-    """Whether `name` is a column that may stand here; if not, that is noted as a problem."""
+    """Return whether `name` is a column that may stand here.
+
+    If not, that is noted as a problem.
+    """
     if name in COLUMNS and name not in barred:
         return True
     what = f"{shown(name)} is no column that {where} may set"

@@ -1,4 +1,7 @@
-"""Expanding a campaign: shots x rows of a table x matrix, with ids that stay the same from run to run."""
+"""Expanding a campaign: shots x rows of a table x matrix.
+
+Ids stay the same from run to run.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +25,11 @@ _SLUG_CHARS = 40
 def expand(
     form: CampaignForm, rows: Sequence[Draft] | None, variables: Mapping[str, str], file: str, findings: Findings
 ) -> list[Draft]:
-    """All drafts of a campaign. `rows` None means that there is no table; without `shots` each row is a shot.
+    """Return all drafts of a campaign.
 
-    Values of a matrix win over cells of a row, these over `variables`. An id is the shot's own, then the row's id
-    or position, then the slugs of the matrix values; a part that the id's own placeholders hold is not repeated.
+    `rows` None means that there is no table; without `shots` each row is a shot. Values of a matrix win over cells of a
+    row, these over `variables`. An id is the shot's own, then the row's id or position, then the slugs of the matrix
+    values; a part that the id's own placeholders hold is not repeated.
     """
     templates = form.shots or ([ShotForm(form.lines.get("rows", 1))] if rows is not None else [])
     total = sum(_size({**form.matrix, **shot.matrix}) * (1 if rows is None else len(rows)) for shot in templates)
@@ -86,7 +90,10 @@ def _merge(
 
 
 def _unique_slugs(combinations: Sequence[tuple[str, ...]]) -> list[str]:
-    """A slug for each combination of values; those that would be equal or empty get a short hash of the values."""
+    """Return a slug for each combination of values.
+
+    Those that would be equal or empty get a short hash of the values.
+    """
     slugs = ["-".join(slug(value) for value in values) for values in combinations]
     counts = Counter(slugs)
     return [
@@ -98,7 +105,10 @@ def _unique_slugs(combinations: Sequence[tuple[str, ...]]) -> list[str]:
 
 
 def slug(text: str) -> str:
-    """Lower-case ASCII letters and digits of the text, joined by dashes, at most 40 characters; may be empty."""
+    """Return the text's ASCII letters and digits in lower case, joined by dashes.
+
+    At most 40 characters; may be empty.
+    """
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:_SLUG_CHARS].strip("-")
 

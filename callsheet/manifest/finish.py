@@ -1,4 +1,4 @@
-"""How a shot's cuts are finished: from the cells of a draft to a checked Finish."""
+"""The finish of a shot's cuts: from the cells of a draft to a checked Finish."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ _YES, _NO = ("yes", "true", "on"), ("no", "false", "off")
 
 
 def captions_type(data: bytes) -> str | None:
-    """WebVTT by its signature, else SRT where there is an arrow between two times."""
+    """Return the MIME type of captions, None for none.
+
+    WebVTT by its signature, else SRT where there is an arrow between two times.
+    """
     text = data.removeprefix(b"\xef\xbb\xbf")
     if text.startswith(b"WEBVTT"):
         return "text/vtt"
@@ -34,7 +37,7 @@ def captions_type(data: bytes) -> str | None:
 
 
 def _drawn(draw: Callable[[bytes, int, int], object]) -> Callable[[bytes, str], None]:
-    """A check that the picture can be drawn."""
+    """Return a check that the picture can be drawn."""
 
     def check(data: bytes, name: str) -> None:
         try:
@@ -52,7 +55,7 @@ MUSIC = InputKind("audio file", "allowed: WAV, MP3, M4A, AAC, Ogg or FLAC", soun
 
 
 def read_font(path: Path | None) -> Reference | None:
-    """The user's own font; SettingsError when it cannot be used."""
+    """Read the user's own font; raise SettingsError when it cannot be used."""
     if path is None:
         return None
     try:
@@ -66,7 +69,10 @@ def read_font(path: Path | None) -> Reference | None:
 
 @dataclass(frozen=True, slots=True)
 class Finishing:
-    """Reads the finish of the shots of one manifest; `focus` is for those that do not say, `font` the user's own."""
+    """Reads the finish of the shots of one manifest.
+
+    `focus` is for those that do not name one, `font` the user's own.
+    """
 
     findings: Findings
     inputs: InputFiles
@@ -74,7 +80,10 @@ class Finishing:
     font: Reference | None = None
 
     def of(self, draft: Draft, clip_s: float) -> Finish:
-        """The finish of a shot whose clip will be `clip_s` seconds long; worthless if a problem was noted."""
+        """Return the finish of a shot whose clip will be `clip_s` seconds long.
+
+        It is worthless if a problem was noted.
+        """
         if draft.cells.keys().isdisjoint(COLUMNS_OF_FINISH):
             return Finish(self.focus)
         captions = draft.text("captions")

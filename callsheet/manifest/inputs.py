@@ -1,4 +1,7 @@
-"""Files that a manifest refers to: kept within allowed places, recognised by their bytes, hashed once."""
+"""Files that a manifest refers to.
+
+They are kept within allowed places, recognised by their bytes, and hashed once.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from callsheet.sources import is_remote, read_bytes
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Why a file cannot be used."""
+    """The reason why a file cannot be used."""
 
     what: str
     allowed: str = ""
@@ -24,7 +27,7 @@ class Refused:
 
 
 def _anything(_data: bytes, _name: str) -> None:
-    """The type alone is enough."""
+    """Accept any file of the type."""
 
 
 def _no_damage(_data: bytes) -> str:
@@ -39,10 +42,11 @@ def _decoded(data: bytes) -> str:
 
 @dataclass(frozen=True, slots=True)
 class InputKind:
-    """A kind of file: what it is called, its MIME type by its bytes (None: not of this kind), its largest size.
+    """A kind of file.
 
-    `check` raises MediaError for a file of the right type that cannot be used. `damage` says what keeps it from being
-    sent; what was made with it before stays.
+    What it is called, its MIME type by its bytes (None: not of this kind), its largest size. `check` raises MediaError
+    for a file of the right type that cannot be used. `damage` says what keeps it from being sent; what was made with it
+    before stays.
     """
 
     noun: str
@@ -54,7 +58,7 @@ class InputKind:
 
 
 def picture_type(data: bytes) -> str | None:
-    """The MIME type told by the first bytes: PNG, JPEG or WebP, else None."""
+    """Return the MIME type by the first bytes: PNG, JPEG or WebP, else None."""
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         return "image/png"
     if data.startswith(b"\xff\xd8\xff"):
@@ -65,12 +69,15 @@ def picture_type(data: bytes) -> str | None:
 
 
 def pictures(max_bytes: int) -> InputKind:
-    """Pictures to be sent to a model, at most so large."""
+    """Return the kind of pictures to be sent to a model, at most so large."""
     return InputKind("picture", "allowed: PNG, JPEG or WebP", picture_type, max_bytes, damage=_decoded)
 
 
 class InputFiles:
-    """Opens the files of one manifest; each is read at most once as one kind, and never more than that allows."""
+    """Opens the files of one manifest.
+
+    Each is read at most once as one kind, and never more than that allows.
+    """
 
     def __init__(self, manifest_uri: str, input_roots: tuple[str, ...]) -> None:
         self._cache: dict[tuple[str, str], Reference | Refused] = {}
@@ -86,7 +93,10 @@ class InputFiles:
             self._roots.append(self._folder)
 
     def open(self, location: str, kind: InputKind) -> Reference | Refused:
-        """The file at a path beside the manifest or at an allowed URI, or why not."""
+        """Open the file at a path beside the manifest or at an allowed URI.
+
+        Returns why not when it cannot be used.
+        """
         key = location, kind.noun
         if key not in self._cache:
             place = self.locate(location)
@@ -98,7 +108,10 @@ class InputFiles:
         return self._damage.get(file.uri, "")
 
     def locate(self, location: str) -> str | Refused:
-        """The resolved path or URI of a location, when it is within the allowed places."""
+        """Return the resolved path or URI of a location within the allowed places.
+
+        Returns why not for any other.
+        """
         if "\0" in location or len(location) > 2000:
             return Refused("this is no path", "allowed: at most 2000 characters of text")
         if is_remote(location) or (self._folder is None and not location.startswith("/")):

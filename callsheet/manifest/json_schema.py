@@ -1,4 +1,7 @@
-"""The JSON Schema of the YAML form, for editors: made from the same columns that the reader checks."""
+"""The JSON Schema of the YAML form, for editors.
+
+It is made from the same columns that the reader checks.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ _MATRIX: _Schema = {
 
 
 def manifest_json_schema() -> _Schema:
-    """The schema of a YAML manifest (JSON Schema draft 2020-12)."""
+    """Return the schema of a YAML manifest (JSON Schema draft 2020-12)."""
     cells = {name: _cell(name) for name in COLUMNS}
     defaults = {name: {"$ref": f"#/$defs/{name}"} for name in COLUMNS if name not in NOT_DEFAULTS}
     return {

@@ -1,4 +1,7 @@
-"""Loading a manifest's shots as drafts: a table by itself, or a YAML file with or without a table."""
+"""Loading a manifest's shots as drafts.
+
+From a table by itself, or a YAML file with or without a table.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +24,10 @@ from callsheet.sources import decode, read_bytes
 
 @dataclass(slots=True)
 class Loaded:
-    """What a file says before it is checked; `table` holds the bytes of the table it refers to.
+    """The contents of a file before it is checked.
 
-    `prompted` is False when it has been noted that there is no column to take prompts from.
+    `table` has the bytes of the table it refers to. `prompted` is False when it has been noted that there is no column
+    to take prompts from.
     """
 
     drafts: list[Draft]
@@ -46,7 +50,10 @@ def load_table(
     tabs: bool,
     defaulted: bool,
 ) -> Loaded:
-    """The shots of a CSV or TSV file: one per row. `defaulted`: prompts have a default from outside."""
+    """Load the shots of a CSV or TSV file, one per row.
+
+    `defaulted`: prompts have a default from outside.
+    """
     sheet = read_sheet(text, uri, tabs=tabs, findings=findings)
     drafts = drafts_of(sheet, uri, columns, variables, findings)
     of_text = "takes" in sheet.headers and "motion_prompt" in sheet.headers
@@ -58,7 +65,7 @@ def load_table(
 def load_yaml(
     uri: str, text: str, columns: Mapping[str, str], variables: Mapping[str, str], findings: Findings
 ) -> Loaded:
-    """The shots of a YAML file, expanded over its matrix and the rows of its table."""
+    """Load the shots of a YAML file, expanded over its matrix and its table's rows."""
     root = read_document(text, uri, findings)
     form = read_form(root, uri, findings) if root is not None else None
     if form is None:
@@ -85,7 +92,7 @@ def _rows(
     loaded: Loaded,
     findings: Findings,
 ) -> list[Draft]:
-    """The rows of the table that `rows:` names, as drafts."""
+    """Return the rows of the table that `rows:` names, as drafts."""
     place = _table_place(form, uri, filled, given, loaded, findings)
     if place is None:
         return []
@@ -113,7 +120,10 @@ def _table_place(
     loaded: Loaded,
     findings: Findings,
 ) -> str | None:
-    """Where the table is. A path that the user gives as a variable is trusted; one in the file is confined."""
+    """Return where the table is.
+
+    A path that the user gives as a variable is trusted; one in the file is confined.
+    """
     written, line = form.rows or "", form.lines.get("rows", 1)
     names = placeholders(written)
     if missing := sorted(names - filled.keys()):
@@ -134,6 +144,6 @@ def _table_place(
 
 
 def _used(cells: Iterable[Mapping[str, Cell]]) -> frozenset[str]:
-    """All placeholders that occur in some cells."""
+    """Return all placeholders that occur in some cells."""
     texts = {text for each in cells for cell in each.values() for text in ((cell,) if isinstance(cell, str) else cell)}
     return frozenset(name for text in texts if "{" in text for name in placeholders(text))

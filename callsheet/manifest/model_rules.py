@@ -1,4 +1,7 @@
-"""Whether the models named in a manifest exist, still run, and take what is asked of them."""
+"""Checks of the models that a manifest names.
+
+They exist, still run, and take what is asked of them.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +21,13 @@ _Rules = Callable[[Model, Platform | None], list[Finding]]
 
 
 class PlatformOf(Protocol):
-    """Which platform serves a request for a model, None when that is not known (no credentials)."""
+    """A function that returns which platform serves a request for a model.
+
+    None when that is not known (no credentials).
+    """
 
     def __call__(self, model: Model, *, about_people: bool) -> Platform | None:
-        """`about_people`: the request says whether people may be shown."""
+        """Return the platform; `about_people`: the request says whether people may show."""
         ...
 
 
@@ -32,7 +38,10 @@ def any_platform(model: Model, *, about_people: bool) -> Platform | None:
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """Where requests go: to which platforms, and whether from a region with stricter rules about people."""
+    """The platforms that requests go to, and the region they come from.
+
+    Some regions have stricter rules about people.
+    """
 
     platform_of: PlatformOf = any_platform
     restricted_region: bool = False
@@ -43,7 +52,10 @@ ANYWHERE = Serving()
 
 @dataclass(slots=True)
 class Legality:
-    """The catalogue's word on one manifest; every distinct combination of values is judged once."""
+    """The catalogue's word on one manifest.
+
+    Every distinct combination of values is judged once.
+    """
 
     catalogue: Catalogue
     live: bool
@@ -55,7 +67,10 @@ class Legality:
     _warned: set[str] = field(default_factory=set)
 
     def model(self, draft: Draft, column: str, model_id: str, kind: Kind) -> Model | None:
-        """The model if it can be used; if not, the reason is noted with the nearest one that can."""
+        """Return the model if it can be used.
+
+        If not, the reason is noted with the nearest one that can.
+        """
         model = self.catalogue.find(model_id)
         if model is None:
             draft.problem(self.findings, column, f"unknown model {shown(model_id)}", *self._usable(model_id, kind))
@@ -74,10 +89,10 @@ class Legality:
     def judge(
         self, draft: Draft, model: Model, combination: _Combination, rules: tuple[_Rules, _Rules], skip: frozenset[str]
     ) -> None:
-        """Note what is refused about a combination, but nothing about the columns in `skip`.
+        """Note what is refused about a combination.
 
-        The first rules hold for a model wherever it is served, the second for a request that is still to be sent, on
-        the platform that it goes to.
+        Nothing about the columns in `skip`. The first rules hold for a model wherever it is served, the second for a
+        request that is still to be sent, on the platform that it goes to.
         """
         found = self._judged.get(combination)
         if found is None:
@@ -106,7 +121,7 @@ class Legality:
             self.findings.warn(*draft.place_of(column), column, what, "", hint)
 
     def _usable(self, model_id: str, kind: Kind) -> tuple[str, str]:
-        """What is allowed and the nearest of it, for a message."""
+        """Return what is allowed and the nearest of it, for a message."""
         key = (model_id, kind)
         if key not in self._nearest:
             default = self.catalogue.default_image if kind == "image" else self.catalogue.default_video

@@ -1,4 +1,4 @@
-"""Collecting what is wrong with a manifest, so that one pass reports every row."""
+"""Collecting the problems of a manifest, so that one pass reports every row."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ __all__ = ["Findings", "Unsendable", "did_you_mean", "shown"]
 
 @dataclass(frozen=True, slots=True)
 class Unsendable:
-    """Why a request of a shot may not be sent. It is no reason against what was made of the shot already."""
+    """A reason why a request of a shot may not be sent.
+
+    It is no reason against what was made of the shot already.
+    """
 
     shot: str
     kind: Literal["image", "video"]
@@ -43,7 +46,10 @@ class Findings:
         self.warnings.append(Problem(file, line, column, what, allowed, suggestion))
 
     def raise_if_any(self) -> None:
-        """Raise ManifestError with all problems sorted by line; beyond the first 1,000 only their number."""
+        """Raise ManifestError with all problems sorted by line.
+
+        Beyond the first 1,000 only their number.
+        """
         if self.problems:
             raise ManifestError(_capped(self.problems))
 
@@ -58,5 +64,5 @@ def _capped(problems: Iterable[Problem]) -> tuple[Problem, ...]:
 
 
 def shown(value: str, limit: int = 60) -> str:
-    """A value quoted for a message: shortened, with control characters escaped."""
+    """Return a value quoted for a message: shortened, control characters escaped."""
     return repr(value if len(value) <= limit else value[: limit - 3] + "...")

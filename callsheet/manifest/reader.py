@@ -1,4 +1,4 @@
-"""read_manifest: from a location to a checked Manifest, or to every problem in it."""
+"""read_manifest: from a location to a checked Manifest, or to its problems."""
 
 from __future__ import annotations
 
@@ -29,10 +29,11 @@ WHOLE = slice(None)
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """A manifest whose every shot is legal. `sha256` covers the file, its table and the given variables.
+    """A manifest whose every shot is legal.
 
-    `budget_usd` is None when the file sets none; `warnings` do not stop a batch. `unsendable` says which requests may
-    not be sent, which matters for those that were not sent before.
+    `sha256` covers the file, its table and the variables of the user. `budget_usd` is None when the file sets none;
+    `warnings` do not stop a batch. `unsendable` are the requests that may not be sent, which matters for those that
+    were not sent before.
     """
 
     uri: str
@@ -61,14 +62,15 @@ def read_manifest(
     font: Path | None = None,
     serving: Serving = ANYWHERE,
 ) -> Manifest:
-    """The manifest at a local path or fsspec URI; ManifestError holds all problems of all rows.
+    """Read the manifest at a local path or fsspec URI.
 
-    `columns` maps a column to a header of a foreign table, whose cells are then taken literally. `defaults` and
-    `variables` win over the file's own `defaults` and `vars`, not over a shot. With `live` a retired model is a
-    problem, without it a warning. Files must lie beside the manifest or below `input_roots`. Of a `stretch` of the
-    shots only these are looked at closely, their files read, and given. `platforms` are those that cuts may name, the
-    built-in ones by default; `focus` is for shots that do not say, `font` the user's
-    own for captions and labels (SettingsError when it cannot be used). `serving` tells where requests go.
+    Raises ManifestError with all problems of all rows. `columns` maps a column to a header of a foreign table, whose
+    cells are then taken literally. `defaults` and `variables` win over the file's own `defaults` and `vars`, not over a
+    shot. With `live` a retired model is a problem, without it a warning. Files must lie beside the manifest or below
+    `input_roots`. Of a `stretch` of the shots only these are looked at closely, their files read, and returned.
+    `platforms` are those that cuts may name, the built-in ones by default; `focus` is for shots that do not name one,
+    `font` the user's own for captions and labels (SettingsError when it cannot be used). `serving` says where requests
+    go.
     """
     findings = Findings()
     data = read_bytes(uri)
@@ -94,7 +96,10 @@ def read_manifest(
 
 
 def read_campaign(uri: str, campaign: str | None, variables: Mapping[str, str]) -> str | None:
-    """The campaign that the manifest belongs to, whatever is wrong with its shots; None when that cannot be told."""
+    """Return the campaign of the manifest, whatever is wrong with its shots.
+
+    None when that cannot be known.
+    """
     findings = Findings()
     try:
         loaded = _load(uri, decode(read_bytes(uri), uri), {}, dict(variables), False, findings)
@@ -106,7 +111,10 @@ def read_campaign(uri: str, campaign: str | None, variables: Mapping[str, str]) 
 
 
 def _check_text(given: Mapping[str, str], uri: str) -> None:
-    """Raise ManifestError for a variable that is no text: bytes of the command line that are not UTF-8."""
+    """Raise ManifestError for a variable that is no text.
+
+    That is, bytes of the command line that are not UTF-8.
+    """
     if strange := [name for name, text in given.items() if any("\ud800" <= c <= "\udfff" for c in text)]:
         what = f"the value of {shown(strange[0])} is not UTF-8"
         raise ManifestError((Problem(uri, 1, "vars", what, "allowed: text", "type it again in a UTF-8 terminal"),))
@@ -204,7 +212,10 @@ def _budget(uri: str, loaded: Loaded, findings: Findings) -> Decimal | None:
 
 
 def _fingerprint(data: bytes, loaded: Loaded, variables: Mapping[str, str]) -> str:
-    """Of the file alone when it stands alone, so that anyone can check it with sha256sum."""
+    """Return the sha256 of a manifest.
+
+    It is that of the file alone when it stands alone, so that anyone can check it with sha256sum.
+    """
     digest = hashlib.sha256(data)
     if loaded.table is not None or variables:
         digest.update(b"\0")

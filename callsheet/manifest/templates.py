@@ -1,4 +1,7 @@
-"""Filling `{placeholders}` in the text of a manifest: plain replacement, nothing is ever evaluated."""
+"""Filling `{placeholders}` in the text of a manifest.
+
+It is plain replacement; nothing is ever evaluated.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,10 @@ _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """The filled text, the placeholders that have no value, whether a single brace stands alone, or it is too long."""
+    """The filled text, and what is wrong with it.
+
+    The placeholders that have no value, whether a single brace stands alone, or it is too long.
+    """
 
     text: str
     unknown: tuple[str, ...] = ()
@@ -22,9 +28,10 @@ class Rendered:
 
 
 def render(text: str, variables: Mapping[str, str], limit: int = MAX_CELL_CHARS) -> Rendered:
-    """Replace every `{name}` by its value; `{{` and `}}` are braces. Values are not filled again.
+    """Replace every `{name}` by its value; `{{` and `}}` are braces.
 
-    A name is looked up as it is written (outer blanks apart), so `{a.b}`, `{a[0]}` or `{a!r}` are only unknown names.
+    Values are not filled again. A name is looked up as it is written (outer blanks apart), so `{a.b}`, `{a[0]}` or
+    `{a!r}` are only unknown names.
     """
     if "{" not in text and "}" not in text:
         return Rendered(text)
@@ -49,10 +56,10 @@ def render(text: str, variables: Mapping[str, str], limit: int = MAX_CELL_CHARS)
 
 
 def placeholders(text: str) -> frozenset[str]:
-    """The names of all placeholders in the text."""
+    """Return the names of all placeholders in the text."""
     return frozenset(token.group(1).strip() for token in _TOKEN.finditer(text) if token.group(1) is not None)
 
 
 def escape(text: str) -> str:
-    """The text with braces doubled, so that `render` gives it back unchanged."""
+    """Return the text with braces doubled, so that `render` gives it back unchanged."""
     return text.replace("{", "{{").replace("}", "}}")

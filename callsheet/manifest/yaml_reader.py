@@ -1,7 +1,7 @@
-"""Reading YAML into plain nodes that know their line. Scalars stay the text that is written.
+"""Reading YAML into plain nodes that know their line.
 
-Taking scalars as written keeps `16:9`, `1K` and `no` what they look like. Tags, anchors and aliases are refused,
-depth is bounded, and repeated keys are problems, so a document can do nothing but hold text.
+Scalars stay the text that is written, which keeps `16:9`, `1K` and `no` what they look like. Tags, anchors and aliases
+are refused, depth is bounded, and repeated keys are problems, so a document can do nothing but hold text.
 """
 
 from __future__ import annotations
@@ -56,7 +56,10 @@ class _BadDocument(Exception):
 
 
 def read_document(text: str, file: str, findings: Findings) -> Node | None:
-    """The one document in `text`, None with a problem in `findings` when it is empty or not acceptable."""
+    """Read the one document in `text`.
+
+    None, with a problem in `findings`, when it is empty or not acceptable.
+    """
     try:
         node = _Composer(file, findings).compose(text)
     except _BadDocument as bad:

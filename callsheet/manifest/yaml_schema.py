@@ -1,4 +1,7 @@
-"""The YAML form of a manifest: from nodes to a typed campaign, with a problem for everything that does not fit."""
+"""The YAML form of a manifest: from nodes to a typed campaign.
+
+Everything that does not fit is a problem.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,10 @@ class CampaignForm:
 
 
 def read_form(root: Node, file: str, findings: Findings) -> CampaignForm | None:
-    """The campaign in a document; None (with a problem) when the document is not a mapping."""
+    """Return the campaign in a document.
+
+    None, with a problem, when the document is not a mapping.
+    """
     if not isinstance(root, MapNode):
         findings.problem(file, root.line, "-", "a manifest is a mapping", f"allowed keys: {', '.join(TOP_KEYS)}")
         return None
