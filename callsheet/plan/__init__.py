@@ -1,4 +1,7 @@
-"""What a batch will do before it does it: per shot what is made, reused or resumed, why, for how much, until when."""
+"""The plan of a batch: what a run will do, before it does it.
+
+Per shot what is made, reused or resumed, why, for how much, until when.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A plan as a value: what is done about each picture, clip and cut of each shot, why, and what it costs."""
+"""A plan as a value: the actions for each picture, clip and cut of each shot.
+
+Each with what is done, why, and what it costs.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +23,13 @@ ZERO = Decimal(0)
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One thing a shot needs: what will be done about it, why, and what it costs (USD).
+    """One thing a shot needs: what will be done about it, why, and its cost (USD).
 
     `usd` is the cost when the request is answered at its first try; `extra_usd` may come on top of it. `job_key` is
     None while the job is not known: a clip whose frame is not chosen yet; `wish` then names all else that is asked.
-    `how` tells of a cut how it will be made, as far as that is known: copy, encode or crop.
-    `until` is when a parked action goes on, None for one that the budget does not allow. `since` is when an operation
-    under way was submitted. `list_usd` is the list price alone, of a picture without its words: what plan files of
-    before 2026-12 say that it costs.
+    `how` is how a cut will be made, as far as that is known: copy, encode or crop. `until` is when a parked action goes
+    on, None for one that the budget does not allow. `since` is when an operation under way was submitted. `list_usd` is
+    the list price alone, of a picture without its words: what plan files of before 2026-12 say that it costs.
     """
 
     kind: Kind
@@ -51,15 +53,16 @@ class Action:
 
     @property
     def sent(self) -> bool:
-        """Whether a paid request is to be sent for it, now or later."""
+        """Return whether a paid request is to be sent for it, now or later."""
         return self.kind != "cut" and self.what in ("create", "parked")
 
 
 @dataclass(frozen=True, slots=True)
 class ShotPlan:
-    """The actions of one shot; `complete` when every one of them is a reuse.
+    """The actions of one shot.
 
-    `advice` tells how its clip would serve its cuts better, "" when there is nothing to tell.
+    `complete` when every one of them is a reuse. `advice` says how its clip would serve its cuts better, "" when there
+    is nothing to say.
     """
 
     shot: Shot
@@ -68,12 +71,12 @@ class ShotPlan:
 
     @property
     def complete(self) -> bool:
-        """Nothing is left to do: everything wanted is in the archive."""
+        """Return whether everything wanted is in the archive and nothing is left to do."""
         return all(action.what == "reuse" for action in self.actions)
 
     @property
     def usd(self) -> Decimal:
-        """What this shot still costs when every request is answered at its first try."""
+        """The USD this shot still costs when every request is answered at its first try."""
         return sum((action.usd for action in self.actions), ZERO)
 
     @property
@@ -84,9 +87,10 @@ class ShotPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The actions of a whole batch; `dropped` are shots that the manifest has no more (their files are kept).
+    """The actions of a whole batch.
 
-    `money` and `forecast` are there when the plan was made with the circumstances of a run.
+    `dropped` are shots that the manifest has no more (their files are kept). `money` and `forecast` are there when the
+    plan was made with the circumstances of a run.
     """
 
     batch: Batch
@@ -97,25 +101,34 @@ class Plan:
 
     @property
     def usd(self) -> Decimal:
-        """What is still to be paid when every request is answered at its first try; parked work counts."""
+        """The USD still to pay when every request is answered at its first try.
+
+        Parked work counts.
+        """
         return sum((plan.usd for plan in self.shots), ZERO)
 
     @property
     def usd_high(self) -> Decimal:
-        """The most that is still to be paid: requests whose answer is lost are paid for as well."""
+        """The most that is still to be paid.
+
+        Requests whose answer is lost are paid for as well.
+        """
         return sum((plan.usd_high for plan in self.shots), ZERO)
 
     def counts(self, kind: Kind) -> Counter[str]:
-        """How many actions of a kind there are, by what is done."""
+        """Count the actions of a kind, by what is done."""
         return Counter(action.what for plan in self.shots for action in plan.actions if action.kind == kind)
 
     @property
     def looks(self) -> int:
-        """How many clips Gemini is asked to look at, at most: an answer that is stored is not asked for again."""
+        """The most clips that Gemini is asked to look at.
+
+        An answer that is stored is not asked for again.
+        """
         return sum(1 for plan in self.shots for one in plan.actions if one.kind == "cut" and one.usd_high)
 
     def as_json(self) -> dict[str, object]:
-        """The plan as written to `plan.json` and printed by `callsheet plan --json`."""
+        """Return the plan as `plan.json` and `callsheet plan --json` have it."""
         return {
             "batch": self.batch.name,
             "mode": self.batch.mode,

@@ -1,4 +1,7 @@
-"""Why a slot of a shot is made anew: the order as it is now beside the job that filled the slot before."""
+"""Reasons why a slot of a shot is made again.
+
+The order as it is now is compared with the job that filled the slot before.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +23,9 @@ _WORDS = {
 
 
 def changed(old: Job, new: JobOrder, *, frame_known: bool = True) -> str:
-    """What differs between the two, in words, such as "prompt changed, seed changed from 3 to 4".
+    """Return what differs between the two, in words.
 
-    `frame_known` False leaves the frame out: it is not chosen yet.
+    Such as "prompt changed, seed changed from 3 to 4". `frame_known` False leaves the frame out: it is not chosen yet.
     """
     before, now = old.request, new.request
     found = [f"model changed from {old.model} to {new.model}"] if old.model != new.model else []
@@ -47,7 +50,10 @@ def _changed_inputs(kind: str, before: Mapping[str, Any], now: Mapping[str, Any]
 
 
 def _frames(request: Mapping[str, Any]) -> tuple[object, object]:
-    """First and last frame of a video's request: the last one is the last input, when there is one."""
+    """Return the first and last frame of a video's request.
+
+    The last one is the last input, when there is one.
+    """
     inputs = list(request.get("inputs") or [])
     last = inputs.pop() if request.get("last_frame") and inputs else None
     return (inputs[0] if inputs else None), last

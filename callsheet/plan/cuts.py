@@ -1,4 +1,4 @@
-"""What can be told of a shot's cuts before its clip is there. Pure."""
+"""Forecasts of a shot's cuts before its clip is there. Pure."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ _SHORT_SIDES = {"720p": 720, "1080p": 1080, "4k": 2160}
 
 @dataclass(frozen=True, slots=True)
 class NativeAdvice:
-    """What it would bring to make the clip in `aspect` ("9:16") instead, for the same price, or besides.
+    """The gain of making the clip in `aspect` ("9:16") instead, or besides.
 
-    `whole` are the cuts that would then show the whole picture, `cropped` those that would lose a part of it. `usd` is
-    what the clip costs if it is made besides. `saved_cpu_s` is the work of encoders that is not done any more.
+    Instead is for the same price. `whole` are the cuts that would then show the whole picture, `cropped` those that
+    would lose a part of it. `usd` is what the clip costs if it is made besides. `saved_cpu_s` is the work of encoders
+    that is not done any more.
     """
 
     aspect: str
@@ -37,7 +38,7 @@ class NativeAdvice:
 
     @property
     def sentence(self) -> str:
-        """The advice in words."""
+        """Return the advice in words."""
         cuts = len(self.whole) + len(self.cropped)
         text = (
             f"made in {self.aspect}, the clip would serve {len(self.whole)} of {cuts} cuts without cropping "
@@ -59,9 +60,10 @@ def advise_native(
     *,
     drawn: bool = False,
 ) -> NativeAdvice | None:
-    """The aspect of `allowed` (the model's) that serves most of the cuts whole; None when no other beats `aspect`.
+    """Return advice for the model's aspect that serves most of the cuts whole.
 
-    `drawn` when something is laid over every cut, so that none can be a copy. Aspects are written "9:16".
+    The aspect is one of `allowed` (the model's); None when no other beats `aspect`. `drawn` when something is laid over
+    every cut, so that none can be a copy. Aspects are written "9:16".
     """
     short = _SHORT_SIDES.get(resolution.lower(), 720)
     now = _whole(specs, aspect, short)
@@ -105,14 +107,17 @@ _SHORT_EDGES = {"360p": 360, "720p": 720, "1080p": 1080, "4k": 2160}
 
 
 def clip_size(shot: Shot) -> tuple[Fraction, Fraction]:
-    """Width and height in pixels of the clip that is asked for."""
+    """Return width and height in pixels of the clip that is asked for."""
     width, _, height = (shot.video_aspect_ratio or "16:9").partition(":")
     aspect, edge = Fraction(int(width), int(height)), _SHORT_EDGES.get(shot.resolution or "", 720)
     return edge * max(aspect, Fraction(1)), edge / min(aspect, Fraction(1))
 
 
 def foreseen(shot: Shot, spec: PlatformSpec) -> Foreseen:
-    """How a cut will be made as far as that is known: a subject that does not fit a crop is shown whole instead."""
+    """Return how a cut will be made, as far as that is known.
+
+    A subject that does not fit a crop is shown whole instead.
+    """
     size = clip_size(shot)
     if not has_aspect(*size, spec.aspect_for(*size)):
         return "crop"
@@ -121,7 +126,10 @@ def foreseen(shot: Shot, spec: PlatformSpec) -> Foreseen:
 
 
 def better_aspect(shot: Shot, specs: Sequence[PlatformSpec], catalogue: Catalogue) -> str:
-    """Why the clip had better be made in another aspect, in a sentence; "" when there is no better one."""
+    """Return in a sentence why the clip had better be made in another aspect.
+
+    "" when there is no better one.
+    """
     model = catalogue.find(shot.video_model or "")
     if model is None or not specs:
         return ""

@@ -1,7 +1,8 @@
-"""A small discrete-event simulation: processes are generators that say what they wait for; time jumps from one to next.
+"""A small discrete-event simulation of processes that wait.
 
-A process yields seconds to sleep, a `Room` to get a place in, or a list of processes to run to their end beside each
-other. Everything happens in the order of time, then of coming, so equal inputs give equal runs.
+Processes are generators that say what they wait for; time jumps from one to the next. A process yields seconds to
+sleep, a `Room` to get a place in, or a list of processes to run to their end beside each other. Everything happens in
+the order of time, then of coming, so equal inputs give equal runs.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ Process = Generator[Step, Any, None]
 
 
 class Room:
-    """A number of places; whoever finds none free waits in line. The holder gives its place back with `leave`."""
+    """A number of places; a process that finds none free waits in line.
+
+    The holder gives its place back with `leave`.
+    """
 
     def __init__(self, simulation: Simulation, places: int) -> None:
         self._simulation = simulation
@@ -24,7 +28,7 @@ class Room:
         self._line: deque[_Running] = deque()
 
     def enter(self, running: _Running) -> bool:
-        """Take a place now, or stand in line and be gone on with later (False)."""
+        """Take a place now, or stand in line to continue later (False)."""
         if self._free > 0:
             self._free -= 1
             return True
@@ -32,7 +36,7 @@ class Room:
         return False
 
     def leave(self) -> None:
-        """Give a place back: to the next in line."""
+        """Give a place back, to the next in line."""
         if self._line:
             self._simulation.wake(self._line.popleft())
         else:
@@ -40,7 +44,7 @@ class Room:
 
 
 class _Running:
-    """A process under way, and the one that waits until it and its siblings have ended."""
+    """A process under way, and the one that waits for it and its siblings."""
 
     __slots__ = ("children", "parent", "process")
 
@@ -63,12 +67,12 @@ class Simulation:
         self.wake(_Running(process, None))
 
     def wake(self, running: _Running, after_s: float = 0.0) -> None:
-        """Go on with a process, after everything that is due before then."""
+        """Continue a process, after everything that is due before then."""
         self._number += 1
         heapq.heappush(self._events, (self.now + after_s, self._number, running))
 
     def run(self) -> float:
-        """Run until no process has anything left to do; the time then."""
+        """Run until no process has anything left to do; return the time then."""
         events = self._events
         while events:
             self.now, _, running = heapq.heappop(events)
@@ -76,7 +80,7 @@ class Simulation:
         return self.now
 
     def _go_on(self, running: _Running) -> None:
-        """Let a process go on until it has to wait."""
+        """Run a process until it has to wait."""
         while True:
             try:
                 step = next(running.process)

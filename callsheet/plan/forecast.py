@@ -1,4 +1,7 @@
-"""When a batch will be done: the courses that a run could take, put into one sentence."""
+"""The forecast of when a batch will be done.
+
+The courses that a run could take are put into one sentence.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +24,10 @@ WIDE = 0.1
 
 @dataclass(frozen=True, slots=True)
 class ModelForecast:
-    """The requests to one model: how many, its limits per minute and day (None: none), and when the last is done.
+    """The requests to one model: how many, its limits, and when the last is done.
 
-    `closed`: the provider refused for good when it was asked last, so one request is tried before the others.
+    Limits are per minute and day (None: none). `closed`: the provider refused for good when it was asked last, so one
+    request is tried before the others.
     """
 
     model: str
@@ -35,7 +39,7 @@ class ModelForecast:
     closed: bool = False
 
     def as_json(self) -> dict[str, object]:
-        """The model's part of `callsheet plan --json`."""
+        """Return the model's part of `callsheet plan --json`."""
         return {
             "model": self.model,
             "kind": self.kind,
@@ -49,10 +53,10 @@ class ModelForecast:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """When everything is done if the run starts now and sleeps through full days (`run --wait`).
+    """The time when all is done if the run starts now and sleeps through full days.
 
-    Seconds of the run's clock, which is `factor` times faster than the real one: `seconds` is the mean of the courses
-    that were drawn, `low_s` and `high_s` the fastest and the slowest of them.
+    That is what `run --wait` does. Seconds of the run's clock, which is `factor` times faster than the real one:
+    `seconds` is the mean of the courses that were drawn, `low_s` and `high_s` the fastest and the slowest of them.
     """
 
     now: datetime
@@ -66,11 +70,11 @@ class Forecast:
 
     @property
     def done_at(self) -> datetime:
-        """When everything is done (UTC)."""
+        """The time when everything is done (UTC)."""
         return self.now + timedelta(seconds=self.seconds)
 
     def as_json(self) -> dict[str, object]:
-        """The forecast as `callsheet plan --json` prints it."""
+        """Return the forecast as `callsheet plan --json` prints it."""
         return {
             "seconds": round(self.seconds, 1),
             "seconds_low": round(self.low_s, 1),
@@ -85,13 +89,13 @@ class Forecast:
         }
 
     def sentences(self) -> list[str]:
-        """The forecast for a person: one sentence for each model, and one for all."""
+        """Return the forecast for a person: a sentence for each model, and one for all."""
         if not self.seconds:
             return ["Nothing to wait for."]
         return [self._sentence(model) for model in self.models] + self._of_spend() + [self._of_all()]
 
     def _of_spend(self) -> list[str]:
-        """What may be spent on the Gemini API, when that bounds this batch."""
+        """Return what may be spent on the Gemini API, when that bounds this batch."""
         limits = ((self.spend.per_10min, "any 10 minutes"), (self.spend.per_month, "a month"))
         told = " and ".join(f"${most:,.0f} in {span}" for most, span in limits if most is not None)
         if not told:
@@ -119,7 +123,7 @@ class Forecast:
 
 
 def make_forecast(errands: Sequence[Errand], conditions: Conditions) -> tuple[Forecast, Course]:
-    """The forecast, and the course from which it is told what is parked."""
+    """Return the forecast, and the course that says what is parked."""
     items = sum(len(part) for errand in errands for part in (errand.images, errand.videos, errand.cuts))
     draws = max(1, min(DRAWS, ITEMS_IN_ALL // max(1, items)))
     courses = [course_of(errands, conditions, seed) for seed in range(draws)]
@@ -132,7 +136,7 @@ def make_forecast(errands: Sequence[Errand], conditions: Conditions) -> tuple[Fo
 
 
 def _is_bound(errands: Sequence[Errand], conditions: Conditions) -> bool:
-    """Whether the batch may have to wait for the limits of what is spent."""
+    """Return whether the batch may have to wait for the limits of what is spent."""
     items = (item for errand in errands for item in (*errand.images, *errand.videos) if item.model)
     usd = sum((item.usd for item in items if conditions.models[item.model or ""].is_metered), Decimal(0))
     spend = conditions.spend
@@ -156,13 +160,13 @@ def _model(errands: Sequence[Errand], conditions: Conditions, name: str, courses
 
 
 def pacific(moment: datetime) -> str:
-    """A moment as "24 Nov 09:10 Pacific", the time zone in which quotas are counted."""
+    """Return a moment as "24 Nov 09:10 Pacific", where quotas are counted."""
     local = moment.astimezone(PACIFIC)
     return f"{local.day} {local:%b %H:%M} Pacific"
 
 
 def span(seconds: float) -> str:
-    """A time span for a person: "40 s", "12 min", "3.5 h", "50 days"."""
+    """Return a time span for a person: "40 s", "12 min", "3.5 h", "50 days"."""
     for size, word, most in ((1, "s", 120), (60, "min", 7200), (3600, "h", 172_800)):
         if seconds < most:
             return f"{seconds / size:.{1 if word == 'h' else 0}f} {word}"

@@ -1,4 +1,4 @@
-"""Which takes of a shot are animated: what is on record, what has to be waited for, what is left to choose.
+"""The takes of a shot that are animated: recorded, awaited, or to be chosen.
 
 Plan and run ask these functions, so that a plan says what its run will do. Pure.
 """
@@ -25,16 +25,20 @@ TO_COME = "TakesToCome"
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """The takes whose clips go on for certain; `awaited` are takes that come later, on which all else depends."""
+    """The takes whose clips go on for certain.
+
+    `awaited` are takes that come later, on which all else depends.
+    """
 
     takes: tuple[int, ...] = ()
     awaited: tuple[int, ...] = ()
 
 
 def decide_frames(shot: Shot, to_come: Collection[int], pin: FramePin | None, sent: Collection[int]) -> Frames:
-    """What can be said of a shot's frames before anything is chosen. Nothing of both: now is the time to choose.
+    """Return what is certain about a shot's frames before anything is chosen.
 
-    `to_come` are takes that neither are there nor gave nothing for good, `sent` those whose clip was sent already.
+    Nothing of both: now is the time to choose. `to_come` are takes that neither are there nor gave nothing for good,
+    `sent` those whose clip was sent already.
     """
     if pin is not None:
         return Frames((pin.take,))
@@ -43,27 +47,36 @@ def decide_frames(shot: Shot, to_come: Collection[int], pin: FramePin | None, se
 
 
 def needed_takes(shot: Shot) -> tuple[int, ...]:
-    """The takes on which it depends what is animated: those asked for by number, else all."""
+    """Return the takes on which it depends what is animated.
+
+    Those asked for by number, else all.
+    """
     if isinstance(shot.select, tuple):
         return tuple(dict.fromkeys(take for take in shot.select if take <= shot.takes))
     return tuple(range(1, shot.takes + 1))
 
 
 def is_chosen_by_scores(shot: Shot) -> bool:
-    """Whether one of several takes is chosen by what they look like: a choice that could come out in another way."""
+    """Return whether one of several takes is chosen by what they look like.
+
+    Such a choice could come out in another way.
+    """
     return bool(shot.motion_prompt) and shot.takes > 1 and shot.select in ("best", "first")
 
 
 def wish_of(batch: Batch, shot: Shot) -> str:
-    """The sha256 of what a choice of frame answers: the clip that is asked for, and how its frame is selected."""
+    """Return the sha256 of what a choice of frame answers.
+
+    That is the clip that is asked for, and how its frame is selected.
+    """
     asked = json.dumps([shot.select, clip_order(batch, shot, None, None).key])
     return hashlib.sha256(asked.encode()).hexdigest()
 
 
 def pin_of(batch: Batch, shot: Shot, known: Known) -> FramePin | None:
-    """The frame that is on record for the shot as it is asked for now; None when it is not chosen yet.
+    """Return the frame on record for the shot as it is asked for now.
 
-    A batch of before there were pins (2026-11) tells it by the clips that it sent.
+    None when it is not chosen yet. A batch of before there were pins (2026-11) shows it by the clips that it sent.
     """
     if not is_chosen_by_scores(shot):
         return None
@@ -76,7 +89,10 @@ def pin_of(batch: Batch, shot: Shot, known: Known) -> FramePin | None:
 
 
 def _pin_by_clips(batch: Batch, shot: Shot, takes: Mapping[int, str], known: Known) -> FramePin | None:
-    """The take whose clip the shot itself has sent; a clip that another shot sent was not chosen for this one."""
+    """Return the take whose clip the shot itself has sent.
+
+    A clip that another shot sent was not chosen for this one.
+    """
     sent: dict[int, Job] = {}
     for take, sha256 in takes.items():
         job = known.jobs.get(clip_order(batch, shot, take, sha256).key)
@@ -90,17 +106,20 @@ def _pin_by_clips(batch: Batch, shot: Shot, takes: Mapping[int, str], known: Kno
 
 
 def is_sent(job: Job | None) -> bool:
-    """Whether a request was begun for the job."""
+    """Return whether a request was begun for the job."""
     return job is not None and job.attempts > 0
 
 
 def _standing(job: Job) -> tuple[bool, datetime]:
-    """Of several clips the one counts that gives something; of these the newest."""
+    """Return the rank of a clip's job among several of a shot.
+
+    The one counts that gives something; of these the newest.
+    """
     return job.state not in OVER, job.created
 
 
 def awaiting(awaited: Collection[int]) -> str:
-    """Why nothing is animated yet, and what to do, as a sentence."""
+    """Return why nothing is animated yet, and what to do, as a sentence."""
     are = "is" if len(awaited) == 1 else "are"
     return (
         f"{numbered(sorted(awaited)).capitalize()} {are} still to come, and what is animated is decided once, from all "

@@ -1,4 +1,7 @@
-"""What is done about the run of a shard, from how it stands: pure, in the words of the scheduler's state types."""
+"""Groups and shards of a batch, and what is done about a shard's run.
+
+Pure, in the words of the scheduler's state types.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,10 @@ MOST_GROUPS = 50
 
 
 def groups(shots: Sequence[T], most: int = MOST_GROUPS) -> list[list[T]]:
-    """The shots in groups of neighbours: of one while the batch has at most `most`, else in half as many groups.
+    """Return the shots in groups of neighbours.
 
-    A large batch is not followed shot by shot, and the task runs of each group cost this process and the server CPU.
+    Of one while the batch has at most `most`, else in half as many groups. A large batch is not followed shot by shot,
+    and the task runs of each group cost this process and the server CPU.
     """
     size = 1 if len(shots) <= most else -(-len(shots) // max(1, most // 2))
     return [list(shots[start : start + size]) for start in range(0, len(shots), size)]
@@ -25,9 +29,10 @@ def groups(shots: Sequence[T], most: int = MOST_GROUPS) -> list[list[T]]:
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """Shots `first` to `last` of a manifest (1-based, both included) in the revision with this sha256.
+    """Shots `first` to `last` of a manifest in the revision with this sha256.
 
-    The same revision and size give the same shards, so a batch that is started again finds its runs.
+    The numbers are 1-based, both included. The same revision and size give the same shards, so a batch that is started
+    again finds its runs.
     """
 
     first: int
@@ -36,7 +41,7 @@ class Shard:
 
     @property
     def stretch(self) -> slice:
-        """Where its shots are among those of the manifest."""
+        """The place of its shots among those of the manifest."""
         return slice(self.first - 1, self.last)
 
     @property
@@ -46,7 +51,10 @@ class Shard:
 
 
 def shards_of(shots: Sequence[str], going: Collection[str], size: int, revision: str) -> list[Shard]:
-    """The stretches of `size` shots (ids, in the manifest's order) in which some are still `going`."""
+    """Return the stretches of `size` shots in which some are still `going`.
+
+    `shots` are ids, in the manifest's order.
+    """
     starts = range(0, len(shots), size)
     stretches = [Shard(start + 1, min(start + size, len(shots)), revision) for start in starts]
     asked = set(going)
@@ -62,7 +70,7 @@ STARTING_S = 900.0
 
 
 class Next(StrEnum):
-    """What is done about a shard."""
+    """The next step about a shard."""
 
     WAIT = "wait"
     TAKE = "take"
@@ -73,7 +81,10 @@ class Next(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Stand:
-    """How the run of a shard stands: its state's type, seconds since its last sign of life, and which run it is."""
+    """The state of a shard's run.
+
+    Its state's type, seconds since its last sign of life, and which run it is.
+    """
 
     state: str
     silent_s: float
@@ -81,8 +92,9 @@ class Stand:
 
 
 def what_next(stand: Stand, silence_s: float) -> Next:
-    """Take over what nobody begins, give up what is silent, begin anew what crashed; a person's cancelling is final.
+    """Return what to do about a shard.
 
+    Take over what nobody begins, give up what is silent, begin again what crashed; a person's cancelling is final.
     `silence_s` is how long a run that works may give no sign of life.
     """
     match stand.state:

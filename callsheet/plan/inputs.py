@@ -1,4 +1,4 @@
-"""The circumstances of a run: clock, limits, use so far, money, and how fast the work goes."""
+"""The circumstances of a run: clock, limits, use so far, money, and speed of work."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from callsheet.shots import Asset
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """Something in the archive that may be what is about to be paid for, and that nothing explains.
+    """A file in the archive that may be what is about to be paid for.
 
-    `slot` is the take or the kind of file that it may be, "" for anything of the shot.
+    Nothing explains it. `slot` is the take or the kind of file that it may be, "" for anything of the shot.
     """
 
     shot: str
@@ -32,10 +32,10 @@ class Doubt:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the ledger and the archive know: jobs by key, assets by shot, and the file names that are there.
+    """The facts of ledger and archive: jobs by key, assets by shot, and file names.
 
-    `files` holds names relative to the batch's folder; a stored asset that is not among them is not reused. `earlier`
-    has the job that filled a slot of a shot when the batch ran last, by shot and slot. `abandoned` are the keys of jobs
+    `files` has names relative to the batch's folder; a stored asset that is not among them is not reused. `earlier` has
+    the job that filled a slot of a shot when the batch ran last, by shot and slot. `abandoned` are the keys of jobs
     whose process was gone while their request was under way. `shots` are all that the batch ever had. `decisions` are
     those of people about frames, by shot and in order of time; `pins` are the choices of frames, likewise. `doubts` are
     what the archive has and nothing explains.
@@ -71,7 +71,10 @@ class Effort:
     encode_s: float
 
     def of_cut(self, aspect: float, made_aspect: float, short_edge: int, seconds: float) -> float:
-        """The seconds for a cut of `aspect` (width through height) from a clip; the same aspect is only copied."""
+        """Return the seconds for a cut of `aspect` (width through height) from a clip.
+
+        The same aspect is only copied.
+        """
         if abs(aspect / made_aspect - 1) < SAME_ASPECT:
             return self.cut_s
         pixels = short_edge**2 * max(aspect, 1 / aspect)
@@ -87,7 +90,7 @@ REHEARSAL = Effort(opening_s=0.5, image_s=0.15, loading_s=1.0, frame_s=0.3, vide
 
 @dataclass(frozen=True, slots=True)
 class ModelConditions:
-    """One model: its limits, how long its requests take, and what was sent of them lately.
+    """One model: its limits, its speed, and what was sent to it lately.
 
     `is_metered`: its money counts towards `Conditions.spend`.
     """
@@ -100,7 +103,10 @@ class ModelConditions:
 
 @dataclass(frozen=True, slots=True)
 class SpendConditions:
-    """What may be spent, and what was: `recent` has the last ten minutes, the latest first; `month` is this month's."""
+    """The limits on spending, and what was spent.
+
+    `recent` has the last ten minutes, the latest first; `month` is this month's.
+    """
 
     limits: SpendLimits = field(default_factory=SpendLimits)
     recent: tuple[tuple[datetime, Decimal], ...] = ()
@@ -109,9 +115,10 @@ class SpendConditions:
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What a run would find if it began at `now`. `factor` is how much faster than real time its clock goes.
+    """The conditions that a run would find if it began at `now`.
 
-    `look_s` is the time between two looks at an operation, in seconds of the clock.
+    `factor` is how much faster than real time its clock goes. `look_s` is the time between two looks at an operation,
+    in seconds of the clock.
     """
 
     now: datetime

@@ -1,4 +1,7 @@
-"""What a budget allows: which of the paid requests still fit, in the order in which they are sent."""
+"""The limits of a budget: which of the paid requests still fit.
+
+They are taken in the order in which they are sent.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,9 @@ from callsheet.ledger.spend_window import Position, lacking
 
 @dataclass(frozen=True, slots=True)
 class Money:
-    """The money of a campaign and mode (USD): the budget (None: there is none), what is spent, and what is held.
+    """The money of a campaign and mode (USD): the budget, what is spent, and reserved.
 
-    `parked` requests worth `parked_usd` do not fit the budget any more.
+    The budget is None when there is none. `parked` requests worth `parked_usd` do not fit the budget any more.
     """
 
     budget: Decimal | None = None
@@ -23,11 +26,11 @@ class Money:
 
     @property
     def left(self) -> Decimal | None:
-        """What may still be started; None without a budget."""
+        """The USD that may still be started; None without a budget."""
         return None if self.budget is None else max(Decimal(0), self.budget - self.position.committed)
 
     def sentence(self) -> str:
-        """The budget for a person; "" without one."""
+        """Return the budget for a person; "" without one."""
         if self.budget is None:
             return ""
         committed = f"${self.position.committed:.2f} of ${self.budget:.2f} is spent or held, ${self.left:.2f} is left"
@@ -36,7 +39,7 @@ class Money:
         return f"Budget: {committed}; {self.parked} requests worth ${self.parked_usd:.2f} do not fit and are parked."
 
     def as_json(self) -> dict[str, object]:
-        """The money as `callsheet plan --json` prints it."""
+        """Return the money as `callsheet plan --json` prints it."""
         return {
             "usd": None if self.budget is None else float(self.budget),
             "spent": float(self.position.spent),
@@ -48,7 +51,10 @@ class Money:
 
 
 def fitting(prices: Iterable[Decimal], budget: Decimal | None, position: Position) -> list[bool]:
-    """For each price in turn, whether its request may be sent: all that may have to be paid stays in the budget."""
+    """Return for each price in turn whether its request may be sent.
+
+    All that may have to be paid stays in the budget.
+    """
     fits: list[bool] = []
     for price in prices:
         fits.append(not lacking(position, price, budget))
@@ -58,6 +64,6 @@ def fitting(prices: Iterable[Decimal], budget: Decimal | None, position: Positio
 
 
 def amount(low: Decimal, high: Decimal, places: int = 3) -> str:
-    """An amount in USD, or the span of it: "0.034", "0.034-0.067"."""
+    """Return an amount in USD, or the span of it: "0.034", "0.034-0.067"."""
     told = f"{low:.{places}f}", f"{high:.{places}f}"
     return told[0] if told[0] == told[1] else "-".join(told)

@@ -1,8 +1,8 @@
-"""The pipeline as a simulation: the steps of a run with its waiting, and nothing of its work.
+"""The pipeline as a simulation: the steps of a run with its waiting.
 
-It follows the flow and callsheet/batch/pipeline.py: groups of shots side by side, each through pictures, frames,
-clips and cuts; a place among the requests in flight, then a place in the quota, then the provider's time, then ours.
-A day that is full is slept through, as `run --wait` does.
+Nothing of its work is done. It follows the flow and callsheet/batch/pipeline.py: groups of shots side by side, each
+through pictures, frames, clips and cuts; a place among the requests in flight, then a place in the quota, then the
+provider's time, then ours. A day that is full is slept through, as `run --wait` does.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ Number = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """Something to make. `paid`: a request has to be sent; `running_s`: for how long its operation is under way.
+    """Something to make.
 
-    `work_s` are the real seconds of our own work for it.
+    `paid`: a request has to be sent; `running_s`: for how long its operation is under way. `work_s` are the real
+    seconds of our own work for it.
     """
 
     number: Number
@@ -43,7 +44,10 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """A group of shots and what is to be made for it, by step; `takes` are there or made, and looked at."""
+    """A group of shots and what is to be made for it, by step.
+
+    `takes` are there or made, and looked at.
+    """
 
     takes: int = 0
     images: Sequence[Item] = ()
@@ -53,9 +57,10 @@ class Errand:
 
 @dataclass(slots=True)
 class Course:
-    """What one run of the simulation gave, in seconds from its start: when items were done, and which were parked.
+    """The result of one simulated run, in seconds from its start.
 
-    `parked` has the moment at which an item that did not fit its day was sent after all.
+    When items were done, and which were parked. `parked` has the moment at which an item that did not fit its day was
+    sent after all.
     """
 
     seconds: float = 0.0
@@ -64,13 +69,13 @@ class Course:
 
 
 def course_of(errands: Sequence[Errand], conditions: Conditions, seed: int) -> Course:
-    """One course that the run could take; the seed draws the latencies."""
+    """Simulate one course that the run could take; the seed draws the latencies."""
     pipeline = _Pipeline(conditions, random.Random(seed))  # noqa: S311  a forecast is no secret
     return pipeline.run(errands)
 
 
 class _Desk:
-    """Gives out the places of one model's quota, in the order in which they are asked for."""
+    """Gives out the places of one model's quota, in the order of the requests."""
 
     def __init__(self, pipeline: _Pipeline, model: ModelConditions) -> None:
         self._pipeline = pipeline
@@ -85,7 +90,10 @@ class _Desk:
         self.granted: deque[float] = deque()
 
     def ask(self, usd: Decimal) -> float | datetime:
-        """Seconds until a request may be sent, which it then is; or the moment until which day or month is full."""
+        """Return the seconds until a request may be sent, which it then is.
+
+        Or the moment until which day or month is full.
+        """
         if self._free and self._till is None:
             return 0.0
         now = self._pipeline.now()
@@ -102,12 +110,15 @@ class _Desk:
         return (at - now).total_seconds()
 
     def _believed(self) -> Learned:
-        """What 429 replies said; a lower limit per minute is soon forgotten."""
+        """Return what 429 replies said; a lower limit per minute is soon forgotten."""
         return self._learned if self._pipeline.simulation.now < MINUTE_MEMORY.total_seconds() else self._later
 
 
 class _Till:
-    """The money of a scope: what may be spent in ten minutes and in the month, in order of time."""
+    """The money of a scope, in order of time.
+
+    What may be spent in ten minutes and in the month.
+    """
 
     def __init__(self, now: datetime, spend: SpendConditions) -> None:
         self._limits, self._month, self._month_ends = spend.limits, spend.month, pacific_month(now)[1]
@@ -115,7 +126,10 @@ class _Till:
         self._sum = sum((usd for _, usd in self._recent), Decimal(0))
 
     def take(self, at: datetime, usd: Decimal) -> datetime | None:
-        """Spend the money at the earliest moment from `at` on that has room for it; None when the month has none."""
+        """Spend the money at the earliest moment from `at` on that has room for it.
+
+        None when the month has none.
+        """
         if at >= self._month_ends:
             self._month, self._month_ends = Decimal(0), pacific_month(at)[1]
         if self._limits.per_month is not None and self._month and self._month + usd > self._limits.per_month:
@@ -132,7 +146,10 @@ class _Till:
 
 
 class _Times:
-    """The times of requests, those before the simulation and those in it, ascending. Implements quota.Times."""
+    """The times of requests, those before the simulation and those in it, ascending.
+
+    Implements quota.Times.
+    """
 
     def __init__(self, recent: list[datetime], today: int, day: tuple[datetime, datetime]) -> None:
         self._times = recent
@@ -140,15 +157,15 @@ class _Times:
         self._day, self._more = day[0], today - sum(day[0] <= time < day[1] for time in recent)
 
     def add(self, time: datetime) -> None:
-        """One more, not earlier than all others."""
+        """Add one more, not earlier than all others."""
         self._times.append(time)
 
     def nth_latest(self, n: int) -> datetime | None:
-        """The n-th latest time, None when there are fewer."""
+        """Return the n-th latest time, None when there are fewer."""
         return self._times[-n] if n <= len(self._times) else None
 
     def count(self, start: datetime, end: datetime) -> int:
-        """How many lie in [start, end)."""
+        """Return how many lie in [start, end)."""
         more = self._more if start == self._day else 0
         return bisect_left(self._times, end) - bisect_left(self._times, start) + more
 
@@ -166,7 +183,7 @@ class _Pipeline:
         self.processors = Room(simulation, conditions.processors)
 
     def now(self) -> datetime:
-        """The simulated time."""
+        """Return the simulated time."""
         return self.conditions.now + timedelta(seconds=self.simulation.now)
 
     def run(self, errands: Sequence[Errand]) -> Course:
@@ -217,14 +234,17 @@ class _Pipeline:
         return self.desks[item.model or ""].latency
 
     def _work(self, real_s: float) -> Process:
-        """Work of this machine: takes one of its processors."""
+        """Take one of this machine's processors for a piece of work."""
         if real_s:
             yield self.processors
             yield real_s * self.conditions.factor
             self.processors.leave()
 
     def _quota(self, item: Item, places: Room) -> Process:
-        """Wait for a place in the quota; a picture that has to wait lets others go first meanwhile."""
+        """Wait for a place in the quota.
+
+        A picture that has to wait lets others go first meanwhile.
+        """
         desk = self.desks[item.model or ""]
         wait = desk.ask(item.usd)
         if isinstance(wait, datetime):
@@ -247,7 +267,7 @@ class _Pipeline:
         yield desk.line
 
     def _turn_of_day(self, desk: _Desk, until: datetime, usd: Decimal) -> Process:
-        """At the turn of each day, let as many of the parked go on as fit it."""
+        """Send, at the turn of each day, as many of the parked requests as fit it."""
         while desk.parked:
             yield (until - self.now()).total_seconds()
             while desk.parked:

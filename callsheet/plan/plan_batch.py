@@ -1,4 +1,7 @@
-"""The plan of a whole batch: the shots' actions, what of it fits budget and quota, and when all of it is done."""
+"""The plan of a whole batch.
+
+The shots' actions, what of it fits budget and quota, and when all of it is done.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,10 @@ from callsheet.shots import Batch, Shot
 def check_sendable(
     plan: Plan, unsendable: Iterable[Unsendable], is_wanted: Callable[[str], bool] = lambda _shot: True
 ) -> None:
-    """Raise ManifestError with all that speaks against requests still to be sent for shots that are wanted."""
+    """Raise ManifestError with all that speaks against requests still to be sent.
+
+    Only those for shots that are wanted count.
+    """
     to_send = _to_send(plan)
     found = dict.fromkeys(
         each.problem for each in unsendable if (each.shot, each.kind) in to_send and is_wanted(each.shot)
@@ -36,7 +42,10 @@ def check_sendable(
 
 
 def _to_send(plan: Plan) -> set[tuple[str, Kind]]:
-    """Shot and kind of all requests that go out now, later, or once a person has chosen."""
+    """Return shot and kind of all requests to be sent.
+
+    Those that go out now, later, or once a person has chosen.
+    """
     return {
         (item.shot.id, action.kind)
         for item in plan.shots
@@ -53,7 +62,7 @@ def plan_batch(
     conditions: Conditions | None = None,
     platforms: Platforms | None = None,
 ) -> Plan:
-    """The plan of a batch from values alone; the same values give the same plan.
+    """Plan a batch from values alone; the same values give the same plan.
 
     `platforms` are those of the cuts, the built-in ones by default. With `conditions` it also says what does not fit
     the budget or today's quota, and when everything is done.
@@ -72,7 +81,10 @@ def plan_batch(
 
 
 def _paid_once(items: Iterable[ShotPlan]) -> list[ShotPlan]:
-    """The plans with each job paid for by the first shot that wants it; the others get its file for nothing."""
+    """Return the plans with each job paid for by the first shot that wants it.
+
+    The others get its file for nothing.
+    """
     first: dict[str, str] = {}
     found = []
     for item in items:
@@ -101,7 +113,10 @@ def _sharing(item: ShotPlan, shared: Sequence[Action], first: Mapping[str, str])
 
 
 def within_budget(items: Sequence[ShotPlan], money: Money) -> tuple[list[ShotPlan], Money]:
-    """The plans with those requests parked that do not fit the budget: pictures have their turn first, then clips."""
+    """Return the plans with those requests parked that do not fit the budget.
+
+    Pictures have their turn first, then clips.
+    """
     if money.budget is None:
         return list(items), money
     paid = [
@@ -120,7 +135,7 @@ def within_budget(items: Sequence[ShotPlan], money: Money) -> tuple[list[ShotPla
 
 
 def _short_of_money(number: int, item: ShotPlan, short: set[Number]) -> ShotPlan:
-    """The shot with what the budget does not allow parked, and with it what would be made of that."""
+    """Park what the budget does not allow in a shot, and what would be made of that."""
     actions = [
         replace(action, what="parked", why=f"${action.usd:.3f} does not fit the budget", usd=ZERO, extra_usd=ZERO)
         if (number, place) in short
@@ -131,7 +146,7 @@ def _short_of_money(number: int, item: ShotPlan, short: set[Number]) -> ShotPlan
 
 
 def _with_clips(item: ShotPlan, *, affordable: bool = True) -> ShotPlan:
-    """The shot whose clips are parked with the takes that their frames are chosen from."""
+    """Park the clips of a shot with the takes that their frames are chosen from."""
     takes = [action for action in item.actions if action.kind == "image"]
     parked = [number for number, take in enumerate(takes, 1) if take.what == "parked"]
     awaited = decide_frames(item.shot, parked, None, ()).awaited
@@ -148,7 +163,7 @@ def _with_clips(item: ShotPlan, *, affordable: bool = True) -> ShotPlan:
 
 
 def _with_cuts(item: ShotPlan) -> ShotPlan:
-    """The shot whose cuts are parked as their clips are."""
+    """Park the cuts of a shot as their clips are."""
     clips = [action for action in item.actions if action.kind == "video"]
     of_each = len(item.shot.cuts)
     actions, cuts = [], 0
@@ -162,7 +177,10 @@ def _with_cuts(item: ShotPlan) -> ShotPlan:
 
 
 def _unparked(item: ShotPlan) -> ShotPlan:
-    """The shot without what an earlier run parked: whether it fits is found out anew."""
+    """Return the shot without what an earlier run parked.
+
+    Whether it fits is decided again.
+    """
     if not any(action.what == "parked" for action in item.actions):
         return item
     actions = [replace(a, what="create", why="", until=None) if a.what == "parked" else a for a in item.actions]
@@ -182,7 +200,7 @@ def _parked_by_quota(number: int, item: ShotPlan, parked: Mapping[Number, dateti
 
 
 def _errands(items: Sequence[ShotPlan], conditions: Conditions, platforms: Platforms) -> list[Errand]:
-    """What is to be made, in the groups in which a run makes it."""
+    """Return what is to be made, in the groups in which a run makes it."""
     going = [(number, item) for number, item in enumerate(items) if not item.complete]
     return [_errand(group, conditions, platforms) for group in groups(going)]
 

@@ -1,4 +1,4 @@
-"""The plan as a file that can be looked at, agreed to, and executed exactly, or not at all.
+"""The plan as a file: looked at, agreed to, and executed exactly, or not at all.
 
 A plan file is untrusted input: it only ever says what was expected. What a run does comes from the manifest, the ledger
 and the archive, and must agree with the file.
@@ -34,7 +34,10 @@ class _Record(BaseModel):
 
 
 class PlannedAction(_Record):
-    """What was planned for a slot. `key` names everything that is asked; of a clip without a frame, all but that."""
+    """The plan for a slot.
+
+    `key` names everything that is asked; of a clip without a frame, all but that.
+    """
 
     shot: Line
     slot: Line
@@ -45,18 +48,27 @@ class PlannedAction(_Record):
     why: Line = ""
 
     def is_as(self, planned: PlannedAction) -> bool:
-        """Return whether it is what was planned. Quota is left out: it comes back with time."""
+        """Return whether it is what was planned, apart from quota.
+
+        Quota comes back with time.
+        """
         return (self.what, self.key, self._usd_as(planned)) == (planned.what, planned.key, planned.usd)
 
     def _usd_as(self, planned: PlannedAction) -> Decimal:
-        """What it costs, said as the plan says it: before 2026-12 a picture was planned at its list price."""
+        """Return what it costs, said as the plan says it.
+
+        Before 2026-12 a picture was planned at its list price.
+        """
         if planned.list_usd is None and self.list_usd is not None and self.usd:
             return self.list_usd
         return self.usd
 
 
 class PlanFile(_Record):
-    """A plan, and what it was made from. `state` is the digest of all that has to be the same."""
+    """A plan, and what it was made from.
+
+    `state` is the digest of all that has to be the same.
+    """
 
     format: Literal[1] = 1
     made: datetime
@@ -76,7 +88,7 @@ class PlanFile(_Record):
 
     @classmethod
     def of(cls, plan: Plan, made: datetime, variables: dict[str, str], tier: int) -> Self:
-        """The file of a plan."""
+        """Return the file of a plan."""
         batch = plan.batch
         actions = tuple(_planned(item.shot.id, action) for item in plan.shots for action in item.actions)
         return cls(
@@ -97,9 +109,10 @@ class PlanFile(_Record):
         )
 
     def differences(self, now: PlanFile, *, begun: bool = False) -> list[str]:
-        """What is not as it was when this plan was made, in words, the manifest's order first.
+        """Return what is not as it was when this plan was made, in words.
 
-        Of a plan that was `begun` and interrupted, what it made meanwhile is no difference.
+        The manifest's order comes first. Of a plan that was `begun` and interrupted, what it made meanwhile is no
+        difference.
         """
         heads = (("the batch", self.batch, now.batch), ("the tier", self.tier, now.tier))
         found = [f"{what} was {old}, and is {new}" for what, old, new in heads if old != new]
@@ -123,7 +136,10 @@ def write_plan(path: Path, file: PlanFile) -> None:
 
 
 def read_plan(path: Path) -> PlanFile:
-    """The plan of a file; SettingsError when it is none, or was changed after it was made."""
+    """Read the plan of a file.
+
+    Raises SettingsError when it is none, or was changed after it was made.
+    """
     try:
         with path.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
@@ -144,9 +160,10 @@ def read_plan(path: Path) -> PlanFile:
 
 
 def check_same(path: str, planned: PlanFile, now: PlanFile, *, begun: bool = False) -> None:
-    """Raise SettingsError with the first differences, unless what would be done now is what was planned.
+    """Raise SettingsError unless what would be done now is what was planned.
 
-    `begun` tells that the batch was last run by this very plan: what is left of it then goes on.
+    The error has the first differences. `begun` says that the batch was last run by this very plan: what is left of it
+    then goes on.
     """
     found = planned.differences(now, begun=begun)
     if not found:
@@ -173,9 +190,10 @@ def _planned(shot: str, action: Action) -> PlannedAction:
 
 
 def _by_slot(actions: tuple[PlannedAction, ...], begun: bool) -> dict[tuple[str, str, int], PlannedAction]:
-    """The actions by shot, slot and number: a shot may have several clips whose frame is not known yet.
+    """Return the actions by shot, slot and number.
 
-    Of a plan that was begun the frames are known since, so its clips are told apart by their number only.
+    A shot may have several clips whose frame is not known yet. Of a plan that was begun the frames are known since, so
+    its clips are distinguished by their number only.
     """
     found: dict[tuple[str, str, int], PlannedAction] = {}
     seen: dict[tuple[str, str], int] = {}
@@ -187,7 +205,7 @@ def _by_slot(actions: tuple[PlannedAction, ...], begun: bool) -> dict[tuple[str,
 
 
 def _decided(before: tuple[PlannedAction, ...], now: tuple[PlannedAction, ...]) -> dict[str, str]:
-    """What has been decided since about the shots that waited for a person's approval, in words."""
+    """Return in words what people have decided since about shots that waited for it."""
     asked = {action.shot for action in before if _asks(action)} - {action.shot for action in now if _asks(action)}
     clips: dict[str, list[PlannedAction]] = {action.shot: [] for action in before if action.shot in asked}
     for action in now:
@@ -213,7 +231,10 @@ def _is_clip(action: PlannedAction) -> bool:
 
 
 def _is_progress(old: PlannedAction | None, new: PlannedAction | None) -> bool:
-    """Whether the plan itself brought the slot from the one to the other, and it costs no more than was planned."""
+    """Return whether the plan itself brought the slot from the one to the other.
+
+    And it costs no more than was planned.
+    """
     if old is None or new is None:
         return False
     same = old.key == new.key or (_is_clip(old) and _is_clip(new))
@@ -234,7 +255,7 @@ def _difference(place: tuple[str, str, int], old: PlannedAction | None, new: Pla
 
 
 def _digest(manifest_sha256: str, batch: str, actions: tuple[PlannedAction, ...]) -> str:
-    """The sha256 of everything that has to be the same for a plan to hold."""
+    """Return the sha256 of everything that has to be the same for a plan to hold."""
     digest = hashlib.sha256(f"{manifest_sha256}\n{batch}\n".encode())
     for action in actions:
         digest.update(repr((action.shot, action.slot, action.what, action.key, f"{action.usd:f}")).encode())

@@ -1,4 +1,7 @@
-"""From shots and what is known to actions: what is done about each slot, and why. Pure: equal values, equal plans."""
+"""From shots and what is known to actions: what is done about each slot, and why.
+
+Pure: equal values, equal plans.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,10 @@ _LEFT_OVER: tuple[What, ...] = ("waiting", "blocked", "failed")
 def plan_shot(
     batch: Batch, shot: Shot, known: Known, catalogue: Catalogue, platforms: Platforms | None = None
 ) -> ShotPlan:
-    """The plan of one shot. `platforms` are those of its cuts, the built-in ones by default."""
+    """Plan one shot.
+
+    `platforms` are those of its cuts, the built-in ones by default.
+    """
     takes = [_take_action(batch, shot, take, known, catalogue) for take in range(1, shot.takes + 1)]
     animate = _approved_clips if shot.select == "approve" else _clip_actions
     clips = animate(batch, shot, takes, known, catalogue) if shot.motion_prompt else []
@@ -42,13 +48,16 @@ def plan_shot(
 
 
 def clip_keys(batch: Batch, shot: Shot, known: Known) -> list[tuple[int | None, str]]:
-    """The keys that the shot's clips could have: one for each take that is made, or the one of text alone."""
+    """Return the keys that the shot's clips could have.
+
+    One for each take that is made, or the one of text alone.
+    """
     keys = [take_order(batch, shot, take).key for take in range(1, shot.takes + 1)]
     return [(take, order.key) for take, order in _clip_orders(batch, shot, keys, known)]
 
 
 def frames_wanted(shot: Shot) -> int:
-    """How many takes will be animated."""
+    """Return how many takes will be animated."""
     if shot.takes == 0:
         return 1
     if isinstance(shot.select, tuple):
@@ -59,7 +68,7 @@ def frames_wanted(shot: Shot) -> int:
 def _clip_orders(
     batch: Batch, shot: Shot, keys: Sequence[str | None], known: Known
 ) -> list[tuple[int | None, JobOrder]]:
-    """The orders of clips whose frame is there; `keys` are those of the takes."""
+    """Return the orders of clips whose frame is there; `keys` are those of the takes."""
     if shot.takes == 0:
         return [(None, text_clip_order(batch, shot, known.earlier.get((shot.id, clip_slot(None)))))]
     asked = shot.select if isinstance(shot.select, tuple) else range(1, shot.takes + 1)
@@ -99,12 +108,12 @@ def _clip_actions(
 
 
 def _to_come(takes: Sequence[Action]) -> list[int]:
-    """The takes that a run would not bring to an end, by number."""
+    """Return the takes that a run would not bring to an end, by number."""
     return [number for number, take in enumerate(takes, 1) if take.what in ("parked", "waiting")]
 
 
 def awaiting_clip(clip: Action, takes: Sequence[Action], awaited: Sequence[int]) -> Action:
-    """The clip of a frame that is chosen when the awaited takes are there."""
+    """Return the clip of a frame that is chosen when the awaited takes are there."""
     first = max((takes[number - 1] for number in awaited), key=lambda take: take.what == "parked")
     why = f"its frame is chosen when {numbered(awaited)} {'is' if len(awaited) == 1 else 'are'} there"
     parked = first.what == "parked"
@@ -115,7 +124,10 @@ def awaiting_clip(clip: Action, takes: Sequence[Action], awaited: Sequence[int])
 def _approved_clips(
     batch: Batch, shot: Shot, takes: Sequence[Action], known: Known, catalogue: Catalogue
 ) -> list[Action]:
-    """The clips of a shot whose frames a person chooses: none is made before. Each approved take costs a clip."""
+    """Return the clips of a shot whose frames a person chooses.
+
+    None is made before. Each approved take costs a clip.
+    """
     jobs = {number: known.jobs.get(take.job_key or "") for number, take in enumerate(takes, 1)}
     made = {number: job.sha256 for number, job in jobs.items() if job and job.sha256}
     decision = holding(known.decisions.get(shot.id, ()), made)
@@ -131,7 +143,10 @@ def _approved_clips(
 
 
 def _unknown_clip(batch: Batch, shot: Shot, takes: Sequence[Action], price: Decimal, known: Known) -> Action:
-    """The clip of a frame that is not chosen yet, or that cannot be had as long as its takes stay as they are."""
+    """Return the clip of a frame that is not chosen yet.
+
+    Or of one that cannot be had as long as its takes stay as they are.
+    """
     order = clip_order(batch, shot, None, None)
     clip = Action("video", "clip", "create", "", price, model=order.model, wish=order.key)
     stuck = [take for take in takes if take.what in _LEFT_OVER]
@@ -162,7 +177,10 @@ def _cut_actions(
 
 
 def _with_look(cuts: list[Action], catalogue: Catalogue) -> list[Action]:
-    """The cuts of a clip, the first of which to be cropped pays for the look at it, unless that is stored already."""
+    """Return the cuts of a clip, with the price of the look at it.
+
+    The first of them to be cropped pays for it, unless it is stored already.
+    """
     price = look_price(catalogue.get(catalogue.default_look))
     first = next((n for n, cut in enumerate(cuts) if cut.what == "create" and cut.how == "crop"), None)
     why = "Gemini is asked once where the clip's subject is"
@@ -192,7 +210,10 @@ def _why_new(order: JobOrder, known: Known) -> str:
 
 
 def _earlier(known: Known, shot: str, slot: str) -> Job | None:
-    """The job that filled the slot before; for a clip whose frame is not known, that of any clip of the shot."""
+    """Return the job that filled the slot before.
+
+    For a clip whose frame is not known, that of any clip of the shot.
+    """
     found = known.earlier.get((shot, slot))
     if found is None and slot == "clip":
         takes = (known.earlier.get((shot, f"clip-{take}")) for take in range(1, 10))
@@ -208,7 +229,10 @@ def _unsent(new: Action, job: Job) -> Action:
 
 
 def _in_doubt(new: Action, order: JobOrder, job: Job, known: Known) -> Action:
-    """A request that may have been accepted: a picture is sent once more, a video waits for evidence or a person."""
+    """Return the action for a request that may have been accepted.
+
+    A picture is sent once more, a video waits for evidence or a person.
+    """
     if job.state is JobState.SUBMITTING and job.key not in known.abandoned:
         return replace(new, what="resume", why="is being sent", usd=ZERO, extra_usd=new.usd + new.extra_usd)
     # What was spent on a job without a result went to an earlier attempt that was lost.
@@ -219,12 +243,15 @@ def _in_doubt(new: Action, order: JobOrder, job: Job, known: Known) -> Action:
 
 
 def _extra(kind: Kind, price: Decimal) -> Decimal:
-    """What is paid on top when the answer is lost: what is then sent again is counted twice (steps/verdicts.py)."""
+    """Return what is paid on top when the answer is lost.
+
+    What is then sent again is counted twice (callsheet/providers/retry_policy.py).
+    """
     return price if kind == "image" and verdict("image", Unknown(""), 0) is Verdict.AGAIN else ZERO
 
 
 def _sent(new: Action, order: JobOrder, job: Job, known: Known) -> Action:
-    """A job that was sent and ended, or is under way."""
+    """Return the action for a job that was sent and ended, or is under way."""
     match job.state:
         case JobState.STORED:
             return _stored(new, order, known)

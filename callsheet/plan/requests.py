@@ -1,4 +1,7 @@
-"""From a shot to what is asked of a provider: requests, and the orders (with their keys) that the ledger keeps."""
+"""From a shot to what is asked of a provider.
+
+Requests, and the orders (with their keys) that the ledger keeps.
+"""
 
 from __future__ import annotations
 
@@ -18,17 +21,20 @@ _SENT = (JobState.SUBMITTING, JobState.UNKNOWN, JobState.SUBMITTED, JobState.FIN
 
 
 def take_slot(take: int) -> str:
-    """The name of a picture's place in its shot."""
+    """Return the name of a picture's place in its shot."""
     return f"take-{take}"
 
 
 def clip_slot(take: int | None) -> str:
-    """The name of a clip's place in its shot; without a take it is made of text alone."""
+    """Return the name of a clip's place in its shot.
+
+    Without a take it is made of text alone.
+    """
     return "clip" if take is None else f"clip-{take}"
 
 
 def take_order(batch: Batch, shot: Shot, take: int) -> JobOrder:
-    """The order for picture `take` (1-based) of a shot."""
+    """Return the order for picture `take` (1-based) of a shot."""
     params = _image_params(shot, take)
     prompt = image_prompt(shot)
     references = [reference.sha256 for reference in shot.reference_images]
@@ -56,7 +62,10 @@ def take_order(batch: Batch, shot: Shot, take: int) -> JobOrder:
 
 
 def clip_order(batch: Batch, shot: Shot, take: int | None, frame_sha256: str | None) -> JobOrder:
-    """The order for the clip made of the take with these bytes, or of text (and references) when both are None."""
+    """Return the order for the clip made of the take with these bytes.
+
+    When both are None, of the one made of text (and references).
+    """
     model = shot.video_model or ""
     params = _video_params(shot)
     frames = [sha for sha in (frame_sha256, shot.last_frame.sha256 if shot.last_frame else None) if sha]
@@ -79,10 +88,10 @@ def clip_order(batch: Batch, shot: Shot, take: int | None, frame_sha256: str | N
 
 
 def text_clip_order(batch: Batch, shot: Shot, earlier: Job | None) -> JobOrder:
-    """The order for the clip of a shot without takes; `earlier` is the job that the shot had when its batch ran last.
+    """Return the order for the clip of a shot without takes.
 
-    Until 2026-11-30 such a clip was sent without its references, and its key said nothing of them. What was paid for
-    then stays made.
+    `earlier` is the job that the shot had when its batch ran last. Until 2026-11-30 such a clip was sent without its
+    references, and its key said nothing of them. What was paid for then stays made.
     """
     without = clip_order(batch, replace(shot, reference_images=()), None, None)
     if earlier and earlier.key == without.key and earlier.state in _SENT and TEXT_ALONE not in earlier.request:
@@ -91,22 +100,34 @@ def text_clip_order(batch: Batch, shot: Shot, earlier: Job | None) -> JobOrder:
 
 
 def kept_to(shot: Shot) -> tuple[Reference, ...]:
-    """The pictures that the video of a shot keeps to: a video made of a take has them in that already."""
+    """Return the pictures that the video of a shot keeps to.
+
+    A video made of a take has them in that already.
+    """
     return () if shot.takes else shot.reference_images
 
 
 def image_prompt(shot: Shot) -> str:
-    """The text sent for a picture. Image models have no field for negatives (models.yaml, 2026-11): they go last."""
+    """Return the text sent for a picture.
+
+    Image models have no field for negatives (models.yaml, 2026-11): they go last.
+    """
     return f"{shot.prompt}\n\nAvoid: {shot.negative_prompt}" if shot.negative_prompt else shot.prompt
 
 
 def take_estimate(model: Model, shot: Shot) -> Decimal:
-    """Return the USD to reserve for one picture of a shot; CatalogueError when the catalogue has no price for it."""
+    """Return the USD to reserve for one picture of a shot.
+
+    Raises CatalogueError when the catalogue has no price for it.
+    """
     return picture_estimate(model, shot.image_size, image_prompt(shot), len(shot.reference_images))
 
 
 def image_request(shot: Shot, take: int, references: tuple[InputImage, ...], key: str, n: int) -> ImageRequest:
-    """The request for picture `take` of a shot, as attempt `n` at the job `key`."""
+    """Return the request for picture `take` of a shot.
+
+    It is attempt `n` at the job `key`.
+    """
     return ImageRequest(
         model=shot.image_model,
         prompt=image_prompt(shot),
@@ -128,7 +149,10 @@ def video_request(
     output_uri: str | None,
     references: tuple[InputImage, ...] = (),
 ) -> VideoRequest:
-    """The request for a clip of a shot, as attempt `n` at the job `key`; `output_uri` is where Veo writes it."""
+    """Return the request for a clip of a shot.
+
+    It is attempt `n` at the job `key`; `output_uri` is where Veo writes it.
+    """
     return VideoRequest(
         model=shot.video_model or "",
         prompt=shot.motion_prompt or "",
@@ -179,7 +203,7 @@ def _form(shot: Shot, inputs: list[str]) -> dict[str, object]:
 
 
 def _take_seed(shot: Shot, take: int) -> int | None:
-    """Takes differ: each gets the next seed."""
+    """Return the seed of a take: each gets the next one, so takes differ."""
     return None if shot.seed is None else shot.seed + take - 1
 
 

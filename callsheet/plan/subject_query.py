@@ -1,4 +1,7 @@
-"""Asking Gemini where a clip's subject is: the question, its order for the ledger, and what an answer means. Pure."""
+"""The question to Gemini where a clip's subject is.
+
+The question, its order for the ledger, and what an answer means. Pure.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,10 @@ SCHEMA: dict[str, object] = {
 
 
 def look_order(batch: Batch, clip: Asset, model: str) -> JobOrder:
-    """The order for a look at a clip: its key is of the clip's bytes, the question and the model, whoever asks."""
+    """Return the order for a look at a clip.
+
+    Its key is of the clip's bytes, the question and the model, whoever asks.
+    """
     params = {"moments": list(MOMENTS), "side": SIDE}
     key = job_key(kind="look", mode=batch.mode, model=model, prompt=PROMPT, params=params, inputs=[clip.sha256])
     return JobOrder(
@@ -63,12 +69,18 @@ def look_order(batch: Batch, clip: Asset, model: str) -> JobOrder:
 
 
 def look_price(model: Model) -> Decimal:
-    """The most that one look costs (USD): all its pictures, its question, and every token it may answer with."""
+    """Return the most that one look costs (USD).
+
+    All its pictures, its question, and every token it may answer with.
+    """
     return model.token_price(len(MOMENTS) * _PICTURE_TOKENS + len(PROMPT) // 2, MAX_OUTPUT_TOKENS)
 
 
 def subject_in(answer: str, times: Sequence[float]) -> Subject:
-    """The subject that an answer tells of, seen at `times` (seconds); MediaError says why an answer is of no use."""
+    """Return the subject that an answer describes, seen at `times` (seconds).
+
+    Raises MediaError that says why an answer is of no use.
+    """
     try:
         entries = json.loads(answer)
     except (ValueError, RecursionError):
