@@ -1,1 +1,1 @@
-"""What people look at: the gallery page of a batch and the Markdown parts of the Prefect artifacts."""
+"""Pages for people: a batch's gallery, and Markdown for the Prefect artifacts."""

@@ -1,4 +1,7 @@
-"""The account of a batch as values and as Markdown: money against the budget, requests against the quota."""
+"""The account of a batch as values and as Markdown.
+
+Money against the budget, requests against the quota.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,10 @@ from callsheet.report.markdown import counts, escaped, table
 
 @dataclass(frozen=True, slots=True)
 class ModelUse:
-    """Requests to one model, by all that share its quota: in the last minute and on this Pacific day.
+    """Requests to one model, by all that share its quota.
 
-    The limits are those in force now; None is unlimited. `full_until` is when a day that is used up ends.
+    In the last minute and on this Pacific day. The limits are those in force now; None is unlimited. `full_until` is
+    when a day that is used up ends.
     """
 
     model: str
@@ -31,7 +35,10 @@ class ModelUse:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Money of the campaign and mode, the use of each model, and when the quota's day turns (times of the clock)."""
+    """Money of the campaign and mode, the use of each model, and the quota's day end.
+
+    Times of the clock.
+    """
 
     money: Money
     models: tuple[ModelUse, ...]
@@ -39,7 +46,10 @@ class Account:
 
 
 def spend_markdown(summary: Mapping[str, Any], account: Account) -> str:
-    """What a run cost and made, from the object that `run --json` prints, and how much is left of budget and quota."""
+    """Format what a run cost and made, and how much is left of budget and quota.
+
+    `summary` is the object that `run --json` prints.
+    """
     usd = summary["usd"]
     rows = [
         ["Spent by this batch", dollars(usd["spent"])],
@@ -52,49 +62,54 @@ def spend_markdown(summary: Mapping[str, Any], account: Account) -> str:
         "A rehearsal: the amounts are what it would have cost." if rehearsal else "",
         table((escaped(summary["batch"]), ""), rows),
         "#### Budget of the campaign",
-        _budget(account.money),
+        _format_budget(account.money),
         "#### Quota",
-        table(("Model", "Today", "Last minute", "Goes on"), [_use(one) for one in account.models]),
-        f"Days are the provider's: this one ends on {_moment(account.day_ends)}"
+        table(("Model", "Today", "Last minute", "Goes on"), [_format_use(one) for one in account.models]),
+        f"Days are the provider's: this one ends on {_format_moment(account.day_ends)}"
         + (", by the rehearsal's clock." if rehearsal else "."),
     ]
     return "\n\n".join(part for part in parts if part)
 
 
 def budget_sentence(money: Money) -> str:
-    """`$1.20 of $5.00 (24 %)`; without a budget what is spent or held."""
+    """Format `$1.20 of $5.00 (24 %)`; without a budget what is spent or reserved."""
     committed = money.position.committed
     if not money.budget:
         return dollars(committed)
-    return f"{dollars(committed)} of {dollars(money.budget)} ({_percent(committed, money.budget)})"
+    return f"{dollars(committed)} of {dollars(money.budget)} ({_format_percent(committed, money.budget)})"
 
 
-def _budget(money: Money) -> str:
+def _format_budget(money: Money) -> str:
     rows = [
         ["Spent, all editions", dollars(money.position.spent)],
         ["Held by requests under way", dollars(money.position.reserved)],
     ]
     if money.left is None:
         return table(("Budget", "none is set"), rows)
-    share = f" ({_percent(money.left, money.budget)})" if money.budget else ""
+    share = f" ({_format_percent(money.left, money.budget)})" if money.budget else ""
     return table(("Budget", dollars(money.budget)), [*rows, ["Left", f"**{dollars(money.left)}**{share}"]])
 
 
-def _percent(part: Decimal | int, whole: Decimal | int | None) -> str:
+def _format_percent(part: Decimal | int, whole: Decimal | int | None) -> str:
     return f"{100 * part / whole:.0f} %" if whole else ""
 
 
-def _use(one: ModelUse) -> list[str]:
-    goes_on = _moment(one.full_until) if one.full_until else "now"
-    return [escaped(one.model), _of(one.today, one.per_day), _of(one.minute, one.per_minute), goes_on]
+def _format_use(one: ModelUse) -> list[str]:
+    goes_on = _format_moment(one.full_until) if one.full_until else "now"
+    return [
+        escaped(one.model),
+        _format_share(one.today, one.per_day),
+        _format_share(one.minute, one.per_minute),
+        goes_on,
+    ]
 
 
-def _of(used: int, limit: int | None) -> str:
+def _format_share(used: int, limit: int | None) -> str:
     if limit is None:
         return f"{used:,}, no limit known"
-    return f"{used:,} of {limit:,}" + (f" ({_percent(used, limit)})" if limit else "")
+    return f"{used:,} of {limit:,}" + (f" ({_format_percent(used, limit)})" if limit else "")
 
 
-def _moment(moment: datetime) -> str:
+def _format_moment(moment: datetime) -> str:
     local = moment.astimezone(PACIFIC)
     return f"{local.day} {local:%b %H:%M} Pacific ({moment:%H:%M} UTC)"

@@ -1,4 +1,4 @@
-"""What to do about a failure, by the class of its error (see callsheet.errors)."""
+"""Advice on failures, by the class of their error (see callsheet.errors)."""
 
 from __future__ import annotations
 
@@ -39,5 +39,5 @@ _OTHERWISE = "See the message; run again once its cause is gone."
 
 
 def advice(kind: str) -> str:
-    """One sentence for the person who looks at the failure."""
+    """Return one sentence for the person who looks at the failure."""
     return _ADVICE.get(kind, _OTHERWISE)

@@ -1,4 +1,4 @@
-"""What gallery and Prefect UI ask a person about shots that wait for approval."""
+"""Questions of gallery and Prefect UI about shots that wait for approval."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ _MOST_ROWS = 200
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """The takes that may be chosen, by number; `shown` has every take on the page with the start of its sha256."""
+    """The takes that may be chosen, by number.
+
+    `shown` has every take on the page with the start of its sha256.
+    """
 
     shot: str
     takes: tuple[int, ...]
@@ -27,7 +30,10 @@ class Ask:
 
 
 def ask_about(sidecar: Sidecar) -> Ask | None:
-    """The question about a shot; None when it does not wait for a person's approval."""
+    """Build the question about a shot.
+
+    None when it does not wait for a person's approval.
+    """
     if not is_waiting(sidecar):
         return None
     takes = tuple(take.take for take in sidecar.takes if is_usable(take))
@@ -35,7 +41,10 @@ def ask_about(sidecar: Sidecar) -> Ask | None:
 
 
 def decided_about(sidecar: Sidecar) -> str:
-    """The decision that the shot goes on by, until a run has done so; "" when there is none."""
+    """Describe the decision that the shot goes on by; "" when there is none.
+
+    Until a run has done so.
+    """
     if sidecar.state != ShotState.PENDING.value or not sidecar.decisions:
         return ""
     last = sidecar.decisions[-1]
@@ -44,16 +53,16 @@ def decided_about(sidecar: Sidecar) -> str:
 
 
 def waiting_for_approval(sidecars: Sequence[Sidecar]) -> list[Sidecar]:
-    """Those of shots that wait for a person."""
+    """Return the sidecars of shots that wait for a person."""
     return [sidecar for sidecar in sidecars if is_waiting(sidecar)]
 
 
 def approval_markdown(waiting: Sequence[Sidecar], form: str | None = None) -> str:
-    """The shots that wait, at least one, and their takes, the first 200, for the Prefect UI.
+    """Format the shots that wait and their takes, the first 200, for the Prefect UI.
 
-    `form` is where they are decided about on the server's own pages.
+    At least one waits. `form` is where they are decided about on the server's own pages.
     """
-    rows = [[escaped(one.shot), escaped(one.prompt), _takes(one)] for one in waiting[:_MOST_ROWS]]
+    rows = [[escaped(one.shot), escaped(one.prompt), _describe_takes(one)] for one in waiting[:_MOST_ROWS]]
     name = waiting[0].batch
     deployment = f"in the [form of approve-frames]({form})" if form else "with the deployment *approve-frames*"
     told = f"Choose takes in the gallery, {deployment}, or: `callsheet approve {name}`"
@@ -61,7 +70,7 @@ def approval_markdown(waiting: Sequence[Sidecar], form: str | None = None) -> st
     return f"{told}\n\n{table(('Shot', 'Prompt', 'Takes'), rows)}\n\n{more}".strip()
 
 
-def _takes(sidecar: Sidecar) -> str:
+def _describe_takes(sidecar: Sidecar) -> str:
     told = []
     for one in question_of(sidecar).candidates:
         rank = f"rank {one.rank:.2f}" if one.rank is not None else ""

@@ -1,5 +1,6 @@
-"""Contact sheets: the takes of a group of shots on one picture, the chosen ones marked, and what the cuts show of the
-clips, from what the archive has.
+"""Contact sheets: the takes of a group of shots on one picture.
+
+The chosen ones are marked, and what the cuts show of the clips is drawn, from what the archive has.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ from callsheet.report.markdown import ContactSheet
 
 
 def framing_of(cut: CutRecord, clip: FileRecord) -> Framing | None:
-    """How the cut shows its clip; None when the sidecar does not tell."""
+    """Rebuild the framing by which a cut shows its clip.
+
+    None when the sidecar does not have it.
+    """
     if not (cut.how and cut.file and clip.width and clip.height):
         return None
     if cut.how == "pad":
@@ -38,12 +42,15 @@ def framing_of(cut: CutRecord, clip: FileRecord) -> Framing | None:
 
 
 def told_framing(cut: CutRecord, framing: Framing) -> str:
-    """The framing in a few words."""
+    """Describe the framing in a few words."""
     return "same video" if cut.how == "copy" else framing_label(framing)
 
 
 def framed_picture(poster: bytes, clip: FileRecord, cut: CutRecord, framing: Framing) -> bytes:
-    """The clip's poster as a JPEG with the crop, and what the platform's own controls cover of it."""
+    """Draw the crop on the clip's poster, as a JPEG.
+
+    And what the platform's own controls cover of it.
+    """
     size = clip.width or 1, clip.height or 1
     safe = cut.platform.safe if cut.platform else Zone()
     buffer = BytesIO()
@@ -63,7 +70,7 @@ _AT_ONCE = 8
 
 @dataclass(frozen=True, slots=True)
 class _Tile:
-    """A picture to be shown: its file in the shot's folder and the limit on its size in bytes.
+    """A picture to be shown: its file in the shot's folder, at most `limit` bytes.
 
     Of a `cut`, with the clip that it was cut from, it is the clip's poster, on which its framing is drawn.
     """
@@ -79,38 +86,45 @@ class _Tile:
 
 
 async def contact_sheets(store: Store, prefix: str, sidecars: Sequence[Sidecar]) -> list[ContactSheet]:
-    """At most 24 sheets over all shots that have pictures, in the manifest's order; small batches have one a shot.
+    """Draw at most 24 sheets over all shots that have pictures.
 
-    A picture that cannot be read is left blank: the sheet is there to show what happened.
+    In the manifest's order; small batches have one a shot. A picture that cannot be read is left blank: the sheet is
+    there to show what happened.
     """
     few = sum(1 for one in sidecars for take in one.takes if take.file and not take.file.thumbnail) <= STILLS_AT_MOST
-    shown = [one for one in sidecars if any(_tiles(one, few))]
+    shown = [one for one in sidecars if any(_build_tiles(one, few))]
     found = [await sheet_of(store, prefix, group, stills=few) for group in groups(shown, SHEETS_AT_MOST)]
     return [sheet for sheet in found if sheet]
 
 
 async def sheet_of(store: Store, prefix: str, group: Sequence[Sidecar], *, stills: bool) -> ContactSheet | None:
-    """One sheet over a group of shots, single takes without thumbnail only with `stills`; None without pictures."""
-    tiles, rest = _most_telling([tile for one in group for tile in _tiles(one, stills)])
+    """Draw one sheet over a group of shots; None without pictures.
+
+    Single takes without thumbnail are on it only with `stills`.
+    """
+    tiles, rest = _choose_tiles([tile for one in group for tile in _build_tiles(one, stills)])
     if not tiles:
         return None
     limit = asyncio.Semaphore(_AT_ONCE)
-    items = await asyncio.gather(*(_item(store, prefix, tile, limit) for tile in tiles))
-    label, note = _told(group)
+    items = await asyncio.gather(*(_read_item(store, prefix, tile, limit) for tile in tiles))
+    label, note = _describe_group(group)
     note += f". {rest:,} more pictures are in the gallery" if rest else ""
     return ContactSheet(label, note, await asyncio.to_thread(contact_sheet, items))
 
 
-def _most_telling(tiles: Sequence[_Tile]) -> tuple[Sequence[_Tile], int]:
-    """What fits a sheet that can be read, chosen takes first when not all do; and how many do not."""
+def _choose_tiles(tiles: Sequence[_Tile]) -> tuple[Sequence[_Tile], int]:
+    """Choose the tiles that fit a legible sheet; also count those that do not.
+
+    Chosen takes come first when not all fit.
+    """
     if len(tiles) <= TILES_AT_MOST:
         return tiles, 0
     chosen = [tile for tile in tiles if tile.chosen] or tiles
     return chosen[:TILES_AT_MOST], len(tiles) - len(chosen[:TILES_AT_MOST])
 
 
-def _told(group: Sequence[Sidecar]) -> tuple[str, str]:
-    """The group's name, and how its shots stand."""
+def _describe_group(group: Sequence[Sidecar]) -> tuple[str, str]:
+    """Return the group's name, and a note on the states of its shots."""
     if len(group) == 1:
         one = group[0]
         why = next((take.why for take in one.takes if take.chosen and take.why), "")
@@ -122,8 +136,11 @@ def _told(group: Sequence[Sidecar]) -> tuple[str, str]:
     return f"{group[0].shot} to {group[-1].shot}", f"{len(group)} shots: {told}"
 
 
-def _tiles(sidecar: Sidecar, stills: bool) -> Iterator[_Tile]:
-    """The takes; of a shot made from text alone, the posters of its clips; then what the cuts show of them."""
+def _build_tiles(sidecar: Sidecar, stills: bool) -> Iterator[_Tile]:
+    """Yield the takes of a shot, then what the cuts show of its clips.
+
+    Of a shot made from text alone, the posters of its clips instead of takes.
+    """
     for take in sidecar.takes:
         if take.file and (take.file.thumbnail or stills):
             file, limit = take.file.thumbnail or take.file.file, THUMBNAIL_LIMIT if take.file.thumbnail else STILL_LIMIT
@@ -143,7 +160,7 @@ def _tiles(sidecar: Sidecar, stills: bool) -> Iterator[_Tile]:
             yield _Tile(sidecar.shot, poster, THUMBNAIL_LIMIT, label, told, cut=(clip_of.file, cut))
 
 
-async def _item(store: Store, prefix: str, tile: _Tile, limit: asyncio.Semaphore) -> SheetItem:
+async def _read_item(store: Store, prefix: str, tile: _Tile, limit: asyncio.Semaphore) -> SheetItem:
     try:
         async with limit:
             data = await store.read_bytes(f"{shot_folder(prefix, tile.shot)}/{tile.file}", tile.limit)

@@ -1,6 +1,7 @@
-"""The page about failures, `docs/failures.md`, made from the tables that the code itself decides by.
+"""The page about failures, `docs/failures.md`.
 
-`python -m callsheet.report.failures_doc > docs/failures.md` writes it anew; a test holds the two together.
+It is made from the tables that the code itself decides by. `python -m callsheet.report.failures_doc > docs/failures.md`
+writes it again; a test checks that the two agree.
 """
 
 from __future__ import annotations
@@ -50,18 +51,27 @@ nothing.
 
 
 def failures_page() -> str:
-    """The whole page, as Markdown."""
-    parts = [_INTRO, "\n## Verdicts\n\n", _meanings(), "\n", _verdicts(), _EVIDENCE, "\n## Replies\n\n", _replies()]
-    parts += [_WHEN_POLLED, "\n## No usable reply\n\n", _silence()]
-    parts += ["\n## What is in a reply, and what is kept\n", _KEPT_HOW, _answers()]
+    """Build the whole page, as Markdown."""
+    parts = [
+        _INTRO,
+        "\n## Verdicts\n\n",
+        _build_meanings(),
+        "\n",
+        _build_verdicts(),
+        _EVIDENCE,
+        "\n## Replies\n\n",
+        _build_replies(),
+    ]
+    parts += [_WHEN_POLLED, "\n## No usable reply\n\n", _build_silence()]
+    parts += ["\n## What is in a reply, and what is kept\n", _KEPT_HOW, _build_answers()]
     return "".join(parts)
 
 
-def _meanings() -> str:
-    return _table(("verdict", "what happens"), ((verdict, meaning) for verdict, meaning in MEANING.items()))
+def _build_meanings() -> str:
+    return _build_table(("verdict", "what happens"), ((verdict, meaning) for verdict, meaning in MEANING.items()))
 
 
-def _verdicts() -> str:
+def _build_verdicts() -> str:
     heads = ("failure", "meaning", "pictures", "videos", "how often", "charged", "reply kept")
     retry, park = Verdict.RETRY, (Verdict.PARK, Verdict.PARK)
     rows: list[Sequence[str]] = [
@@ -84,12 +94,12 @@ def _verdicts() -> str:
             "no",
             "",
         ),
-        ("OperationFailed, passing", _in_words(TRANSIENT), "", retry, str(OPERATION_TRIES), "no", ""),
+        ("OperationFailed, passing", _join_codes(TRANSIENT), "", retry, str(OPERATION_TRIES), "no", ""),
     ]
-    return _table(heads, [*rows, *map(_verdict_row, RULES)])
+    return _build_table(heads, [*rows, *map(_build_verdict_row, RULES)])
 
 
-def _verdict_row(rule: Rule) -> Sequence[str]:
+def _build_verdict_row(rule: Rule) -> Sequence[str]:
     meaning = (rule.error.__doc__ or "").strip().splitlines()[0]
     charged = {False: "no", True: "yes", None: "perhaps"}[rule.error.charged]
     name = "any other" if rule.error is errors.ProviderError else rule.error.__name__
@@ -97,16 +107,16 @@ def _verdict_row(rule: Rule) -> Sequence[str]:
     return name, meaning, rule.image, rule.video, str(rule.times or ""), charged if name != "any other" else "no", kept
 
 
-def _replies() -> str:
-    rows = [(_statuses(rule.statuses), rule.when.__doc__ or "", *(_named(rule.error(phase)) for phase in Phase))
+def _build_replies() -> str:
+    rows = [(_format_statuses(rule.statuses), rule.when.__doc__ or "", *(_name(rule.error(phase)) for phase in Phase))
             for rule in REPLIES]  # fmt: skip
-    return _table(("reply", "when", *(str(phase) for phase in Phase)), rows)
+    return _build_table(("reply", "when", *(str(phase) for phase in Phase)), rows)
 
 
-def _silence() -> str:
+def _build_silence() -> str:
     sent = ("before anything was sent", "after sending, or perhaps after")
-    rows = [(when, *(_named(WITHOUT_REPLY[phase][n]) for phase in Phase)) for n, when in enumerate(sent)]
-    return _table(("connection lost or timed out", *(str(phase) for phase in Phase)), rows)
+    rows = [(when, *(_name(WITHOUT_REPLY[phase][n]) for phase in Phase)) for n, when in enumerate(sent)]
+    return _build_table(("connection lost or timed out", *(str(phase) for phase in Phase)), rows)
 
 
 # What a reply to a submission holds or an operation says, the class that it gets (None: it is taken), and a remark.
@@ -147,14 +157,16 @@ their tokens.
 """
 
 
-def _answers() -> str:
+def _build_answers() -> str:
     heads = ("reply to a picture's request", "failure", "verdict", "booked", "kept as it came", "remark")
     return (
-        _table(heads, map(_answer_row, _ANSWERS)) + "\n" + _table(("answer about a video", "failure"), _VIDEO_ANSWERS)
+        _build_table(heads, map(_build_answer_row, _ANSWERS))
+        + "\n"
+        + _build_table(("answer about a video", "failure"), _VIDEO_ANSWERS)
     )
 
 
-def _answer_row(answer: tuple[str, type[errors.ProviderError] | None, str]) -> Sequence[str]:
+def _build_answer_row(answer: tuple[str, type[errors.ProviderError] | None, str]) -> Sequence[str]:
     said, error, remark = answer
     if error is None:
         return said, "none: it is taken", "", "its price", "until the shot is archived", remark
@@ -166,21 +178,21 @@ def _answer_row(answer: tuple[str, type[errors.ProviderError] | None, str]) -> S
     return said, error.__name__, rule.image, booked, "yes" if rule.keeps else "", remark
 
 
-def _statuses(statuses: Iterable[int]) -> str:
+def _format_statuses(statuses: Iterable[int]) -> str:
     if isinstance(statuses, range):
         return "any other 4xx" if statuses.start == 400 else "anything else"
     return ", ".join(str(status) for status in sorted(statuses))
 
 
-def _named(error: type[errors.ProviderError]) -> str:
+def _name(error: type[errors.ProviderError]) -> str:
     return error.__name__
 
 
-def _in_words(codes: Iterable[str]) -> str:
+def _join_codes(codes: Iterable[str]) -> str:
     return ", ".join(sorted(codes))
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def _build_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [heads, ["---"] * len(heads), *rows]
     return "".join("| " + " | ".join(str(cell) or "-" for cell in line) + " |\n" for line in lines)
 

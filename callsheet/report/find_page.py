@@ -1,4 +1,7 @@
-"""The page of what a search found, as values: one card for each asset, made from rows of the catalogue."""
+"""The page of what a search found, as values.
+
+One card for each asset, made from rows of the catalogue.
+"""
 
 from __future__ import annotations
 
@@ -29,18 +32,21 @@ _SIDE, _QUALITY = 480, 78
 
 
 async def stills(store: Store, assets: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """The stills of these assets by their sha256; what has none, or one that cannot be read, is left out."""
+    """Read the stills of these assets, by their sha256.
+
+    What has none, or one that cannot be read, is left out.
+    """
     limit = asyncio.Semaphore(_AT_ONCE)
 
     async def still(name: str) -> str | ArchiveError | MediaError:
         async with limit:
             try:
                 data = await store.read_bytes(name, _MAX_STILL)
-                return await asyncio.to_thread(_data_uri, data)
+                return await asyncio.to_thread(_encode_data_uri, data)
             except (ArchiveError, MediaError) as error:
                 return error
 
-    names = {asset["sha256"]: _still_name(asset) for asset in assets}
+    names = {asset["sha256"]: _name_still(asset) for asset in assets}
     wanted = {sha256: name for sha256, name in names.items() if name}
     made = dict(zip(wanted, await asyncio.gather(*map(still, wanted.values())), strict=True))
     if failed := [one for one in made.values() if not isinstance(one, str)]:
@@ -48,14 +54,14 @@ async def stills(store: Store, assets: Sequence[Mapping[str, Any]]) -> dict[str,
     return {sha256: one for sha256, one in made.items() if isinstance(one, str)}
 
 
-def _still_name(asset: Mapping[str, Any]) -> str:
+def _name_still(asset: Mapping[str, Any]) -> str:
     own = asset["file"] if asset["kind"] == "poster" else ""
     folder = layout.shot_folder(f"{asset['campaign']}/{asset['batch']}", asset["shot"])
     return f"{folder}/{asset['thumbnail'] or own}" if asset["thumbnail"] or own else ""
 
 
-def _data_uri(data: bytes) -> str:
-    """The picture at the size of a card."""
+def _encode_data_uri(data: bytes) -> str:
+    """Encode the picture at the size of a card."""
     buffer = io.BytesIO()
     small_picture(data, _SIDE).convert("RGB").save(buffer, "JPEG", quality=_QUALITY, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
@@ -66,7 +72,7 @@ _LONGEST_TEXT = 1_200
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What was asked for, in words, of which archive, and how much fits; `usd` in dollars."""
+    """A search in words, its archive, and how much fits; `usd` in dollars."""
 
     asked: tuple[str, ...]
     archive: str
@@ -77,7 +83,10 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One asset on the page. `still` and `video` are addresses that the page itself may load, or empty."""
+    """One asset on the page.
+
+    `still` and `video` are addresses that the page itself may load, or empty.
+    """
 
     what: str
     shot: str
@@ -97,14 +106,14 @@ class Card:
 
 
 def finds_html(search: Search, assets: Sequence[Mapping[str, Any]], page: Path, stills: Mapping[str, str]) -> str:
-    """The page as HTML, to be kept at `page`. `stills` are small pictures as data URIs, by the sha256 of the asset.
+    """Build the page as HTML, to be kept at `page`.
 
-    Files of a local archive are linked and played where they are; of a bucket only the stills can be shown. A poster
-    has no card of its own beside its video.
+    `stills` are small pictures as data URIs, by the sha256 of the asset. Files of a local archive are linked and played
+    where they are; of a bucket only the stills can be shown. A poster has no card of its own beside its video.
     """
     there = {asset["sha256"] for asset in assets}
     alone = [asset for asset in assets if asset["kind"] != "poster" or asset["parent"] not in there]
-    cards = [_card(asset, page, stills.get(asset["sha256"], "")) for asset in alone]
+    cards = [_build_card(asset, page, stills.get(asset["sha256"], "")) for asset in alone]
     posters = len(assets) - len(cards)
     kinds = Counter(str(asset["kind"]) for asset in assets)
     return page_html(
@@ -117,11 +126,11 @@ def finds_html(search: Search, assets: Sequence[Mapping[str, Any]], page: Path, 
         all_rehearsed=bool(cards) and all(card.rehearsal for card in cards),
         kinds=[counted(count, kind) for kind, count in kinds.most_common()],
         asked=[visible(one) for one in search.asked],
-        money=_money(search.usd),
+        money=_format_money(search.usd),
     )
 
 
-def _card(asset: Mapping[str, Any], page: Path, still: str) -> Card:
+def _build_card(asset: Mapping[str, Any], page: Path, still: str) -> Card:
     uri, moving = str(asset["uri"]), str(asset["mime_type"]).startswith("video/")
     local = "://" not in uri
     if local and not still:
@@ -142,13 +151,13 @@ def _card(asset: Mapping[str, Any], page: Path, still: str) -> Card:
         prompt=cut(str(asset["prompt"] or ""), _LONGEST_TEXT),
         frame_prompt=cut(str(asset["frame_prompt"] or ""), _LONGEST_TEXT),
         tags=tuple(visible(tag) for tag in asset["tags"] or ()),
-        facts=_facts(asset),
+        facts=_list_facts(asset),
         usd=dollars(asset["usd"] or None),
         rehearsal=asset["mode"] == "rehearsal",
     )
 
 
-def _facts(asset: Mapping[str, Any]) -> tuple[str, ...]:
+def _list_facts(asset: Mapping[str, Any]) -> tuple[str, ...]:
     created, length = asset["created"], asset["duration_s"]
     facts = [
         f"{created:%-d %B %Y, %H:%M} UTC" if created else "",
@@ -160,6 +169,6 @@ def _facts(asset: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(fact for fact in facts if fact)
 
 
-def _money(usd: Mapping[str, float]) -> tuple[tuple[str, str], ...]:
+def _format_money(usd: Mapping[str, float]) -> tuple[tuple[str, str], ...]:
     told = (("Spent", usd["live"]), ("Would have cost", usd["rehearsal"]))
     return tuple((name, dollars(amount)) for name, amount in told if amount) or (("Spent", dollars(0)),)

@@ -1,4 +1,7 @@
-"""Values as people read them. Prompts are untrusted: what cannot be seen is made visible, what is too long is cut."""
+"""Formats of values for people.
+
+Prompts are untrusted: what cannot be seen is made visible, what is too long is cut.
+"""
 
 from __future__ import annotations
 
@@ -10,37 +13,43 @@ _DIRECTION = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u
 
 
 def visible(text: str) -> str:
-    """The text with control and direction characters, except line breaks, replaced by a mark."""
-    return "".join("\ufffd" if _hidden(character) else character for character in text)
+    """Replace control and direction characters by a mark, except line breaks."""
+    return "".join("\ufffd" if _is_hidden(character) else character for character in text)
 
 
 def cut(text: str, limit: int) -> str:
-    """The visible text, at most `limit` characters; an ellipsis tells that there is more."""
+    """Return the visible text, at most `limit` characters.
+
+    An ellipsis says that there is more.
+    """
     return visible(text) if len(text) <= limit else visible(text[: limit - 1]).rstrip() + "…"
 
 
 def dollars(amount: Decimal | float | None) -> str:
-    """An amount in US dollars, in tenths of a cent below one dollar, where pictures are; empty when not known."""
+    """Format an amount in US dollars; empty when not known.
+
+    In tenths of a cent below one dollar, where pictures are.
+    """
     if amount is None:
         return ""
     return f"${amount:,.2f}" if amount >= 1 or amount == 0 else f"${amount:.3f}"
 
 
 def size(count: int) -> str:
-    """A number of bytes in kB or MB (powers of ten)."""
+    """Format a number of bytes in kB or MB (powers of ten)."""
     return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{max(1, round(count / 1e3))} kB"
 
 
 def counted(count: int, noun: str) -> str:
-    """`1 clip`, `2 clips`."""
+    """Format a count with its noun: `1 clip`, `2 clips`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def role(kind: str, take: int | None, spec: str | None) -> str:
-    """Which file of its shot an asset is: `take 2`, `clip`, `cut 9x16`."""
+    """Name which file of its shot an asset is: `take 2`, `clip`, `cut 9x16`."""
     number = take if kind == "take" else None
     return " ".join(str(one) for one in (kind, number, spec) if one is not None)
 
 
-def _hidden(character: str) -> bool:
+def _is_hidden(character: str) -> bool:
     return character in _DIRECTION or (unicodedata.category(character) in {"Cc", "Cs"} and character not in "\n\t")

@@ -20,7 +20,10 @@ _NOUNS = {"images": "pictures", "clips": "clips", "cuts": "cuts", "shots": "shot
 
 
 def progress_sentence(batch: Batch, progress: Progress, spent: Decimal) -> str:
-    """`spring.live: pictures 3 of 12, clips 0 of 4, shots 1 of 6; 1 shot without success; $0.40 spent`."""
+    """Describe the progress of a batch in a sentence.
+
+    `spring.live: pictures 3 of 12, clips 0 of 4, shots 1 of 6; 1 shot without success; $0.40 spent`.
+    """
     steps = [
         f"{_NOUNS[step]} {progress.ended[step]:,} of {progress.wanted[step]:,}"
         for step in STEPS
@@ -38,10 +41,10 @@ _PLAIN = frozenset(" ,;'-")
 
 
 def escaped(text: str, limit: int = _LONGEST_CELL) -> str:
-    """Untrusted text for a Markdown cell: one line, cut, and nothing in it is Markdown, HTML or a link.
+    """Escape untrusted text for a Markdown cell.
 
-    A backslash makes any ASCII punctuation plain text (CommonMark 0.31.2, section 2.4). Numeric references would be
-    shown as they are by Prefect's first UI (3.8.8).
+    One line, cut, and nothing in it is Markdown, HTML or a link. A backslash makes any ASCII punctuation plain text
+    (CommonMark 0.31.2, section 2.4). Numeric references would be shown as they are by Prefect's first UI (3.8.8).
     """
     line = " ".join(cut(text, limit).split())
     return "".join(
@@ -51,13 +54,13 @@ def escaped(text: str, limit: int = _LONGEST_CELL) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of cells that are Markdown already."""
+    """Build a table of cells that are Markdown already."""
     lines = (f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))
     return "\n".join(lines)
 
 
 def counts(numbers: Mapping[str, int]) -> str:
-    """`3 created, 1 reused`, without what there is none of; "none"."""
+    """Format counts as `3 created, 1 reused`, without zeros; "none" if all are zero."""
     return ", ".join(f"{number:,} {name}" for name, number in numbers.items() if number) or "none"
 
 
@@ -67,37 +70,41 @@ _MOST_ROWS = 200
 
 
 def plan_markdown(plan: Plan) -> str:
-    """What a run will make, reuse and resume, and why; cost, budget and time; the first 200 shots one by one."""
+    """Format what a run will make, reuse and resume, and why.
+
+    With cost, budget and time, and the first 200 shots one by one.
+    """
     rows = [
         [
             escaped(one.shot.id),
-            _doing([a.what for a in one.actions]),
-            _cost(one.usd, one.usd_high),
+            _count_actions([a.what for a in one.actions]),
+            _format_cost(one.usd, one.usd_high),
             escaped("; ".join(dict.fromkeys(a.why for a in one.actions if a.why)), 300),
             escaped(one.shot.prompt),
         ]
         for one in plan.shots[:_MOST_ROWS]
     ]
-    totals = [[title, _doing(list(plan.counts(kind).elements())) or "none"] for kind, title in _KINDS]
+    totals = [[title, _count_actions(list(plan.counts(kind).elements())) or "none"] for kind, title in _KINDS]
     return "\n\n".join(
         part
         for part in (
-            f"**{escaped(plan.batch.name)}**: {counted(len(plan.shots), 'shot')}, **{_cost(plan.usd, plan.usd_high)}**",
+            f"**{escaped(plan.batch.name)}**: {counted(len(plan.shots), 'shot')}, "
+            f"**{_format_cost(plan.usd, plan.usd_high)}**",
             table(("", "What will be done"), totals),
-            *(escaped(line, 300) for line in _outlook(plan)),
+            *(escaped(line, 300) for line in _describe_outlook(plan)),
             table(("Shot", "What will be done", "Cost", "Why", "Prompt"), rows),
-            _rest(len(plan.shots)),
+            _describe_rest(len(plan.shots)),
         )
         if part
     )
 
 
-def _cost(low: Decimal, high: Decimal) -> str:
+def _format_cost(low: Decimal, high: Decimal) -> str:
     return dollars(low) if low == high else f"{dollars(low)} to {dollars(high)}"
 
 
-def _outlook(plan: Plan) -> list[str]:
-    """Budget, time, and what the manifest has no more, one sentence each."""
+def _describe_outlook(plan: Plan) -> list[str]:
+    """Describe budget, time, and dropped shots, one sentence each."""
     told = [plan.money.sentence()] if plan.money else []
     told += plan.forecast.sentences() if plan.forecast else []
     if plan.dropped:
@@ -106,17 +113,23 @@ def _outlook(plan: Plan) -> list[str]:
 
 
 def failures_markdown(sidecars: Sequence[Sidecar]) -> str:
-    """Every failure with its reason and what to do, the first 200. A list, for the UI folds no cells of tables."""
-    found = [(sidecar, failure, times) for sidecar in sidecars for failure, times in _failures(sidecar).items()]
+    """Format every failure with its reason and what to do, the first 200.
+
+    A list, for the UI folds no cells of tables.
+    """
+    found = [(sidecar, failure, times) for sidecar in sidecars for failure, times in _count_failures(sidecar).items()]
     if not found:
         return "Nothing failed."
-    lines = [_failure(*one) for one in found[:_MOST_ROWS]]
-    return "\n".join([*lines, "", _rest(len(found))]).strip()
+    lines = [_format_failure(*one) for one in found[:_MOST_ROWS]]
+    return "\n".join([*lines, "", _describe_rest(len(found))]).strip()
 
 
 @dataclass(frozen=True, slots=True)
 class ContactSheet:
-    """The pictures of a group of shots as one JPEG; `note` says in a sentence how they stand."""
+    """The pictures of a group of shots as one JPEG.
+
+    `note` says in a sentence which states they are in.
+    """
 
     label: str
     note: str
@@ -124,7 +137,10 @@ class ContactSheet:
 
 
 def contact_sheet_markdown(sheets: Sequence[ContactSheet]) -> str:
-    """Every group under its name, its picture inside the text as a data URI, so no archive has to be reachable."""
+    """Format every group under its name, with its picture in the text as a data URI.
+
+    So no archive has to be reachable.
+    """
     return "\n\n".join(
         f"#### {escaped(sheet.label)}\n\n{escaped(sheet.note, 300)}\n\n"
         f"![{escaped(sheet.label)}](data:image/jpeg;base64,{base64.b64encode(sheet.jpeg).decode()})"
@@ -132,16 +148,16 @@ def contact_sheet_markdown(sheets: Sequence[ContactSheet]) -> str:
     )
 
 
-def _failure(sidecar: Sidecar, failure: FailureRecord, times: int) -> str:
+def _format_failure(sidecar: Sidecar, failure: FailureRecord, times: int) -> str:
     step = escaped(failure.step) + (f", {times} times" if times > 1 else "")
     return (
-        f"- **{escaped(sidecar.shot)}** is {sidecar.state} ({step}): {_reason(failure)}\n"
+        f"- **{escaped(sidecar.shot)}** is {sidecar.state} ({step}): {_format_reason(failure)}\n"
         f"  - *What to do:* {escaped(advice(failure.kind))} ({escaped(failure.kind)})"
     )
 
 
-def _failures(sidecar: Sidecar) -> Counter[FailureRecord]:
-    """How often each thing went wrong, whichever take, clip or cut it was."""
+def _count_failures(sidecar: Sidecar) -> Counter[FailureRecord]:
+    """Count how often each thing went wrong, whichever take, clip or cut it was."""
     parts = [*(take.failure for take in sidecar.takes), *(clip.failure for clip in sidecar.clips)]
     parts += [cut_.failure for cut_ in sidecar.cuts]
     every = Counter(part.model_copy(update={"slot": ""}) for part in parts if part)
@@ -149,13 +165,13 @@ def _failures(sidecar: Sidecar) -> Counter[FailureRecord]:
     return every | Counter(dict.fromkeys(own, 1))
 
 
-def _reason(failure: FailureRecord) -> str:
+def _format_reason(failure: FailureRecord) -> str:
     return escaped(f"{failure.message} ({failure.reason})" if failure.reason else failure.message, 300)
 
 
-def _doing(whats: Sequence[str]) -> str:
+def _count_actions(whats: Sequence[str]) -> str:
     return ", ".join(f"{what} {whats.count(what)}" for what in dict.fromkeys(whats))
 
 
-def _rest(count: int) -> str:
+def _describe_rest(count: int) -> str:
     return f"and {count - _MOST_ROWS:,} more; `plan.json` and the gallery have them all" if count > _MOST_ROWS else ""

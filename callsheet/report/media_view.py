@@ -15,7 +15,10 @@ _NAMES = {"youtube": "YouTube", "tiktok": "TikTok", "meta": "Meta"}
 
 
 def posting(disclosures: Iterable[Disclosure]) -> str:
-    """The boxes to tick for some cuts: those for everything that AI made first, then those for what looks real."""
+    """Describe the boxes to tick for some cuts.
+
+    Those for everything that AI made first, then those for what looks real.
+    """
     told_of = [one for one in disclosures if one.ai_generated]
     if not told_of:
         return ""
@@ -33,7 +36,10 @@ def posting(disclosures: Iterable[Disclosure]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class MediaView:
-    """A picture or video: addresses relative to the page, percent-encoded. `shape` names its aspect ratio."""
+    """A picture or video: addresses relative to the page, percent-encoded.
+
+    `shape` names its aspect ratio.
+    """
 
     href: str
     src: str
@@ -47,7 +53,7 @@ SHOWN = frozenset(f"image/{kind}" for kind in ("png", "jpeg", "webp", "avif", "g
 
 
 def media_view(file: FileRecord | None, folder: str, about: str, poster: FileRecord | None = None) -> MediaView | None:
-    """How a file in this folder beside the page is shown; None without a file."""
+    """Build the view of a file in this folder beside the page; None without a file."""
     if file is None:
         return None
     href = quote(f"{folder}/{file.file}")
@@ -62,7 +68,10 @@ def media_view(file: FileRecord | None, folder: str, about: str, poster: FileRec
 
 
 def shape(width: int | None, height: int | None) -> tuple[int, int]:
-    """The aspect ratio of a picture or video in lowest terms; 16:9 when its size is not known."""
+    """Return the aspect ratio of a picture or video in lowest terms.
+
+    16:9 when its size is not known.
+    """
     if not width or not height or width < 0 or height < 0:
         return 16, 9
     common = gcd(width, height)

@@ -1,4 +1,7 @@
-"""Static pages that need no server, no network and no script to be read. All text in them is escaped."""
+"""Static pages that need no server, no network and no script to be read.
+
+All text in them is escaped.
+"""
 
 from __future__ import annotations
 
@@ -15,32 +18,38 @@ from callsheet.report.view import GalleryView
 
 
 def page_html(template: str, *, style: str, script: str = "", **values: object) -> str:
-    """The page as HTML. Its policy allows its own style and script by their hashes and local files, nothing else."""
+    """Render the page as HTML.
+
+    Its policy allows its own style and script by their hashes and local files, nothing else.
+    """
     return (
-        _environment()
+        _open_environment()
         .get_template(template)
         .render(
             **values,
             # Own files without a closing tag in them; marked safe because a browser reads them raw.
             style=Markup(style),  # noqa: S704
             script=Markup(script),  # noqa: S704
-            policy=_policy(style, script),
+            policy=_build_policy(style, script),
         )
     )
 
 
 @cache
 def part(name: str) -> str:
-    """A style sheet or script of the templates' folder."""
+    """Read a style sheet or script of the templates' folder."""
     return (files("callsheet.report") / "templates" / name).read_text(encoding="utf-8")
 
 
 def shape_rules(shapes: Iterable[tuple[int, int]]) -> str:
-    """One rule per aspect ratio of a page: the policy forbids style attributes, and posters may have another one."""
+    """Build one CSS rule per aspect ratio of a page.
+
+    The policy forbids style attributes, and posters may have another one.
+    """
     return "".join(f".a{width}x{height}{{aspect-ratio:{width}/{height}}}\n" for width, height in shapes)
 
 
-def _policy(style: str, script: str) -> str:
+def _build_policy(style: str, script: str) -> str:
     # `file:` beside 'self': Chromium gives a page opened from disk an opaque origin, which 'self' never matches.
     return (
         "default-src 'none'; img-src 'self' data: file:; media-src 'self' file:; "
@@ -53,7 +62,7 @@ def _hash(text: str) -> str:
 
 
 @cache
-def _environment() -> Environment:
+def _open_environment() -> Environment:
     return Environment(
         loader=PackageLoader("callsheet.report"),
         autoescape=True,
@@ -64,7 +73,10 @@ def _environment() -> Environment:
 
 
 def gallery_html(view: GalleryView) -> str:
-    """The page as HTML, to be stored as `gallery.html` in the batch's folder, which its links are relative to."""
+    """Render the gallery, to be stored as `gallery.html` in the batch's folder.
+
+    Its links are relative to that folder.
+    """
     style = part("gallery.css") + shape_rules(view.shapes)
     script = part("gallery.js")
     if view.asks:

@@ -1,4 +1,7 @@
-"""The spend report: what a day and its month so far have cost, by campaign, model and day. Pure."""
+"""The spend report: the cost of a day and of its month so far. Pure.
+
+By campaign, model and day.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,9 @@ ZERO = Decimal(0)
 
 @dataclass(frozen=True, slots=True)
 class SpendReport:
-    """Spending of `day` and of its month up to it, both Pacific, as the provider counts. Dollars.
+    """Spending of `day` and of its month up to it, in US dollars.
 
-    `held` is kept back for requests that are under way or in doubt.
+    Both are Pacific, as the provider counts. `held` is reserved for requests that are under way or in doubt.
     """
 
     day: date
@@ -33,38 +36,41 @@ class SpendReport:
 
     @property
     def usd_day(self) -> Decimal:
-        """What the day has cost."""
+        """The USD that the day has cost."""
         return spent(self.of_day)
 
     @property
     def usd_month(self) -> Decimal:
-        """What the month has cost up to the end of the day."""
+        """The USD that the month has cost up to the end of the day."""
         return spent(self.rows)
 
     @property
     def held(self) -> Decimal:
-        """What is held back of the month."""
+        """The USD that are reserved in the month."""
         return sum((row.reserved_usd for row in self.rows), ZERO)
 
     def sentence(self) -> str:
-        """The report in a sentence."""
+        """Describe the report in a sentence."""
         held = f"; {dollars(self.held)} held for requests under way or in doubt" if self.held else ""
         return f"{self.day:%A, %-d %B %Y}: {dollars(self.usd_day)}. The month so far: {dollars(self.usd_month)}{held}."
 
 
 def spend_report(rows: Iterable[SpendRow], day: date) -> SpendReport:
-    """The report on a day, of what the ledger has on record."""
+    """Build the report on a day, of what the ledger has on record."""
     first = day.replace(day=1)
     return SpendReport(day, tuple(row for row in rows if first <= row.day <= day))
 
 
 def spent(rows: Iterable[SpendRow]) -> Decimal:
-    """What these rows have cost, USD."""
+    """Sum what these rows have cost, USD."""
     return sum((row.spent_usd for row in rows), ZERO)
 
 
 def spend_rows(report: SpendReport) -> list[dict[str, Any]]:
-    """The rows of a table artifact: the month by day, newest first, campaign and model."""
+    """Build the rows of a table artifact.
+
+    The month by day, newest first, campaign and model.
+    """
     ordered = sorted(report.rows, key=lambda row: (-row.day.toordinal(), row.campaign, row.model))
     return [
         {
@@ -80,33 +86,36 @@ def spend_rows(report: SpendReport) -> list[dict[str, Any]]:
 
 
 def spend_report_markdown(report: SpendReport, *, live: bool) -> str:
-    """The report for a person: the sentence, then day and month by campaign and by model, then the month by day."""
+    """Format the report for a person.
+
+    The sentence, then day and month by campaign and by model, then the month by day.
+    """
     kind = "" if live else "Rehearsals: the amounts are what it would have cost; days are those of rehearsal time.\n\n"
     if not report.rows:
         return f"{kind}{report.sentence()} Nothing was sent this month."
     parts = [
-        _by(report, "Campaign", lambda row: row.campaign),
-        _by(report, "Model", lambda row: row.model),
-        _days(report),
+        _build_totals(report, "Campaign", lambda row: row.campaign),
+        _build_totals(report, "Model", lambda row: row.model),
+        _build_days(report),
     ]
     return f"{kind}**{report.sentence()}**\n\n" + "\n\n".join(parts)
 
 
-def _by(report: SpendReport, what: str, name: Callable[[SpendRow], str]) -> str:
+def _build_totals(report: SpendReport, what: str, name: Callable[[SpendRow], str]) -> str:
     by_name: dict[str, list[SpendRow]] = defaultdict(list)
     for row in report.rows:
         by_name[name(row)].append(row)
     most_first = sorted(by_name, key=lambda one: (-spent(by_name[one]), one))
-    rows = [[escaped(one), *_sums(by_name[one], report.day)] for one in most_first]
+    rows = [[escaped(one), *_format_sums(by_name[one], report.day)] for one in most_first]
     return table((what, "That day", "Month so far", "Requests"), rows)
 
 
-def _sums(rows: Sequence[SpendRow], day: date) -> list[str]:
+def _format_sums(rows: Sequence[SpendRow], day: date) -> list[str]:
     of_day = spent(row for row in rows if row.day == day)
     return [dollars(of_day), dollars(spent(rows)), f"{sum(row.attempts for row in rows):,}"]
 
 
-def _days(report: SpendReport) -> str:
+def _build_days(report: SpendReport) -> str:
     days = sorted({row.day for row in report.rows}, reverse=True)
     of = {day: [row for row in report.rows if row.day == day] for day in days}
     rows = [[day.isoformat(), dollars(spent(of[day])), f"{sum(row.attempts for row in of[day]):,}"] for day in days]

@@ -1,4 +1,4 @@
-"""The gallery as values: what is shown of each shot, made from sidecars alone."""
+"""The gallery as values: the view of each shot, made from sidecars alone."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ _LONGEST = 600
 
 @dataclass(frozen=True, slots=True)
 class SpotView:
-    """A spot: its film, what it is made for, the shots that it joins in their order, and what to tell when posting."""
+    """A spot: its film, the platform it is made for, and the shots that it joins.
+
+    The shots are in their order. `posting` says what to declare when posting.
+    """
 
     name: str
     media: MediaView | None
@@ -35,11 +38,11 @@ class SpotView:
 
 
 def spot_views(spots: Sequence[SpotRecord]) -> tuple[SpotView, ...]:
-    """How these spots are shown, in their order."""
-    return tuple(_spot(spot) for spot in spots)
+    """Build the views of these spots, in their order."""
+    return tuple(_view_spot(spot) for spot in spots)
 
 
-def _spot(spot: SpotRecord) -> SpotView:
+def _view_spot(spot: SpotRecord) -> SpotView:
     made_for = spot.title or (spot.cut.replace("x", ":") if spot.cut[:1].isdigit() else spot.cut)
     length = f"{spot.file.duration_s:.0f} s" if spot.file.duration_s else ""
     fades = f"crossfades of {spot.crossfade_s:g} s" if spot.crossfade_s else ""
@@ -65,7 +68,10 @@ _SHORTEST_TEXT = 200
 
 @dataclass(frozen=True, slots=True)
 class BatchSummary:
-    """What the sidecars do not know about their batch. Dollars; None where it is not known."""
+    """The facts of a batch that its sidecars do not have.
+
+    Dollars; None where it is not known.
+    """
 
     campaign: str
     batch: str
@@ -78,7 +84,7 @@ class BatchSummary:
 
 @dataclass(frozen=True, slots=True)
 class FailureView:
-    """Why a step gave nothing and what to do."""
+    """The reason why a step gave nothing, and what to do."""
 
     what: str
     message: str
@@ -87,7 +93,10 @@ class FailureView:
 
 @dataclass(frozen=True, slots=True)
 class TakeView:
-    """One candidate: its picture or why there is none; `rank` is 0..100, None when it was not scored."""
+    """One candidate: its picture or why there is none.
+
+    `rank` is 0..100, None when it was not scored.
+    """
 
     number: int
     media: MediaView | None
@@ -100,7 +109,10 @@ class TakeView:
 
 @dataclass(frozen=True, slots=True)
 class VideoView:
-    """A clip or cut: its video or why there is none. `name` is what it is called on the page."""
+    """A clip or cut: its video or why there is none.
+
+    `name` is what it is called on the page.
+    """
 
     name: str
     media: MediaView | None
@@ -132,7 +144,10 @@ class ShotView:
 
 @dataclass(frozen=True, slots=True)
 class GalleryView:
-    """The whole page: counts by state and tag in the order they are shown; what to tell whoever the cuts are for."""
+    """The whole page: counts by state and tag in the order they are shown.
+
+    `posting` says what whoever the cuts are for must declare.
+    """
 
     summary: BatchSummary
     shots: tuple[ShotView, ...]
@@ -149,7 +164,7 @@ class GalleryView:
 
     @property
     def asks(self) -> int:
-        """How many shots wait for a person's approval."""
+        """The number of shots that wait for a person's approval."""
         return sum(shot.ask is not None for shot in self.shots)
 
 
@@ -157,14 +172,14 @@ _HOW = {"copy": "same video", "crop": "reframed", "pad": "shown whole", None: ""
 
 
 def gallery_view(sidecars: Sequence[Sidecar], summary: BatchSummary, spots: Sequence[SpotRecord] = ()) -> GalleryView:
-    """What the page shows, in the order of `sidecars` and of `spots`."""
+    """Build what the page shows, in the order of `sidecars` and of `spots`."""
     limit = max(_SHORTEST_TEXT, min(_LONGEST_TEXT, _PAGE_TEXT // max(1, len(sidecars))))
     states: Counter[str] = Counter(sidecar.state for sidecar in sidecars)
     tags = Counter(visible(tag) for sidecar in sidecars for tag in dict.fromkeys(sidecar.tags))
     spent = summary.usd_spent if summary.usd_spent is not None else sum(sidecar.usd for sidecar in sidecars)
     return GalleryView(
         summary=summary,
-        shots=tuple(_shot(sidecar, limit) for sidecar in sidecars),
+        shots=tuple(_view_shot(sidecar, limit) for sidecar in sidecars),
         spots=spot_views(spots),
         states=tuple((state, states[state]) for state in STATES if states[state]),
         tags=tuple(tags.most_common(24)),
@@ -173,19 +188,19 @@ def gallery_view(sidecars: Sequence[Sidecar], summary: BatchSummary, spots: Sequ
         cuts=sum(1 for sidecar in sidecars for cut_ in sidecar.cuts if cut_.file),
         spent=dollars(spent),
         estimated=dollars(summary.usd_estimated),
-        shapes=tuple(sorted({shape(file.width, file.height) for file in _files(sidecars, spots)})),
+        shapes=tuple(sorted({shape(file.width, file.height) for file in _list_files(sidecars, spots)})),
         posting=posting(cut_.disclosure for sidecar in sidecars for cut_ in sidecar.cuts if cut_.file),
     )
 
 
-def _files(sidecars: Sequence[Sidecar], spots: Sequence[SpotRecord]) -> Iterator[FileRecord]:
+def _list_files(sidecars: Sequence[Sidecar], spots: Sequence[SpotRecord]) -> Iterator[FileRecord]:
     for sidecar in sidecars:
         records: list[TakeRecord | ClipRecord | CutRecord] = [*sidecar.takes, *sidecar.clips, *sidecar.cuts]
         yield from (record.file for record in records if record.file)
     yield from (spot.file for spot in spots)
 
 
-def _shot(sidecar: Sidecar, limit: int) -> ShotView:
+def _view_shot(sidecar: Sidecar, limit: int) -> ShotView:
     folder = f"shots/{folder_name(sidecar.shot)}"
     own = [take.failure for take in sidecar.takes] + [clip.failure for clip in sidecar.clips]
     shown = {(f.kind, f.message) for f in [*own, *(cut_.failure for cut_ in sidecar.cuts)] if f}
@@ -196,25 +211,25 @@ def _shot(sidecar: Sidecar, limit: int) -> ShotView:
         prompt=cut(sidecar.prompt, limit),
         motion_prompt=cut(sidecar.motion_prompt or "", limit // 2),
         negative_prompt=cut(sidecar.negative_prompt or "", limit // 2),
-        models=_models(sidecar),
-        facts=_facts(sidecar),
+        models=_list_models(sidecar),
+        facts=_list_facts(sidecar),
         usd=dollars(sidecar.usd),
         sidecar=quote(f"{folder}/{SIDECAR}"),
-        takes=tuple(_take(take, folder, sidecar) for take in sidecar.takes),
-        clips=tuple(_clip(clip, folder, sidecar) for clip in sidecar.clips),
-        cuts=tuple(_cut(cut_, folder, sidecar) for cut_ in sidecar.cuts),
-        failures=tuple(_failure(f) for f in sidecar.failures if (f.kind, f.message) not in shown),
+        takes=tuple(_view_take(take, folder, sidecar) for take in sidecar.takes),
+        clips=tuple(_view_clip(clip, folder, sidecar) for clip in sidecar.clips),
+        cuts=tuple(_view_cut(cut_, folder, sidecar) for cut_ in sidecar.cuts),
+        failures=tuple(_view_failure(f) for f in sidecar.failures if (f.kind, f.message) not in shown),
         ask=ask_about(sidecar),
         decided=cut(decided_about(sidecar), 600),
     )
 
 
-def _take(take: TakeRecord, folder: str, sidecar: Sidecar) -> TakeView:
+def _view_take(take: TakeRecord, folder: str, sidecar: Sidecar) -> TakeView:
     rank = take.score.rank if take.score else None
     return TakeView(
         number=take.take,
         media=media_view(take.file, folder, f"{sidecar.shot}, take {take.take}"),
-        failure=_failure(take.failure) if take.failure else None,
+        failure=_view_failure(take.failure) if take.failure else None,
         rank=None if rank is None else round(min(1.0, max(0.0, rank)) * 100),
         chosen=take.chosen,
         why=cut(take.why, 300),
@@ -222,33 +237,33 @@ def _take(take: TakeRecord, folder: str, sidecar: Sidecar) -> TakeView:
     )
 
 
-def _clip(clip: ClipRecord, folder: str, sidecar: Sidecar) -> VideoView:
+def _view_clip(clip: ClipRecord, folder: str, sidecar: Sidecar) -> VideoView:
     name = "Clip" if clip.take is None else f"Clip of take {clip.take}"
     about = f"{sidecar.shot}, {name.lower()}"
     return VideoView(
         name=name,
         media=media_view(clip.file, folder, about, clip.poster),
-        failure=_failure(clip.failure) if clip.failure else None,
-        note=" · ".join(filter(None, [_length(clip.file), clip.resolution or "", _size(clip.file)])),
+        failure=_view_failure(clip.failure) if clip.failure else None,
+        note=" · ".join(filter(None, [_format_length(clip.file), clip.resolution or "", _format_size(clip.file)])),
     )
 
 
-def _cut(record: CutRecord, folder: str, sidecar: Sidecar) -> VideoView:
+def _view_cut(record: CutRecord, folder: str, sidecar: Sidecar) -> VideoView:
     name = visible(record.platform.title if record.platform else record.spec.replace("x", ":"))
     return VideoView(
         name=name,
         media=media_view(record.file, folder, f"{sidecar.shot}, cut {name}", record.poster),
-        failure=_failure(record.failure) if record.failure else None,
-        note=cut(" · ".join(filter(None, [*_shown(record), "signed" if record.signed else ""])), 300),
+        failure=_view_failure(record.failure) if record.failure else None,
+        note=cut(" · ".join(filter(None, [*_describe_framing(record), "signed" if record.signed else ""])), 300),
     )
 
 
-def _shown(record: CutRecord) -> tuple[str, str]:
+def _describe_framing(record: CutRecord) -> tuple[str, str]:
     whole = record.framing == WHOLE
     return "" if whole else _HOW[record.how], record.framing
 
 
-def _failure(failure: FailureRecord) -> FailureView:
+def _view_failure(failure: FailureRecord) -> FailureView:
     reason = f" ({failure.reason})" if failure.reason and failure.reason not in failure.message else ""
     return FailureView(
         what=visible(f"{failure.step}: {failure.kind}"),
@@ -257,12 +272,12 @@ def _failure(failure: FailureRecord) -> FailureView:
     )
 
 
-def _models(sidecar: Sidecar) -> tuple[str, ...]:
+def _list_models(sidecar: Sidecar) -> tuple[str, ...]:
     pictures = [sidecar.image.model] if sidecar.image and sidecar.takes else []
     return tuple(visible(name) for name in dict.fromkeys([*pictures, *(clip.model for clip in sidecar.clips)]))
 
 
-def _facts(sidecar: Sidecar) -> tuple[str, ...]:
+def _list_facts(sidecar: Sidecar) -> tuple[str, ...]:
     image = sidecar.image
     facts = [f"line {sidecar.line}", counted(len(sidecar.takes), "take") if sidecar.takes else ""]
     if image and sidecar.takes:
@@ -271,9 +286,9 @@ def _facts(sidecar: Sidecar) -> tuple[str, ...]:
     return tuple(visible(fact) for fact in facts if fact)
 
 
-def _length(file: FileRecord | None) -> str:
+def _format_length(file: FileRecord | None) -> str:
     return f"{file.duration_s:.0f} s" if file and file.duration_s else ""
 
 
-def _size(file: FileRecord | None) -> str:
+def _format_size(file: FileRecord | None) -> str:
     return size(file.size) if file else ""
