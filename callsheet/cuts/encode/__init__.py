@@ -1,1 +1,1 @@
-"""How a clip becomes a cut: what it is and where it goes -> plan -> ffmpeg arguments -> a file that was looked at."""
+"""Encoding of cuts: clip and platform -> plan -> ffmpeg arguments -> checked file."""

@@ -1,4 +1,4 @@
-"""Making cuts: run the encoder, look at what came out, keep it only if it is what was planned."""
+"""Making of cuts: run the encoder, check the result, keep it only if as planned."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class CutResult:
-    """A cut that was made and checked: its plan, what the check saw, and its sound (None: it has none)."""
+    """A cut that was made and checked.
+
+    Its plan, what the check saw, and its sound (None: it has none).
+    """
 
     plan: CutPlan
     quality: Quality
@@ -37,7 +40,7 @@ class CutResult:
 
     @property
     def probe(self) -> VideoProbe:
-        """What the file is."""
+        """The facts of the file."""
         return self.quality.probe
 
 
@@ -54,13 +57,13 @@ async def make_cut(
     xmp: str | None = None,
     encoders: EncoderSlots | None = None,
 ) -> CutResult:
-    """Cut the MP4 `source` for `spec` and write it to `target`, which appears only whole and checked.
+    """Cut the MP4 `source` for `spec` and write it to `target`.
 
-    `analysis` and `sounds` of the clip are shared by its cuts; without them they are made for this one. `layers` are
-    laid over the picture, whose size is `cut_size`; the last picture stays for `tail_s` seconds, under an end card.
-    `xmp` is stamped into the file before it appears. `encoders` bounds how many encoders run at once. Cancelling stops
-    the encoder. MediaError when the clip cannot be read or cut, or the result is not what was planned or not what the
-    platform takes, with every reason; `target` is then untouched.
+    `target` appears only whole and checked. `analysis` and `sounds` of the clip are shared by its cuts; without them
+    they are made for this one. `layers` are laid over the picture, whose size is `cut_size`; the last picture stays for
+    `tail_s` seconds, under an end card. `xmp` is stamped into the file before it appears. `encoders` bounds how many
+    encoders run at once. Cancelling stops the encoder. MediaError when the clip cannot be read or cut, or the result is
+    not what was planned or not what the platform takes, with every reason; `target` is then untouched.
     """
     encoders = encoders or EncoderSlots()
     clip = analysis or await analyse(source)
@@ -80,16 +83,16 @@ async def make_cut(
 
 
 def sound_settings(plan: CutPlan, music: Path | None = None) -> SoundSettings:
-    """What the cut is to sound like: the platform's aim, as long as the cut."""
+    """Return the settings of the cut's sound: the platform's aim, as long as the cut."""
     spec = plan.spec
     return SoundSettings(plan.clip_s, plan.duration_s, spec.lufs, spec.peak_dbtp, plan.lead_s, music)
 
 
 def memory_mb(plan: CutPlan, clip: VideoProbe) -> int:
-    """How much memory the encoder of a cut is expected to take, in MB.
+    """Estimate the memory that the encoder of a cut takes, in MB.
 
     Measured 2026-11-21 with FFmpeg 9.0.2 and one thread: 65 MB at 360x640, 130 at 720x1280, 226 to 272 at 1080x1920,
-    737 at 2160x3840. Colours beyond BT.709 are converted in 32-bit floats, and every layer is held as it is drawn.
+    737 at 2160x3840. Colours beyond BT.709 are converted in 32-bit floats, and every layer is in memory as it is drawn.
     """
     if plan.how == "copy":
         return SMALL_MB

@@ -1,4 +1,4 @@
-"""Whether a clip is what a platform takes, and what has to be changed otherwise. Pure."""
+"""Fitness of a clip for a platform, and what has to be changed otherwise. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ UNKNOWN = Subject((), "centre", "the subject was not looked for")
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """What a clip is, how its video is packed, and where its subject is."""
+    """The facts of a clip, how its video is packed, and where its subject is."""
 
     probe: VideoProbe
     packets: VideoPackets
@@ -31,7 +31,10 @@ class Analysis:
 
 @dataclass(frozen=True, slots=True)
 class Upright:
-    """A clip's picture as it is shown: stored pixels after turning, `sar` is the shape of a pixel."""
+    """A clip's picture as it is shown: stored pixels after turning.
+
+    `sar` is the shape of a pixel.
+    """
 
     width: int
     height: int
@@ -39,19 +42,25 @@ class Upright:
 
     @property
     def shown(self) -> tuple[Fraction, Fraction]:
-        """Width and height in square pixels, the shorter stored side kept."""
+        """The width and height in square pixels, the shorter stored side kept."""
         return self.width * max(self.sar, Fraction(1)), self.height / min(self.sar, Fraction(1))
 
 
 async def analyse(source: Path, *, subject: Subject = UNKNOWN) -> Analysis:
-    """Look at an MP4 without decoding it; MediaError when it cannot be read."""
+    """Read the facts of an MP4 without decoding it.
+
+    MediaError when it cannot be read.
+    """
     probe = await asyncio.to_thread(probe_video, source)
     packets = await asyncio.to_thread(read_packets, source)
     return Analysis(probe, packets, subject)
 
 
 def upright(probe: VideoProbe) -> Upright:
-    """The clip as it is shown; MediaError for one that cannot be cut: mirrored, tiny, or of strange pixels."""
+    """Return the clip's picture as it is shown.
+
+    MediaError for one that cannot be cut: mirrored, tiny, or of strange pixels.
+    """
     if probe.rotation is None:
         raise MediaError("The clip is mirrored or slanted by its metadata. Re-encode it upright, then cut it.")
     width, height, sar = probe.width, probe.height, probe.sar
@@ -73,7 +82,10 @@ _RATES = (24, 25, 30, 50, 60)
 
 
 def clip_length(probe: VideoProbe, spec: PlatformSpec, tail_s: float = 0.0) -> float:
-    """How much of the clip is shown, in seconds; MediaError when the cut would be too short or too long."""
+    """Return how much of the clip is shown, in seconds.
+
+    MediaError when the cut would be too short or too long.
+    """
     whole_s = probe.duration_s + tail_s
     if whole_s < spec.min_s - _SLACK_S:
         raise MediaError(
@@ -93,7 +105,10 @@ def clip_length(probe: VideoProbe, spec: PlatformSpec, tail_s: float = 0.0) -> f
 
 
 def fitting_rate(clip: Analysis, spec: PlatformSpec) -> int | None:
-    """The constant rate to impose on a clip: the nearest usual one that the platform takes; None to keep its own."""
+    """Return the constant frame rate to impose on a clip; None to keep its own.
+
+    It is the nearest usual one that the platform takes.
+    """
     fps = clip.probe.fps
     if _is_constant(clip) and spec.min_fps <= fps <= spec.max_fps:
         return None
@@ -102,10 +117,11 @@ def fitting_rate(clip: Analysis, spec: PlatformSpec) -> int | None:
 
 
 def max_kbps(spec: PlatformSpec, duration_s: float) -> int | None:
-    """What the encoder may spend at most, kilobits per second, so that bitrate and file size hold; None: no limit.
+    """Return the most that the encoder may spend, kilobits per second.
 
-    The encoder's buffer is one second long, and what it holds comes on top of the rate. MediaError when the file could
-    only be small enough with a picture that nobody would post.
+    So that bitrate and file size stay within limits; None: no limit. The encoder's buffer is one second long, and what
+    is in it comes on top of the rate. MediaError when the file could only be small enough with a picture that nobody
+    would post.
     """
     limits = [spec.max_kbps] if spec.max_kbps else []
     if spec.max_bytes:
@@ -122,15 +138,18 @@ def max_kbps(spec: PlatformSpec, duration_s: float) -> int | None:
 
 
 def why_not_copied(clip: Analysis, spec: PlatformSpec, clip_s: float) -> str:
-    """What of the clip does not fit the platform, as the end of "It is encoded anew: ..."; "" when all of it does."""
-    return "; ".join([*_picture(clip, spec), *_packing(clip, spec), *_length(clip, spec, clip_s)])
+    """Describe what of the clip does not fit the platform; "" when all of it does.
+
+    As the end of "It is encoded anew: ...".
+    """
+    return "; ".join([*_check_picture(clip, spec), *_check_packing(clip, spec), *_check_length(clip, spec, clip_s)])
 
 
 def _is_constant(clip: Analysis) -> bool:
     return clip.probe.constant_rate and clip.packets.even
 
 
-def _picture(clip: Analysis, spec: PlatformSpec) -> Iterator[str]:
+def _check_picture(clip: Analysis, spec: PlatformSpec) -> Iterator[str]:
     probe = clip.probe
     size = f"{probe.width}x{probe.height}"
     if probe.rotation != 0 or probe.sar != 1:
@@ -149,7 +168,7 @@ def _picture(clip: Analysis, spec: PlatformSpec) -> Iterator[str]:
         yield f"its frame rate ({probe.fps:.2f}{'' if _is_constant(clip) else ', not constant'}) does not fit"
 
 
-def _packing(clip: Analysis, spec: PlatformSpec) -> Iterator[str]:
+def _check_packing(clip: Analysis, spec: PlatformSpec) -> Iterator[str]:
     probe, packets = clip.probe, clip.packets
     if probe.video_codec != "h264" or probe.pix_fmt != "yuv420p" or packets.profile not in spec.profiles:
         yield f"it is {probe.video_codec} {packets.profile} {probe.pix_fmt}".replace("  ", " ")
@@ -163,7 +182,7 @@ def _packing(clip: Analysis, spec: PlatformSpec) -> Iterator[str]:
         yield f"it has {packets.kbps:.0f} kb/s"
 
 
-def _length(clip: Analysis, spec: PlatformSpec, clip_s: float) -> Iterator[str]:
+def _check_length(clip: Analysis, spec: PlatformSpec, clip_s: float) -> Iterator[str]:
     if clip_s < clip.probe.duration_s:
         yield f"it is cut off after {clip_s:g} s"
     if spec.max_bytes is not None and clip.probe.size > spec.max_bytes:

@@ -1,4 +1,4 @@
-"""The filters that turn a clip's picture into a cut's. Pure: values in, text for ffmpeg out.
+"""Filters that turn a clip's picture into a cut's. Pure: values to ffmpeg's text.
 
 Everything in the text is a number or a word of ours: no string of a manifest ever reaches it.
 """
@@ -28,31 +28,37 @@ _GROUND = 8
 
 
 def picture_filters(plan: CutPlan) -> str:
-    """The chain from the clip's picture to the cut's, before its layers; it has one beginning and one end."""
+    """Build the chain from the clip's picture to the cut's, before its layers.
+
+    It has one beginning and one end.
+    """
     filters = [DEINTERLACE] if plan.interlaced else []
     filters += [f"fps={plan.rate}"] if plan.rate else []
     if plan.is_trimmed:
         filters.append(f"trim=end={plan.clip_s:.6f}")
-    filters += [_padded(plan)] if plan.how == "pad" else _cropped(plan)
-    filters += ["setsar=1", *_to_bt709(plan), "format=yuv420p", _TAGS]
+    filters += [_build_padded(plan)] if plan.how == "pad" else _build_cropped(plan)
+    filters += ["setsar=1", *_convert_to_bt709(plan), "format=yuv420p", _TAGS]
     if plan.tail_s:
         filters.append(f"tpad=stop_mode=clone:stop_duration={plan.tail_s:.6f}")
     return ",".join(filters)
 
 
-def _cropped(plan: CutPlan) -> list[str]:
-    scale = f"scale={plan.width}:{plan.height}:flags=bicubic{_colours(plan)}"
-    return [*([_crop(plan.framing)] if plan.framing else []), scale]
+def _build_cropped(plan: CutPlan) -> list[str]:
+    scale = f"scale={plan.width}:{plan.height}:flags=bicubic{_convert_matrix(plan)}"
+    return [*([_build_crop(plan.framing)] if plan.framing else []), scale]
 
 
-def _crop(framing: Framing) -> str:
+def _build_crop(framing: Framing) -> str:
     x = moving([(key.at_s, key.x) for key in framing.path])
     y = moving([(key.at_s, key.y) for key in framing.path])
     return f"crop={framing.width}:{framing.height}:{x}:{y}"
 
 
 def moving(keys: list[tuple[float, int]]) -> str:
-    """A number, or an ffmpeg expression of the time `t`, that goes straight from key to key and stays at both ends."""
+    """Build an ffmpeg expression of the time `t` that goes straight from key to key.
+
+    It stays at both ends. Where nothing moves it is a number.
+    """
     steps = [
         f"+({after - before})*clip((t-{from_s:.6f})/{to_s - from_s:.6f},0,1)"
         for (from_s, before), (to_s, after) in pairwise(keys)
@@ -62,23 +68,26 @@ def moving(keys: list[tuple[float, int]]) -> str:
     return f"'{keys[0][1]}{''.join(steps)}'" if steps else str(keys[0][1])
 
 
-def _padded(plan: CutPlan) -> str:
-    """The whole picture in the middle, over a copy that fills the frame and is blurred."""
+def _build_padded(plan: CutPlan) -> str:
+    """Build the chain of the whole picture over a blurred copy that fills the frame.
+
+    The picture is in the middle.
+    """
     width, height = plan.width, plan.height
     small = f"{even(width / _GROUND)}:{even(height / _GROUND)}"
-    ground = f"scale={small}:force_original_aspect_ratio=increase:flags=bilinear{_colours(plan)},crop={small}"
-    inside = f"scale={plan.inner[0]}:{plan.inner[1]}:flags=bicubic{_colours(plan)},setsar=1"
+    ground = f"scale={small}:force_original_aspect_ratio=increase:flags=bilinear{_convert_matrix(plan)},crop={small}"
+    inside = f"scale={plan.inner[0]}:{plan.inner[1]}:flags=bicubic{_convert_matrix(plan)},setsar=1"
     return (
         f"split[whole][copy];[copy]{ground},gblur=sigma=5,scale={width}:{height}:flags=bilinear,setsar=1[ground];"
         f"[whole]{inside}[inside];[ground][inside]overlay=(W-w)/2:(H-h)/2:format=auto"
     )
 
 
-def _colours(plan: CutPlan) -> str:
+def _convert_matrix(plan: CutPlan) -> str:
     return ":out_range=tv" + (":in_color_matrix=bt601:out_color_matrix=bt709" if plan.colours == "bt601" else "")
 
 
-def _to_bt709(plan: CutPlan) -> list[str]:
+def _convert_to_bt709(plan: CutPlan) -> list[str]:
     transfer = _TRANSFERS.get(plan.colours)
     if transfer is None:
         return []
@@ -93,17 +102,18 @@ X264 = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "20", "-profile:v", "h
 
 
 def cut_argv(plan: CutPlan, source: Path, target: Path, sound: Path | None = None) -> list[str]:
-    """The arguments that make the cut: no edit list, index first, picture and sound from time zero, one thread.
+    """Build the ffmpeg arguments that make the cut.
 
-    `sound` is the finished AAC file that the cut takes as it is. The output is the same bytes for the same input and
-    ffmpeg. Paths are made absolute and given as `file:`, so no name can be read as an option or a pattern.
+    No edit list, index first, picture and sound from time zero, one thread. `sound` is the finished AAC file that the
+    cut takes as it is. The output is the same bytes for the same input and ffmpeg. Paths are made absolute and given as
+    `file:`, so no name can be read as an option or a pattern.
     """
     argv = [ffmpeg_exe(), "-nostdin", "-hide_banner", "-loglevel", "error", "-xerror", "-y", *PROGRESS]
     if plan.lead_s:
         argv += ["-itsoffset", f"-{plan.lead_s:.6f}"]
     argv += [*INPUT, f"file:{source.absolute()}"]
     argv += [*INPUT, f"file:{sound.absolute()}"] if sound else []
-    argv += ["-map", "0:v:0", "-c:v", "copy"] if plan.how == "copy" else _video_argv(plan, 2 if sound else 1)
+    argv += ["-map", "0:v:0", "-c:v", "copy"] if plan.how == "copy" else _build_video_argv(plan, 2 if sound else 1)
     argv += ["-map", "1:a:0", "-c:a", "copy"] if sound else ["-an"]
     # Edit lists are ruled out by YouTube and Instagram. Without one, B-frames need negative composition offsets, or
     # the picture starts two frames after the sound (measured with FFmpeg 9.0.2, 2026-11-21).
@@ -112,7 +122,7 @@ def cut_argv(plan: CutPlan, source: Path, target: Path, sound: Path | None = Non
     return [*argv, "-f", "mp4", f"file:{target.absolute()}"]
 
 
-def _video_argv(plan: CutPlan, first_input: int) -> list[str]:
+def _build_video_argv(plan: CutPlan, first_input: int) -> list[str]:
     gop = max(1, round(plan.fps * plan.spec.gop_s))
     bounds = ["-maxrate", f"{plan.max_kbps}k", "-bufsize", f"{plan.max_kbps}k"] if plan.max_kbps else []
     quality = [*X264, *bounds, "-g", str(gop), "-flags:v", "+cgop+bitexact", "-pix_fmt", "yuv420p"]

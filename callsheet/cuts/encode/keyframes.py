@@ -1,4 +1,7 @@
-"""Whether a cut shows what its clip shows: black and frozen pictures, found by a few small ones."""
+"""Comparison of a cut's pictures with its clip's, by a few small ones.
+
+Black and frozen pictures are found.
+"""
 
 from __future__ import annotations
 
@@ -41,15 +44,21 @@ class Look:
 
 
 def keyframe_looks(path: Path, until_s: float) -> list[Look]:
-    """The keyframes that are shown before `until_s`; MediaError when they cannot be decoded."""
-    return [look for look in _decoded(path, keyframes_only=True) if look.at_s < until_s]
+    """Return the keyframes that are shown before `until_s` (seconds).
+
+    MediaError when they cannot be decoded.
+    """
+    return [look for look in _decode(path, keyframes_only=True) if look.at_s < until_s]
 
 
 def looks_at(path: Path, times: Sequence[float]) -> list[Look]:
-    """What a clip shows at these rising times; MediaError when it cannot be decoded. Decodes up to the last."""
+    """Return what a clip shows at these rising times, in seconds.
+
+    MediaError when it cannot be decoded. Decodes up to the last.
+    """
     found: list[Look] = []
     shown: Look | None = None
-    for look in _decoded(path, keyframes_only=False):
+    for look in _decode(path, keyframes_only=False):
         while len(found) < len(times) and look.at_s > times[len(found)] + 1e-3:
             found.append(shown or look)
         if len(found) == len(times):
@@ -59,11 +68,14 @@ def looks_at(path: Path, times: Sequence[float]) -> list[Look]:
 
 
 def moves_after(path: Path, at_s: float) -> bool:
-    """Whether anything moves in the half second after a moment: a clip that loops has the same picture every time."""
+    """Return whether anything moves in the half second after a moment.
+
+    A clip that loops has the same picture every time.
+    """
     first: Look | None = None
-    for look in _decoded(path, keyframes_only=False, from_s=at_s):
+    for look in _decode(path, keyframes_only=False, from_s=at_s):
         first = first or look
-        if _difference(first, look) > _STILL:
+        if _measure_difference(first, look) > _STILL:
             return True
         if look.at_s > at_s + _GLANCE_S:
             break
@@ -71,7 +83,10 @@ def moves_after(path: Path, at_s: float) -> bool:
 
 
 def find_black(cut: Sequence[Look], clip: Sequence[Look]) -> str:
-    """What is wrong, as the end of "it ...": black where the clip is not, or black as all the clip; "" for nothing."""
+    """Describe where the cut is black although the clip is not; "" for nothing.
+
+    Or that it is black as all the clip. As the end of "it ...".
+    """
     lost = [look.at_s for look, own in zip(cut, clip, strict=False) if is_black(look) and own.bright >= _SEEN_SHARE]
     if lost:
         return f"is black at {lost[0]:.1f} s where the clip is not"
@@ -81,26 +96,32 @@ def find_black(cut: Sequence[Look], clip: Sequence[Look]) -> str:
 
 
 def find_frozen(cut: Sequence[Look], clip: Sequence[Look]) -> str:
-    """Where a cut stands still while the clip moves, as the end of "it ..."; "" when it does not."""
+    """Describe where a cut stands still while the clip moves; "" when it does not.
+
+    As the end of "it ...".
+    """
     for first, last in still_runs(cut):
-        moved = [_difference(a, b) for a, b in pairwise(clip[first : last + 1])]
+        moved = [_measure_difference(a, b) for a, b in pairwise(clip[first : last + 1])]
         if moved and max(moved) >= _MOVED:
             return f"stands still from {cut[first].at_s:.1f} to {cut[last].at_s:.1f} s where the clip moves"
     return ""
 
 
 def part_of(look: Look, shares: tuple[float, float, float, float], turned: int) -> Look:
-    """The part of a stored picture that is shown: left, top, right, bottom as shares of it when `turned` upright."""
+    """Cut out the part of a stored picture that is shown.
+
+    Left, top, right, bottom as shares of it when `turned` upright.
+    """
     upright = np.rot90(look.luma, -turned // 90)
     left, top, right, bottom = (round(share * _SIDE) for share in shares)
     return Look(look.at_s, upright[top : max(bottom, top + 1), left : max(right, left + 1)])
 
 
 def still_runs(looks: Sequence[Look]) -> list[tuple[int, int]]:
-    """Index of the first and last picture of every long time in which nothing moves."""
+    """Return the first and last index of every long time in which nothing moves."""
     runs, first = [], 0
     for last in range(1, len(looks) + 1):
-        if last == len(looks) or _difference(looks[last - 1], looks[last]) > _STILL:
+        if last == len(looks) or _measure_difference(looks[last - 1], looks[last]) > _STILL:
             if looks[last - 1].at_s - looks[first].at_s >= _FROZEN_S:
                 runs.append((first, last - 1))
             first = last
@@ -108,15 +129,15 @@ def still_runs(looks: Sequence[Look]) -> list[tuple[int, int]]:
 
 
 def is_black(look: Look) -> bool:
-    """Whether next to nothing is to be seen."""
+    """Return whether next to nothing is to be seen."""
     return look.bright < _BLACK_SHARE
 
 
-def _difference(one: Look, other: Look) -> float:
+def _measure_difference(one: Look, other: Look) -> float:
     return float(np.abs(one.luma.astype(np.int16) - other.luma).mean())
 
 
-def _decoded(path: Path, *, keyframes_only: bool, from_s: float = 0.0) -> Iterator[Look]:
+def _decode(path: Path, *, keyframes_only: bool, from_s: float = 0.0) -> Iterator[Look]:
     try:
         with av.open(str(path.absolute()), format="mp4", options=SAFE_OPTIONS) as container:
             stream = container.streams.video[0]
@@ -127,12 +148,12 @@ def _decoded(path: Path, *, keyframes_only: bool, from_s: float = 0.0) -> Iterat
             if from_s:
                 container.seek(int((start_s + from_s) / (stream.time_base or 1)), stream=stream)
             for frame in container.decode(stream):
-                yield Look(float(frame.time or 0.0) - start_s, _luma(frame))
+                yield Look(float(frame.time or 0.0) - start_s, _read_luma(frame))
     except (av.error.FFmpegError, ValueError) as error:
         raise MediaError(f"{path.name} cannot be decoded ({error}). It has to be made or fetched again.") from error
 
 
-def _luma(frame: av.VideoFrame) -> NDArray[np.uint8]:
+def _read_luma(frame: av.VideoFrame) -> NDArray[np.uint8]:
     small = frame.reformat(_SIDE, _SIDE, "yuv420p", interpolation="AREA")
     plane = small.planes[0]
     rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)

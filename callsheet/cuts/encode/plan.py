@@ -1,4 +1,7 @@
-"""Planning a cut: the cheapest way to make a clip right for a platform, as a value. Nothing is read or run."""
+"""The plan of a cut, as a value. Nothing is read or run.
+
+The cheapest way to make a clip right for a platform.
+"""
 
 from __future__ import annotations
 
@@ -21,15 +24,16 @@ _CLASSES = (2160, 1440, 1080, 720)
 
 @dataclass(frozen=True, slots=True)
 class CutPlan:
-    """How a cut is made. "copy" keeps the video packets, "crop" scales a part of the picture, "pad" shows all of it.
+    """The way a cut is made.
 
-    `reason` tells in a sentence why it is not a copy, or what is copied. `framing` is None for a copy. `duration_s` is
-    the whole cut's: the clip's first `clip_s` seconds (`is_trimmed` when it is longer), then `tail_s` in which its last
-    picture stays, under an end card. `lead_s` is when the first picture appears in the clip: it becomes time zero of
-    the cut. `rate` is the constant frame rate to impose, None to keep the clip's own; `fps` is the one the cut will
-    have. `max_kbps` bounds the encoder so that the platform's limits hold. `inner` is the size in pixels of the whole
-    picture inside a padded one. `colours` are the clip's: those that are not BT.709 are converted to it; untagged clips
-    are taken for BT.709, as players do. An `interlaced` clip gives a cut that is not.
+    "copy" keeps the video packets, "crop" scales a part of the picture, "pad" shows all of it. `reason` says in a
+    sentence why it is not a copy, or what is copied. `framing` is None for a copy. `duration_s` is the whole cut's: the
+    clip's first `clip_s` seconds (`is_trimmed` when it is longer), then `tail_s` in which its last picture stays, under
+    an end card. `lead_s` is when the first picture appears in the clip: it becomes time zero of the cut. `rate` is the
+    constant frame rate to impose, None to keep the clip's own; `fps` is the one the cut will have. `max_kbps` bounds
+    the encoder so that the platform's limits are kept. `inner` is the size in pixels of the whole picture inside a
+    padded one. `colours` are the clip's: those that are not BT.709 are converted to it; untagged clips are taken for
+    BT.709, as players do. An `interlaced` clip gives a cut that is not.
     """
 
     spec: PlatformSpec
@@ -53,12 +57,15 @@ class CutPlan:
 
     @property
     def duration_s(self) -> float:
-        """How long the cut is, seconds."""
+        """The length of the cut in seconds."""
         return self.clip_s + self.tail_s
 
     @property
     def crop(self) -> tuple[int, int, int, int] | None:
-        """x, y, width and height of the part that is shown first, in upright stored pixels; None without a crop."""
+        """The part that is shown first: x, y, width and height; None without a crop.
+
+        In upright stored pixels.
+        """
         if self.framing is None or not self.framing.path:
             return None
         first = self.framing.path[0]
@@ -66,12 +73,13 @@ class CutPlan:
 
 
 def cut_size(probe: VideoProbe, spec: PlatformSpec) -> tuple[int, int]:
-    """Width and height in pixels of a cut that is encoded; MediaError for a clip that cannot be cut.
+    """Return width and height in pixels of a cut that is encoded.
 
-    Its shorter side is the clip's size class, at most the spec's: nothing is enlarged, unless the platform demands it.
+    MediaError for a clip that cannot be cut. Its shorter side is the clip's size class, at most the spec's: nothing is
+    enlarged, unless the platform demands it.
     """
     shown = upright(probe).shown
-    return _target(int(min(shown)), spec.aspect_for(*shown), spec)
+    return _choose_size(int(min(shown)), spec.aspect_for(*shown), spec)
 
 
 def plan_cut(
@@ -83,10 +91,11 @@ def plan_cut(
     tail_s: float = 0.0,
     music: bool = False,
 ) -> CutPlan:
-    """The plan of a cut; MediaError, saying what to do, for a clip that the platform does not take.
+    """Plan a cut.
 
-    A clip that already is what the spec wants is copied, unless something is drawn on it. Else the part that `framing`
-    names (None: framed by the clip's subject) is encoded anew.
+    MediaError, saying what to do, for a clip that the platform does not take. A clip that already is what the spec
+    wants is copied, unless something is drawn on it. Else the part that `framing` names (None: framed by the clip's
+    subject) is encoded.
     """
     probe, picture = clip.probe, upright(clip.probe)
     clip_s = clip_length(probe, spec, tail_s)
@@ -111,20 +120,20 @@ def plan_cut(
         lead_s=round(max(0.0, probe.video_start_s), 6),
         rate=rate,
         max_kbps=max_kbps(spec, clip_s + tail_s) if reason else None,
-        inner=_inside(picture.shown, width, height),
+        inner=_fit_inside(picture.shown, width, height),
         colours=probe.colours or "bt709",
         layers=tuple(layers),
         interlaced=probe.interlaced,
     )
 
 
-def _target(short: int, aspect: Fraction, spec: PlatformSpec) -> tuple[int, int]:
+def _choose_size(short: int, aspect: Fraction, spec: PlatformSpec) -> tuple[int, int]:
     most = min(spec.width, spec.height)
     base = next((size for size in (most, *_CLASSES) if short >= size and size <= most), even(short))
     base = max(base, spec.min_short)
     return (base, even(base / aspect)) if aspect <= 1 else (even(base * aspect), base)
 
 
-def _inside(shown: tuple[Fraction, Fraction], width: int, height: int) -> tuple[int, int]:
+def _fit_inside(shown: tuple[Fraction, Fraction], width: int, height: int) -> tuple[int, int]:
     scale = min(width / shown[0], height / shown[1])
     return min(width, max(2, even(shown[0] * scale))), min(height, max(2, even(shown[1] * scale)))

@@ -1,4 +1,4 @@
-"""Looking at a finished cut: is it what was planned, and what the platform takes?"""
+"""Check of a finished cut: is it as planned, and as the platform takes it?"""
 
 from __future__ import annotations
 
@@ -34,7 +34,10 @@ _MAX_LEVEL = 52
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """What was seen of a cut that passed. `notes` are sentences on what is as the clip made it and not as it should."""
+    """The facts seen of a cut that passed.
+
+    `notes` are sentences on what is as the clip made it and not as it should.
+    """
 
     probe: VideoProbe
     packets: VideoPackets
@@ -43,16 +46,17 @@ class Quality:
 
 
 def check_cut(plan: CutPlan, clip: VideoProbe, sound: Sound | None, source: Path, cut: Path) -> Quality:
-    """Look at the file `cut`; MediaError, with every reason, unless it is what `plan` makes of the clip `source`.
+    """Check that the file `cut` is what `plan` makes of the clip `source`.
 
-    Of the pictures only keyframes are decoded, and of the clip none unless those of the cut look wrong. The loudness
-    was measured in the sound that the cut takes as it is; here is checked that the cut holds exactly that.
+    MediaError, with every reason, unless it is. Of the pictures only keyframes are decoded, and of the clip none unless
+    those of the cut look wrong. The loudness was measured in the sound that the cut takes as it is; here is checked
+    that the cut has exactly that.
     """
     seen = Quality(
         probe_video(cut), read_packets(cut), read_track(cut, "audio"), (sound.note,) if sound and sound.note else ()
     )
-    wrong = [*_picture(plan, seen), *_packing(plan, seen), *_limits(plan.spec, seen)]
-    wrong += [*_sound(plan, sound, seen), *_pictures(plan, clip, source, cut)]
+    wrong = [*_check_picture(plan, seen), *_check_packing(plan, seen), *_check_limits(plan.spec, seen)]
+    wrong += [*_check_sound(plan, sound, seen), *_compare_pictures(plan, clip, source, cut)]
     if wrong:
         raise MediaError(
             f"The cut {plan.spec.name} is not what was planned ({plan.width}x{plan.height} px, "
@@ -61,7 +65,7 @@ def check_cut(plan: CutPlan, clip: VideoProbe, sound: Sound | None, source: Path
     return seen
 
 
-def _picture(plan: CutPlan, seen: Quality) -> Iterator[str]:
+def _check_picture(plan: CutPlan, seen: Quality) -> Iterator[str]:
     probe = seen.probe
     if (probe.width, probe.height) != (plan.width, plan.height):
         yield f"is {probe.width}x{probe.height} px"
@@ -81,7 +85,7 @@ def _picture(plan: CutPlan, seen: Quality) -> Iterator[str]:
         yield "has its index at the end"
 
 
-def _packing(plan: CutPlan, seen: Quality) -> Iterator[str]:
+def _check_packing(plan: CutPlan, seen: Quality) -> Iterator[str]:
     probe, packets, spec = seen.probe, seen.packets, plan.spec
     if probe.video_codec != "h264" or probe.pix_fmt != "yuv420p" or packets.profile not in spec.profiles:
         yield f"is {probe.video_codec} {packets.profile} {probe.pix_fmt}"
@@ -94,7 +98,7 @@ def _packing(plan: CutPlan, seen: Quality) -> Iterator[str]:
         yield "has open groups of pictures"
 
 
-def _limits(spec: PlatformSpec, seen: Quality) -> Iterator[str]:
+def _check_limits(spec: PlatformSpec, seen: Quality) -> Iterator[str]:
     probe = seen.probe
     if not spec.min_fps - 0.01 <= probe.fps <= spec.max_fps + 0.01:
         yield f"has {probe.fps:.2f} frames a second, and {spec.min_fps:g} to {spec.max_fps:g} are taken"
@@ -106,7 +110,7 @@ def _limits(spec: PlatformSpec, seen: Quality) -> Iterator[str]:
         yield f"has {seen.packets.kbps:.0f} kb/s of at most {spec.max_kbps}"
 
 
-def _sound(plan: CutPlan, sound: Sound | None, seen: Quality) -> Iterator[str]:
+def _check_sound(plan: CutPlan, sound: Sound | None, seen: Quality) -> Iterator[str]:
     probe, track = seen.probe, seen.sound
     if sound is None or track is None:
         if (sound is None) != (track is None):
@@ -127,8 +131,8 @@ def _sound(plan: CutPlan, sound: Sound | None, seen: Quality) -> Iterator[str]:
         yield f"has peaks of {sound.after.true_peak_dbfs:.1f} dBTP over {plan.spec.peak_dbtp:g}"
 
 
-def _pictures(plan: CutPlan, clip: VideoProbe, source: Path, cut: Path) -> Iterator[str]:
-    if plan.how == "copy" and _video(source) != _video(cut):
+def _compare_pictures(plan: CutPlan, clip: VideoProbe, source: Path, cut: Path) -> Iterator[str]:
+    if plan.how == "copy" and _hash_video(source) != _hash_video(cut):
         yield "has other pictures than the clip"
     looks = keyframe_looks(cut, plan.clip_s)
     if not any(map(is_black, looks)) and (plan.how == "copy" or not _stands_still(looks, cut)):
@@ -136,7 +140,7 @@ def _pictures(plan: CutPlan, clip: VideoProbe, source: Path, cut: Path) -> Itera
     own = looks_at(source, [look.at_s for look in looks])
     if black := find_black(looks, own):
         yield black
-    shown = [part_of(look, _shown(plan, clip), clip.rotation or 0) for look in own]
+    shown = [part_of(look, _find_shown(plan, clip), clip.rotation or 0) for look in own]
     if plan.how != "copy" and (frozen := find_frozen(looks, shown)):
         yield frozen
 
@@ -145,8 +149,8 @@ def _stands_still(looks: Sequence[Look], cut: Path) -> bool:
     return any(not moves_after(cut, looks[(first + last) // 2].at_s) for first, last in still_runs(looks))
 
 
-def _shown(plan: CutPlan, clip: VideoProbe) -> tuple[float, float, float, float]:
-    """What the cut shows at first, as shares of the upright clip."""
+def _find_shown(plan: CutPlan, clip: VideoProbe) -> tuple[float, float, float, float]:
+    """Return what the cut shows at first, as shares of the upright clip."""
     if plan.crop is None:
         return 0.0, 0.0, 1.0, 1.0
     x, y, wide, high = plan.crop
@@ -154,6 +158,6 @@ def _shown(plan: CutPlan, clip: VideoProbe) -> tuple[float, float, float, float]
     return x / width, y / height, (x + wide) / width, (y + high) / height
 
 
-def _video(path: Path) -> str | None:
+def _hash_video(path: Path) -> str | None:
     track = read_track(path, "video")
     return track.sha256 if track else None

@@ -24,7 +24,7 @@ from callsheet.media.provenance import stamp_mp4
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """A spot that was made and checked: its plan, what it is, and its sound (None without)."""
+    """A spot that was made and checked: its plan, its facts, its sound (None without)."""
 
     plan: SpotPlan
     probe: VideoProbe
@@ -42,11 +42,12 @@ async def make_spot(
     xmp: str | None = None,
     encoders: EncoderSlots | None = None,
 ) -> Spot:
-    """Join MP4s in their order and write them to `target`, which appears only whole, checked and stamped with `xmp`.
+    """Join MP4s in their order and write them to `target`.
 
-    Hard cuts keep the video packets where all parts agree; else they are made like the first. Every part is brought
-    to `lufs`, then the whole. Without any sound the spot has none. MediaError when the parts cannot be joined, or what
-    came out is not what was planned; `target` is then untouched.
+    `target` appears only whole, checked and stamped with `xmp`. Hard cuts keep the video packets where all parts agree;
+    else they are made like the first. Every part is brought to `lufs`, then the whole. Without any sound the spot has
+    none. MediaError when the parts cannot be joined, or what came out is not what was planned; `target` is then
+    untouched.
     """
     parts = [await asyncio.to_thread(read_part, file) for file in files]
     plan = plan_spot(parts, crossfade_s, max_s or MAX_DURATION_S)
@@ -54,8 +55,8 @@ async def make_spot(
     async with (encoders or EncoderSlots()).take():
         with tempfile.TemporaryDirectory(prefix="callsheet-spot-") as name, replacing(target) as part:
             folder = Path(name)
-            sound = await _sound(plan, parts, lufs, peak_dbtp, folder, timeout_s)
-            names = await _pictures(plan, parts, folder, timeout_s)
+            sound = await _make_sound(plan, parts, lufs, peak_dbtp, folder, timeout_s)
+            names = await _prepare_pictures(plan, parts, folder, timeout_s)
             reel = folder / "parts.ffconcat"
             reel.write_text(reel_text(plan, names))
             await run_encoder(join_argv(reel, sound.file if sound else None, part), timeout_s)
@@ -66,21 +67,27 @@ async def make_spot(
 
 
 def read_part(file: Path) -> SpotPart:
-    """A clip or cut as a part of a spot; MediaError when it is no MP4 that can be read."""
+    """Read a clip or cut as a part of a spot.
+
+    MediaError when it is no MP4 that can be read.
+    """
     probe = probe_video(file)
     with av.open(str(file.absolute()), format="mp4", options=SAFE_OPTIONS) as container:
         return SpotPart(file, probe, container.streams.video[0].codec_context.extradata or b"")
 
 
 def check_spot(plan: SpotPlan, sound: Sound | None, spot: Path) -> VideoProbe:
-    """Raise MediaError, naming every difference, unless the file `spot` is what was planned."""
+    """Raise MediaError unless the file `spot` is what was planned.
+
+    The message names every difference.
+    """
     probe = probe_video(spot)
-    if wrong := [*_wrong_picture(plan, probe, spot), *_wrong_sound(plan, sound, spot)]:
+    if wrong := [*_check_picture(plan, probe, spot), *_check_sound(plan, sound, spot)]:
         raise MediaError(f"The spot is not what was planned: it {'; '.join(wrong)}. Nothing was kept.")
     return probe
 
 
-def _wrong_picture(plan: SpotPlan, probe: VideoProbe, spot: Path) -> Iterator[str]:
+def _check_picture(plan: SpotPlan, probe: VideoProbe, spot: Path) -> Iterator[str]:
     packets = read_packets(spot)
     frames = round(plan.duration_s * plan.fps)
     if (probe.width, probe.height) != (plan.width, plan.height):
@@ -95,7 +102,7 @@ def _wrong_picture(plan: SpotPlan, probe: VideoProbe, spot: Path) -> Iterator[st
         yield "has its index at the end"
 
 
-def _wrong_sound(plan: SpotPlan, sound: Sound | None, spot: Path) -> Iterator[str]:
+def _check_sound(plan: SpotPlan, sound: Sound | None, spot: Path) -> Iterator[str]:
     track = read_track(spot, "audio")
     if sound is None or track is None:
         if (sound is None) != (track is None):
@@ -106,7 +113,7 @@ def _wrong_sound(plan: SpotPlan, sound: Sound | None, spot: Path) -> Iterator[st
         yield f"has sound from {track.start_s:.3f} to {track.end_s:.3f} s"
 
 
-async def _sound(
+async def _make_sound(
     plan: SpotPlan, parts: Sequence[SpotPart], lufs: float, peak_dbtp: float, folder: Path, timeout_s: float
 ) -> Sound | None:
     if all(part.probe.audio_codec is None for part in parts):
@@ -126,8 +133,8 @@ async def _sound(
     return Sound(target, mastered, joined.loudness, after, shortfall(mastered, after))
 
 
-async def _pictures(plan: SpotPlan, parts: Sequence[SpotPart], folder: Path, timeout_s: float) -> list[str]:
-    """The names, in `folder`, of what is joined."""
+async def _prepare_pictures(plan: SpotPlan, parts: Sequence[SpotPart], folder: Path, timeout_s: float) -> list[str]:
+    """Prepare the files to be joined, and return their names in `folder`."""
     if plan.crossfade_s:
         await run_encoder(fade_argv(plan, parts, folder / "faded.mp4"), timeout_s)
         return ["faded.mp4"]

@@ -1,4 +1,4 @@
-"""Deciding how several clips become one spot, as values, and the ffmpeg arguments for it. Pure."""
+"""The plan of a spot of several clips, and its ffmpeg arguments. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ _RATES = (24, 25, 30, 50, 60)
 
 @dataclass(frozen=True, slots=True)
 class SpotPart:
-    """A clip or cut to be joined. `packing` is how its decoder is set up (avcC): a copied spot has one for all."""
+    """A clip or cut to be joined.
+
+    `packing` is how its decoder is set up (avcC): a copied spot has one for all.
+    """
 
     file: Path
     probe: VideoProbe
@@ -29,16 +32,16 @@ class SpotPart:
 
     @property
     def lead_s(self) -> float:
-        """When its first picture appears, in seconds."""
+        """The time at which its first picture appears, in seconds."""
         return max(0.0, self.probe.video_start_s)
 
 
 @dataclass(frozen=True, slots=True)
 class SpotPlan:
-    """How a spot is made. "copy" keeps the video packets; "encode" makes all parts of one size and rate.
+    """The way a spot is made.
 
-    `why` tells in a sentence why it is not copied, "" when it is. `frames` are those of each part; neighbours share
-    `crossfade_s` seconds.
+    "copy" keeps the video packets; "encode" makes all parts of one size and rate. `why` says in a sentence why it is
+    not copied, "" when it is. `frames` are those of each part; neighbours share `crossfade_s` seconds.
     """
 
     how: Literal["copy", "encode"]
@@ -51,19 +54,20 @@ class SpotPlan:
 
     @property
     def lengths_s(self) -> tuple[float, ...]:
-        """How long each part is, in seconds."""
+        """The length of each part in seconds."""
         return tuple(count / self.fps for count in self.frames)
 
     @property
     def duration_s(self) -> float:
-        """How long the spot is, in seconds."""
+        """The length of the spot in seconds."""
         return sum(self.lengths_s) - self.crossfade_s * (len(self.frames) - 1)
 
 
 def plan_spot(parts: Sequence[SpotPart], crossfade_s: float = 0.0, max_s: float = MAX_DURATION_S) -> SpotPlan:
-    """The plan of a spot of these parts in their order; MediaError when they cannot be joined, or last over `max_s`.
+    """Plan a spot of these parts in their order.
 
-    Size and rate are those of the first part. A crossfade lasts whole frames.
+    MediaError when they cannot be joined, or last over `max_s` seconds. Size and rate are those of the first part. A
+    crossfade lasts whole frames.
     """
     most = MAX_FADED_PARTS if crossfade_s else MAX_PARTS
     if not 2 <= len(parts) <= most:
@@ -74,10 +78,10 @@ def plan_spot(parts: Sequence[SpotPart], crossfade_s: float = 0.0, max_s: float 
                 f"{part.file.name} is mirrored or in HDR, which is not joined. Cut it first, then join cuts."
             )
     first = parts[0].probe
-    why = "Its parts fade into each other." if crossfade_s else _difference(parts)
+    why = "Its parts fade into each other." if crossfade_s else _describe_difference(parts)
     turned = first.rotation in (90, 270)
     width, height = (first.height, first.width) if turned else (first.width, first.height)
-    fps = first.fps if not why or (first.constant_rate and first.fps <= _RATES[-1]) else _nearest_rate(first.fps)
+    fps = first.fps if not why or (first.constant_rate and first.fps <= _RATES[-1]) else _choose_rate(first.fps)
     frames = tuple(part.probe.frames or 0 if not why else max(1, round(part.probe.duration_s * fps)) for part in parts)
     fade_s = round(crossfade_s * fps) / fps
     plan = SpotPlan("encode" if why else "copy", why, width // 2 * 2, height // 2 * 2, fps, frames, fade_s)
@@ -91,8 +95,8 @@ def plan_spot(parts: Sequence[SpotPart], crossfade_s: float = 0.0, max_s: float 
     return plan
 
 
-def _difference(parts: Sequence[SpotPart]) -> str:
-    """Why the parts cannot be joined as they are; "" when they can."""
+def _describe_difference(parts: Sequence[SpotPart]) -> str:
+    """Describe why the parts cannot be joined as they are; "" when they can."""
     first = parts[0]
     for part in parts:
         one, name = part.probe, part.file.name
@@ -109,22 +113,25 @@ def _difference(parts: Sequence[SpotPart]) -> str:
     return ""
 
 
-def _nearest_rate(fps: float) -> float:
+def _choose_rate(fps: float) -> float:
     return float(min(_RATES, key=lambda rate: abs(rate - fps)))
 
 
 def conform_argv(plan: SpotPlan, part: SpotPart, frames: int, target: Path) -> list[str]:
-    """The arguments that make one part like the others, without sound."""
-    argv = [*_head(), *_source(part), "-map", "0:v:0", "-vf", _conformed(plan, part, frames)]
-    return [*argv, *_encoding(plan), "-an", *_mp4(target)]
+    """Build the arguments that make one part like the others, without sound."""
+    argv = [*_build_head(), *_build_source(part), "-map", "0:v:0", "-vf", _build_conforming(plan, part, frames)]
+    return [*argv, *_build_encoding(plan), "-an", *_build_output(target)]
 
 
 def fade_argv(plan: SpotPlan, parts: Sequence[SpotPart], target: Path) -> list[str]:
-    """The arguments that make the whole picture of a spot with crossfades, without sound."""
-    argv, chains = _head(), []
+    """Build the arguments that make the picture of a spot with crossfades.
+
+    Without sound.
+    """
+    argv, chains = _build_head(), []
     for number, (part, frames) in enumerate(zip(parts, plan.frames, strict=True)):
-        argv += _source(part)
-        chains.append(f"[{number}:v:0]{_conformed(plan, part, frames)}[v{number}]")
+        argv += _build_source(part)
+        chains.append(f"[{number}:v:0]{_build_conforming(plan, part, frames)}[v{number}]")
     before, at_s = "v0", 0.0
     for number in range(1, len(parts)):
         at_s += plan.lengths_s[number - 1] - plan.crossfade_s
@@ -132,14 +139,17 @@ def fade_argv(plan: SpotPlan, parts: Sequence[SpotPart], target: Path) -> list[s
         chains.append(f"[{before}][v{number}]{fade}[x{number}]")
         before = f"x{number}"
     argv += ["-filter_complex_threads", "1", "-filter_complex", ";".join(chains), "-map", f"[{before}]"]
-    return [*argv, *_encoding(plan), "-an", *_mp4(target)]
+    return [*argv, *_build_encoding(plan), "-an", *_build_output(target)]
 
 
 def join_argv(reel: Path, sound: Path | None, target: Path) -> list[str]:
-    """The arguments that join what the list `reel` names, and lay the finished sound to it, without encoding."""
+    """Build the arguments that join what the list `reel` names, without encoding.
+
+    The finished sound is laid to it.
+    """
     # The list was written here: its names are plain and beside it. Converting would put parameter sets into packets.
     argv = [
-        *_head(),
+        *_build_head(),
         "-protocol_whitelist",
         "file",
         "-f",
@@ -151,26 +161,29 @@ def join_argv(reel: Path, sound: Path | None, target: Path) -> list[str]:
     ]
     argv += [*INPUT, f"file:{sound.absolute()}"] if sound else []
     argv += ["-map", "0:v:0", "-c:v", "copy", *(["-map", "1:a:0", "-c:a", "copy"] if sound else ["-an"])]
-    return [*argv, *_mp4(target)]
+    return [*argv, *_build_output(target)]
 
 
 def reel_text(plan: SpotPlan, names: Sequence[str]) -> str:
-    """The list for `join_argv`. The lengths are told, or a part's sound would push the next picture back."""
+    """Build the list for `join_argv`.
+
+    It has the lengths, or a part's sound would push the next picture back.
+    """
     lengths = plan.lengths_s if len(names) == len(plan.frames) else (plan.duration_s,)
     entries = [f"file {name}\nduration {length:.6f}" for name, length in zip(names, lengths, strict=True)]
     return "\n".join(["ffconcat version 1.0", *entries, ""])
 
 
-def _head() -> list[str]:
+def _build_head() -> list[str]:
     return [ffmpeg_exe(), "-nostdin", "-hide_banner", "-loglevel", "error", "-xerror", "-y"]
 
 
-def _source(part: SpotPart) -> list[str]:
+def _build_source(part: SpotPart) -> list[str]:
     lead = ["-itsoffset", f"-{part.lead_s:.6f}"] if part.lead_s else []
     return ["-threads", "1", *lead, *INPUT, f"file:{part.file.absolute()}"]
 
 
-def _conformed(plan: SpotPlan, part: SpotPart, frames: int) -> str:
+def _build_conforming(plan: SpotPlan, part: SpotPart, frames: int) -> str:
     matrix = ":in_color_matrix=bt601:out_color_matrix=bt709" if part.probe.colours == "bt601" else ""
     return ",".join((
         *([DEINTERLACE] if part.probe.interlaced else ()),
@@ -182,12 +195,12 @@ def _conformed(plan: SpotPlan, part: SpotPart, frames: int) -> str:
     ))  # fmt: skip
 
 
-def _encoding(plan: SpotPlan) -> list[str]:
+def _build_encoding(plan: SpotPlan) -> list[str]:
     gop = max(1, round(plan.fps))
     return [*X264, "-g", str(gop), "-flags:v", "+cgop+bitexact", "-pix_fmt", "yuv420p"]
 
 
-def _mp4(target: Path) -> list[str]:
+def _build_output(target: Path) -> list[str]:
     # Without edit lists, as cuts are.
     flags = ["-movflags", "+faststart+negative_cts_offsets", "-use_editlist", "0", "-fflags", "+bitexact"]
     return [

@@ -1,1 +1,4 @@
-"""What is laid over a cut: captions, logo, disclosure and end card, drawn with our own fonts in the safe zone."""
+"""Finishing of cuts: captions, logo, disclosure and end card.
+
+Drawn with our own fonts in the safe zone.
+"""

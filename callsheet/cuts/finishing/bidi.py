@@ -1,4 +1,7 @@
-"""The order in which mixed left-to-right and right-to-left text is written (Unicode Standard Annex 9)."""
+"""Order of mixed left-to-right and right-to-left text.
+
+By Unicode Standard Annex 9.
+"""
 
 from __future__ import annotations
 
@@ -12,26 +15,29 @@ _NEUTRAL = frozenset({"B", "S", "WS", "ON", "BN", "LRE", "LRO", "RLE", "RLO", "P
 
 
 def is_right_to_left(text: str) -> bool:
-    """Whether a paragraph is written from the right: by its first letter that has a direction (rules P2, P3)."""
+    """Return whether a paragraph is written from the right.
+
+    By its first letter that has a direction (rules P2, P3).
+    """
     strong = (unicodedata.bidirectional(char) for char in text)
     return next((kind for kind in strong if kind in ("L", "R", "AL")), "L") != "L"
 
 
 def levels(text: str, right_to_left: bool) -> list[int]:
-    """The embedding level of each character: odd is written from the right.
+    """Return the embedding level of each character: odd is written from the right.
 
     By the rules for weak and neutral characters and numbers (W1-W7, N1, N2, I1, I2). Characters that embed or isolate
     count as neutral.
     """
     base = "R" if right_to_left else "L"
-    kinds = _neutrals(_weak([unicodedata.bidirectional(char) or "L" for char in text], base), base)
+    kinds = _resolve_neutrals(_resolve_weak([unicodedata.bidirectional(char) or "L" for char in text], base), base)
     if right_to_left:
         return [1 if kind == "R" else 2 for kind in kinds]
     return [0 if kind == "L" else 1 if kind == "R" else 2 for kind in kinds]
 
 
 def visual_order(runs: Sequence[tuple[int, T]]) -> list[tuple[int, T]]:
-    """Runs with their levels, from left to right as they are seen (rule L2)."""
+    """Sort runs with their levels from left to right as they are seen (rule L2)."""
     order = list(runs)
     for level in range(max((level for level, _ in order), default=0), 0, -1):
         turned: list[tuple[int, T]] = []
@@ -42,7 +48,7 @@ def visual_order(runs: Sequence[tuple[int, T]]) -> list[tuple[int, T]]:
     return order
 
 
-def _weak(kinds: list[str], base: str) -> list[str]:
+def _resolve_weak(kinds: list[str], base: str) -> list[str]:
     strong = base
     for at, kind in enumerate(kinds):
         if kind == "NSM":
@@ -58,11 +64,14 @@ def _weak(kinds: list[str], base: str) -> list[str]:
         joins = (kind == "CS" and before in ("EN", "AN")) or (kind == "ES" and before == "EN")
         if joins and before == after:
             kinds[at] = before
-    return _numbers(kinds, base)
+    return _resolve_numbers(kinds, base)
 
 
-def _numbers(kinds: list[str], base: str) -> list[str]:
-    """Signs beside European numbers belong to them; a number after a left-to-right letter is as that letter."""
+def _resolve_numbers(kinds: list[str], base: str) -> list[str]:
+    """Resolve the kinds of numbers and of the signs beside them.
+
+    Signs beside European numbers belong to them; a number after a left-to-right letter is as that letter.
+    """
     start = 0
     for kind, group in groupby(list(kinds)):
         end = start + len(list(group))
@@ -80,7 +89,7 @@ def _numbers(kinds: list[str], base: str) -> list[str]:
     return kinds
 
 
-def _neutrals(kinds: list[str], base: str) -> list[str]:
+def _resolve_neutrals(kinds: list[str], base: str) -> list[str]:
     def side(at: int) -> str:
         return base if not 0 <= at < len(kinds) else "L" if kinds[at] == "L" else "R"
 

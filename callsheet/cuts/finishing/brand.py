@@ -1,4 +1,7 @@
-"""What is laid over a cut: captions, logo, disclosure label and end card, drawn for one size and one safe zone."""
+"""Layers over a cut: captions, logo, disclosure label and end card.
+
+Drawn for one size and one safe zone.
+"""
 
 from __future__ import annotations
 
@@ -25,27 +28,30 @@ MAX_PIXELS = 40_000_000
 
 
 def logo_picture(data: bytes, width: int, height: int) -> Image.Image:
-    """The logo scaled to fit a box of pixels, its transparency kept; MediaError when it cannot be used."""
-    logo = _opened(data, "logo", width, height)
+    """Scale the logo to fit a box of pixels, with its transparency.
+
+    MediaError when it cannot be used.
+    """
+    logo = _open(data, "logo", width, height)
     box = logo.getchannel("A").getbbox()
     if box is None:
         raise MediaError("The logo is all transparent. Give another file.")
-    return _fitted(logo.crop(box), width, height)
+    return _fit(logo.crop(box), width, height)
 
 
 def card_picture(data: bytes, width: int, height: int) -> Image.Image:
-    """The end card, whole, in the middle of a picture of this size; MediaError when it cannot be used.
+    """Draw the end card, whole, in the middle of a picture of this size.
 
-    What it does not fill has the colour of its edge; where that is transparent, white or black, whichever it stands
-    out against.
+    MediaError when it cannot be used. What it does not fill has the colour of its edge; where that is transparent,
+    white or black, whichever it stands out against.
     """
-    card = _fitted(_opened(data, "end card", width, height), width, height)
-    picture = Image.new("RGBA", (width, height), _ground(card))
+    card = _fit(_open(data, "end card", width, height), width, height)
+    picture = Image.new("RGBA", (width, height), _choose_ground(card))
     picture.alpha_composite(card, ((width - card.width) // 2, (height - card.height) // 2))
     return picture
 
 
-def _opened(data: bytes, what: str, width: int, height: int) -> Image.Image:
+def _open(data: bytes, what: str, width: int, height: int) -> Image.Image:
     try:
         with open_image(BytesIO(data)) as image:
             if image.width * image.height > MAX_PIXELS:
@@ -56,14 +62,14 @@ def _opened(data: bytes, what: str, width: int, height: int) -> Image.Image:
         raise MediaError(f"The {what} cannot be used: {error}") from error
 
 
-def _fitted(picture: Image.Image, width: int, height: int) -> Image.Image:
+def _fit(picture: Image.Image, width: int, height: int) -> Image.Image:
     scale = min(width / picture.width, height / picture.height)
     size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
     # Colours of transparent pixels must not bleed into the others.
     return picture.convert("RGBa").resize(size, Image.Resampling.LANCZOS).convert("RGBA")
 
 
-def _ground(card: Image.Image) -> tuple[int, int, int]:
+def _choose_ground(card: Image.Image) -> tuple[int, int, int]:
     pixels = np.asarray(card, dtype=np.float64)
     edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     if edge[:, 3].min() > 250:
@@ -86,10 +92,10 @@ _CAPTION_HEIGHT, _LABEL_HEIGHT = 0.5, 0.25
 
 @dataclass(frozen=True, slots=True)
 class Materials:
-    """What a shot's Finish names, read from its files and checked. Pictures are the bytes of PNG, JPEG or WebP.
+    """The materials that a shot's Finish names, read from its files and checked.
 
-    `text` are captions without times, spread over the clip. `card_s` is 0.0 when there is no end card. `font` is the
-    user's own font file.
+    Pictures are the bytes of PNG, JPEG or WebP. `text` are captions without times, spread over the clip. `card_s` is
+    0.0 when there is no end card. `font` is the user's own font file.
     """
 
     cues: tuple[Cue, ...] = ()
@@ -103,22 +109,23 @@ class Materials:
 
 
 def read_materials(finish: Finish, folder: Path, font: Path | None = None) -> Materials:
-    """The materials of `finish`; music is copied to `folder`. Blocks while it reads.
+    """Read the materials of `finish`; music is copied to `folder`.
 
-    MediaError when a file is gone, is not the one whose hash the manifest's reading took down, or cannot be used.
+    Blocks while it reads. MediaError when a file is gone, is not the one whose hash the manifest's reading took down,
+    or cannot be used.
     """
     cues: tuple[Cue, ...] = ()
     if finish.captions_file:
-        cues = read_captions(_bytes(finish.captions_file, MAX_CAPTION_BYTES), Path(finish.captions_file.uri).name)
+        cues = read_captions(_read(finish.captions_file, MAX_CAPTION_BYTES), Path(finish.captions_file.uri).name)
     music = None
     if finish.music:
         music = folder / f"music-{finish.music.sha256[:12]}"
-        music.write_bytes(_bytes(finish.music, MAX_MUSIC_BYTES))
+        music.write_bytes(_read(finish.music, MAX_MUSIC_BYTES))
     return Materials(
         cues=cues,
         text=finish.captions,
-        logo=_bytes(finish.logo, MAX_PICTURE_BYTES) if finish.logo else None,
-        card=_bytes(finish.end_card, MAX_PICTURE_BYTES) if finish.end_card else None,
+        logo=_read(finish.logo, MAX_PICTURE_BYTES) if finish.logo else None,
+        card=_read(finish.end_card, MAX_PICTURE_BYTES) if finish.end_card else None,
         card_s=finish.end_card_s if finish.end_card else 0.0,
         label=finish.label,
         music=music,
@@ -129,37 +136,43 @@ def read_materials(finish: Finish, folder: Path, font: Path | None = None) -> Ma
 def layers_for(
     materials: Materials, spec: PlatformSpec, width: int, height: int, clip_s: float, folder: Path
 ) -> tuple[Layer, ...]:
-    """Draw what is laid over a cut of `width` x `height` pixels into `folder`, in the order it is laid on.
+    """Draw the layers of a cut of `width` x `height` pixels into `folder`.
 
-    Captions, logo and label are inside the safe zone of `spec` and are seen while the clip is, `clip_s` seconds. The
-    end card is a last layer over everything from `clip_s` on, so the cut is to be `clip_s + materials.card_s` long.
-    The same arguments give the same bytes. MediaError for characters that no font has, and for text that does not fit.
+    They are in the order they are laid on. Captions, logo and label are inside the safe zone of `spec` and are seen
+    while the clip is, `clip_s` seconds. The end card is a last layer over everything from `clip_s` on, so the cut is to
+    be `clip_s + materials.card_s` long. The same arguments give the same bytes. MediaError for characters that no font
+    has, and for text that does not fit.
     """
-    room = _room(spec, width, height)
+    room = _find_room(spec, width, height)
     end = clip_s if materials.card else None
     layers: list[Layer] = []
-    cues = _shown(materials, clip_s)
+    cues = _choose_cues(materials, clip_s)
     if cues:
-        layers.append(_captions(cues, room, round(min(width, height) * _CAPTION_EM), clip_s, folder, materials.font))
+        layers.append(
+            _draw_captions(cues, room, round(min(width, height) * _CAPTION_EM), clip_s, folder, materials.font)
+        )
     taken = 0
     if materials.logo:
         logo = logo_picture(materials.logo, round(width * _LOGO_WIDTH), round(height * _LOGO_HEIGHT))
-        layers.append(_layer(logo, folder / "logo.png", room.right - logo.width, room.top, end))
+        layers.append(_save_layer(logo, folder / "logo.png", room.right - logo.width, room.top, end))
         taken = logo.width + room.gap
     if materials.label:
         size = round(min(width, height) * _LABEL_EM)
         most = round((room.bottom - room.top) * _LABEL_HEIGHT)
         block = fit_text(materials.label, size, room.right - room.left - taken, most, materials.font)
-        layers.append(_layer(draw_text(block, materials.font), folder / "label.png", room.left, room.top, end))
+        layers.append(_save_layer(draw_text(block, materials.font), folder / "label.png", room.left, room.top, end))
     if materials.card:
         card = card_picture(materials.card, width, height)
-        layers.append(_layer(card, folder / "card.png", 0, 0, None, clip_s))
+        layers.append(_save_layer(card, folder / "card.png", 0, 0, None, clip_s))
     return tuple(layers)
 
 
 @dataclass(frozen=True, slots=True)
 class _Room:
-    """The box that nothing of a platform covers, in even pixels, and a distance that looks well."""
+    """The box that nothing of a platform covers, in even pixels.
+
+    `gap` is a distance that looks well.
+    """
 
     left: int
     top: int
@@ -168,18 +181,18 @@ class _Room:
     gap: int
 
 
-def _room(spec: PlatformSpec, width: int, height: int) -> _Room:
+def _find_room(spec: PlatformSpec, width: int, height: int) -> _Room:
     safe, least = spec.safe, min(width, height) * _MARGIN
     left, top = max(width * safe.left, least), max(height * safe.top, least)
     right, bottom = width - max(width * safe.right, least), height - max(height * safe.bottom, least)
-    return _Room(_up(left), _up(top), int(right) // 2 * 2, int(bottom) // 2 * 2, _up(least / 2))
+    return _Room(_round_up(left), _round_up(top), int(right) // 2 * 2, int(bottom) // 2 * 2, _round_up(least / 2))
 
 
-def _up(value: float) -> int:
+def _round_up(value: float) -> int:
     return int(-(-value // 2) * 2)
 
 
-def _shown(materials: Materials, clip_s: float) -> list[Cue]:
+def _choose_cues(materials: Materials, clip_s: float) -> list[Cue]:
     cues = materials.cues or (spread_text(materials.text, clip_s) if materials.text else ())
     shown = [Cue(cue.start_s, min(cue.end_s, clip_s), cue.text) for cue in cues if cue.start_s < clip_s]
     if cues and not shown:
@@ -189,8 +202,11 @@ def _shown(materials: Materials, clip_s: float) -> list[Cue]:
     return shown
 
 
-def _captions(cues: list[Cue], room: _Room, size: int, clip_s: float, folder: Path, font: Path | None) -> Layer:
-    """All captions as one layer of the size of the largest, at the bottom of the room and in its middle."""
+def _draw_captions(cues: list[Cue], room: _Room, size: int, clip_s: float, folder: Path, font: Path | None) -> Layer:
+    """Draw all captions as one layer, at the bottom of the room and in its middle.
+
+    It has the size of the largest.
+    """
     box = room.right - room.left, round((room.bottom - room.top) * _CAPTION_HEIGHT)
     blocks = [fit_text(cue.text, size, *box, font) for cue in cues]
     smallest = min(block.size for block in blocks)
@@ -198,7 +214,7 @@ def _captions(cues: list[Cue], room: _Room, size: int, clip_s: float, folder: Pa
         draw_text(block if block.size == smallest else fit_text(cue.text, smallest, *box, font), font)
         for cue, block in zip(cues, blocks, strict=True)
     ]
-    width, height = _up(max(one.width for one in drawn)), _up(max(one.height for one in drawn))
+    width, height = _round_up(max(one.width for one in drawn)), _round_up(max(one.height for one in drawn))
     pictures = []
     for one in drawn:
         picture = Image.new("RGBA", (width, height))
@@ -210,12 +226,12 @@ def _captions(cues: list[Cue], room: _Room, size: int, clip_s: float, folder: Pa
     return Layer(reel, max(room.left, x), room.bottom - height)
 
 
-def _layer(picture: Image.Image, file: Path, x: int, y: int, end_s: float | None, start_s: float = 0.0) -> Layer:
+def _save_layer(picture: Image.Image, file: Path, x: int, y: int, end_s: float | None, start_s: float = 0.0) -> Layer:
     picture.save(file, compress_level=1)
     return Layer(file, x // 2 * 2, y // 2 * 2, start_s, end_s)
 
 
-def _bytes(reference: Reference, limit: int) -> bytes:
+def _read(reference: Reference, limit: int) -> bytes:
     name = Path(reference.uri).name
     try:
         data = read_bytes(reference.uri, limit)

@@ -1,4 +1,7 @@
-"""Captions: what is to be read, and when. The files come from others, so everything in them is bounded and checked."""
+"""Captions: texts and their times, read from files of others.
+
+So everything in them is bounded and checked.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,10 @@ _SKIPPED = ("NOTE", "STYLE", "REGION")
 
 @dataclass(frozen=True, slots=True)
 class Cue:
-    """Text shown from `start_s` to before `end_s`; lines are separated by newlines, without markup."""
+    """Text shown from `start_s` to before `end_s`.
+
+    Lines are separated by newlines, without markup.
+    """
 
     start_s: float
     end_s: float
@@ -36,29 +42,30 @@ class Cue:
 
 
 def read_captions(data: bytes, name: str = "the captions") -> tuple[Cue, ...]:
-    """The cues of an SRT or WebVTT file in order of time, never two at once: what overlaps is shown together.
+    """Read the cues of an SRT or WebVTT file in order of time, never two at once.
 
-    Tags, settings and comments are left out. MediaError names the file, the line, what is wrong and what to do.
+    What overlaps is shown together. Tags, settings and comments are left out. MediaError names the file, the line, what
+    is wrong and what to do.
     """
     if len(data) > MAX_BYTES:
         raise MediaError(f"{name} has {len(data)} bytes; captions may have {MAX_BYTES // 1024} kB.")
-    lines = _decoded(data, name).replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    lines = _decode(data, name).replace("\r\n", "\n").replace("\r", "\n").split("\n")
     web = lines[0].startswith("WEBVTT")
     cues = []
-    for number, block in _blocks(lines):
+    for number, block in _split_blocks(lines):
         if web and (number == 1 or block[0].split(" ")[0].rstrip() in _SKIPPED):
             continue
-        cue = _cue(number, block, web, name)
+        cue = _parse_cue(number, block, web, name)
         if cue.text:
             cues.append(cue)
         if len(cues) > MAX_CUES:
             raise MediaError(f"{name}, line {number}: there are more than {MAX_CUES} captions. Split the file.")
     if not cues:
         raise MediaError(f"{name} holds no captions. It must be SRT or WebVTT, with times and text.")
-    return _one_at_a_time(cues)
+    return _merge_overlaps(cues)
 
 
-def _decoded(data: bytes, name: str) -> str:
+def _decode(data: bytes, name: str) -> str:
     encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     try:
         return data.decode(encoding)
@@ -67,8 +74,8 @@ def _decoded(data: bytes, name: str) -> str:
         raise MediaError(f"{name}, line {line}: the text is not UTF-8. Save the file as UTF-8.") from None
 
 
-def _blocks(lines: list[str]) -> Iterator[tuple[int, list[str]]]:
-    """The stretches between empty lines, with the number of their first line."""
+def _split_blocks(lines: list[str]) -> Iterator[tuple[int, list[str]]]:
+    """Yield the stretches between empty lines, with the number of their first line."""
     block: list[str] = []
     for number, line in enumerate([*lines, ""], 1):
         if line.strip():
@@ -78,7 +85,7 @@ def _blocks(lines: list[str]) -> Iterator[tuple[int, list[str]]]:
             block = []
 
 
-def _cue(number: int, block: list[str], web: bool, name: str) -> Cue:
+def _parse_cue(number: int, block: list[str], web: bool, name: str) -> Cue:
     # The line of times comes first, or second after a number or name.
     at = next((index for index, line in enumerate(block[:2]) if _ARROW in line), None)
     if at is None:
@@ -86,30 +93,30 @@ def _cue(number: int, block: list[str], web: bool, name: str) -> Cue:
     text = block[at + 1 :]
     if inner := next((index for index, line in enumerate(text, number + at + 1) if _ARROW in line), None):
         raise MediaError(f"{name}, line {inner}: a time stands within a caption. Put an empty line before its number.")
-    start, end = _times(block[at], f"{name}, line {number + at}")
-    cue = Cue(start, end, _plain("\n".join(text), web))
+    start, end = _parse_times(block[at], f"{name}, line {number + at}")
+    cue = Cue(start, end, _strip_markup("\n".join(text), web))
     if len(cue.text) > MAX_CUE_CHARS:
         raise MediaError(f"{name}, line {number}: the caption has over {MAX_CUE_CHARS} characters. Split it.")
     return cue
 
 
-def _times(line: str, place: str) -> tuple[float, float]:
+def _parse_times(line: str, place: str) -> tuple[float, float]:
     left, _, right = line.partition(_ARROW)
     after = right.split()  # settings may follow the second time
     start, end = _TIME.fullmatch(left.strip()), _TIME.fullmatch(after[0]) if after else None
     if start is None or end is None:
         raise MediaError(f'{place}: the times cannot be read. Write them as "00:00:01,000 --> 00:00:02,500".')
-    if _seconds(end) <= _seconds(start):
+    if _count_seconds(end) <= _count_seconds(start):
         raise MediaError(f"{place}: the caption ends before it begins. Exchange its times.")
-    return _seconds(start), _seconds(end)
+    return _count_seconds(start), _count_seconds(end)
 
 
-def _seconds(match: re.Match[str]) -> float:
+def _count_seconds(match: re.Match[str]) -> float:
     hours, minutes, seconds, fraction = match.groups(default="0")
     return int(hours) * 3600 + int(minutes) * 60 + int(seconds) + float(f"0.{fraction}")
 
 
-def _plain(text: str, web: bool) -> str:
+def _strip_markup(text: str, web: bool) -> str:
     text = _MARKUP.sub("", text)
     if web:
         text = html.unescape(text)
@@ -117,15 +124,18 @@ def _plain(text: str, web: bool) -> str:
 
 
 def clean_text(text: str) -> str:
-    """The text composed (NFC), without control characters, empty lines and spaces at the ends of lines."""
+    """Compose the text (NFC) and remove control characters and spare spaces.
+
+    Empty lines and spaces at the ends of lines are removed too.
+    """
     text = unicodedata.normalize("NFC", text.replace("\t", " "))
     kept = "".join(char for char in text if char == "\n" or unicodedata.category(char) not in ("Cc", "Cs", "Zl", "Zp"))
     return "\n".join(line for line in (" ".join(line.split()) for line in kept.split("\n")) if line)
 
 
-def _one_at_a_time(cues: Sequence[Cue]) -> tuple[Cue, ...]:
+def _merge_overlaps(cues: Sequence[Cue]) -> tuple[Cue, ...]:
     cues = sorted(cues, key=lambda cue: (cue.start_s, cue.end_s))
-    cues = [_without_sliver(cue, after) for cue, after in pairwise(cues)] + cues[-1:]
+    cues = [_cut_sliver(cue, after) for cue, after in pairwise(cues)] + cues[-1:]
     shown: list[Cue] = []
     for start, end in pairwise(sorted({time for cue in cues for time in (cue.start_s, cue.end_s)})):
         text = "\n".join(dict.fromkeys(cue.text for cue in cues if cue.start_s <= start and end <= cue.end_s))
@@ -136,7 +146,7 @@ def _one_at_a_time(cues: Sequence[Cue]) -> tuple[Cue, ...]:
     return tuple(shown)
 
 
-def _without_sliver(cue: Cue, after: Cue) -> Cue:
+def _cut_sliver(cue: Cue, after: Cue) -> Cue:
     inside = cue.start_s < after.start_s < cue.end_s < after.start_s + _SLIVER_S
     return replace(cue, end_s=after.start_s) if inside else cue
 
@@ -151,26 +161,29 @@ _SENTENCE = re.compile(r"(?<=[.!?\u2026\u061f\u0964\u0589])\s+|(?<=[\u3002\uff01
 
 
 def spread_text(text: str, duration_s: float) -> tuple[Cue, ...]:
-    """Plain text as cues over the whole length, each as long as its share of the reading.
+    """Spread plain text as cues over the whole length.
 
-    MediaError when there is more text than can be read in that time.
+    Each is as long as its share of the reading. MediaError when there is more text than can be read in that time.
     """
     sentences = [part.strip() for part in _SENTENCE.split(clean_text(text)) if part.strip()]
-    parts = [part for sentence in sentences for part in _short(sentence)]
-    chars = sum(map(_weight, parts))
+    parts = [part for sentence in sentences for part in _divide(sentence)]
+    chars = sum(map(_weigh, parts))
     if chars > duration_s * MAX_CHARS_PER_S or len(parts) * _SHORTEST_S > duration_s:
         most = int(duration_s * MAX_CHARS_PER_S)
         raise MediaError(
             f"The captions have {chars} characters in {len(parts)} parts for {duration_s:.1f} s, in which at most "
             f"{most} characters in {int(duration_s / _SHORTEST_S)} parts can be read. Shorten them."
         )
-    shares = [_weight(part) + _NOTICE_CHARS for part in parts]
+    shares = [_weigh(part) + _NOTICE_CHARS for part in parts]
     ends = [sum(shares[: count + 1]) / sum(shares) * duration_s for count in range(len(parts))]
     return tuple(Cue(start, end, part) for start, end, part in zip([0.0, *ends], ends, parts, strict=False))
 
 
-def _short(sentence: str) -> list[str]:
-    """The sentence in parts of about equal length that two lines can hold, divided between words."""
+def _divide(sentence: str) -> list[str]:
+    """Divide the sentence between words into parts that two lines can show.
+
+    The parts are of about equal length.
+    """
     count = -(-len(sentence) // _PART_CHARS)
     parts, words = [""], sentence.split(" ")
     for word in words:
@@ -182,6 +195,6 @@ def _short(sentence: str) -> list[str]:
     return parts
 
 
-def _weight(text: str) -> int:
-    """How much there is to read: an ideograph counts twice."""
+def _weigh(text: str) -> int:
+    """Return how much there is to read: an ideograph counts twice."""
     return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)

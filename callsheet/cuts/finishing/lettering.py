@@ -1,4 +1,4 @@
-"""Text as pictures, in every script that the shipped fonts (or the user's own) have."""
+"""Text as pictures, in every script of the shipped fonts or the user's own."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ _ASCENT_EM, _DESCENT_EM = 0.85, 0.25
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Wrapped text that fits; `size` is the em in pixels, as are all other measures."""
+    """Wrapped text that fits.
+
+    `size` is the em in pixels, as are all other measures.
+    """
 
     lines: tuple[str, ...]
     size: int
@@ -39,9 +42,9 @@ class Block:
 
 
 def missing_glyphs(text: str, font: Path | None = None) -> str:
-    """The characters of `text` that no font has, each once, in order; "" when all can be drawn.
+    """Return the characters of `text` that no font has; "" when all can be drawn.
 
-    `font` is the user's own (CALLSHEET_FONT), asked first. MediaError when it cannot be read.
+    Each once, in order. `font` is the user's own (CALLSHEET_FONT), searched first. MediaError when it cannot be read.
     """
     faces = typefaces(font)
     chars = dict.fromkeys(char for char in unicodedata.normalize("NFC", text) if is_visible(char))
@@ -49,32 +52,37 @@ def missing_glyphs(text: str, font: Path | None = None) -> str:
 
 
 def fit_text(text: str, size: int, width: int, height: int, font: Path | None = None) -> Block:
-    """The text wrapped and balanced in a box of pixels, at `size` or down to 60 % of it.
+    """Wrap and balance the text in a box of pixels.
 
-    MediaError for characters that no font has, and for text that does not fit.
+    At `size` or down to 60 % of it. MediaError for characters that no font has, and for text that does not fit.
     """
     text = clean_text(text)
     if missing := missing_glyphs(text, font):
         raise MediaError(
-            f"No font here has {' '.join(missing[:20])} of {_start(text)}. Change the text, or name a font file that "
-            "has them in CALLSHEET_FONT."
+            f"No font here has {' '.join(missing[:20])} of {_quote_start(text)}. Change the text, or name a font file "
+            "that has them in CALLSHEET_FONT."
         )
     for step in range(_STEPS):
-        block = _block(text, max(1, round(size * (1 - (1 - _SMALLEST) * step / (_STEPS - 1)))), width, typefaces(font))
+        block = _lay_out(
+            text, max(1, round(size * (1 - (1 - _SMALLEST) * step / (_STEPS - 1)))), width, typefaces(font)
+        )
         if block.width <= width and block.height <= height:
             return block
-    raise MediaError(f"The text {_start(text)} does not fit into {width}x{height} px. Shorten it or divide it.")
+    raise MediaError(f"The text {_quote_start(text)} does not fit into {width}x{height} px. Shorten it or divide it.")
 
 
 def draw_text(block: Block, font: Path | None = None) -> Image.Image:
-    """The block as an RGBA picture of its size: white with a dark edge, centred on a translucent dark box."""
+    """Draw the block as an RGBA picture of its size.
+
+    White with a dark edge, centred on a translucent dark box.
+    """
     faces = typefaces(font)
     picture = Image.new("RGBA", (block.width, block.height))
     pen = ImageDraw.Draw(picture)
     pen.rounded_rectangle((0, 0, block.width - 1, block.height - 1), round(block.size * _CORNER_EM), fill=_BOX)
     ink = Image.new("L", picture.size)
-    edge = _edge(block.size)
-    y = _pad(block.size)
+    edge = _measure_edge(block.size)
+    y = _measure_pad(block.size)
     for text in block.lines:
         line = draw_line(shape_line(text, faces, block.size, block.right_to_left), block.ascent, block.descent, edge)
         ink.paste(line, ((block.width - line.width) // 2, y), line)
@@ -85,31 +93,31 @@ def draw_text(block: Block, font: Path | None = None) -> Image.Image:
     return picture
 
 
-def _block(text: str, size: int, width: int, faces: tuple[Typeface, ...]) -> Block:
+def _lay_out(text: str, size: int, width: int, faces: tuple[Typeface, ...]) -> Block:
     backwards = is_right_to_left(text)
-    around = 2 * (_pad(size) + _edge(size))
-    measure = partial(_width, faces=faces, size=size, right_to_left=backwards)
+    around = 2 * (_measure_pad(size) + _measure_edge(size))
+    measure = partial(_measure_width, faces=faces, size=size, right_to_left=backwards)
     # Kerning may make a line a little wider than its words.
     lines = wrap(text, (width - around) * 0.99, measure)
     shaped = [shape_line(line, faces, size, backwards) for line in lines]
     above, below = reach(shaped)
     ascent, descent = max(above, round(size * _ASCENT_EM)), max(below, round(size * _DESCENT_EM))
     widest = ceil(max((line.width for line in shaped), default=0.0))
-    height = len(lines) * (ascent + descent + round(size * _LEADING_EM)) + 2 * _pad(size)
+    height = len(lines) * (ascent + descent + round(size * _LEADING_EM)) + 2 * _measure_pad(size)
     return Block(tuple(lines), size, widest + around, height, ascent, descent, backwards)
 
 
-def _width(text: str, faces: tuple[Typeface, ...], size: int, right_to_left: bool) -> float:
+def _measure_width(text: str, faces: tuple[Typeface, ...], size: int, right_to_left: bool) -> float:
     return shape_line(text, faces, size, right_to_left).width
 
 
-def _pad(size: int) -> int:
+def _measure_pad(size: int) -> int:
     return round(size * _PAD_EM)
 
 
-def _edge(size: int) -> int:
+def _measure_edge(size: int) -> int:
     return max(1, round(size * _EDGE_EM))
 
 
-def _start(text: str) -> str:
+def _quote_start(text: str) -> str:
     return repr(text if len(text) <= 40 else f"{text[:40]}…")

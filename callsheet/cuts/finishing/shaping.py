@@ -42,18 +42,24 @@ class Typeface:
     face: hb.Face = field(compare=False, repr=False)
 
     def has(self, text: str) -> bool:
-        """Whether every visible character of `text` can be drawn."""
+        """Return whether every visible character of `text` can be drawn."""
         return all(ord(char) in self.chars for char in text if is_visible(char))
 
 
 def typefaces(font: Path | None = None) -> tuple[Typeface, ...]:
-    """The typefaces in the order they are asked, the user's own (`font`) first; MediaError when that is no font."""
+    """Open the typefaces in the order of search, the user's own (`font`) first.
+
+    MediaError when that is no font.
+    """
     shipped = tuple(_open(_FOLDER / f"{name}.ttf") for name in _SHIPPED)
     return shipped if font is None else (_open(font.absolute()), *shipped)
 
 
 def is_visible(char: str) -> bool:
-    """Whether a character needs a glyph; spaces, controls and marks that choose a variant do not."""
+    """Return whether a character needs a glyph.
+
+    Spaces, controls and marks that choose a variant do not.
+    """
     return not (char.isspace() or unicodedata.category(char) in ("Cc", "Cf") or 0xFE00 <= ord(char) <= 0xFE0F)
 
 
@@ -75,7 +81,10 @@ _UNIT = 64
 
 @dataclass(frozen=True, slots=True)
 class Glyph:
-    """A glyph of a font and its place: from the line's left end and baseline, in 64ths of a pixel, upwards."""
+    """A glyph of a font and its place.
+
+    From the line's left end and baseline, in 64ths of a pixel, upwards.
+    """
 
     font: hb.Font
     number: int
@@ -92,10 +101,13 @@ class Line:
 
 
 def shape_line(text: str, typefaces: Sequence[Typeface], size: int, right_to_left: bool) -> Line:
-    """The line as it is seen, each stretch in the first typeface that has it; `size` is the em in pixels."""
+    """Shape the line as it is seen, each stretch in the first typeface that has it.
+
+    `size` is the em in pixels.
+    """
     deep = levels(text, right_to_left)
-    chosen = _faces(text, typefaces)
-    pieces = list(zip(text, deep, chosen, _scripts(text), strict=True))
+    chosen = _choose_faces(text, typefaces)
+    pieces = list(zip(text, deep, chosen, _find_scripts(text), strict=True))
     runs = []
     for (level, face, _), group in groupby(pieces, key=lambda piece: (piece[1], id(piece[2]), piece[3])):
         part = list(group)
@@ -103,7 +115,7 @@ def shape_line(text: str, typefaces: Sequence[Typeface], size: int, right_to_lef
     glyphs: list[Glyph] = []
     x = 0
     for level, (run, typeface, _) in visual_order(runs):
-        font, buffer = _shaped(run, typeface, size, level % 2 == 1)
+        font, buffer = _shape(run, typeface, size, level % 2 == 1)
         for info, place in zip(buffer.glyph_infos, buffer.glyph_positions, strict=True):
             glyphs.append(Glyph(font, info.codepoint, x + place.x_offset, place.y_offset))
             x += place.x_advance
@@ -111,7 +123,10 @@ def shape_line(text: str, typefaces: Sequence[Typeface], size: int, right_to_lef
 
 
 def draw_line(line: Line, ascent: int, descent: int, margin: int) -> Image.Image:
-    """The line as a mask ("L") with `margin` pixels on either side; its baseline is `ascent` pixels below the top."""
+    """Draw the line as a mask ("L") with `margin` pixels on either side.
+
+    Its baseline is `ascent` pixels below the top.
+    """
     width, height = ceil(line.width) + 2 * margin, ascent + descent
     raster = hb.RasterDraw()
     raster.scale_factor = (_UNIT, _UNIT)
@@ -127,15 +142,18 @@ def draw_line(line: Line, ascent: int, descent: int, margin: int) -> Image.Image
 
 
 def reach(lines: Sequence[Line]) -> tuple[int, int]:
-    """How far the highest and the deepest glyph reach above and below the baseline, in pixels."""
+    """Return how far the glyphs reach above and below the baseline, in pixels.
+
+    By the highest and the deepest of them.
+    """
     boxes = [(glyph.y, glyph.font.get_glyph_extents(glyph.number)) for line in lines for glyph in line.glyphs]
     above = max((y + box.y_bearing for y, box in boxes if box), default=0)
     below = max((-(y + box.y_bearing + box.height) for y, box in boxes if box), default=0)
     return ceil(above / _UNIT), ceil(below / _UNIT)
 
 
-def _shaped(text: str, typeface: Typeface, size: int, backwards: bool) -> tuple[hb.Font, hb.Buffer]:
-    font, buffer = _font(typeface, size), hb.Buffer()
+def _shape(text: str, typeface: Typeface, size: int, backwards: bool) -> tuple[hb.Font, hb.Buffer]:
+    font, buffer = _scale_font(typeface, size), hb.Buffer()
     buffer.add_str(text)
     buffer.guess_segment_properties()
     buffer.direction = "rtl" if backwards else "ltr"
@@ -144,14 +162,17 @@ def _shaped(text: str, typeface: Typeface, size: int, backwards: bool) -> tuple[
 
 
 @cache
-def _font(typeface: Typeface, size: int) -> hb.Font:
+def _scale_font(typeface: Typeface, size: int) -> hb.Font:
     font = hb.Font(typeface.face)
     font.scale = (size * _UNIT, size * _UNIT)
     return font
 
 
-def _faces(text: str, typefaces: Sequence[Typeface]) -> list[Typeface]:
-    """The typeface of each character: the first that has it, or what the one before has where it needs no other."""
+def _choose_faces(text: str, typefaces: Sequence[Typeface]) -> list[Typeface]:
+    """Return the typeface of each character: the first that has it.
+
+    Or what the one before has where it needs no other.
+    """
     faces: list[Typeface] = []
     for char in text:
         before = faces[-1] if faces else None
@@ -162,9 +183,12 @@ def _faces(text: str, typefaces: Sequence[Typeface]) -> list[Typeface]:
     return faces
 
 
-def _scripts(text: str) -> list[str]:
-    """The script of each character; signs and spaces are of the script before them, at the start of the one after."""
-    scripts = [_script(char) for char in text]
+def _find_scripts(text: str) -> list[str]:
+    """Return the script of each character.
+
+    Signs and spaces are of the script before them, at the start of the one after.
+    """
+    scripts = [_find_script(char) for char in text]
     last = next((script for script in scripts if script), "")
     for at, script in enumerate(scripts):
         last = scripts[at] = script or last
@@ -172,7 +196,7 @@ def _scripts(text: str) -> list[str]:
 
 
 @cache
-def _script(char: str) -> str:
+def _find_script(char: str) -> str:
     buffer = hb.Buffer()
     buffer.add_str(char)
     buffer.guess_segment_properties()

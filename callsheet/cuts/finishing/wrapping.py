@@ -1,4 +1,4 @@
-"""Breaking text into lines of about equal width."""
+"""Breaking of text into lines of about equal width."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ _STEPS = 8
 
 
 def wrap(text: str, width: float, measure: Callable[[str], float]) -> list[str]:
-    """The lines of `text`, none wider than `width`, as few as that needs and as equal as they can be.
+    """Break `text` into few lines of about equal width, none wider than `width`.
 
-    `measure` gives the width of a piece of text; kerning between words is not counted. Line ends in the text stay. What
-    is wider without a space is broken between characters.
+    `measure` returns the width of a piece of text; kerning between words is not counted. Line ends in the text stay.
+    What is wider without a space is broken between characters.
     """
     measure = cache(measure)
-    return [line for paragraph in text.split("\n") for line in _balanced(paragraph, width, measure)]
+    return [line for paragraph in text.split("\n") for line in _balance(paragraph, width, measure)]
 
 
-def _balanced(text: str, width: float, measure: Callable[[str], float]) -> list[str]:
-    best = _greedy(text, width, measure)
+def _balance(text: str, width: float, measure: Callable[[str], float]) -> list[str]:
+    best = _fill(text, width, measure)
     narrow, wide = width / max(1, len(best)) * 0.8, width
     for _ in range(_STEPS if len(best) > 1 else 0):
         middle = (narrow + wide) / 2
-        lines = _greedy(text, middle, measure)
+        lines = _fill(text, middle, measure)
         if len(lines) > len(best):
             narrow = middle
         else:
@@ -43,9 +43,9 @@ def _balanced(text: str, width: float, measure: Callable[[str], float]) -> list[
     return best
 
 
-def _greedy(text: str, width: float, measure: Callable[[str], float]) -> list[str]:
+def _fill(text: str, width: float, measure: Callable[[str], float]) -> list[str]:
     lines, used = [""], 0.0
-    for piece in _pieces(text):
+    for piece in _split_pieces(text):
         for part in [piece] if measure(piece.rstrip()) <= width else clusters(piece):
             if lines[-1] and used + measure(part.rstrip()) > width:
                 lines.append("")
@@ -55,8 +55,11 @@ def _greedy(text: str, width: float, measure: Callable[[str], float]) -> list[st
     return [line.strip() for line in lines if line.strip()]
 
 
-def _pieces(text: str) -> list[str]:
-    """What is kept together: words with the space after them, and the clusters of scripts without spaces."""
+def _split_pieces(text: str) -> list[str]:
+    """Split the text into what is kept together.
+
+    Words with the space after them, and the clusters of scripts without spaces.
+    """
     pieces: list[str] = []
     for word in re.findall(r"\S+\s*|\s+", text):
         if not _SPACELESS.search(word):
@@ -73,7 +76,10 @@ def _pieces(text: str) -> list[str]:
 
 
 def clusters(text: str) -> list[str]:
-    """What a reader takes for one character: a letter with its marks, joined letters, an Indic conjunct."""
+    """Split the text into what a reader takes for one character.
+
+    A letter with its marks, joined letters, an Indic conjunct.
+    """
     found: list[str] = []
     for char in text:
         joined = found and (

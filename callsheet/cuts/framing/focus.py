@@ -1,4 +1,7 @@
-"""What a manifest says about where to look: `auto`, `ask`, `centre`, a side, a point or a box."""
+"""The focus that a manifest gives.
+
+`auto`, `ask`, `centre`, a side, a point or a box.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +26,11 @@ _MAX_CHARS = 100
 
 @dataclass(frozen=True, slots=True)
 class Focus:
-    """Where to look. "auto": the subject is looked for; "ask": Gemini is asked; "centre"; "given": in `box`.
+    """The place to look at.
 
-    `box` is left, top, right, bottom in shares 0..1 of the upright clip; a point is a box without size. `text` is what
-    was written, in its shortest form.
+    "auto": the subject is looked for; "ask": Gemini finds it; "centre"; "given": in `box`. `box` is left, top, right,
+    bottom in shares 0..1 of the upright clip; a point is a box without size. `text` is what was written, in its
+    shortest form.
     """
 
     how: Literal["auto", "ask", "centre", "given"]
@@ -34,7 +38,10 @@ class Focus:
     box: tuple[float, float, float, float] | None = None
 
     def subject(self) -> Subject | None:
-        """The subject as the manifest gives it; None when it has to be looked or asked for."""
+        """Return the subject as the manifest gives it.
+
+        None when it has to be looked for, here or by Gemini.
+        """
         if self.how == "centre":
             return Subject((), "centre", "the centre was asked for")
         if self.box is None:
@@ -43,31 +50,34 @@ class Focus:
 
 
 def parse_focus(text: str) -> Focus:
-    """The focus that a manifest or a setting gives; UsageError says what is wrong and what is allowed."""
+    """Parse the focus that a manifest or a setting gives.
+
+    UsageError says what is wrong and what is allowed.
+    """
     word = " ".join(text[: _MAX_CHARS + 1].split()).lower()
     if word in ("auto", "ask", "centre"):
         return Focus(word, word)  # type: ignore[arg-type]
     if word in _PLACES:
         return Focus("given", word, _PLACES[word])
     if "," in word:
-        return _place(word)
-    raise UsageError(f"{_shown(text)} is no focus. Allowed: {ALLOWED}.")
+        return _parse_place(word)
+    raise UsageError(f"{_quote(text)} is no focus. Allowed: {ALLOWED}.")
 
 
-def _place(text: str) -> Focus:
+def _parse_place(text: str) -> Focus:
     try:
         numbers = [float(part) for part in text.split(",")]
     except ValueError:
-        raise UsageError(f"{_shown(text)} is no focus: not all parts are numbers. Allowed: {ALLOWED}.") from None
+        raise UsageError(f"{_quote(text)} is no focus: not all parts are numbers. Allowed: {ALLOWED}.") from None
     if len(numbers) not in (2, 4):
-        raise UsageError(f"{_shown(text)} has {len(numbers)} numbers. A point has two, a box four. Allowed: {ALLOWED}.")
+        raise UsageError(f"{_quote(text)} has {len(numbers)} numbers. A point has two, a box four. Allowed: {ALLOWED}.")
     if not all(0 <= number <= 1 for number in numbers):
-        raise UsageError(f"{_shown(text)} goes beyond the picture: every number lies between 0 and 1.")
+        raise UsageError(f"{_quote(text)} goes beyond the picture: every number lies between 0 and 1.")
     left, top, right, bottom = numbers if len(numbers) == 4 else numbers * 2
     if len(numbers) == 4 and not (left < right and top < bottom):
-        raise UsageError(f"{_shown(text)} is no box: left must be less than right, and top less than bottom.")
+        raise UsageError(f"{_quote(text)} is no box: left must be less than right, and top less than bottom.")
     return Focus("given", ",".join(f"{number:g}" for number in numbers), (left, top, right, bottom))
 
 
-def _shown(text: str) -> str:
+def _quote(text: str) -> str:
     return repr(text if len(text) <= 40 else text[:37] + "...")

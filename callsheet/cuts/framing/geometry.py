@@ -1,4 +1,7 @@
-"""The arithmetic of crops: the largest part of a picture that has an aspect, and where it lies. All in pixels."""
+"""The arithmetic of crops. All in pixels.
+
+The largest part of a picture that has an aspect, and where it lies.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,10 @@ How = Literal["given", "asked", "saliency", "centre"]
 
 @dataclass(frozen=True, slots=True)
 class SubjectBox:
-    """The subject at one moment (seconds into the clip), in shares 0..1 of the upright picture."""
+    """The subject at one moment, in shares 0..1 of the upright picture.
+
+    `at_s` is in seconds into the clip.
+    """
 
     at_s: float
     left: float
@@ -22,7 +28,10 @@ class SubjectBox:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The subject's boxes in the order of time (none: unknown), how they were found, and why so in one sentence."""
+    """The subject's boxes in the order of time (none: unknown).
+
+    How they were found, and why so in one sentence.
+    """
 
     boxes: tuple[SubjectBox, ...]
     how: How
@@ -40,9 +49,10 @@ class CropKey:
 
 @dataclass(frozen=True, slots=True)
 class Framing:
-    """ "crop": a part of `width` x `height` pixels that stays (one key) or moves straight from key to key.
+    """A part of the picture, or all of it, as a cut shows it.
 
-    "pad": the whole picture over a blurred copy of itself, no keys. `reason` tells in a sentence why.
+    "crop": a part of `width` x `height` pixels that stays (one key) or moves straight from key to key. "pad": the whole
+    picture over a blurred copy of itself, no keys. `reason` says in a sentence why.
     """
 
     how: Literal["crop", "pad"]
@@ -53,7 +63,10 @@ class Framing:
 
 
 def largest_crop(width: int, height: int, aspect: Fraction) -> tuple[int, int]:
-    """Width and height of the largest part with the aspect (of stored pixels): even, and true to less than a pixel."""
+    """Return width and height of the largest part with the aspect.
+
+    The aspect is of stored pixels. Both are even, and true to less than a pixel.
+    """
     if width * aspect.denominator > height * aspect.numerator:
         high, wide = _fit(height, aspect)
     else:
@@ -62,12 +75,15 @@ def largest_crop(width: int, height: int, aspect: Fraction) -> tuple[int, int]:
 
 
 def place(length: int, part: int, centre: float) -> int:
-    """Where a part of a side begins when it is centred on a share of the side: even, and inside."""
+    """Return where a part of a side begins when it is centred on a share of the side.
+
+    Even, and inside.
+    """
     return max(0, min(length - part, int(length * centre - part / 2))) // 2 * 2
 
 
 def even(value: Fraction | float) -> int:
-    """The nearest even number; a whole number is rounded down."""
+    """Return the nearest even number; a whole number is rounded down."""
     return round(value / 2) * 2 if value != int(value) else int(value) // 2 * 2
 
 

@@ -1,4 +1,7 @@
-"""What moves on its own in small frames: differences in time after the camera's own movement is taken out."""
+"""Motion of its own in small frames: what the camera's movement does not explain.
+
+By differences in time after the camera's movement is taken out.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +22,11 @@ _BLOCKS = (2, 3)
 
 
 def own_motion(glances: Glances, soft: Stack) -> Stack:
-    """How much each place of `soft` (the luma, a little blurred) differs from what the camera's movement explains.
+    """Measure how much each place differs from what the camera's movement explains.
 
-    A place counts when it differs from an earlier and from a later frame, so what a subject uncovers does not. At
-    both ends of the clip frames on the one side are taken, by which time it has moved on.
+    `soft` is the luma, a little blurred. A place counts when it differs from an earlier and from a later frame, so what
+    a subject uncovers does not. At both ends of the clip frames on the one side are taken, by which time it has moved
+    on.
     """
     count = len(glances.times)
     total = np.zeros_like(soft)
@@ -30,12 +34,15 @@ def own_motion(glances: Glances, soft: Stack) -> Stack:
         return total
     lag = min(max(1, round(LAG_S * (count - 1) / max(glances.times[-1], 1e-3))), (count - 1) // 2)
     for n in range(count):
-        total[n] = np.minimum.reduce([_change(soft[n], soft[other]) for other in _others(n, lag, count)])
+        total[n] = np.minimum.reduce([_measure_change(soft[n], soft[other]) for other in _choose_others(n, lag, count)])
     return total
 
 
-def _others(n: int, lag: int, count: int) -> list[int]:
-    """The frames that frame `n` is compared with: one before and one after, or up to three on one side."""
+def _choose_others(n: int, lag: int, count: int) -> list[int]:
+    """Return the frames that frame `n` is compared with.
+
+    One before and one after, or up to three on one side.
+    """
     both = [n - lag, n + lag]
     if both[0] < 0:
         both = [n + lag, n + 2 * lag, n + 3 * lag]
@@ -44,21 +51,27 @@ def _others(n: int, lag: int, count: int) -> list[int]:
     return [other for other in both if 0 <= other < count]
 
 
-def _change(now: Plane, other: Plane) -> Plane:
-    """How far each place of `now` lies outside what `other` shows around it, under the movement that explains most."""
-    dy, dx = _shift(now, other)
+def _measure_change(now: Plane, other: Plane) -> Plane:
+    """Measure how far each place of `now` lies outside what `other` shows around it.
+
+    Under the movement that explains most.
+    """
+    dy, dx = _find_shift(now, other)
     whole = np.zeros((2, *now.shape))
-    tried = [_outside(now, other, whole)]
+    tried = [_measure_outside(now, other, whole)]
     if (dy, dx) != (0, 0):
         whole = whole + np.array([dy, dx])[:, None, None]
-        tried.append(_outside(now, other, whole))
+        tried.append(_measure_outside(now, other, whole))
     if min(float(np.percentile(change, _GROUND)) for change in tried) > _EXPLAINED:
-        tried.append(_outside(now, other, whole + _bent(now, np.roll(other, (dy, dx), (0, 1)))))
+        tried.append(_measure_outside(now, other, whole + _fit_bend(now, np.roll(other, (dy, dx), (0, 1)))))
     return min(tried, key=lambda change: float(change.mean()))
 
 
-def _shift(now: Plane, other: Plane) -> tuple[int, int]:
-    """Rows and columns by which `other` lies over `now`, by phase correlation."""
+def _find_shift(now: Plane, other: Plane) -> tuple[int, int]:
+    """Return the rows and columns by which `other` lies over `now`.
+
+    By phase correlation.
+    """
     rows, columns = now.shape
     window = np.hanning(rows)[:, None] * np.hanning(columns)[None]
     one, two = (np.fft.rfft2((plane - plane.mean()) * window) for plane in (now, other))
@@ -68,8 +81,11 @@ def _shift(now: Plane, other: Plane) -> tuple[int, int]:
     return (y if y <= rows // 2 else y - rows), (x if x <= columns // 2 else x - columns)
 
 
-def _bent(now: Plane, other: Plane) -> Map:
-    """The movement that differs from place to place, as a zoom or a turn does: a plane through the shifts of blocks."""
+def _fit_bend(now: Plane, other: Plane) -> Map:
+    """Fit the movement that differs from place to place, as a zoom or a turn does.
+
+    A plane through the shifts of blocks.
+    """
     rows, columns = now.shape
     high, wide = rows // _BLOCKS[0], columns // _BLOCKS[1]
     points, shifts = [], []
@@ -77,7 +93,7 @@ def _bent(now: Plane, other: Plane) -> Map:
         for left in range(0, columns - wide + 1, wide):
             block = np.s_[top : top + high, left : left + wide]
             points.append((1.0, top + high / 2, left + wide / 2))
-            shifts.append(_shift(now[block], other[block]))
+            shifts.append(_find_shift(now[block], other[block]))
     at, by = np.array(points), np.array(shifts, dtype=np.float64)
     weights = np.ones(len(at))
     for _ in range(3):  # a block that the subject fills moves otherwise, and counts less each time
@@ -88,7 +104,7 @@ def _bent(now: Plane, other: Plane) -> Map:
     return bent
 
 
-def _outside(now: Plane, other: Plane, by: Map) -> Plane:
+def _measure_outside(now: Plane, other: Plane, by: Map) -> Plane:
     # The range of the nine pixels around takes up what is less than a pixel.
     low, high = other, other
     for axis in (0, 1):

@@ -1,4 +1,7 @@
-"""Which part of a clip to show, so that its subject is seen: one steady crop, a calm move, or the whole picture."""
+"""Choice of the part of a clip to show, so that its subject is seen.
+
+One steady crop, a calm move, or the whole picture.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from callsheet.cuts.framing.geometry import CropKey, Framing, Subject, even, lar
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """Where the line may pass at one moment: between `low` and `high`."""
+    """Bounds of the line at one moment: between `low` and `high`."""
 
     at_s: float
     low: float
@@ -20,15 +23,15 @@ class Gate:
 
 
 def calm_path(gates: Sequence[Gate]) -> list[tuple[float, float]]:
-    """The turning points (time, value) of the taut string through the gates, whose times rise; both ends are free.
+    """Return the turning points (time, value) of the taut string through the gates.
 
-    Of all lines through the gates it is the shortest and has the smallest greatest speed; it stands still for as long
-    as it can. One point when it never has to move.
+    The gates' times rise; both ends are free. Of all lines through the gates it is the shortest and has the smallest
+    greatest speed; it stands still for as long as it can. One point when it never has to move.
     """
-    points = [(gates[0].at_s, _beginning(gates))]
+    points = [(gates[0].at_s, _find_beginning(gates))]
     at = 0
     while at < len(gates) - 1:
-        turn = _next_turn(points[-1], gates, at)
+        turn = _find_next_turn(points[-1], gates, at)
         if turn is None:
             break
         at, value = turn
@@ -36,8 +39,11 @@ def calm_path(gates: Sequence[Gate]) -> list[tuple[float, float]]:
     return points
 
 
-def _beginning(gates: Sequence[Gate]) -> float:
-    """The value that can be held longest from the first gate on, on the side to which the line has to go then."""
+def _find_beginning(gates: Sequence[Gate]) -> float:
+    """Return the value that can stay longest from the first gate on.
+
+    On the side to which the line has to go then.
+    """
     low, high = gates[0].low, gates[0].high
     for gate in gates[1:]:
         if gate.low > high:
@@ -48,8 +54,11 @@ def _beginning(gates: Sequence[Gate]) -> float:
     return (low + high) / 2
 
 
-def _next_turn(start: tuple[float, float], gates: Sequence[Gate], at: int) -> tuple[int, float] | None:
-    """The gate, and the value in it, at which the straight line from `start` ends; None when it can go on flat."""
+def _find_next_turn(start: tuple[float, float], gates: Sequence[Gate], at: int) -> tuple[int, float] | None:
+    """Return the gate and the value in it at which the line from `start` ends.
+
+    The line is straight; None when it can go on flat.
+    """
     least, most = float("-inf"), float("inf")
     lowest = highest = at
     for n in range(at + 1, len(gates)):
@@ -90,11 +99,12 @@ class _Span:
 
 
 def frame_subject(subject: Subject, width: int, height: int, aspect: Fraction, duration_s: float) -> Framing:
-    """The framing of a clip of `width` x `height` upright pixels for `aspect` (of stored pixels: divide by the SAR).
+    """Frame a clip of `width` x `height` upright pixels for `aspect`.
 
-    A crop is the largest part with the aspect, true to less than a pixel, always inside the picture, all numbers even;
-    a path's first key is at 0 s, its times rise and end within the clip. "pad" only when the subject is wider or higher
-    than the crop allows. An unknown subject is the centre. `reason` is one sentence for people.
+    The aspect is of stored pixels: divide by the SAR. A crop is the largest part with the aspect, true to less than a
+    pixel, always inside the picture, all numbers even; a path's first key is at 0 s, its times rise and end within the
+    clip. "pad" only when the subject is wider or higher than the crop allows. An unknown subject is the centre.
+    `reason` is one sentence for people.
     """
     crop = largest_crop(width, height, aspect)
     axis = 0 if width - crop[0] >= height - crop[1] else 1
@@ -106,44 +116,50 @@ def frame_subject(subject: Subject, width: int, height: int, aspect: Fraction, d
         moves = len({at for _, at in path}) > 1
         return Framing("crop", *crop, tuple(keys if moves else keys[:1]), reason)
 
-    spans = _spans(subject, axis, side, duration_s)
+    spans = _build_spans(subject, axis, side, duration_s)
     if not spans:
         return framing([(0.0, place(side, part, 0.5))], f"the centre: {subject.reason}")
-    size, what = median(span.end - span.start for span in spans), _told(subject)
-    if _overflows(subject, size, side, part):
+    size, what = median(span.end - span.start for span in spans), _describe(subject)
+    if _is_too_large(subject, size, side, part):
         word = ("wide", "high")[axis]
         return Framing(
             "pad", *crop, (), f"the whole picture: {what} is {size / side:.0%} {word}, a crop {part / side:.0%}"
         )
-    steady, held = _steady(spans, side, part)
+    steady, held = _find_steady(spans, side, part)
     if held >= STEADY:
         return framing([(0.0, steady)], f"steady on {what}")
-    return framing(_path(spans, side, part), f"follows {what}: a steady crop holds it {held:.0%} of the time")
+    return framing(_find_path(spans, side, part), f"follows {what}: a steady crop holds it {held:.0%} of the time")
 
 
-def _overflows(subject: Subject, size: float, side: int, part: int) -> bool:
+def _is_too_large(subject: Subject, size: float, side: int, part: int) -> bool:
     if subject.how in ("given", "asked"):
         return size > part * _TOLD
     return part * _GUESSED < size < side * _WHOLE
 
 
-def _told(subject: Subject) -> str:
+def _describe(subject: Subject) -> str:
     names = {"given": "the place given", "asked": "the subject that Gemini saw", "saliency": "what stands out"}
     return f"{names.get(subject.how, 'the subject')} ({subject.reason})"
 
 
-def _spans(subject: Subject, axis: int, side: int, duration_s: float) -> list[_Span]:
-    """The subject along the side in pixels, without outliers, in times that rise; with one more at the end."""
+def _build_spans(subject: Subject, axis: int, side: int, duration_s: float) -> list[_Span]:
+    """Return the subject along the side in pixels, without outliers.
+
+    In times that rise; with one more at the end.
+    """
     timed = {round(box.at_s, 3): box for box in subject.boxes if 0 <= box.at_s <= duration_s}
     boxes = [replace(box, at_s=time_s) for time_s, box in sorted(timed.items())]
     starts = _smooth([(box.left, box.top)[axis] for box in boxes])
     ends = _smooth([(box.right, box.bottom)[axis] for box in boxes])
     spans = [_Span(box.at_s, start * side, end * side) for box, start, end in zip(boxes, starts, ends, strict=True)]
-    return spans + _onwards(spans, duration_s)
+    return spans + _extrapolate(spans, duration_s)
 
 
 def _smooth(values: list[float]) -> list[float]:
-    """The median of three neighbours; at both ends with what the next two lead to (Tukey's rule for end points)."""
+    """Return the median of three neighbours for each value.
+
+    At both ends with what the next two lead to (Tukey's rule for end points).
+    """
     if len(values) < 3:
         return values
     inner = [median(values[n - 1 : n + 2]) for n in range(1, len(values) - 1)]
@@ -152,8 +168,8 @@ def _smooth(values: list[float]) -> list[float]:
     return [first, *inner, last]
 
 
-def _onwards(spans: list[_Span], duration_s: float) -> list[_Span]:
-    """The subject at the end of the clip, if it goes on as it went last."""
+def _extrapolate(spans: list[_Span], duration_s: float) -> list[_Span]:
+    """Return the subject at the end of the clip, if it goes on as it went last."""
     if len(spans) < 3 or duration_s <= spans[-1].at_s:
         return []
     before, last = spans[-3], spans[-1]
@@ -162,42 +178,49 @@ def _onwards(spans: list[_Span], duration_s: float) -> list[_Span]:
     return [_Span(duration_s, last.start + by, last.end + by)]
 
 
-def _steady(spans: list[_Span], side: int, part: int) -> tuple[int, float]:
-    """The steady crop that holds the subject most of the time, and how much of it."""
+def _find_steady(spans: list[_Span], side: int, part: int) -> tuple[int, float]:
+    """Find the steady crop that shows the subject most of the time.
+
+    And how much of it.
+    """
     middle = median((span.start + span.end) / 2 for span in spans)
     wishes = {middle - part / 2, *(span.start for span in spans), *(span.end - part for span in spans)}
     options = {even(max(0.0, min(side - part, wish))) for wish in wishes}
 
     def worth(at: int) -> tuple[float, float]:
-        return _held(spans, at, side, part), -abs(at + part / 2 - middle)
+        return _measure_shown(spans, at, side, part), -abs(at + part / 2 - middle)
 
     best = max(sorted(options), key=worth)
-    return best, _held(spans, best, side, part)
+    return best, _measure_shown(spans, best, side, part)
 
 
-def _held(spans: list[_Span], at: float, side: int, part: int) -> float:
-    inside = [at <= (span.start + span.end) / 2 <= at + part and _overlap(span, at, side, part) for span in spans]
+def _measure_shown(spans: list[_Span], at: float, side: int, part: int) -> float:
+    inside = [at <= (span.start + span.end) / 2 <= at + part and _is_shown(span, at, side, part) for span in spans]
     return sum(inside) / len(inside)
 
 
-def _overlap(span: _Span, at: float, side: int, part: int) -> bool:
-    """Whether all of the subject is seen, or, of one that is wider than the crop, as much as fits.
+def _is_shown(span: _Span, at: float, side: int, part: int) -> bool:
+    """Return whether all of the subject is seen.
 
-    Some room around it is seen too, but for where the picture ends.
+    Of one that is wider than the crop, as much as fits. Some room around it is seen too, but for where the picture
+    ends.
     """
     spare = max(0.0, part - (span.end - span.start)) / 8
     start, end = max(0.0, span.start - spare), min(float(side), span.end + spare)
     return min(end, at + part) - max(start, at) >= min(end - start, part) - 2
 
 
-def _path(spans: list[_Span], side: int, part: int) -> list[tuple[float, int]]:
-    """The calmest move that holds the subject with room to spare."""
-    keys = calm_path([_gate(span, side, part) for span in spans])
-    return _limited([(round(at_s, 3), even(max(0.0, min(side - part, value)))) for at_s, value in keys], side)
+def _find_path(spans: list[_Span], side: int, part: int) -> list[tuple[float, int]]:
+    """Find the calmest move that shows the subject with room to spare."""
+    keys = calm_path([_build_gate(span, side, part) for span in spans])
+    return _limit_speed([(round(at_s, 3), even(max(0.0, min(side - part, value)))) for at_s, value in keys], side)
 
 
-def _gate(span: _Span, side: int, part: int) -> Gate:
-    """Where the crop may begin so that the subject is in it and has half the room around it to spare."""
+def _build_gate(span: _Span, side: int, part: int) -> Gate:
+    """Return where the crop may begin so that the subject is in it.
+
+    It has half the room around it to spare.
+    """
     room = max(0.0, part - (span.end - span.start)) / 2
     play = max(room / 2, min(room, DEAD_ZONE * side / 2), DEAD_ZONE * side / 8)
     centre = (span.start + span.end - part) / 2
@@ -205,8 +228,11 @@ def _gate(span: _Span, side: int, part: int) -> Gate:
     return Gate(span.at_s, low, high)
 
 
-def _limited(keys: list[tuple[float, int]], side: int) -> list[tuple[float, int]]:
-    """The keys with no move faster than FASTEST_PER_S: a subject that flits is left to itself."""
+def _limit_speed(keys: list[tuple[float, int]], side: int) -> list[tuple[float, int]]:
+    """Slow down moves faster than FASTEST_PER_S.
+
+    A subject that flits is left to itself.
+    """
     path = [(0.0, keys[0][1])]
     for at_s, value in keys:
         before_s, before = path[-1]

@@ -1,4 +1,7 @@
-"""Where small frames draw the eye, pure: what differs from its surroundings, what is rare, and what moves by itself."""
+"""Saliency: where small frames draw the eye. Pure.
+
+What differs from its surroundings, what is rare, and what moves by itself.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +28,12 @@ _JUMP = 1.5
 
 
 def follow(maps: Stack) -> list[tuple[int, int]]:
-    """A place (row, column) in each frame: salient all along and without jumps, the best way by dynamic programming."""
+    """Find a place (row, column) in each frame: salient all along, without jumps.
+
+    The best way by dynamic programming.
+    """
     side = max(maps.shape[1:])
-    found = [_peaks(plane, side // 8) for plane in maps]
+    found = [_find_peaks(plane, side // 8) for plane in maps]
     typical = float(np.median([peaks[0][0] for peaks in found])) or 1.0
     totals = [[value for value, _ in found[0]]]
     back: list[list[int]] = []
@@ -43,9 +49,9 @@ def follow(maps: Stack) -> list[tuple[int, int]]:
 
 
 def box_around(plane: Plane, place: tuple[int, int]) -> Box:
-    """The box of what is salient near a place, without its thin ends; near is within _REACH.
+    """Return the box of what is salient near a place, without its thin ends.
 
-    It need not be connected: of a plain subject that moves, only the edges differ.
+    Near is within _REACH. It need not be connected: of a plain subject that moves, only the edges differ.
     """
     reach = max(plane.shape) // _REACH
     y, x = place
@@ -54,19 +60,19 @@ def box_around(plane: Plane, place: tuple[int, int]) -> Box:
         near = plane[top : y + reach + 1, left : x + reach + 1]
         mean = float(plane.mean())
         weight = np.maximum(0, near - mean - (float(near.max()) - mean) * _GROW)
-        rows, columns = _middle(weight.sum(1)), _middle(weight.sum(0))
+        rows, columns = _find_middle(weight.sum(1)), _find_middle(weight.sum(0))
         y, x = top + sum(rows) // 2, left + sum(columns) // 2
     return left + columns[0], top + rows[0], left + columns[1], top + rows[1]
 
 
-def _middle(weights: npt.NDArray[np.float32]) -> tuple[int, int]:
+def _find_middle(weights: npt.NDArray[np.float32]) -> tuple[int, int]:
     if not weights.any():  # a place kept to for the frames around it, where this one has nothing
         return 0, len(weights)
     total = np.cumsum(weights) / float(weights.sum())
     return int(np.searchsorted(total, 0.04)), int(np.searchsorted(total, 0.96)) + 1
 
 
-def _peaks(plane: Plane, apart: int) -> list[tuple[float, tuple[int, int]]]:
+def _find_peaks(plane: Plane, apart: int) -> list[tuple[float, tuple[int, int]]]:
     left = plane.copy()
     peaks = []
     for _ in range(_PLACES):
@@ -90,10 +96,13 @@ _ALIVE, _FLICKER = 0.3, 0.6
 
 
 def salience(glances: Glances) -> Stack | None:
-    """How much each place of each frame draws the eye; None when the pictures are black or even."""
+    """Measure how much each place of each frame draws the eye.
+
+    None when the pictures are black or even.
+    """
     side = max(glances.luma.shape[1:])
     soft = blurred(glances.luma, 1)
-    contrast = _contrast(glances, side)
+    contrast = _measure_contrast(glances, side)
     if float(np.percentile(contrast, 99.5)) < _EVEN:
         return None
     moves = np.minimum(own_motion(glances, soft), _SEEN)
@@ -101,18 +110,18 @@ def salience(glances: Glances) -> Stack | None:
     told = np.clip(blurred(contrast, side // 16) / _PLAIN, 0, 1)
     cues = {
         "contrast": contrast,
-        "rarity": _rarity(glances) * told,
+        "rarity": _measure_rarity(glances) * told,
         "motion": moves * np.clip((_FLICKER - flicker) / (_FLICKER - _ALIVE), 0, 1),
     }
     total = np.zeros_like(soft)
     for name, cue in cues.items():
         total += _WEIGHTS[name] * np.clip(blurred(cue, side // 50) / (float(cue.mean()) + _FLOORS[name]), 0, _MOST)
-    salient: Stack = total * _towards_centre(*soft.shape[1:])
+    salient: Stack = total * _weigh_centre(*soft.shape[1:])
     return salient
 
 
 def blurred(stack: Stack, radius: int) -> Stack:
-    """The mean over a box of 2 x `radius` + 1 pixels a side."""
+    """Return the mean over a box of 2 x `radius` + 1 pixels a side."""
     width = 2 * radius + 1
     for axis in (1, 2):
         pad = [(0, 0), (0, 0), (0, 0)]
@@ -122,7 +131,7 @@ def blurred(stack: Stack, radius: int) -> Stack:
     return stack
 
 
-def _contrast(glances: Glances, side: int) -> Stack:
+def _measure_contrast(glances: Glances, side: int) -> Stack:
     total = np.zeros_like(glances.luma)
     for centre, around in ((side // 80, side // 12), (side // 32, side // 5)):
         for plane, weight in ((glances.luma, 1.0), (glances.blue, 2.0), (glances.red, 2.0)):
@@ -130,8 +139,8 @@ def _contrast(glances: Glances, side: int) -> Stack:
     return total
 
 
-def _rarity(glances: Glances) -> Stack:
-    """The self-information of each place's colour within the whole clip, in bits."""
+def _measure_rarity(glances: Glances) -> Stack:
+    """Measure the self-information of each place's colour in the clip, in bits."""
     luma, blue, red = (plane.astype(np.int32) >> 4 for plane in (glances.luma, glances.blue, glances.red))
     code = luma << 8 | blue << 4 | red
     share = np.bincount(code.ravel(), minlength=4096) / code.size
@@ -139,7 +148,7 @@ def _rarity(glances: Glances) -> Stack:
     return bits
 
 
-def _towards_centre(rows: int, columns: int) -> Stack:
+def _weigh_centre(rows: int, columns: int) -> Stack:
     y, x = np.linspace(-1, 1, rows)[:, None], np.linspace(-1, 1, columns)[None]
     return (1 - _OFF_CENTRE * np.minimum(1, (x**2 + y**2) / 2))[None].astype(np.float32)
 
@@ -152,16 +161,16 @@ _WHOLE = 0.7  # share of the picture's sides: what fills both is no subject but 
 
 
 def find_subject(path: Path, probe: VideoProbe) -> Subject:
-    """The subject of a clip in shares of the upright picture, over time; how="saliency".
+    """Find the subject of a clip over time, in shares of the upright picture.
 
-    how="centre" without boxes, and the reason, when nothing stands out. Deterministic. MediaError when the clip cannot
-    be decoded. Blocks for some tenths of a second: call it on a thread.
+    how="saliency"; or how="centre" without boxes, and the reason, when nothing stands out. Deterministic. MediaError
+    when the clip cannot be decoded. Blocks for some tenths of a second: call it on a thread.
     """
     return subject_of(glance(path, probe))
 
 
 def subject_of(glances: Glances) -> Subject:
-    """The subject of small frames."""
+    """Find the subject of small frames."""
     maps = salience(glances)
     if maps is None:
         return Subject((), "centre", "nothing stands out: the picture is black or even")
@@ -170,7 +179,7 @@ def subject_of(glances: Glances) -> Subject:
     # The wider of the two closes what the edges of a large, plain subject enclose.
     soft = fine + blurred(maps, side // 8)
     found = [box_around(plane, place) for plane, place in zip(fine, follow(soft), strict=True)]
-    prominence = _prominence(fine, found)
+    prominence = _measure_prominence(fine, found)
     if prominence < _STANDS_OUT:
         return Subject((), "centre", "nothing stands out: the picture is as busy everywhere")
     rows, columns = soft.shape[1:]
@@ -181,18 +190,18 @@ def subject_of(glances: Glances) -> Subject:
     if median(min(box.right - box.left, box.bottom - box.top) for box in boxes) > _WHOLE:
         return Subject((), "centre", "nothing stands out: what draws the eye is the whole picture")
     if prominence < _FOLLOWED:
-        boxes = (_typical(boxes),)
+        boxes = (_find_median_box(boxes),)
     return Subject(boxes, "saliency", f"it draws the eye {prominence:.1f} times as much as the rest")
 
 
-def _typical(boxes: tuple[SubjectBox, ...]) -> SubjectBox:
+def _find_median_box(boxes: tuple[SubjectBox, ...]) -> SubjectBox:
     left, top, right, bottom = (
         median(values) for values in zip(*((b.left, b.top, b.right, b.bottom) for b in boxes), strict=True)
     )
     return SubjectBox(0.0, left, top, right, bottom)
 
 
-def _prominence(maps: Stack, boxes: list[Box]) -> float:
-    """How salient the most salient place of a box is beside the mean of its frame."""
+def _measure_prominence(maps: Stack, boxes: list[Box]) -> float:
+    """Measure the most salient place of a box beside the mean of its frame."""
     peaks = [plane[top:bottom, left:right].max() for plane, (left, top, right, bottom) in zip(maps, boxes, strict=True)]
     return float(np.median(np.array(peaks) / np.maximum(1e-6, maps.mean((1, 2)))))

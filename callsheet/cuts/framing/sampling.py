@@ -1,4 +1,4 @@
-"""Looking at a clip cheaply: some of its frames, small, in luma and colour differences."""
+"""A cheap look at a clip: some of its frames, small, as luma and colour."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ _KEYS_APART_S = 1.1
 
 @dataclass(frozen=True, slots=True)
 class Glances:
-    """Frames at `times` (seconds from the first picture), upright with square pixels, at most 128 px a side.
+    """Frames of a clip, upright with square pixels, at most 128 px a side.
 
-    `luma`, `blue` and `red` (differences) are stacks of frames x rows x columns, 0..255.
+    `times` are seconds from the first picture. `luma`, `blue` and `red` (differences) are stacks of frames x rows x
+    columns, 0..255.
     """
 
     times: tuple[float, ...]
@@ -36,7 +37,10 @@ class Glances:
 
 
 def glance(path: Path, probe: VideoProbe) -> Glances:
-    """Up to 64 frames spread evenly over the clip; key frames alone when there are enough. MediaError when damaged."""
+    """Read up to 64 small frames spread evenly over the clip.
+
+    Key frames alone when there are enough. MediaError when damaged.
+    """
     try:
         seen = _decode(path, probe)
     except (av.error.FFmpegError, ValueError) as error:
@@ -49,7 +53,7 @@ def glance(path: Path, probe: VideoProbe) -> Glances:
 
 
 def _decode(path: Path, probe: VideoProbe) -> list[tuple[float, npt.NDArray[np.uint8]]]:
-    wide, high = _small(probe)
+    wide, high = _fit_small(probe)
     step_s, due_s = min(max(1 / PER_SECOND, probe.duration_s / MOST), probe.duration_s / LEAST), 0.0
     seen: list[tuple[float, npt.NDArray[np.uint8]]] = []
     with av.open(str(path.absolute()), format="mp4", options=SAFE_OPTIONS) as container:
@@ -82,8 +86,8 @@ def _has_enough_keys(
     return len(times) >= 6 and max(gaps) <= max(_KEYS_APART_S, duration_s / MOST)
 
 
-def _small(probe: VideoProbe) -> tuple[int, int]:
-    """The size of a small copy as it is stored, with square pixels."""
+def _fit_small(probe: VideoProbe) -> tuple[int, int]:
+    """Return the size of a small copy as it is stored, with square pixels."""
     width, height = float(probe.width * probe.sar), float(probe.height)
     scale = min(1.0, SIDE / max(width, height))
     return max(8, round(width * scale)), max(8, round(height * scale))

@@ -1,1 +1,4 @@
-"""The sound of cuts: measured, brought to the platform's loudness, with a music bed under it where one is asked for."""
+"""Sound of cuts, measured and brought to the platform's loudness.
+
+With a music bed under it where the manifest names one.
+"""

@@ -1,4 +1,7 @@
-"""The sound of a cut: made once, measured as it will be heard, and shared by all cuts that are to sound alike."""
+"""The sound of a cut, made once and measured as it will be heard.
+
+It is shared by all cuts that are to sound alike.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ _PASSES = 6
 class Sound:
     """An AAC file that cuts take as it is (`-c:a copy`), with its plan.
 
-    `before` is the loudness of the clip's own sound (None: it has none), `after` that of the file. `note` tells in a
+    `before` is the loudness of the clip's own sound (None: it has none), `after` that of the file. `note` says in a
     sentence why it is not the loudness aimed at, "" when it is.
     """
 
@@ -40,16 +43,20 @@ class Sound:
 
     @property
     def gain_db(self) -> float | None:
-        """By how many dB the clip's own sound was changed, from start to end; None when it is not heard."""
+        """The change of the clip's own sound in dB; None when it is not heard.
+
+        The same from start to end.
+        """
         return None if self.plan.own_db is None else round(self.plan.own_db + self.plan.gain_db, 2)
 
 
 async def make_sound(clip: Path, settings: SoundSettings, target: Path, timeout_s: float = 120.0) -> Sound | None:
-    """Write the sound of `clip` to `target` (MP4 with AAC-LC, 48 kHz, stereo); None when there is nothing to hear.
+    """Write the sound of `clip` to `target`; None when there is nothing to hear.
 
-    There is nothing to hear where the clip has no audio stream and no music is given. The loudness of the file is
-    within 0.5 LU of the aim, or the note tells why not; its true peak is at most `peak_dbtp`. MediaError when clip or
-    music cannot be decoded; `target` is then untouched. One encoder runs at a time.
+    The target is MP4 with AAC-LC, 48 kHz, stereo. There is nothing to hear where the clip has no audio stream and no
+    music is given. The loudness of the file is within 0.5 LU of the aim, or the note says why not; its true peak is at
+    most `peak_dbtp`. MediaError when clip or music cannot be decoded; `target` is then untouched. One encoder runs at a
+    time.
     """
     has_audio = (await asyncio.to_thread(probe_video, clip)).audio_codec is not None
     if not has_audio and settings.music is None:
@@ -69,9 +76,10 @@ async def make_sound(clip: Path, settings: SoundSettings, target: Path, timeout_
 async def master(
     plan: SoundPlan, own: Stem | None, bed: Stem | None, target: Path, timeout_s: float
 ) -> tuple[SoundPlan, Loudness]:
-    """Write the sound of `plan` to `target`; the plan as it was corrected, and how loud the file is.
+    """Write the sound of `plan` to `target`, and correct the plan by what is measured.
 
-    What comes out is measured each time: the limiter and the encoder change what was planned.
+    Returns the corrected plan, and how loud the file is. What comes out is measured each time: the limiter and the
+    encoder change what was planned.
     """
     for count in range(1, _PASSES + 1):
         await run_encoder(mix_argv(plan, own.file if own else None, bed.file if bed else None, target), timeout_s)
@@ -84,7 +92,10 @@ async def master(
 
 
 def mix_argv(plan: SoundPlan, own: Path | None, bed: Path | None, target: Path) -> list[str]:
-    """The ffmpeg arguments that make the sound of `plan` out of its stems: the same bytes for the same input."""
+    """Build the ffmpeg arguments that make the sound of `plan` out of its stems.
+
+    The same bytes for the same input.
+    """
     stems = [
         (file, gain)
         for file, gain in ((own, plan.own_db), (bed, plan.music_db))
@@ -93,13 +104,13 @@ def mix_argv(plan: SoundPlan, own: Path | None, bed: Path | None, target: Path) 
     argv = [ffmpeg_exe(), "-nostdin", "-hide_banner", "-loglevel", "error", "-xerror", "-y"]
     for file, _ in stems:
         argv += ["-protocol_whitelist", "file", "-f", "wav", "-i", f"file:{file.absolute()}"]
-    argv += ["-filter_complex", _graph(plan, [gain for _, gain in stems]), "-map", "[out]"]
+    argv += ["-filter_complex", _build_graph(plan, [gain for _, gain in stems]), "-map", "[out]"]
     argv += ["-c:a", "aac", "-b:a", "128k", "-ar", "48000", "-ac", "2", "-flags:a", "+bitexact", "-fflags", "+bitexact"]
     argv += ["-map_metadata", "-1", "-movflags", "+faststart", "-use_editlist", "0", "-threads", "1"]
     return [*argv, "-f", "mp4", f"file:{target.absolute()}"]
 
 
-def _graph(plan: SoundPlan, gains: list[float]) -> str:
+def _build_graph(plan: SoundPlan, gains: list[float]) -> str:
     chains = [f"[{number}:a]volume={gain:.2f}dB[s{number}]" for number, gain in enumerate(gains)]
     mix = "s0"
     if len(gains) > 1:

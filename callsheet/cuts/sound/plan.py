@@ -1,4 +1,4 @@
-"""Deciding how the sound of a cut is made, as values: what it is to be like, the gains, and their correction."""
+"""The plan of a cut's sound, as values: its aim, the gains, and their correction."""
 
 from __future__ import annotations
 
@@ -29,11 +29,12 @@ _EAGER = 1.25
 
 @dataclass(frozen=True, slots=True)
 class SoundSettings:
-    """What a cut is to sound like. Equal settings for the same clip give the same bytes, so such cuts share one file.
+    """The aim of a cut's sound.
 
-    The clip's own sound from `lead_s` (when the first picture appears) is heard for `clip_s` seconds; the sound is as
-    long as the cut with its end card, `duration_s`. `lufs` and `peak_dbtp` are the aim, by ITU-R BS.1770. `music` is an
-    audio file that is laid under it.
+    Equal settings for the same clip give the same bytes, so such cuts share one file. The clip's own sound from
+    `lead_s` (when the first picture appears) is heard for `clip_s` seconds; the sound is as long as the cut with its
+    end card, `duration_s`. `lufs` and `peak_dbtp` are the aim, by ITU-R BS.1770. `music` is an audio file that is laid
+    under it.
     """
 
     clip_s: float
@@ -46,10 +47,10 @@ class SoundSettings:
 
 @dataclass(frozen=True, slots=True)
 class SoundPlan:
-    """How the sound is made: gains in dB that stay the same from start to end, and a limiter.
+    """The gains in dB of a sound, the same from start to end, and a limiter.
 
     `own_db` is for the clip's own sound (None: it has none, or music takes the place of its silence), `music_db` for
-    the music bed (None: no music), `gain_db` for both together. `ceiling_db` is where the limiter holds the peaks;
+    the music bed (None: no music), `gain_db` for both together. `ceiling_db` is where the limiter stops the peaks;
     None: there is no limiter. `most_db` is how far `gain_db` may go up.
     """
 
@@ -62,26 +63,29 @@ class SoundPlan:
 
 
 def plan_sound(settings: SoundSettings, own: Loudness | None, music: Loudness | None) -> SoundPlan | None:
-    """The first plan for a clip and a music bed that are as loud as this; None when there is nothing to hear.
+    """Plan the sound of a clip and a music bed that are as loud as this.
 
-    Silence is left as it is: amplifying it would only raise noise.
+    None when there is nothing to hear. Silence is left as it is: amplifying it would only raise noise.
     """
-    heard, bed = _audible(own), _audible(music)
+    heard, bed = _keep_audible(own), _keep_audible(music)
     if heard is None and bed is None:
-        return None if own is None else _left_alone(settings, own)
+        return None if own is None else _leave_alone(settings, own)
     loudest = heard or bed
     assert loudest is not None  # noqa: S101 - for the type checker: one of them is there
     most = min(MAX_GAIN_DB, settings.peak_dbtp - loudest.true_peak_dbfs + MAX_LIMITING_DB)
-    first = _towards(settings.lufs, loudest, most)
+    first = _find_gain(settings.lufs, loudest, most)
     own_db = first if heard else None
-    music_db = first if bed and not heard else _towards(settings.lufs - BED_LU, bed, MAX_GAIN_DB) if bed else None
+    music_db = first if bed and not heard else _find_gain(settings.lufs - BED_LU, bed, MAX_GAIN_DB) if bed else None
     peak = loudest.true_peak_dbfs + first
     ceiling = settings.peak_dbtp - _HEADROOM_DB if bed or peak > settings.peak_dbtp - _HEADROOM_DB else None
     return SoundPlan(settings, own_db, music_db, 0.0, ceiling, most - first)
 
 
 def corrected(plan: SoundPlan, outcome: Loudness) -> SoundPlan | None:
-    """The plan that comes nearer to the aim, knowing what became of this one; None when it cannot or need not."""
+    """Correct a plan, knowing what became of it, to come nearer to the aim.
+
+    None when it cannot or need not.
+    """
     aim = plan.settings
     over = outcome.true_peak_dbfs - (aim.peak_dbtp - _PEAK_MARGIN_DB)
     ceiling = plan.ceiling_db
@@ -98,7 +102,7 @@ def corrected(plan: SoundPlan, outcome: Loudness) -> SoundPlan | None:
 
 
 def shortfall(plan: SoundPlan, outcome: Loudness) -> str:
-    """Why the outcome is not as loud as was asked for, in a sentence; "" when it is."""
+    """Describe why the outcome misses the loudness aimed at; "" when it does not."""
     aim = plan.settings
     if abs(outcome.integrated_lufs - aim.lufs) <= TOLERANCE_LU:
         return ""
@@ -116,18 +120,21 @@ def shortfall(plan: SoundPlan, outcome: Loudness) -> str:
 
 
 def level(lufs: float, loudness: Loudness) -> float:
-    """The gain in dB that brings a sound to `lufs`, at most 46 dB up; 0.0 for silence."""
-    return _towards(lufs, loudness, MAX_GAIN_DB) if _audible(loudness) else 0.0
+    """Return the gain in dB that brings a sound to `lufs`; 0.0 for silence.
+
+    At most 46 dB up.
+    """
+    return _find_gain(lufs, loudness, MAX_GAIN_DB) if _keep_audible(loudness) else 0.0
 
 
-def _audible(loudness: Loudness | None) -> Loudness | None:
+def _keep_audible(loudness: Loudness | None) -> Loudness | None:
     return loudness if loudness is not None and loudness.integrated_lufs > SILENT_LUFS else None
 
 
-def _towards(lufs: float, loudness: Loudness, most_db: float) -> float:
+def _find_gain(lufs: float, loudness: Loudness, most_db: float) -> float:
     return round(min(most_db, lufs - loudness.integrated_lufs), 2)
 
 
-def _left_alone(settings: SoundSettings, own: Loudness) -> SoundPlan:
+def _leave_alone(settings: SoundSettings, own: Loudness) -> SoundPlan:
     loud = own.true_peak_dbfs > settings.peak_dbtp - _HEADROOM_DB
     return SoundPlan(settings, 0.0, None, 0.0, settings.peak_dbtp - _HEADROOM_DB if loud else None, 0.0)

@@ -1,4 +1,7 @@
-"""The sounds of one clip: each is made once and shared by all cuts that are to sound alike."""
+"""The sounds of one clip.
+
+Each is made once and shared by all cuts that are to sound alike.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from callsheet.media.ffmpeg import EncoderSlots
 
 
 class Sounds:
-    """Makes sounds of `clip` in `folder`, which is the caller's to make and to remove."""
+    """Sounds of `clip` in `folder`, which is the caller's to make and to remove."""
 
     def __init__(self, clip: Path, folder: Path, encoders: EncoderSlots | None = None) -> None:
         self._clip, self._folder, self._encoders = clip, folder, encoders or EncoderSlots()
@@ -19,7 +22,10 @@ class Sounds:
         self._lock = asyncio.Lock()
 
     async def get(self, settings: SoundSettings, timeout_s: float) -> Sound | None:
-        """The sound for these settings, made when it was not yet; None when there is nothing to hear."""
+        """Return the sound for these settings, making it when it is not there yet.
+
+        None when there is nothing to hear.
+        """
         async with self._lock:
             if settings not in self._made:
                 target = self._folder / f"sound-{len(self._made)}.mp4"

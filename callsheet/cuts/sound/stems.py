@@ -1,4 +1,7 @@
-"""Stems: the clip's own sound and the music bed, decoded once, cut to length, and measured on the way."""
+"""Stems: the clip's own sound and the music bed.
+
+Decoded once, cut to length, and measured on the way.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,10 @@ _AAC = SoundFormat("audio/aac", "aac")
 
 
 def sound_format(head: bytes) -> SoundFormat | None:
-    """The kind of a file that begins with these 16 bytes or more; None for whatever is not taken."""
+    """Return the kind of a file by its first 16 bytes or more.
+
+    None for whatever is not taken.
+    """
     if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
         return _WAV
     if head[4:8] == b"ftyp":
@@ -45,7 +51,10 @@ def sound_format(head: bytes) -> SoundFormat | None:
 
 
 def sound_type(data: bytes) -> str | None:
-    """The MIME type of an audio file by its first bytes; None for whatever is not taken."""
+    """Return the MIME type of an audio file by its first bytes.
+
+    None for whatever is not taken.
+    """
     kind = sound_format(data[:HEAD])
     return kind.mime_type if kind else None
 
@@ -63,7 +72,10 @@ class Stem:
 
 
 async def own_stem(clip: Path, settings: SoundSettings, target: Path, timeout_s: float) -> Stem:
-    """The sound of an MP4 from its first picture on, gaps filled with silence; MediaError when it cannot be decoded."""
+    """Decode the sound of an MP4 from its first picture on.
+
+    Gaps are filled with silence; MediaError when it cannot be decoded.
+    """
     filters = f"{STEREO},aresample=async=1:first_pts=0,atrim=end={settings.clip_s:.6f}"
     if settings.duration_s > settings.clip_s + 0.05:
         filters += f",afade=t=out:st={max(0.0, settings.clip_s - 0.05):.6f}:d=0.05"  # no click before the end card
@@ -77,9 +89,9 @@ async def own_stem(clip: Path, settings: SoundSettings, target: Path, timeout_s:
 
 
 async def music_stem(settings: SoundSettings, target: Path, timeout_s: float) -> Stem:
-    """The music from its start, repeated until the cut ends, faded in and out; MediaError when it cannot be used.
+    """Decode the music from its start, repeated until the cut ends.
 
-    Damaged places are skipped, as players do.
+    Faded in and out; MediaError when it cannot be used. Damaged places are skipped, as players do.
     """
     music, length = settings.music, settings.duration_s
     assert music is not None  # noqa: S101 - asked for only where there is music
@@ -104,9 +116,9 @@ async def music_stem(settings: SoundSettings, target: Path, timeout_s: float) ->
 async def join_stems(
     parts: Sequence[tuple[Stem | None, float | None, float]], crossfade_s: float, target: Path, timeout_s: float
 ) -> Stem:
-    """Stems one after the other, each with its gain in dB and its length in seconds; None is silence of that length.
+    """Join stems one after the other, each with its gain in dB and length in seconds.
 
-    With a crossfade neighbours share so many seconds, equally loud throughout.
+    None is silence of that length. With a crossfade neighbours share so many seconds, equally loud throughout.
     """
     source: list[str] = []
     chains = []
@@ -126,16 +138,18 @@ async def join_stems(
     else:
         joined = "".join(f"[{label}]" for label in labels) + f"concat=n={len(labels)}:v=0:a=1"
     length_s = sum(length for *_, length in parts) - crossfade_s * (len(parts) - 1)
-    graph = ";".join([*chains, f"{joined},{_whole(length_s)}[out]"])
+    graph = ";".join([*chains, f"{joined},{_build_length(length_s)}[out]"])
     return await _run([*source, "-filter_complex", graph, "-map", "[out]"], target, timeout_s)
 
 
 async def _write(source: list[str], filters: str, length_s: float, target: Path, timeout_s: float) -> Stem:
-    return await _run([*source, "-map", "0:a:0", "-vn", "-af", f"{filters},{_whole(length_s)}"], target, timeout_s)
+    return await _run(
+        [*source, "-map", "0:a:0", "-vn", "-af", f"{filters},{_build_length(length_s)}"], target, timeout_s
+    )
 
 
-def _whole(length_s: float) -> str:
-    """Exactly so long, and measured."""
+def _build_length(length_s: float) -> str:
+    """Build the filters that make it exactly so long, and measure it."""
     return f"apad=whole_dur={length_s:.6f},atrim=end={length_s:.6f},{METER}"
 
 
