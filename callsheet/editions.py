@@ -18,14 +18,14 @@ PLACEHOLDERS: dict[str, Callable[[datetime], str]] = {
     "date": lambda at: f"{at:%Y-%m-%d}",
     "week": lambda at: f"{at:%G-W%V}",
     "month": lambda at: f"{at:%Y-%m}",
-    "hour": lambda at: f"{at:%Y-%m-%dT%H}{_second_time(at)}",
-    "minute": lambda at: f"{at:%Y-%m-%dT%H%M}{_second_time(at)}",
+    "hour": lambda at: f"{at:%Y-%m-%dT%H}{_repeated_hour_offset(at)}",
+    "minute": lambda at: f"{at:%Y-%m-%dT%H%M}{_repeated_hour_offset(at)}",
 }
 # A part of folder names, of the batch's name between dots, and of object names in buckets.
 _ALLOWED = re.compile(r"[^\W_][\w+-]{0,79}")
 
 
-def _second_time(at: datetime) -> str:
+def _repeated_hour_offset(at: datetime) -> str:
     """Return the UTC offset where a clock that was put back repeats a time, else ""."""
     return f"{at:%z}" if at.fold else ""
 
@@ -44,9 +44,9 @@ def edition_at(edition: str, at: datetime) -> str:
     try:
         parts = list(Formatter().parse(edition))
     except ValueError as error:
-        raise _unknown(edition) from error
+        raise _refuse_edition(edition) from error
     if any(name is not None and (name not in PLACEHOLDERS or form or convert) for _, name, form, convert in parts):
-        raise _unknown(edition)
+        raise _refuse_edition(edition)
     return "".join(text + (PLACEHOLDERS[name](at) if name is not None else "") for text, name, _, _ in parts)
 
 
@@ -59,6 +59,6 @@ def check_edition(edition: str | None) -> None:
         )
 
 
-def _unknown(edition: str) -> SettingsError:
+def _refuse_edition(edition: str) -> SettingsError:
     known = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
     return SettingsError(f"Edition {edition!r} cannot be filled in. Nothing was made. It may hold {known}.")

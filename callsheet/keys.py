@@ -35,7 +35,7 @@ def job_key(
     are None are left out, so adding an optional parameter to the product does not change the keys of jobs that do not
     use it.
     """
-    return _digest(
+    return _hash_value(
         {
             "version": KEY_VERSION,
             "kind": kind,
@@ -63,6 +63,6 @@ def labels_of(key: str, n: int) -> tuple[tuple[str, str], ...]:
     return ((JOB_LABEL, label_of(key)), (ATTEMPT_LABEL, str(n)))
 
 
-def _digest(value: object) -> str:
+def _hash_value(value: object) -> str:
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -88,14 +88,16 @@ def ask_service(url: str, timeout_s: float) -> Answer:
     request = urllib.request.Request(f"{url.rstrip('/')}/{STATUS}", headers={CHALLENGE: challenge})  # noqa: S310  loopback
     try:
         with _OPENER.open(request, timeout=timeout_s) as reply:
-            return Answer(url, is_proof(reply.headers.get(PROOF), challenge), _status_in(reply.read(MAX_STATUS_BYTES)))
+            return Answer(
+                url, is_proof(reply.headers.get(PROOF), challenge), _read_status(reply.read(MAX_STATUS_BYTES))
+            )
     except urllib.error.HTTPError:
         return Answer(url)
     except (OSError, HTTPException, ValueError) as error:
         return Answer(url, trouble=str(getattr(error, "reason", "") or error)[:200] or type(error).__name__)
 
 
-def _status_in(body: bytes) -> Mapping[str, object]:
+def _read_status(body: bytes) -> Mapping[str, object]:
     try:
         status = json.loads(body)
     except ValueError:

@@ -33,7 +33,7 @@ def read_bytes(uri: str, limit: int = MAX_MANIFEST_BYTES) -> bytes:
     Raises ManifestError when it is missing, unreadable, larger than `limit` bytes or at a signed URL.
     """
     if is_remote(uri) and (_SIGNED.search(uri) or urlsplit(uri).password):
-        raise _refused(
+        raise _refuse(
             urlsplit(uri).hostname or "the address",
             "the address carries a signature or a key, which would be kept and shown with the batch",
             "",
@@ -42,11 +42,11 @@ def read_bytes(uri: str, limit: int = MAX_MANIFEST_BYTES) -> bytes:
     try:
         data = _read(uri, limit + 1)
     except FileNotFoundError:
-        raise _refused(uri, "there is no such file", "", "check the path") from None
+        raise _refuse(uri, "there is no such file", "", "check the path") from None
     except Exception as error:  # each fsspec backend raises its own client's errors
-        raise _refused(uri, f"cannot be read: {_reason(error)}", "", "check the path and the permissions") from error
+        raise _refuse(uri, f"cannot be read: {_describe(error)}", "", "check the path and the permissions") from error
     if len(data) > limit:
-        raise _refused(uri, "the file is too large", f"allowed: at most {limit // _MIB} MB", "split it")
+        raise _refuse(uri, "the file is too large", f"allowed: at most {limit // _MIB} MB", "split it")
     return data
 
 
@@ -83,10 +83,10 @@ def _read(uri: str, count: int) -> bytes:
         return file.read(count)
 
 
-def _reason(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return (text or type(error).__name__).splitlines()[0][:300]
 
 
-def _refused(uri: str, what: str, allowed: str, suggestion: str) -> ManifestError:
+def _refuse(uri: str, what: str, allowed: str, suggestion: str) -> ManifestError:
     return ManifestError((Problem(uri, 1, "-", what, allowed, suggestion),))

@@ -66,7 +66,7 @@ class OwnPagesOnly:
         if scope["type"] in ("http", "websocket") and (why := self.refusal(Headers(scope=scope))):
             await _refuse(scope, send, why)
         else:
-            await self._app(scope, receive, _unframed(send) if scope["type"] == "http" else send)
+            await self._app(scope, receive, _forbid_frames(send) if scope["type"] == "http" else send)
 
     def refusal(self, headers: Headers) -> str:
         """Return why a request with these headers is refused; "" when it is not."""
@@ -94,7 +94,7 @@ def _is_visit(headers: Headers) -> bool:
     return headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest", "document") == "document"
 
 
-def _unframed(send: Send) -> Send:
+def _forbid_frames(send: Send) -> Send:
     """Return a `send` after which browsers show the answer in no foreign frame."""
 
     async def sent(message: Message) -> None:

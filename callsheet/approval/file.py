@@ -46,14 +46,14 @@ def wishes_in(words: Sequence[str], note: str = "") -> list[Wish]:
 
     Raises DecisionError with every word that is none.
     """
-    found = [_wish(word, note) for word in words]
+    found = [_parse_wish(word, note) for word in words]
     if bad := [word for word, wish in zip(words, found, strict=True) if wish is None]:
         told = ", ".join(repr(word[:60]) for word in bad[:10])
         raise DecisionError(f"This is no decision: {told}. {_EXAMPLE} Nothing was recorded.")
     return [wish for wish in found if wish]
 
 
-def _wish(word: str, note: str) -> Wish | None:
+def _parse_wish(word: str, note: str) -> Wish | None:
     shot, _, text = word.rpartition("=")
     if not shot:
         return None
@@ -115,7 +115,7 @@ class FileDecision(_Record):
     shown: Annotated[dict[Take, Seen], Field(min_length=1, max_length=MAX_TAKES)]
 
     @model_validator(mode="after")
-    def _is_one_decision(self) -> Self:
+    def _check_one_decision(self) -> Self:
         if self.reject == bool(self.takes):
             raise ValueError("give takes, or reject, not both and not neither")
         if len(set(self.takes)) != len(self.takes) or not set(self.takes) <= set(self.shown):

@@ -60,7 +60,7 @@ def is_waiting(sidecar: Sidecar) -> bool:
 def question_of(sidecar: Sidecar) -> Question:
     """Return the question that a person is asked about a shot."""
     takes = [take for take in sidecar.takes if is_usable(take)]
-    return Question(sidecar.shot, sidecar.prompt, tuple(_candidate(take) for take in takes))
+    return Question(sidecar.shot, sidecar.prompt, tuple(_to_candidate(take) for take in takes))
 
 
 def is_usable(take: TakeRecord) -> bool:
@@ -82,7 +82,7 @@ def decision_on(wish: Wish, sidecar: Sidecar, hashes: Mapping[str, str | None], 
     usable = [take.take for take in sidecar.takes if is_usable(take)]
     if strange := [take for take in wish.takes if take not in usable]:
         return f"{wish.shot}: {numbered(strange)} cannot be animated; choose among {numbered(usable)}."
-    if other := _others(wish, shown):
+    if other := _find_unseen(wish, shown):
         return f"{wish.shot}: {numbered(other)} is another picture than the one decided on. Look at it again."
     made_anew = [t.take for t in sidecar.takes if t.file and hashes.get(t.job_key) != t.file.sha256]
     if made_anew:
@@ -91,13 +91,13 @@ def decision_on(wish: Wish, sidecar: Sidecar, hashes: Mapping[str, str | None], 
     return FrameDecision(sidecar.batch, sidecar.shot, takes, shown, by, wish.note)
 
 
-def _others(wish: Wish, shown: Mapping[int, str]) -> list[int]:
+def _find_unseen(wish: Wish, shown: Mapping[int, str]) -> list[int]:
     """Return the takes that are not known to be the pictures that were looked at."""
     asked = shown if wish.all_seen else {take: shown[take] for take in wish.seen}
     return [take for take, sha256 in asked.items() if not (take in wish.seen and sha256.startswith(wish.seen[take]))]
 
 
-def _candidate(take: TakeRecord) -> Candidate:
+def _to_candidate(take: TakeRecord) -> Candidate:
     assert take.file is not None  # noqa: S101  only usable takes are asked about
     score = take.score
     return Candidate(

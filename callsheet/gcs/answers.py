@@ -105,7 +105,7 @@ class Answer:
             listed = [
                 each for each in (*(error.get("errors") or ()), *(error.get("details") or ())) if "reason" in each
             ]
-            told = f"{str(error.get('message', ''))[:500]} {_identifier(error)}"
+            told = f"{str(error.get('message', ''))[:500]} {_find_identifier(error)}"
             return told.strip(), str(listed[0]["reason"]) if listed else ""
         except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError):
             return self.text(), ""
@@ -149,11 +149,11 @@ def failure(answer: Answer, where: str, permission: str) -> Exception:
     if status == 400 and _MANGLED.search(message):
         return Mangled(f"the server received other bytes than were sent: {message}")
     if answer.says_kept:
-        return _kept(where, message)
-    if status in {400, 401, 402, 403, 412} and (advice := _advice(message, reason)):
+        return _refuse_kept(where, message)
+    if status in {400, 401, 402, 403, 412} and (advice := _advise(message, reason)):
         return ArchiveDenied(f"{where}: refused: {message.rstrip('.')}. Nothing was written. {advice}, then run again.")
     if status in {401, 403}:
-        return _denied(where, permission, message)
+        return _deny(where, permission, message)
     if status == 404:
         return no_bucket(where, message)
     return ArchiveError(f"{where}: HTTP {status}: the request was refused: {message.rstrip('.')}. Nothing was written.")
@@ -176,7 +176,7 @@ def unauthenticated(where: str, answer: Answer) -> ArchiveDenied:
     )
 
 
-def _advice(message: str, reason: str) -> str:
+def _advise(message: str, reason: str) -> str:
     """Return advice against a refusal that is not about permissions on the bucket.
 
     The refusal's reason is looked at first.
@@ -187,7 +187,7 @@ def _advice(message: str, reason: str) -> str:
     return next(by_reason, "") or next(by_text, "")
 
 
-def _identifier(error: Mapping[str, Any]) -> str:
+def _find_identifier(error: Mapping[str, Any]) -> str:
     """Return the id by which an administrator finds a VPC Service Controls refusal.
 
     "" when the message has it.
@@ -197,14 +197,14 @@ def _identifier(error: Mapping[str, Any]) -> str:
     return f"(identifier {found})" if found and found not in str(error.get("message", "")) else ""
 
 
-def _kept(where: str, message: str) -> ArchiveKept:
+def _refuse_kept(where: str, message: str) -> ArchiveKept:
     return ArchiveKept(
         f"{where}: kept as it is: {message.rstrip('.')}. It was neither replaced nor removed, and no permission helps: "
         "the bucket's retention policy or a hold on the object has to end first."
     )
 
 
-def _denied(where: str, permission: str, message: str) -> ArchiveDenied:
+def _deny(where: str, permission: str, message: str) -> ArchiveDenied:
     named = _PERMISSION.search(message)
     return ArchiveDenied(
         f"{where}: access denied: {message.rstrip('.')}. Nothing was written. Grant this account "

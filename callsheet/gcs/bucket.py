@@ -46,8 +46,8 @@ class Found:
         try:
             return Found(
                 int(resource["size"]),
-                _hex(resource.get("md5Hash")),
-                _hex(resource.get("crc32c")),
+                _decode_hash(resource.get("md5Hash")),
+                _decode_hash(resource.get("crc32c")),
                 str(resource.get("generation", "")),
                 str((resource.get("metadata") or {}).get("sha256", "")),
                 resource.get("contentEncoding") == "gzip",
@@ -93,7 +93,7 @@ class Bucket:
         Raises ArchiveDenied when the bucket is.
         """
         ask = self.ask("GET", key, "storage.objects.get and storage.objects.list", {404}, {"fields": _FIELDS})
-        answer = await self._answer(ask)
+        answer = await self._send_request(ask)
         if answer.names_no_bucket:
             raise no_bucket(ask.where, answer.error()[0])
         return None if answer.status == 404 else Found.of(answer.json())
@@ -107,7 +107,7 @@ class Bucket:
         permission = "storage.objects.create and storage.objects.delete" if replace else "storage.objects.create"
         ask = Ask(
             "POST",
-            f"upload/storage/v1/b/{_quoted(self.name)}/o",
+            f"upload/storage/v1/b/{_quote_name(self.name)}/o",
             self.uri(resource["name"]),
             permission,
             expected={412},
@@ -115,7 +115,7 @@ class Bucket:
             headers={"Content-Type": body.content_type},
             content=body,
         )
-        answer = await self._answer(ask)
+        answer = await self._send_request(ask)
         if answer.says_kept:
             raise failure(answer, ask.where, permission)
         return None if answer.status == 412 else Found.of(answer.json())
@@ -124,7 +124,7 @@ class Bucket:
         """Open a create-only upload session for `size` bytes; None when the name is taken."""
         ask = Ask(
             "POST",
-            f"upload/storage/v1/b/{_quoted(self.name)}/o",
+            f"upload/storage/v1/b/{_quote_name(self.name)}/o",
             self.uri(resource["name"]),
             "storage.objects.create",
             expected={412},
@@ -132,7 +132,7 @@ class Bucket:
             headers={"X-Upload-Content-Type": resource["contentType"], "X-Upload-Content-Length": str(size)},
             json=resource,
         )
-        answer = await self._answer(ask)
+        answer = await self._send_request(ask)
         if answer.status == 412:
             return None
         location = answer.headers.get("Location")
@@ -156,9 +156,9 @@ class Bucket:
             start=content.size if session.kept is None else session.kept,
         )
         before, session.kept = session.kept, None
-        answer = await self._answer(ask)
+        answer = await self._send_request(ask)
         if answer.status in {400, 404, 410, 416}:
-            raise _session_lost(failure(answer, ask.where, ask.permission), answer)
+            raise _judge_refused_part(failure(answer, ask.where, ask.permission), answer)
         if answer.status == 412:
             return False
         if answer.status == 308:
@@ -173,7 +173,7 @@ class Bucket:
         """Delete exactly this generation; one that is gone already is fine."""
         params = {"generation": generation, "ifGenerationMatch": generation}
         ask = self.ask("DELETE", key, "storage.objects.delete", {404, 412}, params)
-        if (answer := await self._answer(ask)).says_kept:
+        if (answer := await self._send_request(ask)).says_kept:
             raise failure(answer, ask.where, ask.permission)
 
     def media(
@@ -193,12 +193,12 @@ class Bucket:
         params = {"prefix": prefix, "maxResults": "1000", "fields": f"items({_FIELDS}),nextPageToken"}
         ask = Ask(
             "GET",
-            f"storage/v1/b/{_quoted(self.name)}/o",
+            f"storage/v1/b/{_quote_name(self.name)}/o",
             self.uri(prefix),
             "storage.objects.list",
             params={**params, **({"pageToken": token} if token else {})},
         )
-        reply = (await self._answer(ask)).json()
+        reply = (await self._send_request(ask)).json()
         return {str(item["name"]): Found.of(item) for item in reply.get("items", [])}, reply.get("nextPageToken")
 
     def ask(
@@ -211,7 +211,7 @@ class Bucket:
         headers: Mapping[str, str] | None = None,
     ) -> Ask:
         """Return a request about one object."""
-        path = f"storage/v1/b/{_quoted(self.name)}/o/{_quoted(key)}"
+        path = f"storage/v1/b/{_quote_name(self.name)}/o/{_quote_name(key)}"
         return Ask(method, path, self.uri(key), permission, expected, params, headers)
 
     async def aclose(self) -> None:
@@ -220,11 +220,11 @@ class Bucket:
             connection, self._connection = self._connection, None
             await let_go(connection)
 
-    async def _answer(self, ask: Ask) -> Answer:
+    async def _send_request(self, ask: Ask) -> Answer:
         return await self.connection.answer(ask, self.patience.stall_s)
 
 
-def _session_lost(refused: Exception, answer: Answer) -> Doubt:
+def _judge_refused_part(refused: Exception, answer: Answer) -> Doubt:
     """Return what a refused part of an upload means.
 
     Either other bytes arrived than were declared, or the session is of no use.
@@ -234,9 +234,9 @@ def _session_lost(refused: Exception, answer: Answer) -> Doubt:
     return SessionLost(f"the upload session is gone: HTTP {answer.status}: {answer.error()[0]}")
 
 
-def _quoted(text: str) -> str:
+def _quote_name(text: str) -> str:
     return quote(text, safe="")
 
 
-def _hex(encoded: str | None) -> str:
+def _decode_hash(encoded: str | None) -> str:
     return base64.b64decode(encoded or "", validate=True).hex()

@@ -87,7 +87,7 @@ class Connection:
             if self._files is None:
                 # Looking for credentials reads files and may ask the metadata server: not on the event loop.
                 credentials = None if self.access.endpoint else await asyncio.to_thread(find_credentials, self.access)
-                self._files = await asyncio.to_thread(_open, self.access, credentials)
+                self._files = await asyncio.to_thread(_open_gcsfs, self.access, credentials)
                 self._authorisation = Authorisation(credentials)
             await self._files._set_session()
         return self._files
@@ -98,7 +98,7 @@ class Connection:
         Raises Doubt, ArchiveDenied or ArchiveError unless it is a 2xx or an expected one.
         """
         async with self.stream(ask, stall_s) as (response, alive):
-            body = await _whole(response, alive, _MAX_ANSWER)
+            body = await _read_whole(response, alive, _MAX_ANSWER)
             return Answer(response.status, response.headers, body)
 
     @contextlib.asynccontextmanager
@@ -114,12 +114,14 @@ class Connection:
         while True:
             await self.files()
             token = await self._authorisation.headers()
-            async with self._sent(self._paid(ask), token, stall_s) as (response, alive):
+            async with self._send(self._add_payer(ask), token, stall_s) as (response, alive):
                 if response.status < 300 or response.status in ask.expected:
                     self.outage.answered()
                     yield response, alive
                     return
-                answer = Answer(response.status, response.headers, await _whole(response, lambda: None, _MAX_ANSWER))
+                answer = Answer(
+                    response.status, response.headers, await _read_whole(response, lambda: None, _MAX_ANSWER)
+                )
             if answer.asks_for_payer and self.access.payer and ask.bucket not in self._payers:
                 self._payers.add(ask.bucket)
                 continue
@@ -133,7 +135,7 @@ class Connection:
         self.outage.failed() if isinstance(error, Doubt) else self.outage.answered()
         raise error
 
-    def _paid(self, ask: Ask) -> Ask:
+    def _add_payer(self, ask: Ask) -> Ask:
         """Add the project that pays to a request, where the bucket has asked for one.
 
         An upload session has it already.
@@ -143,7 +145,7 @@ class Connection:
         return replace(ask, params={**(ask.params or {}), "userProject": self.access.payer or ""})
 
     @contextlib.asynccontextmanager
-    async def _sent(
+    async def _send(
         self, ask: Ask, token: dict[str, str], stall_s: float
     ) -> AsyncIterator[tuple[aiohttp.ClientResponse, Callable[[], None]]]:
         """Yield whatever the server answers.
@@ -152,26 +154,26 @@ class Connection:
         """
         try:
             async with asyncio.timeout(stall_s) as timer:
-                alive = partial(_later, timer, stall_s)
-                async with self._request(ask, token, alive) as response:
+                alive = partial(_postpone, timer, stall_s)
+                async with self._start_request(ask, token, alive) as response:
                     alive()
                     yield response, alive
         except (aiohttp.ClientError, ConnectionError, TimeoutError) as error:
-            if own := _own_error(error):
+            if own := _find_own_error(error):
                 raise own from error
             self.outage.failed()
             if isinstance(error, TimeoutError):
                 raise Stalled(f"less than 256 KiB came in {stall_s:g} s") from error
             raise Doubt(f"{type(error).__name__}: {error}") from error
 
-    def _request(
+    def _start_request(
         self, ask: Ask, token: dict[str, str], alive: Callable[[], None]
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         headers = {"User-Agent": "callsheet", **token, **(ask.headers or {})}
         data: Any = None
         if ask.content is not None:
             headers["Content-Length"] = str(ask.content.size - ask.start)
-            data = _watched(ask.content, ask.start, alive) if ask.content.size > ask.start else b""
+            data = _watch_slices(ask.content, ask.start, alive) if ask.content.size > ask.start else b""
         url = ask.path if "://" in ask.path else f"{self._files._location}/{ask.path}"
         request: AbstractAsyncContextManager[aiohttp.ClientResponse] = self._files.session.request(
             ask.method,
@@ -213,7 +215,7 @@ async def let_go(connection: Connection) -> None:
         await connection.close()
 
 
-def _open(access: GoogleAccess, credentials: Any) -> Any:
+def _open_gcsfs(access: GoogleAccess, credentials: Any) -> Any:
     # Read by gcsfs at import. With it on, every operation first asks over gRPC what kind of bucket it has: 39-78 s
     # each where gRPC is blocked (measured 2026-11-21). The plain class is taken too, should gcsfs be loaded already.
     os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
@@ -233,7 +235,7 @@ def _open(access: GoogleAccess, credentials: Any) -> Any:
     )
 
 
-async def _whole(response: aiohttp.ClientResponse, alive: Callable[[], None], limit: int) -> bytes:
+async def _read_whole(response: aiohttp.ClientResponse, alive: Callable[[], None], limit: int) -> bytes:
     body, told = bytearray(), 0
     async for chunk in response.content.iter_any():
         body += chunk
@@ -245,17 +247,17 @@ async def _whole(response: aiohttp.ClientResponse, alive: Callable[[], None], li
     return bytes(body)
 
 
-async def _watched(content: Body, start: int, alive: Callable[[], None]) -> AsyncIterator[memoryview]:
+async def _watch_slices(content: Body, start: int, alive: Callable[[], None]) -> AsyncIterator[memoryview]:
     async for piece in content.slices(start):
         yield piece
         alive()  # asked for the next one: this one went out
 
 
-def _later(timer: asyncio.Timeout, stall_s: float) -> None:
+def _postpone(timer: asyncio.Timeout, stall_s: float) -> None:
     timer.reschedule(asyncio.get_running_loop().time() + stall_s)
 
 
-def _own_error(error: BaseException | None) -> ArchiveError | None:
+def _find_own_error(error: BaseException | None) -> ArchiveError | None:
     """Return an error of this side in the middle of sending, which aiohttp wraps."""
     while error is not None:
         if isinstance(error, ArchiveError):

@@ -59,11 +59,11 @@ class FileContent:
 
     async def slices(self, start: int = 0) -> AsyncIterator[memoryview]:
         """Yield the file's bytes, as many as `size` says."""
-        stream = await asyncio.to_thread(_open, self.path, start)
+        stream = await asyncio.to_thread(_open_at, self.path, start)
         left = self.size - start
         try:
             while left > 0:
-                block = memoryview(await asyncio.to_thread(_read, stream, min(_BLOCK, left)))
+                block = memoryview(await asyncio.to_thread(_read_block, stream, min(_BLOCK, left)))
                 left -= len(block)
                 for offset in range(0, len(block), SLICE):
                     yield block[offset : offset + SLICE]
@@ -72,7 +72,7 @@ class FileContent:
 
     async def checksums(self) -> Checksums:
         """Read the file once more and hash it."""
-        return await asyncio.to_thread(_checksums_of_file, self.path)
+        return await asyncio.to_thread(_hash_file, self.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,26 +97,26 @@ class BytesContent:
         return Checksums(files.md5_of_bytes(self.data), google_crc32c.Checksum(self.data).hexdigest().decode())
 
 
-def _open(path: Path, start: int) -> BinaryIO:
+def _open_at(path: Path, start: int) -> BinaryIO:
     try:
         stream = path.open("rb", buffering=0)
         stream.seek(start)
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise _refuse_unreadable(path, error) from error
     return stream
 
 
-def _read(stream: BinaryIO, count: int) -> bytes:
+def _read_block(stream: BinaryIO, count: int) -> bytes:
     try:
         block = stream.read(count)
     except OSError as error:
-        raise _unreadable(Path(stream.name), error) from error
+        raise _refuse_unreadable(Path(stream.name), error) from error
     if not block:
         raise ArchiveError(f"{stream.name} is shorter than it was. Nothing was stored; fetch the file again.")
     return block
 
 
-def _checksums_of_file(path: Path) -> Checksums:
+def _hash_file(path: Path) -> Checksums:
     md5, crc32c = files.new_md5(), google_crc32c.Checksum()
     try:
         with path.open("rb") as stream:
@@ -124,11 +124,11 @@ def _checksums_of_file(path: Path) -> Checksums:
                 md5.update(block)
                 crc32c.update(block)
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise _refuse_unreadable(path, error) from error
     return Checksums(md5.hexdigest(), crc32c.hexdigest().decode())
 
 
-def _unreadable(path: Path, error: OSError) -> ArchiveError:
+def _refuse_unreadable(path: Path, error: OSError) -> ArchiveError:
     return ArchiveError(
         f"{path} could not be read: {error.strerror}. Nothing was stored; see to the file, then run again."
     )

@@ -65,14 +65,14 @@ def find_credentials(access: GoogleAccess) -> Any:
     """
     try:
         if access.credentials_file:
-            info = _read(access.credentials_file)
+            info = _read_file(access.credentials_file)
             found, _ = google.auth.load_credentials_from_dict(info, scopes=[SCOPE])  # type: ignore[no-untyped-call]
         else:
             found, _ = google.auth.default(scopes=[SCOPE])
     except (exceptions.GoogleAuthError, ValueError, KeyError, AttributeError, TypeError) as error:
         named = f"{access.credentials_file} holds no usable credentials" if access.credentials_file else "none found"
         raise SettingsError(
-            f"Google credentials: {named}: {_first_line(error)}. {_LOG_IN}. Nothing was read or written."
+            f"Google credentials: {named}: {_get_first_line(error)}. {_LOG_IN}. Nothing was read or written."
         ) from error
     if access.impersonate:
         return impersonated_credentials.Credentials(found, access.impersonate, [SCOPE])  # type: ignore[no-untyped-call]
@@ -117,47 +117,47 @@ class Authorisation:
             try:
                 self._credentials.refresh(ask)
             except exceptions.TransportError as error:
-                raise Doubt(f"Google's token service could not be reached: {_first_line(error)}") from error
+                raise Doubt(f"Google's token service could not be reached: {_get_first_line(error)}") from error
             except exceptions.GoogleAuthError as error:
                 if error.retryable:
-                    raise Doubt(f"Google's token service failed: {_first_line(error)}") from error
-                raise _refused(self._credentials, error) from error
+                    raise Doubt(f"Google's token service failed: {_get_first_line(error)}") from error
+                raise _refuse_token(self._credentials, error) from error
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read_file(file: Path) -> dict[str, Any]:
     """Read a credentials file, or raise what is wrong with it."""
     try:
         info = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise _bad_file(file, f"cannot be read: {error.strerror}") from error
+        raise _refuse_file(file, f"cannot be read: {error.strerror}") from error
     except ValueError as error:
-        raise _bad_file(file, "is not JSON") from error
+        raise _refuse_file(file, "is not JSON") from error
     if not isinstance(info, dict) or not isinstance(info.get("type"), str):
-        raise _bad_file(file, 'has no "type": it is not a credentials file of Google')
+        raise _refuse_file(file, 'has no "type": it is not a credentials file of Google')
     return info
 
 
-def _bad_file(file: Path, what: str) -> SettingsError:
+def _refuse_file(file: Path, what: str) -> SettingsError:
     return SettingsError(
         f"GOOGLE_APPLICATION_CREDENTIALS: {file} {what}. Give a key file of a service account or what `gcloud auth "
         "application-default login` wrote, or unset it. Nothing was read or written."
     )
 
 
-def _refused(credentials: Any, error: exceptions.GoogleAuthError) -> ArchiveDenied:
+def _refuse_token(credentials: Any, error: exceptions.GoogleAuthError) -> ArchiveDenied:
     if isinstance(credentials, impersonated_credentials.Credentials) and "impersonated" in str(error):
         return ArchiveDenied(
-            f"Google credentials: {credentials.signer_email} may not be impersonated: {_details(error)}. Grant your "
+            f"Google credentials: {credentials.signer_email} may not be impersonated: {_describe(error)}. Grant your "
             "own account roles/iam.serviceAccountTokenCreator on it, and see that the IAM Service Account Credentials "
             "API is enabled; then run again. Nothing was written."
         )
     return ArchiveDenied(
-        f"Google credentials: no token was given: {_details(error)}. They may have expired or been revoked. {_LOG_IN}, "
-        "then run again. Nothing was written."
+        f"Google credentials: no token was given: {_describe(error)}. They may have expired or been revoked. "
+        f"{_LOG_IN}, then run again. Nothing was written."
     )
 
 
-def _details(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     """Return the token service's words: the message in its JSON where there is one."""
     for part in error.args[1:]:
         try:
@@ -166,9 +166,9 @@ def _details(error: Exception) -> str:
             return str(inner["message"] if isinstance(inner, dict) else said.get("error_description", inner))[:300]
         except (ValueError, TypeError, KeyError):
             continue
-    return _first_line(error)
+    return _get_first_line(error)
 
 
-def _first_line(error: Exception) -> str:
+def _get_first_line(error: Exception) -> str:
     text = str(error.args[0]) if error.args else type(error).__name__
     return text.strip().splitlines()[0][:300].rstrip(".") if text.strip() else type(error).__name__

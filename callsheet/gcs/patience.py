@@ -88,16 +88,16 @@ class Effort:
             try:
                 return await attempt()
             except Doubt as doubt:
-                self._count()
+                self._count_failure()
                 if self._is_over():
-                    raise self._given_up(doubt) from doubt
+                    raise self._give_up(doubt) from doubt
             await asyncio.sleep(self._patience.pause(self._failures))
 
     def progress(self) -> None:
         """Record that something lasting was achieved: failures count from zero again."""
         self._failures = 0
 
-    def _count(self) -> None:
+    def _count_failure(self) -> None:
         if not self._failures:
             self._first_failure = time.monotonic()
         self._failures += 1
@@ -106,7 +106,7 @@ class Effort:
         failing = max(time.monotonic() - self._first_failure, self._outage.seconds)
         return self._failures >= self._patience.attempts or failing > self._patience.give_up_s
 
-    def _given_up(self, doubt: Doubt) -> ArchiveError:
+    def _give_up(self, doubt: Doubt) -> ArchiveError:
         last = str(doubt).rstrip(".")
         tries = "1 attempt" if self._failures == 1 else f"{self._failures} attempts"
         return ArchiveError(

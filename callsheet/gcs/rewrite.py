@@ -47,24 +47,24 @@ class Rewrite:
         has no md5 (a composite object), its name has other bytes, or the server does not copy. Raises what a bucket
         raises.
         """
-        return await self._effort.of(self._create)
+        return await self._effort.of(self._create_copy)
 
-    async def _create(self) -> bool:
+    async def _create_copy(self) -> bool:
         there = await self._target.find(self._key)
         if there is None:
             source = await self._source.find(self._source_key)
             if source is None or not self._is_right(source):
                 return False
-            there = await self._copied(source.generation) or await self._target.find(self._key)
+            there = await self._copy(source.generation) or await self._target.find(self._key)
         return there is not None and self._is_right(there)
 
-    async def _copied(self, generation: str) -> Found | None:
+    async def _copy(self, generation: str) -> Found | None:
         """Return the object that the copying made.
 
         None when its name is taken, the source is gone, or copying is not offered.
         """
         while True:
-            answer = await self._asked(generation)
+            answer = await self._call(generation)
             if answer.status in _NO_COPY:
                 self._token = None
                 return None
@@ -72,9 +72,9 @@ class Rewrite:
             if told.get("done"):
                 self._token = None
                 return Found.of(told.get("resource") or {})
-            self._go_on(told)
+            self._take_token(told)
 
-    def _go_on(self, told: Mapping[str, Any]) -> None:
+    def _take_token(self, told: Mapping[str, Any]) -> None:
         """Take over the token of the next call.
 
         Raises Doubt unless the answer has one and reports progress.
@@ -85,9 +85,9 @@ class Rewrite:
             raise Doubt(f"the copying stopped at {self._done_bytes} bytes")
         self._effort.progress()
 
-    async def _asked(self, generation: str) -> Answer:
+    async def _call(self, generation: str) -> Answer:
         source, target = self._source, self._target
-        path = f"{_place(source, self._source_key)}/rewriteTo/{_place(target, self._key)}"
+        path = f"{_format_place(source, self._source_key)}/rewriteTo/{_format_place(target, self._key)}"
         params = {"sourceGeneration": generation, "ifGenerationMatch": "0"}
         if self._token:
             params["rewriteToken"] = self._token
@@ -106,5 +106,5 @@ class Rewrite:
         return (found.size, found.md5) == self._right
 
 
-def _place(bucket: Bucket, key: str) -> str:
+def _format_place(bucket: Bucket, key: str) -> str:
     return f"b/{quote(bucket.name, safe='')}/o/{quote(key, safe='')}"

@@ -48,28 +48,28 @@ class Write:
 
         Raises ArchiveConflict when others have its name.
         """
-        await self._effort.of(self._create)
+        await self._effort.of(self._create_once)
 
     async def replace(self) -> None:
         """Write the object over whatever has its name; return when its bytes are right."""
-        await self._effort.of(self._replace)
+        await self._effort.of(self._replace_once)
 
-    async def _create(self) -> None:
+    async def _create_once(self) -> None:
         found = await self._bucket.find(self._key) if self._look else None
         self._look = True
         if found is None:
-            found = await self._sent() or await self._bucket.find(self._key)
+            found = await self._send() or await self._bucket.find(self._key)
         if found is None:
             raise Doubt("the name was taken, and then it was not")
         if await self._is_right(found):
             return
         if found.declared != self._declared or not found.generation:
-            raise self._conflict(found)
+            raise self._describe_conflict(found)
         await self._check_source()
         await self._bucket.delete(self._key, found.generation)
         raise Doubt(f"the stored object was damaged ({found.size} bytes, md5 {found.md5}) and was deleted")
 
-    async def _replace(self) -> None:
+    async def _replace_once(self) -> None:
         found = await self._bucket.find(self._key) if self._look else None
         self._look = True
         if found is not None and await self._is_right(found):
@@ -78,17 +78,17 @@ class Write:
         if written is None or not await self._is_right(written):
             raise Doubt("the document does not have the bytes that were sent")
 
-    async def _sent(self) -> Found | None:
+    async def _send(self) -> Found | None:
         """Return the object that was made of what we sent; None when the name was taken."""
         try:
             if self._large:
-                return await self._sent_in_session()
+                return await self._send_in_session()
             return await self._bucket.upload(self._resource, self._content)
         except Mangled:
             await self._check_source()
             raise
 
-    async def _sent_in_session(self) -> Found | None:
+    async def _send_in_session(self) -> Found | None:
         while True:
             if self._session is None:
                 self._session = await self._bucket.begin(self._resource, self._content.size)
@@ -134,7 +134,7 @@ class Write:
                 f"{found} instead of {self._md5}. Nothing was stored; fetch the file again."
             )
 
-    def _conflict(self, found: Found) -> ArchiveConflict:
+    def _describe_conflict(self, found: Found) -> ArchiveConflict:
         return ArchiveConflict(
             f"{self._bucket.uri(self._key)} exists with other bytes ({found.size} bytes, md5 {found.md5}; to be "
             f"stored: {self._content.size} bytes, md5 {self._md5}). It was left as it is. Move it away if it is "

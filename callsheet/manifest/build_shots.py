@@ -52,18 +52,20 @@ class Assembler:
 
         The shots are worthless if any problem was noted on the way.
         """
-        return tuple(self._shot(index, draft) for index, draft in list(enumerate(drafts))[stretch])
+        return tuple(self._build_shot(index, draft) for index, draft in list(enumerate(drafts))[stretch])
 
-    def _shot(self, index: int, draft: Draft) -> Shot:
+    def _build_shot(self, index: int, draft: Draft) -> Shot:
         skip = frozenset(column for column in COLUMNS if (index, column) in self.wrong) if self.wrong else frozenset()
-        takes = _number(draft, "takes", skip, 1)
+        takes = _parse_number(draft, "takes", skip, 1)
         motion = draft.text("motion_prompt")
         if takes == 0 and not motion:
-            self._problem(draft, "takes", "0 takes make nothing without a motion prompt", "allowed: 1 to 20")
-        references = self._pictures(draft, "reference_images")
-        seed = _number(draft, "seed", skip, -1)
+            self._note(draft, "takes", "0 takes make nothing without a motion prompt", "allowed: 1 to 20")
+        references = self._open_pictures(draft, "reference_images")
+        seed = _parse_number(draft, "seed", skip, -1)
         wish = draft.text("person_generation")
-        image = self._image(draft, motion is not None, takes, len(references), None if seed < 0 else seed, wish, skip)
+        image = self._pick_image(
+            draft, motion is not None, takes, len(references), None if seed < 0 else seed, wish, skip
+        )
         shot = Shot(
             id=draft.text("id") or "",
             line=draft.line,
@@ -75,18 +77,18 @@ class Assembler:
             negative_prompt=draft.text("negative_prompt"),
             seed=None if seed < 0 else seed,
             reference_images=references,
-            person_generation=self._person(image[0], "image", wish) if takes else wish,
+            person_generation=self._translate(image[0], "image", wish) if takes else wish,
             tags=items_of(draft.cells.get("tags")),
             variables=tuple(sorted(draft.variables.items())),
         )
-        self._keep_back(draft, "image" if takes else "video", self._damaged(references, "reference_images"))
-        for kind, column in _texts(draft, takes, motion):
-            self._keep_back(draft, kind, _control_characters(draft, column))
+        self._note_unsendable(draft, "image" if takes else "video", self._find_damaged(references, "reference_images"))
+        for kind, column in _collect_texts(draft, takes, motion):
+            self._note_unsendable(draft, kind, _find_controls(draft, column))
         if takes or motion is None:
-            self._fit(draft, references, "reference_images", image[0])
-        return shot if motion is None else self._animated(draft, shot, motion, skip)
+            self._check_fit(draft, references, "reference_images", image[0])
+        return shot if motion is None else self._animate(draft, shot, motion, skip)
 
-    def _person(self, model_id: str, task: PersonTask, wish: str | None) -> str | None:
+    def _translate(self, model_id: str, task: PersonTask, wish: str | None) -> str | None:
         """Return the model's word for a wish about people.
 
         The wish itself where the model has no word for it.
@@ -94,7 +96,7 @@ class Assembler:
         model = self.catalogue.find(model_id)
         return person_word(wish, model.person_values(task)) if wish and model else wish
 
-    def _image(
+    def _pick_image(
         self,
         draft: Draft,
         animated: bool,
@@ -109,10 +111,10 @@ class Assembler:
         model = self.legality.model(draft, "image_model", model_id, "image") if takes else self.catalogue.find(model_id)
         video = self.catalogue.find(draft.text("video_model") or self.catalogue.default_video) if animated else None
         ratio = draft.text("aspect_ratio") or (draft.text("video_aspect_ratio") if animated else None)
-        ratio = ratio or _default_ratio(model, video)
+        ratio = ratio or _choose_ratio(model, video)
         size = draft.text("image_size") or (model.defaults.size if model else None) or "1K"
         if model is not None and takes:
-            person = self._person(model_id, "image", wish)
+            person = self._translate(model_id, "image", wish)
 
             def rules(model: Model, platform: Platform | None) -> list[Finding]:
                 return image_findings(model, ratio, size, references, person, seed, platform)
@@ -121,28 +123,28 @@ class Assembler:
             self.legality.judge(draft, model, combination, (rules, rules), skip)
         return model_id, ratio, size
 
-    def _animated(self, draft: Draft, shot: Shot, motion: str, skip: frozenset[str]) -> Shot:
+    def _animate(self, draft: Draft, shot: Shot, motion: str, skip: frozenset[str]) -> Shot:
         model_id = draft.text("video_model") or self.catalogue.default_video
         model = self.legality.model(draft, "video_model", model_id, "video")
         ratio = draft.text("video_aspect_ratio") or nearest_ratio(
             shot.aspect_ratio, model.kept_defaults.ratios if model else ()
         )
         resolution = draft.text("resolution") or (model.defaults.resolution if model else None) or "720p"
-        duration = _number(draft, "duration_s", skip, (model.defaults.duration_s if model else None) or 8)
-        last = self._pictures(draft, "last_frame")
-        self._fit(draft, last, "last_frame", model_id)
-        self._keep_back(draft, "video", self._damaged(last, "last_frame"))
+        duration = _parse_number(draft, "duration_s", skip, (model.defaults.duration_s if model else None) or 8)
+        last = self._open_pictures(draft, "last_frame")
+        self._check_fit(draft, last, "last_frame", model_id)
+        self._note_unsendable(draft, "video", self._find_damaged(last, "last_frame"))
         kept_to = () if shot.takes else shot.reference_images
-        self._keep_back(draft, "video", _unfit(kept_to, "reference_images", model) if model else ())
+        self._note_unsendable(draft, "video", _find_unfit(kept_to, "reference_images", model) if model else ())
         task = video_task(shot.takes > 0, len(kept_to))
-        shot = replace(shot, video_person_generation=self._person(model_id, task, draft.text("person_generation")))
+        shot = replace(shot, video_person_generation=self._translate(model_id, task, draft.text("person_generation")))
         cuts = checked_cuts(draft, items_of(draft.cells.get("cuts")), self.platforms, self.legality.findings)
         values = (ratio or "16:9", resolution, duration)
         if model is not None:
-            self._judge_video(draft, model, _with_video(shot, motion, model_id, values, last), skip)
-        select = self._select(draft, shot.takes, skip)
+            self._judge_video(draft, model, _add_video(shot, motion, model_id, values, last), skip)
+        select = self._parse_select(draft, shot.takes, skip)
         finish = self.finishing.of(draft, duration)
-        return replace(_with_video(shot, motion, model_id, values, last), cuts=cuts, finish=finish, select=select)
+        return replace(_add_video(shot, motion, model_id, values, last), cuts=cuts, finish=finish, select=select)
 
     def _judge_video(self, draft: Draft, model: Model, shot: Shot, skip: frozenset[str]) -> None:
         motion, references = shot.motion_prompt or "", 0 if shot.takes else len(shot.reference_images)
@@ -169,53 +171,53 @@ class Assembler:
         # A token is about four characters of English (ai.google.dev/gemini-api/docs/tokens, 2026).
         if model.prompt_tokens and len(motion) > 4 * model.prompt_tokens:
             what = f"the text has {len(motion)} characters, about {len(motion) // 4} tokens"
-            self._problem(draft, "motion_prompt", what, f"allowed for {model.id}: {model.prompt_tokens} tokens")
+            self._note(draft, "motion_prompt", what, f"allowed for {model.id}: {model.prompt_tokens} tokens")
 
-    def _select(self, draft: Draft, takes: int, skip: frozenset[str]) -> Select:
+    def _parse_select(self, draft: Draft, takes: int, skip: frozenset[str]) -> Select:
         text = draft.text("select")
         if text == "approve" and not takes:
             what = "0 takes make the video from text alone: there is nothing to approve"
-            self._problem(draft, "select", what, "", "leave select out, or raise takes")
+            self._note(draft, "select", what, "", "leave select out, or raise takes")
         if text is None or "select" in skip or text in SELECT_WORDS:
             return cast(Select, text if text and "select" not in skip else "best")
         numbers = tuple(dict.fromkeys(int(item) for item in items_of(text)))
         if takes and any(not 1 <= number <= takes for number in numbers):
-            self._problem(draft, "select", f"there is no take {max(numbers)}", f"allowed: 1 to {takes}", "raise takes")
+            self._note(draft, "select", f"there is no take {max(numbers)}", f"allowed: 1 to {takes}", "raise takes")
         return numbers
 
-    def _pictures(self, draft: Draft, column: str) -> tuple[Reference, ...]:
+    def _open_pictures(self, draft: Draft, column: str) -> tuple[Reference, ...]:
         cell = draft.cells.get(column)
         locations = items_of(cell) if COLUMNS[column].kind == "list" else ((draft.text(column) or "",) if cell else ())
         found = []
         for location in locations:
             opened = self.inputs.open(location, self.pictures)
             if isinstance(opened, Refused):
-                self._problem(draft, column, opened.what, opened.allowed, opened.suggestion)
+                self._note(draft, column, opened.what, opened.allowed, opened.suggestion)
             else:
                 found.append(opened)
         return tuple(found)
 
-    def _fit(self, draft: Draft, given: tuple[Reference, ...], column: str, model_id: str) -> None:
+    def _check_fit(self, draft: Draft, given: tuple[Reference, ...], column: str, model_id: str) -> None:
         """Note pictures that the model does not take."""
         model = self.catalogue.find(model_id)
-        for finding in _unfit(given, column, model) if model else ():
-            self._problem(draft, *finding)
+        for finding in _find_unfit(given, column, model) if model else ():
+            self._note(draft, *finding)
 
-    def _keep_back(self, draft: Draft, kind: _Paid, findings: Iterable[Finding]) -> None:
+    def _note_unsendable(self, draft: Draft, kind: _Paid, findings: Iterable[Finding]) -> None:
         """Note what keeps requests of a kind from being sent."""
         for finding in findings:
             draft.unsendable(self.legality.findings, kind, finding)
 
-    def _damaged(self, given: tuple[Reference, ...], column: str) -> list[Finding]:
+    def _find_damaged(self, given: tuple[Reference, ...], column: str) -> list[Finding]:
         """Return a finding for each of the pictures that cannot be decoded."""
         damaged = (self.inputs.damage_of(picture) for picture in given)
         return [Finding(column, damage, "allowed: whole pictures", "save it anew") for damage in damaged if damage]
 
-    def _problem(self, draft: Draft, column: str, what: str, allowed: str = "", suggestion: str = "") -> None:
+    def _note(self, draft: Draft, column: str, what: str, allowed: str = "", suggestion: str = "") -> None:
         draft.problem(self.legality.findings, column, what, allowed, suggestion)
 
 
-def _unfit(pictures: tuple[Reference, ...], column: str, model: Model) -> list[Finding]:
+def _find_unfit(pictures: tuple[Reference, ...], column: str, model: Model) -> list[Finding]:
     """Return why the model does not take pictures."""
     found = []
     for picture in pictures:
@@ -228,7 +230,7 @@ def _unfit(pictures: tuple[Reference, ...], column: str, model: Model) -> list[F
     return found
 
 
-def _texts(draft: Draft, takes: int, motion: str | None) -> Iterator[tuple[_Paid, str]]:
+def _collect_texts(draft: Draft, takes: int, motion: str | None) -> Iterator[tuple[_Paid, str]]:
     """Yield the texts that go out with a request of a kind, or with what comes of it."""
     if takes:
         yield from (("image", column) for column in ("prompt", "negative_prompt", "tags"))
@@ -236,7 +238,7 @@ def _texts(draft: Draft, takes: int, motion: str | None) -> Iterator[tuple[_Paid
         yield from (("video", column) for column in ("motion_prompt", "negative_prompt", "tags"))
 
 
-def _control_characters(draft: Draft, column: str) -> list[Finding]:
+def _find_controls(draft: Draft, column: str) -> list[Finding]:
     """Return findings about control characters other than tabs and line breaks.
 
     Providers refuse them, and terminals and logs obey them.
@@ -262,7 +264,7 @@ def warn_of_idle_columns(draft: Draft, findings: Findings) -> None:
         findings.warn(*draft.place_of(idle[0]), ", ".join(idle), what, "", "add motion_prompt")
 
 
-def _default_ratio(image: Model | None, video: Model | None) -> str:
+def _choose_ratio(image: Model | None, video: Model | None) -> str:
     """Return the aspect ratio of pictures that name none.
 
     A picture that will be animated has the video's aspect, so that nothing is cropped.
@@ -274,12 +276,12 @@ def _default_ratio(image: Model | None, video: Model | None) -> str:
     return (image.defaults.aspect_ratio if image else None) or "1:1"
 
 
-def _number(draft: Draft, column: str, skip: frozenset[str], default: int) -> int:
+def _parse_number(draft: Draft, column: str, skip: frozenset[str], default: int) -> int:
     text = draft.text(column)
     return int(text) if text and column not in skip else default
 
 
-def _with_video(
+def _add_video(
     shot: Shot,
     motion: str,
     model_id: str,

@@ -40,7 +40,7 @@ class _Rule:
     suggestion: Callable[[str], str] = lambda _value: ""
 
 
-def _whole(column: str, low: int, high: int, *, unit: str = "") -> _Rule:
+def _make_whole_rule(column: str, low: int, high: int, *, unit: str = "") -> _Rule:
     def holds(value: pl.Expr) -> pl.Expr:
         digits = value.str.contains(r"^[0-9]{1,10}$")
         return digits & value.cast(pl.Int64, strict=False).is_between(low, high)
@@ -50,7 +50,9 @@ def _whole(column: str, low: int, high: int, *, unit: str = "") -> _Rule:
     )
 
 
-def _pattern(column: str, pattern: str, allowed: str, suggestion: Callable[[str], str] = lambda _value: "") -> _Rule:
+def _make_pattern_rule(
+    column: str, pattern: str, allowed: str, suggestion: Callable[[str], str] = lambda _value: ""
+) -> _Rule:
     # Lookahead is not in polars' regular expressions, so ids say "no two dots, none at the end" apart from it.
     simple = pattern.replace(r"|\.(?!\.|$)", r"|\.")
 
@@ -64,11 +66,11 @@ def _pattern(column: str, pattern: str, allowed: str, suggestion: Callable[[str]
 
 
 _RULES: tuple[_Rule, ...] = (
-    _pattern("id", ID_PATTERN, _ID_ALLOWED),
-    _whole("takes", 0, MAX_TAKES),
-    _whole("seed", 0, MAX_SEED),
-    _whole("duration_s", 1, 3600, unit=" seconds"),
-    _pattern(
+    _make_pattern_rule("id", ID_PATTERN, _ID_ALLOWED),
+    _make_whole_rule("takes", 0, MAX_TAKES),
+    _make_whole_rule("seed", 0, MAX_SEED),
+    _make_whole_rule("duration_s", 1, 3600, unit=" seconds"),
+    _make_pattern_rule(
         "select",
         SELECT_PATTERN,
         "allowed: best, first, all, approve, or take numbers such as 2 or 1;3",
@@ -90,7 +92,7 @@ _RULES: tuple[_Rule, ...] = (
 _BY_NAME = {(rule.column, rule.name): rule for rule in _RULES}
 
 
-def _check(rule: _Rule) -> pa.Check:
+def _make_check(rule: _Rule) -> pa.Check:
     def check(data: PolarsData) -> pl.LazyFrame:
         return data.lazyframe.select(rule.holds(pl.col(data.key)))
 
@@ -100,7 +102,7 @@ def _check(rule: _Rule) -> pa.Check:
 SCHEMA = pa.DataFrameSchema(
     {
         **{
-            column: pa.Column(pl.String, [_check(rule) for rule in _RULES if rule.column == column], nullable=True)
+            column: pa.Column(pl.String, [_make_check(rule) for rule in _RULES if rule.column == column], nullable=True)
             for column in COLUMNS
         },
         # Ids are folder names, and some file systems do not tell A from a.

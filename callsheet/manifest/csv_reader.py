@@ -54,12 +54,12 @@ def read_sheet(text: str, file: str, *, tabs: bool, findings: Findings) -> Sheet
     with quotes is read without any quoting.
     """
     records: list[SheetRow] = []
-    delimiter = "\t" if tabs else _delimiter(text)
+    delimiter = "\t" if tabs else _find_delimiter(text)
     try:
-        records.extend(_records(text, delimiter))
+        records.extend(_read_records(text, delimiter))
     except _BadSheet as bad:
         if tabs:
-            records = list(_plain_records(text))
+            records = list(_read_plain_records(text))
         else:
             allowed = f"allowed: at most {MAX_CELL_CHARS} characters in a cell, quotes doubled inside quotes"
             findings.problem(file, bad.line, "-", bad.what, allowed, "the rows after this one were not checked")
@@ -80,14 +80,14 @@ def read_sheet(text: str, file: str, *, tabs: bool, findings: Findings) -> Sheet
     return Sheet(headers, records[0].line, rows)
 
 
-def _delimiter(text: str) -> str:
+def _find_delimiter(text: str) -> str:
     header = text.lstrip().partition("\n")[0]
     if "," in header:
         return ","
     return max(";\t,", key=header.count) if any(mark in header for mark in ";\t") else ","
 
 
-def _records(text: str, delimiter: str) -> Iterator[SheetRow]:
+def _read_records(text: str, delimiter: str) -> Iterator[SheetRow]:
     # newline="" leaves line ends to the csv module, as it asks; its line_num then counts physical lines.
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     start = 1
@@ -97,13 +97,13 @@ def _records(text: str, delimiter: str) -> Iterator[SheetRow]:
         except StopIteration:
             return
         except csv.Error as error:
-            raise _BadSheet(start, _explained(str(error))) from None
+            raise _BadSheet(start, _explain(str(error))) from None
         if cells:
             yield SheetRow(start, tuple(cells))
         start = reader.line_num + 1
 
 
-def _explained(error: str) -> str:
+def _explain(error: str) -> str:
     if "unexpected end of data" in error:
         return "a quoted cell that starts in this row is never closed"
     if "field larger" in error:
@@ -111,7 +111,7 @@ def _explained(error: str) -> str:
     return f"the quotes do not fit: {error}"
 
 
-def _plain_records(text: str) -> Iterator[SheetRow]:
+def _read_plain_records(text: str) -> Iterator[SheetRow]:
     for number, line in enumerate(io.StringIO(text, newline=None), start=1):
         if line.strip():
             yield SheetRow(number, tuple(line.rstrip("\n").split("\t")))
@@ -156,7 +156,7 @@ def drafts_of(
     `columns` maps a column of ours to a header of the table; such cells are taken literally. A row without an id is
     labelled by its position: 0001, 0002 and so on, whatever its line.
     """
-    sources = _sources(sheet, file, columns, findings)
+    sources = _find_sources(sheet, file, columns, findings)
     mapped = frozenset(columns)
     positions = {header: index for index, header in enumerate(sheet.headers)}
     extra = [(header, index) for header, index in positions.items() if sources.get(header) != index]
@@ -173,7 +173,7 @@ def drafts_of(
     return drafts
 
 
-def _sources(sheet: Sheet, file: str, columns: Mapping[str, str], findings: Findings) -> dict[str, int]:
+def _find_sources(sheet: Sheet, file: str, columns: Mapping[str, str], findings: Findings) -> dict[str, int]:
     """Return the position in the table of each column of ours."""
     positions = {header: index for index, header in enumerate(sheet.headers)}
     sources = {header: index for header, index in positions.items() if header in COLUMNS}

@@ -32,7 +32,9 @@ def expand(
     values; a part that the id's own placeholders hold is not repeated.
     """
     templates = form.shots or ([ShotForm(form.lines.get("rows", 1))] if rows is not None else [])
-    total = sum(_size({**form.matrix, **shot.matrix}) * (1 if rows is None else len(rows)) for shot in templates)
+    total = sum(
+        _count_combinations({**form.matrix, **shot.matrix}) * (1 if rows is None else len(rows)) for shot in templates
+    )
     if total > MAX_SHOTS:
         line = form.lines.get("matrix", form.lines.get("shots", form.lines.get("rows", 1)))
         findings.problem(file, line, "matrix", f"this expands to {total} shots", f"allowed: at most {MAX_SHOTS}")
@@ -55,7 +57,7 @@ def _expand_shot(
 ) -> list[Draft]:
     axes = {**form.matrix, **shot.matrix}
     combinations = [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
-    slugs = _unique_slugs([tuple(combination.values()) for combination in combinations])
+    slugs = _make_unique_slugs([tuple(combination.values()) for combination in combinations])
     own_id = shot.cells.get("id")
     named = placeholders(own_id) if isinstance(own_id, str) else frozenset()
     label = f"{position:04d}"
@@ -89,7 +91,7 @@ def _merge(
     return Draft(origin, line, cells, filled, suffix, literal, places, id_suffix=suffix)
 
 
-def _unique_slugs(combinations: Sequence[tuple[str, ...]]) -> list[str]:
+def _make_unique_slugs(combinations: Sequence[tuple[str, ...]]) -> list[str]:
     """Return a slug for each combination of values.
 
     Those that would be equal or empty get a short hash of the values.
@@ -97,8 +99,8 @@ def _unique_slugs(combinations: Sequence[tuple[str, ...]]) -> list[str]:
     slugs = ["-".join(slug(value) for value in values) for values in combinations]
     counts = Counter(slugs)
     return [
-        f"{text.strip('-')}-{_short_hash(values)}".lstrip("-")
-        if values and (counts[text] > 1 or _lossy(values))
+        f"{text.strip('-')}-{_shorten_hash(values)}".lstrip("-")
+        if values and (counts[text] > 1 or _is_lossy(values))
         else text
         for text, values in zip(slugs, combinations, strict=True)
     ]
@@ -113,13 +115,13 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:_SLUG_CHARS].strip("-")
 
 
-def _lossy(values: tuple[str, ...]) -> bool:
+def _is_lossy(values: tuple[str, ...]) -> bool:
     return any(not slug(value) or len(value) > _SLUG_CHARS for value in values)
 
 
-def _short_hash(values: tuple[str, ...]) -> str:
+def _shorten_hash(values: tuple[str, ...]) -> str:
     return hashlib.sha256("\0".join(values).encode()).hexdigest()[:6]
 
 
-def _size(axes: Mapping[str, Sequence[str]]) -> int:
+def _count_combinations(axes: Mapping[str, Sequence[str]]) -> int:
     return prod(len(values) for values in axes.values())

@@ -36,7 +36,7 @@ def captions_type(data: bytes) -> str | None:
     return "application/x-subrip" if b"-->" in text else None
 
 
-def _drawn(draw: Callable[[bytes, int, int], object]) -> Callable[[bytes, str], None]:
+def _check_drawable(draw: Callable[[bytes, int, int], object]) -> Callable[[bytes, str], None]:
     """Return a check that the picture can be drawn."""
 
     def check(data: bytes, name: str) -> None:
@@ -49,8 +49,8 @@ def _drawn(draw: Callable[[bytes, int, int], object]) -> Callable[[bytes, str], 
 
 
 _PICTURES = "allowed: PNG, JPEG or WebP"
-LOGO = InputKind("logo", _PICTURES, picture_type, MAX_PICTURE_BYTES, _drawn(logo_picture))
-CARD = InputKind("end card", _PICTURES, picture_type, MAX_PICTURE_BYTES, _drawn(card_picture))
+LOGO = InputKind("logo", _PICTURES, picture_type, MAX_PICTURE_BYTES, _check_drawable(logo_picture))
+CARD = InputKind("end card", _PICTURES, picture_type, MAX_PICTURE_BYTES, _check_drawable(card_picture))
 MUSIC = InputKind("audio file", "allowed: WAV, MP3, M4A, AAC, Ogg or FLAC", sound_type, MAX_MUSIC_BYTES)
 
 
@@ -88,30 +88,30 @@ class Finishing:
             return Finish(self.focus)
         captions = draft.text("captions")
         by_file = captions is not None and captions.lower().endswith(CAPTION_FILES) and "\n" not in captions
-        label = self._label(draft)
+        label = self._read_label(draft)
         return Finish(
-            focus=self._focus(draft),
-            captions=None if by_file else self._spoken(draft, clip_s),
-            captions_file=self._file(draft, "captions", self._captions_kind()) if by_file else None,
-            logo=self._file(draft, "logo", LOGO),
-            end_card=self._file(draft, "end_card", CARD),
-            music=self._file(draft, "music", MUSIC),
+            focus=self._read_focus(draft),
+            captions=None if by_file else self._read_captions(draft, clip_s),
+            captions_file=self._open_file(draft, "captions", self._make_captions_kind()) if by_file else None,
+            logo=self._open_file(draft, "logo", LOGO),
+            end_card=self._open_file(draft, "end_card", CARD),
+            music=self._open_file(draft, "music", MUSIC),
             label=label,
             font=self.font if captions or label else None,
         )
 
-    def _captions_kind(self) -> InputKind:
+    def _make_captions_kind(self) -> InputKind:
         def check(data: bytes, name: str) -> None:
             text = "\n".join(cue.text for cue in read_captions(data, shown(name)))
-            if missing := missing_glyphs(text, self._font_path()):
+            if missing := missing_glyphs(text, self._get_font_path()):
                 raise MediaError(f"{shown(name)} has characters that no font here can show: {shown(missing)}")
 
         return InputKind("captions file", "allowed: SRT or WebVTT", captions_type, MAX_CAPTION_BYTES, check)
 
-    def _font_path(self) -> Path | None:
+    def _get_font_path(self) -> Path | None:
         return Path(self.font.uri) if self.font else None
 
-    def _focus(self, draft: Draft) -> str:
+    def _read_focus(self, draft: Draft) -> str:
         text = draft.text("focus")
         if text is None:
             return self.focus
@@ -119,44 +119,44 @@ class Finishing:
             return parse_focus(text).text
         except UsageError as error:
             what = str(error).partition(". Allowed: ")[0].rstrip(".")
-            self._problem(draft, "focus", what, f"allowed: {ALLOWED}")
+            self._note_problem(draft, "focus", what, f"allowed: {ALLOWED}")
             return "auto"
 
-    def _label(self, draft: Draft) -> str | None:
+    def _read_label(self, draft: Draft) -> str | None:
         word = (draft.text("label") or "no").lower()
         if word in _NO:
             return None
-        return LABEL if word in _YES else self._words(draft, "label", MAX_LABEL_CHARS)
+        return LABEL if word in _YES else self._read_words(draft, "label", MAX_LABEL_CHARS)
 
-    def _spoken(self, draft: Draft, clip_s: float) -> str | None:
-        text = self._words(draft, "captions", MAX_CAPTION_CHARS)
+    def _read_captions(self, draft: Draft, clip_s: float) -> str | None:
+        text = self._read_words(draft, "captions", MAX_CAPTION_CHARS)
         try:
             if text is not None and len(text) <= MAX_CAPTION_CHARS:
                 spread_text(text, clip_s)
         except MediaError as error:
-            self._problem(draft, "captions", str(error).rstrip("."))
+            self._note_problem(draft, "captions", str(error).rstrip("."))
         return text
 
-    def _words(self, draft: Draft, column: str, most: int) -> str | None:
+    def _read_words(self, draft: Draft, column: str, most: int) -> str | None:
         text = draft.text(column)
         if text is None:
             return None
         if len(text) > most:
-            self._problem(draft, column, f"the text has {len(text)} characters", f"allowed: at most {most}")
-        elif missing := missing_glyphs(text, self._font_path()):
+            self._note_problem(draft, column, f"the text has {len(text)} characters", f"allowed: at most {most}")
+        elif missing := missing_glyphs(text, self._get_font_path()):
             what = f"no font here can show {shown(missing)}"
-            self._problem(draft, column, what, "allowed: characters of the shipped fonts, or of CALLSHEET_FONT")
+            self._note_problem(draft, column, what, "allowed: characters of the shipped fonts, or of CALLSHEET_FONT")
         return text
 
-    def _file(self, draft: Draft, column: str, kind: InputKind) -> Reference | None:
+    def _open_file(self, draft: Draft, column: str, kind: InputKind) -> Reference | None:
         location = draft.text(column)
         if location is None:
             return None
         opened = self.inputs.open(location, kind)
         if isinstance(opened, Refused):
-            self._problem(draft, column, opened.what, opened.allowed, opened.suggestion)
+            self._note_problem(draft, column, opened.what, opened.allowed, opened.suggestion)
             return None
         return opened
 
-    def _problem(self, draft: Draft, column: str, what: str, allowed: str = "", suggestion: str = "") -> None:
+    def _note_problem(self, draft: Draft, column: str, what: str, allowed: str = "", suggestion: str = "") -> None:
         draft.problem(self.findings, column, what, allowed, suggestion)

@@ -26,15 +26,15 @@ class Refused:
     suggestion: str = ""
 
 
-def _anything(_data: bytes, _name: str) -> None:
+def _accept_anything(_data: bytes, _name: str) -> None:
     """Accept any file of the type."""
 
 
-def _no_damage(_data: bytes) -> str:
+def _find_no_damage(_data: bytes) -> str:
     return ""
 
 
-def _decoded(data: bytes) -> str:
+def _find_damage(data: bytes) -> str:
     from callsheet.media.kinds import picture_damage  # Pillow is not needed by manifests without pictures
 
     return picture_damage(data)
@@ -53,8 +53,8 @@ class InputKind:
     allowed: str
     mime_type: Callable[[bytes], str | None]
     max_bytes: int
-    check: Callable[[bytes, str], None] = _anything
-    damage: Callable[[bytes], str] = _no_damage
+    check: Callable[[bytes, str], None] = _accept_anything
+    damage: Callable[[bytes], str] = _find_no_damage
 
 
 def picture_type(data: bytes) -> str | None:
@@ -70,7 +70,7 @@ def picture_type(data: bytes) -> str | None:
 
 def pictures(max_bytes: int) -> InputKind:
     """Return the kind of pictures to be sent to a model, at most so large."""
-    return InputKind("picture", "allowed: PNG, JPEG or WebP", picture_type, max_bytes, damage=_decoded)
+    return InputKind("picture", "allowed: PNG, JPEG or WebP", picture_type, max_bytes, damage=_find_damage)
 
 
 class InputFiles:

@@ -31,7 +31,7 @@ _MATRIX: _Schema = {
 
 def manifest_json_schema() -> _Schema:
     """Return the schema of a YAML manifest (JSON Schema draft 2020-12)."""
-    cells = {name: _cell(name) for name in COLUMNS}
+    cells = {name: _describe_cell(name) for name in COLUMNS}
     defaults = {name: {"$ref": f"#/$defs/{name}"} for name in COLUMNS if name not in NOT_DEFAULTS}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -80,12 +80,12 @@ def manifest_json_schema() -> _Schema:
         "$defs": {
             **cells,
             "matrix": _MATRIX,
-            "shot": _shot(),
+            "shot": _describe_shot(),
         },
     }
 
 
-def _shot() -> _Schema:
+def _describe_shot() -> _Schema:
     cells = {name: {"$ref": f"#/$defs/{name}"} for name in COLUMNS}
     return {
         "type": "object",
@@ -95,12 +95,15 @@ def _shot() -> _Schema:
     }
 
 
-def _cell(name: str) -> _Schema:
+def _describe_cell(name: str) -> _Schema:
     column = COLUMNS[name]
     described: _Schema = {"description": column.description}
     if name in _RANGES:
         low, high = _RANGES[name]
-        return {**described, "anyOf": [{"type": "integer", "minimum": low, "maximum": high}, _digits(), _TEMPLATE]}
+        return {
+            **described,
+            "anyOf": [{"type": "integer", "minimum": low, "maximum": high}, _describe_digits(), _TEMPLATE],
+        }
     if name == "select":
         numbers: _Schema = {"type": "integer", "minimum": 1, "maximum": MAX_TAKES}
         text: _Schema = {"type": "string", "pattern": SELECT_PATTERN}
@@ -111,5 +114,5 @@ def _cell(name: str) -> _Schema:
     return {**described, **_TEXT}
 
 
-def _digits() -> _Schema:
+def _describe_digits() -> _Schema:
     return {"type": ["string", "null"], "pattern": "^[0-9]*$"}

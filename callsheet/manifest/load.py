@@ -58,7 +58,7 @@ def load_table(
     drafts = drafts_of(sheet, uri, columns, variables, findings)
     of_text = "takes" in sheet.headers and "motion_prompt" in sheet.headers
     prompted = check_prompt_column(sheet, uri, columns, of_text or defaulted, findings)
-    warn_of_lookalikes(sheet, uri, columns, _used(draft.cells for draft in drafts), findings)
+    warn_of_lookalikes(sheet, uri, columns, _collect_placeholders(draft.cells for draft in drafts), findings)
     return Loaded(drafts, prompted=prompted)
 
 
@@ -75,7 +75,7 @@ def load_yaml(
     loaded = Loaded([], form.defaults, form.campaign, form.budget_usd, form.lines)
     rows = None
     if form.rows is not None:
-        rows = _rows(form, uri, filled, variables, loaded, findings)
+        rows = _load_rows(form, uri, filled, variables, loaded, findings)
     elif form.columns:
         findings.problem(uri, form.lines.get("columns", 1), "columns", "there is no table to map", "needed: `rows:`")
     # Where the table lies is no property of a shot.
@@ -84,7 +84,7 @@ def load_yaml(
     return loaded
 
 
-def _rows(
+def _load_rows(
     form: CampaignForm,
     uri: str,
     filled: Mapping[str, str],
@@ -93,7 +93,7 @@ def _rows(
     findings: Findings,
 ) -> list[Draft]:
     """Return the rows of the table that `rows:` names, as drafts."""
-    place = _table_place(form, uri, filled, given, loaded, findings)
+    place = _locate_table(form, uri, filled, given, loaded, findings)
     if place is None:
         return []
     try:
@@ -107,12 +107,14 @@ def _rows(
     drafts = drafts_of(sheet, place, form.columns, {}, findings)
     elsewhere = "prompt" in form.defaults or bool(form.shots)
     loaded.prompted = check_prompt_column(sheet, place, form.columns, elsewhere, findings)
-    used = _used([*(draft.cells for draft in drafts), *(shot.cells for shot in form.shots), form.defaults])
+    used = _collect_placeholders(
+        [*(draft.cells for draft in drafts), *(shot.cells for shot in form.shots), form.defaults]
+    )
     warn_of_lookalikes(sheet, place, form.columns, used, findings)
     return drafts
 
 
-def _table_place(
+def _locate_table(
     form: CampaignForm,
     uri: str,
     filled: Mapping[str, str],
@@ -143,7 +145,7 @@ def _table_place(
     return place
 
 
-def _used(cells: Iterable[Mapping[str, Cell]]) -> frozenset[str]:
+def _collect_placeholders(cells: Iterable[Mapping[str, Cell]]) -> frozenset[str]:
     """Return all placeholders that occur in some cells."""
     texts = {text for each in cells for cell in each.values() for text in ((cell,) if isinstance(cell, str) else cell)}
     return frozenset(name for text in texts if "{" in text for name in placeholders(text))

@@ -73,15 +73,17 @@ class Legality:
         """
         model = self.catalogue.find(model_id)
         if model is None:
-            draft.problem(self.findings, column, f"unknown model {shown(model_id)}", *self._usable(model_id, kind))
+            draft.problem(
+                self.findings, column, f"unknown model {shown(model_id)}", *self._suggest_usable(model_id, kind)
+            )
             return None
         if model.kind != kind:
             what = f"{model_id} makes no {'pictures' if kind == 'image' else 'videos'}"
-            draft.problem(self.findings, column, what, *self._usable(model_id, kind))
+            draft.problem(self.findings, column, what, *self._suggest_usable(model_id, kind))
             return None
         if not model.driven:
             what = f"callsheet does not drive {model_id}: it is served on the {model.surface} surface"
-            draft.problem(self.findings, column, what, *self._usable(model.replacement or model_id, kind))
+            draft.problem(self.findings, column, what, *self._suggest_usable(model.replacement or model_id, kind))
             return None
         self._note_end(draft, column, model)
         return model
@@ -120,7 +122,7 @@ class Legality:
             what = f"{model.id} is deprecated" if not retired else f"{model.id} is shut down; a live run will refuse it"
             self.findings.warn(*draft.place_of(column), column, what, "", hint)
 
-    def _usable(self, model_id: str, kind: Kind) -> tuple[str, str]:
+    def _suggest_usable(self, model_id: str, kind: Kind) -> tuple[str, str]:
         """Return what is allowed and the nearest of it, for a message."""
         key = (model_id, kind)
         if key not in self._nearest:

@@ -51,10 +51,10 @@ class Findings:
         Beyond the first 1,000 only their number.
         """
         if self.problems:
-            raise ManifestError(_capped(self.problems))
+            raise ManifestError(_cap(self.problems))
 
 
-def _capped(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+def _cap(problems: Iterable[Problem]) -> tuple[Problem, ...]:
     ordered = sorted(problems, key=lambda problem: (problem.file, problem.line))
     if len(ordered) <= MAX_PROBLEMS:
         return tuple(ordered)

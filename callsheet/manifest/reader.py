@@ -77,17 +77,17 @@ def read_manifest(
     given = dict(variables or {})
     _check_text(given, uri)
     loaded = _load(uri, decode(data, uri), columns or {}, given, "prompt" in (defaults or {}), findings)
-    chosen = _defaults(loaded, defaults or {}, uri, findings)
+    chosen = _merge_defaults(loaded, defaults or {}, uri, findings)
     _complete(loaded, chosen, findings)
     legality, inputs = Legality(catalogue, live, today, findings, serving), InputFiles(uri, input_roots)
-    shots = _shots(loaded.drafts, stretch, legality, platforms or load_platforms(), inputs, (focus, font))
-    name = _campaign(uri, campaign, loaded, findings)
-    budget = _budget(uri, loaded, findings)
+    shots = _build_shots(loaded.drafts, stretch, legality, platforms or load_platforms(), inputs, (focus, font))
+    name = _read_campaign_name(uri, campaign, loaded, findings)
+    budget = _read_budget(uri, loaded, findings)
     findings.raise_if_any()
     return Manifest(
         uri,
         name,
-        _fingerprint(data, loaded, given),
+        _hash_manifest(data, loaded, given),
         budget,
         shots,
         tuple(findings.warnings),
@@ -103,7 +103,7 @@ def read_campaign(uri: str, campaign: str | None, variables: Mapping[str, str]) 
     findings = Findings()
     try:
         loaded = _load(uri, decode(read_bytes(uri), uri), {}, dict(variables), False, findings)
-        name = _campaign(uri, campaign, loaded, findings)
+        name = _read_campaign_name(uri, campaign, loaded, findings)
         findings.raise_if_any()
     except ManifestError:
         return None
@@ -155,7 +155,7 @@ def _complete(loaded: Loaded, defaults: Mapping[str, Cell], findings: Findings) 
             draft.cells.setdefault("prompt", "")
 
 
-def _shots(
+def _build_shots(
     drafts: Sequence[Draft],
     stretch: slice,
     legality: Legality,
@@ -177,13 +177,13 @@ def _shots(
     return Assembler(legality, platforms, inputs, sent, finishing, wrong).shots(drafts, stretch)
 
 
-def _defaults(loaded: Loaded, given: Mapping[str, str], uri: str, findings: Findings) -> dict[str, Cell]:
+def _merge_defaults(loaded: Loaded, given: Mapping[str, str], uri: str, findings: Findings) -> dict[str, Cell]:
     for name in given:
         known_column(name, uri, 1, findings, where="defaults", barred=NOT_DEFAULTS)
     return {**loaded.defaults, **{name: text for name, text in given.items() if text}}
 
 
-def _campaign(uri: str, given: str | None, loaded: Loaded, findings: Findings) -> str:
+def _read_campaign_name(uri: str, given: str | None, loaded: Loaded, findings: Findings) -> str:
     written = given if given is not None else loaded.campaign
     if written is None:
         return slug(PurePosixPath(uri.rstrip("/")).stem.replace("_", "-")) or "campaign"
@@ -196,7 +196,7 @@ def _campaign(uri: str, given: str | None, loaded: Loaded, findings: Findings) -
     return written
 
 
-def _budget(uri: str, loaded: Loaded, findings: Findings) -> Decimal | None:
+def _read_budget(uri: str, loaded: Loaded, findings: Findings) -> Decimal | None:
     if loaded.budget_usd is None:
         return None
     try:
@@ -211,7 +211,7 @@ def _budget(uri: str, loaded: Loaded, findings: Findings) -> Decimal | None:
     return None
 
 
-def _fingerprint(data: bytes, loaded: Loaded, variables: Mapping[str, str]) -> str:
+def _hash_manifest(data: bytes, loaded: Loaded, variables: Mapping[str, str]) -> str:
     """Return the sha256 of a manifest.
 
     It is that of the file alone when it stands alone, so that anyone can check it with sha256sum.

@@ -90,12 +90,12 @@ class _Composer:
             if kind in ("StreamStartEvent", "StreamEndEvent", "DocumentStartEvent", "DocumentEndEvent"):
                 continue
             if node is not None:
-                raise _BadDocument(_line(event), "a second document begins here", "allowed: one document")
-            node = self._node(event, events, 0)
+                raise _BadDocument(_get_line(event), "a second document begins here", "allowed: one document")
+            node = self._read_node(event, events, 0)
         return node
 
-    def _node(self, event: Any, events: Iterator[Any], depth: int) -> Node:
-        line, kind = _line(event), type(event).__name__
+    def _read_node(self, event: Any, events: Iterator[Any], depth: int) -> Node:
+        line, kind = _get_line(event), type(event).__name__
         if depth > _MAX_DEPTH:
             raise _BadDocument(line, "the values are nested too deep", f"allowed: {_MAX_DEPTH} levels")
         if kind == "AliasEvent" or event.anchor:
@@ -105,19 +105,23 @@ class _Composer:
         if kind == "ScalarEvent":
             plain = bool(event.implicit[0])
             return ScalarNode(None if plain and event.value in _NULLS else event.value, line)
-        return self._list(line, events, depth) if kind == "SequenceStartEvent" else self._map(line, events, depth)
+        return (
+            self._read_list(line, events, depth)
+            if kind == "SequenceStartEvent"
+            else self._read_map(line, events, depth)
+        )
 
-    def _list(self, line: int, events: Iterator[Any], depth: int) -> ListNode:
+    def _read_list(self, line: int, events: Iterator[Any], depth: int) -> ListNode:
         node = ListNode(line)
         while type(event := next(events)).__name__ != "SequenceEndEvent":
-            node.items.append(self._node(event, events, depth + 1))
+            node.items.append(self._read_node(event, events, depth + 1))
         return node
 
-    def _map(self, line: int, events: Iterator[Any], depth: int) -> MapNode:
+    def _read_map(self, line: int, events: Iterator[Any], depth: int) -> MapNode:
         node = MapNode(line)
         while type(event := next(events)).__name__ != "MappingEndEvent":
-            key = self._node(event, events, depth + 1)
-            value = self._node(next(events), events, depth + 1)
+            key = self._read_node(event, events, depth + 1)
+            value = self._read_node(next(events), events, depth + 1)
             if not isinstance(key, ScalarNode) or key.text is None or len(key.text) > 100:
                 raise _BadDocument(key.line, "a key must be text", "allowed: 1 to 100 characters")
             if key.text in node.items:
@@ -129,5 +133,5 @@ class _Composer:
         return node
 
 
-def _line(event: Any) -> int:
+def _get_line(event: Any) -> int:
     return int(event.start_mark.line) + 1

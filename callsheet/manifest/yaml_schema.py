@@ -68,102 +68,106 @@ class _FormReader:
 
     def top(self, form: CampaignForm, key: str, line: int, node: Node) -> None:
         if key == "campaign":
-            form.campaign = self._text(node, key)
+            form.campaign = self._read_text(node, key)
         elif key == "budget_usd":
-            form.budget_usd = self._text(node, key)
+            form.budget_usd = self._read_text(node, key)
         elif key == "rows":
-            form.rows = self._text(node, key)
+            form.rows = self._read_text(node, key)
         elif key == "vars":
-            form.variables = self._texts(node, key)
+            form.variables = self._read_texts(node, key)
         elif key == "columns":
-            form.columns = self._texts(node, key)
+            form.columns = self._read_texts(node, key)
         elif key == "matrix":
-            form.matrix = self._matrix(node)
+            form.matrix = self._read_matrix(node)
         elif key == "defaults":
-            form.defaults = self._defaults(node)
+            form.defaults = self._read_defaults(node)
         elif key == "shots":
-            form.shots = self._shots(node)
+            form.shots = self._read_shots(node)
         else:
             what = f"unknown key {shown(key)}"
-            self._problem(line, key[:60], what, f"allowed: {', '.join(TOP_KEYS)}", did_you_mean(key, TOP_KEYS))
+            self._note_problem(line, key[:60], what, f"allowed: {', '.join(TOP_KEYS)}", did_you_mean(key, TOP_KEYS))
 
-    def _shots(self, node: Node) -> list[ShotForm]:
+    def _read_shots(self, node: Node) -> list[ShotForm]:
         if not isinstance(node, ListNode) or not node.items:
-            self._problem(
+            self._note_problem(
                 node.line, "shots", "this is not a list of shots", "needed: one entry `- prompt: ...` or more"
             )
             return []
-        return [self._shot(each) for each in node.items]
+        return [self._read_shot(each) for each in node.items]
 
-    def _shot(self, node: Node) -> ShotForm:
+    def _read_shot(self, node: Node) -> ShotForm:
         shot = ShotForm(node.line)
         if not isinstance(node, MapNode):
-            self._problem(node.line, "shots", "this is not a shot", "needed: a mapping with `prompt:`")
+            self._note_problem(node.line, "shots", "this is not a shot", "needed: a mapping with `prompt:`")
             return shot
         for key, value in node.items.items():
             shot.lines[key] = node.key_lines[key]
             if key == "matrix":
-                shot.matrix = self._matrix(value)
+                shot.matrix = self._read_matrix(value)
             elif key in COLUMNS:
-                cell = self._cell(value, key)
+                cell = self._read_cell(value, key)
                 if cell:
                     shot.cells[key] = cell
             else:
-                shot.variables[key] = self._text(value, key) or ""
+                shot.variables[key] = self._read_text(value, key) or ""
         return shot
 
-    def _defaults(self, node: Node) -> dict[str, Cell]:
+    def _read_defaults(self, node: Node) -> dict[str, Cell]:
         cells: dict[str, Cell] = {}
-        for key, value, line in self._pairs(node, "defaults"):
+        for key, value, line in self._read_pairs(node, "defaults"):
             if known_column(key, self._file, line, self._findings, where="defaults", barred=NOT_DEFAULTS):
-                cell = self._cell(value, key)
+                cell = self._read_cell(value, key)
                 if cell:
                     cells[key] = cell
         return cells
 
-    def _matrix(self, node: Node) -> dict[str, tuple[str, ...]]:
+    def _read_matrix(self, node: Node) -> dict[str, tuple[str, ...]]:
         axes: dict[str, tuple[str, ...]] = {}
-        for key, value, line in self._pairs(node, "matrix"):
+        for key, value, line in self._read_pairs(node, "matrix"):
             items = value.items if isinstance(value, ListNode) else []
-            texts = tuple(self._text(each, key) or "" for each in items)
+            texts = tuple(self._read_text(each, key) or "" for each in items)
             if not texts or "" in texts:
-                self._problem(line, "matrix", f"{shown(key)} has no list of values", "needed: a list such as [a, b]")
+                self._note_problem(
+                    line, "matrix", f"{shown(key)} has no list of values", "needed: a list such as [a, b]"
+                )
             elif len(set(texts)) < len(texts):
-                self._problem(line, "matrix", f"{shown(key)} lists a value twice", "allowed: each value once")
+                self._note_problem(line, "matrix", f"{shown(key)} lists a value twice", "allowed: each value once")
             elif key in NOT_DEFAULTS:
-                self._problem(line, "matrix", f"{shown(key)} cannot be an axis", "", "ids are made from the values")
+                self._note_problem(
+                    line, "matrix", f"{shown(key)} cannot be an axis", "", "ids are made from the values"
+                )
             else:
                 axes[key] = texts
         return axes
 
-    def _cell(self, node: Node, column: str) -> Cell | None:
+    def _read_cell(self, node: Node, column: str) -> Cell | None:
         if isinstance(node, ListNode) and column in _LISTS:
-            return tuple(text for each in node.items if (text := self._text(each, column)))
-        return self._text(node, column)
+            return tuple(text for each in node.items if (text := self._read_text(each, column)))
+        return self._read_text(node, column)
 
-    def _texts(self, node: Node, where: str) -> dict[str, str]:
-        return {key: self._text(value, where) or "" for key, value, _ in self._pairs(node, where)}
+    def _read_texts(self, node: Node, where: str) -> dict[str, str]:
+        return {key: self._read_text(value, where) or "" for key, value, _ in self._read_pairs(node, where)}
 
-    def _text(self, node: Node, column: str) -> str | None:
+    def _read_text(self, node: Node, column: str) -> str | None:
         if not isinstance(node, ScalarNode):
-            self._problem(node.line, column[:60], "this is a list or mapping", "allowed: text or a number")
+            self._note_problem(node.line, column[:60], "this is a list or mapping", "allowed: text or a number")
             return None
         text = (node.text or "").strip()
         if len(text) > MAX_CELL_CHARS:
             what = f"the value has {len(text)} characters"
-            self._problem(node.line, column[:60], what, f"allowed: at most {MAX_CELL_CHARS}")
+            self._note_problem(node.line, column[:60], what, f"allowed: at most {MAX_CELL_CHARS}")
             return None
         if "\0" in text:
-            self._problem(node.line, column[:60], "there is a NUL character", "allowed: text only")
+            self._note_problem(node.line, column[:60], "there is a NUL character", "allowed: text only")
             return None
         return text or None
 
-    def _pairs(self, node: Node, where: str) -> list[tuple[str, Node, int]]:
+    def _read_pairs(self, node: Node, where: str) -> list[tuple[str, Node, int]]:
         if isinstance(node, MapNode):
             return [(key, value, node.key_lines[key]) for key, value in node.items.items()]
         if not (isinstance(node, ScalarNode) and node.text is None):
-            self._problem(node.line, where, "this is not a mapping", "needed: `name: value` lines")
+            self._note_problem(node.line, where, "this is not a mapping", "needed: `name: value` lines")
         return []
 
-    def _problem(self, line: int, column: str, what: str, allowed: str = "", suggestion: str = "") -> None:
+    def _note_problem(self, line: int, column: str, what: str, allowed: str = "", suggestion: str = "") -> None:
         self._findings.problem(self._file, line, column, what, allowed, suggestion)

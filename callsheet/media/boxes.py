@@ -67,7 +67,7 @@ def read_layout(path: Path) -> Mp4Layout:
     return Mp4Layout(
         moov_first=moov.start < media,
         has_edit_list=any(find_box(track, b"edts", b"elst") is not None for track in tracks),
-        rotation=next((_rotation(track) for track in tracks if _is_video(track)), 0),
+        rotation=next((_read_rotation(track) for track in tracks if _is_video(track)), 0),
     )
 
 
@@ -82,16 +82,16 @@ def read_top_boxes(path: Path) -> list[Box]:
             raise MediaError(f"{path.name} is empty (0 bytes). Fetch it again.")
         if not is_mp4(file.read(12)):
             raise MediaError(f"{path.name} is not an MP4 file. Only MP4 video is supported.")
-        return list(_top_boxes(file, size, path.name))
+        return list(_read_boxes(file, size, path.name))
 
 
-def _top_boxes(file: BinaryIO, size: int, name: str) -> Iterator[Box]:
+def _read_boxes(file: BinaryIO, size: int, name: str) -> Iterator[Box]:
     start = 0
     for _ in range(MAX_BOXES):
         if start >= size:
             return
         file.seek(start)
-        box = _box(file.read(16), start, size)
+        box = _parse_box(file.read(16), start, size)
         if box is None or box.end > size:
             raise MediaError(f"{name} is cut short or damaged: a part of it ends after byte {size}. Fetch it again.")
         yield box
@@ -99,7 +99,7 @@ def _top_boxes(file: BinaryIO, size: int, name: str) -> Iterator[Box]:
     raise MediaError(f"{name} has more than {MAX_BOXES} parts. It is not used.")
 
 
-def _box(head: bytes, start: int, limit: int) -> Box | None:
+def _parse_box(head: bytes, start: int, limit: int) -> Box | None:
     if len(head) < 8:
         return None
     length, kind, body = int.from_bytes(head[:4], "big"), head[4:8], 8
@@ -117,7 +117,7 @@ def boxes_of(data: bytes) -> Iterator[Box]:
     """
     start = 0
     for _ in range(MAX_BOXES):
-        box = _box(data[start : start + 16], start, len(data))
+        box = _parse_box(data[start : start + 16], start, len(data))
         if box is None:
             return
         yield box
@@ -142,7 +142,7 @@ def _is_video(track: bytes) -> bool:
     return handler is not None and handler[8:12] == b"vide"
 
 
-def _rotation(track: bytes) -> int | None:
+def _read_rotation(track: bytes) -> int | None:
     header = find_box(track, b"tkhd") or b""
     at = 52 if header[:1] == b"\x01" else 40
     if len(header) < at + 36:

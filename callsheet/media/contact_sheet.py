@@ -48,16 +48,16 @@ def contact_sheet(items: Sequence[SheetItem], columns: int = 4) -> bytes:
     shown = items[:MAX_ITEMS]
     columns = min(columns, len(shown), 12)
     first = _STEPS[0][0]
-    pictures = [_picture(item.picture, first) for item in shown]
+    pictures = [_load_picture(item.picture, first) for item in shown]
     hidden = len(items) - len(shown)
     for side, quality in _STEPS:
-        data = _jpeg(_sheet(shown, pictures, columns, side, hidden), quality)
+        data = _encode_jpeg(_draw_sheet(shown, pictures, columns, side, hidden), quality)
         if len(data) < MAX_BYTES:
             return data
     return data
 
 
-def _picture(source: Path | bytes | None, side: int) -> Image.Image | None:
+def _load_picture(source: Path | bytes | None, side: int) -> Image.Image | None:
     if source is None:
         return None
     try:
@@ -66,7 +66,7 @@ def _picture(source: Path | bytes | None, side: int) -> Image.Image | None:
         return None  # the tile says so; the sheet is there to show what happened
 
 
-def _sheet(
+def _draw_sheet(
     items: Sequence[SheetItem], pictures: Sequence[Image.Image | None], columns: int, side: int, hidden: int
 ) -> Image.Image:
     tiles = []
@@ -84,7 +84,7 @@ def _sheet(
         x, y = _GAP + number % columns * cell_w, _GAP + number // columns * cell_h
         _draw_tile(sheet, draw, item, tile, (x, y, side, height))
     if hidden:
-        draw.text((_GAP, sheet.height - _LINE - 2), f"and {hidden} more", fill=_INK, font=_font())
+        draw.text((_GAP, sheet.height - _LINE - 2), f"and {hidden} more", fill=_INK, font=_load_font())
     return sheet
 
 
@@ -100,17 +100,17 @@ def _draw_tile(
         sheet.paste(tile, (x + (side - tile.width) // 2, y + (height - tile.height) // 2))
     else:
         draw.rectangle((x, y, x + side - 1, y + height - 1), outline=(90, 90, 96))
-        draw.text((x + 6, y + height // 2 - 8), "no picture", fill=(150, 150, 155), font=_font())
+        draw.text((x + 6, y + height // 2 - 8), "no picture", fill=(150, 150, 155), font=_load_font())
     colour = _CHOSEN if item.chosen else _REJECTED if item.rejected else None
     if colour:
         draw.rectangle((x - 2, y - 2, x + side + 1, y + height + 1), outline=colour, width=3)
     for line, text in enumerate((item.label, item.sublabel)):
-        draw.text((x, y + height + 2 + line * _LINE), _clipped(text, side), fill=colour or _INK, font=_font())
+        draw.text((x, y + height + 2 + line * _LINE), _clip_text(text, side), fill=colour or _INK, font=_load_font())
 
 
-def _clipped(text: str, width: int) -> str:
+def _clip_text(text: str, width: int) -> str:
     """Return the text on one line, cut to `width` px with dots."""
-    text, font = " ".join(text[:200].split()), _font()
+    text, font = " ".join(text[:200].split()), _load_font()
     if font.getlength(text) <= width:
         return text
     fits = bisect_right(range(len(text)), width, key=lambda length: round(font.getlength(text[:length] + "...")))
@@ -118,11 +118,11 @@ def _clipped(text: str, width: int) -> str:
 
 
 @cache
-def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def _load_font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size=12)
 
 
-def _jpeg(image: Image.Image, quality: int) -> bytes:
+def _encode_jpeg(image: Image.Image, quality: int) -> bytes:
     buffer = BytesIO()
     image.save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()

@@ -99,7 +99,7 @@ async def run_encoder(argv: Sequence[str], timeout_s: float, reached: Callable[[
         raise MediaError(f"The encoder could not be started: {error}.") from error
     try:
         async with asyncio.timeout(timeout_s):
-            raw, _ = await asyncio.gather(_whole(process.stderr), _follow(process.stdout, reached))
+            raw, _ = await asyncio.gather(_read_whole(process.stderr), _follow(process.stdout, reached))
             await process.wait()
     except TimeoutError:
         raise MediaError(f"The encoder was stopped after {timeout_s:.0f} s; nothing was kept. Run it again.") from None
@@ -109,12 +109,12 @@ async def run_encoder(argv: Sequence[str], timeout_s: float, reached: Callable[[
             await process.wait()
     report = raw.decode(errors="replace")
     if process.returncode:
-        said = _complaints(report)[-_TAIL:].strip() or "no message"
+        said = _find_complaints(report)[-_TAIL:].strip() or "no message"
         raise MediaError(f"The encoder failed with code {process.returncode}; nothing was kept. It said: {said}")
     return report
 
 
-def _complaints(report: str) -> str:
+def _find_complaints(report: str) -> str:
     """Return the lines that report errors.
 
     All lines, unless they are marked with their level (`-loglevel level+info`).
@@ -123,7 +123,7 @@ def _complaints(report: str) -> str:
     return "\n".join(line.replace("[error] ", "").replace("[fatal] ", "") for line in marked) or report
 
 
-async def _whole(stream: asyncio.StreamReader | None) -> bytes:
+async def _read_whole(stream: asyncio.StreamReader | None) -> bytes:
     return await stream.read() if stream else b""
 
 
@@ -169,10 +169,10 @@ async def measure_loudness(source: Path, timeout_s: float = 120.0) -> Loudness:
 
     Raises MediaError when there is none or it cannot be decoded.
     """
-    return parse_loudness(await run_encoder(_measuring_argv(source), timeout_s))
+    return parse_loudness(await run_encoder(_make_measuring_argv(source), timeout_s))
 
 
-def _measuring_argv(source: Path) -> list[str]:
+def _make_measuring_argv(source: Path) -> list[str]:
     # The summary has the log level "info"; nothing is written.
     argv = [ffmpeg_exe(), "-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+info", *INPUT]
     filters = f"{STEREO},{METER}"

@@ -101,8 +101,8 @@ def choose_frames(candidates: Sequence[Candidate], select: Select, asked_for: st
     """
     made = {candidate.take: candidate for candidate in sorted(candidates, key=lambda candidate: candidate.take)}
     scores = {take: one.score for take, one in made.items() if one.score is not None}
-    ranks = _ranks(scores)
-    rejected = _rejections(made, scores)
+    ranks = _rank(scores)
+    rejected = _find_rejections(made, scores)
     fit = [take for take in scores if take not in rejected]
     missing: tuple[int, ...] = ()
     if isinstance(select, tuple):
@@ -127,14 +127,14 @@ def choose_frames(candidates: Sequence[Candidate], select: Select, asked_for: st
             rank=ranks.get(take),
             rejected=rejected.get(take),
             chosen=take in chosen,
-            why=_why(take, select, scores, fit, rejected, asked_for) if take in chosen else "",
+            why=_explain(take, select, scores, fit, rejected, asked_for) if take in chosen else "",
         )
         for take in made
     )
     return Choice(chosen, verdicts, missing)
 
 
-def _ranks(scores: dict[int, FrameScore]) -> dict[int, float]:
+def _rank(scores: dict[int, FrameScore]) -> dict[int, float]:
     if len(scores) == 1:
         return dict.fromkeys(scores, 1.0)
     ranks = {}
@@ -147,7 +147,7 @@ def _ranks(scores: dict[int, FrameScore]) -> dict[int, float]:
     return ranks
 
 
-def _rejections(made: dict[int, Candidate], scores: dict[int, FrameScore]) -> dict[int, str]:
+def _find_rejections(made: dict[int, Candidate], scores: dict[int, FrameScore]) -> dict[int, str]:
     rejected = {take: one.gate or "" for take, one in made.items() if one.gate is not None}
     rejected.update({take: one.gate or "not decodable" for take, one in made.items() if one.score is None})
     sharpest = max((scores[take].sharpness for take in scores if take not in rejected), default=0.0)
@@ -164,7 +164,7 @@ def _rejections(made: dict[int, Candidate], scores: dict[int, FrameScore]) -> di
     return dict(sorted(rejected.items()))
 
 
-def _why(
+def _explain(
     take: int,
     select: Select,
     scores: dict[int, FrameScore],

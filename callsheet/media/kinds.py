@@ -24,17 +24,17 @@ def picture_damage(data: bytes) -> str:
     except (
         Exception
     ) as error:  # decoders raise whatever they stumble over: OSError, SyntaxError, ValueError, struct.error
-        return f"the picture is damaged or cut short ({_told(error)})"
-    return _tail(data)
+        return f"the picture is damaged or cut short ({_describe(error)})"
+    return _find_cut_end(data)
 
 
-def _tail(data: bytes) -> str:
+def _find_cut_end(data: bytes) -> str:
     """Return damage that decoders forgive: a file that stops before its own end."""
     whole = {b"\x89P": b"IEND\xaeB`\x82", b"\xff\xd8": b"\xff\xd9"}.get(data[:2], b"")
     return "" if whole in data else "the picture is cut short"
 
 
-def _told(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     return " ".join(str(error).split())[:100] or type(error).__name__
 
 
@@ -75,7 +75,7 @@ def picture_type(head: bytes) -> str | None:
     # "BM", the file's length and two words of zeros.
     if head[:2] == b"BM" and head[6:10] == b"\x00\x00\x00\x00" and len(head) >= 26:
         return "image/bmp"
-    return _by_brand(head) if head[4:8] == b"ftyp" else None
+    return _find_brand_type(head) if head[4:8] == b"ftyp" else None
 
 
 def video_type(head: bytes) -> tuple[str, str] | None:
@@ -94,7 +94,7 @@ def video_type(head: bytes) -> tuple[str, str] | None:
     return None
 
 
-def _by_brand(head: bytes) -> str | None:
+def _find_brand_type(head: bytes) -> str | None:
     """Return the kind of picture in an ISO base media file.
 
     By its major brand, else by the compatible ones.

@@ -52,7 +52,7 @@ def read_packets(path: Path) -> VideoPackets:
     try:
         with av.open(str(path.absolute()), format="mp4", options=SAFE_OPTIONS) as container:
             video = container.streams.video[0]
-            profile, level = _profile_level(video.codec_context.extradata or b"", video.codec_context.name)
+            profile, level = _read_profile_level(video.codec_context.extradata or b"", video.codec_context.name)
             tick_s = float(video.time_base or 0)
             packets = [
                 _Packet((p.pts or 0) * tick_s, (p.duration or 0) * tick_s, p.size, p.is_keyframe)
@@ -72,7 +72,7 @@ def read_packets(path: Path) -> VideoPackets:
         kbps=sum(p.size for p in packets) * 8 / 1000 / max(end_s - start_s, 1e-3),
         max_gop_s=max(b - a for a, b in pairwise([*keys, end_s])) if keys else end_s - start_s,
         closed=_is_closed(packets),
-        b_frames=_b_frames(packets),
+        b_frames=_count_b_frames(packets),
         even=_is_even(sorted(p.at_s for p in packets)),
     )
 
@@ -85,7 +85,7 @@ class _Packet:
     is_key: bool
 
 
-def _profile_level(extradata: bytes, codec: str) -> tuple[str, int]:
+def _read_profile_level(extradata: bytes, codec: str) -> tuple[str, int]:
     # The avcC box: version, profile_idc, compatibility, level_idc (ISO/IEC 14496-15, 5.3.3.1).
     if codec != "h264" or len(extradata) < 4 or extradata[0] != 1:
         return "", 0
@@ -109,7 +109,7 @@ def _is_even(times: list[float]) -> bool:
     return all(abs(step - usual) <= usual * _UNEVEN for step in steps)
 
 
-def _b_frames(packets: list[_Packet]) -> int:
+def _count_b_frames(packets: list[_Packet]) -> int:
     """Return the most pictures in a row shown before one that was decoded earlier."""
     shown_s, most, row = -1e9, 0, 0
     for packet in packets:

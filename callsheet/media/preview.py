@@ -23,14 +23,14 @@ def preview_sheet(video: Path, target: Path, tiles: int = TILES, *, xmp: str | N
     """
     length_s = probe_video(video).duration_s
     count = min(tiles, max(4, round(length_s)))
-    sheet = contact_sheet([_tile(video, length_s * (number + 0.5) / count) for number in range(count)])
+    sheet = contact_sheet([_make_tile(video, length_s * (number + 0.5) / count) for number in range(count)])
     with replacing(target) as part:
         part.write_bytes(sheet)
         if xmp is not None:
             stamp_jpeg(part, xmp)
 
 
-def _tile(video: Path, at_s: float) -> SheetItem:
+def _make_tile(video: Path, at_s: float) -> SheetItem:
     frame, buffer = video_frame(video, at_s), BytesIO()
     frame.thumbnail((_TILE_PX, _TILE_PX))
     frame.save(buffer, "JPEG", quality=JPEG_QUALITY)

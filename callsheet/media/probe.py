@@ -174,7 +174,7 @@ def probe_video(path: Path) -> VideoProbe:
 
     Raises MediaError when it is empty, foreign, cut short or out of bounds.
     """
-    return _probed(path, "mp4", read_layout(path))
+    return _probe_container(path, "mp4", read_layout(path))
 
 
 def probe_foreign(path: Path) -> VideoProbe:
@@ -186,10 +186,10 @@ def probe_foreign(path: Path) -> VideoProbe:
         kind = video_type(file.read(HEAD_BYTES))
     if kind is None:
         raise MediaError(f"{path.name} is no video of a kind known here. It has to be fetched again.")
-    return _probed(path, kind[1], Mp4Layout(moov_first=False, has_edit_list=False, rotation=0))
+    return _probe_container(path, kind[1], Mp4Layout(moov_first=False, has_edit_list=False, rotation=0))
 
 
-def _probed(path: Path, format_: str, layout: Mp4Layout) -> VideoProbe:
+def _probe_container(path: Path, format_: str, layout: Mp4Layout) -> VideoProbe:
     try:
         with av.open(str(path.absolute()), format=format_, options=SAFE_OPTIONS) as container:
             if not container.streams.video:
@@ -228,7 +228,7 @@ def _probed(path: Path, format_: str, layout: Mp4Layout) -> VideoProbe:
             )
     except (av.error.FFmpegError, ValueError) as error:
         raise MediaError(f"{path.name} cannot be read as a video ({error}). It has to be fetched again.") from error
-    return _bounded(probe, path.name)
+    return _check_bounds(probe, path.name)
 
 
 def _is_interlaced(container: av.container.InputContainer, video: av.VideoStream) -> bool:
@@ -246,7 +246,7 @@ def _is_constant(average: Fraction, base: Fraction | None) -> bool:
     return bool(base) and abs(float(average) / float(base or 1) - 1) < 0.01
 
 
-def _bounded(probe: VideoProbe, name: str) -> VideoProbe:
+def _check_bounds(probe: VideoProbe, name: str) -> VideoProbe:
     if not (0 < probe.width <= MAX_VIDEO_SIDE and 0 < probe.height <= MAX_VIDEO_SIDE):
         raise MediaError(f"{name} has frames of {probe.width}x{probe.height}; at most {MAX_VIDEO_SIDE} px a side.")
     if not (0 < probe.duration_s <= MAX_DURATION_S and probe.fps > 0):

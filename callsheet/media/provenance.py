@@ -57,13 +57,13 @@ def xmp_packet(provenance: Provenance) -> str:
     """
     return _PACKET.format(
         source_type=AI_GENERATED,
-        model=_attribute(provenance.model),
-        tool=_attribute(provenance.tool),
-        asset_id=_attribute(provenance.asset_id),
+        model=_escape_attribute(provenance.model),
+        tool=_escape_attribute(provenance.tool),
+        asset_id=_escape_attribute(provenance.asset_id),
     )
 
 
-def _attribute(value: str) -> str:
+def _escape_attribute(value: str) -> str:
     # XML 1.0 allows no control characters or lone surrogates, not even escaped; all of them are unprintable.
     clean = "".join(char for char in value[:_MAX_VALUE] if char == " " or char.isprintable())
     return html.escape(clean, quote=True)
@@ -78,7 +78,7 @@ def stamp_jpeg(path: Path, xmp: str) -> None:
     payload = xmp.encode()
     if len(payload) > _MAX_JPEG_XMP:
         raise MediaError(f"The XMP packet has {len(payload)} bytes; a JPEG takes {_MAX_JPEG_XMP}.")
-    segments, rest = _jpeg_head(data, path.name)
+    segments, rest = _split_jpeg_head(data, path.name)
     kept = [segment for segment in segments if segment[4:].partition(b"\x00")[0] + b"\x00" != _JPEG_HEADER]
     # JFIF (APP0) must stay first.
     front = 1 if kept and kept[0][1] == 0xE0 else 0
@@ -89,13 +89,13 @@ def stamp_jpeg(path: Path, xmp: str) -> None:
 
 def read_jpeg_xmp(path: Path) -> str | None:
     """Return the XMP packet of a JPEG, or None; raise MediaError when it is no JPEG."""
-    segments, _ = _jpeg_head(path.read_bytes(), path.name)
+    segments, _ = _split_jpeg_head(path.read_bytes(), path.name)
     found = (segment[4 + len(_JPEG_HEADER) :] for segment in segments if segment[4:].startswith(_JPEG_HEADER))
     packet = next(found, None)
     return None if packet is None else packet.decode(errors="replace")
 
 
-def _jpeg_head(data: bytes, name: str) -> tuple[list[bytes], int]:
+def _split_jpeg_head(data: bytes, name: str) -> tuple[list[bytes], int]:
     """Return the application segments at the start of a JPEG, and where they end."""
     if data[:2] != b"\xff\xd8":
         raise MediaError(f"{name} is not a JPEG file. Nothing was written to it.")

@@ -50,9 +50,9 @@ def score_image(source: Path | bytes) -> FrameScore:
         luma=round(float(luma.mean()), 3),
         clipped=round(float(max((luma <= SHADOW).mean(), (luma >= HIGHLIGHT).mean())), 5),
         entropy=round(grey.entropy(), 4),
-        sharpness=round(_sharpness(luma), 3),
+        sharpness=round(_measure_sharpness(luma), 3),
         contrast=round(float(luma.std()), 3),
-        colourfulness=round(_colourfulness(np.asarray(small, dtype=np.float32)), 3),
+        colourfulness=round(_measure_colourfulness(np.asarray(small, dtype=np.float32)), 3),
         dhash=difference_hash(grey),
     )
 
@@ -82,14 +82,14 @@ def _decode_small(source: Path | bytes) -> Image.Image:
         raise MediaError(f"{name} cannot be decoded ({error}). It has to be made or fetched again.") from error
 
 
-def _sharpness(luma: Plane) -> float:
+def _measure_sharpness(luma: Plane) -> float:
     if min(luma.shape) < 3:
         return 0.0
     around = luma[:-2, 1:-1] + luma[2:, 1:-1] + luma[1:-1, :-2] + luma[1:-1, 2:]
     return float((around - 4 * luma[1:-1, 1:-1]).var())
 
 
-def _colourfulness(rgb: Plane) -> float:
+def _measure_colourfulness(rgb: Plane) -> float:
     red, green, blue = rgb[..., 0], rgb[..., 1], rgb[..., 2]
     red_green, yellow_blue = red - green, (red + green) / 2 - blue
     spread = np.hypot(red_green.std(), yellow_blue.std())

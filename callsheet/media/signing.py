@@ -50,25 +50,25 @@ def read_identity(cert: Path, key: Path, alg: str, tsa_url: str | None = None) -
     Raises SettingsError when it cannot sign now, which says what is wrong with which file. The key is never part of a
     message.
     """
-    chain_pem, key_pem = _read(cert, _CERT), _read(key, _KEY)
-    chain, private = _certificates(chain_pem, cert), _private_key(key_pem, key)
-    if _public_bytes(chain[0]) != _public_bytes(private):
+    chain_pem, key_pem = _read_file(cert, _CERT), _read_file(key, _KEY)
+    chain, private = _load_certificates(chain_pem, cert), _load_private_key(key_pem, key)
+    if _encode_public_key(chain[0]) != _encode_public_key(private):
         raise SettingsError(
-            f"{_KEY}: {key} is not the key of the first certificate in {cert} ({_subject(chain[0])}). "
+            f"{_KEY}: {key} is not the key of the first certificate in {cert} ({_format_subject(chain[0])}). "
             "Give the key that belongs to it, and put the signer's own certificate first. Nothing was made."
         )
     _check_dates(chain, cert)
     return Identity(chain_pem, key_pem, alg, tsa_url)
 
 
-def _read(path: Path, name: str) -> bytes:
+def _read_file(path: Path, name: str) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
         raise SettingsError(f"{name}: {path} cannot be read: {error.strerror or error}. Nothing was made.") from error
 
 
-def _certificates(pem: bytes, path: Path) -> Sequence[x509.Certificate]:
+def _load_certificates(pem: bytes, path: Path) -> Sequence[x509.Certificate]:
     from cryptography import x509
 
     try:
@@ -80,7 +80,7 @@ def _certificates(pem: bytes, path: Path) -> Sequence[x509.Certificate]:
         ) from error
 
 
-def _private_key(pem: bytes, path: Path) -> PrivateKeyTypes:
+def _load_private_key(pem: bytes, path: Path) -> PrivateKeyTypes:
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     try:
@@ -92,7 +92,7 @@ def _private_key(pem: bytes, path: Path) -> PrivateKeyTypes:
         ) from error
 
 
-def _public_bytes(owner: x509.Certificate | PrivateKeyTypes) -> bytes:
+def _encode_public_key(owner: x509.Certificate | PrivateKeyTypes) -> bytes:
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
     return owner.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
@@ -104,12 +104,12 @@ def _check_dates(chain: Sequence[x509.Certificate], path: Path) -> None:
         begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
         if not begins <= now <= ends:
             raise SettingsError(
-                f"{_CERT}: the certificate of {_subject(certificate)} in {path} is valid from {begins:%Y-%m-%d} to "
-                f"{ends:%Y-%m-%d}, not today. Renew it. Nothing was made."
+                f"{_CERT}: the certificate of {_format_subject(certificate)} in {path} is valid from {begins:%Y-%m-%d} "
+                f"to {ends:%Y-%m-%d}, not today. Renew it. Nothing was made."
             )
 
 
-def _subject(certificate: x509.Certificate) -> str:
+def _format_subject(certificate: x509.Certificate) -> str:
     return certificate.subject.rfc4514_string() or "no name"
 
 
@@ -152,14 +152,14 @@ class Signer:
         source it was made. A manifest that the parent itself carries is kept in it. Raises MediaError when it cannot be
         signed.
         """
-        before = _facts(cut)
+        before = _probe_facts(cut)
         with replacing(target) as part:
             with cut.open("rb") as source, parent.path.open("rb") as opened, part.open("w+b") as written:
                 try:
                     self._sign("video/mp4", source, written, parent, opened, cropped=cropped)
-                except _c2pa().C2paError as error:
+                except _import_c2pa().C2paError as error:
                     raise MediaError(f"A cut of {parent.name} could not be signed: {error} (not kept).") from error
-            if _facts(part) != before:
+            if _probe_facts(part) != before:
                 raise MediaError(f"A cut of {parent.name} is another video after it was signed. It was not kept.")
 
     def check(self) -> None:
@@ -173,7 +173,7 @@ class Signer:
         source, opened = BytesIO(picture.getvalue()), BytesIO(picture.getvalue())
         try:
             self._sign("image/jpeg", source, BytesIO(), parent, opened, cropped=False)
-        except _c2pa().C2paError as error:
+        except _import_c2pa().C2paError as error:
             tsa = f" and the time-stamp server {self._identity.tsa_url}" if self._identity.tsa_url else ""
             raise SettingsError(
                 f"Nothing can be signed with CALLSHEET_C2PA_CERT, _KEY, _ALG ({self._identity.alg}){tsa}: {error}. "
@@ -184,14 +184,14 @@ class Signer:
     def _sign(
         self, mime_type: str, source: BinaryIO, target: BinaryIO, parent: Parent, opened: BinaryIO, *, cropped: bool
     ) -> None:
-        c2pa, who = _c2pa(), self._identity
+        c2pa, who = _import_c2pa(), self._identity
         info = c2pa.C2paSignerInfo(who.alg, who.chain, who.key, who.tsa_url)
         with (
             c2pa.Signer.from_info(info) as signer,
             c2pa.Context.from_dict(_POLICY) as context,
-            c2pa.Builder(_manifest(parent, cropped), context=context) as builder,
+            c2pa.Builder(_make_manifest(parent, cropped), context=context) as builder,
         ):
-            builder.add_ingredient(_ingredient(parent), mime_type, opened)
+            builder.add_ingredient(_make_ingredient(parent), mime_type, opened)
             builder.sign(signer, mime_type, source, target)
 
 
@@ -206,7 +206,7 @@ def open_signer(cert: Path | None, key: Path | None, alg: str, tsa_url: str | No
     if cert is None or key is None:
         raise SettingsError("CALLSHEET_C2PA_CERT and CALLSHEET_C2PA_KEY go together: set both, or neither.")
     try:
-        _c2pa()
+        _import_c2pa()
     except ImportError as error:
         raise SettingsError(
             "CALLSHEET_C2PA_CERT is set, but C2PA is not installed here: pip install 'callsheet[c2pa]', or unset it. "
@@ -230,12 +230,12 @@ def is_signed(path: Path) -> bool:
     return False
 
 
-def _facts(path: Path) -> tuple[object, ...]:
+def _probe_facts(path: Path) -> tuple[object, ...]:
     probe = probe_video(path)
     return probe.width, probe.height, probe.frames, probe.duration_s, probe.audio_codec, probe.moov_first
 
 
-def _manifest(parent: Parent, cropped: bool) -> dict[str, Any]:
+def _make_manifest(parent: Parent, cropped: bool) -> dict[str, Any]:
     # "opened" is added by the library for the parent, as the specification wants it (2.4, "Actions").
     edited = {
         "action": "c2pa.edited",
@@ -249,11 +249,11 @@ def _manifest(parent: Parent, cropped: bool) -> dict[str, Any]:
     }
 
 
-def _ingredient(parent: Parent) -> dict[str, str]:
+def _make_ingredient(parent: Parent) -> dict[str, str]:
     return {"title": parent.name, "relationship": "parentOf", "instance_id": f"sha256:{parent.sha256}"}
 
 
-def _c2pa() -> Any:
+def _import_c2pa() -> Any:
     import c2pa  # an extra, and a library of 23 MB that only signing needs
 
     return c2pa

@@ -53,7 +53,7 @@ def small_picture(source: Path | bytes, max_side: int) -> Image.Image:
         with open_image(BytesIO(source) if isinstance(source, bytes) else source, ANSWER_FORMATS) as image:
             image.draft("RGB", (max_side, max_side))  # lets JPEG decode at a fraction of its size
             image.thumbnail((max_side, max_side), Image.Resampling.LANCZOS, reducing_gap=2.0)
-            return _flat(ImageOps.exif_transpose(image))
+            return _flatten(ImageOps.exif_transpose(image))
     except MediaError as error:
         raise MediaError(f"{name}: {error}") from None
     except (OSError, SyntaxError, ValueError) as error:
@@ -88,7 +88,7 @@ def video_frame(video: Path, at_s: float) -> Image.Image:
         raise MediaError(f"{video.name} cannot be decoded ({error}). It has to be fetched again.") from error
     if frame is None:
         raise MediaError(f"{video.name} holds no picture that can be decoded. It has to be fetched again.")
-    return _upright(frame, probe)
+    return _turn_upright(frame, probe)
 
 
 def _decode_at(video: Path, at_s: float) -> Image.Image | None:
@@ -105,7 +105,7 @@ def _decode_at(video: Path, at_s: float) -> Image.Image | None:
         return None if shown is None else shown.to_image()  # type: ignore[no-untyped-call]
 
 
-def _upright(image: Image.Image, probe: VideoProbe) -> Image.Image:
+def _turn_upright(image: Image.Image, probe: VideoProbe) -> Image.Image:
     if probe.interlaced:  # every second line: one of the two moments
         image = image.resize((image.width, image.height // 2), Image.Resampling.NEAREST).resize(image.size)
     if probe.sar != 1:
@@ -115,7 +115,7 @@ def _upright(image: Image.Image, probe: VideoProbe) -> Image.Image:
     return image if turn is None else image.transpose(turn)
 
 
-def _flat(image: Image.Image) -> Image.Image:
+def _flatten(image: Image.Image) -> Image.Image:
     if not image.has_transparency_data:
         return image.convert("RGB")
     layer = image.convert("RGBA")

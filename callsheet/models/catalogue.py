@@ -49,7 +49,7 @@ def to_model(model_id: str, record: ModelRecord, tables: Mapping[str, PixelTable
         sizes=record.sizes,
         resolutions=record.resolutions,
         durations_s=record.durations_s,
-        rules=tuple(_rule(rule) for rule in record.rules),
+        rules=tuple(_to_rule(rule) for rule in record.rules),
         defaults=Defaults(defaults.aspect_ratio, defaults.size, defaults.resolution, defaults.duration_s),
         reference_images=inputs.reference_images,
         first_frame=inputs.first_frame,
@@ -59,34 +59,38 @@ def to_model(model_id: str, record: ModelRecord, tables: Mapping[str, PixelTable
         prompt_tokens=inputs.prompt_tokens,
         source=record.source,
         confidence=record.confidence,
-        pixels=_pixels(record, tables),
-        person_generation=_by_name({str(name): _by_name(values) for name, values in record.person_generation.items()}),
-        seed=_by_name(record.seed),
-        per_image_usd=_by_name(record.price_usd.per_image),
-        per_second_usd=_by_name(record.price_usd.per_second),
-        per_mtok_usd=_by_name(record.price_usd.per_mtok),
-        image_tokens=_by_name(record.image_tokens),
+        pixels=_parse_pixel_tables(record, tables),
+        person_generation=_name_keys(
+            {str(name): _name_keys(values) for name, values in record.person_generation.items()}
+        ),
+        seed=_name_keys(record.seed),
+        per_image_usd=_name_keys(record.price_usd.per_image),
+        per_second_usd=_name_keys(record.price_usd.per_second),
+        per_mtok_usd=_name_keys(record.price_usd.per_mtok),
+        image_tokens=_name_keys(record.image_tokens),
         price_changes=tuple(
-            PriceChange(each.since, _by_name(each.per_image), _by_name(each.per_second), _by_name(each.per_mtok))
+            PriceChange(each.since, _name_keys(each.per_image), _name_keys(each.per_second), _name_keys(each.per_mtok))
             for each in record.price_usd.changes
         ),
-        limits_by_tier=_by_name({tier: Limits(each.rpm, each.rpd) for tier, each in record.limits.items()}),
+        limits_by_tier=_name_keys({tier: Limits(each.rpm, each.rpd) for tier, each in record.limits.items()}),
     )
 
 
-def _rule(record: RuleRecord) -> Rule:
+def _to_rule(record: RuleRecord) -> Rule:
     when = record.when
     return Rule(record.duration_s, when.resolution, when.aspect_ratio, when.reference_images, when.last_frame)
 
 
-def _pixels(record: ModelRecord, tables: Mapping[str, PixelTable]) -> Mapping[str, Mapping[str, tuple[int, int]]]:
+def _parse_pixel_tables(
+    record: ModelRecord, tables: Mapping[str, PixelTable]
+) -> Mapping[str, Mapping[str, tuple[int, int]]]:
     table: PixelTable = tables[record.pixels] if isinstance(record.pixels, str) else (record.pixels or {})
-    return _by_name(
-        {ratio: _by_name({size: parse_pixels(text) for size, text in row.items()}) for ratio, row in table.items()}
+    return _name_keys(
+        {ratio: _name_keys({size: parse_pixels(text) for size, text in row.items()}) for ratio, row in table.items()}
     )
 
 
-def _by_name(values: Mapping[_Key, _Value]) -> dict[str, _Value]:
+def _name_keys(values: Mapping[_Key, _Value]) -> dict[str, _Value]:
     return {str(key): value for key, value in values.items()}
 
 
@@ -190,18 +194,18 @@ def load_catalogue(extra: Path | None = None) -> Catalogue:
     takes an optional value away.
     """
     if extra is None:
-        return _built_in()
+        return _load_built_in()
     # Built-in models are complete before the overlay: a change to one does not spread to those that inherit from it.
-    return _parse(inherit(overlay(_built_in_data(), text_keys(_read(extra))), extra), extra)
+    return _parse(inherit(overlay(_read_built_in(), text_keys(_read(extra))), extra), extra)
 
 
 @cache
-def _built_in() -> Catalogue:
-    return _parse(_built_in_data(), _BUILT_IN)
+def _load_built_in() -> Catalogue:
+    return _parse(_read_built_in(), _BUILT_IN)
 
 
 @cache
-def _built_in_data() -> dict[str, object]:
+def _read_built_in() -> dict[str, object]:
     return inherit(text_keys(_read(_BUILT_IN)), _BUILT_IN)
 
 

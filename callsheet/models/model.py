@@ -202,7 +202,7 @@ class Model:
 
         Raises CatalogueError when the catalogue has no price for the size.
         """
-        return self._price(self.per_image_usd, size, "picture of size")
+        return self._find_price(self.per_image_usd, size, "picture of size")
 
     def video_price(self, resolution: str | None, duration_s: int | None) -> Decimal:
         """Return the USD of one video of that many seconds.
@@ -210,7 +210,9 @@ class Model:
         None stands for the model's default. Raises CatalogueError if not priced.
         """
         seconds = duration_s if duration_s is not None else (self.defaults.duration_s or 0)
-        return self._price(self.per_second_usd, resolution or self.defaults.resolution or "", "second of") * seconds
+        return (
+            self._find_price(self.per_second_usd, resolution or self.defaults.resolution or "", "second of") * seconds
+        )
 
     def token_price(self, input_tokens: int, output_tokens: int) -> Decimal:
         """Return the USD of a request with so many tokens.
@@ -219,7 +221,10 @@ class Model:
         """
         tokens = {"input": input_tokens, "output": output_tokens}
         return (
-            sum((self._price(self.per_mtok_usd, of, "million tokens of") * n for of, n in tokens.items()), Decimal(0))
+            sum(
+                (self._find_price(self.per_mtok_usd, of, "million tokens of") * n for of, n in tokens.items()),
+                Decimal(0),
+            )
             / 1_000_000
         )
 
@@ -275,7 +280,7 @@ class Model:
         """
         return any(self.seed.get(name, False) for name in ((platform,) if platform else self.platforms))
 
-    def _price(self, prices: Mapping[str, Decimal], key: str, noun: str) -> Decimal:
+    def _find_price(self, prices: Mapping[str, Decimal], key: str, noun: str) -> Decimal:
         if key not in prices:
             known = ", ".join(prices) or "nothing"
             raise CatalogueError(

@@ -38,8 +38,8 @@ def picture_cost(model: Model, size: str, tokens: PictureTokens) -> Decimal:
     What has no price a token costs what the size costs. Raises CatalogueError when the catalogue has no price for the
     size.
     """
-    words = _tokens_usd(model, "input", tokens.input) + _tokens_usd(model, "output", tokens.words)
-    return (_image_usd(model, size, tokens.image) + words).quantize(MICRO_USD)
+    words = _price_tokens(model, "input", tokens.input) + _price_tokens(model, "output", tokens.words)
+    return (_price_image(model, size, tokens.image) + words).quantize(MICRO_USD)
 
 
 def picture_estimate(model: Model, size: str, prompt: str, pictures: int) -> Decimal:
@@ -49,21 +49,21 @@ def picture_estimate(model: Model, size: str, prompt: str, pictures: int) -> Dec
     for the size.
     """
     sent = len(prompt.encode("utf-8", "replace")) // 2 + INPUT_PICTURE_TOKENS * pictures
-    image = max(model.image_price(size), _image_usd(model, size, model.image_tokens.get(size, 0)))
-    words = _tokens_usd(model, "input", sent) + _tokens_usd(model, "output", THOUGHT_TOKENS)
+    image = max(model.image_price(size), _price_image(model, size, model.image_tokens.get(size, 0)))
+    words = _price_tokens(model, "input", sent) + _price_tokens(model, "output", THOUGHT_TOKENS)
     return (image + words).quantize(MICRO_USD, ROUND_CEILING)
 
 
-def _image_usd(model: Model, size: str, tokens: int) -> Decimal:
+def _price_image(model: Model, size: str, tokens: int) -> Decimal:
     """Return the USD of the picture itself.
 
     By its tokens, where they have the list price that the size has.
     """
-    fixed, usual = model.image_price(size), _tokens_usd(model, "image", model.image_tokens.get(size, 0))
+    fixed, usual = model.image_price(size), _price_tokens(model, "image", model.image_tokens.get(size, 0))
     if not tokens or abs(usual - fixed) > _ROUNDED * fixed:
         return fixed
-    return _tokens_usd(model, "image", tokens)
+    return _price_tokens(model, "image", tokens)
 
 
-def _tokens_usd(model: Model, what: str, tokens: int) -> Decimal:
+def _price_tokens(model: Model, what: str, tokens: int) -> Decimal:
     return model.per_mtok_usd.get(what, Decimal(0)) * tokens / _MILLION

@@ -43,13 +43,13 @@ def image_findings(
     `platform` None means that any platform may serve it.
     """
     findings = [
-        *_one_of(model, "aspect_ratio", aspect_ratio, model.aspect_ratios, _nearest_ratio(aspect_ratio, model)),
-        *_one_of(model, "image_size", size, model.sizes, _same_or(size, model.sizes, model.defaults.size)),
-        *_person(model, person_generation, "image", platform),
-        *_seed(model, seed, platform),
+        *_check_one_of(model, "aspect_ratio", aspect_ratio, model.aspect_ratios, _suggest_ratio(aspect_ratio, model)),
+        *_check_one_of(model, "image_size", size, model.sizes, _suggest_size(size, model.sizes, model.defaults.size)),
+        *_check_person(model, person_generation, "image", platform),
+        *_check_seed(model, seed, platform),
     ]
     if references > model.reference_images:
-        findings.append(_too_many_references(model, references))
+        findings.append(_refuse_references(model, references))
     return findings
 
 
@@ -71,21 +71,23 @@ def video_findings(
     """
     task = video_task(has_first_frame, references)
     findings = [
-        *_one_of(model, "video_aspect_ratio", aspect_ratio, model.aspect_ratios, _nearest_ratio(aspect_ratio, model)),
-        *_one_of(
+        *_check_one_of(
+            model, "video_aspect_ratio", aspect_ratio, model.aspect_ratios, _suggest_ratio(aspect_ratio, model)
+        ),
+        *_check_one_of(
             model,
             "resolution",
             resolution,
             model.resolutions,
-            _same_or(resolution, model.resolutions, model.defaults.resolution),
+            _suggest_size(resolution, model.resolutions, model.defaults.resolution),
         ),
-        *_duration(model, aspect_ratio, resolution, duration_s, has_last_frame, references),
-        *_frames(model, has_first_frame, has_last_frame),
-        *_person(model, person_generation, task, platform),
-        *_seed(model, seed, platform),
+        *_check_duration(model, aspect_ratio, resolution, duration_s, has_last_frame, references),
+        *_check_frames(model, has_first_frame, has_last_frame),
+        *_check_person(model, person_generation, task, platform),
+        *_check_seed(model, seed, platform),
     ]
     if references > model.reference_images:
-        findings.append(_too_many_references(model, references))
+        findings.append(_refuse_references(model, references))
     return findings
 
 
@@ -108,18 +110,18 @@ def person_word(wish: str, words: Sequence[str]) -> str:
     return next((word for word in words if word.casefold() in said), wish)
 
 
-def _nearest_ratio(wanted: str, model: Model) -> str:
+def _suggest_ratio(wanted: str, model: Model) -> str:
     ratio = nearest_ratio(wanted, model.aspect_ratios)
     return f"the nearest is {ratio}" if ratio else did_you_mean(wanted, model.aspect_ratios)
 
 
-def _one_of(model: Model, column: str, value: str, allowed: Sequence[str], suggestion: str) -> list[Finding]:
+def _check_one_of(model: Model, column: str, value: str, allowed: Sequence[str], suggestion: str) -> list[Finding]:
     if value in allowed:
         return []
     return [Finding(column, f"{model.id} does not make {value!r}", f"allowed: {', '.join(allowed)}", suggestion)]
 
 
-def _same_or(value: str, allowed: Sequence[str], default: str | None) -> str:
+def _suggest_size(value: str, allowed: Sequence[str], default: str | None) -> str:
     """Return a hint for a size: its spelling (`1K` for `1k`), or else the default.
 
     Sizes are too short to look for a similar one.
@@ -130,7 +132,7 @@ def _same_or(value: str, allowed: Sequence[str], default: str | None) -> str:
     return f"the default is {default}" if default else ""
 
 
-def _duration(
+def _check_duration(
     model: Model, aspect_ratio: str, resolution: str, duration_s: int, has_last_frame: bool, references: int
 ) -> list[Finding]:
     if duration_s not in model.durations_s:
@@ -149,7 +151,7 @@ def _duration(
     return []
 
 
-def _frames(model: Model, has_first_frame: bool, has_last_frame: bool) -> list[Finding]:
+def _check_frames(model: Model, has_first_frame: bool, has_last_frame: bool) -> list[Finding]:
     findings = []
     if has_first_frame and not model.first_frame:
         findings.append(Finding("takes", f"{model.id} does not animate a picture", "allowed: text to video, takes 0"))
@@ -160,7 +162,7 @@ def _frames(model: Model, has_first_frame: bool, has_last_frame: bool) -> list[F
     return findings
 
 
-def _person(model: Model, value: str | None, task: PersonTask, platform: Platform | None) -> list[Finding]:
+def _check_person(model: Model, value: str | None, task: PersonTask, platform: Platform | None) -> list[Finding]:
     if value is None:
         return []
     allowed = model.person_values(task, platform)
@@ -174,13 +176,13 @@ def _person(model: Model, value: str | None, task: PersonTask, platform: Platfor
     return [Finding("person_generation", what, listed, guess or "leave it empty")]
 
 
-def _seed(model: Model, seed: int | None, platform: Platform | None) -> list[Finding]:
+def _check_seed(model: Model, seed: int | None, platform: Platform | None) -> list[Finding]:
     if seed is None or model.takes_seed(platform):
         return []
     where = f" on {platform}" if platform else ""
     return [Finding("seed", f"{model.id} takes no seed{where}", "allowed: none", "leave it empty")]
 
 
-def _too_many_references(model: Model, references: int) -> Finding:
+def _refuse_references(model: Model, references: int) -> Finding:
     what = f"{references} reference images are too many for {model.id}"
     return Finding("reference_images", what, f"allowed: at most {model.reference_images}")

@@ -109,7 +109,7 @@ class LatencyRecord(_Record):
     max: Annotated[float, Field(ge=0)]
 
     @model_validator(mode="after")
-    def _ordered(self) -> Self:
+    def _check_order(self) -> Self:
         if not self.min <= self.typical <= self.max:
             raise ValueError("min, typical and max must not fall")
         return self
@@ -164,7 +164,7 @@ class ModelRecord(_Record):
     confidence: Confidence = "low"
 
     @model_validator(mode="after")
-    def _complete(self) -> Self:
+    def _check_complete(self) -> Self:
         needed = _REQUIRED[self.kind]
         missing = [name for name in needed if not getattr(self, name)]
         if missing:
@@ -214,7 +214,7 @@ class CatalogueRecord(_Record):
     models: dict[ModelId, ModelRecord]
 
     @model_validator(mode="after")
-    def _refers_to_what_exists(self) -> Self:
+    def _check_references(self) -> Self:
         for name, kind in (("default_image", "image"), ("default_video", "video"), ("default_look", "look")):
             model = self.models.get(getattr(self, name))
             if model is None or model.kind != kind:

@@ -18,11 +18,11 @@ def nearest(word: str, choices: Iterable[str], cutoff: float = 60.0) -> str | No
     None when none is at all like it, or they are too many to compare.
     """
     listed = tuple(islice(choices, MAX_CHOICES + 1))
-    return _nearest(word[:200], listed, cutoff) if len(listed) <= MAX_CHOICES else None
+    return _find_nearest(word[:200], listed, cutoff) if len(listed) <= MAX_CHOICES else None
 
 
 @lru_cache(maxsize=4096)  # a mistake is often made in every row
-def _nearest(word: str, choices: tuple[str, ...], cutoff: float) -> str | None:
+def _find_nearest(word: str, choices: tuple[str, ...], cutoff: float) -> str | None:
     match = process.extractOne(word, choices, processor=str.casefold, score_cutoff=cutoff)
     return match[0] if match else None
 

@@ -141,23 +141,23 @@ class Plan:
             "videos": dict(self.counts("video")),
             "cuts": dict(self.counts("cut")),
             "looks": {"create": self.looks},
-            "shots": [_shot_json(plan) for plan in self.shots],
+            "shots": [_shot_as_json(plan) for plan in self.shots],
             "dropped": list(self.dropped),
         }
 
 
-def _shot_json(plan: ShotPlan) -> dict[str, object]:
+def _shot_as_json(plan: ShotPlan) -> dict[str, object]:
     return {
         "shot": plan.shot.id,
         "line": plan.shot.line,
         "usd": float(plan.usd),
         "usd_high": float(plan.usd_high),
         "advice": plan.advice,
-        "actions": [_action_json(action) for action in plan.actions],
+        "actions": [_action_as_json(action) for action in plan.actions],
     }
 
 
-def _action_json(action: Action) -> dict[str, object]:
+def _action_as_json(action: Action) -> dict[str, object]:
     shown = {"kind": action.kind, "slot": action.slot, "what": action.what, "why": action.why, "usd": float(action.usd)}
     shown |= {"how": action.how} if action.how else {}
     return shown | ({"until": action.until.isoformat()} if action.until else {})

@@ -31,25 +31,25 @@ def changed(old: Job, new: JobOrder, *, frame_known: bool = True) -> str:
     found = [f"model changed from {old.model} to {new.model}"] if old.model != new.model else []
     found += [f"{word} changed" for name, word in _TEXTS.items() if before.get(name) != now.get(name)]
     found += [
-        f"{word} changed from {_shown(before.get(name))} to {_shown(now.get(name))}"
+        f"{word} changed from {_show(before.get(name))} to {_show(now.get(name))}"
         for name, word in _WORDS.items()
         if before.get(name) != now.get(name)
     ]
-    found += _changed_inputs(new.kind, before, now, frame_known)
+    found += _compare_inputs(new.kind, before, now, frame_known)
     return ", ".join(found)
 
 
-def _changed_inputs(kind: str, before: Mapping[str, Any], now: Mapping[str, Any], frame_known: bool) -> list[str]:
+def _compare_inputs(kind: str, before: Mapping[str, Any], now: Mapping[str, Any], frame_known: bool) -> list[str]:
     if kind == "image":
         return ["reference images changed"] if before.get("inputs", []) != now.get("inputs", []) else []
     if before.get("references") or now.get("references"):
         return ["reference images changed"] if before.get("inputs", []) != now.get("inputs", []) else []
-    (old_frame, old_last), (new_frame, new_last) = _frames(before), _frames(now)
+    (old_frame, old_last), (new_frame, new_last) = _split_frames(before), _split_frames(now)
     found = ["last frame changed"] if old_last != new_last else []
     return [*found, "frame changed"] if frame_known and old_frame != new_frame else found
 
 
-def _frames(request: Mapping[str, Any]) -> tuple[object, object]:
+def _split_frames(request: Mapping[str, Any]) -> tuple[object, object]:
     """Return the first and last frame of a video's request.
 
     The last one is the last input, when there is one.
@@ -59,5 +59,5 @@ def _frames(request: Mapping[str, Any]) -> tuple[object, object]:
     return (inputs[0] if inputs else None), last
 
 
-def _shown(value: object) -> str:
+def _show(value: object) -> str:
     return "none" if value is None else str(value)[:40]

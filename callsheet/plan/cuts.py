@@ -66,12 +66,12 @@ def advise_native(
     every cut, so that none can be a copy. Aspects are written "9:16".
     """
     short = _SHORT_SIDES.get(resolution.lower(), 720)
-    now = _whole(specs, aspect, short)
-    others = [(_whole(specs, other, short), other) for other in allowed if other != aspect]
+    now = _find_whole(specs, aspect, short)
+    others = [(_find_whole(specs, other, short), other) for other in allowed if other != aspect]
     best, chosen = max(others, key=lambda found: len(found[0]), default=((), aspect))
     if len(best) <= len(now):
         return None
-    work = [_cpu_s(specs, whole, short, duration_s, drawn) for whole in (now, best)]
+    work = [_estimate_cpu_s(specs, whole, short, duration_s, drawn) for whole in (now, best)]
     return NativeAdvice(
         aspect=chosen,
         whole=best,
@@ -82,21 +82,23 @@ def advise_native(
     )
 
 
-def _whole(specs: Sequence[PlatformSpec], aspect: str, short: int) -> tuple[str, ...]:
+def _find_whole(specs: Sequence[PlatformSpec], aspect: str, short: int) -> tuple[str, ...]:
     wide, high = (int(part) for part in aspect.split(":"))
     ratio = Fraction(wide, high)
     width, height = (Fraction(short), short / ratio) if ratio <= 1 else (short * ratio, Fraction(short))
     return tuple(spec.name for spec in specs if has_aspect(width, height, spec.aspect_for(width, height)))
 
 
-def _cpu_s(specs: Sequence[PlatformSpec], whole: Sequence[str], short: int, duration_s: float, drawn: bool) -> float:
+def _estimate_cpu_s(
+    specs: Sequence[PlatformSpec], whole: Sequence[str], short: int, duration_s: float, drawn: bool
+) -> float:
     return duration_s * sum(
-        _CPU_COPY if spec.name in whole and not drawn else _CPU_BASE + _CPU_PER_MP * _megapixels(spec, short)
+        _CPU_COPY if spec.name in whole and not drawn else _CPU_BASE + _CPU_PER_MP * _count_megapixels(spec, short)
         for spec in specs
     )
 
 
-def _megapixels(spec: PlatformSpec, short: int) -> float:
+def _count_megapixels(spec: PlatformSpec, short: int) -> float:
     side = min(short, spec.width, spec.height)
     return side * side * max(spec.width, spec.height) / min(spec.width, spec.height) / 1e6
 

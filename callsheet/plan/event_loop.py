@@ -76,16 +76,16 @@ class Simulation:
         events = self._events
         while events:
             self.now, _, running = heapq.heappop(events)
-            self._go_on(running)
+            self._advance(running)
         return self.now
 
-    def _go_on(self, running: _Running) -> None:
+    def _advance(self, running: _Running) -> None:
         """Run a process until it has to wait."""
         while True:
             try:
                 step = next(running.process)
             except StopIteration:
-                self._ended(running)
+                self._end(running)
                 return
             if isinstance(step, float):
                 self.wake(running, step)
@@ -99,7 +99,7 @@ class Simulation:
                     self.wake(_Running(process, running))
                 return
 
-    def _ended(self, running: _Running) -> None:
+    def _end(self, running: _Running) -> None:
         parent = running.parent
         if parent is not None:
             parent.children -= 1

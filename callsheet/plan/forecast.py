@@ -92,9 +92,9 @@ class Forecast:
         """Return the forecast for a person: a sentence for each model, and one for all."""
         if not self.seconds:
             return ["Nothing to wait for."]
-        return [self._sentence(model) for model in self.models] + self._of_spend() + [self._of_all()]
+        return [self._describe_model(model) for model in self.models] + self._describe_spend() + [self._describe_all()]
 
-    def _of_spend(self) -> list[str]:
+    def _describe_spend(self) -> list[str]:
         """Return what may be spent on the Gemini API, when that bounds this batch."""
         limits = ((self.spend.per_10min, "any 10 minutes"), (self.spend.per_month, "a month"))
         told = " and ".join(f"${most:,.0f} in {span}" for most, span in limits if most is not None)
@@ -103,7 +103,7 @@ class Forecast:
         settings = "CALLSHEET_SPEND_10MIN_USD and CALLSHEET_SPEND_MONTH_USD say otherwise"
         return [f"At tier {self.tier} the Gemini API takes {told}: requests wait for it ({settings})."]
 
-    def _sentence(self, model: ModelForecast) -> str:
+    def _describe_model(self, model: ModelForecast) -> str:
         nouns = {"image": ("picture", "pictures"), "video": ("clip", "clips")}[model.kind]
         limits = [(model.per_minute, "a minute"), (model.per_day, "a day")]
         told = ", ".join(f"{most:,} {per}" for most, per in limits if most is not None) or "no limit known"
@@ -114,7 +114,7 @@ class Forecast:
         when = f"done on {pacific(model.done_at)}.{closed}"
         return f"{model.count:,} {noun} of {model.model} at tier {self.tier} ({told}): {when}"
 
-    def _of_all(self) -> str:
+    def _describe_all(self) -> str:
         here = f" of the rehearsal's clock ({span(self.seconds / self.factor)} here)" if self.factor != 1.0 else ""
         low, high = (self.now + timedelta(seconds=seconds) for seconds in (self.low_s, self.high_s))
         if self.high_s - self.low_s > WIDE * self.seconds and pacific(low) != pacific(high):
@@ -129,7 +129,7 @@ def make_forecast(errands: Sequence[Errand], conditions: Conditions) -> tuple[Fo
     courses = [course_of(errands, conditions, seed) for seed in range(draws)]
     seconds = [course.seconds for course in courses]
     mean = sum(seconds) / draws
-    models = tuple(_model(errands, conditions, name, courses) for name in _models(errands))
+    models = tuple(_forecast_model(errands, conditions, name, courses) for name in _list_models(errands))
     spend = conditions.spend.limits if _is_bound(errands, conditions) else SpendLimits()
     low, high = min(seconds), max(seconds)
     return Forecast(conditions.now, conditions.tier, mean, low, high, models, conditions.factor, spend), courses[0]
@@ -145,12 +145,14 @@ def _is_bound(errands: Sequence[Errand], conditions: Conditions) -> bool:
     return any(most is not None and spent > most for spent, most in bounds)
 
 
-def _models(errands: Sequence[Errand]) -> list[str]:
+def _list_models(errands: Sequence[Errand]) -> list[str]:
     used = (item.model for errand in errands for item in (*errand.images, *errand.videos))
     return [model for model in dict.fromkeys(used) if model]
 
 
-def _model(errands: Sequence[Errand], conditions: Conditions, name: str, courses: Sequence[Course]) -> ModelForecast:
+def _forecast_model(
+    errands: Sequence[Errand], conditions: Conditions, name: str, courses: Sequence[Course]
+) -> ModelForecast:
     items = [item for errand in errands for item in (*errand.images, *errand.videos) if item.model == name]
     last = [max(course.done[item.number] for item in items) for course in courses]
     limits, closed = conditions.models[name].limits, conditions.models[name].use.closed_since is not None

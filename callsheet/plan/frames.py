@@ -85,10 +85,10 @@ def pin_of(batch: Batch, shot: Shot, known: Known) -> FramePin | None:
     if pins := known.pins.get(shot.id):
         wish = wish_of(batch, shot)
         return next((pin for pin in reversed(pins) if pin.holds_for(wish, takes)), None)
-    return _pin_by_clips(batch, shot, takes, known)
+    return _find_pin_by_clips(batch, shot, takes, known)
 
 
-def _pin_by_clips(batch: Batch, shot: Shot, takes: Mapping[int, str], known: Known) -> FramePin | None:
+def _find_pin_by_clips(batch: Batch, shot: Shot, takes: Mapping[int, str], known: Known) -> FramePin | None:
     """Return the take whose clip the shot itself has sent.
 
     A clip that another shot sent was not chosen for this one.
@@ -101,7 +101,7 @@ def _pin_by_clips(batch: Batch, shot: Shot, takes: Mapping[int, str], known: Kno
             sent[take] = job
     if not sent:
         return None
-    take = max(sent, key=lambda take: _standing(sent[take]))
+    take = max(sent, key=lambda take: _rank_job(sent[take]))
     return FramePin(batch.name, shot.id, wish_of(batch, shot), take, takes[take], "its clip was sent before")
 
 
@@ -110,7 +110,7 @@ def is_sent(job: Job | None) -> bool:
     return job is not None and job.attempts > 0
 
 
-def _standing(job: Job) -> tuple[bool, datetime]:
+def _rank_job(job: Job) -> tuple[bool, datetime]:
     """Return the rank of a clip's job among several of a shot.
 
     The one counts that gives something; of these the newest.

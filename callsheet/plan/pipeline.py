@@ -97,7 +97,7 @@ class _Desk:
         if self._free and self._till is None:
             return 0.0
         now = self._pipeline.now()
-        slot = place(self._times, now, self._limits, self._believed())
+        slot = place(self._times, now, self._limits, self._learn())
         if isinstance(slot, DayFull):
             return slot.until
         at = slot.not_before
@@ -109,7 +109,7 @@ class _Desk:
         self._times.add(at)
         return (at - now).total_seconds()
 
-    def _believed(self) -> Learned:
+    def _learn(self) -> Learned:
         """Return what 429 replies said; a lower limit per minute is soon forgotten."""
         return self._learned if self._pipeline.simulation.now < MINUTE_MEMORY.total_seconds() else self._later
 
@@ -188,35 +188,35 @@ class _Pipeline:
 
     def run(self, errands: Sequence[Errand]) -> Course:
         for errand in errands:
-            self.simulation.start(self._group(errand))
+            self.simulation.start(self._run_group(errand))
         self.course.seconds = self.simulation.run()
         return self.course
 
-    def _group(self, errand: Errand) -> Process:
+    def _run_group(self, errand: Errand) -> Process:
         yield self.conditions.effort.opening_s * self.conditions.factor
-        yield [self._picture(item) for item in errand.images]
+        yield [self._make_picture(item) for item in errand.images]
         if errand.takes:
             yield self.conditions.effort.loading_s * self.conditions.factor
         yield [self._work(self.conditions.effort.frame_s) for _ in range(errand.takes)]
-        yield [self._clip(item) for item in errand.videos]
-        yield [self._cut(item) for item in errand.cuts]
+        yield [self._make_clip(item) for item in errand.videos]
+        yield [self._make_cut(item) for item in errand.cuts]
 
-    def _picture(self, item: Item) -> Process:
+    def _make_picture(self, item: Item) -> Process:
         if item.paid:
             yield self.image_places
-            yield from self._quota(item, self.image_places)
-            yield self._latency(item).at(self.dice.random())
+            yield from self._wait_for_quota(item, self.image_places)
+            yield self._find_latency(item).at(self.dice.random())
             self.image_places.leave()
         yield from self._work(item.work_s)
         self.course.done[item.number] = self.simulation.now
 
-    def _clip(self, item: Item) -> Process:
+    def _make_clip(self, item: Item) -> Process:
         if item.paid:
             yield self.video_places
-            yield from self._quota(item, self.video_places)
-            yield self._latency(item).at(self.dice.random())
+            yield from self._wait_for_quota(item, self.video_places)
+            yield self._find_latency(item).at(self.dice.random())
         elif item.running_s is not None:
-            yield max(0.0, self._latency(item).at(self.dice.random()) - item.running_s)
+            yield max(0.0, self._find_latency(item).at(self.dice.random()) - item.running_s)
         if item.paid or item.running_s is not None:
             yield self.dice.random() * self.conditions.look_s
         yield from self._work(item.work_s)
@@ -224,13 +224,13 @@ class _Pipeline:
             self.video_places.leave()
         self.course.done[item.number] = self.simulation.now
 
-    def _cut(self, item: Item) -> Process:
+    def _make_cut(self, item: Item) -> Process:
         yield self.encoders
         yield from self._work(item.work_s)
         self.encoders.leave()
         self.course.done[item.number] = self.simulation.now
 
-    def _latency(self, item: Item) -> Latency:
+    def _find_latency(self, item: Item) -> Latency:
         return self.desks[item.model or ""].latency
 
     def _work(self, real_s: float) -> Process:
@@ -240,7 +240,7 @@ class _Pipeline:
             yield real_s * self.conditions.factor
             self.processors.leave()
 
-    def _quota(self, item: Item, places: Room) -> Process:
+    def _wait_for_quota(self, item: Item, places: Room) -> Process:
         """Wait for a place in the quota.
 
         A picture that has to wait lets others go first meanwhile.
@@ -249,7 +249,7 @@ class _Pipeline:
         wait = desk.ask(item.usd)
         if isinstance(wait, datetime):
             places.leave()
-            yield from self._parked(desk, wait, item.usd)
+            yield from self._wait_parked(desk, wait, item.usd)
             self.course.parked[item.number] = pacific_day(self.now())[0]
             wait = desk.granted.popleft()
             yield places
@@ -260,13 +260,13 @@ class _Pipeline:
         else:
             yield wait
 
-    def _parked(self, desk: _Desk, until: datetime, usd: Decimal) -> Process:
+    def _wait_parked(self, desk: _Desk, until: datetime, usd: Decimal) -> Process:
         if not desk.parked:
-            self.simulation.start(self._turn_of_day(desk, until, usd))
+            self.simulation.start(self._release_parked(desk, until, usd))
         desk.parked += 1
         yield desk.line
 
-    def _turn_of_day(self, desk: _Desk, until: datetime, usd: Decimal) -> Process:
+    def _release_parked(self, desk: _Desk, until: datetime, usd: Decimal) -> Process:
         """Send, at the turn of each day, as many of the parked requests as fit it."""
         while desk.parked:
             yield (until - self.now()).total_seconds()

@@ -33,7 +33,7 @@ def check_sendable(
 
     Only those for shots that are wanted count.
     """
-    to_send = _to_send(plan)
+    to_send = _find_requests(plan)
     found = dict.fromkeys(
         each.problem for each in unsendable if (each.shot, each.kind) in to_send and is_wanted(each.shot)
     )
@@ -41,7 +41,7 @@ def check_sendable(
         raise ManifestError(tuple(sorted(found, key=lambda problem: (problem.file, problem.line))))
 
 
-def _to_send(plan: Plan) -> set[tuple[str, Kind]]:
+def _find_requests(plan: Plan) -> set[tuple[str, Kind]]:
     """Return shot and kind of all requests to be sent.
 
     Those that go out now, later, or once a person has chosen.
@@ -69,18 +69,18 @@ def plan_batch(
     """
     platforms = platforms or load_platforms()
     catalogue = catalogue.priced_at(conditions.now) if conditions is not None else catalogue
-    items = _paid_once(plan_shot(batch, shot, known, catalogue, platforms) for shot in shots)
+    items = _pay_once(plan_shot(batch, shot, known, catalogue, platforms) for shot in shots)
     asked = {item.shot.id for item in items}
     dropped = tuple(shot for shot in known.shots if shot not in asked)
     if conditions is None:
         return Plan(batch, tuple(items), dropped)
-    items, money = within_budget([_unparked(item) for item in items], conditions.money)
-    forecast, course = make_forecast(_errands(items, conditions, platforms), conditions)
-    items = [_parked_by_quota(number, item, course.parked) for number, item in enumerate(items)]
+    items, money = within_budget([_unpark(item) for item in items], conditions.money)
+    forecast, course = make_forecast(_group_errands(items, conditions, platforms), conditions)
+    items = [_park_for_quota(number, item, course.parked) for number, item in enumerate(items)]
     return Plan(batch, tuple(items), dropped, money, forecast)
 
 
-def _paid_once(items: Iterable[ShotPlan]) -> list[ShotPlan]:
+def _pay_once(items: Iterable[ShotPlan]) -> list[ShotPlan]:
     """Return the plans with each job paid for by the first shot that wants it.
 
     The others get its file for nothing.
@@ -92,11 +92,11 @@ def _paid_once(items: Iterable[ShotPlan]) -> list[ShotPlan]:
         for action in item.actions:
             if action.sent and action.job_key:
                 first.setdefault(action.job_key, item.shot.id)
-        found.append(_sharing(item, shared, first) if shared else item)
+        found.append(_share_jobs(item, shared, first) if shared else item)
     return found
 
 
-def _sharing(item: ShotPlan, shared: Sequence[Action], first: Mapping[str, str]) -> ShotPlan:
+def _share_jobs(item: ShotPlan, shared: Sequence[Action], first: Mapping[str, str]) -> ShotPlan:
     actions = [
         replace(
             action,
@@ -129,12 +129,12 @@ def within_budget(items: Sequence[ShotPlan], money: Money) -> tuple[list[ShotPla
     prices = [items[shot].actions[place].usd for shot, place in paid]
     fits = fitting(prices, money.budget, money.position)
     short = {where for where, fit in zip(paid, fits, strict=True) if not fit}
-    parked = [_short_of_money(number, item, short) for number, item in enumerate(items)]
+    parked = [_park_for_money(number, item, short) for number, item in enumerate(items)]
     lacking = [usd for usd, fit in zip(prices, fits, strict=True) if not fit]
     return parked, replace(money, parked=len(lacking), parked_usd=sum(lacking, ZERO))
 
 
-def _short_of_money(number: int, item: ShotPlan, short: set[Number]) -> ShotPlan:
+def _park_for_money(number: int, item: ShotPlan, short: set[Number]) -> ShotPlan:
     """Park what the budget does not allow in a shot, and what would be made of that."""
     actions = [
         replace(action, what="parked", why=f"${action.usd:.3f} does not fit the budget", usd=ZERO, extra_usd=ZERO)
@@ -142,10 +142,10 @@ def _short_of_money(number: int, item: ShotPlan, short: set[Number]) -> ShotPlan
         else action
         for place, action in enumerate(item.actions)
     ]
-    return _with_cuts(_with_clips(replace(item, actions=tuple(actions)), affordable=False))
+    return _park_cuts(_park_clips(replace(item, actions=tuple(actions)), affordable=False))
 
 
-def _with_clips(item: ShotPlan, *, affordable: bool = True) -> ShotPlan:
+def _park_clips(item: ShotPlan, *, affordable: bool = True) -> ShotPlan:
     """Park the clips of a shot with the takes that their frames are chosen from."""
     takes = [action for action in item.actions if action.kind == "image"]
     parked = [number for number, take in enumerate(takes, 1) if take.what == "parked"]
@@ -162,7 +162,7 @@ def _with_clips(item: ShotPlan, *, affordable: bool = True) -> ShotPlan:
     return replace(item, actions=tuple(actions))
 
 
-def _with_cuts(item: ShotPlan) -> ShotPlan:
+def _park_cuts(item: ShotPlan) -> ShotPlan:
     """Park the cuts of a shot as their clips are."""
     clips = [action for action in item.actions if action.kind == "video"]
     of_each = len(item.shot.cuts)
@@ -176,7 +176,7 @@ def _with_cuts(item: ShotPlan) -> ShotPlan:
     return replace(item, actions=tuple(actions))
 
 
-def _unparked(item: ShotPlan) -> ShotPlan:
+def _unpark(item: ShotPlan) -> ShotPlan:
     """Return the shot without what an earlier run parked.
 
     Whether it fits is decided again.
@@ -187,7 +187,7 @@ def _unparked(item: ShotPlan) -> ShotPlan:
     return replace(item, actions=tuple(actions))
 
 
-def _parked_by_quota(number: int, item: ShotPlan, parked: Mapping[Number, datetime]) -> ShotPlan:
+def _park_for_quota(number: int, item: ShotPlan, parked: Mapping[Number, datetime]) -> ShotPlan:
     actions = list(item.actions)
     for place, action in enumerate(actions):
         until = parked.get((number, place))
@@ -196,16 +196,16 @@ def _parked_by_quota(number: int, item: ShotPlan, parked: Mapping[Number, dateti
             actions[place] = replace(action, what="parked", why=why, until=until)
     if tuple(actions) == item.actions:
         return item
-    return _with_cuts(_with_clips(replace(item, actions=tuple(actions))))
+    return _park_cuts(_park_clips(replace(item, actions=tuple(actions))))
 
 
-def _errands(items: Sequence[ShotPlan], conditions: Conditions, platforms: Platforms) -> list[Errand]:
+def _group_errands(items: Sequence[ShotPlan], conditions: Conditions, platforms: Platforms) -> list[Errand]:
     """Return what is to be made, in the groups in which a run makes it."""
     going = [(number, item) for number, item in enumerate(items) if not item.complete]
-    return [_errand(group, conditions, platforms) for group in groups(going)]
+    return [_make_errand(group, conditions, platforms) for group in groups(going)]
 
 
-def _errand(group: Sequence[tuple[int, ShotPlan]], conditions: Conditions, platforms: Platforms) -> Errand:
+def _make_errand(group: Sequence[tuple[int, ShotPlan]], conditions: Conditions, platforms: Platforms) -> Errand:
     made = [
         Item(
             (number, place),
@@ -213,7 +213,7 @@ def _errand(group: Sequence[tuple[int, ShotPlan]], conditions: Conditions, platf
             action.model,
             action.sent,
             (conditions.now - action.since).total_seconds() if action.since else None,
-            _work_s(item.shot, action, conditions.effort, platforms),
+            _estimate_work_s(item.shot, action, conditions.effort, platforms),
             action.usd,
         )
         for number, item in group
@@ -225,7 +225,7 @@ def _errand(group: Sequence[tuple[int, ShotPlan]], conditions: Conditions, platf
     return Errand(takes, images, videos, cuts)
 
 
-def _work_s(shot: Shot, action: Action, effort: Effort, platforms: Platforms) -> float:
+def _estimate_work_s(shot: Shot, action: Action, effort: Effort, platforms: Platforms) -> float:
     if action.kind == "image":
         return effort.image_s
     if action.kind == "video":

@@ -52,9 +52,9 @@ class PlannedAction(_Record):
 
         Quota comes back with time.
         """
-        return (self.what, self.key, self._usd_as(planned)) == (planned.what, planned.key, planned.usd)
+        return (self.what, self.key, self._convert_usd(planned)) == (planned.what, planned.key, planned.usd)
 
-    def _usd_as(self, planned: PlannedAction) -> Decimal:
+    def _convert_usd(self, planned: PlannedAction) -> Decimal:
         """Return what it costs, said as the plan says it.
 
         Before 2026-12 a picture was planned at its list price.
@@ -90,7 +90,7 @@ class PlanFile(_Record):
     def of(cls, plan: Plan, made: datetime, variables: dict[str, str], tier: int) -> Self:
         """Return the file of a plan."""
         batch = plan.batch
-        actions = tuple(_planned(item.shot.id, action) for item in plan.shots for action in item.actions)
+        actions = tuple(_to_planned(item.shot.id, action) for item in plan.shots for action in item.actions)
         return cls(
             made=made,
             manifest=batch.manifest_uri,
@@ -105,7 +105,7 @@ class PlanFile(_Record):
             usd_low=plan.usd,
             usd_high=plan.usd_high,
             actions=actions,
-            state=_digest(batch.manifest_sha256, batch.name, actions),
+            state=_hash_state(batch.manifest_sha256, batch.name, actions),
         )
 
     def differences(self, now: PlanFile, *, begun: bool = False) -> list[str]:
@@ -118,12 +118,12 @@ class PlanFile(_Record):
         found = [f"{what} was {old}, and is {new}" for what, old, new in heads if old != new]
         if self.manifest_sha256 != now.manifest_sha256:
             found.append("the manifest has other bytes")
-        old, new = _by_slot(self.actions, begun), _by_slot(now.actions, begun)
+        old, new = _index_by_slot(self.actions, begun), _index_by_slot(now.actions, begun)
         places = [place for place in {**old, **new} if not (begun and _is_progress(old.get(place), new.get(place)))]
-        decided = _decided(self.actions, now.actions)
+        decided = _describe_decisions(self.actions, now.actions)
         found += [f"{shot} waited for a person's approval, and by now {told}" for shot, told in decided.items()]
         clips = {place for place in places if place[0] in decided and place[1].partition("-")[0] == "clip"}
-        found += [_difference(place, old.get(place), new.get(place)) for place in places if place not in clips]
+        found += [_describe_difference(place, old.get(place), new.get(place)) for place in places if place not in clips]
         return [each for each in found if each]
 
 
@@ -154,7 +154,7 @@ def read_plan(path: Path) -> PlanFile:
         raise SettingsError(
             f"{path} is no plan that `callsheet plan --out` wrote. Nothing was sent.\n  " + "\n  ".join(lines)
         ) from None
-    if file.state != _digest(file.manifest_sha256, file.batch, file.actions):
+    if file.state != _hash_state(file.manifest_sha256, file.batch, file.actions):
         raise SettingsError(f"{path} was changed after it was made, so it is not followed. Nothing was sent.")
     return file
 
@@ -175,7 +175,7 @@ def check_same(path: str, planned: PlanFile, now: PlanFile, *, begun: bool = Fal
     )
 
 
-def _planned(shot: str, action: Action) -> PlannedAction:
+def _to_planned(shot: str, action: Action) -> PlannedAction:
     quota = action.what == "parked" and action.until is not None
     return PlannedAction(
         shot=shot,
@@ -189,7 +189,7 @@ def _planned(shot: str, action: Action) -> PlannedAction:
     )
 
 
-def _by_slot(actions: tuple[PlannedAction, ...], begun: bool) -> dict[tuple[str, str, int], PlannedAction]:
+def _index_by_slot(actions: tuple[PlannedAction, ...], begun: bool) -> dict[tuple[str, str, int], PlannedAction]:
     """Return the actions by shot, slot and number.
 
     A shot may have several clips whose frame is not known yet. Of a plan that was begun the frames are known since, so
@@ -204,21 +204,23 @@ def _by_slot(actions: tuple[PlannedAction, ...], begun: bool) -> dict[tuple[str,
     return found
 
 
-def _decided(before: tuple[PlannedAction, ...], now: tuple[PlannedAction, ...]) -> dict[str, str]:
+def _describe_decisions(before: tuple[PlannedAction, ...], now: tuple[PlannedAction, ...]) -> dict[str, str]:
     """Return in words what people have decided since about shots that waited for it."""
-    asked = {action.shot for action in before if _asks(action)} - {action.shot for action in now if _asks(action)}
+    asked = {action.shot for action in before if _is_question(action)} - {
+        action.shot for action in now if _is_question(action)
+    }
     clips: dict[str, list[PlannedAction]] = {action.shot: [] for action in before if action.shot in asked}
     for action in now:
         if action.shot in clips and _is_clip(action):
             clips[action.shot].append(action)
-    return {shot: _told_of(found) for shot, found in clips.items() if found}
+    return {shot: _describe_approved(found) for shot, found in clips.items() if found}
 
 
-def _asks(action: PlannedAction) -> bool:
+def _is_question(action: PlannedAction) -> bool:
     return _is_clip(action) and action.what == "waiting" and action.why.endswith(APPROVAL)
 
 
-def _told_of(clips: list[PlannedAction]) -> str:
+def _describe_approved(clips: list[PlannedAction]) -> str:
     stopped = [clip.why for clip in clips if clip.what == "blocked"]
     if stopped:
         return f"it is {stopped[0]}"
@@ -241,7 +243,7 @@ def _is_progress(old: PlannedAction | None, new: PlannedAction | None) -> bool:
     return same and old.what in ("create", "resume") and new.usd <= old.usd
 
 
-def _difference(place: tuple[str, str, int], old: PlannedAction | None, new: PlannedAction | None) -> str:
+def _describe_difference(place: tuple[str, str, int], old: PlannedAction | None, new: PlannedAction | None) -> str:
     name = f"{place[0]}: {place[1]}"
     if old is None or new is None:
         return f"{name} was not planned" if old is None else f"{name} was planned, and is not wanted any more"
@@ -254,7 +256,7 @@ def _difference(place: tuple[str, str, int], old: PlannedAction | None, new: Pla
     return f"{name} was to cost ${old.usd:.4f}, and costs ${new.usd:.4f} now"
 
 
-def _digest(manifest_sha256: str, batch: str, actions: tuple[PlannedAction, ...]) -> str:
+def _hash_state(manifest_sha256: str, batch: str, actions: tuple[PlannedAction, ...]) -> str:
     """Return the sha256 of everything that has to be the same for a plan to hold."""
     digest = hashlib.sha256(f"{manifest_sha256}\n{batch}\n".encode())
     for action in actions:

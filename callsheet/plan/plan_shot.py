@@ -38,11 +38,11 @@ def plan_shot(
 
     `platforms` are those of its cuts, the built-in ones by default.
     """
-    takes = [_take_action(batch, shot, take, known, catalogue) for take in range(1, shot.takes + 1)]
-    animate = _approved_clips if shot.select == "approve" else _clip_actions
+    takes = [_plan_take(batch, shot, take, known, catalogue) for take in range(1, shot.takes + 1)]
+    animate = _plan_approved_clips if shot.select == "approve" else _plan_clips
     clips = animate(batch, shot, takes, known, catalogue) if shot.motion_prompt else []
     specs = [(platforms or load_platforms()).get(name) for name in shot.cuts] if clips else []
-    cuts = [cut for clip in clips for cut in _cut_actions(shot, clip, specs, known, catalogue)]
+    cuts = [cut for clip in clips for cut in _plan_cuts(shot, clip, specs, known, catalogue)]
     new = any(clip.what == "create" for clip in clips)
     return ShotPlan(shot, (*takes, *clips, *cuts), better_aspect(shot, specs, catalogue) if new else "")
 
@@ -53,7 +53,7 @@ def clip_keys(batch: Batch, shot: Shot, known: Known) -> list[tuple[int | None, 
     One for each take that is made, or the one of text alone.
     """
     keys = [take_order(batch, shot, take).key for take in range(1, shot.takes + 1)]
-    return [(take, order.key) for take, order in _clip_orders(batch, shot, keys, known)]
+    return [(take, order.key) for take, order in _order_clips(batch, shot, keys, known)]
 
 
 def frames_wanted(shot: Shot) -> int:
@@ -65,7 +65,7 @@ def frames_wanted(shot: Shot) -> int:
     return shot.takes if shot.select == "all" else 1
 
 
-def _clip_orders(
+def _order_clips(
     batch: Batch, shot: Shot, keys: Sequence[str | None], known: Known
 ) -> list[tuple[int | None, JobOrder]]:
     """Return the orders of clips whose frame is there; `keys` are those of the takes."""
@@ -76,38 +76,36 @@ def _clip_orders(
     return [(take, clip_order(batch, shot, take, job.sha256)) for take, job in made if job and job.sha256]
 
 
-def _take_action(batch: Batch, shot: Shot, take: int, known: Known, catalogue: Catalogue) -> Action:
+def _plan_take(batch: Batch, shot: Shot, take: int, known: Known, catalogue: Catalogue) -> Action:
     order = take_order(batch, shot, take)
     model = catalogue.get(shot.image_model)
-    action = _paid_action(order, take_estimate(model, shot), known)
+    action = _plan_request(order, take_estimate(model, shot), known)
     return replace(action, list_usd=model.image_price(shot.image_size))
 
 
-def _clip_actions(
-    batch: Batch, shot: Shot, takes: Sequence[Action], known: Known, catalogue: Catalogue
-) -> list[Action]:
+def _plan_clips(batch: Batch, shot: Shot, takes: Sequence[Action], known: Known, catalogue: Catalogue) -> list[Action]:
     price = catalogue.get(shot.video_model or "").video_price(shot.resolution, shot.duration_s)
-    orders, wanted = _clip_orders(batch, shot, [take.job_key for take in takes], known), frames_wanted(shot)
+    orders, wanted = _order_clips(batch, shot, [take.job_key for take in takes], known), frames_wanted(shot)
     pin = pin_of(batch, shot, known)
     sent = {take: order for take, order in orders if take and is_sent(known.jobs.get(order.key))}
-    decided = decide_frames(shot, _to_come(takes), pin, sent)
+    decided = decide_frames(shot, _find_unfinished(takes), pin, sent)
     if pin is not None:
-        return [_paid_action(clip_order(batch, shot, pin.take, pin.sha256), price, known)]
+        return [_plan_request(clip_order(batch, shot, pin.take, pin.sha256), price, known)]
     if decided.awaited:
-        begun = [_paid_action(sent[take], price, known) for take in decided.takes]
-        waiting = awaiting_clip(_unknown_clip(batch, shot, (), price, known), takes, decided.awaited)
+        begun = [_plan_request(sent[take], price, known) for take in decided.takes]
+        waiting = awaiting_clip(_plan_unknown_clip(batch, shot, (), price, known), takes, decided.awaited)
         return begun + [waiting] * (wanted - len(begun))
     if is_chosen_by_scores(shot):
         orders = []
     elif len(orders) != wanted or any(take.what in _LEFT_OVER for take in takes):
         orders = [(take, order) for take, order in orders if order.key in known.jobs]
     orders.sort(key=lambda pair: known.earlier.get((shot.id, pair[1].slot)) is None)
-    started = [_paid_action(order, price, known) for _, order in orders[:wanted]]
+    started = [_plan_request(order, price, known) for _, order in orders[:wanted]]
     missing = wanted - len(started)
-    return started + [_unknown_clip(batch, shot, takes, price, known) for _ in range(missing)]
+    return started + [_plan_unknown_clip(batch, shot, takes, price, known) for _ in range(missing)]
 
 
-def _to_come(takes: Sequence[Action]) -> list[int]:
+def _find_unfinished(takes: Sequence[Action]) -> list[int]:
     """Return the takes that a run would not bring to an end, by number."""
     return [number for number, take in enumerate(takes, 1) if take.what in ("parked", "waiting")]
 
@@ -121,7 +119,7 @@ def awaiting_clip(clip: Action, takes: Sequence[Action], awaited: Sequence[int])
     return replace(clip, what=first.what, why=why, usd=usd, extra_usd=extra, until=first.until)
 
 
-def _approved_clips(
+def _plan_approved_clips(
     batch: Batch, shot: Shot, takes: Sequence[Action], known: Known, catalogue: Catalogue
 ) -> list[Action]:
     """Return the clips of a shot whose frames a person chooses.
@@ -132,9 +130,9 @@ def _approved_clips(
     made = {number: job.sha256 for number, job in jobs.items() if job and job.sha256}
     decision = holding(known.decisions.get(shot.id, ()), made)
     if decision is not None and not decision.rejects:
-        return _clip_actions(batch, replace(shot, select=tuple(decision.takes)), takes, known, catalogue)
+        return _plan_clips(batch, replace(shot, select=tuple(decision.takes)), takes, known, catalogue)
     price = catalogue.get(shot.video_model or "").video_price(shot.resolution, shot.duration_s)
-    clip = _unknown_clip(batch, shot, takes, price, known)
+    clip = _plan_unknown_clip(batch, shot, takes, price, known)
     if clip.what != "create":
         return [clip]
     if decision is not None:
@@ -142,7 +140,7 @@ def _approved_clips(
     return [replace(clip, what="waiting", why=f"waiting: {APPROVAL}", usd=ZERO, extra_usd=price)]
 
 
-def _unknown_clip(batch: Batch, shot: Shot, takes: Sequence[Action], price: Decimal, known: Known) -> Action:
+def _plan_unknown_clip(batch: Batch, shot: Shot, takes: Sequence[Action], price: Decimal, known: Known) -> Action:
     """Return the clip of a frame that is not chosen yet.
 
     Or of one that cannot be had as long as its takes stay as they are.
@@ -154,12 +152,12 @@ def _unknown_clip(batch: Batch, shot: Shot, takes: Sequence[Action], price: Deci
         stuck = [take for take in stuck if take.slot in {f"take-{number}" for number in shot.select}]
     if stuck and (isinstance(shot.select, tuple) or len(stuck) == len(takes)):
         return replace(clip, what=stuck[0].what, why=f"its frame is {stuck[0].what}", usd=ZERO)
-    old = _earlier(known, shot.id, "clip")
+    old = _find_earlier(known, shot.id, "clip")
     differs = changed(old, order, frame_known=False) if old else ""
     return replace(clip, why="; ".join(part for part in (differs, "its frame is not chosen yet") if part))
 
 
-def _cut_actions(
+def _plan_cuts(
     shot: Shot, clip: Action, specs: Sequence[PlatformSpec], known: Known, catalogue: Catalogue
 ) -> list[Action]:
     job = known.jobs.get(clip.job_key or "")
@@ -173,10 +171,10 @@ def _cut_actions(
         Action("cut", f"cut-{spec.name}", "reuse" if is_made(spec) else what, how=foreseen(shot, spec))
         for spec in specs
     ]
-    return _with_look(actions, catalogue) if shot.finish.focus == "ask" else actions
+    return _add_look(actions, catalogue) if shot.finish.focus == "ask" else actions
 
 
-def _with_look(cuts: list[Action], catalogue: Catalogue) -> list[Action]:
+def _add_look(cuts: list[Action], catalogue: Catalogue) -> list[Action]:
     """Return the cuts of a clip, with the price of the look at it.
 
     The first of them to be cropped pays for it, unless it is stored already.
@@ -187,29 +185,29 @@ def _with_look(cuts: list[Action], catalogue: Catalogue) -> list[Action]:
     return [replace(cut, why=why, extra_usd=price) if n == first else cut for n, cut in enumerate(cuts)]
 
 
-def _paid_action(order: JobOrder, price: Decimal, known: Known) -> Action:
+def _plan_request(order: JobOrder, price: Decimal, known: Known) -> Action:
     kind: Kind = "video" if order.kind == "video" else "image"
     job = known.jobs.get(order.key)
-    new = Action(kind, order.slot, "create", "", price, order.key, _extra(kind, price), order.model)
+    new = Action(kind, order.slot, "create", "", price, order.key, _estimate_extra(kind, price), order.model)
     if job is None:
-        return replace(new, why=_why_new(order, known))
+        return replace(new, why=_explain_new(order, known))
     if job.state in (JobState.UNKNOWN, JobState.SUBMITTING):
-        return _in_doubt(new, order, job, known)
+        return _plan_in_doubt(new, order, job, known)
     if job.state in (JobState.PLANNED, JobState.RESERVED):
-        return _unsent(new, job)
-    return replace(_sent(new, order, job, known), usd=ZERO, extra_usd=ZERO)
+        return _plan_unsent(new, job)
+    return replace(_plan_sent(new, order, job, known), usd=ZERO, extra_usd=ZERO)
 
 
-def _why_new(order: JobOrder, known: Known) -> str:
-    old = _earlier(known, order.shot, order.slot)
+def _explain_new(order: JobOrder, known: Known) -> str:
+    old = _find_earlier(known, order.shot, order.slot)
     if old is None and order.kind == "video":
-        old = _earlier(known, order.shot, "clip")
+        old = _find_earlier(known, order.shot, "clip")
     if old is not None:
         return changed(old, order) or "asked for in another way"
     return "new" if order.shot in known.shots else "new shot"
 
 
-def _earlier(known: Known, shot: str, slot: str) -> Job | None:
+def _find_earlier(known: Known, shot: str, slot: str) -> Job | None:
     """Return the job that filled the slot before.
 
     For a clip whose frame is not known, that of any clip of the shot.
@@ -221,14 +219,14 @@ def _earlier(known: Known, shot: str, slot: str) -> Job | None:
     return found
 
 
-def _unsent(new: Action, job: Job) -> Action:
+def _plan_unsent(new: Action, job: Job) -> Action:
     if job.parked_until is not None:
         until = f"goes on at {job.parked_until:%Y-%m-%d %H:%M} UTC"
         return replace(new, what="parked", why=until, until=job.parked_until)
     return replace(new, why="reserved, not sent yet" if job.state is JobState.RESERVED else job.reason)
 
 
-def _in_doubt(new: Action, order: JobOrder, job: Job, known: Known) -> Action:
+def _plan_in_doubt(new: Action, order: JobOrder, job: Job, known: Known) -> Action:
     """Return the action for a request that may have been accepted.
 
     A picture is sent once more, a video waits for evidence or a person.
@@ -242,7 +240,7 @@ def _in_doubt(new: Action, order: JobOrder, job: Job, known: Known) -> Action:
     return replace(new, what="waiting", why=why, usd=ZERO, extra_usd=new.usd)
 
 
-def _extra(kind: Kind, price: Decimal) -> Decimal:
+def _estimate_extra(kind: Kind, price: Decimal) -> Decimal:
     """Return what is paid on top when the answer is lost.
 
     What is then sent again is counted twice (callsheet/providers/retry_policy.py).
@@ -250,25 +248,25 @@ def _extra(kind: Kind, price: Decimal) -> Decimal:
     return price if kind == "image" and verdict("image", Unknown(""), 0) is Verdict.AGAIN else ZERO
 
 
-def _sent(new: Action, order: JobOrder, job: Job, known: Known) -> Action:
+def _plan_sent(new: Action, order: JobOrder, job: Job, known: Known) -> Action:
     """Return the action for a job that was sent and ended, or is under way."""
     match job.state:
         case JobState.STORED:
-            return _stored(new, order, known)
+            return _plan_stored(new, order, known)
         case JobState.SUBMITTED:
             since = f" since {job.submitted_at:%Y-%m-%d %H:%M} UTC" if job.submitted_at else ""
             return replace(new, what="resume", why=f"its operation is under way{since}", since=job.submitted_at)
         case JobState.FINISHED:
             return replace(new, what="resume", why="made, not archived yet")
         case JobState.BLOCKED:
-            return replace(new, what="blocked", why=_reason(job))
+            return replace(new, what="blocked", why=_describe_reason(job))
         case JobState.EXPIRED if is_worth_a_look(job):
             return replace(new, what="resume", why="was given up early: is looked for once more, for nothing")
         case _:
-            return replace(new, what="failed", why=f"{_reason(job)} ({_AGAIN})")
+            return replace(new, what="failed", why=f"{_describe_reason(job)} ({_AGAIN})")
 
 
-def _stored(new: Action, order: JobOrder, known: Known) -> Action:
+def _plan_stored(new: Action, order: JobOrder, known: Known) -> Action:
     mine = [a for a in known.assets.get(order.shot, ()) if a.job_key == order.key and a.kind in ("take", "clip")]
     if any(_is_there(order.shot, asset, known) for asset in mine):
         return replace(new, what="reuse")
@@ -276,7 +274,7 @@ def _stored(new: Action, order: JobOrder, known: Known) -> Action:
     return replace(new, what="resume", why=why)
 
 
-def _reason(job: Job) -> str:
+def _describe_reason(job: Job) -> str:
     code = f" [{job.reason_code}]" if job.reason_code else ""
     return f"{job.reason or job.state.value}{code}"
 

@@ -35,7 +35,7 @@ def clip_slot(take: int | None) -> str:
 
 def take_order(batch: Batch, shot: Shot, take: int) -> JobOrder:
     """Return the order for picture `take` (1-based) of a shot."""
-    params = _image_params(shot, take)
+    params = _list_image_params(shot, take)
     prompt = image_prompt(shot)
     references = [reference.sha256 for reference in shot.reference_images]
     key = job_key(
@@ -57,7 +57,7 @@ def take_order(batch: Batch, shot: Shot, take: int) -> JobOrder:
         batch=batch.name,
         shot=shot.id,
         slot=take_slot(take),
-        request={"prompt": prompt, "take": take, "inputs": references, **_known(params)},
+        request={"prompt": prompt, "take": take, "inputs": references, **_drop_unknown(params)},
     )
 
 
@@ -67,7 +67,7 @@ def clip_order(batch: Batch, shot: Shot, take: int | None, frame_sha256: str | N
     When both are None, of the one made of text (and references).
     """
     model = shot.video_model or ""
-    params = _video_params(shot)
+    params = _list_video_params(shot)
     frames = [sha for sha in (frame_sha256, shot.last_frame.sha256 if shot.last_frame else None) if sha]
     inputs = [*frames, *(reference.sha256 for reference in kept_to(shot))]
     prompt = shot.motion_prompt or ""
@@ -83,7 +83,13 @@ def clip_order(batch: Batch, shot: Shot, take: int | None, frame_sha256: str | N
         batch=batch.name,
         shot=shot.id,
         slot=clip_slot(take),
-        request={"prompt": prompt, "take": take, "inputs": inputs, **_known(params), **_form(shot, inputs)},
+        request={
+            "prompt": prompt,
+            "take": take,
+            "inputs": inputs,
+            **_drop_unknown(params),
+            **_mark_text_alone(shot, inputs),
+        },
     )
 
 
@@ -133,7 +139,7 @@ def image_request(shot: Shot, take: int, references: tuple[InputImage, ...], key
         prompt=image_prompt(shot),
         aspect_ratio=shot.aspect_ratio,
         size=shot.image_size,
-        seed=_take_seed(shot, take),
+        seed=_choose_seed(shot, take),
         person_generation=shot.person_generation,
         references=references,
         labels=labels_of(key, n),
@@ -164,29 +170,29 @@ def video_request(
         resolution=shot.resolution,
         duration_s=shot.duration_s,
         seed=shot.seed,
-        person_generation=_video_person(shot),
+        person_generation=_choose_video_person(shot),
         output_uri=output_uri,
         labels=labels_of(key, n),
     )
 
 
-def _image_params(shot: Shot, take: int) -> dict[str, object]:
+def _list_image_params(shot: Shot, take: int) -> dict[str, object]:
     return {
         "aspect_ratio": shot.aspect_ratio,
         "image_size": shot.image_size,
-        "seed": _take_seed(shot, take),
+        "seed": _choose_seed(shot, take),
         "person_generation": shot.person_generation,
     }
 
 
-def _video_params(shot: Shot) -> dict[str, object]:
+def _list_video_params(shot: Shot) -> dict[str, object]:
     return {
         "negative_prompt": shot.negative_prompt,
         "aspect_ratio": shot.video_aspect_ratio,
         "resolution": shot.resolution,
         "duration_s": shot.duration_s,
         "seed": shot.seed,
-        "person_generation": _video_person(shot),
+        "person_generation": _choose_video_person(shot),
         # The order of inputs tells first from last frame only when it is known which of them there are.
         "last_frame": bool(shot.last_frame) or None,
         # So a video of references is not taken for one that begins with the same picture.
@@ -194,18 +200,18 @@ def _video_params(shot: Shot) -> dict[str, object]:
     }
 
 
-def _video_person(shot: Shot) -> str | None:
+def _choose_video_person(shot: Shot) -> str | None:
     return shot.video_person_generation or shot.person_generation
 
 
-def _form(shot: Shot, inputs: list[str]) -> dict[str, object]:
+def _mark_text_alone(shot: Shot, inputs: list[str]) -> dict[str, object]:
     return {} if shot.takes or inputs else {TEXT_ALONE: True}
 
 
-def _take_seed(shot: Shot, take: int) -> int | None:
+def _choose_seed(shot: Shot, take: int) -> int | None:
     """Return the seed of a take: each gets the next one, so takes differ."""
     return None if shot.seed is None else shot.seed + take - 1
 
 
-def _known(params: dict[str, object]) -> dict[str, object]:
+def _drop_unknown(params: dict[str, object]) -> dict[str, object]:
     return {name: value for name, value in params.items() if value is not None}

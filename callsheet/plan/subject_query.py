@@ -89,12 +89,12 @@ def subject_in(answer: str, times: Sequence[float]) -> Subject:
         raise MediaError("the answer is no list of boxes")
     if not entries:
         raise MediaError("it saw no single subject")
-    boxes = {number: (box, label) for number, box, label in (_entry(entry, times) for entry in entries[:50])}
+    boxes = {number: (box, label) for number, box, label in (_parse_entry(entry, times) for entry in entries[:50])}
     label = next(label for _, label in boxes.values())
     return Subject(tuple(box for _, (box, _) in sorted(boxes.items())), "asked", f"Gemini saw: {label}")
 
 
-def _entry(entry: Any, times: Sequence[float]) -> tuple[int, SubjectBox, str]:
+def _parse_entry(entry: Any, times: Sequence[float]) -> tuple[int, SubjectBox, str]:
     number = entry.get("picture") if isinstance(entry, dict) else None
     box = entry.get("box_2d") if isinstance(entry, dict) else None
     if not isinstance(number, int) or not 0 <= number < len(times):

@@ -89,30 +89,30 @@ def load_platforms(extra: Path | None = None) -> Platforms:
     rest), null takes a group away. A group that is changed without a source counts as not looked up.
     """
     if extra is None:
-        return _built_in()
+        return _load_built_in()
     # Built-in platforms are complete before the overlay: a change to one does not spread to those that inherit from it.
     data = text_keys(read_yaml(extra, "file of platforms", CatalogueError))
     if unknown := sorted(data.keys() - {"platforms"}):
         raise CatalogueError(f"{extra}: {unknown[0]}: not known here; a file of platforms holds `platforms:` only.")
-    own = _entries(data, extra)
-    marked = {name: _mark(fields, extra) for name, fields in own.items()}
-    below = _built_in_data()
+    own = _read_entries(data, extra)
+    marked = {name: _mark_source(fields, extra) for name, fields in own.items()}
+    below = _read_built_in()
     whole = {**below, **{name: overlay(below.get(name, {}), fields) for name, fields in marked.items()}}
     return _parse({name: _resolve(name, whole, extra, ()) for name in whole}, extra)
 
 
 @cache
-def _built_in() -> Platforms:
-    return _parse(_built_in_data(), _BUILT_IN)
+def _load_built_in() -> Platforms:
+    return _parse(_read_built_in(), _BUILT_IN)
 
 
 @cache
-def _built_in_data() -> dict[str, _Fields]:
-    entries = _entries(text_keys(read_yaml(_BUILT_IN, "file of platforms", CatalogueError)), _BUILT_IN)
+def _read_built_in() -> dict[str, _Fields]:
+    entries = _read_entries(text_keys(read_yaml(_BUILT_IN, "file of platforms", CatalogueError)), _BUILT_IN)
     return {name: _resolve(name, entries, _BUILT_IN, ()) for name in entries}
 
 
-def _entries(data: _Fields, path: Path) -> dict[str, _Fields]:
+def _read_entries(data: _Fields, path: Path) -> dict[str, _Fields]:
     entries = data.get("platforms", {})
     if not isinstance(entries, Mapping):
         raise CatalogueError(f"{path}: platforms: a mapping of names to their fields is needed.")
@@ -122,7 +122,7 @@ def _entries(data: _Fields, path: Path) -> dict[str, _Fields]:
     return {name.lower().replace(":", "x"): fields for name, fields in entries.items()}
 
 
-def _mark(fields: _Fields, path: Path) -> _Fields:
+def _mark_source(fields: _Fields, path: Path) -> _Fields:
     """Name the file as the source of every group that names none.
 
     The source of the platform below it is not theirs.

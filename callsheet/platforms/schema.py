@@ -41,7 +41,7 @@ class SizeRecord(_Group):
     max_long: Annotated[int, Field(ge=64, le=8192)] | None = None
 
     @model_validator(mode="after")
-    def _possible(self) -> Self:
+    def _check_possible(self) -> Self:
         if self.min_short > min(self.width, self.height):
             raise ValueError("min_short is more than the shorter of width and height")
         if self.max_long is not None and self.max_long < max(self.width, self.height):
@@ -56,7 +56,7 @@ class FpsRecord(_Group):
     max: Rate = 60.0
 
     @model_validator(mode="after")
-    def _ordered(self) -> Self:
+    def _check_order(self) -> Self:
         if self.min > self.max:
             raise ValueError("min is more than max")
         return self
@@ -70,7 +70,7 @@ class DurationRecord(_Group):
     trims: bool = False
 
     @model_validator(mode="after")
-    def _ordered(self) -> Self:
+    def _check_order(self) -> Self:
         if self.max_s is not None and self.min_s > self.max_s:
             raise ValueError("min_s is more than max_s")
         return self
@@ -91,7 +91,7 @@ class VideoRecord(_Group):
     closed_gop: bool = False
 
     @model_validator(mode="after")
-    def _possible(self) -> Self:
+    def _check_possible(self) -> Self:
         if self.max_gop_s is not None and self.gop_s > self.max_gop_s:
             raise ValueError("gop_s is more than max_gop_s")
         if "high" not in self.profiles:
