@@ -11,7 +11,8 @@ from typing import Any
 
 from prefect import flow, get_run_logger
 
-from callsheet.batch.recover import check_mode, find_missing, open_recovery
+from callsheet.batch.open import open_for, to_recover
+from callsheet.batch.recover import check_mode, find_missing
 from callsheet.batch.resume import Resumable, resumable
 from callsheet.clock import Clock
 from callsheet.errors import CallsheetError
@@ -67,7 +68,7 @@ async def _recover(settings: Settings, mode: Mode, batch: str | None) -> list[Re
     if not missing:
         return []
     names = list(dict.fromkeys(one.batch for one in missing))
-    async with open_recovery(settings, mode, found.batches[names[0]]):
+    async with open_for(to_recover(found.batches[names[0]], settings), settings):
         ended = await asyncio.gather(*(recover_batch(name) for name in names))
     jobs = [Recovered(**job) for of_batch in ended for job in of_batch]
     for job in jobs:

@@ -17,7 +17,7 @@ from callsheet.batch.pipeline import run_pipeline
 from callsheet.batch.report import Report
 from callsheet.batch.request import RunRequest
 from callsheet.batch.start import open_batch, set_aside
-from callsheet.context.context import Studio
+from callsheet.context.context import RunContext
 from callsheet.exit_codes import ExitCode
 from callsheet.orchestration.batch_artifacts import bulletin
 from callsheet.orchestration.forms import (
@@ -83,44 +83,44 @@ async def content_batch(
     request = RunRequest(
         manifest, live, edition, campaign, variables or {}, budget, remake, wait, tuple(only or ()), free, plan
     )
-    async with open_run(request, load_settings()) as (studio, sheet):
-        await label_run(studio.batch)
-        made = await open_batch(studio, sheet, request)
+    async with open_run(request, load_settings()) as (run, sheet):
+        await label_run(run.batch)
+        made = await open_batch(run, sheet, request)
         log_plan(made)
-        with tags(studio.batch.campaign, studio.batch.mode):
-            async with bulletin(studio, made):
-                going = await set_aside(studio, made)
-                if shards := await shards_for(studio, request, made, going):
-                    await work_in_shards(studio, request, made, shards, going, lambda some: in_groups(studio, some))
+        with tags(run.batch.campaign, run.batch.mode):
+            async with bulletin(run, made):
+                going = await set_aside(run, made)
+                if shards := await shards_for(run, request, made, going):
+                    await work_in_shards(run, request, made, shards, going, lambda some: in_groups(run, some))
                 else:
-                    await in_groups(studio, going)
+                    await in_groups(run, going)
             ended = await report(started)
     log_report(ended)
-    return final_state(studio, ended, await go_on_later(studio.batch, ended))
+    return final_state(run, ended, await go_on_later(run.batch, ended))
 
 
-async def in_groups(studio: Studio, shots: Sequence[Shot], most: int = MOST_GROUPS) -> None:
+async def in_groups(run: RunContext, shots: Sequence[Shot], most: int = MOST_GROUPS) -> None:
     """Take the shots through the pipeline in groups, side by side; each step of a group is a task run."""
-    await asyncio.gather(*(_in_tasks(studio, group) for group in groups(shots, most)))
+    await asyncio.gather(*(_in_tasks(run, group) for group in groups(shots, most)))
 
 
-async def _in_tasks(studio: Studio, shots: Sequence[Shot]) -> None:
+async def _in_tasks(run: RunContext, shots: Sequence[Shot]) -> None:
     ids = [shot.id for shot in shots]
     group = ids[0] if len(ids) == 1 else f"{ids[0]} to {ids[-1]} ({len(ids)})"
-    await run_pipeline(studio, shots, lambda step, works: TASKS[step.name](group, [work.shot.id for work in works]))
+    await run_pipeline(run, shots, lambda step, works: TASKS[step.name](group, [work.shot.id for work in works]))
 
 
-def final_state(studio: Studio, ended: Report, later: str = "") -> State[dict[str, Any]]:
+def final_state(run: RunContext, ended: Report, later: str = "") -> State[dict[str, Any]]:
     """The flow run's final state, in the words of the exit code; `later` says how parked work goes on."""
     waiting = ended.summary["waiting_for"]["approval"]
     asks = f"{waiting} to be approved: callsheet approve {ended.summary['batch']}" if waiting else ""
-    return completed(studio, ended.summary, asks, later)
+    return completed(run, ended.summary, asks, later)
 
 
-def completed(studio: Studio, summary: Mapping[str, Any], *more: str) -> State[dict[str, Any]]:
+def completed(run: RunContext, summary: Mapping[str, Any], *more: str) -> State[dict[str, Any]]:
     """The final state of a run with this `exit_code` and these `shots` by state, and what more there is to say."""
     data, shots = dict(summary), summary["shots"]
-    if studio.crashed:
+    if run.state.crashed:
         data["exit_code"] = int(ExitCode.INTERNAL)
     rest = ", ".join(f"{count} {state}" for state, count in shots.items() if count and state not in ("total", "done"))
     name = {0: "Completed", 3: "Partly done", 4: "Parked", 5: "Waiting"}.get(data["exit_code"], "Unfinished")

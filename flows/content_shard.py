@@ -49,11 +49,11 @@ async def content_shard(
     budget = None if budget_usd is None else Decimal(str(budget_usd))
     shard = Shard(first, last, revision)
     request = RunRequest(manifest, live, edition, campaign, variables or {}, budget, wait=wait, free=free, shard=shard)
-    async with open_run(request, load_settings()) as (studio, sheet):
-        plan = await open_shard(studio, sheet, shard)
+    async with open_run(request, load_settings()) as (run, sheet):
+        plan = await open_shard(run, sheet, shard)
         log_plan(plan)
-        going = await set_aside(studio, plan)
-        with tags(studio.batch.campaign, studio.batch.mode):
-            await in_groups(studio, going, MOST_GROUPS)
-        ended = await end_shard(studio, plan)
-    return completed(studio, ended)
+        going = await set_aside(run, plan)
+        with tags(run.batch.campaign, run.batch.mode):
+            await in_groups(run, going, MOST_GROUPS)
+        ended = await end_shard(run, plan)
+    return completed(run, ended)

@@ -10,7 +10,7 @@ from prefect import flow, get_run_logger, tags
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from callsheet.batch.open import open_mending
+from callsheet.batch.open import open_for, to_repair
 from callsheet.batch.recut import ClipsToCut, CutsRequest, clips_to_cut, open_more_cuts
 from callsheet.orchestration.artifacts import publish_cuts
 from callsheet.orchestration.forms import Clips, Focus, Platforms
@@ -39,8 +39,9 @@ async def social_cuts(of: Clips, platforms: Platforms = ("9x16",), focus: Focus 
 
 async def _cut_batch(clips: ClipsToCut, asked: CutsRequest) -> dict[str, Any]:
     batch = clips.batch
-    async with open_mending(load_settings(), batch) as studio:
-        works = await open_more_cuts(studio, asked.platforms, clips.shots, asked.focus)
+    settings = load_settings()
+    async with open_for(to_repair(batch, settings), settings) as run:
+        works = await open_more_cuts(run, asked.platforms, clips.shots, asked.focus)
         with tags(batch.campaign, batch.mode):
             parts = groups([work.shot.id for work in works])
             ended = await asyncio.gather(*(_group(part) for part in parts), return_exceptions=True)

@@ -13,16 +13,16 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 
 from callsheet.batch.pipeline import STEPS, run_step
-from callsheet.context.context import current_studio
+from callsheet.context.context import current_run
 from callsheet.context.shot_state import is_transient
 from callsheet.errors import CallsheetError
 
 
 async def each(step: str, shots: Sequence[str]) -> dict[str, Any]:
     """Run a step for the shots (by id); the account of it that the scheduler keeps."""
-    studio = current_studio()
-    works = [studio.work[shot] for shot in shots]
-    await run_step(studio, STEPS[step], works)
+    run = current_run()
+    works = [run.state.work[shot] for shot in shots]
+    await run_step(run, STEPS[step], works)
     return {"shots": len(works), "ended": {work.shot.id: work.ended.value for work in works if work.ended}}
 
 

@@ -8,7 +8,7 @@ from prefect import task
 
 from callsheet.batch.recut import report_more_cuts, write_more_cuts
 from callsheet.concurrency import all_of
-from callsheet.context.context import Studio, current_studio
+from callsheet.context.context import RunContext, current_run
 from callsheet.context.shot_state import Work
 from callsheet.steps.cuts import make_these
 from tasks.policy import POLICY
@@ -17,17 +17,17 @@ from tasks.policy import POLICY
 @task(name="social-cuts", task_run_name="cuts: {group}", tags=["cuts"], **POLICY)
 async def cut_more(group: str, shots: list[str]) -> dict[str, Any]:
     """Cut the clips of the group's shots, and enter the cuts in their sidecars."""
-    studio = current_studio()
-    await all_of(_cut(studio, studio.work[shot]) for shot in shots)
+    run = current_run()
+    await all_of(_cut(run, run.state.work[shot]) for shot in shots)
     return {"shots": len(shots)}
 
 
 @task(name="social-cuts-report", task_run_name="report: {batch}", tags=["report"], **POLICY)
 async def list_more_cuts(batch: str) -> dict[str, Any]:
     """List the batch's new cuts in catalogue, gallery and marker; what was made."""
-    return await report_more_cuts(current_studio())
+    return await report_more_cuts(current_run())
 
 
-async def _cut(studio: Studio, work: Work) -> None:
-    await make_these(studio, work, work.cuts)
-    await write_more_cuts(studio, work)
+async def _cut(run: RunContext, work: Work) -> None:
+    await make_these(run, work, work.cuts)
+    await write_more_cuts(run, work)

@@ -10,7 +10,7 @@ from typing import Any
 from callsheet.batch.open import open_run
 from callsheet.batch.request import RunRequest
 from callsheet.batch.start import open_batch
-from callsheet.context.context import Studio
+from callsheet.context.context import RunContext
 from callsheet.context.shot_state import Work
 from callsheet.ledger import JobState
 from callsheet.settings import Settings, load_settings
@@ -35,12 +35,12 @@ def request_in(folder: Path) -> RunRequest:
 
 async def leave_behind(request: RunRequest, settings: Settings) -> None:
     """Make the picture, submit the video, and be gone before it is done."""
-    async with open_run(request, settings) as (studio, manifest):
-        await open_batch(studio, manifest, request)
-        [work] = studio.hold(manifest.shots)
-        await framed(studio, work)
-        waiting = asyncio.create_task(make_clips(studio, work))
-        while JobState.SUBMITTED not in [job.state for job in await studio.ledger.jobs_of(BATCH)]:  # noqa: ASYNC110
+    async with open_run(request, settings) as (run, manifest):
+        await open_batch(run, manifest, request)
+        [work] = run.state.hold(manifest.shots)
+        await framed(run, work)
+        waiting = asyncio.create_task(make_clips(run, work))
+        while JobState.SUBMITTED not in [job.state for job in await run.resources.ledger.jobs_of(BATCH)]:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         waiting.cancel()
         with suppress(asyncio.CancelledError):
@@ -49,14 +49,14 @@ async def leave_behind(request: RunRequest, settings: Settings) -> None:
 
 async def give_up_waiting(request: RunRequest, settings: Settings) -> None:
     """Make the picture, submit the video, wait for it in vain, and write the sidecar."""
-    async with open_run(request, settings) as (studio, manifest):
-        await open_batch(studio, manifest, request)
-        [work] = studio.hold(manifest.shots)
-        await framed(studio, work)
-        await make_clips(studio, work)
-        await write_shot(studio, work)
+    async with open_run(request, settings) as (run, manifest):
+        await open_batch(run, manifest, request)
+        [work] = run.state.hold(manifest.shots)
+        await framed(run, work)
+        await make_clips(run, work)
+        await write_shot(run, work)
 
 
-async def framed(studio: Studio, work: Work) -> None:
-    await make_images(studio, work)
-    await choose_takes(studio, work)
+async def framed(run: RunContext, work: Work) -> None:
+    await make_images(run, work)
+    await choose_takes(run, work)

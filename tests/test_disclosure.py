@@ -19,7 +19,7 @@ from callsheet.archive.sidecar_io import parse_sidecar, sidecar_bytes
 from callsheet.archive.spool import Spool
 from callsheet.batch.open import open_run
 from callsheet.batch.request import RunRequest
-from callsheet.context.context import Studio
+from callsheet.context.context import RunContext
 from callsheet.context.shot_state import Work
 from callsheet.errors import SettingsError
 from callsheet.files import digest_file
@@ -46,20 +46,20 @@ SHEET = "id,prompt,takes,seed,motion_prompt,duration_s,cuts\nkite,A kite over du
 @contextlib.asynccontextmanager
 async def studio_at(
     service: Service, folder: Path, chain: Chain | None = None, cuts: str = "16x9"
-) -> AsyncIterator[tuple[Studio, Work]]:
+) -> AsyncIterator[tuple[RunContext, Work]]:
     (folder / "sheet.csv").write_text(SHEET.format(cuts=cuts))
     signing = {"c2pa_cert": chain.cert, "c2pa_key": chain.key} if chain else {}
     given = load_settings(home=folder / "home", gemini_base_url=service.url, **signing)
-    async with open_run(RunRequest(str(folder / "sheet.csv")), given) as (studio, manifest):
-        await studio.ledger.open_batch(studio.batch, [("kite", 0)])
-        yield studio, Work(manifest.shots[0])
+    async with open_run(RunRequest(str(folder / "sheet.csv")), given) as (run, manifest):
+        await run.resources.ledger.open_batch(run.batch, [("kite", 0)])
+        yield run, Work(manifest.shots[0])
 
 
-async def make(studio: Studio, work: Work) -> None:
-    await make_images(studio, work)
-    await choose_takes(studio, work)
-    await make_clips(studio, work)
-    await make_cuts(studio, work)
+async def make(run: RunContext, work: Work) -> None:
+    await make_images(run, work)
+    await choose_takes(run, work)
+    await make_clips(run, work)
+    await make_cuts(run, work)
 
 
 def xmp_of(path: Path) -> str:
@@ -72,12 +72,12 @@ def xmp_of(path: Path) -> str:
 
 
 async def test_every_derived_file_is_marked_and_no_original_is_touched(service: Service, tmp_path: Path) -> None:
-    async with studio_at(service, tmp_path, cuts="9x16;16x9") as (studio, work):
-        await make(studio, work)
+    async with studio_at(service, tmp_path, cuts="9x16;16x9") as (run, work):
+        await make(run, work)
         assert work.failures_of_all() == []
         assert {cut.making.how for cut in work.cuts} == {"copy", "crop"}, "both ways of making a cut"
-        assets = list(studio.assets["kite"].values())
-        received = {job.sha256 for job in await studio.ledger.stored_jobs()}
+        assets = list(run.state.assets["kite"].values())
+        received = {job.sha256 for job in await run.resources.ledger.stored_jobs()}
     originals = [asset for asset in assets if asset.kind in ("take", "clip")]
     derived = [asset for asset in assets if asset not in originals]
     assert {asset.kind for asset in derived} == {"cut", "poster", "thumbnail"}
@@ -118,25 +118,25 @@ async def test_cuts_are_signed_once_though_the_run_is_killed(
     add = Ledger.add_assets
     monkeypatch.setattr(Ledger, "add_assets", kill)
     with pytest.raises((Killed, BaseExceptionGroup)):
-        async with studio_at(service, tmp_path, chain) as (studio, work):
-            await make(studio, work)
+        async with studio_at(service, tmp_path, chain) as (run, work):
+            await make(run, work)
     monkeypatch.undo()
     before = cuts_in(tmp_path)
     assert before
-    async with studio_at(service, tmp_path, chain) as (studio, work):
-        await make(studio, work)
+    async with studio_at(service, tmp_path, chain) as (run, work):
+        await make(run, work)
         assert work.failures_of_all() == []
-        record = sidecar_of(studio.batch, work, ShotState.DONE, datetime.now(UTC))
+        record = sidecar_of(run.batch, work, ShotState.DONE, datetime.now(UTC))
     after = cuts_in(tmp_path)
     assert after == before, "the same one file"
     assert len(after) == 1
     assert [cut.signed for cut in record.cuts] == [True]
     check_signed(work)
     # Once more, with the cuts on record and another run's settings: they are what they are.
-    async with studio_at(service, tmp_path) as (studio, work):
-        for asset in await studio.ledger.assets_of(studio.batch.name):
-            studio.assets.setdefault(asset.shot, {})[asset.name] = asset
-        await make(studio, work)
+    async with studio_at(service, tmp_path) as (run, work):
+        for asset in await run.resources.ledger.assets_of(run.batch.name):
+            run.state.add_asset(asset)
+        await make(run, work)
     assert [cut.signed for cut in work.cuts] == [True]
     assert cuts_in(tmp_path) == after
 

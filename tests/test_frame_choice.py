@@ -197,10 +197,10 @@ def test_the_choice_is_on_record_in_ledger_and_sidecar_before_its_clip_is_claime
     told: list[tuple[int, int]] = []
     claim = clips.claim
 
-    async def watched(studio: Any, order: Any) -> Any:
-        pins = (await studio.ledger.frame_pins(BATCH, ["quay"])).get("quay", ())
+    async def watched(run: Any, order: Any) -> Any:
+        pins = (await run.resources.ledger.frame_pins(BATCH, ["quay"])).get("quay", ())
         told.append((pins[-1].take, folder.sidecar()["pins"][-1]["take"]))
-        return await claim(studio, order)
+        return await claim(run, order)
 
     monkeypatch.setattr(clips, "claim", watched)
     folder.run(scene())

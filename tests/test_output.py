@@ -16,7 +16,7 @@ from callsheet.archive.store import Stat
 from callsheet.archive.store_gcs import GcsStore
 from callsheet.batch.open import open_run
 from callsheet.batch.request import RunRequest
-from callsheet.context.context import Studio
+from callsheet.context.context import RunContext
 from callsheet.context.shot_state import Work
 from callsheet.errors import ArchiveConflict, DownloadFailed, DownloadStalled, OperationExpired, Unreachable
 from callsheet.files import digest_file
@@ -275,7 +275,7 @@ def platform(serving: Service) -> Iterator[Service]:
 @contextlib.asynccontextmanager
 async def studio_at(
     platform: Service, proxy: Proxy, folder: Path, live: bool = False, **more: Any
-) -> AsyncIterator[tuple[Studio, Work]]:
+) -> AsyncIterator[tuple[RunContext, Work]]:
     (folder / "sheet.csv").write_text(SHEET)
     given: dict[str, Any] = {
         "home": folder / "home",
@@ -285,24 +285,24 @@ async def studio_at(
     if live:
         given |= {"google_cloud_project": "p", "vertex_base_url": platform.url}
     settings = load_settings(gemini_base_url=platform.url, **{**given, **more})
-    async with open_run(RunRequest(str(folder / "sheet.csv"), live=live), settings) as (studio, manifest):
-        await studio.ledger.open_batch(studio.batch, [("kite", 0)])
-        yield studio, Work(manifest.shots[0])
+    async with open_run(RunRequest(str(folder / "sheet.csv"), live=live), settings) as (run, manifest):
+        await run.resources.ledger.open_batch(run.batch, [("kite", 0)])
+        yield run, Work(manifest.shots[0])
 
 
 class Killed(BaseException):
     """The process is gone."""
 
 
-async def clip_of(studio: Studio, work: Work) -> str:
+async def clip_of(run: RunContext, work: Work) -> str:
     """The clip's name in the archive, made and checked."""
-    await make_clips(studio, work)
+    await make_clips(run, work)
     assert work.failures_of_all() == []
     asset = work.clips[0].asset
     assert asset is not None
-    name = asset.uri.removeprefix(f"{studio.store.uri}/")
-    assert await studio.store.stat(name) == Stat(asset.size, asset.md5)
-    assert digest_file(await deposit.fetch(studio, asset.sha256, asset.size)).md5 == asset.md5
+    name = asset.uri.removeprefix(f"{run.resources.store.uri}/")
+    assert await run.resources.store.stat(name) == Stat(asset.size, asset.md5)
+    assert digest_file(await deposit.fetch(run, asset.sha256, asset.size)).md5 == asset.md5
     return name
 
 
@@ -313,11 +313,11 @@ def uploads(proxy: Proxy, of: str) -> list[str]:
 async def test_a_clip_is_moved_inside_the_bucket(
     platform: Service, gcs_proxy: Proxy, gcs_server: str, tmp_path: Path
 ) -> None:
-    async with studio_at(platform, gcs_proxy, tmp_path) as (studio, work):
-        name = await clip_of(studio, work)
-        job = await studio.ledger.job(clip_order(studio.batch, work.shot, None, None).key)
-        (tried,) = await studio.ledger.attempts_on(job.key)
-        assert await studio.store.list("incoming/") == (), "nothing is left where it was written"
+    async with studio_at(platform, gcs_proxy, tmp_path) as (run, work):
+        name = await clip_of(run, work)
+        job = await run.resources.ledger.job(clip_order(run.batch, work.shot, None, None).key)
+        (tried,) = await run.resources.ledger.attempts_on(job.key)
+        assert await run.resources.store.list("incoming/") == (), "nothing is left where it was written"
         size = job.size or 0
     assert job.state is JobState.STORED
     assert tried.output == f"gs://bucket/{tmp_path.name}/incoming"
@@ -336,15 +336,15 @@ async def test_a_clip_is_moved_inside_the_bucket(
 async def test_a_clip_that_may_not_be_copied_is_uploaded(platform: Service, gcs_proxy: Proxy, tmp_path: Path) -> None:
     gcs_proxy.fault("403", on="rewrite", times=None)
     gcs_proxy.fault("403", on="delete", times=None)
-    async with studio_at(platform, gcs_proxy, tmp_path) as (studio, work):
-        await clip_of(studio, work)
+    async with studio_at(platform, gcs_proxy, tmp_path) as (run, work):
+        await clip_of(run, work)
         assert uploads(gcs_proxy, "clip-")
-        left = await studio.store.list("incoming/")
+        left = await run.resources.store.list("incoming/")
         assert len(left) == 1, "it may not be removed, which hinders nothing"
-        await remove_leftovers(studio)
+        await remove_leftovers(run)
         gcs_proxy.faults.clear()
-        await remove_leftovers(studio)
-        assert await studio.store.list("incoming/") == ()
+        await remove_leftovers(run)
+        assert await run.resources.store.list("incoming/") == ()
 
 
 @pytest.mark.parametrize("moment", ["before the ledger has it", "before the first copy is removed"])
@@ -359,17 +359,17 @@ async def test_killed_after_the_copy_and_run_again(
     else:
         monkeypatch.setattr(deposit, "remove_output", kill)
     with pytest.raises((Killed, BaseExceptionGroup)):
-        async with studio_at(platform, gcs_proxy, tmp_path) as (studio, work):
-            await make_clips(studio, work)
+        async with studio_at(platform, gcs_proxy, tmp_path) as (run, work):
+            await make_clips(run, work)
     monkeypatch.undo()
-    async with studio_at(platform, gcs_proxy, tmp_path, archive=f"gs://bucket/{tmp_path.name}") as (studio, work):
-        assert len(await studio.store.list("incoming/")) == 1
-        for asset in await studio.ledger.assets_of(studio.batch.name):
-            studio.assets.setdefault(asset.shot, {})[asset.name] = asset
-        await clip_of(studio, work)
-        await remove_leftovers(studio)
-        assert await studio.store.list("incoming/") == ()
-        clips = [name for name in await studio.store.list("") if "/clip-" in name]
+    async with studio_at(platform, gcs_proxy, tmp_path, archive=f"gs://bucket/{tmp_path.name}") as (run, work):
+        assert len(await run.resources.store.list("incoming/")) == 1
+        for asset in await run.resources.ledger.assets_of(run.batch.name):
+            run.state.add_asset(asset)
+        await clip_of(run, work)
+        await remove_leftovers(run)
+        assert await run.resources.store.list("incoming/") == ()
+        clips = [name for name in await run.resources.store.list("") if "/clip-" in name]
     assert len(clips) == 1, "under the name of its hash"
     assert uploads(gcs_proxy, "clip-") == []
 
@@ -384,13 +384,13 @@ async def test_a_clip_whose_local_bytes_are_lost_is_still_archived(
 
     monkeypatch.setattr(deposit, "_put", kill)
     with pytest.raises((Killed, BaseExceptionGroup)):
-        async with studio_at(platform, gcs_proxy, tmp_path) as (studio, work):
-            await make_clips(studio, work)
+        async with studio_at(platform, gcs_proxy, tmp_path) as (run, work):
+            await make_clips(run, work)
     monkeypatch.undo()
     for path in (tmp_path / "home" / "spool").glob("??/*"):
         path.unlink()
-    async with studio_at(platform, gcs_proxy, tmp_path) as (studio, work):
-        await clip_of(studio, work)
+    async with studio_at(platform, gcs_proxy, tmp_path) as (run, work):
+        await clip_of(run, work)
     assert uploads(gcs_proxy, "clip-") == []
 
 
@@ -400,15 +400,15 @@ async def test_a_lost_video_is_found_where_it_was_to_be_written_and_moved_from_t
     """Live, as far as callsheet can tell: the reply is lost, and the settings are others when it is looked for."""
     platform.script({"match": {"kind": "video"}, "fault": "drop-after", "times": 1})
     earlier = f"gs://bucket/{tmp_path.name}-veo"
-    async with studio_at(platform, gcs_proxy, tmp_path, live=True, video_output=earlier) as (studio, work):
-        await make_clips(studio, work)
-        key = clip_order(studio.batch, work.shot, None, None).key
-        assert (await studio.ledger.job(key)).state is JobState.UNKNOWN
-    async with studio_at(platform, gcs_proxy, tmp_path, live=True) as (studio, work):
-        while await studio.providers.evidence_of(VEO, key, 1, earlier) is None:
-            await studio.rest_really(0.05)
-        name = await clip_of(studio, work)
-        job = await studio.ledger.job(key)
+    async with studio_at(platform, gcs_proxy, tmp_path, live=True, video_output=earlier) as (run, work):
+        await make_clips(run, work)
+        key = clip_order(run.batch, work.shot, None, None).key
+        assert (await run.resources.ledger.job(key)).state is JobState.UNKNOWN
+    async with studio_at(platform, gcs_proxy, tmp_path, live=True) as (run, work):
+        while await run.resources.providers.evidence_of(VEO, key, 1, earlier) is None:
+            await run.state.rest_really(0.05)
+        name = await clip_of(run, work)
+        job = await run.resources.ledger.job(key)
         assert job.details is not None
         assert job.operation == job.details["output"]
     assert uploads(gcs_proxy, name.rpartition("/")[2]) == []
@@ -421,21 +421,21 @@ async def test_an_object_that_a_person_named_is_not_taken_for_ours(
     platform: Service, gcs_proxy: Proxy, gcs_server: str, tmp_path: Path
 ) -> None:
     """`resolve --adopt gs://...` may name a file of somebody's own: it is read, and left where it is."""
-    async with studio_at(platform, gcs_proxy, tmp_path) as (studio, work):
-        name = await clip_of(studio, work)
-        job = await studio.ledger.job(clip_order(studio.batch, work.shot, None, None).key)
-        kept = write(gcs_server, f"{tmp_path.name}/my/own.mp4", await read(studio, name))
+    async with studio_at(platform, gcs_proxy, tmp_path) as (run, work):
+        name = await clip_of(run, work)
+        job = await run.resources.ledger.job(clip_order(run.batch, work.shot, None, None).key)
+        kept = write(gcs_server, f"{tmp_path.name}/my/own.mp4", await read(run, name))
         theirs = replace(job, details={"output": kept})
         assert output_of(theirs) is None
-        await remove_output(studio, theirs)
-        assert await studio.store.stat("my/own.mp4") == Stat(job.size or 0, job.md5 or "")
+        await remove_output(run, theirs)
+        assert await run.resources.store.stat("my/own.mp4") == Stat(job.size or 0, job.md5 or "")
         ours = write(gcs_server, f"{tmp_path.name}/incoming/{job.key[:40]}-1/7/other.mp4", b"other bytes")
-        await remove_output(studio, replace(job, details={"output": ours}))
-        assert len(await studio.store.list("incoming/")) == 1, "it is not the video that is archived"
+        await remove_output(run, replace(job, details={"output": ours}))
+        assert len(await run.resources.store.list("incoming/")) == 1, "it is not the video that is archived"
 
 
-async def read(studio: Studio, name: str) -> bytes:
-    return await studio.store.read_bytes(name, 1 << 28)
+async def read(run: RunContext, name: str) -> bytes:
+    return await run.resources.store.read_bytes(name, 1 << 28)
 
 
 async def test_only_what_is_archived_is_removed(
@@ -443,13 +443,13 @@ async def test_only_what_is_archived_is_removed(
 ) -> None:
     """Another attempt's video was paid for too, and what is not ours is nobody's business here."""
     root = f"gs://bucket/{tmp_path.name}-veo"
-    async with studio_at(platform, gcs_proxy, tmp_path, video_output=root) as (studio, work):
-        key = clip_order(studio.batch, work.shot, None, None).key
+    async with studio_at(platform, gcs_proxy, tmp_path, video_output=root) as (run, work):
+        key = clip_order(run.batch, work.shot, None, None).key
         foreign = [f"{tmp_path.name}-veo/{key[:40]}-2/9/sample_0.mp4", f"{tmp_path.name}-veo/readme.txt"]
         for name in foreign:
             write(gcs_server, name)
-        await clip_of(studio, work)
-        await remove_leftovers(studio)
+        await clip_of(run, work)
+        await remove_leftovers(run)
         outside = store_at(gcs_proxy.url, f"{tmp_path.name}-veo")
         assert {f"{tmp_path.name}-veo/{name}" for name in await outside.list("")} == set(foreign)
         await outside.aclose()

@@ -18,7 +18,7 @@ from callsheet.batch.recover import recover_all
 from callsheet.batch.request import RunRequest
 from callsheet.cli import resolve
 from callsheet.clock import Clock
-from callsheet.context.context import Studio
+from callsheet.context.batch_state import BatchState
 from callsheet.errors import DownloadFailed, DownloadStalled, SettingsError
 from callsheet.gcs.credentials import GoogleAccess
 from callsheet.jobs.missing import exit_code
@@ -65,10 +65,10 @@ def mp4(tmp_path: Path) -> bytes:
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def rest(studio: Studio, seconds: float) -> None:
+    async def rest(state: BatchState, clock: Clock, seconds: float) -> None:
         await asyncio.sleep(0)
 
-    monkeypatch.setattr(Studio, "rest", rest)
+    monkeypatch.setattr(BatchState, "rest", rest)
 
 
 def done(server: OddServer) -> Reply:

@@ -20,7 +20,7 @@ from callsheet.batch.request import RunRequest
 from callsheet.batch.shards import end_shard, join_shards, open_shard, sent_of
 from callsheet.batch.start import open_batch, set_aside
 from callsheet.clock import Clock
-from callsheet.context.context import Studio
+from callsheet.context.context import RunContext
 from callsheet.context.shot_state import Work
 from callsheet.errors import ArchiveError
 from callsheet.ledger import Ledger
@@ -155,9 +155,9 @@ MIX: dict[str, Callable[[int], str]] = {
 
 async def test_shards_of_any_mix_are_told_alike_by_ledger_sidecars_and_marker(folder: Folder) -> None:
     folder.write(*(scene(n) if n in (1, 4) else still(n, 1 + n % 2) for n in range(6)))
-    async with open_run(folder.request, folder.settings) as (studio, sheet):
-        plan = await open_batch(studio, sheet, folder.request)
-        going, sent = await set_aside(studio, plan), await sent_of(studio)
+    async with open_run(folder.request, folder.settings) as (run, sheet):
+        plan = await open_batch(run, sheet, folder.request)
+        going, sent = await set_aside(run, plan), await sent_of(run)
         for first in (1, 4):
             request = replace(folder.request, shard=Shard(first, first + 2, sheet.sha256))
             async with open_run(request, folder.settings) as (shard, part):
@@ -165,21 +165,21 @@ async def test_shards_of_any_mix_are_told_alike_by_ledger_sidecars_and_marker(fo
                 own = await open_shard(shard, part, request.shard)
                 await run_pipeline(shard, await set_aside(shard, own))
                 assert (await end_shard(shard, own))["exit_code"] == 0
-        await join_shards(studio, going, sent)
-        summary = dict((await write_report(studio, 1.0)).summary)
+        await join_shards(run, going, sent)
+        summary = dict((await write_report(run, 1.0)).summary)
     assert await asyncio.to_thread(folder.check, summary) == {"done": 6}
 
 
 async def leave_as_before(folder: Folder) -> None:
     """Do what the flow of e65594f did to a group with clips: send its stills to the clips step as well."""
-    async with open_run(folder.request, folder.settings) as (studio, sheet):
-        going = await set_aside(studio, await open_batch(studio, sheet, folder.request))
-        for work in studio.hold(going):
+    async with open_run(folder.request, folder.settings) as (run, sheet):
+        going = await set_aside(run, await open_batch(run, sheet, folder.request))
+        for work in run.state.hold(going):
             for step in ("images", "frames", "clips", "cuts"):
                 if work.going:
-                    await STEPS[step].function(studio, work)
-            await write_shot(studio, work)
-        assert (await write_report(studio, 1.0)).summary["shots"]["failed"] == 2
+                    await STEPS[step].function(run, work)
+            await write_shot(run, work)
+        assert (await write_report(run, 1.0)).summary["shots"]["failed"] == 2
 
 
 @pytest.mark.parametrize("told_done", [False, True])
@@ -204,18 +204,18 @@ async def test_a_bug_in_one_shot_leaves_the_others_of_its_group_as_they_are(
 ) -> None:
     folder.write(still(0), scene(1), scene(2), still(3, 2))
 
-    async def broken(studio: Studio, work: Work) -> None:
+    async def broken(run: RunContext, work: Work) -> None:
         if work.shot.id == "s001":
             raise RuntimeError("a bug")
-        await make_clips(studio, work)
+        await make_clips(run, work)
 
     steps = tuple(replace(step, function=broken) if step.name == "clips" else step for step in PIPELINE)
     monkeypatch.setattr("callsheet.batch.pipeline.PIPELINE", steps)
-    async with open_run(folder.request, folder.settings) as (studio, sheet):
-        going = await set_aside(studio, await open_batch(studio, sheet, folder.request))
-        await run_pipeline(studio, going)
-        summary = dict((await write_report(studio, 1.0)).summary)
-        assert studio.crashed == 1
+    async with open_run(folder.request, folder.settings) as (run, sheet):
+        going = await set_aside(run, await open_batch(run, sheet, folder.request))
+        await run_pipeline(run, going)
+        summary = dict((await write_report(run, 1.0)).summary)
+        assert run.state.crashed == 1
     assert await asyncio.to_thread(folder.check, summary) == {"done": 3, "failed": 1}
 
 
@@ -225,18 +225,18 @@ async def test_an_outage_is_raised_for_another_try_and_stops_only_the_shots_that
     folder.write(still(0), still(1), still(2))
     tries = Counter[str]()
 
-    async def unreachable(studio: Studio, work: Work) -> None:
+    async def unreachable(run: RunContext, work: Work) -> None:
         tries[work.shot.id] += 1
         if work.shot.id == "s001":
             raise ArchiveError("No answer. Run it again.")
-        await make_images(studio, work)
+        await make_images(run, work)
 
     steps = tuple(replace(step, function=unreachable) if step.name == "images" else step for step in PIPELINE)
     monkeypatch.setattr("callsheet.batch.pipeline.PIPELINE", steps)
-    async with open_run(folder.request, folder.settings) as (studio, sheet):
-        going = await set_aside(studio, await open_batch(studio, sheet, folder.request))
+    async with open_run(folder.request, folder.settings) as (run, sheet):
+        going = await set_aside(run, await open_batch(run, sheet, folder.request))
         with pytest.raises(ArchiveError):
-            await run_step(studio, steps[0], studio.hold(going))
-        await run_pipeline(studio, going)
-        summary = dict((await write_report(studio, 1.0)).summary)
+            await run_step(run, steps[0], run.state.hold(going))
+        await run_pipeline(run, going)
+        summary = dict((await write_report(run, 1.0)).summary)
     assert await asyncio.to_thread(folder.check, summary) == {"done": 2, "failed": 1}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from callsheet.batch.open import open_mending
+from callsheet.batch.open import open_for, to_repair
 from callsheet.errors import MediaError
 from callsheet.places import Places
 from callsheet.settings import Settings, load_settings
@@ -110,8 +110,8 @@ def test_an_address_inside_is_found_and_links_within_stay_usable(tmp_path: Path)
 async def taken(settings: Settings, uri: str, data: bytes = SECRET) -> bytes:
     """What is read for a finishing file that a forged sidecar says to be at `uri`."""
     file = Reference(uri, hashlib.sha256(data).hexdigest(), "audio/mpeg", len(data))
-    async with open_mending(settings, Batch("sheet", None, "rehearsal")) as studio:
-        return (await input_path(studio, file)).read_bytes()
+    async with open_for(to_repair(Batch("sheet", None, "rehearsal"), settings), settings) as run:
+        return (await input_path(run, file)).read_bytes()
 
 
 async def test_finishing_files_of_a_forged_sidecar_are_fetched_from_nowhere_else(

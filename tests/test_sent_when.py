@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from callsheet.batch.request import RunRequest
-from callsheet.context.context import current_studio
+from callsheet.context.context import current_run
 from callsheet.ledger import AttemptRecord, Ledger
 from callsheet.providers.genai import GenaiImages
 from callsheet.providers.registry import Providers
@@ -51,8 +51,8 @@ async def test_place_in_the_minute_is_taken_after_the_client_is_open(
         import time
 
         time.sleep(SLOW_S)  # as the import of the SDK
-        current_clock[:] = [current_studio().clock]
-        opened.append(current_studio().clock.now())
+        current_clock[:] = [current_run().resources.clock]
+        opened.append(current_run().resources.clock.now())
         return real(self, *given)
 
     monkeypatch.setattr(Providers, "_genai_images", slowly)
@@ -69,8 +69,8 @@ async def test_attempt_counts_from_when_it_was_really_sent(
 
     async def slowly(self: GenaiImages, *given: Any) -> Any:
         await asyncio.sleep(SLOW_S)  # as a connection that is slow to come about
-        current_clock[:] = [current_studio().clock]
-        left.append(current_studio().clock.now())
+        current_clock[:] = [current_run().resources.clock]
+        left.append(current_run().resources.clock.now())
         return await real(self, *given)
 
     monkeypatch.setattr(GenaiImages, "make", slowly)

@@ -23,7 +23,7 @@ from benchmarks.cluster import Api, deploy_to, end, start_worker
 from callsheet.batch.open import open_run
 from callsheet.batch.request import RunRequest
 from callsheet.batch.start import open_batch, set_aside
-from callsheet.context.context import Studio
+from callsheet.context.context import RunContext
 from callsheet.orchestration.shard_runs import ShardRuns, cancel_shards
 from callsheet.plan.grouping import PATIENCE_S, shards_of
 from callsheet.settings import load_settings
@@ -93,7 +93,7 @@ def set_state(api: Api, run: UUID, state: str) -> None:
     api.ask(f"flow_runs/{run}/set_state", state={"type": state}, force=True)
 
 
-def inside(url: str, tmp_path: Path, act: Callable[[Studio, Callable[[], ShardRuns]], Awaitable[None]]) -> None:
+def inside(url: str, tmp_path: Path, act: Callable[[RunContext, Callable[[], ShardRuns]], Awaitable[None]]) -> None:
     """Act in the place of a batch's run, with what looks after the runs of its shards, begun as often as wished."""
     sheet = tmp_path / "lanterns.csv"
     sheet.write_text(SHEET)
@@ -102,10 +102,10 @@ def inside(url: str, tmp_path: Path, act: Callable[[Studio, Callable[[], ShardRu
 
     @flow(name="in-its-place", persist_result=False)
     async def in_its_place() -> None:
-        async with open_run(request, settings) as (studio, manifest), get_client() as client:
-            plan = await open_batch(studio, manifest, request)
-            going = await set_aside(studio, plan)
-            await act(studio, lambda: ShardRuns(client, studio, request, plan, going))
+        async with open_run(request, settings) as (run, manifest), get_client() as client:
+            plan = await open_batch(run, manifest, request)
+            going = await set_aside(run, plan)
+            await act(run, lambda: ShardRuns(client, run, request, plan, going))
 
     with temporary_settings({PREFECT_API_URL: url}):
         asyncio.run(in_its_place())
@@ -117,8 +117,8 @@ def inside(url: str, tmp_path: Path, act: Callable[[Studio, Callable[[], ShardRu
 def test_a_run_that_is_started_again_joins_its_shards_and_begins_anew_what_crashed_or_fell_silent(
     tmp_path: Path, api: Api
 ) -> None:
-    async def act(studio: Studio, new: Callable[[], ShardRuns]) -> None:
-        shards = shards_of([f"s{n}" for n in range(SHOTS)], {"s0", "s5"}, SIZE, studio.batch.manifest_sha256)
+    async def act(run: RunContext, new: Callable[[], ShardRuns]) -> None:
+        shards = shards_of([f"s{n}" for n in range(SHOTS)], {"s0", "s5"}, SIZE, run.batch.manifest_sha256)
         killed = new()
         await killed.begin(shards)
         first, second = (one.run.id for one in killed.open)
@@ -154,13 +154,13 @@ def test_a_run_that_is_started_again_joins_its_shards_and_begins_anew_what_crash
 def test_when_a_batch_is_cancelled_the_runs_of_its_shards_are_those_of_an_earlier_run_as_well(
     tmp_path: Path, api: Api
 ) -> None:
-    async def act(studio: Studio, new: Callable[[], ShardRuns]) -> None:
-        await new().begin(shards_of([f"s{n}" for n in range(SHOTS)], {"s0", "s5"}, SIZE, studio.batch.manifest_sha256))
+    async def act(run: RunContext, new: Callable[[], ShardRuns]) -> None:
+        await new().begin(shards_of([f"s{n}" for n in range(SHOTS)], {"s0", "s5"}, SIZE, run.batch.manifest_sha256))
         runs = new()
-        await runs.begin(shards_of([f"s{n}" for n in range(SHOTS)], {"s0", "s5"}, SIZE, studio.batch.manifest_sha256))
+        await runs.begin(shards_of([f"s{n}" for n in range(SHOTS)], {"s0", "s5"}, SIZE, run.batch.manifest_sha256))
         first, second = (one.run.id for one in runs.open)
         set_state(api, first, "RUNNING")
-        batch = FlowRun(flow_id=uuid4(), name=studio.batch.name)
+        batch = FlowRun(flow_id=uuid4(), name=run.batch.name)
         ends_alike = batch.model_copy(update={"name": batch.name[3:]})
         await cancel_shards(content_batch, ends_alike, Cancelled())
         assert api.run(str(first))["state_type"] == "RUNNING"
@@ -176,10 +176,10 @@ def test_when_a_batch_is_cancelled_the_runs_of_its_shards_are_those_of_an_earlie
 
 
 def test_what_no_worker_takes_is_done_by_the_batchs_own_run(tmp_path: Path, api: Api) -> None:
-    async def act(studio: Studio, new: Callable[[], ShardRuns]) -> None:
+    async def act(run: RunContext, new: Callable[[], ShardRuns]) -> None:
         runs = new()
         ids = [f"s{n}" for n in range(SHOTS)]
-        await runs.begin(shards_of(ids, ids, SIZE, studio.batch.manifest_sha256))
+        await runs.begin(shards_of(ids, ids, SIZE, run.batch.manifest_sha256))
         assert await runs.take_over() == [], "workers have their time"
         first, *_, last = runs.open
         set_state(api, first.run.id, "RUNNING")

@@ -24,7 +24,7 @@ from callsheet.batch.report import write_report
 from callsheet.batch.request import RunRequest
 from callsheet.batch.shards import end_shard, follow_ledger, join_shards, open_shard, sent_of, tally_between
 from callsheet.batch.start import open_batch, set_aside
-from callsheet.context.context import Studio
+from callsheet.context.context import RunContext
 from callsheet.errors import ManifestError, SettingsError
 from callsheet.manifest import read_manifest
 from callsheet.models import load_catalogue
@@ -103,23 +103,23 @@ class Team:
         return replace(self.request, shard=Shard(3 * number - 2, 3 * number, revision), **other)
 
     @asynccontextmanager
-    async def opened(self) -> AsyncIterator[tuple[Studio, Plan, list[Shot]]]:
+    async def opened(self) -> AsyncIterator[tuple[RunContext, Plan, list[Shot]]]:
         """The batch as the run that splits it opens it."""
-        async with open_run(self.request, self.settings) as (studio, sheet):
-            plan = await open_batch(studio, sheet, self.request)
-            yield studio, plan, await set_aside(studio, plan)
+        async with open_run(self.request, self.settings) as (run, sheet):
+            plan = await open_batch(run, sheet, self.request)
+            yield run, plan, await set_aside(run, plan)
 
     async def work(self, number: int) -> dict[str, Any]:
         """What a run of a shard does, without Prefect."""
         request = self.shard(number)
         assert request.shard is not None
-        async with open_run(request, self.settings) as (studio, sheet):
-            plan = await open_shard(studio, sheet, request.shard)
-            going = await set_aside(studio, plan)
-            for work in studio.hold(going):
-                await make_images(studio, work)
-                await write_shot(studio, work)
-            return await end_shard(studio, plan)
+        async with open_run(request, self.settings) as (run, sheet):
+            plan = await open_shard(run, sheet, request.shard)
+            going = await set_aside(run, plan)
+            for work in run.state.hold(going):
+                await make_images(run, work)
+                await write_shot(run, work)
+            return await end_shard(run, plan)
 
 
 @pytest.fixture
@@ -138,22 +138,22 @@ def team(tmp_path: Path, service: Service, monkeypatch: pytest.MonkeyPatch) -> T
 
 
 async def test_two_shards_make_their_own_shots_and_the_join_ends_the_whole_batch(team: Team) -> None:
-    async with team.opened() as (studio, _, going):
-        sent, folder = await sent_of(studio), team.settings.home / "archive" / studio.batch.prefix
+    async with team.opened() as (run, _, going):
+        sent, folder = await sent_of(run), team.settings.home / "archive" / run.batch.prefix
         team.lists.clear()
         assert await team.work(1) == {"exit_code": 0, "shots": {"total": 3, "done": 3}}
         assert {path.name for path in (folder / "shots").iterdir()} == {"s0", "s1", "s2"}
         assert not (folder / "gallery.html").exists()
         assert not (folder / "_SUCCESS.json").exists()
         assert await team.work(1) == {"exit_code": 0, "shots": {"total": 3, "done": 3}}, "a shard is done once"
-        root = f"{studio.batch.prefix}/shots"
+        root = f"{run.batch.prefix}/shots"
         assert set(team.lists) == {f"{root}/{shot}/" for shot in ("s0", "s1", "s2")}, "a shard lists its own folders"
 
-        await follow_ledger(studio, 6)
-        assert studio.progress.as_text() == "shots 3/6"
+        await follow_ledger(run, 6)
+        assert run.state.progress.as_text() == "shots 3/6"
         await team.work(2)
-        await join_shards(studio, going, sent)
-        ended = (await write_report(studio, 1.0)).summary
+        await join_shards(run, going, sent)
+        ended = (await write_report(run, 1.0)).summary
     assert (ended["exit_code"], ended["shots"]["done"], ended["images"]) == (0, 6, {"created": 6, "reused": 0})
     assert ended["submissions"] == {"image": 6, "video": 0}
     assert 0 < ended["usd"]["spent"] <= ended["usd"]["estimated"]
@@ -164,26 +164,26 @@ async def test_two_shards_make_their_own_shots_and_the_join_ends_the_whole_batch
 
 
 async def test_shots_of_a_shard_that_nobody_brought_to_an_end_are_pending(team: Team) -> None:
-    async with team.opened() as (studio, _, going):
-        sent = await sent_of(studio)
+    async with team.opened() as (run, _, going):
+        sent = await sent_of(run)
         await team.work(2)
         # Its run was killed after the sidecars, before the ledger was told how two of the shots stand.
-        await studio.ledger.set_shots(studio.batch.name, ["s3", "s4"], ShotState.PENDING)
-        await join_shards(studio, going, sent)
-        ended = (await write_report(studio, 1.0)).summary
+        await run.resources.ledger.set_shots(run.batch.name, ["s3", "s4"], ShotState.PENDING)
+        await join_shards(run, going, sent)
+        ended = (await write_report(run, 1.0)).summary
     assert (ended["exit_code"], ended["shots"]["done"]) == (1, 3)
     marker = json.loads((team.settings.home / "archive" / "lamps" / "lamps.rehearsal" / "_SUCCESS.json").read_text())
     assert (marker["complete"], marker["unfinished"]) == (False, ["s0", "s1", "s2"])
 
 
 async def test_a_sidecar_that_broke_leaves_its_shot_pending_and_the_join_goes_on(team: Team, service: Service) -> None:
-    async with team.opened() as (studio, _, going):
-        sent, folder = await sent_of(studio), team.settings.home / "archive" / studio.batch.prefix
+    async with team.opened() as (run, _, going):
+        sent, folder = await sent_of(run), team.settings.home / "archive" / run.batch.prefix
         await team.work(1)
         await team.work(2)
         (folder / "shots" / "s1" / "shot.json").write_text("{")
-        await join_shards(studio, going, sent)
-        ended = (await write_report(studio, 1.0)).summary
+        await join_shards(run, going, sent)
+        ended = (await write_report(run, 1.0)).summary
     assert (ended["exit_code"], ended["shots"]["done"]) == (1, 5)
     report = await whole_batch(team.request, team.settings)
     assert (report.exit_code, report.summary["submissions"]) == (0, {"image": 0, "video": 0})
@@ -194,22 +194,22 @@ async def test_a_sidecar_that_broke_leaves_its_shot_pending_and_the_join_goes_on
 async def test_a_batch_made_in_shards_is_paid_for_once_whatever_ledger_goes_on_with_it_in_shards(
     team: Team, service: Service, tmp_path: Path, lost: bool
 ) -> None:
-    async with team.opened() as (studio, _, going):
-        sent = await sent_of(studio)
+    async with team.opened() as (run, _, going):
+        sent = await sent_of(run)
         await team.work(1)
         if not lost:
             await team.work(2)
-            await join_shards(studio, going, sent)
-            await write_report(studio, 1.0)
+            await join_shards(run, going, sent)
+            await write_report(run, 1.0)
     archive = str(team.settings.home / "archive")
     other = Team(team.settings.model_copy(update={"home": tmp_path / "other", "archive": archive}), team.request)
-    async with other.opened() as (studio, _, going):
-        sent = await sent_of(studio)
+    async with other.opened() as (run, _, going):
+        sent = await sent_of(run)
         left = [shot.id for shot in going]
         for number in (1, 2):
             assert (await other.work(number))["exit_code"] == 0
-        await join_shards(studio, going, sent)
-        ended = (await write_report(studio, 1.0)).summary
+        await join_shards(run, going, sent)
+        ended = (await write_report(run, 1.0)).summary
     assert left == (["s3", "s4", "s5"] if lost else [])
     assert (ended["exit_code"], ended["shots"]["done"]) == (0, 6)
     assert service.counts()["accepted"]["image"] == 6
@@ -225,8 +225,8 @@ async def test_a_worker_with_another_ledger_archive_or_manifest_sends_nothing(
 
     async def refused(settings: Settings, told: str) -> None:
         with pytest.raises(SettingsError, match=told):
-            async with open_run(replace(team.request, shard=shard), settings) as (studio, sheet):
-                await open_shard(studio, sheet, shard)
+            async with open_run(replace(team.request, shard=shard), settings) as (run, sheet):
+                await open_shard(run, sheet, shard)
 
     await refused(settings.model_copy(update={"ledger": f"sqlite:///{tmp_path / 'own.db'}"}), "CALLSHEET_LEDGER")
     await refused(settings.model_copy(update={"archive": str(tmp_path / "elsewhere")}), "CALLSHEET_ARCHIVE")

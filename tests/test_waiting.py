@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from callsheet.concurrency import all_of
-from callsheet.context.context import Studio
+from callsheet.context.context import RunContext
 from callsheet.context.poller import INTERVAL_S
 from callsheet.context.shot_state import Work
 from callsheet.errors import ArchiveError, DownloadFailed, LedgerError, SettingsError
@@ -44,9 +44,9 @@ def videos(count: int) -> str:
 async def test_clips_are_stored_within_a_poll_interval_of_being_done_with_few_looks(tmp_path: Path) -> None:
     service = start_service(tmp_path / "service", factor=4, latency={"image": 0, "video": 40})
     try:
-        async with batch_at(service, tmp_path, videos(8)) as (studio, shots):
-            await all_of(make_clips(studio, work) for work in studio.hold(shots))
-            jobs = await studio.ledger.jobs_of(studio.batch.name)
+        async with batch_at(service, tmp_path, videos(8)) as (run, shots):
+            await all_of(make_clips(run, work) for work in run.state.hold(shots))
+            jobs = await run.resources.ledger.jobs_of(run.batch.name)
         assert [job.state for job in jobs] == [JobState.STORED] * 8
         with sqlite3.connect(f"file:{tmp_path / 'service/rehearsal.db'}?mode=ro", uri=True) as state:
             due = dict(state.execute("SELECT name, due FROM operations"))
@@ -126,28 +126,28 @@ class Files:
         await asyncio.to_thread(shutil.copy, self.files.pop(0), target)
 
 
-async def fetched(studio: Studio, *files: Path):
+async def fetched(run: RunContext, *files: Path):
     """What `download` makes of these files, for a job that ordered four seconds."""
-    order = next(iter(await studio.ledger.jobs_of(studio.batch.name)))
-    watch = replace(watch_of(studio, replace(order, operation="operations/x")), provider=Files(*files))
-    return await download(studio, order, watch, VideoReady(uri="https://example.test/clip"), Decimal(1))
+    order = next(iter(await run.resources.ledger.jobs_of(run.batch.name)))
+    watch = replace(watch_of(run, replace(order, operation="operations/x")), provider=Files(*files))
+    return await download(run, order, watch, VideoReady(uri="https://example.test/clip"), Decimal(1))
 
 
 async def test_a_video_is_taken_only_whole_and_as_ordered_or_twice_the_same(service: Service, tmp_path: Path) -> None:
     good, long = make_clip(tmp_path / "good.mp4", frames=96), make_clip(tmp_path / "long.mp4", frames=200)
     cut = tmp_path / "cut.mp4"
     cut.write_bytes(good.read_bytes()[:-2000])
-    async with batch_at(service, tmp_path, videos(1)) as (studio, shots):
-        await make_clips(studio, studio.hold(shots)[0])
-        whole = await fetched(studio, cut, good)
+    async with batch_at(service, tmp_path, videos(1)) as (run, shots):
+        await make_clips(run, run.state.hold(shots)[0])
+        whole = await fetched(run, cut, good)
         assert (whole.size, whole.details.get("warning")) == (good.stat().st_size, None)
-        assert (await fetched(studio, long, good)).size == good.stat().st_size
-        odd = await fetched(studio, long, long)
+        assert (await fetched(run, long, good)).size == good.stat().st_size
+        odd = await fetched(run, long, long)
         assert odd.size == long.stat().st_size
         assert "4 s were ordered" in odd.details["warning"]
         with pytest.raises(DownloadFailed, match="callsheet recover"):
-            await fetched(studio, *[cut] * DOWNLOADS)
-        assert not list((studio.spool.root / "scratch").iterdir()), "nothing damaged is left lying about"
+            await fetched(run, *[cut] * DOWNLOADS)
+        assert not list((run.resources.spool.root / "scratch").iterdir()), "nothing damaged is left lying about"
 
 
 async def test_what_is_paid_for_is_held_on_to_until_it_can_be_kept(
@@ -155,40 +155,40 @@ async def test_what_is_paid_for_is_held_on_to_until_it_can_be_kept(
 ) -> None:
     monkeypatch.setattr(persisting, "FIRST_PAUSE_S", 0.01)
     answers: list[Exception] = [LedgerError("the database is away"), ArchiveError("the disk is full")]
-    async with batch_at(service, tmp_path, videos(1)) as (studio, _):
+    async with batch_at(service, tmp_path, videos(1)) as (run, _):
 
         async def write() -> str:
             if answers:
-                assert studio.troubled == 0
+                assert run.state.troubled == 0
                 raise answers.pop(0)
             return "kept"
 
-        assert await persist(studio, write, "operation x") == "kept"
+        assert await persist(run, write, "operation x") == "kept"
         monkeypatch.setattr(persisting, "HELD_S", -1.0)
         answers.append(LedgerError("the database is away"))
         with pytest.raises(LedgerError):
-            await persist(studio, write, "operation x")
-        assert studio.troubled == 0
+            await persist(run, write, "operation x")
+        assert run.state.troubled == 0
 
 
 async def test_a_nearly_full_disk_parks_the_work_before_anything_is_sent(service: Service, tmp_path: Path) -> None:
-    async with batch_at(service, tmp_path, "id,prompt\nkite,A kite\n", min_free_mb=10**9) as (studio, shots):
-        work: Work = studio.hold(shots)[0]
-        await make_images(studio, work)
+    async with batch_at(service, tmp_path, "id,prompt\nkite,A kite\n", min_free_mb=10**9) as (run, shots):
+        work: Work = run.state.hold(shots)[0]
+        await make_images(run, work)
         assert work.ended == "parked"
         assert "Free some space" in work.failures_of_all()[0].message
     assert service.counts()["accepted"]["image"] == 0
 
 
 async def test_a_clip_whose_file_is_lost_is_fetched_again_by_its_operation(service: Service, tmp_path: Path) -> None:
-    async with batch_at(service, tmp_path, videos(1)) as (studio, shots):
-        await make_clips(studio, studio.hold(shots)[0])
-        clip = studio.work["clip0"].clips[0].asset
+    async with batch_at(service, tmp_path, videos(1)) as (run, shots):
+        await make_clips(run, run.state.hold(shots)[0])
+        clip = run.state.work["clip0"].clips[0].asset
         assert clip is not None
     lose(clip, tmp_path / "home/spool")
-    async with batch_at(service, tmp_path, videos(1)) as (studio, shots):
-        await make_clips(studio, studio.hold(shots)[0])
-        assert studio.work["clip0"].clips[0].asset is not None
+    async with batch_at(service, tmp_path, videos(1)) as (run, shots):
+        await make_clips(run, run.state.hold(shots)[0])
+        assert run.state.work["clip0"].clips[0].asset is not None
     assert probe_video(Path(clip.uri)).size == clip.size
     assert service.counts()["accepted"]["video"] == 1
 

@@ -22,7 +22,7 @@ from callsheet.batch.request import RunRequest
 from callsheet.batch.start import open_batch, set_aside
 from callsheet.cli import run
 from callsheet.cli.main import main as command
-from callsheet.context.context import Studio
+from callsheet.context.context import RunContext
 from callsheet.exit_codes import ExitCode
 from callsheet.plan.grouping import MOST_GROUPS, groups
 from callsheet.settings import Settings, load_settings
@@ -52,15 +52,18 @@ STORES = {"folder": "callsheet.archive.store_local:LocalStore", "bucket": "calls
 
 
 async def whole_batch(
-    request: RunRequest, settings: Settings, most: int = MOST_GROUPS, opened: Callable[[Studio], None] = lambda _: None
+    request: RunRequest,
+    settings: Settings,
+    most: int = MOST_GROUPS,
+    opened: Callable[[RunContext], None] = lambda _: None,
 ) -> Report:
     """What the flow `content_batch` does, step by step; `most` groups are of one shot each, more are of several."""
-    async with open_run(request, settings) as (studio, manifest):
-        opened(studio)
-        plan = await open_batch(studio, manifest, request)
-        going = await set_aside(studio, plan)
-        await asyncio.gather(*(run_pipeline(studio, group) for group in groups(going, most)))
-        return await write_report(studio, 0.0)
+    async with open_run(request, settings) as (run, manifest):
+        opened(run)
+        plan = await open_batch(run, manifest, request)
+        going = await set_aside(run, plan)
+        await asyncio.gather(*(run_pipeline(run, group) for group in groups(going, most)))
+        return await write_report(run, 0.0)
 
 
 def command_without_prefect() -> None:
@@ -71,12 +74,12 @@ def command_without_prefect() -> None:
 
 async def _until_stopped(request: RunRequest, settings: Settings) -> dict[str, Any]:
     """The summary of a batch that Ctrl-C ends as it ends the command's own: what was sent is let finish."""
-    stopped: list[Studio] = []
+    stopped: list[RunContext] = []
 
-    def opened(studio: Studio) -> None:
+    def opened(run: RunContext) -> None:
         def stop() -> None:
-            stopped.append(studio)
-            studio.stop()
+            stopped.append(run)
+            run.state.stop()
 
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop)
 

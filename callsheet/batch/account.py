@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 
 from callsheet.batch.conditions import models_of, position_of
 from callsheet.clock import Clock, real_now
-from callsheet.context.context import Studio
+from callsheet.context.context import RunContext
 from callsheet.errors import BudgetParked
 from callsheet.exit_codes import ExitCode, first_of
 from callsheet.ledger import Job, JobState, Ledger
@@ -55,16 +55,16 @@ class OpenRequests:
         return {"parked": len(self.parked), "submitted": len(self.submitted), "in_doubt": len(self.in_doubt)}
 
 
-async def find_open_requests(studio: Studio, shots: Iterable[Shot], strangers: bool = True) -> OpenRequests:
-    """Find what these shots of the studio's batch have open. Read from the ledger alone.
+async def find_open_requests(run: RunContext, shots: Iterable[Shot], strangers: bool = True) -> OpenRequests:
+    """Find what these shots of the run's batch have open. Read from the ledger alone.
 
     With `strangers` the open requests of shots and slots that the manifest has no more count as well, once they were
     sent: they hold money.
     """
-    wanted = {shot.id: shot for shot in shots if studio.wants(shot.id)}
-    jobs = await studio.ledger.open_jobs(studio.batch.name)
-    mine = [job for job in jobs if job.shot in wanted or (strangers and not studio.only)]
-    takes = {job.key for job in mine if job.shot in wanted and is_wanted_take(studio.batch, wanted[job.shot], job)}
+    wanted = {shot.id: shot for shot in shots if run.policy.wants(shot.id)}
+    jobs = await run.resources.ledger.open_jobs(run.batch.name)
+    mine = [job for job in jobs if job.shot in wanted or (strangers and not run.policy.only)]
+    takes = {job.key for job in mine if job.shot in wanted and is_wanted_take(run.batch, wanted[job.shot], job)}
     return sort_open(mine, takes)
 
 
@@ -87,18 +87,18 @@ def sort_open(jobs: Iterable[Job], takes: Collection[str]) -> OpenRequests:
     return OpenRequests(**{name: tuple(shots) for name, shots in found.items()})
 
 
-async def account_of(studio: Studio, plan: Plan) -> Account:
+async def account_of(run: RunContext, plan: Plan) -> Account:
     """How the campaign's money and the quotas of the plan's models stand now. Read from the ledger alone."""
     names = {model for item in plan.shots for model in models_of(item.shot)}
-    money = Money(studio.budget_usd, await position_of(studio.ledger, studio.batch))
-    return Account(money, await _uses(studio, names), pacific_day(studio.clock.now())[1])
+    money = Money(run.policy.budget_usd, await position_of(run.resources.ledger, run.batch))
+    return Account(money, await _uses(run, names), pacific_day(run.resources.clock.now())[1])
 
 
-async def _uses(studio: Studio, names: Iterable[str]) -> tuple[ModelUse, ...]:
-    now, settings, wanted = studio.clock.now(), studio.settings, sorted(names)
-    scope = scope_of(settings, studio.batch.mode)
-    used = await studio.ledger.use_of({name: scope(name) for name in wanted}, now)
-    limits = {name: studio.catalogue.get(name).limits(settings.tier) for name in wanted}
+async def _uses(run: RunContext, names: Iterable[str]) -> tuple[ModelUse, ...]:
+    now, settings, wanted = run.resources.clock.now(), run.resources.settings, sorted(names)
+    scope = scope_of(settings, run.batch.mode)
+    used = await run.resources.ledger.use_of({name: scope(name) for name in wanted}, now)
+    limits = {name: run.resources.catalogue.get(name).limits(settings.tier) for name in wanted}
     return tuple(model_use(name, used[name], Limits(limits[name].rpm, limits[name].rpd), now) for name in wanted)
 
 
@@ -114,20 +114,20 @@ def model_use(model: str, use: Use, published: Limits, now: datetime) -> ModelUs
     return ModelUse(model, minute, limits.rpm, use.today, limits.rpd, full if full and full > now else None)
 
 
-async def goes_on_at(studio: Studio) -> datetime | None:
+async def goes_on_at(run: RunContext) -> datetime | None:
     """When the first of the batch's unsent requests may be sent (time of the clock); None when no quota is in the way.
 
     A request that the provider itself refused for today is on record with its model, not with a time of its own.
     """
-    jobs = await studio.ledger.jobs_of(studio.batch.name)
+    jobs = await run.resources.ledger.jobs_of(run.batch.name)
     unsent = [job for job in jobs if job.state is JobState.PLANNED and job.reason_kind != BudgetParked.__name__]
     models = {job.model for job in unsent}
-    full = {use.model: use.full_until for use in await _uses(studio, models)}
+    full = {use.model: use.full_until for use in await _uses(run, models)}
     return min((until for job in unsent if (until := job.parked_until or full[job.model])), default=None)
 
 
-def in_real_time(studio: Studio, moment: datetime | None) -> datetime | None:
-    """The real time for a time of the studio's clock, never in the past, to the next full second."""
+def in_real_time(run: RunContext, moment: datetime | None) -> datetime | None:
+    """The real time for a time of the run's clock, never in the past, to the next full second."""
     if moment is None:
         return None
-    return max(studio.clock.real(moment), real_now()).replace(microsecond=0) + timedelta(seconds=1)
+    return max(run.resources.clock.real(moment), real_now()).replace(microsecond=0) + timedelta(seconds=1)

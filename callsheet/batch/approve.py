@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -14,12 +13,11 @@ from callsheet.approval.waiting import Question, decision_on, is_waiting, questi
 from callsheet.archive import layout
 from callsheet.archive.claim import check_claim
 from callsheet.archive.marker import mark_continuing
-from callsheet.archive.open import open_archive
 from callsheet.archive.sidecar import FailureRecord, Sidecar
 from callsheet.archive.sidecar_io import in_order, read_named, read_readable, read_sidecars, write_sidecar
 from callsheet.archive.store import Store
 from callsheet.batch.documents import write_page
-from callsheet.clock import Clock
+from callsheet.batch.open import open_records
 from callsheet.decisions import APPROVAL, REJECTED, FrameDecision
 from callsheet.errors import ArchiveError, DecisionError
 from callsheet.ledger import BatchRow, Ledger, Recorded
@@ -72,7 +70,7 @@ def _recorded_json(one: Recorded) -> dict[str, Any]:
 
 async def questions(settings: Settings, batch: str) -> Decided:
     """What waits for a person in a batch; nothing is changed. DecisionError when there is no such batch."""
-    async with _opened(settings) as (ledger, store):
+    async with open_records(settings) as (ledger, store):
         row = await _batch(ledger, batch)
         return Decided(row, (), await _waiting(ledger, store, row), ())
 
@@ -84,7 +82,7 @@ async def decide(settings: Settings, batch: str, wishes: Sequence[Wish], by: str
     """
     check(wishes)
     name = name_of(by)
-    async with _opened(settings) as (ledger, store):
+    async with open_records(settings) as (ledger, store):
         row = await _batch(ledger, batch)
         await check_claim(store, row.batch, ledger.identity)
         sidecars = await _sidecars(ledger, store, row, wishes)
@@ -115,16 +113,6 @@ def noted(sidecar: Sidecar, decisions: Sequence[FrameDecision], updated: datetim
     state = ShotState.BLOCKED if last.rejects else ShotState.PENDING
     values = {"decisions": records, "failures": tuple(failures), "state": state.value, "updated": updated}
     return sidecar.model_copy(update=values)
-
-
-@asynccontextmanager
-async def _opened(settings: Settings) -> AsyncIterator[tuple[Ledger, Store]]:
-    store = open_archive(settings)
-    try:
-        async with await Ledger.open(settings.ledger_url, clock=Clock()) as ledger:
-            yield ledger, store
-    finally:
-        await store.aclose()
 
 
 async def _batch(ledger: Ledger, name: str) -> BatchRow:

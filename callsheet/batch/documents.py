@@ -14,7 +14,7 @@ from callsheet.archive.sidecar_io import in_order
 from callsheet.archive.spots import read_spots
 from callsheet.archive.store import Store
 from callsheet.archive.verify import Evidence, Unreadable
-from callsheet.context.context import Studio
+from callsheet.context.context import RunContext
 from callsheet.errors import ArchiveError
 from callsheet.ledger import Ledger
 from callsheet.report.page import gallery_html
@@ -34,12 +34,12 @@ async def write_page(store: Store, ledger: Ledger, batch: Batch, sidecars: Seque
 PLAN_LIMIT = 256 << 20
 
 
-async def write_gallery(studio: Studio, sidecars: Sequence[Sidecar]) -> None:
+async def write_gallery(run: RunContext, sidecars: Sequence[Sidecar]) -> None:
     """Write the batch's gallery over its sidecars."""
-    await write_page(studio.store, studio.ledger, studio.batch, sidecars)
+    await write_page(run.resources.store, run.resources.ledger, run.batch, sidecars)
 
 
-async def write_marker(studio: Studio, evidence: Evidence, lost: frozenset[str]) -> Success | None:
+async def write_marker(run: RunContext, evidence: Evidence, lost: frozenset[str]) -> Success | None:
     """Write the marker over the sidecars of `evidence`, last of all; None when a run has to do it, or there are none.
 
     Shots of which something is `lost` count as pending, and so do those of the plan that have no sidecar.
@@ -49,7 +49,7 @@ async def write_marker(studio: Studio, evidence: Evidence, lost: frozenset[str])
         return None
     if isinstance(marker, Unreadable) and marker.newer:
         return None
-    planned = await _planned(studio)
+    planned = await _planned(run)
     believed = {one.shot: one for one in evidence.believed.values() if planned is None or one.shot in planned}
     if not believed:
         return None
@@ -61,8 +61,8 @@ async def write_marker(studio: Studio, evidence: Evidence, lost: frozenset[str])
     named = marker.catalogue if isinstance(marker, Success) else newest
     hashes = {one.shot: evidence.hashes[name] for name, one in evidence.believed.items() if name in evidence.hashes}
     return await write_success(
-        studio.store,
-        studio.batch.prefix,
+        run.resources.store,
+        run.batch.prefix,
         sidecars,
         catalogue=named if named in evidence.parts else newest,
         finished=datetime.now(UTC),
@@ -78,11 +78,11 @@ def _pending(sidecar: Sidecar) -> Sidecar:
     return sidecar.model_copy(update={"state": ShotState.PENDING.value}) if done else sidecar
 
 
-async def _planned(studio: Studio) -> list[str] | None:
+async def _planned(run: RunContext) -> list[str] | None:
     """The shots of the batch's last plan; None when there is no plan to read."""
-    name = layout.document(studio.batch.prefix, layout.PLAN)
+    name = layout.document(run.batch.prefix, layout.PLAN)
     try:
-        plan = json.loads(await studio.store.read_bytes(name, PLAN_LIMIT))
+        plan = json.loads(await run.resources.store.read_bytes(name, PLAN_LIMIT))
         return [str(shot["shot"]) for shot in plan["shots"]]
     except (ArchiveError, ValueError, KeyError, TypeError):
         return None

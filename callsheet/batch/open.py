@@ -1,4 +1,4 @@
-"""A run: one request to work on a batch, and the studio opened for it with everything it needs."""
+"""Opening a batch: the request is read, and what a run, repair or recovery needs is opened for it."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
 
 from callsheet.archive.open import open_archive
+from callsheet.archive.store import Store
 from callsheet.batch.default_models import MODEL_DEFAULTS, Begun, as_begun, begun_in_archive
 from callsheet.batch.request import RunRequest
 from callsheet.batch.survey import is_finished, survey
 from callsheet.clock import Clock
-from callsheet.context.context import Studio, open_studio
+from callsheet.context.context import RunContext, open_context
+from callsheet.context.resources import RunPolicy
 from callsheet.cuts.framing.focus import parse_focus
 from callsheet.editions import check_edition
 from callsheet.errors import SettingsError, Stopped, UsageError
@@ -126,35 +129,90 @@ def _serving(request: RunRequest, settings: Settings) -> Serving:
     return Serving(partial(platform_for, access=access), settings.restricted_region)
 
 
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """Why a batch is opened: what may be done with it, and whether its provider is asked for anything."""
+
+    #: The batch.
+    batch: Batch
+    #: The models, with the defaults that the batch was begun with.
+    catalogue: Catalogue
+    #: What the run may do.
+    policy: RunPolicy
+    #: The rehearsal service is needed, if it is a rehearsal.
+    asks_provider: bool
+    #: Why nothing is sent, when nothing is.
+    halted: Stopped | None = None
+
+
+def to_repair(batch: Batch, settings: Settings) -> Purpose:
+    """Return the purpose of work on archived files; no provider is asked. SettingsError for a signer that cannot."""
+    policy = RunPolicy(free=True, signer=signer_of(settings))
+    return Purpose(batch, load_catalogue(settings.catalogue), policy, False, Stopped("A repair sends nothing."))
+
+
+def to_recover(batch: Batch, settings: Settings) -> Purpose:
+    """Return the purpose of fetching what was paid for in batches of this one's mode. Sends nothing."""
+    catalogue, halted = load_catalogue(settings.catalogue), Stopped("A recovery sends nothing.")
+    return Purpose(batch, catalogue, RunPolicy(free=True), True, halted)
+
+
 @asynccontextmanager
-async def open_run(request: RunRequest, settings: Settings) -> AsyncIterator[tuple[Studio, Manifest]]:
-    """The studio for a request, with the rehearsal service running unless the request is live.
+async def open_for(purpose: Purpose, settings: Settings) -> AsyncIterator[RunContext]:
+    """Open a batch for a purpose, with the rehearsal service running when a rehearsal needs one.
+
+    Raises SettingsError or ServiceError when the provider cannot be reached that way, LedgerError or ArchiveError
+    before anything is created.
+    """
+    async with AsyncExitStack() as stack:
+        clock, url = Clock(), None
+        if purpose.batch.mode == "rehearsal":
+            url, clock = await join_rehearsal(stack, settings) if purpose.asks_provider else (NO_SERVICE, clock)
+        yield await stack.enter_async_context(
+            open_context(
+                settings,
+                purpose.batch,
+                catalogue=purpose.catalogue,
+                clock=clock,
+                service_url=url,
+                policy=purpose.policy,
+                halted=purpose.halted,
+            )
+        )
+
+
+@asynccontextmanager
+async def open_run(request: RunRequest, settings: Settings) -> AsyncIterator[tuple[RunContext, Manifest]]:
+    """Read the request's manifest and open its batch to run it; a batch with nothing left needs no service.
 
     SettingsError when `only` names shots that the manifest does not have, `free` is asked to remake, or cuts are to be
     signed and cannot be.
     """
     signer = await asyncio.to_thread(signer_of, settings)
     manifest, catalogue, batch = await read_as_begun(request, settings)
-    async with AsyncExitStack() as stack:
-        clock, url = Clock(), None
-        if not request.live:
-            whole = request.shard is None and await _is_finished(settings, batch, manifest, catalogue)
-            url, clock = (NO_SERVICE, clock) if whole else await join_rehearsal(stack, settings)
-        studio = await stack.enter_async_context(
-            open_studio(
-                settings,
-                batch,
-                catalogue=catalogue,
-                clock=clock,
-                service_url=url,
-                budget_usd=budget_of(request, manifest, settings),
-                wait=request.wait,
-            )
-        )
-        studio.only, studio.free, studio.signer = frozenset(request.only), request.free, signer
-        if request.free:
-            studio.halted = Stopped("This run sends nothing that costs. Start the batch as usual to go on with it.")
-        yield studio, manifest
+    policy = RunPolicy(
+        only=frozenset(request.only),
+        free=request.free,
+        wait=request.wait,
+        budget_usd=budget_of(request, manifest, settings),
+        signer=signer,
+    )
+    is_whole = not request.live and request.shard is None and await _is_finished(settings, batch, manifest, catalogue)
+    halted = Stopped("This run sends nothing that costs. Start the batch as usual to go on with it.")
+    purpose = Purpose(batch, catalogue, policy, not is_whole, halted if request.free else None)
+    async with open_for(purpose, settings) as run:
+        yield run, manifest
+
+
+@asynccontextmanager
+async def open_records(settings: Settings) -> AsyncIterator[tuple[Ledger, Store]]:
+    """Open ledger and archive alone, for who looks at batches or decides about them."""
+    store = open_archive(settings)
+    try:
+        async with await Ledger.open(settings.ledger_url, clock=Clock()) as ledger:
+            yield ledger, store
+    finally:
+        await store.aclose()
 
 
 def focus_of(settings: Settings) -> str:
@@ -190,10 +248,7 @@ def _check_scope(request: RunRequest, manifest: Manifest) -> None:
 
 async def _is_finished(settings: Settings, batch: Batch, manifest: Manifest, catalogue: Catalogue) -> bool:
     """Whether nothing is left to make: the batch then needs no service. Looks at ledger and archive only."""
-    async with AsyncExitStack() as stack:
-        ledger = await stack.enter_async_context(await Ledger.open(settings.ledger_url, clock=Clock()))
-        store = open_archive(settings)
-        stack.push_async_callback(store.aclose)
+    async with open_records(settings) as (ledger, store):
         known = await survey(ledger, store, batch, manifest.shots, scope_of(settings, batch.mode))
     made = plan_batch(batch, manifest.shots, known, catalogue, platforms=load_platforms(settings.platforms))
     return all(is_finished(item, known.files) for item in made.shots)
@@ -221,19 +276,3 @@ async def join_rehearsal(stack: AsyncExitStack, settings: Settings) -> tuple[str
     running = await stack.enter_async_context(rehearsal_service(config))
     await loading
     return running.base_url, running.clock
-
-
-@asynccontextmanager
-async def open_mending(settings: Settings, batch: Batch) -> AsyncIterator[Studio]:
-    """A studio for a batch that asks no provider for anything."""
-    async with open_studio(
-        settings,
-        batch,
-        catalogue=load_catalogue(settings.catalogue),
-        clock=Clock(),
-        service_url=NO_SERVICE if batch.mode == "rehearsal" else None,
-        budget_usd=None,
-    ) as studio:
-        studio.free, studio.halted = True, Stopped("A repair sends nothing.")
-        studio.signer = signer_of(settings)
-        yield studio

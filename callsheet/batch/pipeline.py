@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from callsheet.context.context import Studio
+from callsheet.context.context import RunContext
 from callsheet.context.shot_state import Work, failure_of, is_transient, state_of
 from callsheet.errors import CallsheetError
 from callsheet.shots import Failure, Shot, ShotState
@@ -25,7 +25,7 @@ class Step:
     """A step: what it does to one shot, and which shots go through it; `always` also those that ended before."""
 
     name: str
-    function: Callable[[Studio, Work], Awaitable[None]]
+    function: Callable[[RunContext, Work], Awaitable[None]]
     is_for: Callable[[Shot], bool]
     always: bool = False
 
@@ -47,57 +47,57 @@ STEPS = {step.name: step for step in PIPELINE}
 Runner = Callable[[Step, Sequence[Work]], Awaitable[object]]
 
 
-async def run_pipeline(studio: Studio, shots: Sequence[Shot], run: Runner | None = None) -> None:
+async def run_pipeline(run: RunContext, shots: Sequence[Shot], runner: Runner | None = None) -> None:
     """Take a group of shots through the pipeline; each shot goes through the steps that are its own.
 
     What goes wrong with one ends that shot alone, and is recorded on it. Nothing but a cancellation is raised.
     """
-    works = studio.hold(shots)
+    works = run.state.hold(shots)
     for step in PIPELINE:
         chosen = [work for work in works if step.takes(work)]
         if not chosen:
             continue
         try:
-            await (run(step, chosen) if run else run_step(studio, step, chosen))
+            await (runner(step, chosen) if runner else run_step(run, step, chosen))
         except Exception as error:
             stopped = [work for work in chosen if work.stopped_by is not None] or chosen
             for work in stopped:
-                give_up(studio, work, work.stopped_by or error)
+                give_up(run, work, work.stopped_by or error)
 
 
-async def run_step(studio: Studio, step: Step, works: Iterable[Work]) -> None:
+async def run_step(run: RunContext, step: Step, works: Iterable[Work]) -> None:
     """Run a step for those of the shots that go through it, each to its end.
 
     A bug ends its own shot. When archive or ledger were out of reach, that is raised once all have ended: the step is
     worth repeating, and `Work.stopped_by` tells for which shots.
     """
     chosen = [work for work in works if step.takes(work)]
-    await asyncio.gather(*(_run_one(studio, step, work) for work in chosen))
+    await asyncio.gather(*(_run_one(run, step, work) for work in chosen))
     if (error := next((work.stopped_by for work in chosen if work.stopped_by is not None), None)) is not None:
         raise error
 
 
-async def _run_one(studio: Studio, step: Step, work: Work) -> None:
+async def _run_one(run: RunContext, step: Step, work: Work) -> None:
     work.stopped_by = None
     try:
-        await step.function(studio, work)
+        await step.function(run, work)
     except CallsheetError as error:
         if is_transient(error):
             work.stopped_by = error
         else:
-            give_up(studio, work, error)
+            give_up(run, work, error)
     except Exception as error:  # a bug ends its shot, never the batch; it is in the log and the report
-        give_up(studio, work, error)
+        give_up(run, work, error)
 
 
-def give_up(studio: Studio, work: Work, error: Exception) -> None:
+def give_up(run: RunContext, work: Work, error: Exception) -> None:
     """Note on a shot that has not ended what stopped it; what is no error of a known kind is a crash of ours."""
     work.stopped_by = None
     if isinstance(error, CallsheetError):
         failure, state = failure_of("batch", error), state_of(error)
     else:
         log.exception("Shot %s stopped by an error of callsheet's own", work.shot.id, exc_info=error)
-        studio.crashed += 1
+        run.state.count_crashes()
         message = f"An error of callsheet's own: {error}. Run it again; if it stays, report it."
         failure, state = Failure("batch", type(error).__name__, message), ShotState.FAILED
     if work.going:

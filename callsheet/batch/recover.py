@@ -5,18 +5,14 @@ Works without manifest, plan or Prefect, in whatever batch, and submits nothing.
 
 from __future__ import annotations
 
-import copy
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from callsheet.archive import layout
-from callsheet.archive.open import open_archive
-from callsheet.batch.open import join_rehearsal
-from callsheet.clock import Clock
+from callsheet.batch.open import open_for, open_records, to_recover
 from callsheet.concurrency import all_of
-from callsheet.context.context import Studio, open_studio
+from callsheet.context.context import RunContext
 from callsheet.context.poller import ENDS
 from callsheet.errors import (
     ArchiveLost,
@@ -27,7 +23,6 @@ from callsheet.errors import (
     OperationWithheld,
     ProviderError,
     SettingsError,
-    Stopped,
 )
 from callsheet.jobs.fetch import download, fetch_video, naming_the_key, watch_of
 from callsheet.jobs.missing import How, Missing, Recovered, missing_in
@@ -35,59 +30,56 @@ from callsheet.jobs.persist import persist
 from callsheet.jobs.spool_files import check_source
 from callsheet.jobs.store import deposit_result
 from callsheet.jobs.unknown import look_for_evidence
-from callsheet.ledger import Job, JobOrder, JobState, Ledger
+from callsheet.ledger import Job, JobOrder, JobState
 from callsheet.ledger.records import is_worth_a_look
-from callsheet.models import load_catalogue
 from callsheet.settings import Settings
 from callsheet.shots import Asset, AssetKind, Batch, Mode
 from callsheet.steps.clips import end_operation
 
 
-async def recover(studio: Studio, missing: Sequence[Missing], batches: Mapping[str, Batch]) -> list[Recovered]:
+async def recover(run: RunContext, missing: Sequence[Missing], batches: Mapping[str, Batch]) -> list[Recovered]:
     """Fetch what can be fetched now, side by side. What goes wrong with one job stays with it."""
-    return await all_of(_one(studio_of(studio, batches[one.batch]), one) for one in missing)
+    return await all_of(_one(run_for(run, batches[one.batch]), one) for one in missing)
 
 
-def studio_of(studio: Studio, batch: Batch) -> Studio:
-    """The same studio for another batch of its mode: what it holds open is shared, the shots' work is not."""
-    other = copy.copy(studio)
-    other.batch, other.assets, other.work = batch, {}, {}
-    return other
+def run_for(run: RunContext, batch: Batch) -> RunContext:
+    """Return the run context for another batch of its mode: resources are shared, the shots' work is not."""
+    return replace(run, batch=batch, state=run.state.for_other_batch())
 
 
-async def _one(studio: Studio, one: Missing) -> Recovered:
+async def _one(run: RunContext, one: Missing) -> Recovered:
     try:
-        how, reason = await (_again(studio, one) if one.job.state is JobState.STORED else _claimed(studio, one.job))
+        how, reason = await (_again(run, one) if one.job.state is JobState.STORED else _claimed(run, one.job))
     except ArchiveLost as error:
         how, reason = "lost", str(error)
     except CallsheetError as error:
-        now = (await studio.ledger.jobs([one.job.key])).get(one.job.key, one.job)
+        now = (await run.resources.ledger.jobs([one.job.key])).get(one.job.key, one.job)
         how, reason = one.unreached(now.state), str(error)
     return one.told(how, reason)
 
 
-async def _claimed(studio: Studio, job: Job) -> tuple[How, str]:
+async def _claimed(run: RunContext, job: Job) -> tuple[How, str]:
     """Work on a job under its lease, which is given back at the end: the next run may go on at once."""
     if is_worth_a_look(job):
-        await studio.ledger.look_again(job.key)
-    claim = await studio.ledger.take(job.key)
+        await run.resources.ledger.look_again(job.key)
+    claim = await run.resources.ledger.take(job.key)
     if not claim.mine:
         if claim.job.state is JobState.STORED:
             return "fetched", "Another process has just stored it."
         return "held", f"Held by another process ({claim.job.owner}), which looks after it."
     try:
-        return await _collect(studio, claim.job)
+        return await _collect(run, claim.job)
     finally:
-        await studio.ledger.release(job.key)
+        await run.resources.ledger.release(job.key)
 
 
-async def _collect(studio: Studio, job: Job) -> tuple[How, str]:
+async def _collect(run: RunContext, job: Job) -> tuple[How, str]:
     if job.state is JobState.UNKNOWN:
-        job = await _decided(studio, job)
+        job = await _decided(run, job)
     if job.state is JobState.SUBMITTED:
-        return await _from_operation(studio, job)
+        return await _from_operation(run, job)
     if job.state is JobState.FINISHED:
-        return await _from_anywhere(studio, job, None)
+        return await _from_anywhere(run, job, None)
     if job.state is JobState.PLANNED:
         return (
             "ended",
@@ -98,70 +90,70 @@ async def _collect(studio: Studio, job: Job) -> tuple[How, str]:
     return "doubt", f"{job.reason} Decide with `callsheet resolve`."
 
 
-async def _decided(studio: Studio, job: Job) -> Job:
+async def _decided(run: RunContext, job: Job) -> Job:
     """A job in doubt, adopted when it is certain that it was accepted; nothing is sent either way."""
     order = JobOrder(
-        job.key, job.kind, job.mode, job.model, studio.batch.campaign, job.batch, job.shot, job.slot, job.request
+        job.key, job.kind, job.mode, job.model, run.batch.campaign, job.batch, job.shot, job.slot, job.request
     )
     try:
-        return await look_for_evidence(studio, order, job)
+        return await look_for_evidence(run, order, job)
     except NotAccepted:
         return job
 
 
-async def _from_operation(studio: Studio, job: Job) -> tuple[How, str]:
+async def _from_operation(run: RunContext, job: Job) -> tuple[How, str]:
     """Look at the operation once: fetch its video, record its end, or leave it running."""
-    watch = watch_of(studio, job)
+    watch = watch_of(run, job)
     try:
-        await check_source(studio, job, watch.operation)
-        async with naming_the_key(studio, job):
-            ready = await studio.poller.find(watch)
+        await check_source(run, job, watch.operation)
+        async with naming_the_key(run, job):
+            ready = await run.resources.poller.find(watch)
             if ready is None:
                 until = f"{watch.expires:%Y-%m-%d %H:%M} UTC"
                 return "running", f"{watch.operation} is not done yet. It is kept until {until}."
-            result = await download(studio, job, watch, ready, job.estimated_usd)
+            result = await download(run, job, watch, ready, job.estimated_usd)
     except (OperationWithheld, DownloadFailed) as error:
         return "withheld", str(error)
     except ENDS as error:
-        ended = await end_operation(studio, job, error, job.estimated_usd)
+        ended = await end_operation(run, job, error, job.estimated_usd)
         again = " The next run tries it once more." if ended.state is JobState.PLANNED else ""
         return "lost" if ended.state is JobState.EXPIRED else "ended", f"{error.kind}: {error}{again}"
     what = f"the video of {job.operation}, {result.sha256}"
-    job = await persist(studio, lambda: studio.ledger.finished(job.key, result), what)
-    return await _from_anywhere(studio, job, None)
+    job = await persist(run, lambda: run.resources.ledger.finished(job.key, result), what)
+    return await _from_anywhere(run, job, None)
 
 
-async def _again(studio: Studio, one: Missing) -> tuple[How, str]:
+async def _again(run: RunContext, one: Missing) -> tuple[How, str]:
     """Put a stored job's file back where it belongs."""
-    return await _from_anywhere(studio, one.job, one.file)
+    return await _from_anywhere(run, one.job, one.file)
 
 
-async def _from_anywhere(studio: Studio, job: Job, file: Asset | None) -> tuple[How, str]:
+async def _from_anywhere(run: RunContext, job: Job, file: Asset | None) -> tuple[How, str]:
     """Deposit the job's bytes from the spool, from another copy in the archive, or from the provider once more."""
     try:
-        asset = await _deposit(studio, job, file)
+        asset = await _deposit(run, job, file)
         return "fetched", f"Stored as {asset.uri}."
     except ArchiveLost as lost:
         if job.operation is None:
             raise
         try:
-            again = await fetch_video(studio, job, job.spent_usd)
+            again = await fetch_video(run, job, job.spent_usd)
         except OperationExpired as error:
             raise ArchiveLost(f"{lost} The provider does not have it any more either: {error}") from error
         except ProviderError as error:
             return "failed", f"Its file is gone, and it cannot be fetched again now: {error}"
         if again.sha256 != job.sha256:
             raise ArchiveLost(f"{lost} What the provider has under {job.operation} is another file.") from None
-    asset = await _deposit(studio, job, file)
+    asset = await _deposit(run, job, file)
     return "fetched", f"Fetched again from the provider; stored as {asset.uri}."
 
 
-async def _deposit(studio: Studio, job: Job, file: Asset | None) -> Asset:
+async def _deposit(run: RunContext, job: Job, file: Asset | None) -> Asset:
     if file is not None:
-        return await deposit_result(studio, file.shot, file.kind, job, file.name, file.parent)
+        return await deposit_result(run, file.shot, file.kind, job, file.name, file.parent)
     kind: AssetKind = "take" if job.kind == "image" else "clip"
-    slots = [want.slot for want in await studio.ledger.wants_of(job.batch) if want.shot == job.shot]
-    return await deposit_result(studio, job.shot, kind, job, name_of(job, slots), parent_of(job))
+    slots = [want.slot for want in await run.resources.ledger.wants_of(job.batch) if want.shot == job.shot]
+    return await deposit_result(run, job.shot, kind, job, name_of(job, slots), parent_of(job))
 
 
 def name_of(job: Job, slots: Sequence[str]) -> str:
@@ -207,10 +199,7 @@ async def find_missing(settings: Settings, batch: str | None = None) -> Found:
 
     SettingsError when the ledger has no batch of that name.
     """
-    async with AsyncExitStack() as stack:
-        ledger = await stack.enter_async_context(await Ledger.open(settings.ledger_url, clock=Clock()))
-        store = open_archive(settings)
-        stack.push_async_callback(store.aclose)
+    async with open_records(settings) as (ledger, store):
         batches = {row.batch.name: row.batch for row in await ledger.batches()}
         if batch is not None and batch not in batches:
             known = ", ".join(list(batches)[:20]) or "none"
@@ -230,28 +219,6 @@ def check_mode(found: Found, mode: Mode, batch: str | None) -> None:
         raise SettingsError(f"Batch {batch!r} is {other}: ask for it with live={mode == 'rehearsal'}.")
 
 
-@asynccontextmanager
-async def open_recovery(settings: Settings, mode: Mode, batch: Batch) -> AsyncIterator[Studio]:
-    """A studio that looks and fetches in one mode, with the rehearsal service running for rehearsals. Sends nothing.
-
-    `batch` is any of that mode. Raises SettingsError or ServiceError when the provider cannot be reached that way.
-    """
-    async with AsyncExitStack() as stack:
-        url, clock = await join_rehearsal(stack, settings) if mode == "rehearsal" else (None, Clock())
-        studio = await stack.enter_async_context(
-            open_studio(
-                settings,
-                batch,
-                catalogue=load_catalogue(settings.catalogue),
-                clock=clock,
-                service_url=url,
-                budget_usd=None,
-            )
-        )
-        studio.free, studio.halted = True, Stopped("A recovery sends nothing.")
-        yield studio
-
-
 async def recover_all(settings: Settings, batch: str | None = None) -> list[Recovered]:
     """Fetch whatever is missing in every batch, or for one, in both modes. What cannot be had is told, not raised."""
     found = await find_missing(settings, batch)
@@ -264,8 +231,8 @@ async def _of_mode(
     if not missing:
         return []
     try:
-        async with open_recovery(settings, mode, batches[missing[0].batch]) as studio:
-            return await recover(studio, missing, batches)
+        async with open_for(to_recover(batches[missing[0].batch], settings), settings) as run:
+            return await recover(run, missing, batches)
     except CallsheetError as error:
         log.debug("The recovery of the %s batches stopped", mode, exc_info=True)
         return [one.told(one.unreached(), f"The {mode} batches cannot be looked after now: {error}") for one in missing]

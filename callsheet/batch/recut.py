@@ -20,10 +20,10 @@ from callsheet.archive.sidecar import CutRecord, Sidecar
 from callsheet.archive.sidecar_io import in_order, read_sidecars, write_sidecar
 from callsheet.archive.verify import Evidence, findings, is_whole
 from callsheet.batch.documents import write_gallery, write_marker
-from callsheet.batch.open import open_mending
+from callsheet.batch.open import open_for, to_repair
 from callsheet.clock import Clock
 from callsheet.concurrency import all_of
-from callsheet.context.context import Studio
+from callsheet.context.context import RunContext
 from callsheet.context.shot_state import ClipWork, CutWork, Work
 from callsheet.cuts.encode.recipe import find_cut
 from callsheet.cuts.framing.focus import parse_focus
@@ -39,33 +39,33 @@ from callsheet.steps.sidecar import cut_record, shot_of
 
 
 async def open_more_cuts(
-    studio: Studio, names: Sequence[str], only: Collection[str] = (), focus: str | None = None
+    run: RunContext, names: Sequence[str], only: Collection[str] = (), focus: str | None = None
 ) -> list[Work]:
     """The work on shots whose clips lack cuts for some of these platforms; those that are there count as reused.
 
     `only` limits it to some shots: SettingsError for one that the archive does not have. `focus` takes the place of
     the shots' own.
     """
-    await check_claim(studio.store, studio.batch, studio.ledger.identity)
-    sidecars = await read_sidecars(studio.store, studio.batch.prefix)
+    await check_claim(run.resources.store, run.batch, run.resources.ledger.identity)
+    sidecars = await read_sidecars(run.resources.store, run.batch.prefix)
     if strange := set(only) - {one.shot for one in sidecars}:
         known = ", ".join(one.shot for one in sidecars[:20]) or "none"
         raise SettingsError(
-            f"{studio.batch.name} has no shot {', '.join(map(repr, sorted(strange)))} in the archive. Nothing was cut. "
+            f"{run.batch.name} has no shot {', '.join(map(repr, sorted(strange)))} in the archive. Nothing was cut. "
             f"It has: {known}."
         )
-    specs = list(dict.fromkeys(studio.platforms.get(name) for name in names))
-    studio.sidecars = {one.shot: (one, None) for one in sidecars if not only or one.shot in only}
-    works = [_begin(studio, sidecar, specs, focus) for sidecar, _ in studio.sidecars.values()]
-    studio.work = {work.shot.id: work for work in works if work.cuts}
-    return list(studio.work.values())
+    specs = list(dict.fromkeys(run.resources.platforms.get(name) for name in names))
+    run.state.keep_sidecars({one.shot: (one, None) for one in sidecars if not only or one.shot in only})
+    works = [_begin(run, sidecar, specs, focus) for sidecar, _ in run.state.sidecars.values()]
+    run.state.begin(work for work in works if work.cuts)
+    return list(run.state.work.values())
 
 
-def _begin(studio: Studio, sidecar: Sidecar, specs: Sequence[PlatformSpec], focus: str | None) -> Work:
-    folder = f"{studio.store.uri}/{layout.shot_folder(studio.batch.prefix, sidecar.shot)}"
+def _begin(run: RunContext, sidecar: Sidecar, specs: Sequence[PlatformSpec], focus: str | None) -> Work:
+    folder = f"{run.resources.store.uri}/{layout.shot_folder(run.batch.prefix, sidecar.shot)}"
     files = [asset_of(sidecar, one, f"{folder}/{one.file.file}") for one in listed(sidecar)]
     assets: dict[str, Asset] = {asset.name: asset for asset in files}
-    studio.assets[sidecar.shot] = assets
+    run.state.set_assets(sidecar.shot, assets)
     work = Work(shot_of(sidecar))
     work.clips = [
         ClipWork(clip.take, clip.job_key, asset=assets[clip.file.file]) for clip in sidecar.clips if clip.file
@@ -74,17 +74,17 @@ def _begin(studio: Studio, sidecar: Sidecar, specs: Sequence[PlatformSpec], focu
     wanted = [CutWork(spec, clip.take, finish) for clip in work.clips for spec in specs]
     clips = {clip.take: clip.asset.sha256 for clip in work.clips if clip.asset}
     work.cuts = [cut for cut in wanted if find_cut(files, clips[cut.take], cut.platform, cut.finish) is None]
-    studio.tally.made["cut", "reused"] += len(wanted) - len(work.cuts)
+    run.state.tally.count("cut", "reused", times=len(wanted) - len(work.cuts))
     return work
 
 
-async def write_more_cuts(studio: Studio, work: Work) -> None:
+async def write_more_cuts(run: RunContext, work: Work) -> None:
     """Enter the shot's new cuts in its sidecar. One that could not be made is not entered; the summary tells it."""
-    sidecar, _ = studio.sidecars[work.shot.id]
+    sidecar, _ = run.state.sidecars[work.shot.id]
     made = [cut_record(cut) for cut in work.cuts if cut.asset]
     new = sidecar.model_copy(update={"cuts": with_cuts(sidecar.cuts, made), "updated": datetime.now(UTC)})
-    await write_sidecar(studio.store, studio.batch.prefix, new)
-    studio.sidecars[work.shot.id] = new, None
+    await write_sidecar(run.resources.store, run.batch.prefix, new)
+    run.state.keep_sidecars({work.shot.id: (new, None)})
 
 
 def with_cuts(there: Sequence[CutRecord], made: Sequence[CutRecord]) -> tuple[CutRecord, ...]:
@@ -93,32 +93,34 @@ def with_cuts(there: Sequence[CutRecord], made: Sequence[CutRecord]) -> tuple[Cu
     return tuple(every.values())
 
 
-async def report_more_cuts(studio: Studio) -> dict[str, Any]:
+async def report_more_cuts(run: RunContext) -> dict[str, Any]:
     """List the new cuts in catalogue and gallery, make the marker true of them, and return what was done.
 
     What a killed process had cut and not listed is listed now. The marker of a batch on which a run works is the run's.
     """
-    store, batch = studio.store, studio.batch
-    before = await _evidence(studio)
-    if studio.work or not is_whole(findings(before)):
+    store, batch = run.resources.store, run.batch
+    before = await _evidence(run)
+    if run.state.work or not is_whole(findings(before)):
         sidecars = in_order(list(before.believed.values()))
-        await write_part(store, batch.name, sidecars, datetime.now(UTC).date(), cache=studio.settings.parts_cache)
-        await write_gallery(studio, sidecars)
+        await write_part(
+            store, batch.name, sidecars, datetime.now(UTC).date(), cache=run.resources.settings.parts_cache
+        )
+        await write_gallery(run, sidecars)
         marker = before.marker
         damaged = frozenset(marker.damaged) if isinstance(marker, Success) else frozenset[str]()
-        await write_marker(studio, await _evidence(studio), damaged)
-        studio.spool.empty(archived_hashes(studio))
-    return _summary(studio)
+        await write_marker(run, await _evidence(run), damaged)
+        run.resources.spool.empty(archived_hashes(run))
+    return _summary(run)
 
 
-async def _evidence(studio: Studio) -> Evidence:
-    [held] = await holdings(studio.store, [studio.batch.name])
-    return await inspect(studio.store, held)
+async def _evidence(run: RunContext) -> Evidence:
+    [held] = await holdings(run.resources.store, [run.batch.name])
+    return await inspect(run.resources.store, held)
 
 
-def _summary(studio: Studio) -> dict[str, Any]:
+def _summary(run: RunContext) -> dict[str, Any]:
     failed, files = list[dict[str, Any]](), list[dict[str, Any]]()
-    for work in studio.work.values():
+    for work in run.state.work.values():
         for cut in work.cuts:
             # What a platform is called was `aspect` before there were platforms; others read it.
             told = {"shot": work.shot.id, "platform": cut.spec, "aspect": cut.spec}
@@ -127,8 +129,8 @@ def _summary(studio: Studio) -> dict[str, Any]:
             else:
                 failed.append({**told, "why": cut.failure.message if cut.failure else "It was not made."})
     return {
-        "batch": studio.batch.name,
-        "cuts": {**studio.tally.as_json()["cuts"], "failed": len(failed)},
+        "batch": run.batch.name,
+        "cuts": {**run.state.tally.as_json()["cuts"], "failed": len(failed)},
         "files": files,
         "failed": failed,
     }
@@ -209,16 +211,16 @@ async def more_cuts(settings: Settings, asked: CutsRequest) -> list[dict[str, An
     """Make the cuts, batch by batch; what was made, was there already or could not be made, of each."""
     made = []
     for clips in await clips_to_cut(settings, asked):
-        async with open_mending(settings, clips.batch) as studio:
-            works = await open_more_cuts(studio, asked.platforms, clips.shots, asked.focus)
-            await all_of(_cut(studio, work) for work in works)
-            made.append(await report_more_cuts(studio))
+        async with open_for(to_repair(clips.batch, settings), settings) as run:
+            works = await open_more_cuts(run, asked.platforms, clips.shots, asked.focus)
+            await all_of(_cut(run, work) for work in works)
+            made.append(await report_more_cuts(run))
     return made
 
 
-async def _cut(studio: Studio, work: Work) -> None:
-    await make_these(studio, work, work.cuts)
-    await write_more_cuts(studio, work)
+async def _cut(run: RunContext, work: Work) -> None:
+    await make_these(run, work, work.cuts)
+    await write_more_cuts(run, work)
 
 
 async def _found(settings: Settings, asked: CutsRequest) -> Mapping[str, tuple[str, ...]]:

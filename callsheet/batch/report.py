@@ -18,7 +18,7 @@ from callsheet.archive.sidecar_io import in_order, read_readable, write_sidecar
 from callsheet.archive.spots import read_spots
 from callsheet.batch.account import OpenRequests, find_open_requests, goes_on_at, in_real_time
 from callsheet.batch.pipeline import run_pipeline
-from callsheet.context.context import Studio
+from callsheet.context.context import RunContext
 from callsheet.context.shot_state import Work
 from callsheet.decisions import APPROVAL
 from callsheet.errors import CallsheetError, NotApproved
@@ -61,25 +61,25 @@ class Standing:
     money: Position
 
 
-async def write_report(studio: Studio, elapsed_s: float) -> Report:
+async def write_report(run: RunContext, elapsed_s: float) -> Report:
     """Write the batch's documents over its sidecars and return the report. Can be repeated; nothing is paid for."""
-    batch, store, plan, started = studio.batch, studio.store, studio.plan, datetime.now(UTC)
+    batch, store, plan, started = run.batch, run.resources.store, run.state.plan, datetime.now(UTC)
     if plan is None:
         raise CallsheetError("The batch has no plan yet. Nothing was written; open it first.")
-    await tell_open_pictures(studio, [item.shot for item in plan.shots])
-    sidecars = await _sidecars(studio, plan)
-    absent = [item.shot for item in plan.shots if item.shot.id not in studio.sidecars]
+    await tell_open_pictures(run, [item.shot for item in plan.shots])
+    sidecars = await _sidecars(run, plan)
+    absent = [item.shot for item in plan.shots if item.shot.id not in run.state.sidecars]
     shown = in_order([*sidecars, *(sidecar_of(batch, Work(shot), ShotState.PENDING, started) for shot in absent)])
-    spent = await studio.ledger.spent_on_batch(batch.name)
+    spent = await run.resources.ledger.spent_on_batch(batch.name)
     # A run with nothing left to make estimates nothing; that says little beside what the batch has cost in all.
     told = BatchSummary(batch.campaign, batch.name, batch.mode, started, batch.edition, plan.usd or None, spent)
     spots = await read_spots(store, batch.prefix)
     page = await asyncio.to_thread(lambda: gallery_html(gallery_view(shown, told, spots)).encode())
     gallery = await store.put_bytes(layout.document(batch.prefix, layout.GALLERY), page, "text/html; charset=utf-8")
     now = datetime.now(UTC)
-    part = await write_part(store, batch.name, sidecars, now.date(), cache=studio.settings.parts_cache)
+    part = await write_part(store, batch.name, sidecars, now.date(), cache=run.resources.settings.parts_cache)
     if sidecars:
-        hashes = {shot: written for shot, (_, written) in studio.sidecars.items() if written}
+        hashes = {shot: written for shot, (_, written) in run.state.sidecars.items() if written}
         ids = [shot.id for shot in absent]
         await write_success(
             store,
@@ -89,92 +89,92 @@ async def write_report(studio: Studio, elapsed_s: float) -> Report:
             finished=now,
             hashes=hashes,
             absent=ids,
-            ledger=studio.ledger.identity,
+            ledger=run.resources.ledger.identity,
         )
     if batch.mode == "live":
-        await _leave(studio)
-    await remove_leftovers(studio)
-    await forget_stored_replies(studio)
-    await asyncio.to_thread(_empty_spool, studio)
+        await _leave(run)
+    await remove_leftovers(run)
+    await forget_stored_replies(run)
+    await asyncio.to_thread(_empty_spool, run)
     standing = Standing(
-        await studio.ledger.shots_of(batch.name),
-        await find_open_requests(studio, (item.shot for item in plan.shots)),
-        Position(spent, await studio.ledger.held_on_batch(batch.name)),
+        await run.resources.ledger.shots_of(batch.name),
+        await find_open_requests(run, (item.shot for item in plan.shots)),
+        Position(spent, await run.resources.ledger.held_on_batch(batch.name)),
     )
-    summary = _summary(studio, plan, standing, gallery, elapsed_s)
-    until = await _until(studio, summary["exit_code"])
+    summary = _summary(run, plan, standing, gallery, elapsed_s)
+    until = await _until(run, summary["exit_code"])
     return Report({**summary, "parked_until": until.isoformat() if until else None}, tuple(shown), until)
 
 
-async def _leave(studio: Studio) -> None:
+async def _leave(run: RunContext) -> None:
     """Take back the ledger's claim on the batch, unless another of its runs works on it."""
-    batch, ledger = studio.batch, studio.ledger
+    batch, ledger = run.batch, run.resources.ledger
     if await ledger.leave_run(batch.name):
-        await release_batch(studio.store, batch, ledger.identity)
+        await release_batch(run.resources.store, batch, ledger.identity)
         if not await ledger.leave_run(batch.name):  # one began meanwhile, and may have seen the claim
-            await claim_batch(studio.store, batch, ledger.identity)
+            await claim_batch(run.resources.store, batch, ledger.identity)
 
 
-async def _until(studio: Studio, code: int) -> datetime | None:
+async def _until(run: RunContext, code: int) -> datetime | None:
     """When parked requests may be sent; a free run sends none."""
-    if code != ExitCode.PARKED or studio.free:
+    if code != ExitCode.PARKED or run.policy.free:
         return None
-    return in_real_time(studio, await goes_on_at(studio))
+    return in_real_time(run, await goes_on_at(run))
 
 
-async def _sidecars(studio: Studio, plan: Plan) -> list[Sidecar]:
+async def _sidecars(run: RunContext, plan: Plan) -> list[Sidecar]:
     """The sidecars of the shots, in the manifest's order: those of this run, and earlier ones from the archive.
 
     Where ledger and sidecar of a shot tell two things, one is made to follow the other.
     """
     shots = [item.shot.id for item in plan.shots]
-    names = [layout.sidecar_name(studio.batch.prefix, shot) for shot in shots if shot not in studio.sidecars]
-    earlier = [name for name in names if name.removeprefix(f"{studio.batch.prefix}/") in studio.files]
-    stored, broken = await read_readable(studio.store, earlier)
-    studio.sidecars.update({one[0].shot: one for one in stored})
+    names = [layout.sidecar_name(run.batch.prefix, shot) for shot in shots if shot not in run.state.sidecars]
+    earlier = [name for name in names if name.removeprefix(f"{run.batch.prefix}/") in run.state.files]
+    stored, broken = await read_readable(run.resources.store, earlier)
+    run.state.keep_sidecars({one[0].shot: one for one in stored})
     complete = {item.shot.id for item in plan.shots if item.complete}
     # What is complete costs nothing to go through again; of another shot nothing is told until it is made.
-    lost = [item.shot for item in plan.shots if layout.sidecar_name(studio.batch.prefix, item.shot.id) in broken]
-    await run_pipeline(studio, [shot for shot in lost if shot.id in complete])
-    for row in await studio.ledger.shots_of(studio.batch.name):
-        if row.shot in studio.sidecars and row.state != studio.sidecars[row.shot][0].state:
-            await _agree(studio, row, complete=row.shot in complete)
-    return in_order([studio.sidecars[shot][0] for shot in shots if shot in studio.sidecars])
+    lost = [item.shot for item in plan.shots if layout.sidecar_name(run.batch.prefix, item.shot.id) in broken]
+    await run_pipeline(run, [shot for shot in lost if shot.id in complete])
+    for row in await run.resources.ledger.shots_of(run.batch.name):
+        if row.shot in run.state.sidecars and row.state != run.state.sidecars[row.shot][0].state:
+            await _agree(run, row, complete=row.shot in complete)
+    return in_order([run.state.sidecars[shot][0] for shot in shots if shot in run.state.sidecars])
 
 
-async def _agree(studio: Studio, row: ShotRow, *, complete: bool) -> None:
+async def _agree(run: RunContext, row: ShotRow, *, complete: bool) -> None:
     """Have ledger and sidecar say the same of a shot; `complete`: the archive had all that it wants.
 
     The sidecar counts where this run wrote it, where the ledger alone calls the shot done, and where nothing is left to
     do; else the shot is what the ledger says, which was written later.
     """
-    sidecar, work = studio.sidecars[row.shot][0], studio.work.get(row.shot)
+    sidecar, work = run.state.sidecars[row.shot][0], run.state.work.get(row.shot)
     told = ShotState(sidecar.state)
     if (work and work.archived) or row.state is ShotState.DONE or (complete and told is ShotState.DONE):
         first = next(iter(sidecar.failures), None)
         step, kind, reason = (first.step, first.kind, first.message) if first else ("", "", "")
-        await studio.ledger.set_shot(row.batch, row.shot, told, step=step, kind=kind, reason=reason)
+        await run.resources.ledger.set_shot(row.batch, row.shot, told, step=step, kind=kind, reason=reason)
     else:
         now = sidecar.model_copy(update={"state": row.state.value, "updated": datetime.now(UTC)})
-        studio.sidecars[row.shot] = await write_sidecar(studio.store, studio.batch.prefix, now)
+        run.state.keep_sidecars({row.shot: await write_sidecar(run.resources.store, run.batch.prefix, now)})
 
 
-def _summary(studio: Studio, plan: Plan, standing: Standing, gallery: str, elapsed_s: float) -> dict[str, Any]:
+def _summary(run: RunContext, plan: Plan, standing: Standing, gallery: str, elapsed_s: float) -> dict[str, Any]:
     """The exit code is that of the shots that this run was asked for; the counts are those of the whole batch."""
     shots, money = Counter(row.state for row in standing.rows), standing.money
-    asked_for = Counter(row.state for row in standing.rows if studio.wants(row.shot))
-    code = first_of((code_of_shots(asked_for, free=studio.free), standing.requests.exit_code))
+    asked_for = Counter(row.state for row in standing.rows if run.policy.wants(row.shot))
+    code = first_of((code_of_shots(asked_for, free=run.policy.free), standing.requests.exit_code))
     ended = (ShotState.DONE, ShotState.BLOCKED, ShotState.FAILED, ShotState.PARKED, ShotState.WAITING)
     return {
-        "batch": studio.batch.name,
-        "mode": studio.batch.mode,
+        "batch": run.batch.name,
+        "mode": run.batch.mode,
         "exit_code": int(code),
         "shots": {"total": len(plan.shots), **{state.value: shots[state] for state in ended}},
         "waiting_for": _waiting_for(standing),
         "open_requests": standing.requests.as_json(),
-        **studio.tally.as_json(),
+        **run.state.tally.as_json(),
         "usd": {"estimated": float(plan.usd), "spent": float(money.spent), "held": float(money.reserved)},
-        "archive": f"{studio.store.uri}/{studio.batch.prefix}",
+        "archive": f"{run.resources.store.uri}/{run.batch.prefix}",
         "gallery": gallery,
         "elapsed_s": round(elapsed_s, 2),
     }
@@ -190,6 +190,6 @@ def _waiting_for(standing: Standing) -> dict[str, int]:
     }
 
 
-def _empty_spool(studio: Studio) -> None:
+def _empty_spool(run: RunContext) -> None:
     """Remove from the spool what the archive has of this batch: it was verified when it was written."""
-    studio.spool.empty(archived_hashes(studio))
+    run.resources.spool.empty(archived_hashes(run))

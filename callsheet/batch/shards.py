@@ -11,7 +11,7 @@ from callsheet.archive.claim import check_claim
 from callsheet.archive.sidecar_io import read_readable
 from callsheet.batch.account import find_open_requests
 from callsheet.batch.survey import is_finished, survey
-from callsheet.context.context import Studio
+from callsheet.context.context import RunContext
 from callsheet.context.progress import How, Tally
 from callsheet.errors import CallsheetError, SettingsError
 from callsheet.exit_codes import code_of_shots, first_of
@@ -23,31 +23,31 @@ from callsheet.providers.scopes import scope_of
 from callsheet.shots import Shot, ShotState
 
 
-async def open_shard(studio: Studio, manifest: Manifest, shard: Shard) -> Plan:
+async def open_shard(run: RunContext, manifest: Manifest, shard: Shard) -> Plan:
     """The plan of the shard's shots. Nothing is entered: the run that split the batch has done that.
 
     SettingsError, before anything is sent, when this machine does not work with the manifest, the ledger and the
     archive that the batch was opened with: it would pay for everything once more.
     """
-    await _check_same(studio, manifest, shard)
-    await studio.ledger.enter_run(studio.batch.name)
-    scope = scope_of(studio.settings, studio.batch.mode)
-    known = await survey(studio.ledger, studio.store, studio.batch, manifest.shots, scope, part=True)
-    plan = await asyncio.to_thread(plan_batch, studio.batch, manifest.shots, known, studio.catalogue)
-    studio.remember(known)
-    studio.plan = plan
+    await _check_same(run, manifest, shard)
+    await run.resources.ledger.enter_run(run.batch.name)
+    scope = scope_of(run.resources.settings, run.batch.mode)
+    known = await survey(run.resources.ledger, run.resources.store, run.batch, manifest.shots, scope, part=True)
+    plan = await asyncio.to_thread(plan_batch, run.batch, manifest.shots, known, run.resources.catalogue)
+    run.remember(known)
+    run.state.set_plan(plan)
     return plan
 
 
-async def _check_same(studio: Studio, manifest: Manifest, shard: Shard) -> None:
-    batch, settings = studio.batch, studio.settings
+async def _check_same(run: RunContext, manifest: Manifest, shard: Shard) -> None:
+    batch, settings = run.batch, run.resources.settings
     told = "Nothing was sent. "
     if manifest.sha256 != shard.revision:
         raise SettingsError(
             f"{manifest.uri} is another one now than when batch {batch.name} was split. {told}"
             "The next run of the batch goes by the manifest as it is then."
         )
-    rows = {row.batch.name: row.batch for row in await studio.ledger.batches()}
+    rows = {row.batch.name: row.batch for row in await run.resources.ledger.batches()}
     if batch.name not in rows or rows[batch.name].manifest_sha256 != shard.revision:
         where = "SQLite in its own home" if settings.ledger is None else "the one that CALLSHEET_LEDGER names"
         raise SettingsError(
@@ -55,77 +55,79 @@ async def _check_same(studio: Studio, manifest: Manifest, shard: Shard) -> None:
             "All workers need the same ledger: set CALLSHEET_LEDGER to one PostgreSQL, or CALLSHEET_HOME to one folder "
             "of one machine."
         )
-    await check_claim(studio.store, batch, studio.ledger.identity)
-    if await studio.store.stat(layout.document(batch.prefix, layout.PLAN)) is None:
+    await check_claim(run.resources.store, batch, run.resources.ledger.identity)
+    if await run.resources.store.stat(layout.document(batch.prefix, layout.PLAN)) is None:
         raise SettingsError(
-            f"{studio.store.uri} has no plan of batch {batch.name}, so it is not the archive that the batch was opened "
-            f"in. {told}All workers need the same CALLSHEET_ARCHIVE."
+            f"{run.resources.store.uri} has no plan of batch {batch.name}, so it is not the archive that the "
+            f"batch was opened in. {told}All workers need the same CALLSHEET_ARCHIVE."
         )
 
 
-async def end_shard(studio: Studio, plan: Plan) -> dict[str, object]:
+async def end_shard(run: RunContext, plan: Plan) -> dict[str, object]:
     """Let go of what the archive has, and tell how the shard's shots stand: `shots` by state, and `exit_code`."""
-    archived = await studio.ledger.archived_among(studio.batch.name, await asyncio.to_thread(studio.spool.hashes))
-    await asyncio.to_thread(studio.spool.empty, archived)
-    shots = Counter(_state(studio, item) for item in plan.shots)
+    archived = await run.resources.ledger.archived_among(
+        run.batch.name, await asyncio.to_thread(run.resources.spool.hashes)
+    )
+    await asyncio.to_thread(run.resources.spool.empty, archived)
+    shots = Counter(_state(run, item) for item in plan.shots)
     counted = {state.value: count for state, count in shots.items()}
-    requests = await find_open_requests(studio, (item.shot for item in plan.shots), strangers=False)
-    code = first_of((code_of_shots(shots, free=studio.free), requests.exit_code))
+    requests = await find_open_requests(run, (item.shot for item in plan.shots), strangers=False)
+    code = first_of((code_of_shots(shots, free=run.policy.free), requests.exit_code))
     return {"exit_code": int(code), "shots": {"total": len(plan.shots), "done": 0, **counted}}
 
 
-def _state(studio: Studio, item: ShotPlan) -> ShotState:
+def _state(run: RunContext, item: ShotPlan) -> ShotState:
     """How a shot stands; one that was not worked on was whole, or waits for a person."""
     shot = item.shot.id
-    if shot not in studio.work:
-        return ShotState.DONE if is_finished(item, studio.files) else ShotState.WAITING
-    return ShotState(studio.sidecars[shot][0].state) if shot in studio.sidecars else ShotState.PENDING
+    if shot not in run.state.work:
+        return ShotState.DONE if is_finished(item, run.state.files) else ShotState.WAITING
+    return ShotState(run.state.sidecars[shot][0].state) if shot in run.state.sidecars else ShotState.PENDING
 
 
 Sent = frozenset[tuple[str, int]]
 
 
-async def sent_of(studio: Studio) -> Sent:
+async def sent_of(run: RunContext) -> Sent:
     """The attempts of the batch so far, by job and number: what is sent from now on is not among them."""
-    return frozenset((one.job_key, one.n) for one in await studio.ledger.attempts_of(studio.batch.name))
+    return frozenset((one.job_key, one.n) for one in await run.resources.ledger.attempts_of(run.batch.name))
 
 
-async def follow_ledger(studio: Studio, wanted: int) -> None:
+async def follow_ledger(run: RunContext, wanted: int) -> None:
     """Bring the progress up to the ledger, which knows of other processes' shots; `wanted` are all of the batch's."""
-    counts = await studio.ledger.counts(studio.batch.name)
+    counts = await run.resources.ledger.counts(run.batch.name)
     ended = wanted - counts[ShotState.PENDING]
-    studio.progress.wanted, studio.progress.ended = Counter(shots=wanted), Counter(shots=ended)
-    studio.progress.failed = Counter(shots=ended - counts[ShotState.DONE])
-    studio.progress.tell("shots")
+    run.state.progress.set_shots(wanted, ended, ended - counts[ShotState.DONE])
 
 
-async def join_shards(studio: Studio, shots: Sequence[Shot], sent: Sent) -> None:
+async def join_shards(run: RunContext, shots: Sequence[Shot], sent: Sent) -> None:
     """Take over the results of the `shots` that other processes worked on, for the report of the whole batch.
 
     `sent` is what `sent_of` told before they began. A shot that nobody has brought to an end is pending.
     """
-    if studio.plan is None:
+    if run.state.plan is None:
         raise CallsheetError("The batch has no plan yet. Nothing was joined; open it first.")
-    batch, everything = studio.batch, [item.shot for item in studio.plan.shots]
-    known = await survey(studio.ledger, studio.store, batch, everything, scope_of(studio.settings, batch.mode))
-    studio.remember(known)
-    now = await asyncio.to_thread(plan_batch, batch, everything, known, studio.catalogue)
+    batch, everything = run.batch, [item.shot for item in run.state.plan.shots]
+    known = await survey(
+        run.resources.ledger, run.resources.store, batch, everything, scope_of(run.resources.settings, batch.mode)
+    )
+    run.remember(known)
+    now = await asyncio.to_thread(plan_batch, batch, everything, known, run.resources.catalogue)
     whole = {item.shot.id for item in now.shots if is_finished(item, known.files)}
-    pending = {row.shot for row in await studio.ledger.shots_of(batch.name) if row.state is ShotState.PENDING}
+    pending = {row.shot for row in await run.resources.ledger.shots_of(batch.name) if row.state is ShotState.PENDING}
     ended = [shot.id for shot in shots if shot.id in whole or shot.id not in pending]
-    names = (layout.sidecar_name(batch.prefix, shot) for shot in ended if shot not in studio.sidecars)
-    there = [name for name in names if name.removeprefix(f"{batch.prefix}/") in studio.files]
-    stored, broken = await read_readable(studio.store, there)
+    names = (layout.sidecar_name(batch.prefix, shot) for shot in ended if shot not in run.state.sidecars)
+    there = [name for name in names if name.removeprefix(f"{batch.prefix}/") in run.state.files]
+    stored, broken = await read_readable(run.resources.store, there)
     read = {one[0].shot: one for one in stored}
     # What is there instead of a sidecar is kept aside by the next run, which writes the shot's anew.
     unread = {shot for shot in ended if layout.sidecar_name(batch.prefix, shot) in broken}
     # Of a run that was killed between a sidecar and the ledger, the shot is whole and not yet told to be.
     told = {shot for shot, (sidecar, _) in read.items() if sidecar.state == ShotState.DONE.value}
-    await studio.ledger.set_shots(batch.name, sorted(pending & whole & told), ShotState.DONE)
-    await studio.ledger.set_shots(batch.name, sorted(unread), ShotState.PENDING)
-    studio.sidecars.update({shot: stored for shot, stored in read.items() if shot not in pending or shot in told})
-    new = [one for one in await studio.ledger.attempts_of(batch.name) if (one.job_key, one.n) not in sent]
-    studio.tally = tally_between(studio.plan, now, new)
+    await run.resources.ledger.set_shots(batch.name, sorted(pending & whole & told), ShotState.DONE)
+    await run.resources.ledger.set_shots(batch.name, sorted(unread), ShotState.PENDING)
+    run.state.keep_sidecars({shot: stored for shot, stored in read.items() if shot not in pending or shot in told})
+    new = [one for one in await run.resources.ledger.attempts_of(batch.name) if (one.job_key, one.n) not in sent]
+    run.state.set_tally(tally_between(run.state.plan, now, new))
 
 
 def tally_between(before: Plan, now: Plan, attempts: Sequence[AttemptRecord]) -> Tally:

@@ -10,7 +10,7 @@ from callsheet.archive import layout
 from callsheet.archive.sidecar_io import read_sidecars
 from callsheet.archive.spots import SPOT_NAME
 from callsheet.batch.documents import write_page
-from callsheet.batch.open import open_mending
+from callsheet.batch.open import open_for, to_repair
 from callsheet.batch.recut import CutsRequest, chosen
 from callsheet.clock import Clock
 from callsheet.errors import SettingsError
@@ -48,16 +48,16 @@ async def make_spot_of(settings: Settings, asked: SpotRequest) -> dict[str, Any]
     _check(asked)
     batch = await _batch(settings, asked)
     spec = load_platforms(settings.platforms).get(asked.cut) if asked.cut else None
-    async with open_mending(settings, batch) as studio:
-        sidecars = await read_sidecars(studio.store, batch.prefix)
+    async with open_for(to_repair(batch, settings), settings) as run:
+        sidecars = await read_sidecars(run.resources.store, batch.prefix)
         if not sidecars:
             raise SettingsError(
-                f"{studio.store.uri} has no batch {batch.name}. Nothing was joined. See `callsheet find`."
+                f"{run.resources.store.uri} has no batch {batch.name}. Nothing was joined. See `callsheet find`."
             )
         parts = choose_parts(sidecars, asked.shots, spec.name if spec else None)
-        record, made = await assemble(studio, sidecars, planned(asked.name, parts, spec, asked.crossfade_s))
-        await write_page(studio.store, studio.ledger, batch, sidecars)
-        folder = f"{studio.store.uri}/{batch.prefix}/{layout.SPOTS}"
+        record, made = await assemble(run, sidecars, planned(asked.name, parts, spec, asked.crossfade_s))
+        await write_page(run.resources.store, run.resources.ledger, batch, sidecars)
+        folder = f"{run.resources.store.uri}/{batch.prefix}/{layout.SPOTS}"
     return {
         "batch": batch.name,
         "name": record.name,

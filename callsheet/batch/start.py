@@ -16,7 +16,7 @@ from callsheet.batch.planning import Desk, follow, make_plan, time_of
 from callsheet.batch.request import RunRequest
 from callsheet.batch.survey import awaits_decision, is_finished, survey
 from callsheet.batch.witness import check_proved
-from callsheet.context.context import Studio
+from callsheet.context.context import RunContext
 from callsheet.context.progress import Step
 from callsheet.decisions import APPROVAL
 from callsheet.errors import ArchiveError
@@ -34,7 +34,7 @@ from callsheet.steps.sidecar import lists_all, tells_as_asked
 log = logging.getLogger(__name__)
 
 
-async def open_batch(studio: Studio, manifest: Manifest, request: RunRequest) -> Plan:
+async def open_batch(run: RunContext, manifest: Manifest, request: RunRequest) -> Plan:
     """The plan of the batch, entered in ledger and archive. `remake` gives failed and lost jobs another, paid, try.
 
     Before anything is sent: ManifestError when something to be sent cannot carry what is asked for; SettingsError when
@@ -42,144 +42,149 @@ async def open_batch(studio: Studio, manifest: Manifest, request: RunRequest) ->
     the archive has what may be what would be paid for.
     Shots that are complete count as done at once; the others are pending.
     """
-    batch, shots = studio.batch, manifest.shots
-    _, latency = await time_of(studio.settings, batch.mode)
+    batch, shots = run.batch, manifest.shots
+    _, latency = await time_of(run.resources.settings, batch.mode)
     desk = Desk(
-        studio.settings,
-        studio.ledger,
-        studio.store,
-        studio.catalogue,
-        studio.clock,
+        run.resources.settings,
+        run.resources.ledger,
+        run.resources.store,
+        run.resources.catalogue,
+        run.resources.clock,
         latency,
-        studio.budget_usd,
-        studio.platforms,
+        run.policy.budget_usd,
+        run.resources.platforms,
     )
     plan, known = await make_plan(desk, batch, shots)
-    _check_sendable(studio, plan, manifest)
-    if _is_claimed(studio, plan):
-        await studio.ledger.enter_run(batch.name)
-        if await claim_batch(studio.store, batch, studio.ledger.identity):
+    _check_sendable(run, plan, manifest)
+    if _is_claimed(run, plan):
+        await run.resources.ledger.enter_run(batch.name)
+        if await claim_batch(run.resources.store, batch, run.resources.ledger.identity):
             # Another ledger's run may have ended between the look and the claim.
             plan, known = await make_plan(desk, batch, shots)
-    followed = await follow(plan, request, studio.settings, studio.ledger)
-    check_proved(plan, known, studio.wants, free=studio.free)
-    await _look_again(studio, plan, known)
+    followed = await follow(plan, request, run.resources.settings, run.resources.ledger)
+    check_proved(plan, known, run.policy.wants, free=run.policy.free)
+    await _look_again(run, plan, known)
     positions = [(shot.id, position) for position, shot in enumerate(shots)]
-    begun = begun_with(studio.catalogue, shots)
-    await studio.ledger.open_batch(batch, positions, {**request.asked(), **followed, **begun})
+    begun = begun_with(run.resources.catalogue, shots)
+    await run.resources.ledger.open_batch(batch, positions, {**request.asked(), **followed, **begun})
     if request.remake:
-        some, scope = [shot for shot in shots if studio.wants(shot.id)], scope_of(studio.settings, batch.mode)
-        asked_for = await survey(studio.ledger, studio.store, batch, some, scope)
+        some, scope = (
+            [shot for shot in shots if run.policy.wants(shot.id)],
+            scope_of(run.resources.settings, batch.mode),
+        )
+        asked_for = await survey(run.resources.ledger, run.resources.store, batch, some, scope)
         for key, job in asked_for.jobs.items():
             given_up = job.state in (JobState.FAILED, JobState.EXPIRED) and not is_worth_a_look(job)
-            if given_up or await is_lost(studio, job):
-                await studio.ledger.reopen(key)
+            if given_up or await is_lost(run, job):
+                await run.resources.ledger.reopen(key)
         plan, known = await make_plan(desk, batch, shots)
-        _check_sendable(studio, plan, manifest)
-        check_proved(plan, known, studio.wants, free=studio.free)
-    studio.remember(known)
-    studio.plan = plan
-    await _write_documents(studio, manifest, plan)
+        _check_sendable(run, plan, manifest)
+        check_proved(plan, known, run.policy.wants, free=run.policy.free)
+    run.remember(known)
+    run.state.set_plan(plan)
+    await _write_documents(run, manifest, plan)
     return plan
 
 
-def _is_claimed(studio: Studio, plan: Plan) -> bool:
+def _is_claimed(run: RunContext, plan: Plan) -> bool:
     """Whether the run needs the batch for its own ledger: there is something to make, and the money is real."""
-    return studio.batch.mode == "live" and not all(item.complete for item in plan.shots)
+    return run.batch.mode == "live" and not all(item.complete for item in plan.shots)
 
 
-def _check_sendable(studio: Studio, plan: Plan, manifest: Manifest) -> None:
+def _check_sendable(run: RunContext, plan: Plan, manifest: Manifest) -> None:
     """Refuse what no request of this run may ask for; a free run sends none."""
-    if not studio.free:
-        check_sendable(plan, manifest.unsendable, studio.wants)
+    if not run.policy.free:
+        check_sendable(plan, manifest.unsendable, run.policy.wants)
 
 
-async def _look_again(studio: Studio, plan: Plan, known: Known) -> None:
+async def _look_again(run: RunContext, plan: Plan, known: Known) -> None:
     """Have done shots gone through once more, for nothing, whose sidecar tells something else than the ledger.
 
     Those are shots that the marker calls unfinished (up to 2026-11 a still beside clips could be told to have failed,
     and to be done in the ledger alone), and after an edit that was undone those that tell of the edit.
     """
-    batch, store = studio.batch, studio.store
-    done = {row.shot for row in await studio.ledger.shots_of(batch.name) if row.state is ShotState.DONE}
+    batch, store = run.batch, run.resources.store
+    done = {row.shot for row in await run.resources.ledger.shots_of(batch.name) if row.state is ShotState.DONE}
     whole = {item.shot.id: item for item in plan.shots if item.shot.id in done and is_finished(item, known.files)}
     marker = await read_success(store, batch.prefix)
     again = whole.keys() & set(marker.unfinished if marker else ())
-    last = [row.batch.manifest_sha256 for row in await studio.ledger.batches() if row.batch.name == batch.name]
+    last = [row.batch.manifest_sha256 for row in await run.resources.ledger.batches() if row.batch.name == batch.name]
     if last != [batch.manifest_sha256]:
         names = {layout.sidecar_name(batch.prefix, shot): shot for shot in whole}
         stored, broken = await read_readable(store, list(names))
         again |= {sidecar.shot for sidecar, _ in stored if not lists_all(sidecar, whole[sidecar.shot])}
         again |= {names[name] for name in broken}
-    await studio.ledger.set_shots(batch.name, sorted(again), ShotState.PENDING)
+    await run.resources.ledger.set_shots(batch.name, sorted(again), ShotState.PENDING)
 
 
-async def set_aside(studio: Studio, plan: Plan) -> list[Shot]:
+async def set_aside(run: RunContext, plan: Plan) -> list[Shot]:
     """Count what is complete and return the shots that are to be worked on, in the manifest's order.
 
     A shot that is complete is only set aside when the ledger calls it done: else its steps are gone through once more,
     for nothing, so that its sidecar says how it stands. One that is not asked for, and not complete any more, is
     pending. One that waits for a person, with all its takes there, is left in peace.
     """
-    rows = await studio.ledger.shots_of(studio.batch.name)
+    rows = await run.resources.ledger.shots_of(run.batch.name)
     done = {row.shot for row in rows if row.state is ShotState.DONE}
-    waiting = await _waiting(studio, plan, rows)
+    waiting = await _waiting(run, plan, rows)
     whole: list[ShotPlan] = []
     resting: list[ShotPlan] = []
     going: list[ShotPlan] = []
     left: list[ShotPlan] = []
     for item in plan.shots:
-        if item.shot.id in done and is_finished(item, studio.files):
+        if item.shot.id in done and is_finished(item, run.state.files):
             chosen = whole
-        elif not studio.wants(item.shot.id):
+        elif not run.policy.wants(item.shot.id):
             chosen = left
         else:
             chosen = resting if item.shot.id in waiting else going
         chosen.append(item)
         if chosen is not left:
-            _announce(studio, item)
+            _announce(run, item)
     for item in (*whole, *resting):
         for action in item.actions:
             if action.what == "reuse":
-                studio.tally.count(action.kind, "reused")
-                studio.progress.advance(_STEP_OF[action.kind])
-        studio.progress.advance("shots")
+                run.state.tally.count(action.kind, "reused")
+                run.state.progress.advance(_STEP_OF[action.kind])
+        run.state.progress.advance("shots")
     stale = [item.shot.id for item in (*left, *going) if item.shot.id in done]
-    await studio.ledger.set_shots(studio.batch.name, stale, ShotState.PENDING)
+    await run.resources.ledger.set_shots(run.batch.name, stale, ShotState.PENDING)
     return [item.shot for item in going]
 
 
 _STEP_OF: dict[Kind, Step] = {"image": "images", "video": "clips", "cut": "cuts"}
 
 
-async def _waiting(studio: Studio, plan: Plan, rows: Sequence[ShotRow]) -> set[str]:
+async def _waiting(run: RunContext, plan: Plan, rows: Sequence[ShotRow]) -> set[str]:
     """The shots of which everything but a person's decision is there, and told as the manifest asks for it now."""
     ready = {item.shot.id: item.shot for item in plan.shots if awaits_decision(item)}
     waiting = {row.shot for row in rows if (row.state, row.reason_kind) == (ShotState.WAITING, APPROVAL)}
-    names = [layout.sidecar_name(studio.batch.prefix, shot) for shot in ready if shot in waiting]
+    names = [layout.sidecar_name(run.batch.prefix, shot) for shot in ready if shot in waiting]
     try:
-        stored = await read_named(studio.store, [n for n in names if n[len(studio.batch.prefix) + 1 :] in studio.files])
+        stored = await read_named(
+            run.resources.store, [n for n in names if n[len(run.batch.prefix) + 1 :] in run.state.files]
+        )
     except ArchiveError as error:
         log.warning("Shots that wait are looked at anew, because their sidecars cannot be read: %s", error)
         return set()
-    return {one.shot for one, _ in stored if tells_as_asked(one, studio.batch, ready[one.shot])}
+    return {one.shot for one, _ in stored if tells_as_asked(one, run.batch, ready[one.shot])}
 
 
-def _announce(studio: Studio, item: ShotPlan) -> None:
-    wanted = studio.progress.wanted
-    wanted["shots"] += 1
+def _announce(run: RunContext, item: ShotPlan) -> None:
+    progress = run.state.progress
+    progress.want("shots")
     for action in item.actions:
         # Nobody knows how many clips a person will approve; of rejected takes there are none.
         if action.job_key or action.what not in ("waiting", "blocked", "failed"):
-            wanted[_STEP_OF[action.kind]] += 1
+            progress.want(_STEP_OF[action.kind])
 
 
-async def _write_documents(studio: Studio, manifest: Manifest, plan: Plan) -> None:
-    store, prefix = studio.store, studio.batch.prefix
+async def _write_documents(run: RunContext, manifest: Manifest, plan: Plan) -> None:
+    store, prefix = run.resources.store, run.batch.prefix
     if any(not item.complete for item in plan.shots):
         await mark_continuing(store, prefix)
     source = await asyncio.to_thread(read_bytes, manifest.uri)
     await store.put_bytes(layout.manifest_name(prefix, manifest.uri), source, "text/plain; charset=utf-8")
-    told = {**plan.as_json(), **begun_with(studio.catalogue, manifest.shots)}
+    told = {**plan.as_json(), **begun_with(run.resources.catalogue, manifest.shots)}
     text = json.dumps(told, indent=2, ensure_ascii=False)
     await store.put_bytes(layout.document(prefix, layout.PLAN), text.encode(), "application/json")

@@ -9,7 +9,7 @@ from typing import Self
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from callsheet.cli.output import err, say
-from callsheet.context.context import Studio
+from callsheet.context.context import RunContext
 from callsheet.context.progress import STEPS
 from callsheet.context.progress import Progress as BatchProgress
 
@@ -52,7 +52,7 @@ class ProgressView:
     """Follows one batch, and can stop it. A Watcher of `callsheet.context.progress`."""
 
     def __init__(self) -> None:
-        self.studio: Studio | None = None
+        self.run: RunContext | None = None
         self.is_stopped = False
         self._bars = Bars()
 
@@ -64,19 +64,19 @@ class ProgressView:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bars.__exit__(kind, error, trace)
-        if not err.is_terminal and self.studio is not None:
-            say(self.studio.progress.as_text())
+        if not err.is_terminal and self.run is not None:
+            say(self.run.state.progress.as_text())
 
-    def watch(self, studio: Studio) -> None:
-        """Follow this studio's progress from now on."""
-        self.studio = studio
-        studio.progress.listener = self._changed
+    def watch(self, run: RunContext) -> None:
+        """Follow this batch's progress from now on."""
+        self.run = run
+        run.state.progress.listen(self._changed)
 
     def stop(self) -> None:
         """Ask the batch to stop cleanly."""
-        if self.studio is not None:
+        if self.run is not None:
             self.is_stopped = True
-            self.studio.stop()
+            self.run.state.stop()
 
     def _changed(self, progress: BatchProgress, _: str) -> None:
         for step in STEPS:

@@ -48,9 +48,9 @@ from callsheet.settings import Settings, load_settings
 async def summary_without_server(request: RunRequest, settings: Settings) -> dict[str, Any]:
     """Write the batch's report from ledger and archive and return its summary, with exit code 1. Sends nothing."""
     looking = replace(request, free=True, remake=False, wait=False, plan=None)
-    async with open_run(looking, settings) as (studio, manifest):
-        await open_batch(studio, manifest, request=replace(request, remake=False, plan=None))
-        report = await write_report(studio, 0.0)
+    async with open_run(looking, settings) as (run, manifest):
+        await open_batch(run, manifest, request=replace(request, remake=False, plan=None))
+        report = await write_report(run, 0.0)
     return {**report.summary, "exit_code": ExitCode.INTERNAL}
 
 
@@ -136,7 +136,7 @@ def _run_flow(request: RunRequest, settings: Settings) -> dict[str, Any]:
             "the ledger has it. This is how the batch stands:"
         )
         summary = asyncio.run(summary_without_server(request, settings))
-        return {**summary, **(view.studio.tally.as_json() if view.studio is not None else {})}
+        return {**summary, **(view.run.state.tally.as_json() if view.run is not None else {})}
     finally:
         if is_gone(server, settings):
             leave_at_once()

@@ -20,10 +20,10 @@ class Tally:
     made: Counter[tuple[Made, How]] = field(default_factory=Counter)
     submissions: Counter[Literal["image", "video", "look"]] = field(default_factory=Counter)
 
-    def count(self, made: Made, how: How, job: Job | None = None) -> None:
+    def count(self, made: Made, how: How, job: Job | None = None, *, times: int = 1) -> None:
         """Count a result; a job that gave none is not counted."""
         if job is None or job.sha256 is not None:
-            self.made[made, how] += 1
+            self.made[made, how] += times
 
     def accepted(self, kind: Literal["image", "video", "look"]) -> None:
         """Count a request that the provider accepted."""
@@ -64,6 +64,19 @@ class Progress:
         if failed:
             self.failed[step] += count
         self.tell(step)
+
+    def want(self, step: Step) -> None:
+        """Count one more thing that is wanted."""
+        self.wanted[step] += 1
+
+    def set_shots(self, wanted: int, ended: int, failed: int) -> None:
+        """Count shots alone, as the ledger tells of them, and tell the listener."""
+        self.wanted, self.ended, self.failed = Counter(shots=wanted), Counter(shots=ended), Counter(shots=failed)
+        self.tell("shots")
+
+    def listen(self, listener: Callable[[Progress, str], None]) -> None:
+        """Tell `listener` of every change from now on."""
+        self.listener = listener
 
     @property
     def percent(self) -> float:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from decimal import Decimal
 from itertools import count
 
-from callsheet.context.context import Studio
+from callsheet.context.context import RunContext
 from callsheet.context.poller import Watch, deadline_s
 from callsheet.errors import (
     DownloadFailed,
@@ -34,45 +34,45 @@ log = logging.getLogger(__name__)
 DOWNLOADS = 4
 
 
-def watch_of(studio: Studio, job: Job) -> Watch:
+def watch_of(run: RunContext, job: Job) -> Watch:
     """The watch on the operation of a submitted job; LedgerError when it has none."""
     if job.operation is None:
         raise LedgerError(f"Job {job.key[:12]} of shot {job.shot} is {job.state} without an operation's name.")
     return Watch(
         operation=job.operation,
-        provider=studio.providers.videos_for(job.model),
-        since=job.submitted_at or studio.clock.now(),
-        deadline_s=deadline_s(studio.catalogue.get(job.model), studio.settings.video_deadline_s),
+        provider=run.resources.providers.videos_for(job.model),
+        since=job.submitted_at or run.resources.clock.now(),
+        deadline_s=deadline_s(run.resources.catalogue.get(job.model), run.resources.settings.video_deadline_s),
     )
 
 
-async def fetch_video(studio: Studio, job: Job, price: Decimal) -> JobResult:
+async def fetch_video(run: RunContext, job: Job, price: Decimal) -> JobResult:
     """The video of a submitted job, whole and durable in the spool.
 
     Raises the operation's outcome when that is no video (see `poller.ENDS`). After OperationOverdue, OperationWithheld,
     Unauthorised, and DownloadFailed (four tries) the job is still submitted, and the next run goes on from there.
     """
-    watch = watch_of(studio, job)
-    await check_source(studio, job, watch.operation)
-    async with naming_the_key(studio, job):
-        return await download(studio, job, watch, await studio.poller.result(watch), price)
+    watch = watch_of(run, job)
+    await check_source(run, job, watch.operation)
+    async with naming_the_key(run, job):
+        return await download(run, job, watch, await run.resources.poller.result(watch), price)
 
 
 @asynccontextmanager
-async def naming_the_key(studio: Studio, job: Job) -> AsyncIterator[None]:
+async def naming_the_key(run: RunContext, job: Job) -> AsyncIterator[None]:
     """Tell with what the provider does not show who submitted the job: another key may be shown it."""
     try:
         yield
     except (OperationWithheld, Unauthorised) as error:
-        whose = await _submitted_with(studio, job)
+        whose = await _submitted_with(run, job)
         raise type(error)(f"{error} {whose}".strip(), reason=error.reason, status=error.status) from error
 
 
-async def _submitted_with(studio: Studio, job: Job) -> str:
+async def _submitted_with(run: RunContext, job: Job) -> str:
     """With which key or project the job was submitted, and whether this run has it, as a sentence."""
-    attempts = await studio.ledger.attempts_on(job.key)
+    attempts = await run.resources.ledger.attempts_on(job.key)
     then = (attempts[-1].credential or attempts[-1].scope) if attempts else ""
-    now = studio.providers.credential(job.model)
+    now = run.resources.providers.credential(job.model)
     if not then:
         return ""
     if now.endswith(then):  # earlier attempts have a key's fingerprint alone
@@ -80,7 +80,7 @@ async def _submitted_with(studio: Studio, job: Job) -> str:
     return f"It was submitted with {then}, and this run has {now}: set the one that submitted it."
 
 
-async def download(studio: Studio, job: Job, watch: Watch, ready: VideoReady, price: Decimal) -> JobResult:
+async def download(run: RunContext, job: Job, watch: Watch, ready: VideoReady, price: Decimal) -> JobResult:
     """The video of a finished operation, verified; what came damaged is fetched again, from an address asked for anew.
 
     A file that is whole but not as long as ordered is taken when it comes the same twice: it is what was paid for.
@@ -88,16 +88,16 @@ async def download(studio: Studio, job: Job, watch: Watch, ready: VideoReady, pr
     odd: set[str] = set()
     for tried in count(1):
         try:
-            fetched = await fetch_once(studio, job, watch, ready)
+            fetched = await fetch_once(run, job, watch, ready)
             if not fetched.odd or fetched.file.sha256 in odd:
-                others = await kept_others(studio, job, watch, ready)
-                await asyncio.to_thread(studio.spool.damaged(job.key).unlink, missing_ok=True)
+                others = await kept_others(run, job, watch, ready)
+                await asyncio.to_thread(run.resources.spool.damaged(job.key).unlink, missing_ok=True)
                 return video_job_result(fetched, ready, price, others)
             odd.add(fetched.file.sha256)
             raise DownloadFailed(fetched.odd)
         except OperationExpired as error:
-            if tried == DOWNLOADS or studio.poller.is_over(watch):
-                raise studio.poller.judged(watch, error) from None
+            if tried == DOWNLOADS or run.resources.poller.is_over(watch):
+                raise run.resources.poller.judged(watch, error) from None
         except (DownloadFailed, NotAccepted, MediaError) as error:
             if tried == DOWNLOADS or isinstance(error, DownloadStalled):
                 tries = f"{tried} {'tries' if tried > 1 else 'try'}"
@@ -107,8 +107,8 @@ async def download(studio: Studio, job: Job, watch: Watch, ready: VideoReady, pr
                     "provider keeps it (two days)."
                 ) from error
             log.debug("Fetching the video of %s, try %d: %s", watch.operation, tried, error)
-        await studio.rest(2.0**tried)
-        ready = _from_elsewhere(ready) or await studio.poller.result(watch)
+        await run.rest(2.0**tried)
+        ready = _from_elsewhere(ready) or await run.resources.poller.result(watch)
     raise AssertionError
 
 

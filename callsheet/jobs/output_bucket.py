@@ -9,7 +9,7 @@ import logging
 
 from callsheet.archive.open import open_archive
 from callsheet.archive.store import Stat
-from callsheet.context.context import Studio
+from callsheet.context.context import RunContext
 from callsheet.errors import ArchiveDenied, ArchiveError
 from callsheet.keys import label_of
 from callsheet.ledger import Job
@@ -31,16 +31,16 @@ def own_folder(job: Job) -> str:
     return f"/{label_of(job.key)}-"
 
 
-async def remove_output(studio: Studio, job: Job) -> bool:
+async def remove_output(run: RunContext, job: Job) -> bool:
     """Remove the object that a stored job's video was copied from; False when that is not allowed.
 
     To be called when ledger and archive have the file. What cannot be removed now is removed by a later run.
     """
     uri = output_of(job)
-    if uri is None or not studio.store.uri.startswith("gs://"):
+    if uri is None or not run.resources.store.uri.startswith("gs://"):
         return True
     bucket, _, name = uri.removeprefix("gs://").partition("/")
-    store = open_archive(studio.settings, uri=f"gs://{bucket}")
+    store = open_archive(run.resources.settings, uri=f"gs://{bucket}")
     try:
         await store.remove(name, Stat(job.size or 0, job.md5 or ""))
     except ArchiveError as error:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from callsheet.context.context import Studio
+from callsheet.context.context import RunContext
 from callsheet.context.shot_state import is_transient
 from callsheet.errors import ArchiveError, LedgerError
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 HELD_S, FIRST_PAUSE_S, LONGEST_PAUSE_S = 600.0, 0.5, 20.0
 
 
-async def persist(studio: Studio, write: Callable[[], Awaitable[T]], what: str) -> T:
+async def persist(run: RunContext, write: Callable[[], Awaitable[T]], what: str) -> T:
     """The value of `write()`, tried again for ten minutes while spool or ledger cannot be written to.
 
     `what` names the thing that would be lost, an operation say, so that a person who reads the log can save it by
@@ -35,9 +35,6 @@ async def persist(studio: Studio, write: Callable[[], Awaitable[T]], what: str) 
                 log.critical("What was paid for could not be kept (%s): %s", what, error)
                 raise
             log.warning("%s cannot be kept yet, which is tried again: %s", what, error)
-        studio.troubled += 1
-        try:
+        async with run.state.trouble():
             await asyncio.sleep(pause)
-        finally:
-            studio.troubled -= 1
         pause = min(LONGEST_PAUSE_S, pause * 2)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
 
-from callsheet.context.context import Studio
+from callsheet.context.context import RunContext
 from callsheet.errors import CallsheetError, NotAccepted, ProviderError, Rejected, Unknown
 from callsheet.jobs.charges import charge_of, picture_charge
 from callsheet.jobs.persist import persist
@@ -24,17 +24,17 @@ from callsheet.providers.video_replies import submitted_name
 log = logging.getLogger(__name__)
 
 
-def keeper_of(studio: Studio, key: str, n: int) -> Keeper:
+def keeper_of(run: RunContext, key: str, n: int) -> Keeper:
     """What makes the reply to attempt `n` at a job durable, in the spool."""
-    return _Keeper(studio, key, n)
+    return _Keeper(run, key, n)
 
 
 class _Keeper:
     """Writes while the reply comes; when the disk does not take it, all of it once more at the end, patiently."""
 
-    def __init__(self, studio: Studio, key: str, n: int) -> None:
-        self._studio, self._key, self._n = studio, key, n
-        self._file = studio.spool.replies.open(key, n)
+    def __init__(self, run: RunContext, key: str, n: int) -> None:
+        self._run, self._key, self._n = run, key, n
+        self._file = run.resources.spool.replies.open(key, n)
         self._is_failed = False
 
     def begin(self, status: int, headers: Mapping[str, str]) -> None:
@@ -58,17 +58,17 @@ class _Keeper:
         except OSError as error:
             log.debug("The reply to attempt %d at %s is written again: %s", self._n, self._key[:12], error)
         self._file.close()
-        kept = self._studio.spool.replies
+        kept = self._run.resources.spool.replies
         await persist(
-            self._studio,
+            self._run,
             lambda: asyncio.to_thread(kept.write, self._key, self._n, reply),
             f"the reply to attempt {self._n} at job {self._key[:12]}",
         )
 
 
-def name_kept(studio: Studio, key: str, n: int, error: ProviderError) -> ProviderError:
+def name_kept(run: RunContext, key: str, n: int, error: ProviderError) -> ProviderError:
     """The error, with the file in which the reply lies as it came. What was certainly not paid for is not kept."""
-    path = studio.spool.replies.path(key, n)
+    path = run.resources.spool.replies.path(key, n)
     if not path.is_file():
         return error
     if not rule_for(error).keeps and not error.tokens.get("output_image"):
@@ -80,7 +80,7 @@ def name_kept(studio: Studio, key: str, n: int, error: ProviderError) -> Provide
     return error
 
 
-async def judge_kept(studio: Studio, order: JobOrder, job: Job, last: AttemptRecord) -> Job:
+async def judge_kept(run: RunContext, order: JobOrder, job: Job, last: AttemptRecord) -> Job:
     """A picture's or video's job in doubt, decided by the reply that was kept before a kill; as it was without one.
 
     Whole: it is finished, or submitted under the operation that it names. Part of a picture: it failed. Another answer
@@ -88,32 +88,34 @@ async def judge_kept(studio: Studio, order: JobOrder, job: Job, last: AttemptRec
     """
     if order.kind == "look":
         return job
-    reply = await asyncio.to_thread(studio.spool.replies.read, job.key, last.n)
+    reply = await asyncio.to_thread(run.resources.spool.replies.read, job.key, last.n)
     if reply is None:
         return job
     try:
         if order.kind == "video":
             name = await asyncio.to_thread(submitted_name, reply, f"a video by {order.model}")
-            return await studio.ledger.resolve(job.key, "adopt", name, by="its kept reply")
+            return await run.resources.ledger.resolve(job.key, "adopt", name, by="its kept reply")
         result = await asyncio.to_thread(read_picture, reply, f"a picture by {order.model}")
     except Unknown:
-        return replace(job, reason=f"{job.reason} Its reply is kept: {studio.spool.replies.path(job.key, last.n)}.")
+        return replace(
+            job, reason=f"{job.reason} Its reply is kept: {run.resources.spool.replies.path(job.key, last.n)}."
+        )
     except ProviderError as error:
-        return await _settled(studio, order, last, name_kept(studio, job.key, last.n, error))
+        return await _settled(run, order, last, name_kept(run, job.key, last.n, error))
     log.info("Job %s of shot %s: its kept reply holds the picture; nothing is sent again.", job.key[:12], order.shot)
-    usd = picture_charge(result.tokens, order, studio.priced(order.model), max(last.estimated_usd, Decimal(0)))
-    kept = await keep_picture(studio, result, usd)
-    return await persist(studio, lambda: studio.ledger.finished(job.key, kept), f"picture {kept.sha256[:12]}")
+    usd = picture_charge(result.tokens, order, run.resources.priced(order.model), max(last.estimated_usd, Decimal(0)))
+    kept = await keep_picture(run, result, usd)
+    return await persist(run, lambda: run.resources.ledger.finished(job.key, kept), f"picture {kept.sha256[:12]}")
 
 
-async def picture_of_another_ledger(studio: Studio, order: JobOrder, attempt: Attempt) -> ImageResult | None:
+async def picture_of_another_ledger(run: RunContext, order: JobOrder, attempt: Attempt) -> ImageResult | None:
     """The picture in a reply that another ledger, lost since, had kept on this disk: it is paid for.
 
     Only the first attempt looks for it: who asks once more wants something else.
     """
 
     def read() -> ImageResult | None:
-        for reply in studio.spool.replies.of_other_ledgers(order.key) if attempt.n == 1 else ():
+        for reply in run.resources.spool.replies.of_other_ledgers(order.key) if attempt.n == 1 else ():
             with suppress(CallsheetError):
                 return read_picture(reply, f"a picture by {order.model}")
         return None
@@ -126,11 +128,11 @@ async def picture_of_another_ledger(studio: Studio, order: JobOrder, attempt: At
     return found
 
 
-async def operation_of_another_ledger(studio: Studio, order: JobOrder, attempt: Attempt) -> str | None:
+async def operation_of_another_ledger(run: RunContext, order: JobOrder, attempt: Attempt) -> str | None:
     """The operation that is named in a reply which another ledger, lost since, had kept; as for pictures."""
 
     def read() -> str | None:
-        for reply in studio.spool.replies.of_other_ledgers(order.key) if attempt.n == 1 else ():
+        for reply in run.resources.spool.replies.of_other_ledgers(order.key) if attempt.n == 1 else ():
             with suppress(CallsheetError):
                 return submitted_name(reply, f"a video by {order.model}")
         return None
@@ -143,15 +145,15 @@ async def operation_of_another_ledger(studio: Studio, order: JobOrder, attempt: 
     return found
 
 
-async def _settled(studio: Studio, order: JobOrder, last: AttemptRecord, error: ProviderError) -> Job:
+async def _settled(run: RunContext, order: JobOrder, last: AttemptRecord, error: ProviderError) -> Job:
     """The job after an answer without a picture that was kept before a kill."""
     attempt = Attempt(last.job_key, last.n, last.scope, last.model, last.estimated_usd)
-    again = asked_again(await studio.ledger.attempts_on(order.key)) - 1
+    again = asked_again(await run.resources.ledger.attempts_on(order.key)) - 1
     state = _STATE_AFTER.get(verdict(order.kind, error, again), JobState.PLANNED)
     if isinstance(error, NotAccepted | Rejected):
         state = JobState.PLANNED  # the next request meets it again, or does not
-    usd = charge_of(error, order, studio.priced(order.model), max(last.estimated_usd, Decimal(0)))
-    return await studio.ledger.settle(
+    usd = charge_of(error, order, run.resources.priced(order.model), max(last.estimated_usd, Decimal(0)))
+    return await run.resources.ledger.settle(
         attempt, state, kind=error.kind, reason=str(error), code=error.reason, status=error.status, usd=usd
     )
 

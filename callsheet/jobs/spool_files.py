@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from callsheet.archive.spool import Spooled
-from callsheet.context.context import Studio
+from callsheet.context.context import RunContext
 from callsheet.context.poller import Watch
 from callsheet.errors import BadImage, CallsheetError, DownloadFailed, MediaError, ProviderError
 from callsheet.jobs.output_bucket import OUTPUT
@@ -26,7 +26,7 @@ from callsheet.providers.protocol import ImageResult, Picture, VideoReady
 from callsheet.providers.video_addresses import object_of
 
 
-async def keep_picture(studio: Studio, result: ImageResult, usd: Decimal) -> JobResult:
+async def keep_picture(run: RunContext, result: ImageResult, usd: Decimal) -> JobResult:
     """The reply's picture, and all others in it, durable in the spool, as a result for the ledger. It cost `usd`."""
     try:
         probe = await asyncio.to_thread(probe_image, result.data)
@@ -34,7 +34,7 @@ async def keep_picture(studio: Studio, result: ImageResult, usd: Decimal) -> Job
         raise BadImage(
             f"The provider answered with bytes that are no whole picture: {error}", reason="BAD_IMAGE"
         ) from error
-    file = await _spooled(studio, result.data)
+    file = await _spooled(run, result.data)
     details: dict[str, Any] = {
         "model_version": result.model_version, "response_id": result.response_id, "tokens": result.tokens
     }  # fmt: skip
@@ -43,7 +43,7 @@ async def keep_picture(studio: Studio, result: ImageResult, usd: Decimal) -> Job
     if result.safety_ratings:
         details[RATINGS] = [dict(one) for one in result.safety_ratings]
     if result.others:
-        details[OTHERS] = [_described_picture(one, await _spooled(studio, one.data)) for one in result.others]
+        details[OTHERS] = [_described_picture(one, await _spooled(run, one.data)) for one in result.others]
     if result.text:
         details[TEXT] = result.text
     if result.is_thought:
@@ -61,8 +61,8 @@ async def keep_picture(studio: Studio, result: ImageResult, usd: Decimal) -> Job
     )
 
 
-async def _spooled(studio: Studio, data: bytes) -> Spooled:
-    return await persist(studio, lambda: asyncio.to_thread(studio.spool.write, data), "a picture")
+async def _spooled(run: RunContext, data: bytes) -> Spooled:
+    return await persist(run, lambda: asyncio.to_thread(run.resources.spool.write, data), "a picture")
 
 
 def _described_picture(picture: Picture, file: Spooled) -> dict[str, Any]:
@@ -90,19 +90,19 @@ class Fetched:
     odd: str = ""
 
 
-async def fetch_once(studio: Studio, job: Job, watch: Watch, ready: VideoReady) -> Fetched:
+async def fetch_once(run: RunContext, job: Job, watch: Watch, ready: VideoReady) -> Fetched:
     """The video, fetched into the spool. What came damaged (MediaError) is kept as evidence beside it."""
     if ready.data is None:
-        await check_source(studio, job, ready.uri or "")
-    target = studio.spool.scratch(".mp4")
+        await check_source(run, job, ready.uri or "")
+    target = run.resources.spool.scratch(".mp4")
     try:
-        async with studio.downloads.turn(watch.expires.timestamp()):
+        async with run.resources.downloads.turn(watch.expires.timestamp()):
             await watch.provider.download(ready, target)
         mime_type, probe = await asyncio.to_thread(_looked_at, target)
-        file = await persist(studio, lambda: asyncio.to_thread(studio.spool.adopt, target), watch.operation)
+        file = await persist(run, lambda: asyncio.to_thread(run.resources.spool.adopt, target), watch.operation)
         return Fetched(file, mime_type, probe, _odd(job, mime_type, probe))
     except MediaError as error:
-        kept = await asyncio.to_thread(_keep_damaged, studio, job, target)
+        kept = await asyncio.to_thread(_keep_damaged, run, job, target)
         raise MediaError(f"{error}{kept}") from error
     except ProviderError:
         await asyncio.to_thread(_discard, target)
@@ -112,12 +112,12 @@ async def fetch_once(studio: Studio, job: Job, watch: Watch, ready: VideoReady) 
         raise DownloadFailed(f"It could not be written to {target.parent}: {error.strerror or error}.") from error
 
 
-async def kept_others(studio: Studio, job: Job, watch: Watch, ready: VideoReady) -> list[dict[str, Any]]:
+async def kept_others(run: RunContext, job: Job, watch: Watch, ready: VideoReady) -> list[dict[str, Any]]:
     """The further videos of the operation, in the spool and described. One that cannot be had is told, not raised."""
     described = []
     for number, other in enumerate(ready.others, 2):
         try:
-            described.append(_described(await fetch_once(studio, job, watch, other)))
+            described.append(_described(await fetch_once(run, job, watch, other)))
         except CallsheetError as error:
             log.warning("Video %d of %s could not be fetched: %s", number, watch.operation, error)
             described.append({"failure": f"Video {number} of the operation could not be fetched: {error}"[:1000]})
@@ -149,7 +149,7 @@ def video_job_result(fetched: Fetched, ready: VideoReady, price: Decimal, others
     )
 
 
-async def check_source(studio: Studio, job: Job, address: str) -> None:
+async def check_source(run: RunContext, job: Job, address: str) -> None:
     """Raise DownloadFailed for a file in a bucket that only a sidecar led to, and that no place of ours holds.
 
     An operation that this ledger sent is its provider's word. One that a sidecar told of may be anybody's, and what it
@@ -158,11 +158,11 @@ async def check_source(studio: Studio, job: Job, address: str) -> None:
     name = object_of(address) or (address if "://" in address and not address.startswith("http") else None)
     if name is None:
         return
-    attempts = await studio.ledger.attempts_on(job.key)
+    attempts = await run.resources.ledger.attempts_on(job.key)
     if all(one.output is not None for one in attempts):
         return  # of its own attempts a ledger knows where they were to write
-    settings, own = studio.settings, [one.output for one in attempts]
-    roots = (studio.store.uri, settings.video_output, *settings.input_roots, *own)
+    settings, own = run.resources.settings, [one.output for one in attempts]
+    roots = (run.resources.store.uri, settings.video_output, *settings.input_roots, *own)
     places = Places.of(root for root in roots if root and root.startswith("gs://"))
     if places.find(name) is None:
         raise DownloadFailed(f"{refusal(name)} Only a sidecar tells of its operation.")
@@ -191,12 +191,12 @@ def _described(fetched: Fetched) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _keep_damaged(studio: Studio, job: Job, path: Path) -> str:
+def _keep_damaged(run: RunContext, job: Job, path: Path) -> str:
     """Keep what came, the newest of each job; returns a sentence that names it."""
     if not path.stat().st_size:
         _discard(path)
         return ""
-    kept = studio.spool.damaged(job.key)
+    kept = run.resources.spool.damaged(job.key)
     with suppress(OSError):
         shutil.move(path, kept)
         return f" What came is kept as evidence: {kept}."

@@ -15,7 +15,7 @@ from typing import Any, TypedDict
 from callsheet.archive import layout
 from callsheet.archive.object_metadata import about_file
 from callsheet.archive.spool import Spooled
-from callsheet.context.context import Studio
+from callsheet.context.context import RunContext
 from callsheet.errors import ArchiveLost, LedgerError, MediaError
 from callsheet.jobs.output_bucket import output_of, remove_output
 from callsheet.ledger import Job, JobState
@@ -68,47 +68,47 @@ class Deposit:
     details: dict[str, Any] | None = None
 
 
-async def deposit_paid(studio: Studio, shot: Shot, kind: AssetKind, job: Job, name: str, parent: str | None) -> Asset:
+async def deposit_paid(run: RunContext, shot: Shot, kind: AssetKind, job: Job, name: str, parent: str | None) -> Asset:
     """The archived file of a finished job in this shot's folder; the job is `stored` when it returns.
 
     A file that is there already, under whatever name, is not written again; one that two shots share is in both
     folders.
     """
-    for known in studio.assets_of(shot):
+    for known in run.state.assets_of(shot):
         if known.kind == kind and known.job_key == job.key:
             return known
-    return await deposit_result(studio, shot.id, kind, job, name, parent)
+    return await deposit_result(run, shot.id, kind, job, name, parent)
 
 
-async def deposit_result(studio: Studio, shot: str, kind: AssetKind, job: Job, name: str, parent: str | None) -> Asset:
+async def deposit_result(run: RunContext, shot: str, kind: AssetKind, job: Job, name: str, parent: str | None) -> Asset:
     """The same for a shot of which nothing but its id is known, whether the file is there or not."""
     if not (job.sha256 and job.md5 and job.mime_type and job.size is not None):
         raise LedgerError(f"Job {job.key[:12]} is {job.state} without a result. Look at it with `callsheet status`.")
     if kind in ("take", "clip"):
-        await _deposit_others(studio, shot, job)
+        await _deposit_others(run, shot, job)
     new = Deposit(kind, job.mime_type, job.width, job.height, job.duration_s, parent, job)
-    file = Spooled(studio.spool.path(job.sha256), job.sha256, job.md5, job.size)
-    asset = await _deposit(studio, shot, new, file, name)
-    await remove_output(studio, job)
+    file = Spooled(run.resources.spool.path(job.sha256), job.sha256, job.md5, job.size)
+    asset = await _deposit(run, shot, new, file, name)
+    await remove_output(run, job)
     return asset
 
 
-def others_of(studio: Studio, shot: Shot, made: Asset) -> tuple[Asset, ...]:
+def others_of(run: RunContext, shot: Shot, made: Asset) -> tuple[Asset, ...]:
     """The archived further pictures or videos of the answer that gave a take or clip."""
-    return tuple(one for one in studio.assets_of(shot) if one.kind == "extra" and one.parent == made.sha256)
+    return tuple(one for one in run.state.assets_of(shot) if one.kind == "extra" and one.parent == made.sha256)
 
 
-async def _deposit_others(studio: Studio, shot: str, job: Job) -> None:
+async def _deposit_others(run: RunContext, shot: str, job: Job) -> None:
     """Archive the further files of a take's or clip's answer, before it: only what is stored is looked at no more."""
     number = job.slot.rpartition("-")[2]
     for one in (job.details or {}).get(OTHERS, ()):
         if "sha256" not in one:
             continue  # it could not be fetched
         new = Deposit("extra", one["mime_type"], one["width"] or None, one["height"] or None, parent=job.sha256)
-        file = Spooled(studio.spool.path(one["sha256"]), one["sha256"], one["md5"], one["size"])
+        file = Spooled(run.resources.spool.path(one["sha256"]), one["sha256"], one["md5"], one["size"])
         try:
             await _deposit(
-                studio,
+                run,
                 shot,
                 new,
                 file,
@@ -119,16 +119,16 @@ async def _deposit_others(studio: Studio, shot: str, job: Job) -> None:
 
 
 async def deposit_derived(
-    studio: Studio, shot: Shot, new: Deposit, source: Path, name_of: Callable[[str], str]
+    run: RunContext, shot: Shot, new: Deposit, source: Path, name_of: Callable[[str], str]
 ) -> Asset:
     """Archive a file that was made here for free, under the name of its hash; `source` is moved into the spool."""
-    file = await asyncio.to_thread(studio.spool.adopt, source)
-    return await _deposit(studio, shot.id, new, file, name_of(file.sha256))
+    file = await asyncio.to_thread(run.resources.spool.adopt, source)
+    return await _deposit(run, shot.id, new, file, name_of(file.sha256))
 
 
-async def _deposit(studio: Studio, shot: str, new: Deposit, file: Spooled, name: str) -> Asset:
-    batch = studio.batch
-    uri = await _put(studio, shot, new, file, name)
+async def _deposit(run: RunContext, shot: str, new: Deposit, file: Spooled, name: str) -> Asset:
+    batch = run.batch
+    uri = await _put(run, shot, new, file, name)
     asset = Asset(
         kind=new.kind,
         batch=batch.name,
@@ -151,16 +151,16 @@ async def _deposit(studio: Studio, shot: str, new: Deposit, file: Spooled, name:
         details=new.details,
     )
     if new.job is not None and new.job.state is JobState.FINISHED:
-        await studio.ledger.stored(new.job.key, [asset])
+        await run.resources.ledger.stored(new.job.key, [asset])
     else:
-        await studio.ledger.add_assets([asset])
-    studio.assets.setdefault(shot, {})[name] = asset
+        await run.resources.ledger.add_assets([asset])
+    run.state.add_asset(asset)
     return asset
 
 
-async def _put(studio: Studio, shot: str, new: Deposit, file: Spooled, name: str) -> str:
+async def _put(run: RunContext, shot: str, new: Deposit, file: Spooled, name: str) -> str:
     """The URI of the archived file: copied by the storage service where it has the bytes already, else uploaded."""
-    batch, source = studio.batch, output_of(new.job) if new.job else None
+    batch, source = run.batch, output_of(new.job) if new.job else None
     target = f"{layout.shot_folder(batch.prefix, shot)}/{name}"
     facts = FileFacts(
         sha256=file.sha256,
@@ -169,50 +169,51 @@ async def _put(studio: Studio, shot: str, new: Deposit, file: Spooled, name: str
         content_type=new.mime_type,
         **about_file(batch.campaign, batch.name, shot, name),
     )
-    if source and (uri := await studio.store.adopt_file(source, target, **facts)):
+    if source and (uri := await run.resources.store.adopt_file(source, target, **facts)):
         return uri
-    return await studio.store.put_file(await fetch(studio, file.sha256, file.size), target, **facts)
+    return await run.resources.store.put_file(await fetch(run, file.sha256, file.size), target, **facts)
 
 
-async def fetch(studio: Studio, sha256: str, size: int) -> Path:
+async def fetch(run: RunContext, sha256: str, size: int) -> Path:
     """The file with this hash on this disk: from the spool, else from wherever the archive has it (free).
 
     Raises ArchiveLost when neither has it any more.
     """
-    if studio.spool.holds(sha256, size):
-        return studio.spool.path(sha256)
-    name = await archived(studio, sha256)
+    if run.resources.spool.holds(sha256, size):
+        return run.resources.spool.path(sha256)
+    name = await archived(run, sha256)
     if name is None:
         raise ArchiveLost(
-            f"The file {sha256[:12]} was made and paid for, but is neither in {studio.spool.root} nor in "
-            f"{studio.store.uri} any more. Restore one of them, or run again with --remake to make and pay for it anew."
+            f"The file {sha256[:12]} was made and paid for, but is neither in {run.resources.spool.root} nor in "
+            f"{run.resources.store.uri} any more. Restore one of them, or run again with --remake to make and "
+            "pay for it anew."
         )
-    target = studio.spool.scratch()
-    await studio.store.get_file(name, target, sha256=sha256)
-    return (await asyncio.to_thread(studio.spool.adopt, target)).path
+    target = run.resources.spool.scratch()
+    await run.resources.store.get_file(name, target, sha256=sha256)
+    return (await asyncio.to_thread(run.resources.spool.adopt, target)).path
 
 
-async def is_lost(studio: Studio, job: Job) -> bool:
+async def is_lost(run: RunContext, job: Job) -> bool:
     """Whether a job has a result whose bytes are nowhere any more."""
-    if job.sha256 is None or studio.spool.holds(job.sha256, job.size or 0):
+    if job.sha256 is None or run.resources.spool.holds(job.sha256, job.size or 0):
         return False
-    return await archived(studio, job.sha256) is None
+    return await archived(run, job.sha256) is None
 
 
-async def archived(studio: Studio, sha256: str) -> str | None:
+async def archived(run: RunContext, sha256: str) -> str | None:
     """The name of an archived file with these bytes, in whatever batch; one that is damaged does not count."""
-    for asset in await studio.ledger.copies_of(sha256):
+    for asset in await run.resources.ledger.copies_of(sha256):
         if (batch := Batch.named(asset.batch)) is None:
             continue
         # By its place, not by its URI: an archive may have been moved as a whole.
         name = f"{layout.shot_folder(batch.prefix, asset.shot)}/{asset.name}"
-        found = await studio.store.stat(name)
+        found = await run.resources.store.stat(name)
         if found is not None and found.size == asset.size and found.md5 in ("", asset.md5):
             return name
     return None
 
 
-async def read_reference(studio: Studio, reference: Reference) -> InputImage:
+async def read_reference(run: RunContext, reference: Reference) -> InputImage:
     """A picture that the manifest names; MediaError when it is not the one that the batch was planned with."""
     data = await asyncio.to_thread(read_bytes, reference.uri, reference.size)
     if hashlib.sha256(data).hexdigest() != reference.sha256:
@@ -222,9 +223,9 @@ async def read_reference(studio: Studio, reference: Reference) -> InputImage:
     return InputImage(data, reference.mime_type)
 
 
-async def read_frame(studio: Studio, asset: Asset) -> InputImage:
+async def read_frame(run: RunContext, asset: Asset) -> InputImage:
     """A take's bytes, to be sent as a frame: as a PNG where Google takes no such picture."""
-    path = await fetch(studio, asset.sha256, asset.size)
+    path = await fetch(run, asset.sha256, asset.size)
     if asset.mime_type in NOT_TAKEN:
         return InputImage(await asyncio.to_thread(as_png, path), "image/png")
     return InputImage(await asyncio.to_thread(path.read_bytes), asset.mime_type)

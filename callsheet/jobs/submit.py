@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from callsheet.context.context import Studio
+from callsheet.context.context import RunContext
 from callsheet.context.gates import ALL
 from callsheet.errors import (
     SPEND,
@@ -59,44 +59,43 @@ UNSENT = frozenset({JobState.PLANNED, JobState.RESERVED, JobState.UNKNOWN})
 ENDED = frozenset({JobState.STORED, JobState.BLOCKED, JobState.FAILED, JobState.EXPIRED})
 
 
-async def claim(studio: Studio, order: JobOrder) -> Job:
+async def claim(run: RunContext, order: JobOrder) -> Job:
     """The job, ours to work on, or as it ended elsewhere; waits while another process works on it.
 
     A job whose process died while sending comes back `unknown`: nobody can know whether it was accepted.
     """
     while True:
-        claimed = await studio.ledger.claim(order)
+        claimed = await run.resources.ledger.claim(order)
         if claimed.mine or claimed.job.state in ENDED:
             return claimed.job
-        await studio.rest_really(WATCH_EVERY_S)
+        await run.state.rest_really(WATCH_EVERY_S)
 
 
-async def patiently(studio: Studio, order: JobOrder, work: Callable[[], Awaitable[Job]]) -> Job:
+async def patiently(run: RunContext, order: JobOrder, work: Callable[[], Awaitable[Job]]) -> Job:
     """The job that `work()` gives. With `wait`, a day that is full is slept through and the work begun again."""
     while True:
         try:
             return await work()
         except Parked as parked:
-            if not studio.wait or parked.until is None or not isinstance(parked, QuotaParked):
-                await _put_on_record(studio, order, parked)
+            if not run.policy.wait or parked.until is None or not isinstance(parked, QuotaParked):
+                await _put_on_record(run, order, parked)
                 raise
             until = parked.until
-            if studio.full_until.get(order.model) != until:
+            if run.state.note_full(order.model, until):
                 log.warning("%s Waiting for it.", parked)
-            studio.full_until[order.model] = until
-        await studio.rest((until - studio.clock.now()).total_seconds())
+        await run.rest((until - run.resources.clock.now()).total_seconds())
 
 
-async def _put_on_record(studio: Studio, order: JobOrder, parked: Parked) -> None:
+async def _put_on_record(run: RunContext, order: JobOrder, parked: Parked) -> None:
     """Tell the ledger that the job waits: what parks it may be known to this process alone."""
     try:
-        await studio.ledger.park(order.key, parked)
+        await run.resources.ledger.park(order.key, parked)
     except LedgerError as error:  # a full disk, say: nothing is lost, and the reason is told all the same
         log.warning("That job %s is parked could not be put on record: %s", order.key[:12], error)
 
 
 async def submit(
-    studio: Studio, order: JobOrder, job: Job, price: Decimal, ready: Ready, slots: asyncio.Semaphore
+    run: RunContext, order: JobOrder, job: Job, price: Decimal, ready: Ready, slots: asyncio.Semaphore
 ) -> Job:
     """Send the job's request until it is accepted or a verdict ends it; never two requests at once.
 
@@ -106,116 +105,116 @@ async def submit(
     """
     earlier: Counter[type[ProviderError]] = Counter()
     if job.state is JobState.UNKNOWN:
-        job = await decide(studio, order, job)
+        job = await decide(run, order, job)
     while job.state in (JobState.PLANNED, JobState.RESERVED):
-        if studio.halted is not None:
-            raise studio.halted
-        gate = await gate_of(studio, order)
+        if run.state.halted is not None:
+            raise run.state.halted
+        gate = await gate_of(run, order)
         async with gate.turn(order.model):
-            attempt, outcome = await _attempt(studio, order, price, ready, slots)
-            await tell_gate(gate, studio, order, outcome)
+            attempt, outcome = await _attempt(run, order, price, ready, slots)
+            await tell_gate(gate, run, order, outcome)
         if isinstance(outcome, Job):
             return outcome
         applied = rule_for(outcome).error
         pause_s = backoff_s(outcome, earlier[applied], random.random())  # noqa: S311  spreads load, no secret
         if isinstance(outcome, Unknown):
-            await _doubt(studio, attempt, outcome)
+            await _doubt(run, attempt, outcome)
             # A job in doubt is nobody's, and only whoever has it may send it again.
-            job = await claim(studio, order)
-            job = await decide(studio, order, job) if job.state is JobState.UNKNOWN else job
+            job = await claim(run, order)
+            job = await decide(run, order, job) if job.state is JobState.UNKNOWN else job
             going = job.state is JobState.PLANNED and earlier[applied] < DOUBTS
         else:
-            known = await _tries(studio, order, outcome, earlier[applied])
+            known = await _tries(run, order, outcome, earlier[applied])
             given = verdict(order.kind, outcome, known)
-            job = await _record(studio, order, attempt, outcome, given, pause_s)
+            job = await _record(run, order, attempt, outcome, given, pause_s)
             going = given in (Verdict.RETRY, Verdict.AGAIN)
         if not going:
             return job
-        await studio.rest(pause_s)
+        await run.rest(pause_s)
         earlier[applied] += 1
     return job
 
 
-async def _tries(studio: Studio, order: JobOrder, error: ProviderError, earlier: int) -> int:
+async def _tries(run: RunContext, order: JobOrder, error: ProviderError, earlier: int) -> int:
     """How often the error's rule was applied: for what may be paid twice, in all runs and by any such rule."""
     if not isinstance(error, NoImage):
         return earlier
-    return max(earlier, asked_again(await studio.ledger.attempts_on(order.key)))
+    return max(earlier, asked_again(await run.resources.ledger.attempts_on(order.key)))
 
 
 async def _attempt(
-    studio: Studio, order: JobOrder, price: Decimal, ready: Ready, slots: asyncio.Semaphore
+    run: RunContext, order: JobOrder, price: Decimal, ready: Ready, slots: asyncio.Semaphore
 ) -> tuple[Attempt, Job | ProviderError]:
     """One attempt: be ready, reserve money and a place in the quota, wait for it, make the intent durable, send.
 
     The place in the minute is taken when nothing is left to do but to send. The intent is written only when there is a
     free slot, so that a killed process leaves few requests in doubt.
     """
-    limits = studio.catalogue.get(order.model).limits(studio.settings.tier)
+    limits = run.resources.catalogue.get(order.model).limits(run.resources.settings.tier)
     async with slots:
-        await _may_send(studio, order)
-        send, taken = await ready(), studio.clock.now()
-        attempt = await studio.ledger.begin(
+        await _may_send(run, order)
+        send, taken = await ready(), run.resources.clock.now()
+        attempt = await run.resources.ledger.begin(
             order.key,
             estimate=price,
-            scope=studio.gate(order).scope,
+            scope=run.gate(order).scope,
             limits=limits,
-            spend=spend_limits(studio.settings, studio.catalogue, studio.gate(order).scope),
-            budget=studio.budget_usd,
-            output=studio.providers.output_root(order.model) or "",
-            credential=studio.providers.credential(order.model),
+            spend=spend_limits(run.resources.settings, run.resources.catalogue, run.gate(order).scope),
+            budget=run.policy.budget_usd,
+            output=run.resources.providers.output_root(order.model) or "",
+            credential=run.resources.providers.credential(order.model),
         )
         if attempt.not_before is None:
-            return attempt, await _outcome(studio, send, attempt, taken)
-    await studio.rest((attempt.not_before - studio.clock.now()).total_seconds())
+            return attempt, await _outcome(run, send, attempt, taken)
+    await run.rest((attempt.not_before - run.resources.clock.now()).total_seconds())
     async with slots:
-        await _may_send(studio, order)
+        await _may_send(run, order)
         send = await ready()
-        taken = max(studio.clock.now(), attempt.not_before)
-        await studio.ledger.submitting(attempt)
-        return attempt, await _outcome(studio, send, attempt, taken)
+        taken = max(run.resources.clock.now(), attempt.not_before)
+        await run.resources.ledger.submitting(attempt)
+        return attempt, await _outcome(run, send, attempt, taken)
 
 
-async def _may_send(studio: Studio, order: JobOrder) -> None:
+async def _may_send(run: RunContext, order: JobOrder) -> None:
     """Return when nothing is in the way of sending; raises what halted batch or route, NoRoom, or a full day."""
-    while studio.troubled:
-        await studio.rest_really(WATCH_EVERY_S)
-    if studio.halted is not None:
-        raise studio.halted
-    studio.gate(order).check(order.model)
-    studio.spool.check_room(studio.settings.min_free_mb)
-    full = studio.full_until.get(order.model)
-    if full is not None and full > studio.clock.now():
+    while run.state.troubled:
+        await run.state.rest_really(WATCH_EVERY_S)
+    if run.state.halted is not None:
+        raise run.state.halted
+    run.gate(order).check(order.model)
+    run.resources.spool.check_room(run.resources.settings.min_free_mb)
+    full = run.state.full_until.get(order.model)
+    if full is not None and full > run.resources.clock.now():
         raise QuotaParked(f"Today's requests for {order.model} are used up. Nothing was sent.", until=full)
 
 
-async def _outcome(studio: Studio, send: Send, attempt: Attempt, taken: datetime) -> Job | ProviderError:
+async def _outcome(run: RunContext, send: Send, attempt: Attempt, taken: datetime) -> Job | ProviderError:
     """What became of the request. When we fail or are cancelled in the middle of it, it is in doubt.
 
     `taken` is when its place was taken, at the latest.
     """
     try:
-        async with _counted_when_sent(studio, attempt, taken):
+        async with _counted_when_sent(run, attempt, taken):
             return await send(attempt)
     except ProviderError as error:
-        return name_kept(studio, attempt.key, attempt.n, error)
+        return name_kept(run, attempt.key, attempt.n, error)
     except BaseException as error:
         reason = f"{type(error).__name__} while the request was under way: {error}"
         await asyncio.shield(
-            studio.ledger.settle(attempt, JobState.UNKNOWN, kind=Unknown.__name__, reason=reason[:2000])
+            run.resources.ledger.settle(attempt, JobState.UNKNOWN, kind=Unknown.__name__, reason=reason[:2000])
         )
         raise
 
 
 @asynccontextmanager
-async def _counted_when_sent(studio: Studio, attempt: Attempt, taken: datetime) -> AsyncIterator[None]:
+async def _counted_when_sent(run: RunContext, attempt: Attempt, taken: datetime) -> AsyncIterator[None]:
     """Let the attempt count from when it was really sent: connecting may take long, and the others wait by it."""
     notes: list[asyncio.Task[None]] = []
 
     def note() -> None:
-        moment = studio.clock.now()
+        moment = run.resources.clock.now()
         if moment - taken > SENT_AT_ONCE:
-            notes.append(asyncio.create_task(studio.ledger.sent(attempt, moment)))
+            notes.append(asyncio.create_task(run.resources.ledger.sent(attempt, moment)))
 
     try:
         with listening(note):
@@ -235,11 +234,11 @@ _STATE_AFTER: dict[Verdict, JobState] = {
 }
 
 
-async def _doubt(studio: Studio, attempt: Attempt, error: Unknown) -> Job:
+async def _doubt(run: RunContext, attempt: Attempt, error: Unknown) -> Job:
     """Record that the request may have been accepted: its money stays held until that is decided."""
     return await persist(
-        studio,
-        lambda: studio.ledger.settle(
+        run,
+        lambda: run.resources.ledger.settle(
             attempt, JobState.UNKNOWN, kind=error.kind, reason=str(error), code=error.reason, status=error.status
         ),
         f"a request in doubt for job {attempt.key[:12]}",
@@ -247,16 +246,16 @@ async def _doubt(studio: Studio, attempt: Attempt, error: Unknown) -> Job:
 
 
 async def _record(
-    studio: Studio, order: JobOrder, attempt: Attempt, error: ProviderError, given: Verdict, pause_s: float
+    run: RunContext, order: JobOrder, attempt: Attempt, error: ProviderError, given: Verdict, pause_s: float
 ) -> Job:
     """Close the attempt in the ledger, and learn the quota that a 429 states."""
     # What was not accepted for a reason outside the request leaves the job planned: the next run tries it again.
     mendable = isinstance(error, NotAccepted | Unauthorised | ModelNotFound)
     state = JobState.PLANNED if given is Verdict.FAIL and mendable else _STATE_AFTER[given]
-    usd = charge_of(error, order, studio.priced(attempt.model), attempt.estimate)
+    usd = charge_of(error, order, run.resources.priced(attempt.model), attempt.estimate)
     job = await persist(
-        studio,
-        lambda: studio.ledger.settle(
+        run,
+        lambda: run.resources.ledger.settle(
             attempt, state, kind=error.kind, reason=str(error), code=error.reason, status=error.status, usd=usd
         ),
         f"the end of an attempt at job {attempt.key[:12]}",
@@ -264,13 +263,13 @@ async def _record(
     if isinstance(error, RouteClosed):
         raise RouteParked(str(error))
     if isinstance(error, RateLimited) or given is Verdict.PARK:
-        until = await _learn(studio, attempt, error, pause_s)
+        until = await _learn(run, attempt, error, pause_s)
         if given is Verdict.PARK:
             raise QuotaParked(f"{error} Nothing was sent; it goes on at {until:%Y-%m-%d %H:%M} UTC.", until=until)
     return job
 
 
-async def _learn(studio: Studio, attempt: Attempt, error: ProviderError, pause_s: float) -> datetime:
+async def _learn(run: RunContext, attempt: Attempt, error: ProviderError, pause_s: float) -> datetime:
     """Let every process know of the quota or the pause that a reply states; returns when requests may go on.
 
     A 429 without details pauses the model for as long as this job waits: all others would get the same answer.
@@ -279,4 +278,4 @@ async def _learn(studio: Studio, attempt: Attempt, error: ProviderError, pause_s
     model = ALL if per == SPEND else attempt.model  # money is counted over all models
     hint_s = error.retry_after_s if isinstance(error, NotAccepted) else None
     wait_s = hint_s if per or hint_s is not None else pause_s
-    return await studio.ledger.lower_limit(attempt.scope, model, per or "minute", limit, wait_s)
+    return await run.resources.ledger.lower_limit(attempt.scope, model, per or "minute", limit, wait_s)

@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace
 from datetime import datetime
 
-from callsheet.context.context import Studio
+from callsheet.context.context import RunContext
 from callsheet.errors import NotAccepted, Unknown
 from callsheet.jobs.replies import asked_again, judge_kept
 from callsheet.ledger import Job, JobOrder, JobState, Ledger
@@ -14,7 +14,7 @@ from callsheet.providers.output_bucket import Evidence
 from callsheet.providers.retry_policy import Verdict, verdict
 
 
-async def look_for_evidence(studio: Studio, order: JobOrder, job: Job) -> Job:
+async def look_for_evidence(run: RunContext, order: JobOrder, job: Job) -> Job:
     """A job in doubt, decided when it is certain what became of its last attempt; else still unknown.
 
     A reply that was kept is read first: that is free and needs nobody.
@@ -22,18 +22,18 @@ async def look_for_evidence(studio: Studio, order: JobOrder, job: Job) -> Job:
     When nothing was found in the attempt's own bucket prefix, the reason of the job that is returned (not the
     ledger's) says so. Raises Unreachable when whoever could tell does not answer.
     """
-    last = (await studio.ledger.attempts_on(order.key))[-1]
-    job = await judge_kept(studio, order, job, last)
+    last = (await run.resources.ledger.attempts_on(order.key))[-1]
+    job = await judge_kept(run, order, job, last)
     if job.state is not JobState.UNKNOWN:
         return job
-    evidence = await studio.providers.evidence_of(order.model, order.key, job.attempts, last.output)
+    evidence = await run.resources.providers.evidence_of(order.model, order.key, job.attempts, last.output)
     if evidence is not None:
-        return await decide_by(studio.ledger, order.key, evidence)
-    prefix = studio.providers.output_uri(order.model, order.key, job.attempts, last.output)
+        return await decide_by(run.resources.ledger, order.key, evidence)
+    prefix = run.resources.providers.output_uri(order.model, order.key, job.attempts, last.output)
     if prefix is None:
         return job
-    longest_s = studio.catalogue.get(order.model).latency_s.max
-    found = nothing_under(prefix, sent=last.at, now=studio.clock.now(), longest_s=longest_s)
+    longest_s = run.resources.catalogue.get(order.model).latency_s.max
+    found = nothing_under(prefix, sent=last.at, now=run.resources.clock.now(), longest_s=longest_s)
     return replace(job, reason=f"{job.reason} {found}".strip())
 
 
@@ -59,20 +59,20 @@ def nothing_under(prefix: str, *, sent: datetime, now: datetime, longest_s: floa
 log = logging.getLogger(__name__)
 
 
-async def decide(studio: Studio, order: JobOrder, job: Job) -> Job:
+async def decide(run: RunContext, order: JobOrder, job: Job) -> Job:
     """The job after what can be decided without a person: planned again, submitted (adopted), or still unknown.
 
     Certain knowledge decides first, the kept reply before all. Without it a picture is sent once
     more, counted twice, and a video is held. A free run sends nothing, and so leaves both as they are.
     """
     try:
-        job = await look_for_evidence(studio, order, job)
+        job = await look_for_evidence(run, order, job)
     except NotAccepted as error:
         log.warning("Job %s of shot %s stays in doubt for now: %s", job.key[:12], order.shot, error)
         return job
-    if job.state is not JobState.UNKNOWN or studio.free:
+    if job.state is not JobState.UNKNOWN or run.policy.free:
         return job
-    lost = asked_again(await studio.ledger.attempts_on(order.key))
+    lost = asked_again(await run.resources.ledger.attempts_on(order.key))
     if verdict(order.kind, Unknown(job.reason), lost - 1) is not Verdict.AGAIN:
         return job
-    return await studio.ledger.resolve(order.key, "resubmit", by="the rule of one more try for a picture")
+    return await run.resources.ledger.resolve(order.key, "resubmit", by="the rule of one more try for a picture")

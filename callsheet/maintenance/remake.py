@@ -5,11 +5,10 @@ Works from the sidecar alone, without the manifest, and costs nothing.
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 
 from callsheet.archive.sidecar import ClipRecord, CutRecord, Sidecar, TakeRecord
-from callsheet.context.context import Studio
+from callsheet.context.context import RunContext
 from callsheet.context.shot_state import ClipWork, CutWork, TakeWork, Work
 from callsheet.errors import CallsheetError
 from callsheet.shots import Asset, Shot
@@ -20,7 +19,7 @@ from callsheet.steps.sidecar import cut_record, file_record, shot_of
 
 
 async def remake(
-    studio: Studio, sidecar: Sidecar, whole: dict[str, Asset], thumbnails: frozenset[str]
+    run: RunContext, sidecar: Sidecar, whole: dict[str, Asset], thumbnails: frozenset[str]
 ) -> tuple[Sidecar, list[str]]:
     """Make what is missing, and return the sidecar that tells of it with the reasons of what could not be made.
 
@@ -28,17 +27,17 @@ async def remake(
     file made anew has the name of its own hash, which is that of the old one where the encoder is the same.
     """
     shot, problems = shot_of(sidecar), list[str]()
-    studio = copy.copy(studio)
-    studio.signer = studio.signer if any(cut.signed for cut in sidecar.cuts) else None
-    studio.assets[shot.id] = dict(whole)
-    takes = await _thumbnails(studio, shot, sidecar, whole, thumbnails, problems)
-    clips = await _posters(studio, shot, sidecar, whole, problems)
-    cuts = await _cuts(studio, shot, sidecar, whole, problems)
+    if not any(cut.signed for cut in sidecar.cuts):
+        run = replace(run, policy=replace(run.policy, signer=None))
+    run.state.set_assets(shot.id, whole)
+    takes = await _thumbnails(run, shot, sidecar, whole, thumbnails, problems)
+    clips = await _posters(run, shot, sidecar, whole, problems)
+    cuts = await _cuts(run, shot, sidecar, whole, problems)
     return sidecar.model_copy(update={"takes": takes, "clips": clips, "cuts": cuts}), problems
 
 
 async def _thumbnails(
-    studio: Studio,
+    run: RunContext,
     shot: Shot,
     sidecar: Sidecar,
     whole: dict[str, Asset],
@@ -56,7 +55,7 @@ async def _thumbnails(
     work.takes = {
         take.take: TakeWork(take.take, take.job_key, asset=whole[take.file.file]) for take in wanting if take.file
     }
-    await choose_takes(studio, work)
+    await choose_takes(run, work)
     problems += [failure.message for failure in work.failures_of_all() if failure.kind != "MissingTake"]
     made = {take.number: take.thumbnail.name for take in work.takes.values() if take.thumbnail}
     return tuple(
@@ -68,14 +67,14 @@ async def _thumbnails(
 
 
 async def _posters(
-    studio: Studio, shot: Shot, sidecar: Sidecar, whole: dict[str, Asset], problems: list[str]
+    run: RunContext, shot: Shot, sidecar: Sidecar, whole: dict[str, Asset], problems: list[str]
 ) -> tuple[ClipRecord, ...]:
     made = []
     for clip in sidecar.clips:
         asset = whole.get(clip.file.file) if clip.file else None
         if asset is not None and clip.poster and clip.poster.file not in whole:
             try:
-                poster = await make_poster(studio, shot, asset)
+                poster = await make_poster(run, shot, asset)
                 made.append(clip.model_copy(update={"poster": file_record(poster)}))
                 continue
             except CallsheetError as error:
@@ -85,7 +84,7 @@ async def _posters(
 
 
 async def _cuts(
-    studio: Studio, shot: Shot, sidecar: Sidecar, whole: dict[str, Asset], problems: list[str]
+    run: RunContext, shot: Shot, sidecar: Sidecar, whole: dict[str, Asset], problems: list[str]
 ) -> tuple[CutRecord, ...]:
     wanted = [cut for cut in sidecar.cuts if not _is_whole(cut, whole)]
     work = Work(shot)
@@ -94,18 +93,18 @@ async def _cuts(
         for clip in sidecar.clips
     ]
     takes = {clip.take for clip in work.clips if clip.asset}
-    work.cuts = [_as_it_was(studio, shot, cut) for cut in wanted if cut.take in takes]
+    work.cuts = [_as_it_was(run, shot, cut) for cut in wanted if cut.take in takes]
     if not work.cuts:
         return sidecar.cuts
-    await make_these(studio, work, work.cuts)
+    await make_these(run, work, work.cuts)
     problems += [cut.failure.message for cut in work.cuts if cut.failure]
     made: dict[tuple[str, int | None], CutWork] = {(cut.spec, cut.take): cut for cut in work.cuts if cut.poster}
     return tuple(cut_record(made[cut.spec, cut.take]) if (cut.spec, cut.take) in made else cut for cut in sidecar.cuts)
 
 
-def _as_it_was(studio: Studio, shot: Shot, cut: CutRecord) -> CutWork:
+def _as_it_was(run: RunContext, shot: Shot, cut: CutRecord) -> CutWork:
     """A cut to be made by the numbers and with the focus on record; by today's numbers where there are none."""
-    platform = cut.platform or studio.platforms.get(cut.spec)
+    platform = cut.platform or run.resources.platforms.get(cut.spec)
     return CutWork(platform, cut.take, replace(shot.finish, focus=cut.focus))
 
 

@@ -14,7 +14,7 @@ from callsheet.archive.marker import Success
 from callsheet.archive.sidecar_io import in_order
 from callsheet.archive.verify import Evidence, Finding, findings
 from callsheet.batch.documents import write_gallery, write_marker
-from callsheet.context.context import Studio
+from callsheet.context.context import RunContext
 from callsheet.errors import ArchiveLost
 from callsheet.jobs.store import fetch
 from callsheet.ledger import Job
@@ -24,53 +24,53 @@ from callsheet.maintenance.repair_state import Repair
 from callsheet.reconcile.inspect import holdings, inspect
 
 
-async def only_at_provider(studio: Studio, evidence: Evidence, found: Sequence[Finding]) -> list[Job]:
+async def only_at_provider(run: RunContext, evidence: Evidence, found: Sequence[Finding]) -> list[Job]:
     """The jobs whose files are missing or changed, and of which nobody but the provider may still have the bytes."""
-    wanted = [asset for asset in Repair(studio, evidence, found, {}).wanted().values() if asset.kind == "clip"]
-    jobs = await studio.ledger.jobs({asset.job_key for asset in wanted if asset.job_key})
+    wanted = [asset for asset in Repair(run, evidence, found, {}).wanted().values() if asset.kind == "clip"]
+    jobs = await run.resources.ledger.jobs({asset.job_key for asset in wanted if asset.job_key})
     gone = []
     for asset in wanted:
         job = jobs.get(asset.job_key or "")
         if job is None or job.operation is None:
             continue
         try:
-            await fetch(studio, asset.sha256, asset.size)
+            await fetch(run, asset.sha256, asset.size)
         except ArchiveLost:
             gone.append(job)
     return gone
 
 
 async def repair(
-    studio: Studio, evidence: Evidence, found: Sequence[Finding], refused: Mapping[str, str]
+    run: RunContext, evidence: Evidence, found: Sequence[Finding], refused: Mapping[str, str]
 ) -> tuple[Evidence, tuple[Finding, ...]]:
     """Put right what can be: the batch as it is then, and every finding with what was done, new ones among them.
 
     `refused` says by job why its provider did not give a file again. What goes wrong with one file is told there.
     Raises ArchiveError when the archive cannot be written to at all.
     """
-    work = Repair(studio, evidence, found, refused)
+    work = Repair(run, evidence, found, refused)
     await put_back_inputs(work)
     right = await put_back(work)
     await write_lost_sidecars(work)
     await remake_files(work, right)
     await mend_catalogue(work)
-    more_spots, gallery = await remake_spots(work), layout.document(studio.batch.prefix, layout.GALLERY)
+    more_spots, gallery = await remake_spots(work), layout.document(run.batch.prefix, layout.GALLERY)
     if (more_spots or gallery in work.wrong) and work.sidecars:
-        await write_gallery(studio, in_order(list(work.sidecars.values())))
+        await write_gallery(run, in_order(list(work.sidecars.values())))
     if gallery in work.wrong and work.sidecars:
         work.note(work.wrong[gallery], "Written anew from the sidecars.")
     after = await _marked(work, await _again(work))
-    studio.spool.empty(asset.sha256 for name, asset in work.told.items() if name in after.files)
+    run.resources.spool.empty(asset.sha256 for name, asset in work.told.items() if name in after.files)
     return after, _told(work, findings(after))
 
 
 async def _again(work: Repair) -> Evidence:
     """How the batch stands now. Of the bytes, only those are read again that were wrong."""
-    studio, before = work.studio, work.evidence
-    [held] = await holdings(studio.store, [studio.batch.name])
+    run, before = work.run, work.evidence
+    [held] = await holdings(run.resources.store, [run.batch.name])
     known = before.known
     deep = bool(before.digests)
-    after = await inspect(studio.store, held, known=known, deep=deep, only=frozenset(work.wrong))
+    after = await inspect(run.resources.store, held, known=known, deep=deep, only=frozenset(work.wrong))
     digests = {name: one for name, one in before.digests.items() if name not in work.wrong}
     return replace(after, digests={**digests, **after.digests})
 
@@ -82,7 +82,7 @@ async def _marked(work: Repair, after: Evidence) -> Evidence:
     lost &= {one.shot for one in after.believed.values()}
     if _is_true(after, left, lost):
         return after
-    marker, finding = await write_marker(work.studio, after, lost), work.wrong.get(after.marker_name)
+    marker, finding = await write_marker(work.run, after, lost), work.wrong.get(after.marker_name)
     if finding is not None and marker is not None:
         work.note(finding, f"Written anew: {'complete' if marker.complete else 'not complete'}.")
     elif finding is not None:

@@ -18,7 +18,7 @@ from callsheet.archive.sidecar_io import in_order, write_sidecar
 from callsheet.archive.spots import SpotRecord
 from callsheet.archive.verify import Finding, is_gone_for_good
 from callsheet.concurrency import all_of
-from callsheet.context.context import Studio
+from callsheet.context.context import RunContext
 from callsheet.errors import ArchiveDenied, ArchiveLost, CallsheetError
 from callsheet.jobs.store import facts_of, fetch
 from callsheet.maintenance.remake import remake
@@ -36,11 +36,11 @@ async def put_back_inputs(work: Repair) -> None:
 
 
 async def _put_input_back(work: Repair, name: str, record: InputRecord) -> None:
-    studio, finding = work.studio, work.wrong[name]
+    run, finding = work.run, work.wrong[name]
     try:
-        path = await input_path(studio, Reference(record.uri, record.sha256, record.mime_type, record.size))
-        kept = await make_way(studio, name)
-        await put_input(studio, name, path)
+        path = await input_path(run, Reference(record.uri, record.sha256, record.mime_type, record.size))
+        kept = await make_way(run, name)
+        await put_input(run, name, path)
     except CallsheetError as error:
         work.note(finding, f"Not put back: {error}", ok=False)
         return
@@ -51,7 +51,7 @@ async def remake_spots(work: Repair) -> bool:
     """Make the spots again that have lost a file, after their parts are back; whether there is one more now."""
     lost: dict[str, list[Finding]] = defaultdict(list)
     for name, finding in work.wrong.items():
-        if layout.is_spot(work.studio.batch.prefix, name):
+        if layout.is_spot(work.run.batch.prefix, name):
             lost[_record_of(work, name)].append(finding)
     return any([await _remake(work, name, found) for name, found in lost.items()])
 
@@ -65,14 +65,14 @@ def _record_of(work: Repair, lost: str) -> str:
 
 
 async def _remake(work: Repair, name: str, lost: Sequence[Finding]) -> bool:
-    studio, record = work.studio, work.evidence.spots.get(name)
+    run, record = work.run, work.evidence.spots.get(name)
     if record is None:
-        again = f"Make it with `callsheet assemble {studio.batch.name}`."
+        again = f"Make it with `callsheet assemble {run.batch.name}`."
         _note(work, lost, f"Not made again: its record cannot be believed, and was left as it is. {again}", ok=False)
         return False
     try:
-        made, _ = await assemble(studio, in_order(list(work.sidecars.values())), planned_again(record))
-        kept = await _old_record(studio, name, record, made)
+        made, _ = await assemble(run, in_order(list(work.sidecars.values())), planned_again(record))
+        kept = await _old_record(run, name, record, made)
     except ArchiveDenied:
         raise
     except CallsheetError as error:
@@ -87,11 +87,11 @@ def _note(work: Repair, lost: Sequence[Finding], done: str, *, ok: bool = True) 
         work.note(finding, done, ok=ok)
 
 
-async def _old_record(studio: Studio, name: str, old: SpotRecord, made: SpotRecord) -> str:
+async def _old_record(run: RunContext, name: str, old: SpotRecord, made: SpotRecord) -> str:
     """Keep the old record aside when another encoder gave the film other bytes, so another name."""
     if old.file.file == made.file.file:
         return ""
-    return f" It is {made.file.file} now.{await make_way(studio, name)}"
+    return f" It is {made.file.file} now.{await make_way(run, name)}"
 
 
 def command(record: SpotRecord) -> str:
@@ -121,12 +121,12 @@ async def put_back(work: Repair) -> set[str]:
 
 
 async def _put_back(work: Repair, name: str, asset: Asset) -> bool:
-    studio, finding = work.studio, work.wrong[name]
+    run, finding = work.run, work.wrong[name]
     try:
-        path = await bytes_of(studio, asset)
-        kept = await make_way(studio, name)
-        uri = await studio.store.put_file(path, name, **facts_of(asset))
-        await studio.ledger.add_assets([replace(asset, uri=uri)])
+        path = await bytes_of(run, asset)
+        kept = await make_way(run, name)
+        uri = await run.resources.store.put_file(path, name, **facts_of(asset))
+        await run.resources.ledger.add_assets([replace(asset, uri=uri)])
     except CallsheetError as error:
         if not (isinstance(error, ArchiveLost) and asset.kind in DERIVED):
             why = " ".join(part for part in (str(error), work.refused.get(asset.job_key or "")) if part)
@@ -136,12 +136,12 @@ async def _put_back(work: Repair, name: str, asset: Asset) -> bool:
     return True
 
 
-async def bytes_of(studio: Studio, asset: Asset) -> Path:
+async def bytes_of(run: RunContext, asset: Asset) -> Path:
     """The right bytes of an asset on this disk; ArchiveLost when neither spool nor archive has them."""
-    path = await fetch(studio, asset.sha256, asset.size)
+    path = await fetch(run, asset.sha256, asset.size)
     if (await asyncio.to_thread(durable.digests, path)).sha256 != asset.sha256:
         path.unlink()  # a damaged file in the spool helps nobody
-        path = await fetch(studio, asset.sha256, asset.size)
+        path = await fetch(run, asset.sha256, asset.size)
     return path
 
 
@@ -163,24 +163,24 @@ async def remake_files(work: Repair, right: set[str]) -> None:
 
 
 async def _remake_shot(work: Repair, name: str, findings: Sequence[Finding], right: set[str]) -> None:
-    sidecar, studio = work.sidecars.get(name), work.studio
+    sidecar, run = work.sidecars.get(name), work.run
     if sidecar is None:
         for finding in findings:
             work.note(finding, "Not made again: its sidecar is not there. Repair once more when it is.", ok=False)
         return
     try:
-        kept = {finding.what: await make_way(studio, finding.name) for finding in findings}
-        new, problems = await remake(studio, sidecar, *_whole(work, sidecar, right))
-        gone = {finding.name.rpartition("/")[2] for finding in findings if await _is_gone(studio, finding)}
+        kept = {finding.what: await make_way(run, finding.name) for finding in findings}
+        new, problems = await remake(run, sidecar, *_whole(work, sidecar, right))
+        gone = {finding.name.rpartition("/")[2] for finding in findings if await _is_gone(run, finding)}
         if new != sidecar or gone:
             new = new.model_copy(update={"updated": datetime.now(UTC)})
-            work.sidecars[name], _ = await write_sidecar(studio.store, studio.batch.prefix, new, gone=gone)
+            work.sidecars[name], _ = await write_sidecar(run.resources.store, run.batch.prefix, new, gone=gone)
     except CallsheetError as error:
         for finding in findings:
             work.note(finding, f"Not made again: {error}", ok=False)
         return
     for finding in findings:
-        work.note(finding, await _told(studio, sidecar, finding, problems) + kept[finding.what])
+        work.note(finding, await _told(run, sidecar, finding, problems) + kept[finding.what])
 
 
 def _whole(work: Repair, sidecar: Sidecar, right: set[str]) -> tuple[dict[str, Asset], frozenset[str]]:
@@ -195,12 +195,12 @@ def _whole(work: Repair, sidecar: Sidecar, right: set[str]) -> tuple[dict[str, A
     return files, frozenset(small)
 
 
-async def _is_gone(studio: Studio, finding: Finding) -> bool:
-    return await studio.store.stat(finding.name) is None
+async def _is_gone(run: RunContext, finding: Finding) -> bool:
+    return await run.resources.store.stat(finding.name) is None
 
 
-async def _told(studio: Studio, sidecar: Sidecar, finding: Finding, problems: Sequence[str]) -> str:
-    if not await _is_gone(studio, finding):
+async def _told(run: RunContext, sidecar: Sidecar, finding: Finding, problems: Sequence[str]) -> str:
+    if not await _is_gone(run, finding):
         return "Made again."
     if finding.name.rpartition("/")[2] in {one.file.file for one in listed(sidecar) if one.can_be_gone}:
         return "Taken away: its shot uses another one."

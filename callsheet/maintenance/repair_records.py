@@ -15,7 +15,7 @@ from callsheet.archive.marker import Success
 from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.sidecar_io import in_order, write_sidecar
 from callsheet.archive.verify import Evidence, Finding, Unreadable, is_gone_for_good
-from callsheet.context.context import Studio
+from callsheet.context.context import RunContext
 from callsheet.errors import ArchiveLost, CallsheetError
 from callsheet.ledger import ShotRow, Want
 from callsheet.maintenance.repair_state import Repair, make_way
@@ -53,12 +53,12 @@ async def write_lost_sidecars(work: Repair) -> None:
 
 
 async def _write_lost(work: Repair, memory: Memory, name: str, finding: Finding) -> None:
-    studio = work.studio
+    run = work.run
     try:
         sidecar = await _from_memory(work, memory, name)
         check(name, sidecar)
-        kept = await make_way(studio, name)
-        await write_sidecar(studio.store, studio.batch.prefix, sidecar, new=True)
+        kept = await make_way(run, name)
+        await write_sidecar(run.resources.store, run.batch.prefix, sidecar, new=True)
     except CallsheetError as error:
         work.note(finding, f"Not written anew: {error}", ok=False)
         return
@@ -67,7 +67,7 @@ async def _write_lost(work: Repair, memory: Memory, name: str, finding: Finding)
 
 
 async def _memory(work: Repair) -> Memory:
-    ledger, batch = work.studio.ledger, work.studio.batch
+    ledger, batch = work.run.resources.ledger, work.run.batch
     wants: dict[str, list[Want]] = defaultdict(list)
     rows: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for want in await ledger.wants_of(batch.name):
@@ -79,7 +79,7 @@ async def _memory(work: Repair) -> Memory:
 
 
 async def _from_memory(work: Repair, memory: Memory, name: str) -> Sidecar:
-    ledger, batch, marker = work.studio.ledger, work.studio.batch, work.evidence.marker
+    ledger, batch, marker = work.run.resources.ledger, work.run.batch, work.evidence.marker
     shot = memory.shots.get(name)
     if shot is None:
         raise ArchiveLost("Neither ledger nor catalogue knows its shot. Run the batch's manifest again.")
@@ -98,26 +98,26 @@ async def _from_memory(work: Repair, memory: Memory, name: str) -> Sidecar:
 
 async def mend_catalogue(work: Repair) -> None:
     """List what no readable part lists, keep unreadable parts aside, take out the rows of what is gone for good."""
-    studio, evidence = work.studio, work.evidence
+    run, evidence = work.run, work.evidence
     sidecars = in_order(list(work.sidecars.values()))
-    written = await write_part(studio.store, studio.batch.name, sidecars, datetime.now(UTC).date())
+    written = await write_part(run.resources.store, run.batch.name, sidecars, datetime.now(UTC).date())
     listed = f"Listed in {written}." if written else "The other parts list everything."
-    now = replace(evidence, sidecars=work.sidecars, files=await studio.store.stats(f"{studio.batch.prefix}/"))
+    now = replace(evidence, sidecars=work.sidecars, files=await run.resources.store.stats(f"{run.batch.prefix}/"))
     for name, part in evidence.parts.items():
         if isinstance(part, Unreadable):
-            work.note(work.wrong[name], f"{listed}{await make_way(studio, name)}")
+            work.note(work.wrong[name], f"{listed}{await make_way(run, name)}")
         else:
-            await _take_out(studio, now, name, part)
+            await _take_out(run, now, name, part)
     for finding in work.found:
         if finding.wrong == "uncatalogued" or (finding.wrong == "missing" and layout.part_of(finding.name)):
             work.note(finding, listed)
 
 
-async def _take_out(studio: Studio, now: Evidence, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+async def _take_out(run: RunContext, now: Evidence, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Replace a part by one without the rows of derived files that were made anew under other names."""
     kept = [row for row in rows if not _is_gone(now, row)]
     if len(kept) < len(rows):
-        await studio.store.put_bytes(name, part_bytes([dict(row) for row in kept]), PARQUET)
+        await run.resources.store.put_bytes(name, part_bytes([dict(row) for row in kept]), PARQUET)
 
 
 def _is_gone(evidence: Evidence, row: Mapping[str, Any]) -> bool:

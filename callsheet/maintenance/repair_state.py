@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.store import Stat, kept_name
 from callsheet.archive.verify import Evidence, Finding, is_gone_for_good
-from callsheet.context.context import Studio
+from callsheet.context.context import RunContext
 from callsheet.errors import ArchiveError
 from callsheet.files import Digests
 from callsheet.shots import Asset
@@ -22,7 +22,7 @@ class Repair:
     name, the ones written by the repair among them.
     """
 
-    studio: Studio
+    run: RunContext
     evidence: Evidence
     found: Sequence[Finding]
     refused: Mapping[str, str]
@@ -50,27 +50,27 @@ class Repair:
         }
 
 
-async def make_way(studio: Studio, name: str) -> str:
+async def make_way(run: RunContext, name: str) -> str:
     """Keep a wrong file in the batch's `.damaged/` and take it away; "" when nothing is there, else a sentence.
 
     ArchiveError when it was changed by somebody else meanwhile; it is then left where it is.
     """
-    store, prefix = studio.store, studio.batch.prefix
+    store, prefix = run.resources.store, run.batch.prefix
     if await store.stat(name) is None:
         return ""
     found = await store.digests(name)
     kept = kept_name(prefix, found.md5, name)
-    await _copy(studio, name, kept, found)
+    await _copy(run, name, kept, found)
     if not await store.remove(name, Stat(found.size, found.md5)):
         raise ArchiveError(f"{store.uri}/{name} changed while it was repaired. It was left as it is; verify it again.")
     return f" What was there is kept as {kept}."
 
 
-async def _copy(studio: Studio, name: str, target: str, found: Digests) -> None:
-    scratch = studio.spool.scratch()
+async def _copy(run: RunContext, name: str, target: str, found: Digests) -> None:
+    scratch = run.resources.spool.scratch()
     try:
-        await studio.store.get_file(name, scratch, sha256=found.sha256)
-        await studio.store.put_file(
+        await run.resources.store.get_file(name, scratch, sha256=found.sha256)
+        await run.resources.store.put_file(
             scratch,
             target,
             sha256=found.sha256,

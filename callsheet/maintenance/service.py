@@ -1,4 +1,4 @@
-"""Care of an archive: its batches verified and repaired, with the stores and studios that takes."""
+"""Care of an archive: its batches verified and repaired, with the stores and runs that takes."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ from callsheet.archive.open import open_archive
 from callsheet.archive.spool import Spool
 from callsheet.archive.store import Store
 from callsheet.archive.verify import Evidence, Finding, findings, is_whole
-from callsheet.batch.open import open_mending
-from callsheet.batch.recover import open_recovery
+from callsheet.batch.open import open_for, to_recover, to_repair
 from callsheet.clock import Clock
-from callsheet.context.context import Studio
+from callsheet.context.context import RunContext
 from callsheet.errors import CallsheetError, SettingsError
 from callsheet.jobs.fetch import fetch_video
 from callsheet.ledger import Job, Ledger
@@ -143,18 +142,18 @@ async def _repaired(
 
     A batch that another ledger works on is left alone: what that one has in its hands is not known here.
     """
-    async with open_mending(settings, evidence.batch) as studio:
+    async with open_for(to_repair(evidence.batch, settings), settings) as run:
         try:
-            await check_claim(store, evidence.batch, studio.ledger.identity)
+            await check_claim(store, evidence.batch, run.resources.ledger.identity)
         except SettingsError as error:
             return evidence, tuple(replace(one, done=f"Left alone. {error}") for one in found)
-        if all(row.batch.name != evidence.batch.name for row in await studio.ledger.batches()):
+        if all(row.batch.name != evidence.batch.name for row in await run.resources.ledger.batches()):
             scopes = {mode: scope_of(settings, mode) for mode in MODES}
-            await rebuild(studio.ledger, store, scopes, evidence.batch)
-        jobs = await only_at_provider(studio, evidence, found)
+            await rebuild(run.resources.ledger, store, scopes, evidence.batch)
+        jobs = await only_at_provider(run, evidence, found)
     refused = await _fetch_again(settings, evidence.batch, jobs)
-    async with open_mending(settings, evidence.batch) as studio:
-        return await repair(studio, evidence, found, refused)
+    async with open_for(to_repair(evidence.batch, settings), settings) as run:
+        return await repair(run, evidence, found, refused)
 
 
 async def _fetch_again(settings: Settings, batch: Batch, jobs: Sequence[Job]) -> dict[str, str]:
@@ -163,17 +162,17 @@ async def _fetch_again(settings: Settings, batch: Batch, jobs: Sequence[Job]) ->
     if not jobs:
         return refused
     try:
-        async with open_recovery(settings, batch.mode, batch) as studio:
+        async with open_for(to_recover(batch, settings), settings) as run:
             for job in jobs:
-                refused |= await _fetch_one(studio, job)
+                refused |= await _fetch_one(run, job)
     except CallsheetError as error:
         refused |= {job.key: f"The provider cannot be asked now: {error}" for job in jobs if job.key not in refused}
     return refused
 
 
-async def _fetch_one(studio: Studio, job: Job) -> dict[str, str]:
+async def _fetch_one(run: RunContext, job: Job) -> dict[str, str]:
     try:
-        again = await fetch_video(studio, job, job.spent_usd)
+        again = await fetch_video(run, job, job.spent_usd)
     except CallsheetError as error:
         return {job.key: f"The provider does not give it again: {error}"}
     return {} if again.sha256 == job.sha256 else {job.key: f"The provider has another file under {job.operation}."}

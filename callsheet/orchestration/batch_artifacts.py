@@ -21,7 +21,7 @@ from callsheet.archive.layout import link_to
 from callsheet.archive.sidecar import Sidecar
 from callsheet.batch.account import account_of
 from callsheet.batch.report import Report
-from callsheet.context.context import Studio
+from callsheet.context.context import RunContext
 from callsheet.orchestration.artifacts import artifact_key, form_link, publish_markdown, published
 from callsheet.plan import Plan
 from callsheet.plan.grouping import groups
@@ -39,12 +39,12 @@ from callsheet.report.markdown import (
 SHOW_EVERY_S = 5.0
 
 
-async def publish_sheets(studio: Studio, sidecars: Sequence[Sidecar]) -> None:
+async def publish_sheets(run: RunContext, sidecars: Sequence[Sidecar]) -> None:
     """Publish the sheets of all shots, in place of those that were published while the batch ran."""
-    await _publish(studio, await contact_sheets(studio.store, studio.batch.prefix, sidecars))
+    await _publish(run, await contact_sheets(run.resources.store, run.batch.prefix, sidecars))
 
 
-async def keep_showing(studio: Studio) -> None:
+async def keep_showing(run: RunContext) -> None:
     """Publish the sheet of each group as soon as all of its shots have ended, until cancelled.
 
     A sheet is drawn once, and there are at most 24: so often at most is the artifact written. Of a batch in shards it
@@ -53,23 +53,23 @@ async def keep_showing(studio: Studio) -> None:
     drawn: dict[tuple[str, ...], ContactSheet | None] = {}
     while True:
         await asyncio.sleep(SHOW_EVERY_S)
-        await published("contact sheet so far", _show_more(studio, drawn))
+        await published("contact sheet so far", _show_more(run, drawn))
 
 
-async def _show_more(studio: Studio, drawn: dict[tuple[str, ...], ContactSheet | None]) -> None:
+async def _show_more(run: RunContext, drawn: dict[tuple[str, ...], ContactSheet | None]) -> None:
     """Draw the groups that have ended since, and publish all that are drawn."""
-    places = [tuple(shots) for shots in groups(list(studio.work), SHEETS_AT_MOST)]
-    ended = [place for place in places if place not in drawn and all(shot in studio.sidecars for shot in place)]
+    places = [tuple(shots) for shots in groups(list(run.state.work), SHEETS_AT_MOST)]
+    ended = [place for place in places if place not in drawn and all(shot in run.state.sidecars for shot in place)]
     for place in ended:
-        group = [studio.sidecars[shot][0] for shot in place]
-        drawn[place] = await sheet_of(studio.store, studio.batch.prefix, group, stills=len(places[0]) == 1)
+        group = [run.state.sidecars[shot][0] for shot in place]
+        drawn[place] = await sheet_of(run.resources.store, run.batch.prefix, group, stills=len(places[0]) == 1)
     if any(drawn[place] for place in ended):
-        await _publish(studio, [sheet for place in places if (sheet := drawn.get(place))])
+        await _publish(run, [sheet for place in places if (sheet := drawn.get(place))])
 
 
-async def _publish(studio: Studio, sheets: Sequence[ContactSheet]) -> None:
+async def _publish(run: RunContext, sheets: Sequence[ContactSheet]) -> None:
     if sheets:
-        name = studio.batch.name
+        name = run.batch.name
         await publish_markdown(name, "contact-sheet", contact_sheet_markdown(sheets), _about(name))
 
 
@@ -83,11 +83,11 @@ PROGRESS_EVERY_S = 2.0
 
 
 @asynccontextmanager
-async def bulletin(studio: Studio, plan: Plan) -> AsyncIterator[None]:
+async def bulletin(run: RunContext, plan: Plan) -> AsyncIterator[None]:
     """Publish the plan, and the batch's progress and contact sheets while the block runs."""
-    name = studio.batch.name
+    name = run.batch.name
     await published("plan", publish_markdown(name, "plan", plan_markdown(plan), f"What {name} will do"))
-    reporters = [asyncio.create_task(tell) for tell in (_keep_telling(studio), keep_showing(studio))]
+    reporters = [asyncio.create_task(tell) for tell in (_keep_telling(run), keep_showing(run))]
     try:
         yield
     finally:
@@ -97,18 +97,18 @@ async def bulletin(studio: Studio, plan: Plan) -> AsyncIterator[None]:
                 await reporter
 
 
-async def publish_report(studio: Studio, ended: Report) -> None:
+async def publish_report(run: RunContext, ended: Report) -> None:
     """Publish contact sheets, failures, spend against budget and quota, and the way to the gallery."""
-    name = studio.batch.name
-    await published("contact sheet", publish_sheets(studio, ended.sidecars))
+    name = run.batch.name
+    await published("contact sheet", publish_sheets(run, ended.sidecars))
     if waiting := waiting_for_approval(ended.sidecars):
         await published("approval", _approval(name, waiting))
     found = failures_markdown(ended.sidecars)
     await published(
         "failures", publish_markdown(name, "failures", found, f"What did not work in {name}, and what to do")
     )
-    await published("spend", _spend(studio, ended))
-    await published("gallery", _gallery(studio, str(ended.summary["gallery"])))
+    await published("spend", _spend(run, ended))
+    await published("gallery", _gallery(run, str(ended.summary["gallery"])))
 
 
 async def _approval(name: str, waiting: Sequence[Sidecar]) -> None:
@@ -116,38 +116,38 @@ async def _approval(name: str, waiting: Sequence[Sidecar]) -> None:
     await publish_markdown(name, "approval", approval_markdown(waiting, form), f"What waits for approval in {name}")
 
 
-async def _spend(studio: Studio, ended: Report) -> None:
-    assert studio.plan is not None  # noqa: S101  narrows the type: there is no report without a plan
-    text = spend_markdown(ended.summary, await account_of(studio, studio.plan))
-    name = studio.batch.name
+async def _spend(run: RunContext, ended: Report) -> None:
+    assert run.state.plan is not None  # noqa: S101  narrows the type: there is no report without a plan
+    text = spend_markdown(ended.summary, await account_of(run, run.state.plan))
+    name = run.batch.name
     await publish_markdown(name, "spend", text, f"Spend of {name} against budget and quota")
 
 
-async def _gallery(studio: Studio, uri: str) -> None:
+async def _gallery(run: RunContext, uri: str) -> None:
     """A browser opens no `file:` link from a page of a server, so the place is told as well."""
-    key, name = f"{artifact_key(studio.batch.name)}-gallery", studio.batch.name
+    key, name = f"{artifact_key(run.batch.name)}-gallery", run.batch.name
     await acreate_link_artifact(
         link_to(uri), link_text=f"Gallery of {name}", key=key, description=f"Gallery of {name}: `{uri}`"
     )
 
 
-async def _keep_telling(studio: Studio) -> None:
+async def _keep_telling(run: RunContext) -> None:
     """Update the progress until cancelled, and once more then."""
-    key, artifact = f"{artifact_key(studio.batch.name)}-progress", None
+    key, artifact = f"{artifact_key(run.batch.name)}-progress", None
     try:
         while True:
-            artifact = await _tell(studio, key, artifact)
+            artifact = await _tell(run, key, artifact)
             await asyncio.sleep(PROGRESS_EVERY_S)
     finally:
-        await _tell(studio, key, artifact)
+        await _tell(run, key, artifact)
 
 
-async def _tell(studio: Studio, key: str, artifact: UUID | None) -> UUID | None:
+async def _tell(run: RunContext, key: str, artifact: UUID | None) -> UUID | None:
     """Show how far the batch is; the artifact's id, None while there is none because the server did not take it."""
-    percent = studio.progress.percent
+    percent = run.state.progress.percent
     try:
-        spent = await studio.ledger.spent_on_batch(studio.batch.name)
-        told = progress_sentence(studio.batch, studio.progress, spent)
+        spent = await run.resources.ledger.spent_on_batch(run.batch.name)
+        told = progress_sentence(run.batch, run.state.progress, spent)
         if artifact is None:
             return await acreate_progress_artifact(percent, key=key, description=told)
         await aupdate_progress_artifact(artifact, percent, description=told)

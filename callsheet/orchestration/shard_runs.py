@@ -25,7 +25,7 @@ from prefect.settings import get_current_settings
 from prefect.states import Cancelled, Cancelling, Crashed
 
 from callsheet.batch.request import RunRequest
-from callsheet.context.context import Studio
+from callsheet.context.context import RunContext
 from callsheet.plan import Plan
 from callsheet.plan.grouping import Next, Shard, Stand, what_next
 from callsheet.shots import Batch, Shot, ShotState
@@ -65,10 +65,10 @@ class ShardRuns:
     """The runs of a batch's shards. `open` are those that are not over; `away` the shots that others work on."""
 
     def __init__(
-        self, client: PrefectClient, studio: Studio, request: RunRequest, plan: Plan, going: Sequence[Shot]
+        self, client: PrefectClient, run: RunContext, request: RunRequest, plan: Plan, going: Sequence[Shot]
     ) -> None:
         self._client = client
-        self._studio = studio
+        self._run = run
         self._request = request
         self._going = {shot.id: shot for shot in going}
         self._ids = [item.shot.id for item in plan.shots]
@@ -81,10 +81,10 @@ class ShardRuns:
     async def begin(self, shards: Sequence[Shard]) -> None:
         """Join the runs that an earlier run of the batch has left at work, and start those that are missing."""
         earlier: dict[str, FlowRun] = {}
-        for run in await _earlier(self._client, self._studio.batch):
+        for run in await _earlier(self._client, self._run.batch):
             earlier.setdefault(_place(run), run)
         for shard in shards:
-            last = earlier.get(_key(self._studio.batch, shard))
+            last = earlier.get(_key(self._run.batch, shard))
             if last is not None and not _is_over(last):
                 get_run_logger().info("%s: joined run %s, which is at work already", shard.label, last.name)
                 self.open.append(Watched(shard, last))
@@ -127,9 +127,9 @@ class ShardRuns:
 
     async def _start(self, shard: Shard, number: int) -> FlowRun:
         """Start a run of the shard, or join the one that another process has started under this number."""
-        studio, request, batch = self._studio, self._request, self._studio.batch
+        run, request, batch = self._run, self._request, self._run.batch
         pending = [shot.id for shot in self._shots(shard)]
-        await studio.ledger.set_shots(batch.name, pending, ShotState.PENDING)
+        await run.resources.ledger.set_shots(batch.name, pending, ShotState.PENDING)
         asked = {
             "manifest": request.manifest,
             "first": shard.first,

@@ -18,7 +18,7 @@ from prefect.runtime import deployment
 
 from callsheet.batch.request import RunRequest
 from callsheet.batch.shards import follow_ledger, join_shards, sent_of
-from callsheet.context.context import Studio
+from callsheet.context.context import RunContext
 from callsheet.errors import Stopped
 from callsheet.orchestration.shard_runs import DEPLOYMENT, ShardRuns, at_work
 from callsheet.plan import Plan
@@ -29,28 +29,28 @@ LOOK_S = 3.0
 Alone = Callable[[list[Shot]], Coroutine[Any, Any, None]]
 
 
-async def shards_for(studio: Studio, request: RunRequest, plan: Plan, going: Sequence[Shot]) -> list[Shard]:
+async def shards_for(run: RunContext, request: RunRequest, plan: Plan, going: Sequence[Shot]) -> list[Shard]:
     """The shards that the batch is to be split into; none when it is worked on in this process.
 
     Only a run of a deployment is split, for its manifest is one that workers can read. One with few shots left is not,
     unless an earlier run of the batch has left runs of its shards at work.
     """
-    size, shots = studio.settings.shard_shots, [item.shot.id for item in plan.shots]
+    size, shots = run.resources.settings.shard_shots, [item.shot.id for item in plan.shots]
     if not size or request.only or not deployment.id or len(shots) <= size or not going:
         return []
-    found = shards_of(shots, {shot.id for shot in going}, size, studio.batch.manifest_sha256)
+    found = shards_of(shots, {shot.id for shot in going}, size, run.batch.manifest_sha256)
     async with get_client() as client:
         try:
             await client.read_deployment_by_name(DEPLOYMENT)
         except ObjectNotFound:
             get_run_logger().warning("There is no deployment %s: the batch is not split, but goes on here.", DEPLOYMENT)
             return []
-        split = len(going) > size or await at_work(client, studio.batch)
+        split = len(going) > size or await at_work(client, run.batch)
     return found if split else []
 
 
 async def work_in_shards(
-    studio: Studio, request: RunRequest, plan: Plan, shards: Sequence[Shard], going: Sequence[Shot], alone: Alone
+    run: RunContext, request: RunRequest, plan: Plan, shards: Sequence[Shard], going: Sequence[Shot], alone: Alone
 ) -> None:
     """Have the shards worked on by runs of their own and take over what they made.
 
@@ -59,23 +59,23 @@ async def work_in_shards(
     number of workers. This run holds no job and no quota while it waits. When it is stopped the shards go on; the
     next run of the batch finds them.
     """
-    sent = await sent_of(studio)
+    sent = await sent_of(run)
     async with get_client() as client:
-        runs = ShardRuns(client, studio, request, plan, going)
+        runs = ShardRuns(client, run, request, plan, going)
         await runs.begin(shards)
         with suppress(Stopped):
-            await _see_through(studio, runs, len(plan.shots), alone)
-    await join_shards(studio, [shot for shot in going if shot.id in runs.away], sent)
-    studio.crashed += runs.crashed
+            await _see_through(run, runs, len(plan.shots), alone)
+    await join_shards(run, [shot for shot in going if shot.id in runs.away], sent)
+    run.state.count_crashes(runs.crashed)
 
 
-async def _see_through(studio: Studio, runs: ShardRuns, total: int, alone: Alone) -> None:
+async def _see_through(run: RunContext, runs: ShardRuns, total: int, alone: Alone) -> None:
     """Look after the runs until all are over. A server that is out of reach is asked again: the runs go on."""
     own: asyncio.Task[None] | None = None
     try:
         while runs.open:
-            await follow_ledger(studio, total)
-            await studio.rest_really(LOOK_S)
+            await follow_ledger(run, total)
+            await run.state.rest_really(LOOK_S)
             try:
                 await runs.look()
                 if (own is None or own.done()) and (shots := await runs.take_over()):

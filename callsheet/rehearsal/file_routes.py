@@ -54,7 +54,7 @@ def _owner(service: Service, file_id: str) -> Operation:
     if service.now_s() < operation.due:
         raise errors.not_found()
     if expired(service, operation):
-        service.studio.forget_clip(file_id)
+        service.run.forget_clip(file_id)
         raise errors.not_found()
     return operation
 

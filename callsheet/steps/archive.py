@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from callsheet.archive.layout import SIDECAR, folder_name, sidecar_name
 from callsheet.archive.sidecar_io import read_readable, write_sidecar
-from callsheet.context.context import Studio
+from callsheet.context.context import RunContext
 from callsheet.context.shot_state import ClipWork, TakeWork, Work
 from callsheet.decisions import FramePin
 from callsheet.errors import ArchiveError
@@ -23,59 +23,60 @@ log = logging.getLogger(__name__)
 _MAYBE_PAID = frozenset({JobState.SUBMITTING, JobState.SUBMITTED, JobState.UNKNOWN})
 
 
-async def write_shot(studio: Studio, work: Work) -> None:
+async def write_shot(run: RunContext, work: Work) -> None:
     """Write the sidecar of a shot whose steps have ended. Its files are in the archive already."""
     state = final_state(work)
-    await _recall(studio, work)
-    sidecar = sidecar_of(studio.batch, work, state, datetime.now(UTC), studio.files)
-    known = f"shots/{folder_name(work.shot.id)}/{SIDECAR}" in studio.files
-    studio.sidecars[work.shot.id] = await write_sidecar(studio.store, studio.batch.prefix, sidecar, new=not known)
+    await _recall(run, work)
+    sidecar = sidecar_of(run.batch, work, state, datetime.now(UTC), run.state.files)
+    known = f"shots/{folder_name(work.shot.id)}/{SIDECAR}" in run.state.files
+    stored = await write_sidecar(run.resources.store, run.batch.prefix, sidecar, new=not known)
+    run.state.keep_sidecars({work.shot.id: stored})
     work.archived = True
     first = next(iter(work.failures_of_all()), None) if state is not ShotState.DONE else None
-    await studio.ledger.set_shot(
-        studio.batch.name,
+    await run.resources.ledger.set_shot(
+        run.batch.name,
         work.shot.id,
         state,
         step=first.step if first else "",
         kind=first.kind if first else "",
         reason=first.message if first else "",
     )
-    await asyncio.to_thread(_forget_replies, studio, work)
-    studio.progress.advance("shots", failed=state is not ShotState.DONE)
+    await asyncio.to_thread(_forget_replies, run, work)
+    run.state.progress.advance("shots", failed=state is not ShotState.DONE)
 
 
-def _forget_replies(studio: Studio, work: Work) -> None:
+def _forget_replies(run: RunContext, work: Work) -> None:
     """Remove the kept replies of what is archived; those of what gave nothing stay as evidence."""
     parts: list[TakeWork | ClipWork] = [*work.takes.values(), *work.clips]
     for part in parts:
         if part.asset is not None:
-            studio.spool.replies.remove(part.key)
+            run.resources.spool.replies.remove(part.key)
 
 
-async def tell_choice(studio: Studio, work: Work) -> None:
+async def tell_choice(run: RunContext, work: Work) -> None:
     """Write the sidecar of a shot whose takes are there, before a clip of one is paid for; the shot goes on."""
-    async with studio.flight(f"sidecar of {work.shot.id}"):  # its clips are sent side by side
-        await _recall(studio, work)
-        sidecar = sidecar_of(studio.batch, work, ShotState.PENDING, datetime.now(UTC), studio.files)
-        told = with_intents(sidecar, work.intended, studio.ledger.identity)
-        await write_sidecar(studio.store, studio.batch.prefix, told)
+    async with run.state.flight(f"sidecar of {work.shot.id}"):  # its clips are sent side by side
+        await _recall(run, work)
+        sidecar = sidecar_of(run.batch, work, ShotState.PENDING, datetime.now(UTC), run.state.files)
+        told = with_intents(sidecar, work.intended, run.resources.ledger.identity)
+        await write_sidecar(run.resources.store, run.batch.prefix, told)
 
 
-async def tell_intent(studio: Studio, work: Work, key: str) -> None:
+async def tell_intent(run: RunContext, work: Work, key: str) -> None:
     """The same when a clip is about to be sent: whoever has another ledger must know that it may have been."""
     work.intended.add(key)
-    await tell_choice(studio, work)
+    await tell_choice(run, work)
 
 
-async def tell_sent(studio: Studio, work: Work) -> None:
+async def tell_sent(run: RunContext, work: Work) -> None:
     """The same once a clip is submitted, so that no lost ledger sends it again; its video is waited for in any case."""
     try:
-        await tell_choice(studio, work)
+        await tell_choice(run, work)
     except ArchiveError as error:
         log.warning("That a clip of shot %s is submitted is in the ledger alone for now: %s", work.shot.id, error)
 
 
-async def tell_open_pictures(studio: Studio, shots: Sequence[Shot]) -> None:
+async def tell_open_pictures(run: RunContext, shots: Sequence[Shot]) -> None:
     """Tell in their sidecars of pictures under way or in doubt that this run has not come to.
 
     A run before was killed while it sent them. Once this one ends, another ledger may go on with the batch, and it must
@@ -83,41 +84,43 @@ async def tell_open_pictures(studio: Studio, shots: Sequence[Shot]) -> None:
     """
     wanted = {shot.id: shot for shot in shots}
     found: dict[str, list[TakeWork]] = {}
-    for job in await studio.ledger.open_jobs(studio.batch.name):
-        work = studio.work.get(job.shot)
+    for job in await run.resources.ledger.open_jobs(run.batch.name):
+        work = run.state.work.get(job.shot)
         if job.state not in _MAYBE_PAID or job.shot not in wanted or (work and work.archived):
             continue
-        keys = {take_order(studio.batch, wanted[job.shot], n).key: n for n in range(1, wanted[job.shot].takes + 1)}
+        keys = {take_order(run.batch, wanted[job.shot], n).key: n for n in range(1, wanted[job.shot].takes + 1)}
         if job.key in keys:
             found.setdefault(job.shot, []).append(TakeWork(keys[job.key], job.key, job))
     for shot, takes in found.items():
         work = Work(wanted[shot], takes={take.number: take for take in takes})
-        told = sidecar_of(studio.batch, work, ShotState.PENDING, datetime.now(UTC), studio.files)
-        is_there = f"shots/{folder_name(shot)}/{SIDECAR}" in studio.files
-        stored, _ = await read_readable(studio.store, [sidecar_name(studio.batch.prefix, shot)] if is_there else [])
+        told = sidecar_of(run.batch, work, ShotState.PENDING, datetime.now(UTC), run.state.files)
+        is_there = f"shots/{folder_name(shot)}/{SIDECAR}" in run.state.files
+        stored, _ = await read_readable(run.resources.store, [sidecar_name(run.batch.prefix, shot)] if is_there else [])
         now = with_open_takes(stored[0][0], told) if stored else told
-        studio.sidecars[shot] = await write_sidecar(studio.store, studio.batch.prefix, now)
+        run.state.keep_sidecars({shot: await write_sidecar(run.resources.store, run.batch.prefix, now)})
 
 
-async def _recall(studio: Studio, work: Work) -> None:
+async def _recall(run: RunContext, work: Work) -> None:
     """Ask the ledger for what the sidecar tells beside the files."""
-    await _recall_jobs(studio, work)
+    await _recall_jobs(run, work)
     if work.shot.select == "approve":
-        work.decisions = (await studio.ledger.frame_decisions(studio.batch.name, [work.shot.id])).get(work.shot.id, ())
-    work.pins = await _pins(studio, work)
+        work.decisions = (await run.resources.ledger.frame_decisions(run.batch.name, [work.shot.id])).get(
+            work.shot.id, ()
+        )
+    work.pins = await _pins(run, work)
 
 
-async def _pins(studio: Studio, work: Work) -> tuple[FramePin, ...]:
+async def _pins(run: RunContext, work: Work) -> tuple[FramePin, ...]:
     if work.shot.takes < 2 or not work.shot.motion_prompt:
         return ()
-    return (await studio.ledger.frame_pins(studio.batch.name, [work.shot.id])).get(work.shot.id, ())
+    return (await run.resources.ledger.frame_pins(run.batch.name, [work.shot.id])).get(work.shot.id, ())
 
 
-async def _recall_jobs(studio: Studio, work: Work) -> None:
+async def _recall_jobs(run: RunContext, work: Work) -> None:
     """Ask the ledger for the jobs of what gave nothing: an operation that still runs must be in the sidecar."""
     paid: list[TakeWork | ClipWork] = [*work.takes.values(), *work.clips]
     parts = [part for part in paid if part.asset is None]
-    jobs = await studio.ledger.jobs(part.key for part in parts) if parts else {}
+    jobs = await run.resources.ledger.jobs(part.key for part in parts) if parts else {}
     for part in parts:
         part.job = jobs.get(part.key, part.job)
 

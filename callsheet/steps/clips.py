@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from callsheet.archive.layout import clip_name, poster_name
 from callsheet.concurrency import all_of
-from callsheet.context.context import Studio
+from callsheet.context.context import RunContext
 from callsheet.context.poller import ENDS
 from callsheet.context.progress import How
 from callsheet.context.shot_state import (
@@ -49,30 +49,30 @@ from callsheet.steps.archive import tell_intent, tell_sent
 from callsheet.steps.frames import still_approved
 
 
-async def make_clips(studio: Studio, work: Work) -> None:
+async def make_clips(run: RunContext, work: Work) -> None:
     """Make the shot's clips, side by side; the shot ends here when one of them cannot be had."""
     work.clips = []
     for take in work.frames():
-        work.clips.append(ClipWork(take, _order(studio, work, take).key))
-    states = await all_of(_make_clip(studio, work, clip) for clip in work.clips)
+        work.clips.append(ClipWork(take, _order(run, work, take).key))
+    states = await all_of(_make_clip(run, work, clip) for clip in work.clips)
     work.ended = work.ended or most_open(states)
 
 
-async def _make_clip(studio: Studio, work: Work, clip: ClipWork) -> ShotState | None:
+async def _make_clip(run: RunContext, work: Work, clip: ClipWork) -> ShotState | None:
     """Make one clip; None when it is there, else the state in which its absence leaves the shot."""
     shot, frame = work.shot, work.takes[clip.take].asset if clip.take is not None else None
-    order = _order(studio, work, clip.take)
+    order = _order(run, work, clip.take)
     try:
-        async with studio.flight(order.key):
+        async with run.state.flight(order.key):
             if clip.take is not None and frame is None:
-                await _check_sent(studio, order)
-            clip.job = job = await patiently(studio, order, lambda: _paid_video(studio, work, clip, order))
+                await _check_sent(run, order)
+            clip.job = job = await patiently(run, order, lambda: _paid_video(run, work, clip, order))
             if job.sha256 and job.mime_type:
                 several = clip.take if len(work.clips) > 1 else None
                 name = clip_name(job.sha256, job.mime_type, take=several)
-                clip.asset = await _deposit(studio, shot, job, name, frame)
-                clip.others = others_of(studio, shot, clip.asset)
-                clip.poster = await make_poster(studio, shot, clip.asset)
+                clip.asset = await _deposit(run, shot, job, name, frame)
+                clip.others = others_of(run, shot, clip.asset)
+                clip.poster = await make_poster(run, shot, clip.asset)
                 return None
         clip.failure = failure_of_job("clips", job, order.slot)
         return state_after(job)
@@ -82,19 +82,19 @@ async def _make_clip(studio: Studio, work: Work, clip: ClipWork) -> ShotState | 
         clip.failure = failure_of("clips", error, clip_slot(clip.take))
         return state_of(error)
     finally:
-        studio.progress.advance("clips", failed=clip.asset is None)
+        run.state.progress.advance("clips", failed=clip.asset is None)
 
 
-def _order(studio: Studio, work: Work, take: int | None) -> JobOrder:
+def _order(run: RunContext, work: Work, take: int | None) -> JobOrder:
     """The order for the clip of a take, or of the shot's text."""
     if take is None:
-        return text_clip_order(studio.batch, work.shot, studio.earlier.get((work.shot.id, clip_slot(None))))
-    return clip_order(studio.batch, work.shot, take, work.frame_sha256(take))
+        return text_clip_order(run.batch, work.shot, run.state.earlier.get((work.shot.id, clip_slot(None))))
+    return clip_order(run.batch, work.shot, take, work.frame_sha256(take))
 
 
-async def _check_sent(studio: Studio, order: JobOrder) -> None:
+async def _check_sent(run: RunContext, order: JobOrder) -> None:
     """Return when a clip whose frame is lost was sent before; ArchiveLost when it could only be sent now."""
-    job = (await studio.ledger.jobs([order.key])).get(order.key)
+    job = (await run.resources.ledger.jobs([order.key])).get(order.key)
     if job is None or job.state in UNSENT:
         raise ArchiveLost(
             f"The picture of {order.slot} was made and paid for, its file is lost, and its clip was not sent yet. "
@@ -107,29 +107,29 @@ def _kept_to(shot: Shot, order: JobOrder) -> tuple[Reference, ...]:
     return kept_to(shot) if order.request.get("references") else ()
 
 
-async def make_poster(studio: Studio, shot: Shot, asset: Asset) -> Asset:
+async def make_poster(run: RunContext, shot: Shot, asset: Asset) -> Asset:
     """The archived still that stands for a clip or a cut."""
-    known = next((a for a in studio.assets_of(shot) if a.kind == "poster" and a.parent == asset.sha256), None)
+    known = next((a for a in run.state.assets_of(shot) if a.kind == "poster" and a.parent == asset.sha256), None)
     if known is not None:
         return known
     xmp = xmp_packet(Provenance(asset.sha256, shot.video_model or ""))
-    path, target = await fetch(studio, asset.sha256, asset.size), studio.spool.scratch(".jpg")
-    async with studio.encoder_slots.take():
+    path, target = await fetch(run, asset.sha256, asset.size), run.resources.spool.scratch(".jpg")
+    async with run.resources.encoder_slots.take():
         width, height = await asyncio.to_thread(poster, path, target, xmp=xmp)
     new = Deposit("poster", "image/jpeg", width, height, parent=asset.sha256)
-    return await deposit_derived(studio, shot, new, target, lambda sha256: poster_name(sha256, "image/jpeg"))
+    return await deposit_derived(run, shot, new, target, lambda sha256: poster_name(sha256, "image/jpeg"))
 
 
-async def _deposit(studio: Studio, shot: Shot, job: Job, name: str, frame: Asset | None) -> Asset:
+async def _deposit(run: RunContext, shot: Shot, job: Job, name: str, frame: Asset | None) -> Asset:
     """The archived clip. One whose bytes are lost is fetched again from the provider, for free, while it has them."""
     parent = frame.sha256 if frame else None
     try:
-        return await deposit_paid(studio, shot, "clip", job, name, parent)
+        return await deposit_paid(run, shot, "clip", job, name, parent)
     except ArchiveLost:
         if job.operation is None:
             raise
         try:
-            again = await fetch_video(studio, job, job.spent_usd)
+            again = await fetch_video(run, job, job.spent_usd)
         except ENDS as error:
             raise ArchiveLost(
                 f"The clip {name} was made and paid for, its file is neither in the spool nor in the archive, and the "
@@ -137,57 +137,57 @@ async def _deposit(studio: Studio, shot: Shot, job: Job, name: str, frame: Asset
             ) from error
         if again.sha256 != job.sha256:
             raise
-        return await deposit_paid(studio, shot, "clip", job, name, parent)
+        return await deposit_paid(run, shot, "clip", job, name, parent)
 
 
-async def _paid_video(studio: Studio, work: Work, clip: ClipWork, order: JobOrder) -> Job:
+async def _paid_video(run: RunContext, work: Work, clip: ClipWork, order: JobOrder) -> Job:
     """The job with its result, or as it ended."""
     shot, frame = work.shot, work.takes[clip.take].asset if clip.take is not None else None
-    job = await claim(studio, order)
+    job = await claim(run, order)
     if is_worth_a_look(job):
-        await studio.ledger.look_again(order.key)
-        job = await claim(studio, order)
+        await run.resources.ledger.look_again(order.key)
+        job = await claim(run, order)
     how: How = "created" if job.state in UNSENT else "reused" if job.state is JobState.STORED else "resumed"
-    price = studio.priced(order.model).video_price(shot.resolution or "", shot.duration_s or 0)
+    price = run.resources.priced(order.model).video_price(shot.resolution or "", shot.duration_s or 0)
     if job.state in UNSENT and frame is not None:
-        await still_approved(studio, shot, frame.sha256)
+        await still_approved(run, shot, frame.sha256)
     while job.state in UNSENT:
-        async with studio.video_slots:
-            job = await submit(studio, order, job, price, _sender(studio, work, order, frame), studio.submit_slots)
+        async with run.resources.video_slots:
+            job = await submit(run, order, job, price, _sender(run, work, order, frame), run.resources.submit_slots)
             if job.state is not JobState.SUBMITTED:
                 break
-            await tell_sent(studio, work)
-            job = await _result_of(studio, order, job, price)
+            await tell_sent(run, work)
+            job = await _result_of(run, order, job, price)
     if job.state is JobState.SUBMITTED:
         # What is under way already waits beside what is new: it may expire, and it holds nobody up.
-        await tell_sent(studio, work)
-        job = await _result_of(studio, order, job, price)
+        await tell_sent(run, work)
+        job = await _result_of(run, order, job, price)
         if job.state is JobState.PLANNED:
-            return await _paid_video(studio, work, clip, order)
-    studio.tally.count("video", how, job)
+            return await _paid_video(run, work, clip, order)
+    run.state.tally.count("video", how, job)
     return job
 
 
-def _sender(studio: Studio, work: Work, order: JobOrder, frame: Asset | None) -> Ready:
+def _sender(run: RunContext, work: Work, order: JobOrder, frame: Asset | None) -> Ready:
     shot = work.shot
 
     async def ready() -> Send:
-        first = await read_frame(studio, frame) if frame else None
-        last = await read_reference(studio, shot.last_frame) if shot.last_frame else None
-        references = tuple([await read_reference(studio, reference) for reference in _kept_to(shot, order)])
-        provider = studio.providers.videos_for(order.model)
-        await tell_intent(studio, work, order.key)
+        first = await read_frame(run, frame) if frame else None
+        last = await read_reference(run, shot.last_frame) if shot.last_frame else None
+        references = tuple([await read_reference(run, reference) for reference in _kept_to(shot, order)])
+        provider = run.resources.providers.videos_for(order.model)
+        await tell_intent(run, work, order.key)
 
         async def send(attempt: Attempt) -> Job:
             output_uri = prefix_of(attempt.output, order.key, attempt.n) if attempt.output else None
             request = video_request(shot, first, last, order.key, attempt.n, output_uri, references)
-            operation = await operation_of_another_ledger(studio, order, attempt)
+            operation = await operation_of_another_ledger(run, order, attempt)
             if operation is None:
-                operation = await provider.submit(request, keeper_of(studio, order.key, attempt.n))
-                studio.tally.accepted("video")
+                operation = await provider.submit(request, keeper_of(run, order.key, attempt.n))
+                run.state.tally.accepted("video")
             return await persist(
-                studio,
-                lambda: studio.ledger.submitted(attempt, operation),
+                run,
+                lambda: run.resources.ledger.submitted(attempt, operation),
                 f"operation {operation} of shot {shot.id}, job {order.key[:12]}",
             )
 
@@ -196,36 +196,36 @@ def _sender(studio: Studio, work: Work, order: JobOrder, frame: Asset | None) ->
     return ready
 
 
-async def _result_of(studio: Studio, order: JobOrder, job: Job, price: Decimal) -> Job:
+async def _result_of(run: RunContext, order: JobOrder, job: Job, price: Decimal) -> Job:
     """Await the operation and fetch its video: the job as finished, as ended, or planned for one more free try.
 
     What is no news of the operation itself (OperationOverdue, OperationWithheld, DownloadFailed) is raised: the job
     stays submitted, and the next run goes on from there. With a key that is no good any more, nothing new is sent.
     """
     try:
-        result = await fetch_video(studio, job, price)
+        result = await fetch_video(run, job, price)
     except ENDS as error:
-        return await end_operation(studio, job, error, price)
+        return await end_operation(run, job, error, price)
     except Unauthorised as error:
-        studio.gate(order).refused(order.model, error)
+        run.gate(order).refused(order.model, error)
         raise OperationWithheld(str(error), reason=error.reason, status=error.status) from error
     what = f"the video of {job.operation}, {result.sha256}"
-    return await persist(studio, lambda: studio.ledger.finished(order.key, result), what)
+    return await persist(run, lambda: run.resources.ledger.finished(order.key, result), what)
 
 
 _ENDS: dict[Verdict, JobState] = {Verdict.RETRY: JobState.PLANNED, Verdict.BLOCK: JobState.BLOCKED}
 
 
-async def end_operation(studio: Studio, job: Job, error: ProviderError, price: Decimal) -> Job:
+async def end_operation(run: RunContext, job: Job, error: ProviderError, price: Decimal) -> Job:
     """Record an operation that ended without a video; its job is planned again when another try is free and likely."""
-    earlier = Counter(attempt.detail.partition(":")[0] for attempt in await studio.ledger.attempts_on(job.key))
+    earlier = Counter(attempt.detail.partition(":")[0] for attempt in await run.resources.ledger.attempts_on(job.key))
     given = verdict("video", error, earlier[error.kind])
     state = JobState.EXPIRED if isinstance(error, OperationExpired) else _ENDS.get(given, JobState.FAILED)
     usd = price if error.charged else Decimal(0)
     details = {RECORD: dict(error.record)} if error.record else None
     return await persist(
-        studio,
-        lambda: studio.ledger.fail(
+        run,
+        lambda: run.resources.ledger.fail(
             job.key, state, kind=error.kind, reason=str(error), code=error.reason, usd=usd, details=details
         ),
         f"the end of {job.operation}",

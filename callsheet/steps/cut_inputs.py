@@ -10,7 +10,7 @@ from pathlib import Path
 
 from callsheet.archive import layout
 from callsheet.archive.object_metadata import about_file
-from callsheet.context.context import Studio
+from callsheet.context.context import RunContext
 from callsheet.errors import ArchiveDenied, ArchiveError, ManifestError, MediaError
 from callsheet.files import digest_file
 from callsheet.places import Places, refusal
@@ -24,51 +24,51 @@ def files_of(finish: Finish) -> Mapping[str, Reference]:
     return {name: value for name, value in given if isinstance(value, Reference)}
 
 
-def archived_hashes(studio: Studio) -> Iterator[str]:
+def archived_hashes(run: RunContext) -> Iterator[str]:
     """The hashes of all that the archive has of this batch, as far as this process knows: it may leave the spool."""
-    yield from (asset.sha256 for assets in studio.assets.values() for asset in assets.values())
-    yield from (file.sha256 for work in studio.work.values() for file in files_of(work.shot.finish).values())
+    yield from (asset.sha256 for assets in run.state.assets.values() for asset in assets.values())
+    yield from (file.sha256 for work in run.state.work.values() for file in files_of(work.shot.finish).values())
 
 
-async def archive_inputs(studio: Studio, finish: Finish) -> None:
+async def archive_inputs(run: RunContext, finish: Finish) -> None:
     """Archive the files of a finish, each once for the batch. MediaError for one that is not as it was planned with."""
-    prefix = studio.batch.prefix
+    prefix = run.batch.prefix
     for file in files_of(finish).values():
         name = layout.input_name(prefix, file.sha256, file.mime_type)
-        async with studio.flight(name):
-            if name.removeprefix(f"{prefix}/") in studio.files:
+        async with run.state.flight(name):
+            if name.removeprefix(f"{prefix}/") in run.state.files:
                 continue
-            if await studio.store.stat(name) is None:
-                await put_input(studio, name, await input_path(studio, file))
-            studio.files |= {name.removeprefix(f"{prefix}/")}
+            if await run.resources.store.stat(name) is None:
+                await put_input(run, name, await input_path(run, file))
+            run.state.add_file(name.removeprefix(f"{prefix}/"))
 
 
-async def local_finish(studio: Studio, finish: Finish) -> Finish:
+async def local_finish(run: RunContext, finish: Finish) -> Finish:
     """The same finish with its files on this disk. MediaError for one that cannot be had any more."""
-    paths = {name: await input_path(studio, file) for name, file in files_of(finish).items()}
+    paths = {name: await input_path(run, file) for name, file in files_of(finish).items()}
     return replace(finish, **{name: replace(getattr(finish, name), uri=str(path)) for name, path in paths.items()})
 
 
-async def input_path(studio: Studio, file: Reference) -> Path:
+async def input_path(run: RunContext, file: Reference) -> Path:
     """The file in the spool: it was there, comes from the archive, or from where the manifest had it."""
-    if studio.spool.holds(file.sha256, file.size):
-        return studio.spool.path(file.sha256)
-    name = layout.input_name(studio.batch.prefix, file.sha256, file.mime_type)
+    if run.resources.spool.holds(file.sha256, file.size):
+        return run.resources.spool.path(file.sha256)
+    name = layout.input_name(run.batch.prefix, file.sha256, file.mime_type)
     try:
-        return await _from_archive(studio, name, file)
+        return await _from_archive(run, name, file)
     except ArchiveDenied:
         raise
     except ArchiveError as damaged:
         try:
-            return await _from_manifest(studio, file)
+            return await _from_manifest(run, file)
         except MediaError as error:
             raise MediaError(f"{error} The archive's copy is of no use: {damaged}") from None
 
 
-async def put_input(studio: Studio, name: str, path: Path) -> str:
+async def put_input(run: RunContext, name: str, path: Path) -> str:
     """Archive a finishing file under its name and return its URI."""
-    batch, digest = studio.batch, await asyncio.to_thread(digest_file, path)
-    return await studio.store.put_file(
+    batch, digest = run.batch, await asyncio.to_thread(digest_file, path)
+    return await run.resources.store.put_file(
         path,
         name,
         sha256=digest.sha256,
@@ -79,43 +79,43 @@ async def put_input(studio: Studio, name: str, path: Path) -> str:
     )
 
 
-async def _from_archive(studio: Studio, name: str, file: Reference) -> Path:
-    if await studio.store.stat(name) is None:
-        return await _from_manifest(studio, file)
-    target = studio.spool.scratch()
+async def _from_archive(run: RunContext, name: str, file: Reference) -> Path:
+    if await run.resources.store.stat(name) is None:
+        return await _from_manifest(run, file)
+    target = run.resources.spool.scratch()
     try:
-        await studio.store.get_file(name, target, sha256=file.sha256)
+        await run.resources.store.get_file(name, target, sha256=file.sha256)
     except ArchiveError:
         target.unlink(missing_ok=True)
         raise
-    return (await asyncio.to_thread(studio.spool.adopt, target)).path
+    return (await asyncio.to_thread(run.resources.spool.adopt, target)).path
 
 
-async def _places(studio: Studio) -> Places:
+async def _places(run: RunContext) -> Places:
     """Where finishing files may come from: what the batch's manifest may name, and the archive.
 
     Where the manifest was, the ledger says, never a sidecar.
     """
-    settings, batch = studio.settings, studio.batch
-    rows = () if batch.manifest_uri else await studio.ledger.batches()
+    settings, batch = run.resources.settings, run.batch
+    rows = () if batch.manifest_uri else await run.resources.ledger.batches()
     manifest = batch.manifest_uri or next((r.batch.manifest_uri for r in rows if r.batch.name == batch.name), "")
     beside = manifest.rpartition("/")[0] if "://" in manifest else str(Path(manifest).parent) if manifest else None
-    return Places.of([*settings.input_roots, beside, studio.store.uri, settings.font])
+    return Places.of([*settings.input_roots, beside, run.resources.store.uri, settings.font])
 
 
-async def _from_manifest(studio: Studio, file: Reference) -> Path:
-    place = await asyncio.to_thread((await _places(studio)).find, file.uri)
+async def _from_manifest(run: RunContext, file: Reference) -> Path:
+    place = await asyncio.to_thread((await _places(run)).find, file.uri)
     if place is None:
         raise MediaError(f"{refusal(file.uri)} Nothing was cut with it.")
     try:
         data = await asyncio.to_thread(read_bytes, place, file.size)
     except ManifestError as error:
         raise MediaError(
-            f"{file.uri} cannot be had any more ({error.problems[0].what}), and {studio.store.uri} has no copy of it. "
-            "Put it back and run the same command again."
+            f"{file.uri} cannot be had any more ({error.problems[0].what}), and {run.resources.store.uri} has no copy "
+            "of it. Put it back and run the same command again."
         ) from None
     if hashlib.sha256(data).hexdigest() != file.sha256:
         raise MediaError(
             f"{file.uri} has changed since the manifest was read. Nothing was cut with it; run the same command again."
         )
-    return (await asyncio.to_thread(studio.spool.write, data)).path
+    return (await asyncio.to_thread(run.resources.spool.write, data)).path

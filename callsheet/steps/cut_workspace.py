@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
-from callsheet.context.context import Studio
+from callsheet.context.context import RunContext
 from callsheet.cuts.encode.encode import CutResult, make_cut
 from callsheet.cuts.encode.fitness import Analysis, analyse, clip_length, upright
 from callsheet.cuts.encode.plan import cut_size, plan_cut
@@ -35,7 +35,7 @@ T = TypeVar("T")
 class CuttingRoom:
     """One clip on the bench: each thing about it is looked for once, however many cuts want it at the same time."""
 
-    studio: Studio
+    run: RunContext
     clip: Asset
     finish: Finish
     folder: Path
@@ -44,7 +44,7 @@ class CuttingRoom:
 
     async def source(self) -> Path:
         """The clip's file on this disk."""
-        return await self._once("source", lambda: fetch(self.studio, self.clip.sha256, self.clip.size))
+        return await self._once("source", lambda: fetch(self.run, self.clip.sha256, self.clip.size))
 
     async def analysis(self) -> Analysis:
         """What the clip is; its subject is not looked for."""
@@ -64,7 +64,7 @@ class CuttingRoom:
         async def read() -> Materials:
             if self.finish == Finish(self.finish.focus):
                 return Materials()
-            local = await local_finish(self.studio, self.finish)
+            local = await local_finish(self.run, self.finish)
             font = Path(local.font.uri) if local.font else None
             return await asyncio.to_thread(read_materials, local, self.folder, font)
 
@@ -87,7 +87,7 @@ class CuttingRoom:
             music=materials.music,
             sounds=sounds,
             xmp=xmp_packet(Provenance(asset_id=self.clip.sha256, model=self.clip.model or "")),
-            encoders=self.studio.encoder_slots,
+            encoders=self.run.resources.encoder_slots,
         )
         return result, clip.subject
 
@@ -97,7 +97,7 @@ class CuttingRoom:
         folder = self.folder / spec.name
         folder.mkdir(exist_ok=True)
         clip_s, size = clip_length(clip.probe, spec, materials.card_s), cut_size(clip.probe, spec)
-        async with self.studio.encoder_slots.take():
+        async with self.run.resources.encoder_slots.take():
             return await asyncio.to_thread(layers_for, materials, spec, *size, clip_s, folder)
 
     async def _subject(self, focus: str) -> Subject:
@@ -108,15 +108,15 @@ class CuttingRoom:
         source, clip = await self.source(), await self.analysis()
         asked = Subject((), "centre", "")
         if wanted.how == "ask":
-            asked = await look_at_subject(self.studio, self.clip, source, clip.probe)
+            asked = await look_at_subject(self.run, self.clip, source, clip.probe)
         if asked.boxes:
             return asked
-        async with self.studio.encoder_slots.take():
+        async with self.run.resources.encoder_slots.take():
             found = await asyncio.to_thread(find_subject, source, clip.probe)
         return replace(found, reason="; ".join(part for part in (asked.reason, found.reason) if part))
 
     async def _sounds(self) -> Sounds:
-        return Sounds(await self.source(), self.folder, self.studio.encoder_slots)
+        return Sounds(await self.source(), self.folder, self.run.resources.encoder_slots)
 
     async def _once(self, name: str, find: Callable[[], Awaitable[T]]) -> T:
         async with self._locks.setdefault(name, asyncio.Lock()):
@@ -133,7 +133,7 @@ def _keeps_aspect(clip: Analysis, spec: PlatformSpec) -> bool:
 
 
 @asynccontextmanager
-async def cutting_room(studio: Studio, clip: Asset, finish: Finish) -> AsyncIterator[CuttingRoom]:
+async def cutting_room(run: RunContext, clip: Asset, finish: Finish) -> AsyncIterator[CuttingRoom]:
     """A cutting room for a clip, with a folder of its own that is removed at the end."""
     with TemporaryDirectory(prefix="callsheet-cuts-", ignore_cleanup_errors=True) as folder:
-        yield CuttingRoom(studio, clip, finish, Path(folder))
+        yield CuttingRoom(run, clip, finish, Path(folder))

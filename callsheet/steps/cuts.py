@@ -14,7 +14,7 @@ from callsheet.archive.lineage import details_of, making_of
 from callsheet.archive.sidecar import WHOLE, CutMaking, SubjectRecord
 from callsheet.archive.sidecar_io import read_sidecar
 from callsheet.concurrency import all_of
-from callsheet.context.context import Studio
+from callsheet.context.context import RunContext
 from callsheet.context.shot_state import CutWork, Work, failure_of, is_transient, state_of
 from callsheet.cuts.encode.encode import CutResult
 from callsheet.cuts.encode.fitness import UNKNOWN
@@ -31,105 +31,105 @@ from callsheet.steps.cut_inputs import archive_inputs
 from callsheet.steps.cut_workspace import CuttingRoom, cutting_room
 
 
-async def sign_cut(studio: Studio, signer: Signer, cut: Path, plan: CutPlan, clip: Asset, source: Path) -> Path:
+async def sign_cut(run: RunContext, signer: Signer, cut: Path, plan: CutPlan, clip: Asset, source: Path) -> Path:
     """The cut of `clip` (its file is `source`) with Content Credentials, in the spool; `cut` itself is removed.
 
     The same cut is signed once, also when the process is killed before the archive has it, or another one signs it
     too: cuts come out the same every time, and the spool notes which signed file was made of one.
     """
     unsigned = await asyncio.to_thread(digest_file, cut)
-    made = await asyncio.to_thread(studio.spool.made_of, unsigned.sha256)
+    made = await asyncio.to_thread(run.resources.spool.made_of, unsigned.sha256)
     if made is None:
-        target, parent = studio.spool.scratch(".mp4"), Parent(source, clip.name, clip.sha256, clip.model or "")
-        async with studio.encoder_slots.take():
+        target, parent = run.resources.spool.scratch(".mp4"), Parent(source, clip.name, clip.sha256, clip.model or "")
+        async with run.resources.encoder_slots.take():
             await asyncio.to_thread(signer.sign, cut, target, parent, cropped=plan.how == "crop")
-        file = await asyncio.to_thread(studio.spool.adopt, target)
-        made = await asyncio.to_thread(studio.spool.note_made, unsigned.sha256, file.path)
+        file = await asyncio.to_thread(run.resources.spool.adopt, target)
+        made = await asyncio.to_thread(run.resources.spool.note_made, unsigned.sha256, file.path)
     await asyncio.to_thread(cut.unlink)
     return made
 
 
-async def carries_credentials(studio: Studio, cut: Asset) -> bool:
+async def carries_credentials(run: RunContext, cut: Asset) -> bool:
     """Whether an archived cut is signed, as its file says: it may come from a run with other settings."""
-    path = await fetch(studio, cut.sha256, cut.size)
+    path = await fetch(run, cut.sha256, cut.size)
     return await asyncio.to_thread(is_signed, path)
 
 
-async def make_cuts(studio: Studio, work: Work) -> None:
+async def make_cuts(run: RunContext, work: Work) -> None:
     """Make every cut of every clip; a cut that fails leaves the others alone and the shot failed."""
     made = [clip for clip in work.clips if clip.asset is not None]
-    specs = [studio.platforms.get(name) for name in work.shot.cuts]
+    specs = [run.resources.platforms.get(name) for name in work.shot.cuts]
     work.cuts = [CutWork(spec, clip.take, work.shot.finish) for clip in made for spec in specs]
     if made:
-        await make_these(studio, work, work.cuts)
+        await make_these(run, work, work.cuts)
 
 
-async def make_these(studio: Studio, work: Work, cuts: Sequence[CutWork]) -> None:
+async def make_these(run: RunContext, work: Work, cuts: Sequence[CutWork]) -> None:
     """Make these cuts of the shot's clips. The files that finish them are archived first, asked for now or later."""
-    if not await _keep_inputs(studio, work, cuts):
+    if not await _keep_inputs(run, work, cuts):
         return
     by_take: dict[int | None, list[CutWork]] = defaultdict(list)
     for cut in cuts:
         by_take[cut.take].append(cut)
     clips = {clip.take: clip.asset for clip in work.clips if clip.asset}
-    await all_of(_cut_clip(studio, work, clips[take], of_clip) for take, of_clip in by_take.items())
+    await all_of(_cut_clip(run, work, clips[take], of_clip) for take, of_clip in by_take.items())
 
 
-async def _keep_inputs(studio: Studio, work: Work, cuts: Sequence[CutWork]) -> bool:
+async def _keep_inputs(run: RunContext, work: Work, cuts: Sequence[CutWork]) -> bool:
     """Whether the files that finish the cuts are archived; if not, every cut says why."""
     try:
-        await archive_inputs(studio, work.shot.finish)
+        await archive_inputs(run, work.shot.finish)
     except CallsheetError as error:
         if is_transient(error):
             raise
         for cut in cuts:
-            _fail(studio, work, cut, error)
+            _fail(run, work, cut, error)
         if not cuts:
             work.fail(failure_of("cuts", error), state_of(error))
         return False
     return True
 
 
-async def _cut_clip(studio: Studio, work: Work, clip: Asset, cuts: Sequence[CutWork]) -> None:
-    async with cutting_room(studio, clip, work.shot.finish) as room:
-        await all_of(_make_cut(studio, work, room, cut) for cut in cuts)
+async def _cut_clip(run: RunContext, work: Work, clip: Asset, cuts: Sequence[CutWork]) -> None:
+    async with cutting_room(run, clip, work.shot.finish) as room:
+        await all_of(_make_cut(run, work, room, cut) for cut in cuts)
 
 
-async def _make_cut(studio: Studio, work: Work, room: CuttingRoom, cut: CutWork) -> None:
-    shot, there = work.shot, find_cut(studio.assets_of(work.shot), room.clip.sha256, cut.platform, cut.finish)
+async def _make_cut(run: RunContext, work: Work, room: CuttingRoom, cut: CutWork) -> None:
+    shot, there = work.shot, find_cut(run.state.assets_of(work.shot), room.clip.sha256, cut.platform, cut.finish)
     try:
         if there is not None:
-            cut.asset, cut.making = there, await _making_of(studio, shot, there)
-            studio.tally.count("cut", "reused")
+            cut.asset, cut.making = there, await _making_of(run, shot, there)
+            run.state.tally.count("cut", "reused")
         else:
             several = cut.take if len(work.clips) > 1 else None
-            cut.asset = await _encode(studio, shot, room, cut, several)
-            studio.tally.count("cut", "created")
-        cut.signed = await carries_credentials(studio, cut.asset)
-        cut.poster = await make_poster(studio, shot, cut.asset)
-        studio.progress.advance("cuts")
+            cut.asset = await _encode(run, shot, room, cut, several)
+            run.state.tally.count("cut", "created")
+        cut.signed = await carries_credentials(run, cut.asset)
+        cut.poster = await make_poster(run, shot, cut.asset)
+        run.state.progress.advance("cuts")
     except CallsheetError as error:
         if is_transient(error):
             raise
-        _fail(studio, work, cut, error)
+        _fail(run, work, cut, error)
 
 
-def _fail(studio: Studio, work: Work, cut: CutWork, error: CallsheetError) -> None:
+def _fail(run: RunContext, work: Work, cut: CutWork, error: CallsheetError) -> None:
     cut.failure = failure_of("cuts", error, f"cut-{cut.spec}")
     work.ended = work.ended or state_of(error)
-    studio.progress.advance("cuts", failed=cut.asset is None)
+    run.state.progress.advance("cuts", failed=cut.asset is None)
 
 
-async def _encode(studio: Studio, shot: Shot, room: CuttingRoom, cut: CutWork, take: int | None) -> Asset:
-    target, clip = studio.spool.scratch(".mp4"), room.clip
+async def _encode(run: RunContext, shot: Shot, room: CuttingRoom, cut: CutWork, take: int | None) -> Asset:
+    target, clip = run.resources.spool.scratch(".mp4"), room.clip
     try:
         result, subject = await room.cut(cut.platform, cut.finish.focus, target)
     except BaseException:
         target.unlink(missing_ok=True)
         raise
     cut.making = making(result, subject, cut)
-    if studio.signer is not None:
-        target = await sign_cut(studio, studio.signer, target, result.plan, clip, await room.source())
+    if run.policy.signer is not None:
+        target = await sign_cut(run, run.policy.signer, target, result.plan, clip, await room.source())
     probe = result.quality.probe
     new = Deposit(
         "cut",
@@ -142,7 +142,7 @@ async def _encode(studio: Studio, shot: Shot, room: CuttingRoom, cut: CutWork, t
         details=details_of(cut.making),
     )
     return await deposit_derived(
-        studio, shot, new, target, lambda sha: layout.cut_name(cut.spec, sha, "video/mp4", take=take)
+        run, shot, new, target, lambda sha: layout.cut_name(cut.spec, sha, "video/mp4", take=take)
     )
 
 
@@ -187,16 +187,16 @@ def _finite(value: float) -> float | None:
     return round(value, 2) if math.isfinite(value) else None
 
 
-async def _making_of(studio: Studio, shot: Shot, cut: Asset) -> CutMaking:
+async def _making_of(run: RunContext, shot: Shot, cut: Asset) -> CutMaking:
     """How a cut that is there was made: as the ledger knows it, of older ones as the shot's sidecar tells it."""
     if cut.details is not None:
         return making_of(cut.details)
-    name = layout.sidecar_name(studio.batch.prefix, shot.id)
-    if shot.id in studio.sidecars:
-        sidecar = studio.sidecars[shot.id][0]
-    elif name.removeprefix(f"{studio.batch.prefix}/") in studio.files:
+    name = layout.sidecar_name(run.batch.prefix, shot.id)
+    if shot.id in run.state.sidecars:
+        sidecar = run.state.sidecars[shot.id][0]
+    elif name.removeprefix(f"{run.batch.prefix}/") in run.state.files:
         try:
-            sidecar = await read_sidecar(studio.store, name)
+            sidecar = await read_sidecar(run.resources.store, name)
         except ArchiveError:
             return CutMaking()  # it is written anew when the shot has ended; this is all that is lost
     else:

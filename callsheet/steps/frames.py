@@ -9,7 +9,7 @@ from pathlib import Path
 
 from callsheet.archive.layout import thumbnail_name
 from callsheet.concurrency import all_of
-from callsheet.context.context import Studio
+from callsheet.context.context import RunContext
 from callsheet.context.shot_state import TakeWork, Work, failure_of, is_transient, most_open, state_of
 from callsheet.decisions import APPROVAL, REJECTED, FramePin, holding, numbered, waits
 from callsheet.errors import CallsheetError, MediaError, NotApproved
@@ -37,7 +37,7 @@ from callsheet.steps.archive import tell_choice
 
 
 def choose_approved(
-    studio: Studio, work: Work, candidates: Sequence[Candidate], to_come: Mapping[int, ShotState]
+    run: RunContext, work: Work, candidates: Sequence[Candidate], to_come: Mapping[int, ShotState]
 ) -> None:
     """Choose the takes that a person has approved; without a decision about these takes the shot ends here.
 
@@ -45,7 +45,7 @@ def choose_approved(
     there were when the run was planned: it pays for nothing that was not planned.
     """
     made = takes_of(work)
-    decision = holding(studio.decisions.get(work.shot.id, ()), made)
+    decision = holding(run.state.decisions.get(work.shot.id, ()), made)
     if decision is not None and not decision.rejects:
         work.choice = choose_frames(candidates, tuple(decision.takes), f"approved by {decision.by}")
         return
@@ -56,7 +56,7 @@ def choose_approved(
         why = f"{numbered(sorted(to_come)).capitalize()} still to come; a person chooses when all are there."
         work.fail(Failure("frames", TO_COME, why), state)
     else:
-        work.fail(Failure("frames", APPROVAL, waits(studio.batch.name, made)), ShotState.WAITING)
+        work.fail(Failure("frames", APPROVAL, waits(run.batch.name, made)), ShotState.WAITING)
 
 
 def takes_of(work: Work) -> dict[int, str]:
@@ -64,15 +64,15 @@ def takes_of(work: Work) -> dict[int, str]:
     return {number: take.asset.sha256 for number, take in work.takes.items() if take.asset}
 
 
-async def still_approved(studio: Studio, shot: Shot, frame_sha256: str) -> None:
+async def still_approved(run: RunContext, shot: Shot, frame_sha256: str) -> None:
     """Raise NotApproved when the take's approval was taken back since the run began; call it with the clip claimed.
 
     A decision is refused while a run holds the clip, and this asks after it holds it: so one of them sees the other.
     """
     if shot.select != "approve":
         return
-    known = (await studio.ledger.frame_decisions(studio.batch.name, [shot.id])).get(shot.id, ())
-    newest = holding(known, takes_of(studio.work[shot.id]))
+    known = (await run.resources.ledger.frame_decisions(run.batch.name, [shot.id])).get(shot.id, ())
+    newest = holding(known, takes_of(run.state.work[shot.id]))
     if newest is None or frame_sha256 not in newest.takes.values():
         told = newest.told() if newest else "no decision holds"
         raise NotApproved(
@@ -84,11 +84,11 @@ async def still_approved(studio: Studio, shot: Shot, frame_sha256: str) -> None:
 JPEG = "image/jpeg"
 
 
-async def choose_takes(studio: Studio, work: Work) -> None:
+async def choose_takes(run: RunContext, work: Work) -> None:
     """Score the takes, keep a thumbnail of each, and choose. A shot whose asked takes are missing ends here."""
     made = [take for take in work.takes.values() if take.asset]
     try:
-        await all_of(_measure(studio, work.shot, take, take.asset) for take in made if take.asset)
+        await all_of(_measure(run, work.shot, take, take.asset) for take in made if take.asset)
     except CallsheetError as error:
         if is_transient(error):
             raise
@@ -98,18 +98,18 @@ async def choose_takes(studio: Studio, work: Work) -> None:
     if not work.shot.motion_prompt:
         work.choice = choose_frames(candidates, work.shot.select)
     elif work.shot.select == "approve":
-        choose_approved(studio, work, candidates, await _to_come(studio, work))
+        choose_approved(run, work, candidates, await _to_come(run, work))
     else:
-        await _choose_to_animate(studio, work, candidates)
+        await _choose_to_animate(run, work, candidates)
     if work.choice and work.going and work.shot.motion_prompt:
-        await _tell_before_paying(studio, work, work.choice)
+        await _tell_before_paying(run, work, work.choice)
 
 
-async def _choose_to_animate(studio: Studio, work: Work, candidates: Sequence[Candidate]) -> None:
+async def _choose_to_animate(run: RunContext, work: Work, candidates: Sequence[Candidate]) -> None:
     """Choose the frames that are paid for: as it is on record, else from all takes; some may have to be waited for."""
-    shot, to_come = work.shot, await _to_come(studio, work)
-    work.pin = _holding(pin_of(studio.batch, shot, studio.known), work)
-    sent = await _sent(studio, work) if to_come else ()
+    shot, to_come = work.shot, await _to_come(run, work)
+    work.pin = _holding(pin_of(run.batch, shot, run.state.known), work)
+    sent = await _sent(run, work) if to_come else ()
     decided = decide_frames(shot, to_come, work.pin, sent)
     if decided.awaited:
         _wait(work, candidates, decided, to_come)
@@ -117,7 +117,7 @@ async def _choose_to_animate(studio: Studio, work: Work, candidates: Sequence[Ca
     if work.pin is None:
         work.choice = choose_frames(candidates, shot.select)
     if is_chosen_by_scores(shot):
-        work.pin = await _put_on_record(studio, work)
+        work.pin = await _put_on_record(run, work)
     if work.pin is not None:
         work.choice = _as_pinned(candidates, work.pin)
     if work.choice and work.choice.missing:
@@ -144,10 +144,10 @@ def _wait(work: Work, candidates: Sequence[Candidate], decided: Frames, to_come:
         work.fail(failure, state)
 
 
-async def _to_come(studio: Studio, work: Work) -> dict[int, ShotState]:
+async def _to_come(run: RunContext, work: Work) -> dict[int, ShotState]:
     """The takes that are not there and have not ended for good, each with the state in which it leaves the shot."""
     absent = [take for take in work.takes.values() if take.asset is None]
-    jobs = await studio.ledger.jobs([take.key for take in absent]) if absent else {}
+    jobs = await run.resources.ledger.jobs([take.key for take in absent]) if absent else {}
     return {
         take.number: take.left or ShotState.PENDING
         for take in absent
@@ -155,17 +155,17 @@ async def _to_come(studio: Studio, work: Work) -> dict[int, ShotState]:
     }
 
 
-async def _sent(studio: Studio, work: Work) -> list[int]:
+async def _sent(run: RunContext, work: Work) -> list[int]:
     """The takes whose clip was sent before."""
-    keys = {take: order.key for take, order in _clips_of(studio, work).items()}
-    jobs = await studio.ledger.jobs(keys.values())
+    keys = {take: order.key for take, order in _clips_of(run, work).items()}
+    jobs = await run.resources.ledger.jobs(keys.values())
     return [take for take, key in keys.items() if is_sent(jobs.get(key))]
 
 
-def _clips_of(studio: Studio, work: Work) -> dict[int, JobOrder]:
+def _clips_of(run: RunContext, work: Work) -> dict[int, JobOrder]:
     """The orders of the clips that the takes would give."""
     made = {number: take.asset.sha256 for number, take in work.takes.items() if take.asset}
-    return {number: clip_order(studio.batch, work.shot, number, sha256) for number, sha256 in made.items()}
+    return {number: clip_order(run.batch, work.shot, number, sha256) for number, sha256 in made.items()}
 
 
 def _holding(pin: FramePin | None, work: Work) -> FramePin | None:
@@ -175,17 +175,17 @@ def _holding(pin: FramePin | None, work: Work) -> FramePin | None:
     return pin if same else None
 
 
-async def _put_on_record(studio: Studio, work: Work) -> FramePin | None:
+async def _put_on_record(run: RunContext, work: Work) -> FramePin | None:
     """The choice as the ledger has it from now on; None when there is nothing to choose from."""
     chosen = work.choice.chosen if work.choice else ()
     pin, takes = work.pin, takes_of(work)
     if pin is None and chosen:
         why = next(one.why for one in work.choice.verdicts if one.chosen) if work.choice else ""
-        wish = wish_of(studio.batch, work.shot)
-        pin = FramePin(studio.batch.name, work.shot.id, wish, chosen[0], takes[chosen[0]], why)
+        wish = wish_of(run.batch, work.shot)
+        pin = FramePin(run.batch.name, work.shot.id, wish, chosen[0], takes[chosen[0]], why)
     if pin is None or pin.n:
         return pin
-    return await studio.ledger.pin_frame(pin, {pin.take: pin.sha256, **takes})
+    return await run.resources.ledger.pin_frame(pin, {pin.take: pin.sha256, **takes})
 
 
 def _as_pinned(candidates: Sequence[Candidate], pin: FramePin) -> Choice:
@@ -195,31 +195,31 @@ def _as_pinned(candidates: Sequence[Candidate], pin: FramePin) -> Choice:
     return Choice((pin.take,), told)
 
 
-async def _tell_before_paying(studio: Studio, work: Work, choice: Choice) -> None:
+async def _tell_before_paying(run: RunContext, work: Work, choice: Choice) -> None:
     """Have the sidecar tell the takes, and which were chosen, before a clip of them is sent."""
-    orders = _clips_of(studio, work)
+    orders = _clips_of(run, work)
     keys = [orders[take].key for take in choice.chosen if take in orders]
-    jobs = await studio.ledger.jobs(keys)
+    jobs = await run.resources.ledger.jobs(keys)
     if any(not is_sent(jobs.get(key)) for key in keys):
-        await tell_choice(studio, work)
+        await tell_choice(run, work)
 
 
-async def _measure(studio: Studio, shot: Shot, take: TakeWork, asset: Asset) -> None:
+async def _measure(run: RunContext, shot: Shot, take: TakeWork, asset: Asset) -> None:
     """The take's score, gate and thumbnail; a take that cannot be decoded gets none of them and is never chosen."""
     if asset.mime_type in HEIC_TYPES:
         take.gate = "a HEIC, which cannot be measured here"
         return
     xmp = xmp_packet(Provenance(asset.sha256, shot.image_model))
-    path, small = await fetch(studio, asset.sha256, asset.size), studio.spool.scratch(".jpg")
+    path, small = await fetch(run, asset.sha256, asset.size), run.resources.spool.scratch(".jpg")
     try:
-        async with studio.encoder_slots.take():
+        async with run.resources.encoder_slots.take():
             take.score, take.gate, (width, height) = await asyncio.to_thread(_look, path, small, shot.aspect_ratio, xmp)
     except MediaError as error:
         take.failure = failure_of("frames", error, f"take-{take.number}")
         small.unlink(missing_ok=True)
         return
     new = Deposit("thumbnail", JPEG, width, height, parent=asset.sha256)
-    take.thumbnail = await deposit_derived(studio, shot, new, small, lambda sha256: thumbnail_name(sha256, JPEG))
+    take.thumbnail = await deposit_derived(run, shot, new, small, lambda sha256: thumbnail_name(sha256, JPEG))
 
 
 def _look(path: Path, small: Path, aspect_ratio: str, xmp: str) -> tuple[FrameScore, str | None, tuple[int, int]]:

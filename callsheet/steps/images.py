@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from callsheet.archive.layout import take_name
 from callsheet.concurrency import all_of
-from callsheet.context.context import Studio
+from callsheet.context.context import RunContext
 from callsheet.context.shot_state import (
     TakeWork,
     Work,
@@ -27,29 +27,29 @@ from callsheet.plan.requests import image_request, take_estimate, take_order
 from callsheet.shots import Shot, ShotState
 
 
-async def make_images(studio: Studio, work: Work) -> None:
+async def make_images(run: RunContext, work: Work) -> None:
     """Make the shot's takes, side by side. The shot goes on when at least one of them is there."""
     for number in range(1, work.shot.takes + 1):
-        work.takes.setdefault(number, TakeWork(number, take_order(studio.batch, work.shot, number).key))
-    states = await all_of(_make_take(studio, work.shot, take) for take in work.takes.values())
+        work.takes.setdefault(number, TakeWork(number, take_order(run.batch, work.shot, number).key))
+    states = await all_of(_make_take(run, work.shot, take) for take in work.takes.values())
     for take, state in zip(work.takes.values(), states, strict=True):
         take.left = state
     if work.takes and not any(take.asset for take in work.takes.values()):
         work.ended = work.ended or most_open(states)
 
 
-async def _make_take(studio: Studio, shot: Shot, take: TakeWork) -> ShotState | None:
+async def _make_take(run: RunContext, shot: Shot, take: TakeWork) -> ShotState | None:
     """Make one take; None when it is there, else the state in which its absence leaves the shot."""
     if take.asset is not None:
         return None
-    order = take_order(studio.batch, shot, take.number)
+    order = take_order(run.batch, shot, take.number)
     try:
-        async with studio.flight(order.key):
-            take.job = job = await patiently(studio, order, lambda: _paid_image(studio, shot, order, take.number))
+        async with run.state.flight(order.key):
+            take.job = job = await patiently(run, order, lambda: _paid_image(run, shot, order, take.number))
             if job.sha256 and job.mime_type:
                 name = take_name(take.number, job.sha256, job.mime_type)
-                take.asset = await deposit_paid(studio, shot, "take", job, name, None)
-                take.others = others_of(studio, shot, take.asset)
+                take.asset = await deposit_paid(run, shot, "take", job, name, None)
+                take.others = others_of(run, shot, take.asset)
                 return None
         take.failure = failure_of_job("images", job, order.slot)
         return state_after(job)
@@ -59,34 +59,34 @@ async def _make_take(studio: Studio, shot: Shot, take: TakeWork) -> ShotState | 
         take.failure = failure_of("images", error, order.slot)
         return state_of(error)
     finally:
-        studio.progress.advance("images", failed=take.asset is None)
+        run.state.progress.advance("images", failed=take.asset is None)
 
 
-async def _paid_image(studio: Studio, shot: Shot, order: JobOrder, take: int) -> Job:
+async def _paid_image(run: RunContext, shot: Shot, order: JobOrder, take: int) -> Job:
     """The job with its result, or as it ended."""
-    job = await claim(studio, order)
+    job = await claim(run, order)
     if job.state not in UNSENT:
-        studio.tally.count("image", "reused" if job.state is JobState.STORED else "resumed", job)
+        run.state.tally.count("image", "reused" if job.state is JobState.STORED else "resumed", job)
         return job
-    model = studio.priced(order.model)
+    model = run.resources.priced(order.model)
     estimate = take_estimate(model, shot)
 
     async def ready() -> Send:
-        references = tuple([await read_reference(studio, reference) for reference in shot.reference_images])
-        provider = studio.providers.images_for(order.model, about_people=shot.person_generation is not None)
+        references = tuple([await read_reference(run, reference) for reference in shot.reference_images])
+        provider = run.resources.providers.images_for(order.model, about_people=shot.person_generation is not None)
 
         async def send(attempt: Attempt) -> Job:
             request = image_request(shot, take, references, order.key, attempt.n)
-            result = await picture_of_another_ledger(studio, order, attempt)
+            result = await picture_of_another_ledger(run, order, attempt)
             if result is None:
-                result = await provider.make(request, keeper_of(studio, order.key, attempt.n))
-                studio.tally.accepted("image")
-            kept = await keep_picture(studio, result, picture_charge(result.tokens, order, model, attempt.estimate))
+                result = await provider.make(request, keeper_of(run, order.key, attempt.n))
+                run.state.tally.accepted("image")
+            kept = await keep_picture(run, result, picture_charge(result.tokens, order, model, attempt.estimate))
             what = f"picture {kept.sha256[:12]} of shot {shot.id}, job {order.key[:12]}"
-            return await persist(studio, lambda: studio.ledger.finished(order.key, kept, attempt), what)
+            return await persist(run, lambda: run.resources.ledger.finished(order.key, kept, attempt), what)
 
         return send
 
-    job = await submit(studio, order, job, estimate, ready, studio.image_slots)
-    studio.tally.count("image", "created", job)
+    job = await submit(run, order, job, estimate, ready, run.resources.image_slots)
+    run.state.tally.count("image", "created", job)
     return job

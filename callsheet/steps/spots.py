@@ -16,7 +16,7 @@ from callsheet.archive.disclosure import Disclosure, disclosure_for
 from callsheet.archive.object_metadata import about_file
 from callsheet.archive.sidecar import ClipRecord, CutRecord, FileRecord, Sidecar
 from callsheet.archive.spots import SpotPartRecord, SpotRecord, SpotWish, read_spots, record_name, spot_recipe
-from callsheet.context.context import Studio
+from callsheet.context.context import RunContext
 from callsheet.cuts.encode.spot import Spot, make_spot
 from callsheet.errors import ArchiveLost, SettingsError
 from callsheet.jobs.store import fetch
@@ -94,15 +94,15 @@ def planned_again(record: SpotRecord) -> SpotPlanned:
     return SpotPlanned(record.name, record.parts, wanted, record.cut, record.title, disclosure=record.disclosure)
 
 
-async def assemble(studio: Studio, sidecars: Sequence[Sidecar], spot: SpotPlanned) -> tuple[SpotRecord, bool]:
+async def assemble(run: RunContext, sidecars: Sequence[Sidecar], spot: SpotPlanned) -> tuple[SpotRecord, bool]:
     """The archived spot, and whether it was made now; one that is there already is not remade.
 
     ArchiveLost when a part is nowhere any more, MediaError when the parts cannot be joined.
     """
-    if there := await _there(studio, spot.name, spot.recipe):
+    if there := await _there(run, spot.name, spot.recipe):
         return there, False
-    files = [await fetch(studio, part.sha256, _size(sidecars, part)) for part in spot.parts]
-    model, film = _models(sidecars, spot.parts), studio.spool.scratch(".mp4")
+    files = [await fetch(run, part.sha256, _size(sidecars, part)) for part in spot.parts]
+    model, film = _models(sidecars, spot.parts), run.resources.spool.scratch(".mp4")
     xmp = xmp_packet(Provenance(asset_id=spot.recipe, model=model))
     made = await make_spot(
         files,
@@ -112,24 +112,24 @@ async def assemble(studio: Studio, sidecars: Sequence[Sidecar], spot: SpotPlanne
         lufs=spot.wanted.lufs,
         peak_dbtp=spot.wanted.peak_dbtp,
         xmp=xmp,
-        encoders=studio.encoder_slots,
+        encoders=run.resources.encoder_slots,
     )
-    stills = await asyncio.to_thread(_stills, studio, film, xmp)
-    archived = {what: await _archive(studio, spot.name, what, still) for what, still in stills.items()}
-    archived["film"] = await _archive(studio, spot.name, "", film, made.probe)
-    record = _record(studio, spot, made, archived, model)
-    target = record_name(studio.batch.prefix, record)
-    await studio.store.put_bytes(target, record.model_dump_json(indent=1).encode(), "application/json")
-    studio.spool.empty(one.sha256 for one in record.files)
+    stills = await asyncio.to_thread(_stills, run, film, xmp)
+    archived = {what: await _archive(run, spot.name, what, still) for what, still in stills.items()}
+    archived["film"] = await _archive(run, spot.name, "", film, made.probe)
+    record = _record(run, spot, made, archived, model)
+    target = record_name(run.batch.prefix, record)
+    await run.resources.store.put_bytes(target, record.model_dump_json(indent=1).encode(), "application/json")
+    run.resources.spool.empty(one.sha256 for one in record.files)
     return record, True
 
 
 def _record(
-    studio: Studio, spot: SpotPlanned, made: Spot, archived: Mapping[str, FileRecord], model: str
+    run: RunContext, spot: SpotPlanned, made: Spot, archived: Mapping[str, FileRecord], model: str
 ) -> SpotRecord:
     return SpotRecord(
         name=spot.name,
-        batch=studio.batch.name,
+        batch=run.batch.name,
         recipe=spot.recipe,
         cut=spot.cut,
         title=spot.title,
@@ -169,22 +169,22 @@ def _size(sidecars: Sequence[Sidecar], part: SpotPartRecord) -> int:
     return size
 
 
-def _stills(studio: Studio, film: Path, xmp: str) -> dict[str, Path]:
+def _stills(run: RunContext, film: Path, xmp: str) -> dict[str, Path]:
     """Poster, thumbnail and preview sheet, by what their names call them."""
-    stills = {what: studio.spool.scratch(".jpg") for what in ("poster", "thumb", "sheet")}
+    stills = {what: run.resources.spool.scratch(".jpg") for what in ("poster", "thumb", "sheet")}
     poster(film, stills["poster"], xmp=xmp)
     thumbnail(stills["poster"], stills["thumb"], xmp=xmp)
     preview_sheet(film, stills["sheet"], xmp=xmp)
     return stills
 
 
-async def _archive(studio: Studio, name: str, what: str, source: Path, film: VideoProbe | None = None) -> FileRecord:
+async def _archive(run: RunContext, name: str, what: str, source: Path, film: VideoProbe | None = None) -> FileRecord:
     """Archive a file by way of the spool, which keeps it on this disk until the archive has it."""
-    batch, mime_type = studio.batch, "video/mp4" if film else "image/jpeg"
-    file = await asyncio.to_thread(studio.spool.adopt, source)
+    batch, mime_type = run.batch, "video/mp4" if film else "image/jpeg"
+    file = await asyncio.to_thread(run.resources.spool.adopt, source)
     target = layout.spot_name(batch.prefix, name, what, file.sha256, mime_type)
     told = about_file(batch.campaign, batch.name, None, target)
-    uri = await studio.store.put_file(
+    uri = await run.resources.store.put_file(
         file.path,
         target,
         sha256=file.sha256,
@@ -214,7 +214,7 @@ def _pixels(picture: Path) -> tuple[int, int]:
     return probe.width, probe.height
 
 
-async def _there(studio: Studio, name: str, recipe: str) -> SpotRecord | None:
+async def _there(run: RunContext, name: str, recipe: str) -> SpotRecord | None:
     """The record of this very spot, when all its files are there."""
-    spots = await read_spots(studio.store, studio.batch.prefix)
+    spots = await read_spots(run.resources.store, run.batch.prefix)
     return next((one for one in spots if (one.name, one.recipe) == (name, recipe)), None)

@@ -11,7 +11,7 @@ import io
 from decimal import Decimal
 from pathlib import Path
 
-from callsheet.context.context import Studio
+from callsheet.context.context import RunContext
 from callsheet.cuts.framing.geometry import Subject
 from callsheet.errors import CallsheetError, MediaError, Stopped
 from callsheet.jobs.persist import persist
@@ -37,20 +37,20 @@ from callsheet.providers.protocol import InputImage, LookRequest, LookResult
 from callsheet.shots import Asset
 
 
-async def look_at_subject(studio: Studio, clip: Asset, source: Path, probe: VideoProbe) -> Subject:
+async def look_at_subject(run: RunContext, clip: Asset, source: Path, probe: VideoProbe) -> Subject:
     """Where Gemini sees the clip's subject, how="asked"; without boxes, and why, when it cannot be had.
 
     A stored answer is used again; a free run asks nothing. Only being stopped (Stopped) is raised.
     """
-    model = studio.catalogue.get(studio.catalogue.default_look)
-    order = look_order(studio.batch, clip, model.id)
+    model = run.resources.catalogue.get(run.resources.catalogue.default_look)
+    order = look_order(run.batch, clip, model.id)
     times = [share * probe.duration_s for share in MOMENTS]
     try:
-        async with studio.flight(order.key):
-            known = (await studio.ledger.jobs([order.key])).get(order.key)
-            if studio.free and (known is None or known.state is not JobState.STORED):
+        async with run.state.flight(order.key):
+            known = (await run.resources.ledger.jobs([order.key])).get(order.key)
+            if run.policy.free and (known is None or known.state is not JobState.STORED):
                 return _nobody("Gemini was not asked: this run pays for nothing")
-            job = await _paid_look(studio, order, model, source, times)
+            job = await _paid_look(run, order, model, source, times)
         if job.state is not JobState.STORED:
             return _nobody(f"Gemini did not tell: {job.reason or job.state.value}")
         return subject_in(str((job.details or {}).get("answer", "")), times)
@@ -66,35 +66,37 @@ def _nobody(reason: str) -> Subject:
     return Subject((), "centre", " ".join(reason.split())[:300].rstrip("."))
 
 
-async def _paid_look(studio: Studio, order: JobOrder, model: Model, source: Path, times: list[float]) -> Job:
+async def _paid_look(run: RunContext, order: JobOrder, model: Model, source: Path, times: list[float]) -> Job:
     """The job with its answer, or as it ended."""
-    job = await claim(studio, order)
+    job = await claim(run, order)
     if job.state not in UNSENT:
-        studio.tally.count("look", "reused", job)
+        run.state.tally.count("look", "reused", job)
         return job
-    provider = studio.providers.looks_for(model.id)  # without credentials nothing is reserved
-    model = studio.priced(model.id)
+    provider = run.resources.providers.looks_for(model.id)  # without credentials nothing is reserved
+    model = run.resources.priced(model.id)
     price, pictures = look_price(model), await asyncio.to_thread(_pictures, source, times)
 
     async def send(attempt: Attempt) -> Job:
         labels = labels_of(order.key, attempt.n)
         request = LookRequest(model.id, PROMPT, pictures, SCHEMA, MAX_OUTPUT_TOKENS, labels)
-        keeper = keeper_of(studio, order.key, attempt.n)
+        keeper = keeper_of(run, order.key, attempt.n)
         result = await provider.look(request, keeper)
-        studio.tally.accepted("look")
+        run.state.tally.accepted("look")
         kept = _kept(result, model, price)
-        job = await persist(studio, lambda: studio.ledger.answered(order.key, kept, attempt), f"look {order.key[:12]}")
-        await asyncio.to_thread(studio.spool.replies.remove, order.key)  # its answer is in the ledger
+        job = await persist(
+            run, lambda: run.resources.ledger.answered(order.key, kept, attempt), f"look {order.key[:12]}"
+        )
+        await asyncio.to_thread(run.resources.spool.replies.remove, order.key)  # its answer is in the ledger
         return job
 
     async def ready() -> Send:
         return send
 
-    job = await submit(studio, order, job, price, ready, studio.image_slots)
+    job = await submit(run, order, job, price, ready, run.resources.image_slots)
     if job.state is JobState.UNKNOWN:
         # It was asked twice by now. Nobody needs to decide about cents: what may have been charged counts as spent.
-        job = await studio.ledger.resolve(order.key, "drop", by="the rule of one more try for a look")
-    studio.tally.count("look", "created", job)
+        job = await run.resources.ledger.resolve(order.key, "drop", by="the rule of one more try for a look")
+    run.state.tally.count("look", "created", job)
     return job
 
 
