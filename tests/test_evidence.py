@@ -53,7 +53,7 @@ LOST = [
 async def batch_at(
     service: Service, folder: Path, sheet: str = SHEET, **settings: Any
 ) -> AsyncIterator[tuple[RunContext, tuple[Shot, ...]]]:
-    """The studio and the shots of a batch, in a rehearsal against the service."""
+    """The run context and the shots of a batch, in a rehearsal against the service."""
     (folder / "sheet.csv").write_text(sheet)
     given = load_settings(home=folder / "home", gemini_base_url=service.url, **settings)
     async with open_run(RunRequest(str(folder / "sheet.csv")), given) as (run, manifest):
