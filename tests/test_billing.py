@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from callsheet import errors
-from callsheet.clock import real_now
+from callsheet.batch.open import open_run
+from callsheet.batch.pipeline import run_pipeline
+from callsheet.batch.report import write_report
+from callsheet.batch.request import RunRequest
+from callsheet.batch.start import open_batch, set_aside
+from callsheet.clock import Clock, real_now
 from callsheet.context.gates import RouteGate
+from callsheet.jobs.gate_news import gate_of
+from callsheet.ledger import Ledger
 from callsheet.ledger.quota import LONGEST_PAUSE, DayFull, Learned, Limits, Slot, TimeList, place
+from callsheet.plan.grouping import groups
+from callsheet.plan.requests import take_order
 from callsheet.providers.http_errors import Phase, from_reply
 from callsheet.providers.retry_policy import Verdict, verdict
+from callsheet.settings import load_settings
 from tests.conftest import Cli, Service
 from tests.test_batch import live, sheet
+from tests.whole_batch import whole_batch
 
 DEFAULT_429 = (
     "You exceeded your current quota, please check your plan and billing details. For more information on this error, "
     "head to: https://ai.google.dev/gemini-api/docs/rate-limits."
 )
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+async def open_ledger(folder: Path) -> Ledger:
+    return await Ledger.open(f"sqlite:///{folder / 'ledger.db'}", clock=Clock())
 
 
 def body(code: int, message: str, status: str = "RESOURCE_EXHAUSTED", *details: dict[str, Any]) -> dict[str, Any]:
@@ -120,6 +137,41 @@ def test_gate_closes_a_model_for_a_limit_of_none_and_the_route_for_the_account()
         gate.check("n")
 
 
+async def test_refusal_that_one_process_has_had_stops_the_others_before_they_send(tmp_path: Path) -> None:
+    async with await open_ledger(tmp_path) as one, await open_ledger(tmp_path) as other:
+        mine, theirs = RouteGate("r"), RouteGate("r")
+        for gate, ledger in ((mine, one), (theirs, other)):
+            gate.hear(await ledger.closed_models("r"))
+            gate.check("m")
+        mine.refused("m", errors.RouteClosed("x"))
+        await one.close_route("r", "")
+        theirs.hear(await other.closed_models("r"))
+        with pytest.raises(errors.RouteParked, match="Another process"):
+            theirs.check("m")
+        later = RouteGate("r")
+        later.hear(await other.closed_models("r"))
+        later.check("m")
+        assert later.is_suspect("m"), "a run that begins later tries with one request"
+        await other.open_route("r", ["", "m"])
+        for gate in (theirs, later):
+            gate.hear(await one.closed_models("r"))
+            gate.check("m")
+            assert not gate.is_suspect("m")
+
+
+async def test_gate_that_found_a_mark_is_stopped_by_the_refusal_of_another_probe(tmp_path: Path) -> None:
+    async with await open_ledger(tmp_path) as ledger:
+        await ledger.close_route("r", "m")
+        gate = RouteGate("r")
+        gate.hear(await ledger.closed_models("r"))
+        assert gate.is_suspect("m")
+        await ledger.close_route("r", "m")
+        gate.hear(await ledger.closed_models("r"))
+        with pytest.raises(errors.RouteParked):
+            gate.check("m")
+        gate.check("n")
+
+
 ROWS = "id,prompt,takes,motion_prompt,duration_s\n"
 PICTURES = "".join(f"shot{n},A lantern number {n},1,,\n" for n in range(40))
 
@@ -137,6 +189,29 @@ def test_depleted_account_parks_the_pictures_retries_nothing_and_videos_go_on(
     assert ended.json["parked_until"] is None
     assert service.counts()["accepted"] == {"image": 0, "video": 1}
     assert service.counts()["requests"]["generateContent"] <= 16, "nothing is sent after the first refusals"
+
+
+async def test_run_that_began_before_another_was_refused_sends_nothing_after_it(
+    tmp_path: Path, service: Service
+) -> None:
+    service.script({"match": {"kind": "image"}, "fault": "402"})
+    given: dict[str, Any] = {"gemini_base_url": service.url, "gemini_api_key": "dummy", "image_concurrency": 2}
+    settings = load_settings(home=tmp_path / "home", **given)
+    requests = []
+    for name in ("early", "late"):
+        (tmp_path / f"{name}.csv").write_text(ROWS + PICTURES)
+        requests.append(RunRequest(str(tmp_path / f"{name}.csv"), live=True))
+    async with open_run(requests[0], settings) as (early, manifest):
+        plan = await open_batch(early, manifest, requests[0])
+        going = await set_aside(early, plan)
+        await gate_of(early, take_order(early.batch, manifest.shots[0], 1))
+        assert (await whole_batch(requests[1], settings)).exit_code == 4
+        sent = service.counts()["requests"]["generateContent"]
+        assert sent <= 4
+        await asyncio.gather(*(run_pipeline(early, group) for group in groups(going)))
+        ended = await write_report(early, 0.0)
+    assert (ended.exit_code, ended.summary["shots"]["parked"]) == (4, 40)
+    assert service.counts()["requests"]["generateContent"] == sent
 
 
 def test_wait_of_hours_parks_with_its_time_and_nothing_is_slept(lean_cli: Cli, service: Service) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from callsheet.errors import (
     CallsheetError,
@@ -34,19 +35,38 @@ class RouteGate:
     """One route of a process, by its quota's scope: `closed` has why nothing more is sent, by model (ALL: every one).
 
     `suspects` are the models that an earlier run found closed: they are tried with one request before the others.
-    `known`: the ledger has been asked for them.
+    `heard` has those that another process found closed meanwhile, `first` the ledger's marks when it was asked first.
     """
 
     scope: str
     closed: dict[str, CallsheetError] = field(default_factory=dict)
     suspects: set[str] = field(default_factory=set)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    known: bool = False
+    heard: dict[str, CallsheetError] = field(default_factory=dict)
+    first: Mapping[str, datetime] | None = None
 
     def check(self, model: str) -> None:
         """Raise why nothing is sent to the model, when it is so."""
-        if (why := self.closed.get(ALL) or self.closed.get(model)) is not None:
+        known = self.heard | self.closed
+        if (why := known.get(ALL) or known.get(model)) is not None:
             raise why
+
+    def hear(self, marks: Mapping[str, datetime]) -> None:
+        """Take note of the ledger's marks of closed models, with the moment of each.
+
+        A mark as old as this gate is a suspect; one set since then is a refusal that another process has had.
+        """
+        self.first = marks if self.first is None else self.first
+        newer = {place: at for place, at in marks.items() if self.first.get(place) != at}
+        self.suspects = marks.keys() - newer.keys()
+        self.heard = {
+            place: RouteParked(
+                f"Another process was refused {place or 'on this route'} for good at {at:%Y-%m-%d %H:%M} UTC (billing, "
+                "credits or a cap; its own summary names the page to look at), so nothing was sent. Mend that, then "
+                "run again."
+            )
+            for place, at in newer.items()
+        }
 
     def is_suspect(self, model: str) -> bool:
         """Whether the model was closed when it was asked last."""

@@ -1,4 +1,4 @@
-"""What a gate learns: from the ledger before the first request, and from what became of each."""
+"""What a gate learns: from the ledger before each request, and from what became of each."""
 
 from __future__ import annotations
 
@@ -10,13 +10,9 @@ from callsheet.providers.video_replies import WEB_PAGE
 
 
 async def gate_of(run: RunContext, order: JobOrder) -> RouteGate:
-    """Give the gate of the order's route, which knows what earlier runs found closed."""
+    """Give the gate of the order's route, which knows what any process has found closed until now."""
     gate = run.gate(order)
-    if not gate.known:
-        async with gate.lock:
-            if not gate.known:
-                gate.suspects |= set(await run.resources.ledger.closed_models(gate.scope))
-                gate.known = True
+    gate.hear(await run.resources.ledger.closed_models(gate.scope))
     return gate
 
 

@@ -181,7 +181,7 @@ async def _may_send(run: RunContext, order: JobOrder) -> None:
         await run.state.rest_really(WATCH_EVERY_S)
     if run.state.halted is not None:
         raise run.state.halted
-    run.gate(order).check(order.model)
+    (await gate_of(run, order)).check(order.model)
     run.resources.spool.check_room(run.resources.settings.min_free_mb)
     full = run.state.full_until.get(order.model)
     if full is not None and full > run.resources.clock.now():
