@@ -1,4 +1,7 @@
-"""The models behind one small protocol per modality: google-genai for pictures, both Veo routes for video."""
+"""The providers: one small protocol for each kind of request, and what speaks it.
+
+google-genai for pictures and looks, both Veo routes for videos.
+"""
 
 from callsheet.providers.registry import Providers, load_sdk, open_providers
 from callsheet.providers.routing import live_ready

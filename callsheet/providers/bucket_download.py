@@ -1,4 +1,4 @@
-"""Finding and fetching a video that Agent Platform wrote to a bucket."""
+"""Find and fetch videos that Agent Platform wrote to a bucket."""
 
 from __future__ import annotations
 
@@ -31,9 +31,10 @@ LOOK_S, FETCH_S, FLOOR_S = 30.0, 120.0, 60.0
 
 
 class BucketReader:
-    """Reads gs:// objects over the connection that this process has for `access`; opened at first use.
+    """A reader of gs:// objects over this process's connection for `access`.
 
-    A rehearsal reads only from an emulator: its videos are never in a real bucket.
+    The connection is opened at first use. A rehearsal reads only from an emulator: its videos are never in a real
+    bucket.
     """
 
     def __init__(self, access: GoogleAccess, *, rehearsal: bool) -> None:
@@ -42,9 +43,9 @@ class BucketReader:
         self._buckets: dict[tuple[str, float], Bucket] = {}
 
     async def fetch(self, uri: str, target: Path) -> None:
-        """Write the object to `target`, with the md5 (or crc32c) that the bucket tells of it.
+        """Write the object to `target` and check it by the bucket's md5 or crc32c.
 
-        DownloadFailed unless it comes whole; OperationExpired when the bucket is there and the object is not.
+        Raises DownloadFailed unless it comes whole; OperationExpired when the bucket is there and the object is not.
         """
         if self._refused:
             raise DownloadFailed(f"The rehearsal named {uri[:200]}: not fetched. Set STORAGE_EMULATOR_HOST for it.")
@@ -60,7 +61,10 @@ class BucketReader:
             raise OperationExpired(f"{uri[:200]} is not in its bucket any more; the video must be made again.")
 
     async def names(self, prefix: str) -> list[str]:
-        """The gs:// names of all objects under `prefix`, sorted; Unreachable when they cannot be listed."""
+        """List the gs:// names of all objects under `prefix`, sorted.
+
+        Raises Unreachable when they cannot be listed.
+        """
 
         async def look(bucket: Bucket, key: str) -> list[str]:
             found, token = await bucket.page(key, None)
@@ -72,7 +76,7 @@ class BucketReader:
         return await self._asked(prefix, look)
 
     async def holds(self, uri: str) -> bool:
-        """Whether the object is there; Unreachable when nobody can tell."""
+        """Return whether the object is there; Unreachable when nobody can say."""
 
         async def look(bucket: Bucket, key: str) -> bool:
             return await bucket.find(key) is not None
@@ -80,7 +84,7 @@ class BucketReader:
         return await self._asked(uri, look)
 
     async def aclose(self) -> None:
-        """Give the connection back."""
+        """Close the connection."""
         for bucket in self._buckets.values():
             await bucket.aclose()
         self._buckets.clear()

@@ -1,4 +1,7 @@
-"""What the body of an error reply says: Google's JSON, a JSON array of it, HTML of a front end, or nothing."""
+"""Read the body of an error reply, in whatever form it comes.
+
+That is Google's JSON, a JSON array of it, the HTML of a front end, or nothing.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,10 @@ _SUPPORT_CODES = re.compile(r"support codes?:\s*(\d+(?:\s*,\s*\d+)*)", re.IGNORE
 
 @dataclass(frozen=True, slots=True)
 class ErrorBody:
-    """An error reply, read. `genuine` tells Google's own JSON from whatever a proxy or gateway may have said."""
+    """An error reply that was read.
+
+    `genuine` separates Google's own JSON from whatever a proxy or gateway may have sent.
+    """
 
     message: str = ""
     status: str = ""
@@ -36,13 +42,13 @@ class ErrorBody:
 
     @property
     def reason(self) -> str:
-        """The most telling code: ErrorInfo's reason, else the status."""
+        """Return the most specific code: ErrorInfo's reason, else the status."""
         reasons = (str(detail["reason"]) for detail in self.details if isinstance(detail.get("reason"), str))
         return next(reasons, self.status)
 
     @property
     def against_policy(self) -> bool:
-        """Whether the message speaks of a refusal for safety or policy."""
+        """Return whether the message is a refusal for safety or policy."""
         return speaks_of_policy(self.message)
 
 
@@ -69,25 +75,28 @@ def read_error(body: object) -> ErrorBody:
 
 
 def speaks_of_policy(message: str) -> bool:
-    """Whether a provider's message says that the request was refused for safety or policy."""
+    """Return whether a message says that safety or policy forbids the request."""
     return bool(_POLICY.search(message))
 
 
 def support_codes(message: str) -> str:
-    """The support codes in a refusal ("17301594,56562880"), or ""."""
+    """Return the support codes in a refusal ("17301594,56562880"), or ""."""
     found = (code.strip() for match in _SUPPORT_CODES.finditer(message) for code in match.group(1).split(","))
     return ",".join(dict.fromkeys(found))
 
 
 def plain(text: str, limit: int = MAX_MESSAGE_CHARS) -> str:
-    """Untrusted text as one bounded line: no tags, no control characters."""
+    """Return untrusted text as one bounded line, without tags or control characters."""
     flat = without_tags(text[: 40 * limit])
     flat = " ".join("".join(c if c.isprintable() else " " for c in flat).split())
     return flat if len(flat) <= limit else flat[: limit - 1] + "…"
 
 
 def without_tags(text: str) -> str:
-    """Return the text of HTML, each tag and all of a script or style as a space; looks at no character twice."""
+    """Return the text of HTML, with each tag replaced by a space.
+
+    A script or style is replaced as a whole. No character is looked at twice.
+    """
     return "".join(_pieces(text))
 
 
@@ -102,14 +111,14 @@ def _pieces(text: str) -> Iterator[str]:
 
 
 class _Ends:
-    """Where scripts and styles end; what was not found once is not looked for again."""
+    """The ends of scripts and styles; what was not found once is not searched again."""
 
     def __init__(self, text: str) -> None:
         self._folded = text.lower() if text.isascii() else "".join(c.lower() if c.isascii() else c for c in text)
         self._none: set[str] = set()
 
     def after(self, name: str, start: int) -> int:
-        """The place behind the closing tag that follows `start`; 0 when there is none."""
+        """Return the place behind the closing tag that follows `start`, 0 for none."""
         closing = f"</{name}>"
         found = -1 if name in self._none else self._folded.find(closing, start)
         if found < 0:
@@ -148,7 +157,10 @@ class _Quota:
 
 
 def rate_limited(body: ErrorBody, message: str, *, status: int = 429, retry_after: str | None = None) -> RateLimited:
-    """The error for a 429; a full day outranks a full minute when the body names both."""
+    """Return the error for a 429.
+
+    A full day outranks a full minute when the body names both.
+    """
     quotas = sorted(_quotas(body), key=lambda quota: ("day", SPEND, "minute", "").index(quota.per))
     quota = quotas[0] if quotas else _Quota("", None)
     per = quota.per or window(body.message) or (SPEND if _tells_of_money(body) else "")
@@ -165,13 +177,19 @@ def rate_limited(body: ErrorBody, message: str, *, status: int = 429, retry_afte
 
 
 def has_limit_of_none(body: ErrorBody) -> bool:
-    """Tell whether a quota in the body is 0: then no wait helps, for the model is not open to the project."""
+    """Return whether a quota in the body is 0.
+
+    Then no wait helps: the model is not open to the project.
+    """
     stated = [int(limit) for limit in _LIMIT.findall(body.message)]
     return 0 in [*stated, *(quota.limit for quota in _quotas(body))]
 
 
 def retry_after_s(body: ErrorBody, header: str | None) -> float | None:
-    """Give the seconds that the reply asks to wait, from its details, its message or the header Retry-After."""
+    """Return the seconds that the reply asks to wait, None when it does not.
+
+    They stand in its details, its message or the header Retry-After.
+    """
     for detail in body.details:
         delay = detail.get("retryDelay")
         if isinstance(delay, str) and (seconds := duration_s(delay)) is not None:
@@ -184,7 +202,10 @@ def retry_after_s(body: ErrorBody, header: str | None) -> float | None:
 
 
 def window(text: str) -> str:
-    """ "day", "minute", SPEND or "": the window that a quota id, metric, unit or message names."""
+    """Return the quota window that an id, metric, unit or message names.
+
+    "day", "minute", SPEND, or "" for none.
+    """
     flat = text.lower().replace("_", "").replace(" ", "")
     if "perday" in flat or "1/d/" in flat:
         return "day"
@@ -194,7 +215,10 @@ def window(text: str) -> str:
 
 
 def duration_s(text: str) -> float | None:
-    """Seconds of "9303s", "0.5s", "850.5ms" or "2h35m3.27s"; None when it is not a duration."""
+    """Return the seconds of "9303s", "0.5s", "850.5ms" or "2h35m3.27s".
+
+    None when the text is not a duration.
+    """
     if len(text) > MAX_DURATION_CHARS:
         return None
     parts = _DURATION.findall(text.strip())
@@ -217,12 +241,18 @@ def _quotas(body: ErrorBody) -> Iterator[_Quota]:
 
 
 def _tells_of_money(body: ErrorBody) -> bool:
-    """Whether a detail does; links to the page where limits are raised say nothing."""
+    """Return whether a detail speaks of money.
+
+    Links to the page where limits are raised do not count.
+    """
     return any(_MONEY.search(_ADDRESS.sub("", str(detail))) for detail in body.details)
 
 
 def _header_s(header: str) -> float | None:
-    """The seconds of a Retry-After: a number, or an HTTP date (RFC 9110, 10.2.3); a date that is past says nothing."""
+    """Return the seconds of a Retry-After, None when it says nothing.
+
+    It is a number, or an HTTP date (RFC 9110, 10.2.3); a date in the past says nothing.
+    """
     if (seconds := duration_s(f"{header}s")) is not None:
         return seconds
     try:
@@ -240,7 +270,10 @@ def _stated_limit(message: str) -> int | None:
 
 
 def _cents(message: str, stated: int | None) -> int | None:
-    """The limit of money in US cents: the most dollars that the message names, else the number that is stated."""
+    """Return the limit of money in US cents, None when there is none.
+
+    The largest dollar amount that the message names, else the number that is stated.
+    """
     named = [int(Decimal(usd) * 100) for usd in _DOLLARS.findall(message)]
     if stated is not None and 0 < stated < MAX_SPEND_USD:
         named = named or [stated * 100]

@@ -1,4 +1,7 @@
-"""Pictures through google-genai's generate_content, on the Gemini API and on Agent Platform."""
+"""Pictures and looks through google-genai's generate_content, on both platforms.
+
+The platforms are the Gemini API and Agent Platform.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,10 @@ from callsheet.providers.sent_tracking import received
 
 
 class GenaiLooks:
-    """A LookProvider over one SDK client (see sdk_clients: it sends each request once).
+    """A LookProvider over one SDK client, which sends each request once.
 
-    `labels` is off where gateways that speak the Gemini API's protocol may reject them as an unknown field.
+    See sdk_clients. `labels` is off where gateways that speak the Gemini API's protocol may reject them as an unknown
+    field.
     """
 
     def __init__(self, client: genai.Client, *, labels: bool, secrets: Secrets = NO_SECRETS) -> None:
@@ -28,7 +32,10 @@ class GenaiLooks:
         self._secrets = secrets
 
     async def look(self, request: LookRequest, keeper: Keeper | None = None) -> LookResult:
-        """The answer, or a ProviderError. The request is sent once; the reply is durable before it is read."""
+        """Send the question once and return the answer; raises a ProviderError.
+
+        The reply is durable before it is read.
+        """
         what = f"a look by {request.model}"
 
         async def send() -> object:
@@ -53,15 +60,16 @@ class GenaiLooks:
 
 
 def _contents(request: LookRequest) -> types.Content:
-    """The pictures in their order, then the question."""
+    """Return the pictures in their order, then the question."""
     pictures = [types.Part.from_bytes(data=picture.data, mime_type=picture.mime_type) for picture in request.pictures]
     return types.Content(role="user", parts=[*pictures, types.Part(text=request.prompt)])
 
 
 class GenaiImages:
-    """An ImageProvider over one SDK client (see sdk_clients: it sends each request once).
+    """An ImageProvider over one SDK client, which sends each request once.
 
-    `labels` is off where gateways that speak the Gemini API's protocol may reject them as an unknown field.
+    See sdk_clients. `labels` is off where gateways that speak the Gemini API's protocol may reject them as an unknown
+    field.
     """
 
     def __init__(
@@ -74,7 +82,10 @@ class GenaiImages:
         self._last: tuple[ImageRequest, types.GenerateContentConfig] | None = None
 
     def _config(self, request: ImageRequest) -> types.GenerateContentConfig:
-        """The request's parameters, kept from the last request when they are the same: making them costs 0.1 ms."""
+        """Return the request's parameters, reused from the last request when equal.
+
+        Making them costs 0.1 ms.
+        """
         wanted = replace(request, prompt="", references=(), labels=())
         if self._last is None or self._last[0] != wanted:
             self._last = wanted, config(wanted, agent_platform=self._agent_platform)
@@ -83,7 +94,10 @@ class GenaiImages:
         return self._last[1].model_copy(update={"labels": dict(request.labels)})
 
     async def make(self, request: ImageRequest, keeper: Keeper | None = None) -> ImageResult:
-        """The picture, or a ProviderError. The request is sent once; the reply is durable before it is read."""
+        """Send the request once and return the picture; raises a ProviderError.
+
+        The reply is durable before it is read.
+        """
         what = f"a picture by {request.model}"
 
         async def send() -> object:
@@ -96,13 +110,19 @@ class GenaiImages:
 
 
 def contents(request: ImageRequest) -> types.Content:
-    """The prompt first, then the references in their order: so prompts may speak of "the first image"."""
+    """Return the prompt, then the references in their order.
+
+    So prompts may speak of "the first image".
+    """
     references = (types.Part.from_bytes(data=image.data, mime_type=image.mime_type) for image in request.references)
     return types.Content(role="user", parts=[types.Part(text=request.prompt), *references])
 
 
 def config(request: ImageRequest, *, agent_platform: bool) -> types.GenerateContentConfig:
-    """The request's parameters, without its labels; Rejected for what the Gemini API does not take."""
+    """Return the request's parameters, without its labels.
+
+    Raises Rejected for what the Gemini API does not take.
+    """
     person = request.person_generation
     if person and not agent_platform:  # the SDK refuses it there (google-genai 3.6.1, measured 2026-11-30)
         raise not_carried("person_generation", person, "the Gemini API takes it for no picture; Agent Platform does")

@@ -1,7 +1,8 @@
-"""What a failed HTTP exchange means for a job: one table for replies, one for exchanges without a reply.
+"""What a failed HTTP exchange means for a job.
 
-The question is always: may the request have been accepted? A submission that may have been is `Unknown` and is never
-sent again unasked. Polls and downloads are free, so their failures are errors after which trying again is right.
+One table for replies, one for exchanges without a reply. The question is always: may the request have been accepted? A
+submission that may have been is `Unknown` and is never sent again without a decision. Polls and downloads are free, so
+their failures are errors after which trying again is right.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ _BARE_LINK = re.compile(r"(?<![\w./])(ai\.studio/[\w/-]+)", re.IGNORECASE)
 
 
 def speaks_of_billing(body: ErrorBody) -> bool:
-    """Tell whether the provider refuses because of credits, a spending cap or billing."""
+    """Return whether credits, a spending cap or billing is the reason of the refusal."""
     if body.reason in _REASONS:
         return True
     found = _TEXT.search(body.message)
@@ -51,7 +52,7 @@ def speaks_of_billing(body: ErrorBody) -> bool:
 
 
 def route_closed(body: ErrorBody, message: str, status: int, *, model_only: bool = False) -> RouteClosed:
-    """Make the error for such a refusal; its text ends with the page on which it can be mended."""
+    """Return the error for such a refusal; it ends with the page to mend it on."""
     link = _link(body) or (LIMITS_PAGE if model_only else SPEND_PAGE)
     why = "The limit of this model is 0 for the project" if model_only else "The account takes no more requests"
     told = f"{message.rstrip()} {why}: nothing more is sent and nothing was charged. See {link}"
@@ -61,7 +62,10 @@ def route_closed(body: ErrorBody, message: str, status: int, *, model_only: bool
 
 
 def _is_rate(message: str) -> bool:
-    """A limit of what may be spent in ten minutes ends by itself; a cap of the month does not."""
+    """Return whether the limit is what may be spent in ten minutes.
+
+    That one ends by itself; a cap of the month does not.
+    """
     return bool(_WINDOW.search(message)) and not re.search(r"month|\bcap\b", message, re.IGNORECASE)
 
 
@@ -82,7 +86,7 @@ ErrorClass = type[errors.ProviderError]
 
 
 class Phase(StrEnum):
-    """Which kind of exchange failed: only a submission costs money."""
+    """The kind of exchange that failed: only a submission costs money."""
 
     SUBMIT = "submission"
     POLL = "poll"
@@ -91,7 +95,7 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Replies with one of `statuses` for which `when` holds, and the error class in each phase."""
+    """The error class, in each phase, of replies with a status for which `when` holds."""
 
     statuses: Iterable[int]
     when: Callable[[ErrorBody], bool]
@@ -101,57 +105,60 @@ class Rule:
     advice: str
 
     def error(self, phase: Phase) -> ErrorClass:
-        """The error class of this rule in `phase`."""
+        """Return the error class of this rule in `phase`."""
         return {Phase.SUBMIT: self.submit, Phase.POLL: self.poll, Phase.DOWNLOAD: self.download}[phase]
 
 
 def _always(_: ErrorBody) -> bool:
-    """Any reply."""
+    """Match any reply."""
     return True
 
 
 def _bad_key(body: ErrorBody) -> bool:
-    """The key is not valid."""
+    """Match a key that is not valid."""
     return body.reason.startswith("API_KEY_") or "api key not valid" in body.message.lower()
 
 
 def _old_kind_of_key(body: ErrorBody) -> bool:
-    """Google takes no such key, or takes it for a token."""
+    """Match a key of a kind that Google does not take, or takes for a token."""
     return "ACCESS_TOKEN_TYPE_UNSUPPORTED" in (body.reason, body.status) or "access_token_type" in body.message.lower()
 
 
 def _too_large(body: ErrorBody) -> bool:
-    """The request is too large."""
+    """Match a request that is too large."""
     return "payload size exceeds" in body.message.lower()
 
 
 def _billing(body: ErrorBody) -> bool:
-    """Credits used up, a spending cap, or billing that is off."""
+    """Match used-up credits, a spending cap, or billing that is off."""
     return speaks_of_billing(body)
 
 
 def _none_allowed(body: ErrorBody) -> bool:
-    """A limit of 0."""
+    """Match a limit of 0."""
     return has_limit_of_none(body)
 
 
 def _precondition(body: ErrorBody) -> bool:
-    """FAILED_PRECONDITION: the region, say."""
+    """Match FAILED_PRECONDITION: a region that is not served, for example."""
     return body.status == "FAILED_PRECONDITION"
 
 
 def _policy(body: ErrorBody) -> bool:
-    """The message speaks of safety or policy."""
+    """Match a message about safety or policy."""
     return body.against_policy
 
 
 def _cut_off(body: ErrorBody) -> bool:
-    """The request had been passed on: a deadline that expired, or a proxy that lost its backend."""
+    """Match a request that had been passed on.
+
+    A deadline that expired, or a proxy that lost its backend.
+    """
     return any(word in body.message.lower() for word in ("deadline", "reset", "disconnect"))
 
 
 def _from_elsewhere(body: ErrorBody) -> bool:
-    """Not Google's own error: the page of a proxy or gateway."""
+    """Match an error that is not Google's own: the page of a proxy or gateway."""
     return not body.genuine
 
 
@@ -225,7 +232,10 @@ def from_reply(
     what: str,
     retry_after: str | None = None,
 ) -> errors.ProviderError:
-    """The error for a reply that is not a success; `what` names the request ("picture by m", say)."""
+    """Return the error for a reply that is not a success.
+
+    `what` names the request ("picture by m", for example).
+    """
     read = read_error(body)
     rule = next(rule for rule in RULES if status in rule.statuses and rule.when(read))
     cls = rule.error(phase)
@@ -249,10 +259,11 @@ def without_reply(
     sent: bool | None = None,
     status: int | None = None,
 ) -> errors.ProviderError:
-    """The error for an exchange that ended in a transport exception, or in a reply that cannot be read.
+    """Return the error for an exchange that ended without a readable reply.
 
-    `sent` is whether the request's first byte was written, as watched on the wire; None when nobody watched: then
-    only exceptions that cannot arise later count as not sent.
+    It ended in a transport exception, or its reply cannot be read. `sent` is whether the request's first byte was
+    written, as observed on the connection; None when nobody observed it: then only exceptions that cannot arise later
+    count as not sent.
     """
     was_sent = not never_sent(error) if sent is None else sent
     cls = WITHOUT_REPLY[phase][was_sent]
@@ -262,12 +273,12 @@ def without_reply(
 
 
 def never_sent(error: BaseException) -> bool:
-    """Whether this exception can only arise before anything of the request was written."""
+    """Return whether this exception can only arise before anything was sent."""
     return any(cls.__name__ in NEVER_SENT for cls in type(error).__mro__)
 
 
 def told(error: BaseException) -> str:
-    """An exception as one bounded line, its class first."""
+    """Return an exception as one bounded line, its class first."""
     text = plain(str(error), 300).rstrip(".")
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 

@@ -1,6 +1,7 @@
-"""Fetching a video over HTTPS without taking the key, or the request, to a place that was not configured.
+"""Fetch a video over HTTPS, with the key for the configured host only.
 
-A transfer that breaks off is continued where it ended, and one that drips is ended: its turn belongs to others too.
+Neither the key nor the request goes to a place that was not configured. A transfer that breaks off is continued where
+it ended, and one that drips is ended: others wait for its turn.
 """
 
 from __future__ import annotations
@@ -33,13 +34,19 @@ MAX_RESOURCE_BYTES = 64 * 1024
 
 
 def resource_of(url: str) -> str | None:
-    """The address of the file's resource, for the address of its bytes; None when that is no Files API address."""
+    """Return the address of a file's resource for the address of its bytes.
+
+    None when that is no Files API address.
+    """
     found = _DOWNLOAD.fullmatch(url)
     return found.group(1) if found else None
 
 
 def check_file(path: Path, resource: bytes) -> None:
-    """Raise DownloadFailed when the file is not what its resource says; what is not told is not checked."""
+    """Raise DownloadFailed when the file differs from what its resource states.
+
+    What the resource does not state is not checked.
+    """
     try:
         told = json.loads(resource[:MAX_RESOURCE_BYTES])
     except ValueError:
@@ -56,7 +63,7 @@ def check_file(path: Path, resource: bytes) -> None:
 
 
 def _digests(value: object) -> set[str]:
-    """The hex digests that a `sha256Hash` may mean; empty when it is none."""
+    """Return the hex digests that a `sha256Hash` may mean; empty when it is none."""
     if not isinstance(value, str):
         return set()
     found = {value.lower()}
@@ -83,7 +90,10 @@ MAX_ERROR_BYTES = 64 * 1024
 
 
 class HttpsDownload:
-    """Downloads files from `base_url` (ends with a slash) and, where `foreign` is set, from public hosts."""
+    """Downloads from `base_url` and, where `foreign` is set, from public hosts.
+
+    `base_url` ends with a slash.
+    """
 
     def __init__(
         self,
@@ -102,15 +112,15 @@ class HttpsDownload:
 
     @property
     def base_url(self) -> str:
-        """Where files without a host of their own are."""
+        """Return where files without a host of their own are."""
         return self._base_url
 
     async def fetch(self, url: str, target: Path) -> None:
         """Stream the file at an address (see video_addresses.resolve) to `target`.
 
-        DownloadFailed unless it came whole, OperationExpired when it is gone, DownloadStalled when it does not get on
-        in three turns. The key goes to the configured host only. Redirects are followed without it. Where the Files API
-        tells size and hash of the file, they are compared.
+        Raises DownloadFailed unless it came whole, OperationExpired when it is gone, DownloadStalled when it makes no
+        progress in three turns. The key goes to the configured host only. Redirects are followed without it. Where the
+        Files API states size and hash of the file, they are compared.
         """
         async with opened(target) as stream:
             part, turn = PartialFile(stream), 0
@@ -126,7 +136,7 @@ class HttpsDownload:
         await self._compare(resource, target)
 
     async def _take_turn(self, url: str, part: PartialFile) -> str | None:
-        """Bring the rest of the file; the address of its resource, where it has one."""
+        """Fetch the rest of the file; return the address of its resource, if it has one."""
         headers = self._headers
         resource = resource_of(url)
         for _ in range(MAX_REDIRECTS + 1):
@@ -157,7 +167,10 @@ class HttpsDownload:
         return await guarded(lambda: self._in_time(url, headers, part), Phase.DOWNLOAD, "the video", self._secrets)
 
     async def _in_time(self, url: str, headers: Mapping[str, str], part: PartialFile) -> str | None:
-        """The same as `_get`; Interrupted when it gets on too slowly, in real seconds, or breaks off."""
+        """Do the same as `_get`, within its time in real seconds.
+
+        Raises Interrupted when it is too slow or breaks off.
+        """
         before = part.received
         try:
             async with asyncio.timeout(FLOOR_S) as timer:
@@ -171,7 +184,7 @@ class HttpsDownload:
             raise Interrupted(f"the connection broke off ({type(error).__name__}).") from None
 
     async def _get(self, url: str, headers: Mapping[str, str], part: PartialFile, timer: asyncio.Timeout) -> str | None:
-        """None when the file is written, else where it moved to."""
+        """Write the file and return None, or return where it moved to."""
         sent = {**headers, **part.headers(), "Accept-Encoding": "identity"}  # a video does not compress
         request = self._client.build_request("GET", url, headers=sent, extensions={"trace": httpx2_watch})
         reply = await self._client.send(request, stream=True)
@@ -192,7 +205,10 @@ class HttpsDownload:
             await reply.aclose()
 
     def _refusal(self, url: str, reply: Reply) -> ProviderError:
-        """What an error means; one of another host than the provider's tells nothing of key or operation."""
+        """Return what an error reply means.
+
+        One of another host than the provider's says nothing about key or operation.
+        """
         error = from_reply(reply.status, error_body(reply), Phase.DOWNLOAD, what="the video")
         known = same_origin(url, self._base_url) or not isinstance(error, Unauthorised | OperationExpired)
         return error if known else DownloadFailed(str(error), reason=error.reason, status=error.status)
@@ -229,13 +245,16 @@ def _given_up(part: PartialFile, error: Interrupted) -> DownloadFailed:
 
 
 def _no_video(reply: Reply) -> ProviderError:
-    """What came in place of a file: an error with status 200, a web page, or some other JSON."""
+    """Return the error for what came in place of a file.
+
+    An error with status 200, a web page, or some other JSON.
+    """
     stated = stated_error(read_body(reply), Phase.DOWNLOAD, "the video")
     return stated or from_reply(reply.status, error_body(reply), Phase.DOWNLOAD, what="the video")
 
 
 async def _kept(reply: httpx2.Response, begun: bytes = b"") -> Reply:
-    """The first part of an error's body, uncompressed: enough to tell what it says."""
+    """Return the first part of an error's body, uncompressed: enough to read it."""
     body = bytearray(begun)
     if not begun:
         async for chunk in reply.aiter_bytes():

@@ -1,4 +1,4 @@
-"""One exchange over httpx2: the reply as it came, kept while it comes."""
+"""One exchange over httpx2: the reply as it came, stored while it arrives."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ async def exchange(
     keeper: Keeper | None = None,
     limit: int = MAX_KEPT_BYTES,
 ) -> Reply:
-    """Send the request once and return its reply, durable with `keeper` before that.
+    """Send the request once and return its reply, stored with `keeper` first.
 
-    What came of a reply that breaks off counts too: `is_whole` is False then. Raises what httpx2 raises, or
+    The part of a reply that broke off counts too: `is_whole` is False then. Raises what httpx2 raises, or
     TimeoutError, when nothing of a body came. `wait_s` is for the first 256 KiB, and then for each more.
     """
     came = _Coming(keeper)
@@ -38,7 +38,7 @@ async def exchange(
 
 
 class _Coming:
-    """A reply that is coming."""
+    """A reply that is arriving."""
 
     def __init__(self, keeper: Keeper | None) -> None:
         self.body = bytearray()

@@ -1,8 +1,9 @@
-"""What a long-running operation says: running, a video, or the class of its absence. Pure functions of its JSON.
+"""Read a long-running operation: running, a video, or the error of its absence.
 
-One reader for both platforms: the Gemini API answers `response.generateVideoResponse.generatedSamples`, Agent
-Platform `response.videos` (bodies captured with google-genai 2.34.0 and 3.4.0, 2026-11-21). It is lenient, for gateways
-have their own ways: what is in an answer counts, not where it lies or how it is spelled.
+Pure functions of its JSON. One reader for both platforms: the Gemini API answers
+`response.generateVideoResponse.generatedSamples`, Agent Platform `response.videos` (bodies captured with google-genai
+2.34.0 and 3.4.0, 2026-11-21). It is lenient, for gateways have their own ways: what is in an answer counts, not where
+it lies or how it is spelled.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ _NAME_DEPTH = 4
 
 
 def checked_name(name: object) -> str:
-    """The operation's name as it came; ValueError for anything that would lead a URL elsewhere, or is no name."""
+    """Return the operation's name as it came.
+
+    Raises ValueError for anything that would lead a URL elsewhere, or is no name.
+    """
     fit = isinstance(name, str) and 0 < len(name) <= MAX_NAME_CHARS and not _UNFIT.search(name)
     if not isinstance(name, str) or not fit or {".", ".."} & {*re.split(r"[/\\]", name)}:
         raise ValueError(f"not an operation name: {plain(repr(name), 120)}")
@@ -36,33 +40,34 @@ def checked_name(name: object) -> str:
 
 
 def adoptable(name: str) -> str:
-    """What a job in doubt may be said to have become: an operation's name, or the gs:// object that it wrote.
+    """Return the name that a person may say a job in doubt has become.
 
-    ValueError for anything else.
+    An operation's name, or the gs:// object that it wrote. Raises ValueError for anything else.
     """
     return name if _OBJECT.fullmatch(name) and len(name) <= 1200 else checked_name(name)
 
 
 def name_path(name: str) -> str:
-    """The name as the path of a URL, percent-encoded, without a slash or an API version before it.
+    """Return the name as the path of a URL, percent-encoded.
 
-    ValueError unless it is fit for that.
+    Without a slash or an API version before it. Raises ValueError unless it is fit for that.
     """
     path = checked_name(name).strip("/")
     return quote(_VERSION.sub("", path, count=1), safe="/:@!$&'()*+,;=~")
 
 
 def find_name(document: object) -> str | None:
-    """The operation's name in the JSON of a reply, wherever it lies; one that looks like Google's comes first.
+    """Return the operation's name in the JSON of a reply, None when there is none.
 
-    The origin of an address is left out: its path is the name. None when there is none.
+    It is found wherever it lies; a name in Google's form comes first. The origin of an address is left out: its path is
+    the name.
     """
     found = [fit for name in _names(document, _NAME_DEPTH) if (fit := _fit(name))]
     return next((name for name in found if _OPERATION.search(name)), found[0] if found else None)
 
 
 def is_google_name(name: str) -> bool:
-    """Whether the name has the form of Google's, which nothing else in a reply has."""
+    """Return whether the name has Google's form, which nothing else in a reply has."""
     return bool(_OPERATION.search(name))
 
 
@@ -118,7 +123,7 @@ _REASONS = ("raimediafilteredreasons", "raimediafilteredreason", "raifilteredrea
 
 
 def video_result(operation: object, what: str = "the operation") -> VideoReady | None:
-    """The videos of a done operation (the first, with the others), None while it runs.
+    """Return the first video of a done operation with the others, None while it runs.
 
     Raises OperationFailed, VideoFiltered (also when only the error's text speaks of policy) or NoVideo. When the
     filter removed some of several videos, the first that is left counts. Unreachable when `operation` is no JSON
@@ -142,7 +147,10 @@ def video_result(operation: object, what: str = "the operation") -> VideoReady |
 
 
 def _objects(value: object, depth: int) -> Iterator[Mapping[str, object]]:
-    """The operation and the objects that hold its result, by their fields without regard to case and underscores."""
+    """Yield the operation and the objects that hold its result.
+
+    Fields are compared without regard to case and underscores.
+    """
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     if not isinstance(value, Mapping) or not depth:
@@ -190,7 +198,10 @@ def _absence(found: Sequence[Mapping[str, object]]) -> ProviderError:
 
 
 def _reasons(fields: Mapping[str, object]) -> Iterator[str]:
-    """Why the filter took videos away: a list, a text, or beside each sample that is missing."""
+    """Yield why the filter removed videos.
+
+    The reasons are a list, a text, or stand beside each sample that is missing.
+    """
     for name in _REASONS:
         for reason in _listed(fields.get(name)):
             told = _lowered(reason) if isinstance(reason, Mapping) else {}
@@ -218,7 +229,7 @@ def _videos(fields: Mapping[str, object]) -> Iterator[VideoReady]:
 
 
 def _video(sample: object, depth: int = 3) -> VideoReady | None:
-    """The video that a sample holds: its bytes, its address, or both."""
+    """Return the video that a sample holds: its bytes, its address, or both."""
     if isinstance(sample, str):
         return _of_text(sample)
     if not isinstance(sample, Mapping) or not depth:
@@ -239,7 +250,10 @@ def _video(sample: object, depth: int = 3) -> VideoReady | None:
 
 
 def _of_text(text: str) -> VideoReady | None:
-    """An address or a data URL in place of an object; a word alone is neither."""
+    """Return the video of an address or a data URL that stands in place of an object.
+
+    A word alone is neither.
+    """
     if text.startswith("data:video/"):
         return VideoReady(data_url_type(text) or "video/mp4", data=_decoded(text))
     return VideoReady(uri=text) if "://" in text[:12] or text.lstrip("/").startswith("files/") else None
@@ -256,7 +270,7 @@ def _lowered(value: Mapping[str, object]) -> dict[str, object]:
 
 
 def _first(fields: Mapping[str, object], names: Sequence[str]) -> str | None:
-    """The first of these fields that is a text with something in it."""
+    """Return the first of these fields that is a text with something in it."""
     return next((one for name in names if isinstance(one := fields.get(name), str) and one), None)
 
 

@@ -1,8 +1,8 @@
-"""What a reply says: the pictures or the answer in it, or the class of their absence. Pure functions of the reply.
+"""Read a reply: the pictures or the answer in it, or the error of their absence.
 
-What lies in a reply counts before what is said about it: a whole picture is taken wherever it lies and whatever the
-finish reason, for it is paid for. Reasons as listed by google-genai 3.4.0 (2026-11); unknown values are accepted and
-judged by their words.
+Pure functions of the reply. What lies in a reply counts before what is said about it: a whole picture is taken wherever
+it lies and whatever the finish reason, for it is paid for. Reasons as listed by google-genai 3.4.0 (2026-11); unknown
+values are accepted and judged by their words.
 """
 
 from __future__ import annotations
@@ -44,7 +44,10 @@ _UNSPECIFIED = ("", "BLOCK_REASON_UNSPECIFIED", "BLOCKED_REASON_UNSPECIFIED")
 
 
 def read_picture(reply: Reply, what: str = "a picture") -> ImageResult:
-    """The picture of a reply as it came, whatever its status; see `image_result`. A kept reply reads the same."""
+    """Return the picture of a reply as it came, whatever its status.
+
+    See `image_result`. A reply kept in the spool reads the same.
+    """
     try:
         result = image_result(read_body(reply), what, retry_after=reply.headers.get("retry-after"))
         return replace(result, request_id=reply.request_id)
@@ -55,7 +58,7 @@ def read_picture(reply: Reply, what: str = "a picture") -> ImageResult:
 
 
 def read_look(reply: Reply, what: str = "a look") -> LookResult:
-    """The answer of a reply as it came; see `look_result`."""
+    """Return the answer of a reply as it came; see `look_result`."""
     try:
         return look_result(read_body(reply), what, retry_after=reply.headers.get("retry-after"))
     except ProviderError as error:
@@ -63,7 +66,10 @@ def read_look(reply: Reply, what: str = "a look") -> LookResult:
 
 
 def _by_status(reply: Reply, what: str, error: ProviderError) -> ProviderError:
-    """What a reply without a result means: its HTTP status first, else what it says."""
+    """Return the error for a reply without a result.
+
+    Its HTTP status decides first, else what it says.
+    """
     if reply.status == 200:
         return error
     retry_after = reply.headers.get("retry-after")
@@ -73,11 +79,11 @@ def _by_status(reply: Reply, what: str, error: ProviderError) -> ProviderError:
 
 
 def image_result(body: ReplyBody, what: str = "a picture", *, retry_after: str | None = None) -> ImageResult:
-    """The picture of a reply: the last whole one of the answer, else of anywhere, else of its thoughts.
+    """Return the picture of a reply, with the other whole ones.
 
-    The other whole ones come with it. BadImage when only parts of pictures came, or the address of one; else the error
-    that the reply states, PromptBlocked, ImageBlocked, NoImage, or Unknown when nothing can be read. Every error has
-    the tokens that the reply tells.
+    The last whole one of the answer, else of anywhere, else of its thoughts. Raises BadImage when only parts of
+    pictures came, or the address of one; else the error that the reply states, PromptBlocked, ImageBlocked, NoImage, or
+    Unknown when nothing can be read. Every error has the tokens that the reply reports.
     """
     found = find_pictures(body)
     whole, damage = _whole(found.pictures)
@@ -104,7 +110,10 @@ def image_result(body: ReplyBody, what: str = "a picture", *, retry_after: str |
 
 
 def look_result(body: ReplyBody, what: str = "a look", *, retry_after: str | None = None) -> LookResult:
-    """The text of a reply; the error that it states, PromptBlocked, ImageBlocked or NoAnswer when there is none."""
+    """Return the text of a reply.
+
+    Raises the error that it states, PromptBlocked, ImageBlocked, or NoAnswer when there is none.
+    """
     said = Said(body)
     text = "".join(said.texts())[:MAX_ANSWER]
     if not text.strip():
@@ -126,12 +135,15 @@ def look_result(body: ReplyBody, what: str = "a look", *, retry_after: str | Non
 
 
 def is_refusal(reason: str) -> bool:
-    """Whether a finish reason is a refusal for safety or policy rather than a technical end."""
+    """Return whether a finish reason is a refusal rather than a technical end.
+
+    A refusal is for safety or policy.
+    """
     return reason in BLOCKING or any(word in reason for word in _BLOCKING_WORDS)
 
 
 def _whole(pictures: Sequence[Found]) -> tuple[list[tuple[tuple[bool, bool], Picture]], str]:
-    """The whole pictures, the one to take last, and what is wrong with the last of the others."""
+    """Return the whole pictures, the one to take last, and the others' last fault."""
     whole: list[tuple[tuple[bool, bool], Picture]] = []
     damage = ""
     for one in pictures:

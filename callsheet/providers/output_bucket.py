@@ -1,8 +1,9 @@
-"""Evidence of a submission whose reply was never seen: was it accepted, and what came of it?
+"""Evidence of a submission whose reply was never seen.
 
-Google has no list of Veo operations and no request ids (gemini-api reference, 2026-11-21). What is left live is a
-bucket: every attempt writes under a prefix of its own, so an object there proves that it was accepted and has ended.
-The rehearsal service keeps account of what it accepted, and every submission carries labels that name job and attempt.
+Was it accepted, and what came of it? Google has no list of Veo operations and no request ids (gemini-api reference,
+2026-11-21). What is left live is a bucket: every attempt writes under a prefix of its own, so an object there proves
+that it was accepted and has ended. The rehearsal service keeps account of what it accepted, and every submission
+carries labels that name job and attempt.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ INCOMING = "incoming"
 
 
 def output_root(settings: Settings, access: Access, route: Route) -> str | None:
-    """The gs:// prefix for all videos that go this way, without a slash at its end; None when there is none.
+    """Return the gs:// prefix for all videos of this route, None when there is none.
 
-    Only Agent Platform writes to buckets. Unless a place is given, only a project is trusted to have rights to the
-    archive's bucket, an express key is not. A rehearsal needs a storage emulator.
+    Without a slash at its end. Only Agent Platform writes to buckets. Unless a place is given, only a project is
+    trusted to have rights to the archive's bucket, an express key is not. A rehearsal needs a storage emulator.
     """
     if route.provider != "veo_agent" or settings.video_output == OUTPUT_OFF:
         return None
@@ -42,7 +43,7 @@ def output_root(settings: Settings, access: Access, route: Route) -> str | None:
 
 
 def prefix_of(root: str, key: str, n: int) -> str:
-    """The prefix of attempt `n` at a job, with a slash at its end."""
+    """Return the prefix of attempt `n` at a job, with a slash at its end."""
     return f"{root}/{label_of(key)}-{n}/"
 
 
@@ -63,9 +64,10 @@ class Evidence:
 
 
 async def evidence_in(base_url: str, labels: tuple[tuple[str, str], ...], gate: RehearsalGate) -> Evidence:
-    """What the rehearsal service has accepted with these labels; it accepts no more of them afterwards.
+    """Return what the rehearsal service has accepted with these labels.
 
-    Unreachable when it does not answer at `base_url`, or somebody else does.
+    It accepts no more of them afterwards. Raises Unreachable when it does not answer at `base_url`, or another server
+    does.
     """
     hooks = gate.httpx2_hooks
     try:
@@ -88,9 +90,9 @@ def _read(submissions: list[dict[str, Any]]) -> Evidence:
 
 
 async def evidence_under(bucket: BucketReader, prefix: str) -> Evidence | None:
-    """The video that an attempt wrote under its own prefix. None when there is none (yet): that proves nothing.
+    """Return the video that an attempt wrote under its own prefix.
 
-    Unreachable when the bucket cannot be listed.
+    None when there is none (yet): that proves nothing. Raises Unreachable when the bucket cannot be listed.
     """
     videos = [name for name in await bucket.names(prefix) if name.endswith(".mp4")]
     return Evidence(accepted=True, operation=min(videos)) if videos else None

@@ -1,6 +1,7 @@
-"""A file that arrives over HTTP in one turn or several: what is here, and whether a reply continues it.
+"""A file that arrives over HTTP in one turn or several.
 
-Pure judgements of status and headers (RFC 9110, 14 and 13.1.5), and the bytes on this disk.
+What is here, and whether a reply continues it: pure judgements of status and headers (RFC 9110, 14 and 13.1.5), and the
+bytes on this disk.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ from callsheet.providers.operations import MAX_VIDEO_BYTES
 
 @asynccontextmanager
 async def opened(target: Path) -> AsyncIterator[BinaryIO]:
-    """`target`, opened for writing; removed again when an exception (cancellation too) leaves the block."""
+    """Open `target` for writing; remove it again when the block fails.
+
+    Any exception counts, cancellation too.
+    """
     handle = await asyncio.to_thread(target.open, "wb")
     try:
         yield handle
@@ -49,7 +53,10 @@ _RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
 
 @dataclass(frozen=True, slots=True)
 class ContentRange:
-    """The part that a reply holds: from `start` to `end` (inclusive) of `total` bytes, None when that is not told."""
+    """The part of a file that a reply holds: bytes `start` to `end` of `total`.
+
+    `end` is inclusive; `total` is None when the reply does not state it.
+    """
 
     start: int
     end: int
@@ -57,7 +64,7 @@ class ContentRange:
 
 
 def read_range(header: str | None) -> ContentRange | None:
-    """A Content-Range; None when there is none, or none that makes sense."""
+    """Return a Content-Range, None when there is none or it makes no sense."""
     found = _RANGE.fullmatch((header or "").strip())
     if found is None:
         return None
@@ -67,9 +74,9 @@ def read_range(header: str | None) -> ContentRange | None:
 
 
 class Interrupted(DownloadFailed):
-    """The transfer ended before the file did; what came is kept, and another turn may go on from there.
+    """A transfer that ended before the file did.
 
-    `slow` when it was ended because it got on too slowly.
+    What came is kept, and another turn may go on from there. `slow` when it was ended because it was too slow.
     """
 
     def __init__(self, message: str, *, slow: bool = False) -> None:
@@ -78,10 +85,10 @@ class Interrupted(DownloadFailed):
 
 
 class PartialFile:
-    """The beginning of a file in `stream`, and what tells that a reply goes on with the same file.
+    """The beginning of a file in `stream`, and what identifies the rest of it.
 
-    `size` bytes of `total` are here (None: not told); `received` counts all that ever came. `can_resume` when a
-    validator tells whether a later reply is of the same file.
+    `size` bytes of `total` are here (None: not stated); `received` counts all that ever came. `can_resume` when a
+    validator shows whether a later reply is of the same file.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -93,11 +100,11 @@ class PartialFile:
         self.total: int | None = None
 
     def headers(self) -> dict[str, str]:
-        """What asks for the rest; nothing when all of it has to come."""
+        """Return the headers that ask for the rest; none when all of it has to come."""
         return {"Range": f"bytes={self.size}-", "If-Range": self._validator} if self.size and self.can_resume else {}
 
     async def begin(self, status: int, headers: Mapping[str, str]) -> None:
-        """Make ready for the body of a reply: it goes on where this ends, or the file begins anew."""
+        """Prepare for the body of a reply: it continues the file, or starts it over."""
         part, validator = read_range(headers.get("Content-Range")), _validator(headers)
         if status == PARTIAL_CONTENT and part is not None and self._goes_on(part, validator):
             self.total = part.total or self.total
@@ -118,7 +125,7 @@ class PartialFile:
         return part.start == self.size and same and validator in ("", self._validator or validator)
 
     async def add(self, data: bytes) -> None:
-        """The next bytes; DownloadFailed when they are more than any video has."""
+        """Add the next bytes; DownloadFailed when they are more than any video has."""
         if self.size + len(data) > MAX_VIDEO_BYTES:
             raise DownloadFailed(f"The video is larger than {MAX_VIDEO_BYTES} bytes: not taken.")
         self._block += data
@@ -129,7 +136,7 @@ class PartialFile:
             await asyncio.to_thread(self._stream.write, full)
 
     def flush(self) -> None:
-        """Write what is left; to be called whenever a transfer ends, in whatever way."""
+        """Write what is left; call it whenever a transfer ends, in whatever way."""
         self._stream.write(self._block)
         self._block.clear()
 
@@ -141,7 +148,7 @@ class PartialFile:
 
     @property
     def is_whole(self) -> bool:
-        """Whether as many bytes are here as the file has, as far as that was told."""
+        """Return whether as many bytes are here as the file has, if that was stated."""
         return self.size > 0 and self.total in (None, self.size)
 
 
@@ -156,6 +163,9 @@ def _length(headers: Mapping[str, str]) -> int | None:
 
 
 def _validator(headers: Mapping[str, str]) -> str:
-    """What If-Range may carry: a strong ETag, else the date (RFC 9110, 13.1.5)."""
+    """Return what If-Range may carry: a strong ETag, else the date.
+
+    RFC 9110, 13.1.5.
+    """
     etag = headers.get("ETag", "")
     return etag if etag.startswith('"') else headers.get("Last-Modified", "")

@@ -1,5 +1,8 @@
-"""What a provider of pictures, of videos and of looks at pictures must do. Requests and results are plain values;
-failures are classes of `callsheet.errors.ProviderError`, raised before anything else sees the SDK's own errors."""
+"""The protocols of the providers of pictures, videos and looks at pictures.
+
+Requests and results are plain values; failures are classes of `callsheet.errors.ProviderError`, raised before anything
+else sees the SDK's own errors.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,10 @@ from callsheet.providers.reply_spool import Keeper
 
 
 def not_carried(field: str, value: object, why: str) -> Rejected:
-    """Return the refusal of a request that would lose a wish on its way; nothing was sent, nothing is charged."""
+    """Return the refusal of a request of which a part would be lost on its way.
+
+    Nothing was sent, nothing is charged.
+    """
     return Rejected(
         f"{field} {str(value)[:80]!r} cannot be sent: {why}. Nothing was sent. Leave it out, or use other credentials.",
         reason="NOT_CARRIED",
@@ -30,7 +36,10 @@ class InputImage:
 
 @dataclass(frozen=True, slots=True)
 class ImageRequest:
-    """One picture to make. `size` is "512", "1K", "2K" or "4K"; references make it an edit. None means: not sent."""
+    """One picture to make.
+
+    `size` is "512", "1K", "2K" or "4K"; references make it an edit. None means: not sent.
+    """
 
     model: str
     prompt: str
@@ -44,7 +53,10 @@ class ImageRequest:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A whole picture of a reply: pixels as stored, 0 where they cannot be told; `is_thought` for an interim one."""
+    """A whole picture of a reply.
+
+    Its size is in pixels as stored, 0 where it cannot be read; `is_thought` for an interim one.
+    """
 
     data: bytes = field(repr=False)
     mime_type: str
@@ -55,10 +67,11 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class ImageResult:
-    """A picture as received: the bytes are the provider's, untouched. `tokens` counts by modality, as reported.
+    """A picture as received: the bytes are the provider's, untouched.
 
-    `others` are the further whole pictures of the reply, `text` is what it says. `is_thought` tells that the picture
-    was marked as an interim one, and the only one. `request_id` is the provider's, of the exchange.
+    `tokens` counts by modality, as reported. `others` are the further whole pictures of the reply, `text` is what it
+    says. `is_thought` means that the picture was marked as an interim one, and the only one. `request_id` is the
+    provider's, of the exchange.
     """
 
     data: bytes = field(repr=False)
@@ -75,7 +88,10 @@ class ImageResult:
 
 @dataclass(frozen=True, slots=True)
 class LookRequest:
-    """A question about pictures, to be answered in JSON of this schema, in at most `max_tokens` with all thoughts."""
+    """A question about pictures, to be answered in JSON of this schema.
+
+    The answer has at most `max_tokens`, all thoughts included.
+    """
 
     model: str
     prompt: str
@@ -87,7 +103,10 @@ class LookRequest:
 
 @dataclass(frozen=True, slots=True)
 class LookResult:
-    """An answer as received, at most 16 KiB of it. Tokens are those billed, None where not reported."""
+    """An answer as received, at most 16 KiB of it.
+
+    Tokens are those billed, None where not reported.
+    """
 
     text: str
     input_tokens: int | None = None
@@ -98,7 +117,10 @@ class LookResult:
 
 @dataclass(frozen=True, slots=True)
 class VideoRequest:
-    """One video to make. `duration_s` is in whole seconds. `output_uri` (gs://) only on Agent Platform."""
+    """One video to make.
+
+    `duration_s` is in whole seconds. `output_uri` (gs://) only on Agent Platform.
+    """
 
     model: str
     prompt: str
@@ -117,9 +139,10 @@ class VideoRequest:
 
 @dataclass(frozen=True, slots=True)
 class VideoReady:
-    """A finished operation with a video: `uri` (to fetch), `data` (inline), or both, the bytes of which come first.
+    """A finished operation with a video: `uri` (to fetch), `data` (inline), or both.
 
-    `others` are further videos of the same operation. `record` is what the provider said of it, as JSON without bytes.
+    Of both, the bytes come first. `others` are further videos of the same operation. `record` is what the provider said
+    of it, as JSON without bytes.
     """
 
     mime_type: str = "video/mp4"
@@ -130,41 +153,47 @@ class VideoReady:
 
 
 class ImageProvider(Protocol):
-    """Makes pictures. Never sends a request twice on its own."""
+    """A maker of pictures, which never sends a request twice on its own."""
 
     async def make(self, request: ImageRequest, keeper: Keeper | None = None) -> ImageResult:
-        """The picture, or a ProviderError. `errors.Unknown` when acceptance cannot be known.
+        """Return the picture, or raise a ProviderError.
 
-        The reply is durable with `keeper` before anything reads it.
+        `errors.Unknown` when acceptance cannot be known. The reply is durable with `keeper` before anything reads it.
         """
         ...
 
 
 class LookProvider(Protocol):
-    """Answers questions about pictures. Never sends a request twice on its own."""
+    """An answerer of questions about pictures, which never sends a request twice."""
 
     async def look(self, request: LookRequest, keeper: Keeper | None = None) -> LookResult:
-        """The answer, or a ProviderError. `errors.Unknown` when acceptance cannot be known.
+        """Return the answer, or raise a ProviderError.
 
-        The reply is durable with `keeper` before anything reads it.
+        `errors.Unknown` when acceptance cannot be known. The reply is durable with `keeper` before anything reads it.
         """
         ...
 
 
 class VideoProvider(Protocol):
-    """Makes videos by long-running operations. Never sends a submission twice on its own."""
+    """A maker of videos by operations, which never sends a submission twice."""
 
     async def submit(self, request: VideoRequest, keeper: Keeper | None = None) -> str:
-        """The operation's name, or a ProviderError. `errors.Unknown` when acceptance cannot be known.
+        """Return the operation's name, or raise a ProviderError.
 
-        The reply is durable with `keeper` before anything reads it.
+        `errors.Unknown` when acceptance cannot be known. The reply is durable with `keeper` before anything reads it.
         """
         ...
 
     async def poll(self, operation: str) -> VideoReady | None:
-        """The result when done, None while it runs. An outcome without a video raises its ProviderError."""
+        """Return the result when done, None while it runs.
+
+        An outcome without a video raises its ProviderError.
+        """
         ...
 
     async def download(self, video: VideoReady, target: Path) -> None:
-        """Stream the video to `target` (overwritten); DownloadFailed when the bytes do not arrive whole."""
+        """Stream the video to `target`, which is overwritten.
+
+        Raises DownloadFailed when the bytes do not arrive whole.
+        """
         ...

@@ -1,4 +1,7 @@
-"""Opening the providers of a batch: one set of clients per process, held until the end, then closed."""
+"""Open the providers of a batch: one set of clients per process.
+
+They are kept until the end, then closed.
+"""
 
 from __future__ import annotations
 
@@ -28,20 +31,26 @@ VIDEO_REPLY_S = 120.0
 
 
 def load_sdk() -> None:
-    """Import google-genai now, while something else is waited for: it takes about a second."""
+    """Import google-genai now, while the process waits for something else.
+
+    It takes about a second.
+    """
     import google.genai  # noqa: F401
 
 
 class ModelSource(Protocol):
-    """The catalogue, as far as routing needs it."""
+    """The part of the catalogue that routing needs."""
 
     def get(self, model_id: str) -> RoutableModel:
-        """The model, or an error that names what is there."""
+        """Return the model, or raise an error that names what is there."""
         ...
 
 
 class Providers:
-    """The providers of one mode. Clients are made when a model first needs them (importing the SDK takes a second)."""
+    """The providers of one mode.
+
+    Clients are made when a model first needs them (importing the SDK takes a second).
+    """
 
     def __init__(
         self,
@@ -68,36 +77,46 @@ class Providers:
         self._looks: dict[Way, LookProvider] = {}
 
     def scope(self, model_id: str, *, about_people: bool = False) -> str:
-        """Name whose quota requests to the model count against: see `Access.scope`, and `choose_route`."""
+        """Name whose quota requests to the model use.
+
+        See `Access.scope`, and `choose_route`.
+        """
         model = self._catalogue.get(model_id)
         return self._access.scope(choose_route(model, self._access, about_people=about_people).way.platform)
 
     def credential(self, model_id: str) -> str:
-        """The key or project that requests to this model are signed with, in words and without the secret itself."""
+        """Name the key or project that signs requests to this model.
+
+        In words and without the secret itself.
+        """
         return self._access.credential(choose_route(self._catalogue.get(model_id), self._access).way)
 
     def output_root(self, model_id: str) -> str | None:
-        """The gs:// folder that videos by this model are written to; None when they are not written to a bucket."""
+        """Return the gs:// folder for videos by this model, None without a bucket."""
         return output_root(self._settings, self._access, choose_route(self._catalogue.get(model_id), self._access))
 
     def output_uri(self, model_id: str, key: str, n: int, root: str | None = None) -> str | None:
-        """Where attempt `n` at a video is written: a gs:// prefix of its own; None when it is not to a bucket.
+        """Return the gs:// prefix for attempt `n` at a video, None without a bucket.
 
-        `root` is the folder that the ledger has for that attempt, "" for none; None: that of the settings.
+        The prefix belongs to that attempt alone. `root` is the folder that the ledger has for that attempt, "" for
+        none; None: that of the settings.
         """
         folder = self.output_root(model_id) if root is None else root
         return prefix_of(folder, key, n) if folder else None
 
     def takes_labels(self, model_id: str) -> bool:
-        """Whether requests to this model carry labels: not on the live Gemini API."""
+        """Return whether requests to this model carry labels.
+
+        They do not on the live Gemini API.
+        """
         way = choose_route(self._catalogue.get(model_id), self._access).way
         return self._rehearsal or way is not Way.GEMINI
 
     async def evidence_of(self, model_id: str, key: str, n: int, root: str | None = None) -> Evidence | None:
-        """What is known for certain of attempt `n` at a job, whose reply was never seen; None when nobody can tell.
+        """Return what is certain about attempt `n`, whose reply was never seen.
 
-        To be asked only when that attempt has been given up: a rehearsal accepts it no more. `root` as in
-        `output_uri`. Raises Unreachable.
+        None when nobody can say. Call it only when that attempt has been given up: a rehearsal accepts it no more.
+        `root` as in `output_uri`. Raises Unreachable.
         """
         if self._gate is not None:
             return await evidence_in(self._access.gemini_url, labels_of(key, n), self._gate)
@@ -105,14 +124,18 @@ class Providers:
         return await evidence_under(self._bucket, prefix) if prefix else None
 
     def when_answered_by_another(self, tell: Callable[[NotRehearsal], None]) -> None:
-        """Have `tell` called when another server than the rehearsal service answers: it gets nothing more."""
+        """Have `tell` called when a server other than the rehearsal service answers.
+
+        Nothing more is sent to it.
+        """
         if self._gate is not None:
             self._gate.on_shut = tell
 
     def images_for(self, model_id: str, *, about_people: bool = False) -> ImageProvider:
-        """The provider of pictures by this model; SettingsError when no credentials lead there.
+        """Return the provider of pictures by this model.
 
-        `about_people`: the request says whether people may be shown (see `choose_route`).
+        `about_people`: the request says whether people may be shown (see `choose_route`). Raises SettingsError when no
+        credentials lead there.
         """
         route = choose_route(self._catalogue.get(model_id), self._access, about_people=about_people)
         if route.provider != "genai_images":
@@ -122,7 +145,10 @@ class Providers:
         return self._images[route.way]
 
     def videos_for(self, model_id: str) -> VideoProvider:
-        """The provider of videos by this model; SettingsError when no credentials lead there."""
+        """Return the provider of videos by this model.
+
+        Raises SettingsError when no credentials lead there.
+        """
         route = choose_route(self._catalogue.get(model_id), self._access)
         if route.provider in ("genai_images", "genai_looks"):
             raise SettingsError(f"Model {model_id} makes no videos: choose a video model.")
@@ -134,7 +160,10 @@ class Providers:
         return self._agent_videos[model_id]
 
     def looks_for(self, model_id: str) -> LookProvider:
-        """The provider of looks by this model; SettingsError when no credentials lead there."""
+        """Return the provider of looks by this model.
+
+        Raises SettingsError when no credentials lead there.
+        """
         route = choose_route(self._catalogue.get(model_id), self._access)
         if route.provider != "genai_looks":
             raise SettingsError(f"Model {model_id} answers no questions about pictures: choose one of the kind look.")
@@ -175,7 +204,10 @@ class Providers:
         )
 
     def _agent_files(self, way: Way) -> VideoFetch:
-        """Fetches what Agent Platform names: objects of buckets, and addresses, as on the other route."""
+        """Return what fetches the videos that Agent Platform names.
+
+        Objects of buckets, and addresses, as on the other route.
+        """
         from callsheet.providers.https_download import HttpsDownload
         from callsheet.providers.sdk_clients import base_url, plain_client, secrets_of
         from callsheet.providers.video_fetch import VideoFetch
@@ -228,9 +260,10 @@ async def open_providers(
     catalogue: ModelSource,
     video_reply_s: float = VIDEO_REPLY_S,
 ) -> AsyncIterator[Providers]:
-    """The providers of `mode` until the block ends; all clients are closed then, also after an error.
+    """Open the providers of `mode` until the block ends; then close all clients.
 
-    A rehearsal talks to `rehearsal_url` only, with dummy credentials. Raises SettingsError before any network use.
+    Also after an error. A rehearsal talks to `rehearsal_url` only, with dummy credentials. Raises SettingsError before
+    any network use.
     """
     access = access_to(settings, mode, rehearsal_url)
     if mode == "live":

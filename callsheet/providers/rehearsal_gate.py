@@ -1,7 +1,7 @@
-"""The gate of a rehearsal's requests: they reach the rehearsal service, which proves itself by every reply, or nobody.
+"""The gate of a rehearsal's requests: the rehearsal service gets them, or nobody.
 
-Before the first request the service is asked who it is. Every request goes to a path that only the service has. After a
-reply without proof nothing is sent any more.
+The service proves itself by every reply. Before the first request it is asked who it is. Every request goes to a path
+that only the service has. After a reply without proof nothing is sent any more.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ ASK_S = 30.0
 
 
 class RehearsalGate:
-    """Lets requests through to the rehearsal service at `url`, which ends with a slash; shut once another answered.
+    """Lets requests through to the rehearsal service at `url`, until another answers.
 
-    `on_shut` is called once, with the error that all further requests get.
+    `url` ends with a slash. `on_shut` is called once, with the error that all further requests get.
     """
 
     def __init__(self, url: str, on_shut: Callable[[NotRehearsal], None] = lambda error: None) -> None:
@@ -41,7 +41,7 @@ class RehearsalGate:
     async def admit(self) -> str:
         """Return the challenge to be sent with a request.
 
-        Raises NotRehearsal when it may not be sent, ServiceError when nobody is there who could be asked.
+        Raises NotRehearsal when it may not be sent, ServiceError when no service answers.
         """
         async with self._asking:
             if not self._is_known and self._shut is None:
@@ -66,7 +66,10 @@ class RehearsalGate:
             raise self._shut
 
     def own_path(self, url: str) -> str:
-        """Return where the service, and no gateway, has what is at `url` of Google's."""
+        """Return the service's own path for what is at `url` of Google's.
+
+        No gateway has that path.
+        """
         parts, base = urlsplit(url), urlsplit(self._url).path
         below = parts.path.removeprefix(base)
         if not parts.path.startswith(base) or below.startswith(f"{ROOT}/"):

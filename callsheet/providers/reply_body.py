@@ -1,7 +1,8 @@
-"""A reply's body, read as leniently as a browser would: what is in it counts, not what its headers say it is.
+"""Read a reply's body as leniently as a browser would.
 
-JSON with a byte order mark, in an array, as lines (NDJSON) or as events (SSE), with a guard before it or anything after
-it, in any Unicode charset, compressed or not, and JSON that was cut off. Pure functions of bytes; none of them raises.
+What is in it counts, not what its headers say it is: JSON with a byte order mark, in an array, as lines (NDJSON) or as
+events (SSE), with a guard before it or anything after it, in any Unicode charset, compressed or not, and JSON that was
+cut off. Pure functions of bytes; none of them raises.
 """
 
 from __future__ import annotations
@@ -27,10 +28,11 @@ _STANDARD = bytes.maketrans(b"-_", b"+/")
 
 
 def decode_base64(text: str, limit: int | None = None) -> bytes:
-    """The bytes of a base64 text: with line breaks, spaces, the URL-safe alphabet, no or odd padding, percent-encoded,
-    or a data URL; what is no base64 in it is left out, and a cut end gives what is whole. Never raises.
+    """Return the bytes of a base64 text; never raises.
 
-    `limit` ends it after about so many characters, for a look at the beginning.
+    With line breaks, spaces, the URL-safe alphabet, no or odd padding, percent-encoded, or a data URL; what is no
+    base64 in it is left out, and a cut end gives what is whole. `limit` ends it after about so many characters, for a
+    look at the beginning.
     """
     if limit is None:
         with suppress(binascii.Error, ValueError):  # as it should be, and then without a copy
@@ -46,7 +48,10 @@ def decode_base64(text: str, limit: int | None = None) -> bytes:
 
 
 def data_url_type(text: str) -> str | None:
-    """The MIME type that a data URL names, "" when it names none, None for a text that is no data URL."""
+    """Return the MIME type that a data URL names, "" when it names none.
+
+    None for a text that is no data URL.
+    """
     found = _DATA_URL.match(text[:400])
     return (found[1] or "").lower() if found else None
 
@@ -78,11 +83,12 @@ _DECODER = json.JSONDecoder(strict=False)
 
 @dataclass(frozen=True, slots=True)
 class ReplyBody:
-    """What a body holds. `documents` are its JSON values in order, without the array around them.
+    """What a body holds.
 
-    `is_cut` is True when the JSON ended before its time; what was there until then is in `documents`. `page_title` is
-    the title of a web page ("" without one), None for anything else. `text` is the body where it has no documents,
-    `data` the uncompressed bytes where it is no text either.
+    `documents` are its JSON values in order, without the array around them. `is_cut` is True when the JSON ended before
+    its time; what was there until then is in `documents`. `page_title` is the title of a web page ("" without one),
+    None for anything else. `text` is the body where it has no documents, `data` the uncompressed bytes where it is no
+    text either.
     """
 
     documents: tuple[object, ...] = ()
@@ -93,12 +99,15 @@ class ReplyBody:
 
     @property
     def is_page(self) -> bool:
-        """Whether the answer is a web page: that of a proxy, a sign-in, or a wrong base URL."""
+        """Return whether the answer is a web page.
+
+        It is that of a proxy, a sign-in, or a wrong base URL.
+        """
         return self.page_title is not None
 
     @property
     def first(self) -> Mapping[str, object]:
-        """The first JSON object, {} when there is none."""
+        """Return the first JSON object, {} when there is none."""
         return next((one for one in self.documents if isinstance(one, Mapping)), {})
 
 
@@ -117,7 +126,10 @@ def read_body(reply: Reply) -> ReplyBody:
 
 
 def uncompressed(body: bytes, encoding: str = "") -> bytes:
-    """The body without its compression (gzip or deflate, told or not), as far as it came; bounded."""
+    """Return the body without its compression, as far as it came; bounded.
+
+    The compression is gzip or deflate, whether the headers state it or not.
+    """
     if body[:3] == b"\x1f\x8b\x08":
         return _inflated(body, 31)
     if "deflate" in encoding.lower():
@@ -126,7 +138,10 @@ def uncompressed(body: bytes, encoding: str = "") -> bytes:
 
 
 def decoded(data: bytes, content_type: str = "") -> str:
-    """The body as text: by its byte order mark, its look, the charset it names, else UTF-8."""
+    """Return the body as text.
+
+    By its byte order mark, its first bytes, the charset it names, else UTF-8.
+    """
     for mark, charset in _BOMS:
         if data.startswith(mark):
             return data[len(mark) :].decode(charset, "replace")
@@ -143,7 +158,10 @@ def decoded(data: bytes, content_type: str = "") -> str:
 
 
 def read_json(text: str) -> tuple[list[object], bool]:
-    """The JSON values in a text, in order, and whether the last one is cut off. A list around them is taken away."""
+    """Return the JSON values in a text, in order, and whether the last is cut off.
+
+    A list around them is removed.
+    """
     body = text.strip("\ufeff \t\r\n\x00")
     body = body[guard.end() :] if (guard := _GUARD.match(body)) else body
     events = _events(body) if re.match(r"(?:data|event|id|retry)?:", body) else None
@@ -154,7 +172,10 @@ def read_json(text: str) -> tuple[list[object], bool]:
 
 
 def _events(text: str) -> str | None:
-    """The data of server-sent events, one a line; the lines of an event belong together."""
+    """Return the data of server-sent events, one a line, None without any.
+
+    The lines of an event belong together.
+    """
     joined: list[str] = [""]
     for line in text.splitlines():
         name, _, value = line.partition(":")
@@ -166,7 +187,10 @@ def _events(text: str) -> str | None:
 
 
 def _values(text: str) -> tuple[list[object], bool]:
-    """JSON values one after another, with white space, commas or nothing between them."""
+    """Return JSON values that follow one another, and whether the last is cut off.
+
+    Between them is white space, commas or nothing.
+    """
     found: list[object] = []
     at = 0
     while len(found) < MAX_DOCUMENTS:
@@ -184,7 +208,10 @@ def _values(text: str) -> tuple[list[object], bool]:
 
 
 def mended(text: str) -> tuple[object] | None:
-    """The value (in a tuple) of JSON that was cut off, closed where it ends; None when it is damaged otherwise."""
+    """Return the value of JSON that was cut off, closed where it ends.
+
+    In a tuple; None when it is damaged otherwise.
+    """
     closers: list[str] = []
     end = 0
     while token := _TOKEN.match(text, end):
@@ -213,7 +240,10 @@ def mended(text: str) -> tuple[object] | None:
 
 
 def _unwrapped(value: object) -> Sequence[object]:
-    """A list's members, a JSON text's own value, and nothing for null; anything else as it is."""
+    """Return a list's members, or a JSON text's own value; nothing for null.
+
+    Anything else comes back as it is.
+    """
     if isinstance(value, list):
         return value
     if isinstance(value, str) and value[:1] in "{[":
@@ -223,7 +253,10 @@ def _unwrapped(value: object) -> Sequence[object]:
 
 
 def _is_binary(data: bytes) -> bool:
-    """Whether the bytes are no text in any charset that JSON comes in: a picture itself, say."""
+    """Return whether the bytes are no text in any charset that JSON comes in.
+
+    A picture itself, for example.
+    """
     if any(data.startswith(mark) for mark, _ in _BOMS) or b"\0" in data[:2]:
         return b"\0\0\0\0" in data[:64] or data[:1] == b"\0" == data[1:2]
     head = data[:512]
@@ -235,7 +268,7 @@ def _is_text(head: bytes) -> bool:
 
 
 def _inflated(body: bytes, window: int) -> bytes:
-    """Everything that can be uncompressed, of all members of a gzip file."""
+    """Return everything that can be uncompressed, of all members of a gzip file."""
     pieces: list[bytes] = []
     left = MAX_BODY_BYTES
     for piece in _members(body, window):
@@ -260,7 +293,7 @@ def _members(body: bytes, window: int) -> Iterator[bytes]:
 
 
 def _by_pieces(body: bytes, window: int) -> Iterator[bytes]:
-    """What a damaged stream gives until the damage."""
+    """Yield what a damaged stream gives until the damage."""
     inflate = zlib.decompressobj(window)
     with suppress(zlib.error):
         for at in range(0, len(body), 4096):

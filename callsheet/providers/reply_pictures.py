@@ -1,4 +1,7 @@
-"""Every picture in a reply, wherever it lies: what the bytes are counts, not the place, the name or the MIME type."""
+"""Find every picture in a reply, wherever it lies.
+
+What the bytes are counts, not the place, the name or the MIME type.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +31,10 @@ _ANYWHERE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Bytes that a reply gave as a picture, `mime_type` by their beginning ("" for none that is known).
+    """Bytes that a reply gave as a picture.
 
-    `is_thought` marks an interim picture, `is_answer` one that lies in a candidate's parts.
+    `mime_type` is by their beginning ("" for none that is known). `is_thought` marks an interim picture, `is_answer`
+    one that lies in a candidate's parts.
     """
 
     data: bytes = field(repr=False)
@@ -41,14 +45,17 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class PicturesFound:
-    """The pictures of a reply in their order, and the addresses of those that it only names."""
+    """The pictures of a reply in order, and the addresses of those it only names."""
 
     pictures: tuple[Found, ...] = ()
     addresses: tuple[str, ...] = ()
 
 
 def find_pictures(body: ReplyBody) -> PicturesFound:
-    """Every picture, whole or not, and every picture's address in a reply. Web pages hold none that we asked for."""
+    """Return every picture, whole or not, and every picture's address in a reply.
+
+    Web pages hold none that was requested.
+    """
     if body.is_page:
         return PicturesFound()
     if body.data:
@@ -72,11 +79,11 @@ class _Place:
 
     @property
     def is_blob(self) -> bool:
-        """Whether the bytes of a picture, and nothing else, belong here."""
+        """Return whether the bytes of a picture, and nothing else, belong here."""
         return self.name in ("inlinedata.data", "image.data") or self.name in _BLOB
 
     def under(self, field_name: object, parent: Mapping[str, object]) -> _Place:
-        """The place of a field of an object that lies here."""
+        """Return the place of a field of an object that lies here."""
         name = str(field_name).replace("_", "").lower()[:40]
         full = f"{self.name.rpartition('.')[2]}.{name}" if name in ("data", "url", "uri") else name
         thought = self.is_thought or parent.get("thought") in (True, "true")
@@ -138,11 +145,11 @@ def _begins_picture(text: str) -> bool:
 
 
 def _begins_base64(data: bytes) -> bool:
-    """Whether these bytes are the base64 of a picture's beginning."""
+    """Return whether these bytes are the base64 of a picture's beginning."""
     head = data[: 2 * HEAD_BYTES]
     return head[:4].isalnum() and picture_type(decode_base64(head.decode("ascii", "ignore"))[:HEAD_BYTES]) is not None
 
 
 def _is_octets(value: list[object]) -> bool:
-    """Whether a list is bytes as numbers, as JavaScript's Buffer is sent."""
+    """Return whether a list is bytes as numbers, as JavaScript's Buffer is sent."""
     return len(value) >= 64 and all(isinstance(one, int) and 0 <= one <= 255 for one in value)

@@ -1,9 +1,10 @@
-"""Replies that may have been paid for, as they came: on this disk before anything reads them.
+"""The spool of replies that may have been paid for, as they came.
 
-One file a reply, in the spool's folder `replies`, named by the job's key, the number of the attempt and the ledger that
-counts the attempts: one that takes the place of a lost one begins at 1 again. It is an HTTP message (a status line, the
-headers that matter, an empty line, the body as on the wire), so that a person and the next run can read it alike. It is
-written while the reply arrives: a killed process leaves what had come by then.
+They are on this disk before anything reads them. One file a reply, in the spool's folder `replies`, named by the job's
+key, the number of the attempt and the ledger that counts the attempts: one that takes the place of a lost one begins at
+1 again. It is an HTTP message (a status line, the headers that matter, an empty line, the body as on the wire), so that
+a person and the next run can read it alike. It is written while the reply arrives: a killed process leaves what had
+come by then.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ _NAME = re.compile(r"[0-9a-f]{64}-(\d{1,6})-([0-9a-z]{1,32})\.http")
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A reply as it came. `body` is as on the wire: perhaps compressed, cut off, or not what its headers say.
+    """A reply as it came.
 
-    `headers` have lower-case names. `is_whole` is False when the connection ended before the body did, or when the
-    body is longer than is kept.
+    `body` is as on the wire: perhaps compressed, cut off, or not what its headers say. `headers` have lower-case names.
+    `is_whole` is False when the connection ended before the body did, or when the body is longer than is kept.
     """
 
     status: int
@@ -43,31 +44,46 @@ class Reply:
 
     @property
     def request_id(self) -> str:
-        """The id under which the provider's support finds the request, "" when it told none."""
+        """Return the id by which the provider's support finds the request, or ""."""
         named = self.headers.get("x-goog-request-id") or self.headers.get("x-request-id") or ""
         return re.sub(r"[^!-~]", "", named)[:200]
 
 
 class Keeper(Protocol):
-    """Makes one reply durable: `begin`, `add` each piece, `end`. None of them fails for a full disk but `end`."""
+    """What makes one reply durable: `begin`, `add` each piece, `end`.
+
+    None of them fails for a full disk but `end`.
+    """
 
     def begin(self, status: int, headers: Mapping[str, str]) -> None:
-        """Note the status and the headers (lower-case names) of a reply whose body is about to come."""
+        """Note the status and headers of a reply whose body is about to come.
+
+        Header names are in lower case.
+        """
 
     def add(self, data: bytes) -> None:
         """Note the next piece of the body."""
 
     async def end(self, reply: Reply) -> None:
-        """Return when the reply is durable, whatever went wrong on the way. ArchiveError when it cannot be."""
+        """Return when the reply is durable, whatever went wrong on the way.
+
+        Raises ArchiveError when it cannot be.
+        """
 
 
 def may_be_paid(status: int) -> bool:
-    """Whether a reply with this HTTP status may belong to a request that was accepted, so that its body is kept."""
+    """Return whether a reply with this HTTP status may have been paid for.
+
+    Its request may have been accepted, so its body is kept.
+    """
     return not 300 <= status < 500 or status in (408, 499)
 
 
 async def keep_whole(keeper: Keeper | None, reply: Reply) -> None:
-    """Make a reply durable that came in one piece; nothing to do for a status that is never paid for."""
+    """Make a reply durable that came in one piece.
+
+    There is nothing to do for a status that is never paid for.
+    """
     if keeper is not None and may_be_paid(reply.status):
         keeper.begin(reply.status, reply.headers)
         keeper.add(reply.body)
@@ -75,22 +91,28 @@ async def keep_whole(keeper: Keeper | None, reply: Reply) -> None:
 
 
 class KeptReplies:
-    """The kept replies of all jobs, under one folder of this disk, as the ledger of that identity numbers them."""
+    """The kept replies of all jobs, in one folder of this disk.
+
+    Attempts are numbered as the ledger of that identity numbers them.
+    """
 
     def __init__(self, root: Path, ledger: str = "none") -> None:
         self.root = root
         self._ledger = ledger
 
     def path(self, key: str, n: int) -> Path:
-        """Where the reply to attempt `n` at a job is, or would be."""
+        """Return where the reply to attempt `n` at a job is, or would be."""
         return self.root / f"{key}-{n}-{self._ledger}.http"
 
     def open(self, key: str, n: int) -> ReplyFile:
-        """The file for the reply to attempt `n`; nothing is written before the reply begins."""
+        """Return the file for the reply to attempt `n`.
+
+        Nothing is written before the reply begins.
+        """
         return ReplyFile(self.path(key, n))
 
     def write(self, key: str, n: int, reply: Reply) -> None:
-        """Write a whole reply durably. ArchiveError when the disk does not take it."""
+        """Write a whole reply durably; ArchiveError when the disk does not take it."""
         try:
             file = self.open(key, n)
             file.begin(reply.status, reply.headers)
@@ -103,20 +125,23 @@ class KeptReplies:
             ) from error
 
     def read(self, key: str, n: int) -> Reply | None:
-        """The kept reply to attempt `n`, None when there is none that can be read."""
+        """Return the kept reply to attempt `n`, None when none can be read."""
         return _parsed(self.path(key, n))
 
     def of_other_ledgers(self, key: str) -> list[Reply]:
-        """The replies to a job that other ledgers kept here, of which this one knows no attempt."""
+        """Return the replies to a job that other ledgers kept here.
+
+        This ledger knows no attempt of them.
+        """
         files = (path for path in self.of_job(key) if not path.stem.endswith(f"-{self._ledger}"))
         return [reply for path in files if (reply := _parsed(path))]
 
     def keys(self) -> set[str]:
-        """The keys of the jobs of which something is kept."""
+        """Return the keys of the jobs of which something is kept."""
         return {path.name[:64] for path in self.root.glob("*.http") if _NAME.fullmatch(path.name)}
 
     def of_job(self, key: str) -> list[Path]:
-        """The files of a job's kept replies, the earliest attempt first."""
+        """Return the files of a job's kept replies, the earliest attempt first."""
         names = (_NAME.fullmatch(path.name) for path in self.root.glob(f"{key}-*.http"))
         return [self.root / name[0] for name in sorted((name for name in names if name), key=lambda name: int(name[1]))]
 
@@ -133,7 +158,10 @@ def _parsed(path: Path) -> Reply | None:
 
 
 class ReplyFile:
-    """One reply being written. Every method may raise OSError; a file of an earlier try is replaced."""
+    """One reply that is being written.
+
+    Every method may raise OSError; a file of an earlier try is replaced.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -157,7 +185,7 @@ class ReplyFile:
                 piece = piece[self._file.write(piece) :]
 
     def end(self) -> None:
-        """Bring all of it to the disk."""
+        """Flush all of it to the disk."""
         if self._file is not None:
             sync(self._file)
             self._file.close()
@@ -165,21 +193,24 @@ class ReplyFile:
             sync_folder(self.path.parent)
 
     def close(self) -> None:
-        """Close it as it is."""
+        """Close the file as it is."""
         if self._file is not None:
             self._file.close()
             self._file = None
 
 
 def head_of(status: int, headers: Mapping[str, str]) -> bytes:
-    """Status line and kept headers, up to and with the empty line."""
+    """Return status line and kept headers, with the empty line after them."""
     lines = [f"HTTP/1.1 {status} kept-by-callsheet"]
     lines += [f"{name}: {' '.join(headers[name].split())[:500]}" for name in KEPT_HEADERS if headers.get(name)]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "replace")
 
 
 def parse_reply(message: bytes) -> Reply:
-    """The reply that `head_of` and the body make up; ValueError for anything else."""
+    """Return the reply that `head_of` and the body make up.
+
+    Raises ValueError for anything else.
+    """
     head, found, _ = message[:_HEAD_BYTES].partition(b"\r\n\r\n")
     lines = head.decode("utf-8", "replace").split("\r\n")
     status = re.fullmatch(r"HTTP/1\.1 (\d{3}) kept-by-callsheet", lines[0])

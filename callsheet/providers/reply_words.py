@@ -1,4 +1,7 @@
-"""What a reply says beside its pictures: its texts, reasons, ratings and counts. Pure functions of the reply."""
+"""Read what a reply says beside its pictures: texts, reasons, ratings and counts.
+
+Pure functions of the reply.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,10 @@ _PAGE_CLASS: dict[Phase, type[errors.ProviderError]] = {
 def stated_error(
     body: ReplyBody, phase: Phase, what: str, *, retry_after: str | None = None
 ) -> errors.ProviderError | None:
-    """The error that the body of a reply with status 200 states, read as if its status were that; None for none."""
+    """Return the error that the body of a reply with status 200 states, or None.
+
+    It is read as if the reply's status were that of the error.
+    """
     if body.is_page:
         title = f' "{body.page_title}"' if body.page_title else ""
         message = (
@@ -44,13 +50,16 @@ def stated_error(
 
 
 def error_body(reply: Reply) -> object:
-    """What an error reply says: its JSON object, else its text."""
+    """Return what an error reply says: its JSON object, else its text."""
     body = read_body(reply)
     return body.first or body.text
 
 
 def _errors(body: ReplyBody) -> Iterator[Mapping[str, object]]:
-    """The error objects of a reply. A text in place of one is its message; a bare one has code and message."""
+    """Yield the error objects of a reply.
+
+    A text in place of one is its message; a bare one has code and message.
+    """
     for document in islice(body.documents, 100):
         if not isinstance(document, Mapping) or "candidates" in document:
             continue
@@ -69,7 +78,10 @@ def _is_bare(document: Mapping[str, object]) -> bool:
 
 
 def _status(error: Mapping[str, object]) -> int:
-    """The HTTP status that an error object means: its code, else its status by name, else 500."""
+    """Return the HTTP status that an error object means.
+
+    Its code, else its status by name, else 500.
+    """
     code = _number(error.get("code"))
     if code is not None and 400 <= code < 600:
         return code
@@ -88,14 +100,20 @@ _DATA_URL = re.compile(r"!?\[[^\]]{0,500}\]\(\s*data:[^)\s]+\)|data:image/[\w.+-
 
 
 class Said:
-    """What a reply says beside its pictures, over all its documents: those of a stream belong together."""
+    """What a reply says beside its pictures, over all its documents.
+
+    The documents of a stream belong together.
+    """
 
     def __init__(self, body: ReplyBody) -> None:
         self.body = body
         self._parts = [inner for document in body.documents if (inner := _response(document)) is not None]
 
     def evidence(self, judged: Mapping[str, object]) -> str:
-        """What whoever asks Google about a refusal needs: the response's id, and the ratings that are not harmless."""
+        """Return what Google's support needs about a refusal.
+
+        The response's id, and the ratings that are not harmless.
+        """
         ratings = map(mapping, sequence(either(judged, "safetyRatings")))
         rated = [
             f"{plain(str(one.get('category') or ''), 60)} {plain(str(one.get('probability') or 'blocked'), 20)}"
@@ -107,7 +125,7 @@ class Said:
         return f" ({'; '.join(parts)})" if parts else ""
 
     def ratings(self) -> tuple[dict[str, str], ...]:
-        """The safety ratings of prompt and answer, as words."""
+        """Return the safety ratings of prompt and answer, as words."""
         feedback = mapping(self.value("promptFeedback"))
         rated = [("prompt", feedback), *(("answer", one) for one in self.candidates())]
         found = [(of, one) for of, judged in rated for one in sequence(either(judged, "safetyRatings"))]
@@ -115,23 +133,26 @@ class Said:
 
     @property
     def is_reply(self) -> bool:
-        """Whether there is nothing in it (null, an empty body), or JSON: not something that cannot be read."""
+        """Return whether the body is empty, null or JSON, and so can be read."""
         return bool(self.body.documents) or not (self.body.text.strip("\ufeff \t\r\n\0") or self.body.data) or (
             self.body.text.strip() in ("null", "[]")
         )  # fmt: skip
 
     def value(self, camel: str) -> object:
-        """The last value of a field of the response."""
+        """Return the last value of a field of the response."""
         values = [found for part in self._parts if (found := either(part, camel)) is not None]
         return values[-1] if values else None
 
     def candidates(self) -> Iterator[Mapping[str, object]]:
-        """All candidates, in order; of a stream the last that gives a reason comes first."""
+        """Yield all candidates, in order.
+
+        Of a stream the last that gives a reason comes first.
+        """
         found = [mapping(one) for part in self._parts for one in sequence(either(part, "candidates"))]
         return iter(sorted(found, key=lambda one: not either(one, "finishReason")))
 
     def texts(self) -> Iterator[str]:
-        """The texts of the answer, thoughts apart."""
+        """Yield the texts of the answer, without its thoughts."""
         for response in self._parts:
             for candidate in map(mapping, sequence(either(response, "candidates"))):
                 for part in map(mapping, sequence(mapping(candidate.get("content")).get("parts"))):
@@ -140,14 +161,15 @@ class Said:
                         yield text
 
     def text(self) -> str:
-        """The answer's text as it came, without pictures in it and control characters."""
+        """Return the answer's text as it came, without pictures and control characters."""
         joined = "\n".join(filter(str.strip, self.texts()))
         text = _DATA_URL.sub("[picture]", joined)[:MAX_TEXT_CHARS]
         return "".join(c if c.isprintable() or c in "\n\t" else " " for c in text).strip()
 
     def tokens(self) -> dict[str, int]:
-        """Counts as reported: `input_text`, `output_image` ... by modality (a side without them: `input`), `thoughts`
-        and `total`.
+        """Return the token counts as reported.
+
+        `input_text`, `output_image` ... by modality (a side without them: `input`), `thoughts` and `total`.
         """
         usage = mapping(self.value("usageMetadata"))
         counts: dict[str, int] = {}
@@ -164,13 +186,16 @@ class Said:
 
 
 def _words(rating: Mapping[str, object]) -> dict[str, str]:
-    """What a rating says, without what is nested in it."""
+    """Return what a rating says, without what is nested in it."""
     told = [(name, value) for name, value in rating.items() if isinstance(value, str | int | float)]
     return {plain(str(name), 60): plain(str(value), 100) for name, value in told[:12]}
 
 
 def _response(document: object, depth: int = 0) -> Mapping[str, object] | None:
-    """The response in a document: itself, or what gateways wrap (`response`, `data`, `result`, a list)."""
+    """Return the response in a document, None when there is none.
+
+    The document itself, or what gateways wrap (`response`, `data`, `result`, a list).
+    """
     if isinstance(document, list) and depth < 4:
         return next((found for one in document if (found := _response(one, depth + 1)) is not None), None)
     if not isinstance(document, Mapping):
@@ -182,22 +207,25 @@ def _response(document: object, depth: int = 0) -> Mapping[str, object] | None:
 
 
 def either(value: Mapping[str, object], camel: str) -> object:
-    """The field in camelCase or snake_case: gateways send both."""
+    """Return the field in camelCase or snake_case: gateways send both."""
     found = value.get(camel)
     return found if found is not None else value.get(re.sub(r"([A-Z])", r"_\1", camel).lower())
 
 
 def mapping(value: object) -> Mapping[str, object]:
-    """Give the mapping, an empty one for anything else."""
+    """Return the mapping, an empty one for anything else."""
     return value if isinstance(value, Mapping) else {}
 
 
 def sequence(value: object) -> Sequence[object]:
-    """Give the list; a single mapping counts as a list of one."""
+    """Return the list; a single mapping counts as a list of one."""
     return value if isinstance(value, list) else [value] if isinstance(value, Mapping) else ()
 
 
 def count(value: object) -> int | None:
-    """A count as a number or as a text, as protocol buffers send 64 bits."""
+    """Return a count given as a number or as a text, None for anything else.
+
+    Protocol buffers send 64 bits as text.
+    """
     text = str(value)
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 12 else None

@@ -1,8 +1,9 @@
-"""What to do after a failed request: one table, read top to bottom, the first matching class decides.
+"""The retry policy: what follows a failed request.
 
-`RETRY` is for what is known not to have been accepted: trying again is free. `AGAIN` sends once more although the
-first may have been paid, and counts the money twice. `HOLD` asks a person (`callsheet resolve`). Sources for what
-each class means: the provider's error bodies as recorded up to 2026-10, see callsheet/providers/outcomes.py.
+One table, read top to bottom, the first matching class decides. `RETRY` is for what is known not to have been accepted:
+trying again is free. `AGAIN` sends once more although the first may have been paid, and counts the money twice. `HOLD`
+asks a person (`callsheet resolve`). Sources for what each class means: the provider's error bodies as recorded up to
+2026-10, see callsheet/providers/outcomes.py.
 """
 
 from __future__ import annotations
@@ -40,9 +41,10 @@ MEANING: dict[Verdict, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """For failures of class `error`: the verdict on pictures and looks, on videos, and how often one job may get it.
+    """The verdicts for failures of class `error`, and how often a job may get them.
 
-    `keeps`: the reply stays in the spool as it came, for it may have been paid for.
+    One for pictures and looks, one for videos. `keeps`: the reply stays in the spool as it came, for it may have been
+    paid for.
     """
 
     error: type[errors.ProviderError]
@@ -75,7 +77,7 @@ OPERATION_TRIES = 2
 
 
 def verdict(kind: Literal["image", "video", "look"], error: errors.ProviderError, earlier: int) -> Verdict:
-    """The verdict on `error` when the same rule was already applied `earlier` times to this job.
+    """Return the verdict on `error` after `earlier` uses of its rule for this job.
 
     A used-up RETRY fails (nothing was accepted, so the next run may try again); a used-up AGAIN holds what is
     unknown and fails the rest.
@@ -96,12 +98,15 @@ def verdict(kind: Literal["image", "video", "look"], error: errors.ProviderError
 
 
 def rule_for(error: errors.ProviderError) -> Rule:
-    """The first rule whose class matches."""
+    """Return the first rule whose class matches."""
     return next(rule for rule in RULES if isinstance(error, rule.error))
 
 
 def backoff_s(error: errors.ProviderError, earlier: int, jitter: float) -> float:
-    """Seconds to wait before a RETRY: the provider's hint, else 1, 2, 4 ... 60; `jitter` (0..1) spreads it by 25 %."""
+    """Return the seconds to wait before a RETRY.
+
+    The provider's hint, else 1, 2, 4 ... 60; `jitter` (0..1) spreads it by 25 %.
+    """
     hint = getattr(error, "retry_after_s", None)
     base = float(hint) if hint is not None else min(60.0, 2.0**earlier)
     return base * (1.0 + 0.25 * jitter)

@@ -1,4 +1,4 @@
-"""Which way a model is reached, as a pure function of the model and the credentials there are. No network."""
+"""Choose the route to a model from model and credentials: pure, no network."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Way(StrEnum):
 
     @property
     def platform(self) -> Platform:
-        """The platform at its end, as the catalogue names it."""
+        """Return the platform at its end, as the catalogue names it."""
         return "gemini_api" if self is Way.GEMINI else "agent_platform"
 
 
@@ -47,27 +47,30 @@ class RoutableModel(Protocol):
 
     @property
     def id(self) -> str:
-        """The id that is sent."""
+        """Return the id that is sent."""
 
     @property
     def kind(self) -> str:
-        """ "image", "video" or "look"."""
+        """Return "image", "video" or "look"."""
 
     @property
     def surface(self) -> str:
-        """The method that makes it: "generate_content" or "predict_long_running" are spoken here."""
+        """Return its API method: "generate_content" and "predict_long_running" work here."""
 
     @property
     def platforms(self) -> Iterable[str]:
-        """ "gemini_api", "agent_platform" or both."""
+        """Return "gemini_api", "agent_platform" or both."""
 
     def person_values(self, task: PersonTask, platform: Platform | None = None) -> Sequence[str]:
-        """What may be said about people, on one platform or (None) on any."""
+        """Return what may be said about people, on one platform or (None) on any."""
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Credentials and addresses of one mode. `static_token` stands in for Google's credentials where none are asked."""
+    """Credentials and addresses of one mode.
+
+    `static_token` stands in for Google's credentials where none are required.
+    """
 
     mode: Mode
     gemini_key: SecretStr | None
@@ -81,9 +84,10 @@ class Access:
     gemini_variable: str = "GEMINI_API_KEY"
 
     def scope(self, platform: str) -> str:
-        """Name whose quota is used on a platform: the project that was named, else whatever one it is.
+        """Name whose quota is used on a platform.
 
-        Never the key's: another key of the same project shares its quota.
+        The project that was named, else whatever one it is. Never the key's: another key of the same project shares its
+        quota.
         """
         if self.mode == "rehearsal":
             return f"{_REHEARSAL}:{platform}"
@@ -91,20 +95,23 @@ class Access:
         return f"{platform}:{project}" if project else platform
 
     def signature(self, way: Way) -> dict[str, str]:
-        """The header that signs a plain request to the way's own host, where that needs no token of Google's."""
+        """Return the header that signs a plain request to the way's own host.
+
+        Empty where that needs a token of Google's.
+        """
         key = self.gemini_key if way is Way.GEMINI else self.express_key
         if way is not Way.PROJECT:
             return {"x-goog-api-key": key.get_secret_value()} if key else {}
         return {"Authorization": f"Bearer {self.static_token.get_secret_value()}"} if self.static_token else {}
 
     def variable(self, way: Way) -> str:
-        """The variable that the key of this way came from; "" where no key is sent."""
+        """Return the variable that the key of this way came from, "" without a key."""
         if self.mode == "rehearsal" or way is Way.PROJECT:
             return ""
         return self.gemini_variable if way is Way.GEMINI else "CALLSHEET_AGENT_PLATFORM_API_KEY"
 
     def credential(self, way: Way) -> str:
-        """What requests of this way are signed with, in words and without the secret itself."""
+        """Name what signs requests of this way, in words and without the secret itself."""
         if self.mode == "rehearsal":
             return "the rehearsal's key"
         if way is Way.PROJECT:
@@ -115,7 +122,7 @@ class Access:
 
 
 def fingerprint(key: SecretStr) -> str:
-    """A name for a key that tells nothing of it: `key-` and 8 hex digits of its SHA-256."""
+    """Return a public name for a key: `key-` and 8 hex digits of its SHA-256."""
     return f"key-{hashlib.sha256(key.get_secret_value().encode()).hexdigest()[:8]}"
 
 
@@ -128,7 +135,10 @@ class Route:
 
 
 def access_to(settings: Settings, mode: Mode, rehearsal_url: str | None = None) -> Access:
-    """The credentials of `mode`; a rehearsal gets dummies only, never a real key. SettingsError for a bad base URL."""
+    """Return the credentials of `mode`; a rehearsal gets dummies, never a real key.
+
+    Raises SettingsError for a bad base URL.
+    """
     if mode == "rehearsal":
         if rehearsal_url is None:
             raise SettingsError("A rehearsal needs the address of the rehearsal service; none was given.")
@@ -156,7 +166,7 @@ def access_to(settings: Settings, mode: Mode, rehearsal_url: str | None = None) 
 
 
 def tell_of_other_key(settings: Settings) -> None:
-    """Warn, once in a process, when two different keys are set: one of them is not used."""
+    """Warn, once in a process, that one of two different keys is not used."""
     if settings.has_two_keys and not _told:
         _told.append(True)
         log.warning(
@@ -166,9 +176,10 @@ def tell_of_other_key(settings: Settings) -> None:
 
 
 def choose_route(model: RoutableModel, access: Access, *, about_people: bool = False) -> Route:
-    """The way to `model`; SettingsError that names the variables to set when there is none.
+    """Return the route to `model`.
 
-    A request that says something `about_people` goes where that can be said, when there are credentials for it.
+    A request that says something `about_people` goes where that can be said, when there are credentials for it. Raises
+    SettingsError that names the variables to set when there is no route.
     """
     platforms = frozenset(model.platforms)
     if model.kind == "image" and model.surface == "generate_content":
@@ -186,7 +197,7 @@ def choose_route(model: RoutableModel, access: Access, *, about_people: bool = F
 
 
 def platform_for(model: RoutableModel, access: Access, *, about_people: bool) -> Platform | None:
-    """The platform that a request for the model goes to; None when no credentials lead to any."""
+    """Return the platform for a request; None when no credentials lead to any."""
     try:
         return choose_route(model, access, about_people=about_people).way.platform
     except SettingsError:
@@ -194,7 +205,7 @@ def platform_for(model: RoutableModel, access: Access, *, about_people: bool) ->
 
 
 def live_ready(settings: Settings, models: Iterable[RoutableModel]) -> list[str]:
-    """Everything that is missing before `models` can be asked live, as sentences; empty when ready. No network."""
+    """List, as sentences, what is missing to use `models` live. No network."""
     missing: list[str] = []
     adc = settings.google_application_credentials
     if adc is not None and not adc.is_file():
@@ -212,7 +223,10 @@ def live_ready(settings: Settings, models: Iterable[RoutableModel]) -> list[str]
 
 
 def checked_url(name: str, url: str) -> str:
-    """The base URL with one slash at its end; SettingsError unless https, or http to this machine."""
+    """Return the base URL with one slash at its end.
+
+    Raises SettingsError unless it is https, or http to this machine.
+    """
     try:
         parts = urlsplit(url)
         sound = bool(parts.hostname) and parts.port != 0 and not (parts.username or parts.query or parts.fragment)
@@ -226,7 +240,7 @@ def checked_url(name: str, url: str) -> str:
 
 
 def is_loopback(url: str) -> bool:
-    """Whether the URL's host is this machine."""
+    """Return whether the URL's host is this machine."""
     try:
         host = urlsplit(url).hostname or ""
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
@@ -235,12 +249,12 @@ def is_loopback(url: str) -> bool:
 
 
 def is_google(url: str) -> bool:
-    """Whether the URL's host belongs to googleapis.com."""
+    """Return whether the URL's host belongs to googleapis.com."""
     return (urlsplit(url).hostname or "").endswith(".googleapis.com")
 
 
 def has_adc_file(settings: Settings) -> bool:
-    """Whether a file with Google's application default credentials exists where Google's library would find it."""
+    """Return whether Google's library would find its default credentials in a file."""
     given = settings.google_application_credentials
     return given.is_file() if given is not None else (Path.home() / ADC_FILE).is_file()
 

@@ -1,4 +1,4 @@
-"""Whose quota the requests to a model count against, told without a service running."""
+"""Name whose quota the requests to a model use, without a running service."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ Scopes = Callable[[str], str]
 
 
 def scope_of(settings: Settings, mode: Mode) -> Scopes:
-    """Tell whose quota the requests of a mode to a model count against, without a service running.
+    """Return what names whose quota the requests of a mode to a model use.
 
-    Where no credentials lead to a model, it is the quota of the platform that serves it. SettingsError for a bad URL.
+    No running service is needed. Where no credentials lead to a model, it is the quota of the platform that serves it.
+    Raises SettingsError for a bad URL.
     """
     access = access_to(settings, mode, "http://127.0.0.1" if mode == "rehearsal" else None)
     catalogue = load_catalogue(settings.catalogue)

@@ -1,6 +1,7 @@
-"""Google's SDK clients, built so that nothing is sent twice and nothing comes from the environment unasked.
+"""Google's SDK clients, built so that nothing is sent twice.
 
-Why each option is there (google-genai 3.4.0 and aiohttp 3.14, measured 2026-11-21):
+Nothing comes from the environment unless it is configured. Why each option is there (google-genai 3.4.0 and aiohttp
+3.14, measured 2026-11-21):
 - `attempts=1`: by default the SDK sends a paid POST again after a dropped connection.
 - `allow_redirects=False`: aiohttp would repeat a POST, with the key, wherever a 307 points.
 - base URL, API version, project and location are always explicit: else the SDK reads its own variables.
@@ -31,14 +32,17 @@ _MULTI_REGIONS = frozenset({"us", "eu"})
 
 @cache
 def tls_context() -> ssl.SSLContext:
-    """The process's TLS context: the system's trust store (or SSL_CERT_FILE), certificates always verified."""
+    """Return the process's TLS context; certificates are always verified.
+
+    It has the system's trust store (or SSL_CERT_FILE).
+    """
     return httpx2.create_ssl_context()
 
 
 def open_session(url: str, *, fresh: bool, gate: RehearsalGate | None = None) -> aiohttp.ClientSession:
-    """A watched session for `url`; `fresh` opens a connection for each request. Proxies are used except on loopback.
+    """Open a watched session for `url`; `fresh` connects anew for each request.
 
-    The requests of a rehearsal go through its `gate`.
+    Proxies are used except on loopback. The requests of a rehearsal go through its `gate`.
     """
     tls = tls_context() if url.startswith("https:") else True
     if fresh:
@@ -59,7 +63,10 @@ def open_session(url: str, *, fresh: bool, gate: RehearsalGate | None = None) ->
 
 
 def open_client(way: Way, access: Access, session: aiohttp.ClientSession, timeout_s: float) -> genai.Client:
-    """A client that sends each request once over `session` and waits at most `timeout_s` for the whole reply."""
+    """Open a client that sends each request once over `session`.
+
+    It waits at most `timeout_s` for the whole reply.
+    """
     url = base_url(way, access)
     options = types.HttpOptions(
         base_url=url,
@@ -86,7 +93,10 @@ def open_client(way: Way, access: Access, session: aiohttp.ClientSession, timeou
 
 
 def plain_client(url: str, timeout_s: float, gate: RehearsalGate | None, *, fresh: bool = False) -> httpx2.AsyncClient:
-    """A client for plain requests to `url`, which follows no redirects; `fresh` opens a connection for each request."""
+    """Open a client for plain requests to `url`, which follows no redirects.
+
+    `fresh` opens a connection for each request.
+    """
     limits = httpx2.Limits(max_keepalive_connections=0) if fresh else httpx2.Limits(keepalive_expiry=KEEPALIVE_S)
     return httpx2.AsyncClient(
         verify=tls_context(),
@@ -99,7 +109,7 @@ def plain_client(url: str, timeout_s: float, gate: RehearsalGate | None, *, fres
 
 
 def base_url(way: Way, access: Access) -> str:
-    """Where requests go: the configured base URL, else Google's host for the way and location."""
+    """Return the configured base URL, else Google's host for the way and location."""
     if way is Way.GEMINI:
         return access.gemini_url
     if access.vertex_url:
@@ -112,9 +122,9 @@ def base_url(way: Way, access: Access) -> str:
 
 
 def secrets_of(access: Access, way: Way) -> Secrets:
-    """Every secret value of the access, to be kept out of messages. The rehearsal's dummies are none.
+    """Return every secret value of the access, to be kept out of messages.
 
-    The variable is that of the key which requests of this way carry.
+    The rehearsal's dummies are none. The variable is that of the key which requests of this way carry.
     """
     if access.mode == "rehearsal":
         return Secrets()

@@ -1,4 +1,4 @@
-"""Keeping keys out of every message."""
+"""Keep keys out of every message."""
 
 from __future__ import annotations
 
@@ -18,13 +18,19 @@ _KEY_LIKE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """The secret values of one client, and the variable that its key came from; `scrub` takes them out of a text."""
+    """The secret values of one client, and the variable that its key came from.
+
+    `scrub` removes them from a text.
+    """
 
     values: tuple[str, ...] = field(default=(), repr=False)
     variable: str = ""
 
     def scrub(self, text: str) -> str:
-        """The text without the secrets, as they are and percent-encoded, and without anything that looks like a key."""
+        """Return the text without the secrets and anything that looks like a key.
+
+        Secrets are removed as they are and percent-encoded.
+        """
         for value in self.values:
             for form in {value, quote(value, safe="")}:
                 text = text.replace(form, HIDDEN) if form else text

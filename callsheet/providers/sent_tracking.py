@@ -1,6 +1,6 @@
-"""Watching what goes over the wire, and turning whatever goes wrong there into our errors.
+"""Observe what goes over the wire, and turn what goes wrong into our errors.
 
-Whether a request was sent decides about money, and exception classes do not tell it: a total timeout of aiohttp looks
+Whether a request was sent decides about money, and exception classes do not show it: a total timeout of aiohttp looks
 the same before and after sending. So both HTTP clients report the moment before the first byte is written.
 """
 
@@ -38,7 +38,7 @@ _SIGN_IN = (
 class Exchange:
     """What is known of the exchange under way in this task.
 
-    `reply` is the reply as it came, as far as it came. `is_raw` tells that the caller reads it from there, and the SDK
+    `reply` is the reply as it came, as far as it came. `is_raw` means that the caller reads it from there, and the SDK
     is given an empty object in its place: its own reading of JSON fails for what ours can read.
     """
 
@@ -57,7 +57,7 @@ _listener: ContextVar[Callable[[], None] | None] = ContextVar("listener", defaul
 
 @contextmanager
 def listening(when_sent: Callable[[], None]) -> Iterator[None]:
-    """Call `when_sent` at the moment at which an exchange of this task begins to be sent."""
+    """Call `when_sent` at the moment at which this task begins to send a request."""
     token = _listener.set(when_sent)
     try:
         yield
@@ -81,9 +81,10 @@ async def received(
     *,
     limit: int = MAX_KEPT_BYTES,
 ) -> T:
-    """What `read` makes of the reply to the one SDK request in `call`; the reply is durable with `keeper` before.
+    """Return what `read` makes of the reply to the one SDK request in `call`.
 
-    A reply that was cut off is read as well: only when nothing is in it (Unknown) is that what went wrong.
+    The reply is durable with `keeper` before that. A reply that was cut off is read as well: only when nothing is in it
+    (Unknown) is the error that of the exchange.
     """
 
     async def exchange() -> T:
@@ -108,17 +109,20 @@ async def received(
 
 
 def note_reply(reply: Reply) -> None:
-    """Tell the exchange under way in this task what was answered: an error then names the provider's id of it."""
+    """Record the answer to the exchange under way in this task.
+
+    An error then names the provider's id of it.
+    """
     if (exchange := _exchange.get()) is not None:
         exchange.reply = reply
 
 
 async def guarded(call: Callable[[], Awaitable[T]], phase: Phase, what: str, secrets: Secrets) -> T:
-    """The result of `call`, one exchange with the provider; whatever it raises becomes a ProviderError without secrets.
+    """Return the result of `call`, one exchange with the provider.
 
-    The original exception is not chained: it may hold headers with the key, and the SDK's own do not pickle
-    (google-genai 3.4.0 with aiohttp, measured 2026-11-21). Cancellation passes through, and so does NotRehearsal where
-    nothing is paid for.
+    Whatever it raises becomes a ProviderError without secrets. The original exception is not chained: it may hold
+    headers with the key, and the SDK's own do not pickle (google-genai 3.4.0 with aiohttp, measured 2026-11-21).
+    Cancellation passes through, and so does NotRehearsal where nothing is paid for.
     """
     exchange = Exchange()
     token = _exchange.set(exchange)
@@ -164,13 +168,13 @@ def _in_transit(error: Exception) -> bool:
 
 
 class WatchedResponse(aiohttp.ClientResponse):
-    """A response whose body is kept while it comes, as it comes: the session is told not to uncompress it.
+    """A response whose body is stored as it comes, still compressed.
 
-    Whoever reads it (the SDK) gets it uncompressed, or an empty object when the exchange is raw.
+    Its reader (the SDK) gets it uncompressed, or an empty object when the exchange is raw.
     """
 
     async def read(self) -> bytes:
-        """The body, uncompressed."""
+        """Return the body, uncompressed."""
         if self._body is None:
             exchange = _exchange.get() or Exchange()
             reply = await self._received(exchange)
@@ -179,7 +183,10 @@ class WatchedResponse(aiohttp.ClientResponse):
         return self._body
 
     async def _received(self, exchange: Exchange) -> Reply:
-        """The reply as it came, durable; also when its body ends with an error, which is then raised."""
+        """Return the reply as it came, durable.
+
+        Also when its body ends with an error, which is then raised.
+        """
         headers = {name.lower(): value for name, value in self.headers.items() if name.lower() in KEPT_HEADERS}
         keeper = exchange.keeper if may_be_paid(self.status) else None
         if keeper is not None:
@@ -201,7 +208,10 @@ class WatchedResponse(aiohttp.ClientResponse):
         return exchange.reply
 
     async def _receive(self, pieces: list[bytes], keeper: Keeper | None, left: int) -> bool:
-        """Add the body's pieces as they come; whether they ended before `left` bytes had come."""
+        """Add the body's pieces as they come.
+
+        Returns whether they ended before `left` bytes had come.
+        """
         async for piece in self.content.iter_any():
             pieces.append(piece[:left])
             left -= len(pieces[-1])
@@ -213,7 +223,7 @@ class WatchedResponse(aiohttp.ClientResponse):
 
 
 def aiohttp_watch() -> aiohttp.TraceConfig:
-    """Reports sending and status of every request of a session to the task's exchange."""
+    """Report sending and status of every request of a session to the task's exchange."""
     trace = aiohttp.TraceConfig()
     trace.on_request_headers_sent.append(_on_sent)
     trace.on_request_end.append(_on_reply)
@@ -232,6 +242,6 @@ async def _on_reply(_: aiohttp.ClientSession, __: SimpleNamespace, end: aiohttp.
 
 
 async def httpx2_watch(event: str, _: dict[str, Any]) -> None:
-    """The same for httpx2: give it as the request's extension `trace`."""
+    """Do the same for httpx2: pass it as the request's extension `trace`."""
     if event.endswith("send_request_headers.started") and (exchange := _exchange.get()) is not None:
         _mark_sent(exchange)

@@ -1,4 +1,7 @@
-"""Veo on Agent Platform through google-genai: predictLongRunning, and fetchPredictOperation by the bare name."""
+"""Veo on Agent Platform through google-genai.
+
+predictLongRunning, and fetchPredictOperation by the bare name.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +23,10 @@ from callsheet.providers.video_replies import MAX_POLL_BYTES, polled_video, subm
 
 
 class VeoAgentPlatform:
-    """A VideoProvider over two SDK clients: `submit` opens a connection for each request, `poll` keeps them.
+    """A VideoProvider over two SDK clients.
 
-    A fresh connection cannot have been closed by the server while idle, so a submission that fails before its first
-    byte is known not to have been accepted.
+    `submit` opens a connection for each request, `poll` keeps them. A fresh connection cannot have been closed by the
+    server while idle, so a submission that fails before its first byte is known not to have been accepted.
     """
 
     def __init__(
@@ -42,7 +45,10 @@ class VeoAgentPlatform:
         self._secrets = secrets
 
     async def submit(self, request: VideoRequest, keeper: Keeper | None = None) -> str:
-        """The operation's name. The request is sent once; the reply is durable before it is read."""
+        """Send the request once and return the operation's name.
+
+        The reply is durable before it is read.
+        """
         what = f"a video by {request.model}"
 
         async def send() -> object:
@@ -54,7 +60,7 @@ class VeoAgentPlatform:
         return await received(send, read, Phase.SUBMIT, what, self._secrets, keeper)
 
     async def poll(self, operation: str) -> VideoReady | None:
-        """The video when done, None while it runs.
+        """Return the video when done, None while it runs.
 
         A job that was adopted by the object it wrote has that object's gs:// name for an operation: done when it is
         there.
@@ -73,12 +79,12 @@ class VeoAgentPlatform:
         return await received(send, read, Phase.POLL, what, self._secrets, limit=MAX_POLL_BYTES)
 
     async def download(self, video: VideoReady, target: Path) -> None:
-        """Write the video to `target`, from the reply itself, from its bucket or from an address."""
+        """Write the video to `target`, from the reply, its bucket or an address."""
         await self._files.fetch(video, target)
 
 
 def routable(name: str, model: str) -> str:
-    """The operation name whose part before `/operations/` is the resource to ask.
+    """Return the operation name whose part before `/operations/` is to be asked.
 
     The SDK asks `{resource}:fetchPredictOperation`. Names that start at `models/` (as an express key may get them)
     lack the publisher, and those of gateways may name no model at all; the operation name itself is sent as it was
@@ -92,12 +98,12 @@ def routable(name: str, model: str) -> str:
 
 
 def source(request: VideoRequest) -> types.GenerateVideosSource:
-    """Prompt and first frame."""
+    """Return prompt and first frame."""
     return types.GenerateVideosSource(prompt=request.prompt, image=_image(request.first_frame))
 
 
 def config(request: VideoRequest) -> types.GenerateVideosConfig:
-    """The parameters that are given; one video."""
+    """Return the parameters that are given; one video."""
     return types.GenerateVideosConfig(
         number_of_videos=1,
         last_frame=_image(request.last_frame),

@@ -1,6 +1,7 @@
-"""Veo on the Gemini API over plain HTTPS: google-genai 3 dropped it there, gateways and the REST routes have it.
+"""Veo on the Gemini API over plain HTTPS.
 
-Routes and JSON as captured with google-genai 2.34.0 on 2026-11-21. Keys only; no seed, labels or output bucket.
+google-genai 3 dropped it there, gateways and the REST routes have it. Routes and JSON as captured with google-genai
+2.34.0 on 2026-11-21. Keys only; no seed, labels or output bucket.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ API_VERSION = "v1beta"
 
 
 class VeoGemini:
-    """A VideoProvider with an API key at `base_url` (which ends with a slash). Close it with `aclose`.
+    """A VideoProvider with an API key at `base_url`. Close it with `aclose`.
 
-    Labels are sent in a `rehearsal` only: the Gemini API refuses them. There, requests go through its `gate`,
-    and nothing is fetched from other hosts than the base URL's.
+    `base_url` ends with a slash. Labels are sent in a `rehearsal` only: the Gemini API refuses them. There, requests go
+    through its `gate`, and nothing is fetched from other hosts than the base URL's.
     """
 
     def __init__(
@@ -59,7 +60,10 @@ class VeoGemini:
         self._files = VideoFetch(download, bucket)
 
     async def submit(self, request: VideoRequest, keeper: Keeper | None = None) -> str:
-        """The operation's name. The request is sent once; the reply is durable before it is read."""
+        """Send the request once and return the operation's name.
+
+        The reply is durable before it is read.
+        """
         what = f"a video by {request.model}"
 
         async def send() -> str:
@@ -70,7 +74,7 @@ class VeoGemini:
         return await guarded(send, Phase.SUBMIT, what, self._secrets)
 
     async def poll(self, operation: str) -> VideoReady | None:
-        """The video when done, None while it runs."""
+        """Return the video when done, None while it runs."""
         if operation.startswith("gs://"):
             return await self._files.ready(operation)
         what = f"operation {operation[:200]}"
@@ -83,7 +87,7 @@ class VeoGemini:
         return await guarded(fetch, Phase.POLL, what, self._secrets)
 
     async def download(self, video: VideoReady, target: Path) -> None:
-        """Stream the video to `target`, from the reply itself or from the provider's files."""
+        """Stream the video to `target`, from the reply or from the provider's files."""
         await self._files.fetch(video, target)
 
     async def aclose(self) -> None:
@@ -111,7 +115,10 @@ class VeoGemini:
 
 
 def payload(request: VideoRequest) -> dict[str, object]:
-    """The request's JSON: only what is given. Rejected for what the Gemini API does not take (seed, storageUri)."""
+    """Return the request's JSON: only what is given.
+
+    Raises Rejected for what the Gemini API does not take (seed, storageUri).
+    """
     for field, value in (("seed", request.seed), ("output_uri", request.output_uri)):
         if value is not None:
             raise not_carried(field, value, "the Gemini API takes it for no video; Agent Platform does")

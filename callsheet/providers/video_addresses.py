@@ -1,8 +1,9 @@
-"""Where a video is to be fetched, for whatever address an operation names: one resolver for both routes. Pure.
+"""Resolve the address of a video, in whatever form an operation names it.
 
-A key goes to the configured base URL only. Other hosts are asked over https, without it, and only in live runs:
-gateways hand out signed addresses of their storage. Names of private networks and bare numbers are left alone: no
-provider keeps videos there, and an answer must not lead this machine to what only it can reach.
+One resolver for both routes. Pure. A key goes to the configured base URL only. Other hosts are asked over https,
+without it, and only in live runs: gateways hand out signed addresses of their storage. Names of private networks and
+bare numbers are left alone: no provider keeps videos there, and an answer must not lead this machine to what only it
+can reach.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ _PRIVATE = (".local", ".internal", ".localhost", ".localdomain", ".arpa", ".test
 
 
 def resolve(uri: str, base_url: str) -> str:
-    """The address to fetch: an http(s) URL, or a gs:// object where the address means one.
+    """Return the address to fetch: an http(s) URL, or a gs:// object.
 
-    Files of Google's API are asked for at the base URL, which ends with a slash: operations name
+    Files of Google's API are fetched from the base URL, which ends with a slash: operations name
     `https://generativelanguage.googleapis.com/v1beta/files/ID:download?alt=media` even behind a gateway or the
     rehearsal service. So is every address without a host. Anything else stays as it is.
     """
@@ -41,7 +42,10 @@ def resolve(uri: str, base_url: str) -> str:
 
 
 def object_of(url: str) -> str | None:
-    """The gs:// name of an object for its address at Google's storage; None for other addresses, and signed ones."""
+    """Return the gs:// name of an object for its address at Google's storage.
+
+    None for other addresses, and signed ones.
+    """
     parts = urlsplit(url)
     host, path = parts.hostname or "", unquote(parts.path).lstrip("/")
     if parts.scheme not in ("http", "https") or {name.lower() for name in parse_qs(parts.query)} & {*_SIGNATURES}:
@@ -56,9 +60,10 @@ def object_of(url: str) -> str | None:
 
 
 def is_allowed(url: str, base_url: str, *, foreign: bool) -> bool:
-    """Whether a video may be fetched there: from the base URL's host, or over https from Google's or a public host.
+    """Return whether a video may be fetched from there.
 
-    `foreign` allows public hosts; otherwise, behind a base URL on this machine, nothing else is asked.
+    From the base URL's host, or over https from Google's or a public host. `foreign` allows public hosts; otherwise,
+    behind a base URL on this machine, nothing else is asked.
     """
     parts, base = urlsplit(url), urlsplit(base_url)
     if parts.scheme not in ("http", "https") or parts.username or not parts.hostname:
@@ -71,12 +76,15 @@ def is_allowed(url: str, base_url: str, *, foreign: bool) -> bool:
 
 
 def same_origin(url: str, base_url: str) -> bool:
-    """Whether scheme, host and port are those of the base URL: only there the key is sent."""
+    """Return whether scheme, host and port are those of the base URL.
+
+    The key is sent only there.
+    """
     return _origin(url) == _origin(base_url)
 
 
 def _file(root: str, query: str, uri: str, base_url: str, *, here: bool) -> str:
-    """The address of a file's bytes, with what asks for them."""
+    """Return the address of a file's bytes, with the query that requests them."""
     wanted = query if "alt=" in query else "&".join(part for part in (query, "alt=media") if part)
     if not here:
         return f"{uri.partition('?')[0].partition('#')[0].rstrip('/').removesuffix(':download')}:download?{wanted}"

@@ -1,4 +1,7 @@
-"""Fetching the video of an operation, wherever it is: in the answer, in a bucket, or at an address. For both routes."""
+"""Fetch the video of an operation, wherever it is, for both routes.
+
+In the answer, in a bucket, or at an address.
+"""
 
 from __future__ import annotations
 
@@ -13,20 +16,24 @@ from callsheet.providers.video_addresses import object_of, resolve
 
 
 class VideoFetch:
-    """Fetches videos from a bucket, or over https from the base URL of `files` and, live, from other hosts."""
+    """Fetches videos from a bucket, or over https.
+
+    Over https from the base URL of `files` and, live, from other hosts.
+    """
 
     def __init__(self, files: HttpsDownload, bucket: BucketReader) -> None:
         self._files = files
         self._bucket = bucket
 
     async def ready(self, name: str) -> VideoReady | None:
-        """The object that a job in doubt was said to have written, once it is there."""
+        """Return the object that a job in doubt is said to have written, None until then."""
         return VideoReady(uri=name) if await self._bucket.holds(name) else None
 
     async def fetch(self, video: VideoReady, target: Path) -> None:
-        """Write the video to `target`: the bytes that came in the answer, before any that have to be fetched.
+        """Write the video to `target`.
 
-        DownloadFailed unless it comes whole, OperationExpired when it is gone.
+        The bytes that came in the answer come before any that have to be fetched. Raises DownloadFailed unless it comes
+        whole, OperationExpired when it is gone.
         """
         if video.data is not None:
             return await write_video(video.data, target)

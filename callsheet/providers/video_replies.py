@@ -1,4 +1,7 @@
-"""What the replies to a video's submission and to a poll say, as they came: read leniently, the same on both routes."""
+"""Read the replies to a video's submission and to a poll, as they came.
+
+Leniently, and the same on both routes.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ _SIGNED = re.compile(
 
 
 def submitted_name(reply: Reply, what: str) -> str:
-    """The operation's name in the reply to a submission, wherever it lies.
+    """Return the operation's name in the reply to a submission, wherever it lies.
 
     Raises the error that the reply states, whatever its HTTP status, and Unknown when it holds neither: then nobody can
     tell whether the request was accepted.
@@ -55,9 +58,10 @@ def submitted_name(reply: Reply, what: str) -> str:
 
 
 def polled_video(reply: Reply, what: str) -> VideoReady | None:
-    """The videos of an operation, None while it runs; raises how it ended, or what was wrong with the poll.
+    """Return the videos of an operation, None while it runs.
 
-    What the provider said of an operation that is over is in the result's `record`, or in that of the error.
+    Raises how it ended, or what was wrong with the poll. What the provider said of an operation that is over is in the
+    result's `record`, or in that of the error.
     """
     retry_after = reply.headers.get("retry-after")
     if not 200 <= reply.status < 300:
@@ -77,7 +81,10 @@ def polled_video(reply: Reply, what: str) -> VideoReady | None:
 
 
 def _stated(body: ReplyBody, what: str, retry_after: str | None) -> ProviderError | None:
-    """An error of the poll itself, in place of an operation; one that an operation ended with is not meant."""
+    """Return an error of the poll itself, which came in place of an operation.
+
+    None for an error that an operation ended with.
+    """
     if not body.is_page:
         error = body.first.get("error")
         code = error.get("code") if isinstance(error, Mapping) else None
@@ -88,7 +95,10 @@ def _stated(body: ReplyBody, what: str, retry_after: str | None) -> ProviderErro
 
 
 def record_of(operation: Mapping[str, object]) -> dict[str, object]:
-    """What an operation said, as JSON of at most 16 KiB: without bytes, and without what signs an address."""
+    """Return what an operation said, as JSON of at most 16 KiB.
+
+    Without bytes, and without what signs an address.
+    """
     record = _short(operation, MAX_DEPTH)
     text = json.dumps(record, ensure_ascii=False)
     if isinstance(record, dict) and len(text) <= MAX_RECORD_CHARS:
