@@ -26,6 +26,7 @@ from callsheet.ledger import Job, JobState, Ledger
 from callsheet.ledger.records import RETENTION
 from callsheet.providers.bucket_download import BucketReader
 from callsheet.providers.protocol import VideoReady
+from callsheet.providers.secrets import ApiKey
 from callsheet.providers.veo_gemini import VeoGemini
 from callsheet.settings import Settings, load_settings
 from tests.media_samples import make_clip
@@ -250,7 +251,8 @@ async def test_a_key_that_is_no_good_leaves_the_video_submitted(server: OddServe
 
 
 async def fetch(server: OddServer, target: Path) -> None:
-    provider = VeoGemini(f"{server.url}/", KEY, timeout_s=20, bucket=BucketReader(GoogleAccess(), rehearsal=True))
+    bucket = BucketReader(GoogleAccess(), rehearsal=True)
+    provider = VeoGemini(f"{server.url}/", ApiKey(KEY), timeout_s=20, bucket=bucket)
     try:
         await provider.download(VideoReady(uri=f"{server.url}/v1beta/files/f1:download?alt=media"), target)
     finally:

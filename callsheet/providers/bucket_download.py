@@ -50,7 +50,7 @@ class BucketReader:
         if self._refused:
             raise DownloadFailed(f"The rehearsal named {uri[:200]}: not fetched. Set STORAGE_EMULATOR_HOST for it.")
         try:
-            found = await self._fetched(uri, target)
+            found = await self._fetch(uri, target)
         except ArchiveDenied as error:
             raise DownloadFailed(f"The video cannot be read: {error}") from error
         except CallsheetError as error:
@@ -73,7 +73,7 @@ class BucketReader:
                 found |= page
             return sorted(bucket.uri(name) for name in found)
 
-        return await self._asked(prefix, look)
+        return await self._ask(prefix, look)
 
     async def holds(self, uri: str) -> bool:
         """Return whether the object is there; Unreachable when nobody can say."""
@@ -81,7 +81,7 @@ class BucketReader:
         async def look(bucket: Bucket, key: str) -> bool:
             return await bucket.find(key) is not None
 
-        return await self._asked(uri, look)
+        return await self._ask(uri, look)
 
     async def aclose(self) -> None:
         """Close the connection."""
@@ -89,7 +89,7 @@ class BucketReader:
             await bucket.aclose()
         self._buckets.clear()
 
-    async def _asked(self, uri: str, look: Callable[[Bucket, str], Awaitable[T]]) -> T:
+    async def _ask(self, uri: str, look: Callable[[Bucket, str], Awaitable[T]]) -> T:
         if self._refused:
             raise Unreachable(f"A rehearsal looks into no real bucket ({uri[:200]}): set STORAGE_EMULATOR_HOST.")
         try:
@@ -98,7 +98,7 @@ class BucketReader:
         except CallsheetError as error:
             raise Unreachable(f"{uri[:200]} could not be looked for: {error} Looking again is free.") from error
 
-    async def _fetched(self, uri: str, target: Path) -> Found | None:
+    async def _fetch(self, uri: str, target: Path) -> Found | None:
         from callsheet.gcs.content import FileContent
         from callsheet.gcs.fetch import Sink, fetch_whole
 

@@ -57,7 +57,7 @@ def read_error(body: object) -> ErrorBody:
     if isinstance(body, bytes):
         body = body[: 1 << 20].decode("utf-8", "replace")
     if isinstance(body, str):
-        body = _json_or_text(body)
+        body = _read_json_or_text(body)
     if isinstance(body, list):
         body = body[0] if body else ""
     if not isinstance(body, Mapping):
@@ -97,10 +97,10 @@ def without_tags(text: str) -> str:
 
     A script or style is replaced as a whole. No character is looked at twice.
     """
-    return "".join(_pieces(text))
+    return "".join(_split_pieces(text))
 
 
-def _pieces(text: str) -> Iterator[str]:
+def _split_pieces(text: str) -> Iterator[str]:
     at, ends = 0, _Ends(text)
     while (start := text.find("<", at)) >= 0 and (end := text.find(">", start)) >= 0:
         yield text[at:start]
@@ -127,7 +127,7 @@ class _Ends:
         return found + len(closing)
 
 
-def _json_or_text(text: str) -> object:
+def _read_json_or_text(text: str) -> object:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -161,18 +161,18 @@ def rate_limited(body: ErrorBody, message: str, *, status: int = 429, retry_afte
 
     A full day outranks a full minute when the body names both.
     """
-    quotas = sorted(_quotas(body), key=lambda quota: ("day", SPEND, "minute", "").index(quota.per))
+    quotas = sorted(_find_quotas(body), key=lambda quota: ("day", SPEND, "minute", "").index(quota.per))
     quota = quotas[0] if quotas else _Quota("", None)
     per = quota.per or window(body.message) or (SPEND if _tells_of_money(body) else "")
     hint_s = retry_after_s(body, retry_after)
-    stated = quota.limit if quota.limit is not None else _stated_limit(body.message)
+    stated = quota.limit if quota.limit is not None else _find_limit(body.message)
     return RateLimited(
         message,
         reason=body.reason,
         status=status,
         retry_after_s=SPEND_PAUSE_S if hint_s is None and per == SPEND else hint_s,
         per=per,
-        limit=_cents(body.message, stated) if per == SPEND else stated,
+        limit=_read_cents(body.message, stated) if per == SPEND else stated,
     )
 
 
@@ -182,7 +182,7 @@ def has_limit_of_none(body: ErrorBody) -> bool:
     Then no wait helps: the model is not open to the project.
     """
     stated = [int(limit) for limit in _LIMIT.findall(body.message)]
-    return 0 in [*stated, *(quota.limit for quota in _quotas(body))]
+    return 0 in [*stated, *(quota.limit for quota in _find_quotas(body))]
 
 
 def retry_after_s(body: ErrorBody, header: str | None) -> float | None:
@@ -195,10 +195,10 @@ def retry_after_s(body: ErrorBody, header: str | None) -> float | None:
         if isinstance(delay, str) and (seconds := duration_s(delay)) is not None:
             return seconds
         if isinstance(delay, Mapping):
-            return _bounded((_count(delay.get("seconds")) or 0) + (_count(delay.get("nanos")) or 0) / 1e9)
+            return _bound((_read_count(delay.get("seconds")) or 0) + (_read_count(delay.get("nanos")) or 0) / 1e9)
     if stated := _RETRY_IN.search(body.message):
         return duration_s(stated.group(1).lower())
-    return _header_s(header.strip()) if header else None
+    return _read_header_s(header.strip()) if header else None
 
 
 def window(text: str) -> str:
@@ -224,20 +224,20 @@ def duration_s(text: str) -> float | None:
     parts = _DURATION.findall(text.strip())
     if not parts or "".join(number + unit for number, unit in parts) != text.strip():
         return None
-    return _bounded(sum(float(number) * _UNITS_S[unit] for number, unit in parts))
+    return _bound(sum(float(number) * _UNITS_S[unit] for number, unit in parts))
 
 
-def _quotas(body: ErrorBody) -> Iterator[_Quota]:
+def _find_quotas(body: ErrorBody) -> Iterator[_Quota]:
     for detail in body.details:
         violations = detail.get("violations")
         for violation in violations if isinstance(violations, list) else ():
             if isinstance(violation, Mapping):
                 named = f"{violation.get('quotaId', '')} {violation.get('quotaMetric', '')}"
-                yield _Quota(window(named), _count(violation.get("quotaValue")))
+                yield _Quota(window(named), _read_count(violation.get("quotaValue")))
         metadata = detail.get("metadata")
         if isinstance(metadata, Mapping) and "quota_limit" in metadata:
             named = f"{metadata['quota_limit']} {metadata.get('quota_unit', '')}"
-            yield _Quota(window(named), _count(metadata.get("quota_limit_value")))
+            yield _Quota(window(named), _read_count(metadata.get("quota_limit_value")))
 
 
 def _tells_of_money(body: ErrorBody) -> bool:
@@ -248,7 +248,7 @@ def _tells_of_money(body: ErrorBody) -> bool:
     return any(_MONEY.search(_ADDRESS.sub("", str(detail))) for detail in body.details)
 
 
-def _header_s(header: str) -> float | None:
+def _read_header_s(header: str) -> float | None:
     """Return the seconds of a Retry-After, None when it says nothing.
 
     It is a number, or an HTTP date (RFC 9110, 10.2.3); a date in the past says nothing.
@@ -261,15 +261,15 @@ def _header_s(header: str) -> float | None:
         return None
     aware: datetime = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     left_s = (aware - real_now()).total_seconds()
-    return _bounded(left_s) if left_s > 0 else None
+    return _bound(left_s) if left_s > 0 else None
 
 
-def _stated_limit(message: str) -> int | None:
+def _find_limit(message: str) -> int | None:
     found = _LIMIT.search(message)
     return int(found.group(1)) if found else None
 
 
-def _cents(message: str, stated: int | None) -> int | None:
+def _read_cents(message: str, stated: int | None) -> int | None:
     """Return the limit of money in US cents, None when there is none.
 
     The largest dollar amount that the message names, else the number that is stated.
@@ -280,10 +280,10 @@ def _cents(message: str, stated: int | None) -> int | None:
     return max(named, default=0) or None
 
 
-def _count(value: object) -> int | None:
+def _read_count(value: object) -> int | None:
     text = str(value)
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 12 else None
 
 
-def _bounded(seconds: float) -> float:
+def _bound(seconds: float) -> float:
     return min(seconds, MAX_RETRY_AFTER_S) if math.isfinite(seconds) else MAX_RETRY_AFTER_S

@@ -16,7 +16,7 @@ from callsheet.providers.outcomes import read_look, read_picture
 from callsheet.providers.protocol import ImageRequest, ImageResult, LookRequest, LookResult, not_carried
 from callsheet.providers.reply_spool import Keeper
 from callsheet.providers.secrets import NO_SECRETS, Secrets
-from callsheet.providers.sent_tracking import received
+from callsheet.providers.sent_tracking import SdkRequest, received
 
 
 class GenaiLooks:
@@ -40,13 +40,13 @@ class GenaiLooks:
 
         async def send() -> object:
             return await self._client.aio.models.generate_content(
-                model=request.model, contents=_contents(request), config=self._config(request)
+                model=request.model, contents=_arrange_contents(request), config=self._build_config(request)
             )
 
         read = partial(read_look, what=what)
-        return await received(send, read, Phase.SUBMIT, what, self._secrets, keeper)
+        return await received(send, read, SdkRequest(Phase.SUBMIT, what, self._secrets), keeper)
 
-    def _config(self, request: LookRequest) -> types.GenerateContentConfig:
+    def _build_config(self, request: LookRequest) -> types.GenerateContentConfig:
         return types.GenerateContentConfig(
             response_mime_type="application/json",
             response_json_schema=dict(request.schema),
@@ -59,7 +59,7 @@ class GenaiLooks:
         )
 
 
-def _contents(request: LookRequest) -> types.Content:
+def _arrange_contents(request: LookRequest) -> types.Content:
     """Return the pictures in their order, then the question."""
     pictures = [types.Part.from_bytes(data=picture.data, mime_type=picture.mime_type) for picture in request.pictures]
     return types.Content(role="user", parts=[*pictures, types.Part(text=request.prompt)])
@@ -81,7 +81,7 @@ class GenaiImages:
         self._secrets = secrets
         self._last: tuple[ImageRequest, types.GenerateContentConfig] | None = None
 
-    def _config(self, request: ImageRequest) -> types.GenerateContentConfig:
+    def _build_config(self, request: ImageRequest) -> types.GenerateContentConfig:
         """Return the request's parameters, reused from the last request when equal.
 
         Making them costs 0.1 ms.
@@ -102,11 +102,11 @@ class GenaiImages:
 
         async def send() -> object:
             return await self._client.aio.models.generate_content(
-                model=request.model, contents=contents(request), config=self._config(request)
+                model=request.model, contents=contents(request), config=self._build_config(request)
             )
 
         read = partial(read_picture, what=what)
-        return await received(send, read, Phase.SUBMIT, what, self._secrets, keeper)
+        return await received(send, read, SdkRequest(Phase.SUBMIT, what, self._secrets), keeper)
 
 
 def contents(request: ImageRequest) -> types.Content:

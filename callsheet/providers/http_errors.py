@@ -53,7 +53,7 @@ def speaks_of_billing(body: ErrorBody) -> bool:
 
 def route_closed(body: ErrorBody, message: str, status: int, *, model_only: bool = False) -> RouteClosed:
     """Return the error for such a refusal; it ends with the page to mend it on."""
-    link = _link(body) or (LIMITS_PAGE if model_only else SPEND_PAGE)
+    link = _find_link(body) or (LIMITS_PAGE if model_only else SPEND_PAGE)
     why = "The limit of this model is 0 for the project" if model_only else "The account takes no more requests"
     told = f"{message.rstrip()} {why}: nothing more is sent and nothing was charged. See {link}"
     error = RouteClosed(told, reason=body.reason, status=status)
@@ -69,7 +69,7 @@ def _is_rate(message: str) -> bool:
     return bool(_WINDOW.search(message)) and not re.search(r"month|\bcap\b", message, re.IGNORECASE)
 
 
-def _link(body: ErrorBody) -> str:
+def _find_link(body: ErrorBody) -> str:
     for detail in body.details:
         links = detail.get("links")
         for link in links if isinstance(links, list) else ():
@@ -109,55 +109,52 @@ class Rule:
         return {Phase.SUBMIT: self.submit, Phase.POLL: self.poll, Phase.DOWNLOAD: self.download}[phase]
 
 
-def _always(_: ErrorBody) -> bool:
+def _is_any(_: ErrorBody) -> bool:
     """Match any reply."""
     return True
 
 
-def _bad_key(body: ErrorBody) -> bool:
+def _is_bad_key(body: ErrorBody) -> bool:
     """Match a key that is not valid."""
     return body.reason.startswith("API_KEY_") or "api key not valid" in body.message.lower()
 
 
-def _old_kind_of_key(body: ErrorBody) -> bool:
-    """Match a key of a kind that Google does not take, or takes for a token."""
+def _is_old_kind_of_key(body: ErrorBody) -> bool:
+    """Match a key that Google takes no more, or takes for a token."""
     return "ACCESS_TOKEN_TYPE_UNSUPPORTED" in (body.reason, body.status) or "access_token_type" in body.message.lower()
 
 
-def _too_large(body: ErrorBody) -> bool:
+def _is_too_large(body: ErrorBody) -> bool:
     """Match a request that is too large."""
     return "payload size exceeds" in body.message.lower()
 
 
-def _billing(body: ErrorBody) -> bool:
+def _is_billing(body: ErrorBody) -> bool:
     """Match used-up credits, a spending cap, or billing that is off."""
     return speaks_of_billing(body)
 
 
-def _none_allowed(body: ErrorBody) -> bool:
+def _is_none_allowed(body: ErrorBody) -> bool:
     """Match a limit of 0."""
     return has_limit_of_none(body)
 
 
-def _precondition(body: ErrorBody) -> bool:
+def _is_precondition(body: ErrorBody) -> bool:
     """Match FAILED_PRECONDITION: a region that is not served, for example."""
     return body.status == "FAILED_PRECONDITION"
 
 
-def _policy(body: ErrorBody) -> bool:
+def _is_policy(body: ErrorBody) -> bool:
     """Match a message about safety or policy."""
     return body.against_policy
 
 
-def _cut_off(body: ErrorBody) -> bool:
-    """Match a request that had been passed on.
-
-    A deadline that expired, or a proxy that lost its backend.
-    """
+def _is_cut_off(body: ErrorBody) -> bool:
+    """Match a deadline or lost backend of a request that had been passed on."""
     return any(word in body.message.lower() for word in ("deadline", "reset", "disconnect"))
 
 
-def _from_elsewhere(body: ErrorBody) -> bool:
+def _is_from_elsewhere(body: ErrorBody) -> bool:
     """Match an error that is not Google's own: the page of a proxy or gateway."""
     return not body.genuine
 
@@ -180,30 +177,30 @@ E = errors
 # A bad key is 400, not 401; a body that is too large is mostly 400; the front end answers 413.
 RULES: tuple[Rule, ...] = (
     #    statuses              when             submission         poll                download            advice
-    Rule({400, 403}, _bad_key, E.Unauthorised, E.Unauthorised, E.Unauthorised, _KEY),
-    Rule({400, 413}, _too_large, E.RequestTooLarge, E.Rejected, E.DownloadFailed, _SIZE),
+    Rule({400, 403}, _is_bad_key, E.Unauthorised, E.Unauthorised, E.Unauthorised, _KEY),
+    Rule({400, 413}, _is_too_large, E.RequestTooLarge, E.Rejected, E.DownloadFailed, _SIZE),
     # The account pays for nothing more. What is submitted already is still looked for.
-    Rule({400, 403, 429}, _billing, E.RouteClosed, E.RouteClosed, E.DownloadFailed, _FUNDS),
-    Rule({402}, _always, E.RouteClosed, E.RouteClosed, E.DownloadFailed, _FUNDS),
-    Rule({429}, _none_allowed, E.RouteClosed, E.RateLimited, E.DownloadFailed, _FUNDS),
-    Rule({400}, _precondition, E.Unauthorised, E.Unauthorised, E.DownloadFailed, _ACCESS),
-    Rule({400}, _policy, E.PromptBlocked, E.Rejected, E.DownloadFailed, "Change the prompt; nothing was charged."),
-    Rule({401}, _old_kind_of_key, E.Unauthorised, E.Unauthorised, E.Unauthorised, _KIND),
-    Rule({401}, _always, E.Unauthorised, E.Unauthorised, E.Unauthorised, _ACCESS),
+    Rule({400, 403, 429}, _is_billing, E.RouteClosed, E.RouteClosed, E.DownloadFailed, _FUNDS),
+    Rule({402}, _is_any, E.RouteClosed, E.RouteClosed, E.DownloadFailed, _FUNDS),
+    Rule({429}, _is_none_allowed, E.RouteClosed, E.RateLimited, E.DownloadFailed, _FUNDS),
+    Rule({400}, _is_precondition, E.Unauthorised, E.Unauthorised, E.DownloadFailed, _ACCESS),
+    Rule({400}, _is_policy, E.PromptBlocked, E.Rejected, E.DownloadFailed, "Change the prompt; nothing was charged."),
+    Rule({401}, _is_old_kind_of_key, E.Unauthorised, E.Unauthorised, E.Unauthorised, _KIND),
+    Rule({401}, _is_any, E.Unauthorised, E.Unauthorised, E.Unauthorised, _ACCESS),
     # What is not Google's own (a proxy's page) must not declare a paid operation or its video dead.
-    Rule({403}, _from_elsewhere, E.Unauthorised, E.Unreachable, E.DownloadFailed, _ACCESS),
-    Rule({404, 410}, _from_elsewhere, E.ModelNotFound, E.Unreachable, E.DownloadFailed, _BASE),
-    Rule({403}, _always, E.Unauthorised, E.Unauthorised, E.OperationExpired, _ACCESS),
-    Rule({404, 410}, _always, E.ModelNotFound, E.OperationExpired, E.OperationExpired, _BASE),
-    Rule({413}, _always, E.RequestTooLarge, E.Rejected, E.DownloadFailed, _SIZE),
-    Rule({429}, _always, E.RateLimited, E.RateLimited, E.DownloadFailed, _FREE),
-    Rule({408, 499}, _always, E.Unknown, E.Unreachable, E.DownloadFailed, _MAYBE),
-    Rule(range(400, 500), _always, E.Rejected, E.Rejected, E.DownloadFailed, _SAME),
+    Rule({403}, _is_from_elsewhere, E.Unauthorised, E.Unreachable, E.DownloadFailed, _ACCESS),
+    Rule({404, 410}, _is_from_elsewhere, E.ModelNotFound, E.Unreachable, E.DownloadFailed, _BASE),
+    Rule({403}, _is_any, E.Unauthorised, E.Unauthorised, E.OperationExpired, _ACCESS),
+    Rule({404, 410}, _is_any, E.ModelNotFound, E.OperationExpired, E.OperationExpired, _BASE),
+    Rule({413}, _is_any, E.RequestTooLarge, E.Rejected, E.DownloadFailed, _SIZE),
+    Rule({429}, _is_any, E.RateLimited, E.RateLimited, E.DownloadFailed, _FREE),
+    Rule({408, 499}, _is_any, E.Unknown, E.Unreachable, E.DownloadFailed, _MAYBE),
+    Rule(range(400, 500), _is_any, E.Rejected, E.Rejected, E.DownloadFailed, _SAME),
     # Redirects of paid requests are not followed: the key and the request would go to another place, perhaps twice.
-    Rule({301, 302, 307, 308}, _always, E.Rejected, E.Unreachable, E.DownloadFailed, "Correct the base URL."),
-    Rule({503}, _cut_off, E.Unknown, E.Overloaded, E.DownloadFailed, _MAYBE),
-    Rule({503}, _always, E.Overloaded, E.Overloaded, E.DownloadFailed, _FREE),
-    Rule(range(1000), _always, E.Unknown, E.Overloaded, E.DownloadFailed, _MAYBE),
+    Rule({301, 302, 307, 308}, _is_any, E.Rejected, E.Unreachable, E.DownloadFailed, "Correct the base URL."),
+    Rule({503}, _is_cut_off, E.Unknown, E.Overloaded, E.DownloadFailed, _MAYBE),
+    Rule({503}, _is_any, E.Overloaded, E.Overloaded, E.DownloadFailed, _FREE),
+    Rule(range(1000), _is_any, E.Unknown, E.Overloaded, E.DownloadFailed, _MAYBE),
 )
 
 #                         not sent           sent (or perhaps sent)
@@ -240,9 +237,9 @@ def from_reply(
     rule = next(rule for rule in RULES if status in rule.statuses and rule.when(read))
     cls = rule.error(phase)
     said = f"{status} {read.reason}".strip() + (f": {read.message}" if read.message else "")
-    message = f"The {phase} of {what} was answered with {said.rstrip('.')}. {_advice(rule, phase, cls)}"
+    message = f"The {phase} of {what} was answered with {said.rstrip('.')}. {_choose_advice(rule, phase, cls)}"
     if cls is errors.RouteClosed and phase is Phase.SUBMIT:
-        return route_closed(read, message, status, model_only=rule.when is _none_allowed)
+        return route_closed(read, message, status, model_only=rule.when is _is_none_allowed)
     if cls is errors.RateLimited:
         return rate_limited(read, message, status=status, retry_after=retry_after)
     if cls is errors.Overloaded and phase is Phase.SUBMIT:
@@ -283,7 +280,7 @@ def told(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def _advice(rule: Rule, phase: Phase, cls: ErrorClass) -> str:
+def _choose_advice(rule: Rule, phase: Phase, cls: ErrorClass) -> str:
     if phase is Phase.SUBMIT or cls is errors.Unauthorised:
         return rule.advice
     if cls is errors.OperationExpired:

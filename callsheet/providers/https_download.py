@@ -53,7 +53,7 @@ def check_file(path: Path, resource: bytes) -> None:
         return
     if not isinstance(told, Mapping):
         return
-    size, hashes = str(told.get("sizeBytes") or ""), _digests(told.get("sha256Hash"))
+    size, hashes = str(told.get("sizeBytes") or ""), _read_digests(told.get("sha256Hash"))
     digest = digest_file(path)
     if (size.isdigit() and int(size) != digest.size) or (hashes and digest.sha256 not in hashes):
         raise DownloadFailed(
@@ -62,7 +62,7 @@ def check_file(path: Path, resource: bytes) -> None:
         )
 
 
-def _digests(value: object) -> set[str]:
+def _read_digests(value: object) -> set[str]:
     """Return the hex digests that a `sha256Hash` may mean; empty when it is none."""
     if not isinstance(value, str):
         return set()
@@ -132,7 +132,7 @@ class HttpsDownload:
                 except Interrupted as error:
                     turn = 1 if part.size - before >= FLOOR_BYTES else turn + 1
                     if turn == TURNS:
-                        raise _given_up(part, error) from error
+                        raise _report_given_up(part, error) from error
         await self._compare(resource, target)
 
     async def _take_turn(self, url: str, part: PartialFile) -> str | None:
@@ -145,7 +145,7 @@ class HttpsDownload:
                     f"The video's address is at {urlsplit(url).hostname or 'no host'}, which is neither the configured "
                     "base URL's nor a public host over https: not fetched. Check the base URL."
                 )
-            moved = await self._hop(url, headers if same_origin(url, self._base_url) else {}, part)
+            moved = await self._follow(url, headers if same_origin(url, self._base_url) else {}, part)
             if moved is None:
                 return resource
             url, headers = urljoin(url, moved), {}
@@ -156,17 +156,17 @@ class HttpsDownload:
             return
         try:
             async with asyncio.timeout(ASIDE_S), self._client.stream("GET", resource, headers=self._headers) as reply:
-                told = (await _kept(reply)).body if reply.status_code == 200 else b""
+                told = (await _read_beginning(reply)).body if reply.status_code == 200 else b""
         except (httpx2.HTTPError, TimeoutError) as error:
             log.debug("%s could not be asked for size and hash: %s", resource, type(error).__name__)
             return
         if told:
             await asyncio.to_thread(check_file, target, told)
 
-    async def _hop(self, url: str, headers: Mapping[str, str], part: PartialFile) -> str | None:
-        return await guarded(lambda: self._in_time(url, headers, part), Phase.DOWNLOAD, "the video", self._secrets)
+    async def _follow(self, url: str, headers: Mapping[str, str], part: PartialFile) -> str | None:
+        return await guarded(lambda: self._get_in_time(url, headers, part), Phase.DOWNLOAD, "the video", self._secrets)
 
-    async def _in_time(self, url: str, headers: Mapping[str, str], part: PartialFile) -> str | None:
+    async def _get_in_time(self, url: str, headers: Mapping[str, str], part: PartialFile) -> str | None:
         """Do the same as `_get`, within its time in real seconds.
 
         Raises Interrupted when it is too slow or breaks off.
@@ -198,13 +198,13 @@ class HttpsDownload:
                 await part.restart()
                 raise Interrupted("the server has no more of it than came.")
             if reply.status_code not in (200, 203, PARTIAL_CONTENT):
-                raise self._refusal(url, await _kept(reply))
+                raise self._judge_refusal(url, await _read_beginning(reply))
             await self._write(reply, part, timer)
             return None
         finally:
             await reply.aclose()
 
-    def _refusal(self, url: str, reply: Reply) -> ProviderError:
+    def _judge_refusal(self, url: str, reply: Reply) -> ProviderError:
         """Return what an error reply means.
 
         One of another host than the provider's says nothing about key or operation.
@@ -219,7 +219,7 @@ class HttpsDownload:
         try:
             async for chunk in reply.aiter_bytes():
                 if not part.size and chunk.lstrip()[:1] in _TEXT:
-                    raise _no_video(await _kept(reply, chunk))
+                    raise _judge_no_video(await _read_beginning(reply, chunk))
                 await part.add(chunk)
                 passed += len(chunk)
                 if passed >= FLOOR_BYTES:
@@ -235,7 +235,7 @@ class HttpsDownload:
             raise Interrupted(ended) if part.can_resume else DownloadFailed(f"The video did not come whole: {ended}")
 
 
-def _given_up(part: PartialFile, error: Interrupted) -> DownloadFailed:
+def _report_given_up(part: PartialFile, error: Interrupted) -> DownloadFailed:
     cls = DownloadStalled if error.slow else DownloadFailed
     of = f" of {part.total}" if part.total else ""
     return cls(
@@ -244,7 +244,7 @@ def _given_up(part: PartialFile, error: Interrupted) -> DownloadFailed:
     )
 
 
-def _no_video(reply: Reply) -> ProviderError:
+def _judge_no_video(reply: Reply) -> ProviderError:
     """Return the error for what came in place of a file.
 
     An error with status 200, a web page, or some other JSON.
@@ -253,7 +253,7 @@ def _no_video(reply: Reply) -> ProviderError:
     return stated or from_reply(reply.status, error_body(reply), Phase.DOWNLOAD, what="the video")
 
 
-async def _kept(reply: httpx2.Response, begun: bytes = b"") -> Reply:
+async def _read_beginning(reply: httpx2.Response, begun: bytes = b"") -> Reply:
     """Return the first part of an error's body, uncompressed: enough to read it."""
     body = bytearray(begun)
     if not begun:

@@ -62,7 +62,7 @@ def find_name(document: object) -> str | None:
     It is found wherever it lies; a name in Google's form comes first. The origin of an address is left out: its path is
     the name.
     """
-    found = [fit for name in _names(document, _NAME_DEPTH) if (fit := _fit(name))]
+    found = [fit for name in _find_names(document, _NAME_DEPTH) if (fit := _check_fit(name))]
     return next((name for name in found if _OPERATION.search(name)), found[0] if found else None)
 
 
@@ -71,7 +71,7 @@ def is_google_name(name: str) -> bool:
     return bool(_OPERATION.search(name))
 
 
-def _fit(name: str) -> str | None:
+def _check_fit(name: str) -> str | None:
     if name.startswith("https://"):
         name = urlsplit(name).path.lstrip("/")
     try:
@@ -80,10 +80,10 @@ def _fit(name: str) -> str | None:
         return None
 
 
-def _names(value: object, depth: int) -> Iterator[str]:
+def _find_names(value: object, depth: int) -> Iterator[str]:
     if isinstance(value, list):
         for one in value[:10]:
-            yield from _names(one, depth)
+            yield from _find_names(one, depth)
     if not isinstance(value, Mapping) or not depth:
         return
     fields = {str(name).replace("_", "").lower(): one for name, one in value.items()}
@@ -94,7 +94,7 @@ def _names(value: object, depth: int) -> Iterator[str]:
         elif isinstance(one, int) and not isinstance(one, bool):
             yield str(one)
     for field in _NAME_HOLDERS:
-        yield from _names(fields.get(field), depth - 1)
+        yield from _find_names(fields.get(field), depth - 1)
 
 
 MAX_VIDEO_BYTES = 1024 * 1024 * 1024
@@ -135,18 +135,18 @@ def video_result(operation: object, what: str = "the operation") -> VideoReady |
         raise Unreachable(
             f"The poll of {what} was answered with something that is no operation. Polling again is free."
         )
-    found = list(_objects(operation, _DEPTH))
-    videos = list(dict.fromkeys(video for one in found for video in _videos(one)))[:MOST_VIDEOS]
+    found = list(_find_objects(operation, _DEPTH))
+    videos = list(dict.fromkeys(video for one in found for video in _find_videos(one)))[:MOST_VIDEOS]
     if videos:
         return VideoReady(videos[0].mime_type, videos[0].uri, videos[0].data, tuple(videos[1:]))
-    if (error := _error(found)) is not None:
-        raise _failure(error)
+    if (error := _find_error(found)) is not None:
+        raise _judge_failure(error)
     if not any(_is_done(one) for one in found):
         return None
-    raise _absence(found)
+    raise _judge_absence(found)
 
 
-def _objects(value: object, depth: int) -> Iterator[Mapping[str, object]]:
+def _find_objects(value: object, depth: int) -> Iterator[Mapping[str, object]]:
     """Yield the operation and the objects that hold its result.
 
     Fields are compared without regard to case and underscores.
@@ -158,7 +158,7 @@ def _objects(value: object, depth: int) -> Iterator[Mapping[str, object]]:
     fields = {str(name).replace("_", "").lower(): one for name, one in value.items()}
     yield fields
     for holder in _HOLDERS:
-        yield from _objects(fields.get(holder), depth - 1)
+        yield from _find_objects(fields.get(holder), depth - 1)
 
 
 def _is_done(fields: Mapping[str, object]) -> bool:
@@ -168,7 +168,7 @@ def _is_done(fields: Mapping[str, object]) -> bool:
     return told is True or str(told).lower() in _ENDED
 
 
-def _error(found: Sequence[Mapping[str, object]]) -> Mapping[str, object] | None:
+def _find_error(found: Sequence[Mapping[str, object]]) -> Mapping[str, object] | None:
     for fields in found:
         error = fields.get("error")
         if isinstance(error, Mapping) and error:
@@ -178,103 +178,106 @@ def _error(found: Sequence[Mapping[str, object]]) -> Mapping[str, object] | None
     return None
 
 
-def _failure(error: Mapping[str, object]) -> ProviderError:
+def _judge_failure(error: Mapping[str, object]) -> ProviderError:
     code = error.get("code")
     number = int(code) if isinstance(code, str) and code.isascii() and code.isdigit() and len(code) < 6 else code
     reason = RPC_CODES.get(number, str(number)) if isinstance(number, int) else str(error.get("status") or "UNKNOWN")
     message = plain(str(error.get("message") or ""))
     if speaks_of_policy(message):
-        return _filtered([message], reason)
+        return _report_filtered([message], reason)
     hint = "Not charged; submitting again may work." if reason in TRANSIENT else "Not charged."
     return OperationFailed(f"The operation ended with {reason}: {message.rstrip('.')}. {hint}", reason=reason)
 
 
-def _absence(found: Sequence[Mapping[str, object]]) -> ProviderError:
-    reasons = list(dict.fromkeys(reason for fields in found for reason in _reasons(fields)))
+def _judge_absence(found: Sequence[Mapping[str, object]]) -> ProviderError:
+    reasons = list(dict.fromkeys(reason for fields in found for reason in _find_reasons(fields)))
     counts = (str(fields.get("raimediafilteredcount") or "0") for fields in found)
     if reasons or any(count.isascii() and count.isdigit() and int(count[:9]) for count in counts):
-        return _filtered(reasons, "RAI_FILTERED")
+        return _report_filtered(reasons, "RAI_FILTERED")
     return NoVideo("The operation is done, without a video and without a reason. Veo charges only for videos.")
 
 
-def _reasons(fields: Mapping[str, object]) -> Iterator[str]:
+def _find_reasons(fields: Mapping[str, object]) -> Iterator[str]:
     """Yield why the filter removed videos.
 
     The reasons are a list, a text, or stand beside each sample that is missing.
     """
     for name in _REASONS:
-        for reason in _listed(fields.get(name)):
-            told = _lowered(reason) if isinstance(reason, Mapping) else {}
-            if text := plain(_first(told, ("reason", "message", "description")) or str(reason)):
+        for reason in _as_list(fields.get(name)):
+            told = _lower_names(reason) if isinstance(reason, Mapping) else {}
+            if text := plain(_find_first(told, ("reason", "message", "description")) or str(reason)):
                 yield text
     for name in _LISTS[:-1]:
-        for sample in _listed(fields.get(name)):
+        for sample in _as_list(fields.get(name)):
             if isinstance(sample, Mapping):
-                yield from _reasons(_lowered(sample))
+                yield from _find_reasons(_lower_names(sample))
 
 
-def _filtered(reasons: Sequence[str], fallback: str) -> VideoFiltered:
+def _report_filtered(reasons: Sequence[str], fallback: str) -> VideoFiltered:
     text = " ".join(reasons)
     message = f"The video was filtered: {text.rstrip('.') or 'no reason given'}. Not charged; change prompt or frame."
     return VideoFiltered(message, reason=support_codes(text) or fallback, audio=bool(_AUDIO.search(text)))
 
 
-def _videos(fields: Mapping[str, object]) -> Iterator[VideoReady]:
+def _find_videos(fields: Mapping[str, object]) -> Iterator[VideoReady]:
     for name in _LISTS:
-        for sample in _listed(fields.get(name)):
-            if (ready := _video(sample)) is not None:
+        for sample in _as_list(fields.get(name)):
+            if (ready := _read_video(sample)) is not None:
                 yield ready
-    if any(name in fields for name in _DIRECT) and (ready := _video({n: fields.get(n) for n in _DIRECT})) is not None:
+    if (
+        any(name in fields for name in _DIRECT)
+        and (ready := _read_video({n: fields.get(n) for n in _DIRECT})) is not None
+    ):
         yield ready
 
 
-def _video(sample: object, depth: int = 3) -> VideoReady | None:
+def _read_video(sample: object, depth: int = 3) -> VideoReady | None:
     """Return the video that a sample holds: its bytes, its address, or both."""
     if isinstance(sample, str):
-        return _of_text(sample)
+        return _read_text(sample)
     if not isinstance(sample, Mapping) or not depth:
         return None
-    fields = _lowered(sample)
+    fields = _lower_names(sample)
     stated = str(fields.get("mimetype") or fields.get("contenttype") or "")
     mime_type = stated if _MIME.fullmatch(stated) else "video/mp4"
-    encoded, uri = _first(fields, _BYTES), _first(fields, _URIS)
-    data = _decoded(encoded) if encoded else None
+    encoded, uri = _find_first(fields, _BYTES), _find_first(fields, _URIS)
+    data = _decode(encoded) if encoded else None
     if uri and uri.startswith("data:"):
-        data, uri = data or _decoded(uri), None
+        data, uri = data or _decode(uri), None
     if data or uri:
         return VideoReady(mime_type, uri, data or None)
-    inner = (_video(fields[name], depth - 1) for name in _INNER if name in fields)
+    inner = (_read_video(fields[name], depth - 1) for name in _INNER if name in fields)
     found = next((one for one in inner if one is not None), None)
     name = fields.get("name")
-    return found or (_of_text(name) if isinstance(name, str) else None)
+    return found or (_read_text(name) if isinstance(name, str) else None)
 
 
-def _of_text(text: str) -> VideoReady | None:
+def _read_text(text: str) -> VideoReady | None:
     """Return the video of an address or a data URL that stands in place of an object.
 
     A word alone is neither.
     """
     if text.startswith("data:video/"):
-        return VideoReady(data_url_type(text) or "video/mp4", data=_decoded(text))
+        return VideoReady(data_url_type(text) or "video/mp4", data=_decode(text))
     return VideoReady(uri=text) if "://" in text[:12] or text.lstrip("/").startswith("files/") else None
 
 
-def _decoded(encoded: str) -> bytes:
+def _decode(encoded: str) -> bytes:
     if len(encoded) * 3 // 4 > MAX_VIDEO_BYTES:
         raise DownloadFailed(f"The operation holds a video of more than {MAX_VIDEO_BYTES} bytes, which is not taken.")
     return decode_base64(encoded)
 
 
-def _lowered(value: Mapping[str, object]) -> dict[str, object]:
+def _lower_names(value: Mapping[str, object]) -> dict[str, object]:
     return {str(name).replace("_", "").lower(): one for name, one in value.items()}
 
 
-def _first(fields: Mapping[str, object], names: Sequence[str]) -> str | None:
+def _find_first(fields: Mapping[str, object], names: Sequence[str]) -> str | None:
     """Return the first of these fields that is a text with something in it."""
     return next((one for name in names if isinstance(one := fields.get(name), str) and one), None)
 
 
-def _listed(value: object) -> Sequence[object]:
+def _as_list(value: object) -> Sequence[object]:
     if isinstance(value, list | tuple):
         return value
     return (value,) if isinstance(value, Mapping) or (isinstance(value, str) and value) else ()

@@ -54,7 +54,7 @@ def read_picture(reply: Reply, what: str = "a picture") -> ImageResult:
     except BadImage:
         raise
     except ProviderError as error:
-        raise _by_status(reply, what, error) from None
+        raise _judge_by_status(reply, what, error) from None
 
 
 def read_look(reply: Reply, what: str = "a look") -> LookResult:
@@ -62,10 +62,10 @@ def read_look(reply: Reply, what: str = "a look") -> LookResult:
     try:
         return look_result(read_body(reply), what, retry_after=reply.headers.get("retry-after"))
     except ProviderError as error:
-        raise _by_status(reply, what, error) from None
+        raise _judge_by_status(reply, what, error) from None
 
 
-def _by_status(reply: Reply, what: str, error: ProviderError) -> ProviderError:
+def _judge_by_status(reply: Reply, what: str, error: ProviderError) -> ProviderError:
     """Return the error for a reply without a result.
 
     Its HTTP status decides first, else what it says.
@@ -86,12 +86,12 @@ def image_result(body: ReplyBody, what: str = "a picture", *, retry_after: str |
     Unknown when nothing can be read. Every error has the tokens that the reply reports.
     """
     found = find_pictures(body)
-    whole, damage = _whole(found.pictures)
+    whole, damage = _select_whole(found.pictures)
     said = Said(body)
     if not whole:
-        error = _damaged(damage, body) if found.pictures else None
+        error = _judge_damaged(damage, body) if found.pictures else None
         error = error or stated_error(body, Phase.SUBMIT, what, retry_after=retry_after)
-        error = error or (_elsewhere(found.addresses) if found.addresses else _absence(said))
+        error = error or (_judge_elsewhere(found.addresses) if found.addresses else _judge_absence(said))
         error.tokens = said.tokens()
         raise error
     final = whole[-1][1]
@@ -117,7 +117,7 @@ def look_result(body: ReplyBody, what: str = "a look", *, retry_after: str | Non
     said = Said(body)
     text = "".join(said.texts())[:MAX_ANSWER]
     if not text.strip():
-        error = stated_error(body, Phase.SUBMIT, what, retry_after=retry_after) or _absence(said)
+        error = stated_error(body, Phase.SUBMIT, what, retry_after=retry_after) or _judge_absence(said)
         if isinstance(error, NoImage):
             error = NoAnswer("The reply has no text. What was sent is billed.", reason=error.reason)
         raise error
@@ -142,7 +142,7 @@ def is_refusal(reason: str) -> bool:
     return reason in BLOCKING or any(word in reason for word in _BLOCKING_WORDS)
 
 
-def _whole(pictures: Sequence[Found]) -> tuple[list[tuple[tuple[bool, bool], Picture]], str]:
+def _select_whole(pictures: Sequence[Found]) -> tuple[list[tuple[tuple[bool, bool], Picture]], str]:
     """Return the whole pictures, the one to take last, and the others' last fault."""
     whole: list[tuple[tuple[bool, bool], Picture]] = []
     damage = ""
@@ -163,7 +163,7 @@ def _probe(one: Found) -> ImageProbe:
     return probe_image(one.data)
 
 
-def _damaged(damage: str, body: ReplyBody) -> ProviderError:
+def _judge_damaged(damage: str, body: ReplyBody) -> ProviderError:
     cut = " The reply was cut off." if body.is_cut else ""
     return BadImage(
         f"The reply holds bytes of a picture, but no whole one: {damage}{cut} It is not asked for again by itself, "
@@ -172,7 +172,7 @@ def _damaged(damage: str, body: ReplyBody) -> ProviderError:
     )
 
 
-def _elsewhere(addresses: Sequence[str]) -> ProviderError:
+def _judge_elsewhere(addresses: Sequence[str]) -> ProviderError:
     return BadImage(
         f"The reply names its picture by an address that is not followed: {plain(addresses[0], 300)}. Fetch it by "
         "hand; `callsheet resolve --resubmit` asks for it anew.",
@@ -180,11 +180,11 @@ def _elsewhere(addresses: Sequence[str]) -> ProviderError:
     )
 
 
-def _absence(said: Said) -> ProviderError:
+def _judge_absence(said: Said) -> ProviderError:
     feedback = mapping(said.value("promptFeedback"))
     blocked = str(either(feedback, "blockReason") or "")
     if blocked not in _UNSPECIFIED:
-        why = _tail(str(either(feedback, "blockReasonMessage") or ""))
+        why = _format_tail(str(either(feedback, "blockReasonMessage") or ""))
         told = f"The prompt was refused ({blocked}){why}. Change the prompt.{said.evidence(feedback)}"
         return PromptBlocked(told, reason=blocked)
     if said.body.is_cut:
@@ -205,13 +205,13 @@ def _absence(said: Said) -> ProviderError:
             "The reply has no candidates and gives no reason. It may be tried again.", reason="NO_CANDIDATES"
         )
     reason = str(either(candidate, "finishReason") or "")
-    why = _tail(str(either(candidate, "finishMessage") or "") or said.text())
+    why = _format_tail(str(either(candidate, "finishMessage") or "") or said.text())
     if is_refusal(reason):
         told = f"The picture was refused ({reason}){why}. Change the prompt.{said.evidence(candidate)}"
         return ImageBlocked(told, reason=reason)
     return NoImage(f"The reply has no picture ({reason or 'no reason'}){why}. Its text may be charged.", reason=reason)
 
 
-def _tail(message: str) -> str:
+def _format_tail(message: str) -> str:
     text = plain(message).rstrip(".")
     return f": {text}" if text else ""

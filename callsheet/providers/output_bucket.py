@@ -74,14 +74,14 @@ async def evidence_in(base_url: str, labels: tuple[tuple[str, str], ...], gate: 
         async with httpx2.AsyncClient(timeout=TIMEOUT_S, trust_env=False, event_hooks=hooks) as client:
             reply = await client.post(f"{base_url}evidence", json={"labels": dict(labels)})
         reply.raise_for_status()
-        return _read(reply.json()["submissions"])
+        return _read_evidence(reply.json()["submissions"])
     except (httpx2.HTTPError, NotRehearsal, ServiceError, LookupError, TypeError, ArithmeticError, ValueError) as error:
         raise Unreachable(
             f"The rehearsal service could not be asked what it accepted: {told(error)}. Nothing was sent."
         ) from error
 
 
-def _read(submissions: list[dict[str, Any]]) -> Evidence:
+def _read_evidence(submissions: list[dict[str, Any]]) -> Evidence:
     if not submissions:
         return Evidence(accepted=False, charged_usd=Decimal(0))
     operation = next((each["operation"] for each in submissions if each["operation"]), None)

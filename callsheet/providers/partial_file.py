@@ -106,21 +106,21 @@ class PartialFile:
     async def begin(self, status: int, headers: Mapping[str, str]) -> None:
         """Prepare for the body of a reply: it continues the file, or starts it over."""
         part, validator = read_range(headers.get("Content-Range")), _validator(headers)
-        if status == PARTIAL_CONTENT and part is not None and self._goes_on(part, validator):
+        if status == PARTIAL_CONTENT and part is not None and self._is_continuation(part, validator):
             self.total = part.total or self.total
         elif status == PARTIAL_CONTENT and part is not None and part.start:
             await self.restart()
             raise Interrupted("the part that came is not the one asked for")
         else:
             await self.restart()
-            self.total = part.total if part and status == PARTIAL_CONTENT else _length(headers)
+            self.total = part.total if part and status == PARTIAL_CONTENT else _read_length(headers)
         encoded = headers.get("Content-Encoding", "identity").lower() != "identity"
         self._validator = validator or self._validator
         self.can_resume = bool(self._validator) and not encoded
         if encoded:
             self.total = None
 
-    def _goes_on(self, part: ContentRange, validator: str) -> bool:
+    def _is_continuation(self, part: ContentRange, validator: str) -> bool:
         same = None in (part.total, self.total) or part.total == self.total
         return part.start == self.size and same and validator in ("", self._validator or validator)
 
@@ -143,7 +143,7 @@ class PartialFile:
     async def restart(self) -> None:
         """Forget what is here."""
         self._block.clear()
-        await asyncio.to_thread(_empty, self._stream)
+        await asyncio.to_thread(_clear, self._stream)
         self.size, self.total, self._validator, self.can_resume = 0, None, "", False
 
     @property
@@ -152,12 +152,12 @@ class PartialFile:
         return self.size > 0 and self.total in (None, self.size)
 
 
-def _empty(stream: BinaryIO) -> None:
+def _clear(stream: BinaryIO) -> None:
     stream.seek(0)
     stream.truncate()
 
 
-def _length(headers: Mapping[str, str]) -> int | None:
+def _read_length(headers: Mapping[str, str]) -> int | None:
     told = headers.get("Content-Length", "")
     return int(told) if told.isascii() and told.isdigit() and len(told) < 19 else None
 

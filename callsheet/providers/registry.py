@@ -141,7 +141,7 @@ class Providers:
         if route.provider != "genai_images":
             raise SettingsError(f"Model {model_id} makes videos, not pictures: choose an image model.")
         if route.way not in self._images:
-            self._images[route.way] = self._genai_images(route.way)
+            self._images[route.way] = self._open_images(route.way)
         return self._images[route.way]
 
     def videos_for(self, model_id: str) -> VideoProvider:
@@ -153,10 +153,10 @@ class Providers:
         if route.provider in ("genai_images", "genai_looks"):
             raise SettingsError(f"Model {model_id} makes no videos: choose a video model.")
         if route.provider == "veo_gemini":
-            self._gemini_videos = self._gemini_videos or self._veo_gemini()
+            self._gemini_videos = self._gemini_videos or self._open_veo_gemini()
             return self._gemini_videos
         if model_id not in self._agent_videos:
-            self._agent_videos[model_id] = self._veo_agent(route.way, model_id)
+            self._agent_videos[model_id] = self._open_veo_agent(route.way, model_id)
         return self._agent_videos[model_id]
 
     def looks_for(self, model_id: str) -> LookProvider:
@@ -168,21 +168,21 @@ class Providers:
         if route.provider != "genai_looks":
             raise SettingsError(f"Model {model_id} answers no questions about pictures: choose one of the kind look.")
         if route.way not in self._looks:
-            self._looks[route.way] = self._genai_looks(route.way)
+            self._looks[route.way] = self._open_looks(route.way)
         return self._looks[route.way]
 
-    def _genai_looks(self, way: Way) -> LookProvider:
+    def _open_looks(self, way: Way) -> LookProvider:
         from callsheet.providers.genai import GenaiLooks
         from callsheet.providers.sdk_clients import secrets_of
 
         labels = way is not Way.GEMINI or self._rehearsal
-        return GenaiLooks(self._client(way, fresh=False), labels=labels, secrets=secrets_of(self._access, way))
+        return GenaiLooks(self._open_client(way, fresh=False), labels=labels, secrets=secrets_of(self._access, way))
 
-    def _genai_images(self, way: Way) -> ImageProvider:
+    def _open_images(self, way: Way) -> ImageProvider:
         from callsheet.providers.genai import GenaiImages
         from callsheet.providers.sdk_clients import secrets_of
 
-        client = self._client(way, fresh=False)
+        client = self._open_client(way, fresh=False)
         agent_platform = way is not Way.GEMINI
         return GenaiImages(
             client,
@@ -191,19 +191,19 @@ class Providers:
             secrets=secrets_of(self._access, way),
         )
 
-    def _veo_agent(self, way: Way, model: str) -> VideoProvider:
+    def _open_veo_agent(self, way: Way, model: str) -> VideoProvider:
         from callsheet.providers.sdk_clients import secrets_of
         from callsheet.providers.veo_agent import VeoAgentPlatform
 
         return VeoAgentPlatform(
-            self._client(way, fresh=True),
-            self._client(way, fresh=False),
+            self._open_client(way, fresh=True),
+            self._open_client(way, fresh=False),
             model=model,
-            files=self._agent_files(way),
+            files=self._open_agent_files(way),
             secrets=secrets_of(self._access, way),
         )
 
-    def _agent_files(self, way: Way) -> VideoFetch:
+    def _open_agent_files(self, way: Way) -> VideoFetch:
         """Return what fetches the videos that Agent Platform names.
 
         Objects of buckets, and addresses, as on the other route.
@@ -221,23 +221,22 @@ class Providers:
             self._files[way] = VideoFetch(https, self._bucket)
         return self._files[way]
 
-    def _veo_gemini(self) -> VideoProvider:
+    def _open_veo_gemini(self) -> VideoProvider:
+        from callsheet.providers.secrets import ApiKey
         from callsheet.providers.veo_gemini import VeoGemini
 
         key = self._access.gemini_key
         provider = VeoGemini(
             self._access.gemini_url,
-            key.get_secret_value() if key else "",
+            ApiKey(key.get_secret_value() if key else "", self._access.variable(Way.GEMINI)),
             timeout_s=self._video_reply_s,
             bucket=self._bucket,
-            rehearsal=self._rehearsal,
             gate=self._gate,
-            variable=self._access.variable(Way.GEMINI),
         )
         self._stack.push_async_callback(provider.aclose)
         return provider
 
-    def _client(self, way: Way, *, fresh: bool) -> genai.Client:
+    def _open_client(self, way: Way, *, fresh: bool) -> genai.Client:
         from callsheet.providers.sdk_clients import base_url, open_client, open_session
 
         if (way, fresh) not in self._clients:

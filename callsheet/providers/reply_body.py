@@ -44,7 +44,7 @@ def decode_base64(text: str, limit: int | None = None) -> bytes:
         coded = unquote_to_bytes(coded)
     coded = coded.translate(_STANDARD).translate(None, _OTHERS)
     pieces = coded.rstrip(b"=").split(b"=") if b"=" in coded.rstrip(b"=") else [coded.rstrip(b"=")]
-    return b"".join(map(_piece, pieces))
+    return b"".join(map(_decode_piece, pieces))
 
 
 def data_url_type(text: str) -> str | None:
@@ -56,7 +56,7 @@ def data_url_type(text: str) -> str | None:
     return (found[1] or "").lower() if found else None
 
 
-def _piece(coded: bytes) -> bytes:
+def _decode_piece(coded: bytes) -> bytes:
     whole = coded[:-1] if len(coded) % 4 == 1 else coded
     with suppress(binascii.Error):
         return binascii.a2b_base64(whole + b"=" * (-len(whole) % 4))
@@ -131,9 +131,9 @@ def uncompressed(body: bytes, encoding: str = "") -> bytes:
     The compression is gzip or deflate, whether the headers state it or not.
     """
     if body[:3] == b"\x1f\x8b\x08":
-        return _inflated(body, 31)
+        return _inflate(body, 31)
     if "deflate" in encoding.lower():
-        return _inflated(body, 15) or _inflated(body, -15) or body
+        return _inflate(body, 15) or _inflate(body, -15) or body
     return body
 
 
@@ -164,14 +164,14 @@ def read_json(text: str) -> tuple[list[object], bool]:
     """
     body = text.strip("\ufeff \t\r\n\x00")
     body = body[guard.end() :] if (guard := _GUARD.match(body)) else body
-    events = _events(body) if re.match(r"(?:data|event|id|retry)?:", body) else None
-    found, is_cut = _values(events if events is not None else body)
+    events = _read_events(body) if re.match(r"(?:data|event|id|retry)?:", body) else None
+    found, is_cut = _read_values(events if events is not None else body)
     if not found and (begin := re.search(r"[{\[]", body)) and body[:1] != "<":
-        found, is_cut = _values(body[begin.start() :])
-    return [value for one in found for value in _unwrapped(one)], is_cut
+        found, is_cut = _read_values(body[begin.start() :])
+    return [value for one in found for value in _unwrap(one)], is_cut
 
 
-def _events(text: str) -> str | None:
+def _read_events(text: str) -> str | None:
     """Return the data of server-sent events, one a line, None without any.
 
     The lines of an event belong together.
@@ -186,7 +186,7 @@ def _events(text: str) -> str | None:
     return "\n".join(part for part in joined if part) or None
 
 
-def _values(text: str) -> tuple[list[object], bool]:
+def _read_values(text: str) -> tuple[list[object], bool]:
     """Return JSON values that follow one another, and whether the last is cut off.
 
     Between them is white space, commas or nothing.
@@ -239,7 +239,7 @@ def mended(text: str) -> tuple[object] | None:
     return None
 
 
-def _unwrapped(value: object) -> Sequence[object]:
+def _unwrap(value: object) -> Sequence[object]:
     """Return a list's members, or a JSON text's own value; nothing for null.
 
     Anything else comes back as it is.
@@ -248,7 +248,7 @@ def _unwrapped(value: object) -> Sequence[object]:
         return value
     if isinstance(value, str) and value[:1] in "{[":
         with suppress(ValueError, RecursionError):
-            return _unwrapped(json.loads(value, strict=False))
+            return _unwrap(json.loads(value, strict=False))
     return () if value is None else (value,)
 
 
@@ -267,11 +267,11 @@ def _is_text(head: bytes) -> bool:
     return all(byte >= 32 or byte in b"\t\r\n" for byte in head)
 
 
-def _inflated(body: bytes, window: int) -> bytes:
+def _inflate(body: bytes, window: int) -> bytes:
     """Return everything that can be uncompressed, of all members of a gzip file."""
     pieces: list[bytes] = []
     left = MAX_BODY_BYTES
-    for piece in _members(body, window):
+    for piece in _inflate_members(body, window):
         pieces.append(piece[:left])
         left -= len(piece)
         if left <= 0:
@@ -279,20 +279,20 @@ def _inflated(body: bytes, window: int) -> bytes:
     return b"".join(pieces)
 
 
-def _members(body: bytes, window: int) -> Iterator[bytes]:
+def _inflate_members(body: bytes, window: int) -> Iterator[bytes]:
     while body:
         inflate = zlib.decompressobj(window)
         try:
             yield inflate.decompress(body, MAX_BODY_BYTES)
         except zlib.error:
-            yield from _by_pieces(body, window)
+            yield from _inflate_pieces(body, window)
             return
         if not inflate.eof:
             return
         body = inflate.unused_data if inflate.unused_data[:2] == b"\x1f\x8b" else b""
 
 
-def _by_pieces(body: bytes, window: int) -> Iterator[bytes]:
+def _inflate_pieces(body: bytes, window: int) -> Iterator[bytes]:
     """Yield what a damaged stream gives until the damage."""
     inflate = zlib.decompressobj(window)
     with suppress(zlib.error):

@@ -112,7 +112,7 @@ class _Walk:
             elif isinstance(value, list):
                 self._add(bytes(value), place)
             elif isinstance(value, str):
-                self._text(value, place)
+                self._visit_text(value, place)
 
     def scan(self, text: str) -> None:
         """Look for the beginnings of pictures in a text that is no JSON."""
@@ -120,7 +120,7 @@ class _Walk:
             self._add(decode_base64(re.sub(r"\\[nrt]|\\", "", found[0])), _Place())
         self.addresses += _LINK.findall(text)
 
-    def _text(self, value: str, place: _Place) -> None:
+    def _visit_text(self, value: str, place: _Place) -> None:
         if place.name.rpartition(".")[2] in _FILE and "://" in value[:12]:
             self.addresses.append(value[:2000])
         elif place.is_blob or (len(value) >= 16 and _begins_picture(value)):

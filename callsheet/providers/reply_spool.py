@@ -126,7 +126,7 @@ class KeptReplies:
 
     def read(self, key: str, n: int) -> Reply | None:
         """Return the kept reply to attempt `n`, None when none can be read."""
-        return _parsed(self.path(key, n))
+        return _parse(self.path(key, n))
 
     def of_other_ledgers(self, key: str) -> list[Reply]:
         """Return the replies to a job that other ledgers kept here.
@@ -134,7 +134,7 @@ class KeptReplies:
         This ledger knows no attempt of them.
         """
         files = (path for path in self.of_job(key) if not path.stem.endswith(f"-{self._ledger}"))
-        return [reply for path in files if (reply := _parsed(path))]
+        return [reply for path in files if (reply := _parse(path))]
 
     def keys(self) -> set[str]:
         """Return the keys of the jobs of which something is kept."""
@@ -151,7 +151,7 @@ class KeptReplies:
             path.unlink(missing_ok=True)
 
 
-def _parsed(path: Path) -> Reply | None:
+def _parse(path: Path) -> Reply | None:
     with suppress(OSError, ValueError):
         return parse_reply(path.read_bytes())
     return None

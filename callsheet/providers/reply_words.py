@@ -43,10 +43,10 @@ def stated_error(
             "proxy, a sign-in that is asked for, and the base URL."
         )
         return _PAGE_CLASS[phase](message, reason="WEB_PAGE", status=200)
-    stated = next(_errors(body), None)
+    stated = next(_find_errors(body), None)
     if stated is None:
         return None
-    return from_reply(_status(stated), {"error": stated}, phase, what=what, retry_after=retry_after)
+    return from_reply(_read_status(stated), {"error": stated}, phase, what=what, retry_after=retry_after)
 
 
 def error_body(reply: Reply) -> object:
@@ -55,7 +55,7 @@ def error_body(reply: Reply) -> object:
     return body.first or body.text
 
 
-def _errors(body: ReplyBody) -> Iterator[Mapping[str, object]]:
+def _find_errors(body: ReplyBody) -> Iterator[Mapping[str, object]]:
     """Yield the error objects of a reply.
 
     A text in place of one is its message; a bare one has code and message.
@@ -73,23 +73,23 @@ def _errors(body: ReplyBody) -> Iterator[Mapping[str, object]]:
 
 
 def _is_bare(document: Mapping[str, object]) -> bool:
-    code = _number(document.get("code"))
+    code = _read_number(document.get("code"))
     return code is not None and code >= 400 and "message" in document
 
 
-def _status(error: Mapping[str, object]) -> int:
+def _read_status(error: Mapping[str, object]) -> int:
     """Return the HTTP status that an error object means.
 
     Its code, else its status by name, else 500.
     """
-    code = _number(error.get("code"))
+    code = _read_number(error.get("code"))
     if code is not None and 400 <= code < 600:
         return code
     names = (str(error.get(field) or "").upper().replace(" ", "_") for field in ("status", "code", "type"))
     return next((_HTTP_OF[name] for name in names if name in _HTTP_OF), 500)
 
 
-def _number(value: object) -> int | None:
+def _read_number(value: object) -> int | None:
     text = str(value)
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 4 else None
 
@@ -107,7 +107,7 @@ class Said:
 
     def __init__(self, body: ReplyBody) -> None:
         self.body = body
-        self._parts = [inner for document in body.documents if (inner := _response(document)) is not None]
+        self._parts = [inner for document in body.documents if (inner := _find_response(document)) is not None]
 
     def evidence(self, judged: Mapping[str, object]) -> str:
         """Return what Google's support needs about a refusal.
@@ -129,7 +129,7 @@ class Said:
         feedback = mapping(self.value("promptFeedback"))
         rated = [("prompt", feedback), *(("answer", one) for one in self.candidates())]
         found = [(of, one) for of, judged in rated for one in sequence(either(judged, "safetyRatings"))]
-        return tuple({"of": of, **_words(one)} for of, one in found[:MAX_RATINGS] if isinstance(one, Mapping))
+        return tuple({"of": of, **_read_rating(one)} for of, one in found[:MAX_RATINGS] if isinstance(one, Mapping))
 
     @property
     def is_reply(self) -> bool:
@@ -185,25 +185,25 @@ class Said:
         return counts | {name: more for name, field in totals.items() if (more := count(either(usage, field)))}
 
 
-def _words(rating: Mapping[str, object]) -> dict[str, str]:
+def _read_rating(rating: Mapping[str, object]) -> dict[str, str]:
     """Return what a rating says, without what is nested in it."""
     told = [(name, value) for name, value in rating.items() if isinstance(value, str | int | float)]
     return {plain(str(name), 60): plain(str(value), 100) for name, value in told[:12]}
 
 
-def _response(document: object, depth: int = 0) -> Mapping[str, object] | None:
+def _find_response(document: object, depth: int = 0) -> Mapping[str, object] | None:
     """Return the response in a document, None when there is none.
 
     The document itself, or what gateways wrap (`response`, `data`, `result`, a list).
     """
     if isinstance(document, list) and depth < 4:
-        return next((found for one in document if (found := _response(one, depth + 1)) is not None), None)
+        return next((found for one in document if (found := _find_response(one, depth + 1)) is not None), None)
     if not isinstance(document, Mapping):
         return None
     if any(either(document, name) is not None for name in ("candidates", "promptFeedback", "usageMetadata")):
         return document
     inner = (document.get(name) for name in ("response", "data", "result", "body")) if depth < 4 else ()
-    return next((found for one in inner if (found := _response(one, depth + 1)) is not None), None)
+    return next((found for one in inner if (found := _find_response(one, depth + 1)) is not None), None)
 
 
 def either(value: Mapping[str, object], camel: str) -> object:

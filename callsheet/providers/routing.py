@@ -183,13 +183,13 @@ def choose_route(model: RoutableModel, access: Access, *, about_people: bool = F
     """
     platforms = frozenset(model.platforms)
     if model.kind == "image" and model.surface == "generate_content":
-        if about_people and not model.person_values("image", "gemini_api") and _agent_way(access):
+        if about_people and not model.person_values("image", "gemini_api") and _choose_agent_way(access):
             platforms &= {"agent_platform"}
-        return Route("genai_images", _image_way(model, platforms or frozenset(model.platforms), access))
+        return Route("genai_images", _choose_image_way(model, platforms or frozenset(model.platforms), access))
     if model.kind == "look" and model.surface == "generate_content":
-        return Route("genai_looks", _image_way(model, platforms, access))
+        return Route("genai_looks", _choose_image_way(model, platforms, access))
     if model.kind == "video" and model.surface == "predict_long_running":
-        return _video_route(model, platforms, access)
+        return _choose_video_route(model, platforms, access)
     raise SettingsError(
         f"Model {model.id} is made through {model.surface}, which callsheet does not speak. "
         "Choose another one: `callsheet models` lists them."
@@ -259,30 +259,30 @@ def has_adc_file(settings: Settings) -> bool:
     return given.is_file() if given is not None else (Path.home() / ADC_FILE).is_file()
 
 
-def _image_way(model: RoutableModel, platforms: frozenset[str], access: Access) -> Way:
+def _choose_image_way(model: RoutableModel, platforms: frozenset[str], access: Access) -> Way:
     if "gemini_api" in platforms and access.gemini_key:
         return Way.GEMINI
-    if "agent_platform" in platforms and (way := _agent_way(access)):
+    if "agent_platform" in platforms and (way := _choose_agent_way(access)):
         return way
-    raise _missing(model, platforms)
+    raise _report_missing(model, platforms)
 
 
-def _video_route(model: RoutableModel, platforms: frozenset[str], access: Access) -> Route:
-    if "agent_platform" in platforms and (way := _agent_way(access)):
+def _choose_video_route(model: RoutableModel, platforms: frozenset[str], access: Access) -> Route:
+    if "agent_platform" in platforms and (way := _choose_agent_way(access)):
         return Route("veo_agent", way)
     # A compatible gateway behind GOOGLE_GEMINI_BASE_URL may serve any Veo id; Google's own serves what it lists.
     if access.gemini_key and ("gemini_api" in platforms or not is_google(access.gemini_url)):
         return Route("veo_gemini", Way.GEMINI)
-    raise _missing(model, platforms)
+    raise _report_missing(model, platforms)
 
 
-def _agent_way(access: Access) -> Way | None:
+def _choose_agent_way(access: Access) -> Way | None:
     if access.express_key:
         return Way.EXPRESS
     return Way.PROJECT if access.project else None
 
 
-def _missing(model: RoutableModel, platforms: frozenset[str]) -> SettingsError:
+def _report_missing(model: RoutableModel, platforms: frozenset[str]) -> SettingsError:
     ways = []
     if "gemini_api" in platforms:
         ways.append("GEMINI_API_KEY")

@@ -17,6 +17,14 @@ _KEY_LIKE = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
+class ApiKey:
+    """An API key, and the variable that it came from ("" when none is known)."""
+
+    value: str = field(repr=False)
+    variable: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Secrets:
     """The secret values of one client, and the variable that its key came from.
 

@@ -51,6 +51,15 @@ class Exchange:
     limit: int = MAX_KEPT_BYTES
 
 
+@dataclass(frozen=True, slots=True)
+class SdkRequest:
+    """What errors say of a request: its phase, its name, and the secrets to leave out."""
+
+    phase: Phase
+    what: str
+    secrets: Secrets
+
+
 _exchange: ContextVar[Exchange | None] = ContextVar("exchange", default=None)
 _listener: ContextVar[Callable[[], None] | None] = ContextVar("listener", default=None)
 
@@ -74,9 +83,7 @@ def _mark_sent(exchange: Exchange) -> None:
 async def received(
     call: Callable[[], Awaitable[object]],
     read: Callable[[Reply], T],
-    phase: Phase,
-    what: str,
-    secrets: Secrets,
+    request: SdkRequest,
     keeper: Keeper | None = None,
     *,
     limit: int = MAX_KEPT_BYTES,
@@ -97,7 +104,8 @@ async def received(
             lost = error
         reply = known.reply
         if reply is None or not may_be_paid(reply.status) or (lost is not None and not reply.body):
-            raise lost or Unknown(f"The {phase} of {what} gave no reply that can be read.", reason="NO_REPLY")
+            silence = f"The {request.phase} of {request.what} gave no reply that can be read."
+            raise lost or Unknown(silence, reason="NO_REPLY")
         try:
             return await asyncio.to_thread(read, reply)
         except Unknown:
@@ -105,7 +113,7 @@ async def received(
                 raise
             raise lost from None
 
-    return await guarded(exchange, phase, what, secrets)
+    return await guarded(exchange, request.phase, request.what, request.secrets)
 
 
 def note_reply(reply: Reply) -> None:
@@ -133,7 +141,7 @@ async def guarded(call: Callable[[], Awaitable[T]], phase: Phase, what: str, sec
             raise
         failure = without_reply(error, phase, what=what, sent=exchange.sent)
     except Exception as error:  # after sending, any exception may hide an accepted request
-        failure = error if isinstance(error, ProviderError) else _translated(error, exchange, phase, what)
+        failure = error if isinstance(error, ProviderError) else _translate(error, exchange, phase, what)
     finally:
         _exchange.reset(token)
     if isinstance(failure, Unauthorised) and secrets.variable:
@@ -146,14 +154,14 @@ async def guarded(call: Callable[[], Awaitable[T]], phase: Phase, what: str, sec
     raise failure
 
 
-def _translated(error: Exception, exchange: Exchange, phase: Phase, what: str) -> ProviderError:
+def _translate(error: Exception, exchange: Exchange, phase: Phase, what: str) -> ProviderError:
     if exchange.status is not None and exchange.status != 200:
         # The SDK may not be able to read the error's body; its status still tells what it means.
         body = error_body(exchange.reply) if exchange.reply is not None else None
         return from_reply(exchange.status, body, phase, what=what, retry_after=exchange.retry_after)
     if isinstance(error, sdk_errors.APIError):
         return from_reply(error.code, error.details, phase, what=what, retry_after=exchange.retry_after)
-    if exchange.sent or _in_transit(error):
+    if exchange.sent or _is_in_transit(error):
         return without_reply(error, phase, what=what, sent=exchange.sent, status=exchange.status)
     reason = type(error).__name__
     if isinstance(error, google.auth.exceptions.GoogleAuthError):
@@ -161,7 +169,7 @@ def _translated(error: Exception, exchange: Exchange, phase: Phase, what: str) -
     return Rejected(f"The {phase} of {what} was refused before it was sent: {told(error)}. Change it.", reason=reason)
 
 
-def _in_transit(error: Exception) -> bool:
+def _is_in_transit(error: Exception) -> bool:
     return isinstance(
         error, OSError | ServiceError | aiohttp.ClientError | httpx2.HTTPError | google.auth.exceptions.TransportError
     ) and not isinstance(error, aiohttp.InvalidURL)
@@ -177,12 +185,12 @@ class WatchedResponse(aiohttp.ClientResponse):
         """Return the body, uncompressed."""
         if self._body is None:
             exchange = _exchange.get() or Exchange()
-            reply = await self._received(exchange)
+            reply = await self._keep_reply(exchange)
             is_hidden = exchange.is_raw and self.status == 200
             self._body = b"{}" if is_hidden else uncompressed(reply.body, reply.headers.get("content-encoding", ""))
         return self._body
 
-    async def _received(self, exchange: Exchange) -> Reply:
+    async def _keep_reply(self, exchange: Exchange) -> Reply:
         """Return the reply as it came, durable.
 
         Also when its body ends with an error, which is then raised.

@@ -17,7 +17,7 @@ from callsheet.providers.operations import checked_name, name_path
 from callsheet.providers.protocol import InputImage, VideoReady, VideoRequest
 from callsheet.providers.reply_spool import Keeper
 from callsheet.providers.secrets import NO_SECRETS, Secrets
-from callsheet.providers.sent_tracking import received
+from callsheet.providers.sent_tracking import SdkRequest, received
 from callsheet.providers.video_fetch import VideoFetch
 from callsheet.providers.video_replies import MAX_POLL_BYTES, polled_video, submitted_name
 
@@ -57,7 +57,7 @@ class VeoAgentPlatform:
             )
 
         read = partial(submitted_name, what=what)
-        return await received(send, read, Phase.SUBMIT, what, self._secrets, keeper)
+        return await received(send, read, SdkRequest(Phase.SUBMIT, what, self._secrets), keeper)
 
     async def poll(self, operation: str) -> VideoReady | None:
         """Return the video when done, None while it runs.
@@ -76,7 +76,7 @@ class VeoAgentPlatform:
             return await self._poll.aio.operations.get(known, config=types.GetOperationConfig(http_options=options))
 
         read = partial(polled_video, what=what)
-        return await received(send, read, Phase.POLL, what, self._secrets, limit=MAX_POLL_BYTES)
+        return await received(send, read, SdkRequest(Phase.POLL, what, self._secrets), limit=MAX_POLL_BYTES)
 
     async def download(self, video: VideoReady, target: Path) -> None:
         """Write the video to `target`, from the reply, its bucket or an address."""
@@ -99,15 +99,15 @@ def routable(name: str, model: str) -> str:
 
 def source(request: VideoRequest) -> types.GenerateVideosSource:
     """Return prompt and first frame."""
-    return types.GenerateVideosSource(prompt=request.prompt, image=_image(request.first_frame))
+    return types.GenerateVideosSource(prompt=request.prompt, image=_build_image(request.first_frame))
 
 
 def config(request: VideoRequest) -> types.GenerateVideosConfig:
     """Return the parameters that are given; one video."""
     return types.GenerateVideosConfig(
         number_of_videos=1,
-        last_frame=_image(request.last_frame),
-        reference_images=[_reference(image) for image in request.references] or None,
+        last_frame=_build_image(request.last_frame),
+        reference_images=[_build_reference(image) for image in request.references] or None,
         negative_prompt=request.negative_prompt,
         aspect_ratio=request.aspect_ratio,
         resolution=request.resolution,
@@ -119,11 +119,11 @@ def config(request: VideoRequest) -> types.GenerateVideosConfig:
     )
 
 
-def _reference(image: InputImage) -> types.VideoGenerationReferenceImage:
+def _build_reference(image: InputImage) -> types.VideoGenerationReferenceImage:
     return types.VideoGenerationReferenceImage(
-        image=_image(image), reference_type=types.VideoGenerationReferenceType.ASSET
+        image=_build_image(image), reference_type=types.VideoGenerationReferenceType.ASSET
     )
 
 
-def _image(image: InputImage | None) -> types.Image | None:
+def _build_image(image: InputImage | None) -> types.Image | None:
     return types.Image(image_bytes=image.data, mime_type=image.mime_type) if image else None

@@ -20,9 +20,9 @@ from callsheet.providers.https_exchange import exchange
 from callsheet.providers.operations import name_path
 from callsheet.providers.protocol import InputImage, VideoReady, VideoRequest, not_carried
 from callsheet.providers.rehearsal_gate import RehearsalGate
-from callsheet.providers.reply_spool import MAX_KEPT_BYTES, Keeper, Reply
+from callsheet.providers.reply_spool import Keeper
 from callsheet.providers.sdk_clients import plain_client
-from callsheet.providers.secrets import Secrets
+from callsheet.providers.secrets import ApiKey, Secrets
 from callsheet.providers.sent_tracking import guarded, httpx2_watch
 from callsheet.providers.video_fetch import VideoFetch
 from callsheet.providers.video_replies import MAX_POLL_BYTES, polled_video, submitted_name
@@ -33,30 +33,28 @@ API_VERSION = "v1beta"
 class VeoGemini:
     """A VideoProvider with an API key at `base_url`. Close it with `aclose`.
 
-    `base_url` ends with a slash. Labels are sent in a `rehearsal` only: the Gemini API refuses them. There, requests go
-    through its `gate`, and nothing is fetched from other hosts than the base URL's.
+    `base_url` ends with a slash. With the `gate` of a rehearsal all requests go through it, labels are sent (the Gemini
+    API refuses them), and nothing is fetched from other hosts than the base URL's.
     """
 
     def __init__(
         self,
         base_url: str,
-        key: str,
+        key: ApiKey,
         *,
         timeout_s: float,
         bucket: BucketReader,
-        rehearsal: bool = False,
         gate: RehearsalGate | None = None,
-        variable: str = "",
     ) -> None:
         self._root = f"{base_url}{API_VERSION}"
-        self._headers = {"x-goog-api-key": key}
-        self._secrets = Secrets((key,), variable)
+        self._headers = {"x-goog-api-key": key.value}
+        self._secrets = Secrets((key.value,), key.variable)
         self._timeout_s = timeout_s
-        self._labels = rehearsal
+        self._labels = gate is not None
         # Submissions never reuse a connection: one that the server closed while idle would make them `Unknown`.
         self._fresh = plain_client(base_url, timeout_s, gate, fresh=True)
         self._kept = plain_client(base_url, timeout_s, gate)
-        download = HttpsDownload(self._kept, base_url, self._headers, self._secrets, foreign=not rehearsal)
+        download = HttpsDownload(self._kept, base_url, self._headers, self._secrets, foreign=gate is None)
         self._files = VideoFetch(download, bucket)
 
     async def submit(self, request: VideoRequest, keeper: Keeper | None = None) -> str:
@@ -67,8 +65,9 @@ class VeoGemini:
         what = f"a video by {request.model}"
 
         async def send() -> str:
-            url = f"{self._root}/models/{_model(request.model)}:predictLongRunning"
-            reply = await self._exchange(self._fresh, "POST", url, body=self._payload(request), keeper=keeper)
+            url = f"{self._root}/models/{_check_model(request.model)}:predictLongRunning"
+            post = self._build_request(self._fresh, "POST", url, body=self._build_payload(request))
+            reply = await exchange(self._fresh, post, wait_s=self._timeout_s, keeper=keeper)
             return await asyncio.to_thread(submitted_name, reply, what)
 
         return await guarded(send, Phase.SUBMIT, what, self._secrets)
@@ -81,7 +80,8 @@ class VeoGemini:
 
         async def fetch() -> VideoReady | None:
             url = f"{self._root}/{name_path(operation)}"
-            reply = await self._exchange(self._kept, "GET", url, limit=MAX_POLL_BYTES)
+            get = self._build_request(self._kept, "GET", url)
+            reply = await exchange(self._kept, get, wait_s=self._timeout_s, limit=MAX_POLL_BYTES)
             return await asyncio.to_thread(polled_video, reply, what)
 
         return await guarded(fetch, Phase.POLL, what, self._secrets)
@@ -95,23 +95,15 @@ class VeoGemini:
         await self._fresh.aclose()
         await self._kept.aclose()
 
-    def _payload(self, request: VideoRequest) -> dict[str, object]:
+    def _build_payload(self, request: VideoRequest) -> dict[str, object]:
         return payload(request) | ({"labels": dict(request.labels)} if self._labels else {})
 
-    async def _exchange(
-        self,
-        client: httpx2.AsyncClient,
-        method: str,
-        url: str,
-        *,
-        body: object = None,
-        keeper: Keeper | None = None,
-        limit: int = MAX_KEPT_BYTES,
-    ) -> Reply:
+    def _build_request(
+        self, client: httpx2.AsyncClient, method: str, url: str, *, body: object = None
+    ) -> httpx2.Request:
         headers = {**self._headers, "Accept-Encoding": "gzip, deflate"}  # what reply_body uncompresses
         extensions: dict[str, Any] = {"trace": httpx2_watch}
-        request = client.build_request(method, url, json=body, headers=headers, extensions=extensions)
-        return await exchange(client, request, wait_s=self._timeout_s, keeper=keeper, limit=limit)
+        return client.build_request(method, url, json=body, headers=headers, extensions=extensions)
 
 
 def payload(request: VideoRequest) -> dict[str, object]:
@@ -124,11 +116,13 @@ def payload(request: VideoRequest) -> dict[str, object]:
             raise not_carried(field, value, "the Gemini API takes it for no video; Agent Platform does")
     instance: dict[str, object] = {"prompt": request.prompt}
     if request.first_frame:
-        instance["image"] = _image(request.first_frame)
+        instance["image"] = _encode_image(request.first_frame)
     if request.last_frame:
-        instance["lastFrame"] = _image(request.last_frame)
+        instance["lastFrame"] = _encode_image(request.last_frame)
     if request.references:
-        instance["referenceImages"] = [{"image": _image(r), "referenceType": "ASSET"} for r in request.references]
+        instance["referenceImages"] = [
+            {"image": _encode_image(r), "referenceType": "ASSET"} for r in request.references
+        ]
     parameters = {
         "sampleCount": 1,
         "durationSeconds": request.duration_s,
@@ -140,11 +134,11 @@ def payload(request: VideoRequest) -> dict[str, object]:
     return {"instances": [instance], "parameters": {name: v for name, v in parameters.items() if v is not None}}
 
 
-def _image(image: InputImage) -> dict[str, str]:
+def _encode_image(image: InputImage) -> dict[str, str]:
     return {"bytesBase64Encoded": base64.b64encode(image.data).decode(), "mimeType": image.mime_type}
 
 
-def _model(model: str) -> str:
+def _check_model(model: str) -> str:
     if not model.replace("-", "").replace(".", "").replace("_", "").isalnum():
         raise ValueError(f"not a model id: {model[:80]!r}")
     return model

@@ -34,10 +34,10 @@ def resolve(uri: str, base_url: str) -> str:
     here = parts.hostname in (None, urlsplit(GEMINI_URL).hostname) and not parts.username
     if here or same_origin(uri, base_url):
         if file := _FILE.fullmatch(parts.path):
-            return _file(file["root"], parts.query, uri, base_url, here=here)
+            return _build_file_url(file["root"], parts.query, uri, base_url, here=here)
         if parts.hostname is None:
             return urljoin(base_url, uri)
-        return f"{base_url}{parts.path.lstrip('/')}{_queried(parts.query)}" if here else uri
+        return f"{base_url}{parts.path.lstrip('/')}{_format_query(parts.query)}" if here else uri
     return object_of(uri) or uri
 
 
@@ -80,10 +80,10 @@ def same_origin(url: str, base_url: str) -> bool:
 
     The key is sent only there.
     """
-    return _origin(url) == _origin(base_url)
+    return _read_origin(url) == _read_origin(base_url)
 
 
-def _file(root: str, query: str, uri: str, base_url: str, *, here: bool) -> str:
+def _build_file_url(root: str, query: str, uri: str, base_url: str, *, here: bool) -> str:
     """Return the address of a file's bytes, with the query that requests them."""
     wanted = query if "alt=" in query else "&".join(part for part in (query, "alt=media") if part)
     if not here:
@@ -106,7 +106,7 @@ def _is_public(url: str) -> bool:
     return False
 
 
-def _origin(url: str) -> tuple[str, str | None, int | None]:
+def _read_origin(url: str) -> tuple[str, str | None, int | None]:
     parts = urlsplit(url)
     try:
         port = parts.port
@@ -115,5 +115,5 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
     return parts.scheme, parts.hostname, port or {"https": 443, "http": 80}.get(parts.scheme)
 
 
-def _queried(query: str) -> str:
+def _format_query(query: str) -> str:
     return f"?{query}" if query else ""

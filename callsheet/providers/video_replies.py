@@ -69,7 +69,7 @@ def polled_video(reply: Reply, what: str) -> VideoReady | None:
     body = read_body(reply)
     if body.is_cut or not reply.is_whole:
         raise Unreachable(f"The answer to the poll of {what} was cut off. Polling again is free.")
-    if (stated := _stated(body, what, retry_after)) is not None:
+    if (stated := _find_stated_error(body, what, retry_after)) is not None:
         raise stated
     operation = body.first
     try:
@@ -80,7 +80,7 @@ def polled_video(reply: Reply, what: str) -> VideoReady | None:
     return replace(ready, record=record_of(operation)) if ready is not None else None
 
 
-def _stated(body: ReplyBody, what: str, retry_after: str | None) -> ProviderError | None:
+def _find_stated_error(body: ReplyBody, what: str, retry_after: str | None) -> ProviderError | None:
     """Return an error of the poll itself, which came in place of an operation.
 
     None for an error that an operation ended with.
@@ -99,19 +99,19 @@ def record_of(operation: Mapping[str, object]) -> dict[str, object]:
 
     Without bytes, and without what signs an address.
     """
-    record = _short(operation, MAX_DEPTH)
+    record = _shorten(operation, MAX_DEPTH)
     text = json.dumps(record, ensure_ascii=False)
     if isinstance(record, dict) and len(text) <= MAX_RECORD_CHARS:
         return record
     return {"shortened": text[:MAX_RECORD_CHARS]}
 
 
-def _short(value: object, depth: int) -> object:
+def _shorten(value: object, depth: int) -> object:
     if isinstance(value, str):
         text = _SIGNED.sub(r"\1[secret]", value[: 2 * MAX_TEXT_CHARS])
         return text if len(value) <= MAX_TEXT_CHARS else f"{text[:40]}... ({len(value)} characters)"
     if isinstance(value, Mapping):
-        return {str(n)[:100]: _short(v, depth - 1) for n, v in list(value.items())[:MAX_MEMBERS]} if depth else "..."
+        return {str(n)[:100]: _shorten(v, depth - 1) for n, v in list(value.items())[:MAX_MEMBERS]} if depth else "..."
     if isinstance(value, list):
-        return [_short(one, depth - 1) for one in value[:MAX_MEMBERS]] if depth else "..."
+        return [_shorten(one, depth - 1) for one in value[:MAX_MEMBERS]] if depth else "..."
     return value

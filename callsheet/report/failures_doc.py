@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from callsheet import errors
 from callsheet.providers.http_errors import RULES as REPLIES
 from callsheet.providers.http_errors import WITHOUT_REPLY, Phase
+from callsheet.providers.http_errors import Rule as ReplyRule
 from callsheet.providers.operations import TRANSIENT
 from callsheet.providers.outcomes import BLOCKING
 from callsheet.providers.retry_policy import AUDIO_FILTER_TRIES, MEANING, OPERATION_TRIES, RULES, Rule, Verdict
@@ -108,9 +109,15 @@ def _build_verdict_row(rule: Rule) -> Sequence[str]:
 
 
 def _build_replies() -> str:
-    rows = [(_format_statuses(rule.statuses), rule.when.__doc__ or "", *(_name(rule.error(phase)) for phase in Phase))
+    rows = [(_format_statuses(rule.statuses), _describe_condition(rule), *(_name(rule.error(phase)) for phase in Phase))
             for rule in REPLIES]  # fmt: skip
     return _build_table(("reply", "when", *(str(phase) for phase in Phase)), rows)
+
+
+def _describe_condition(rule: ReplyRule) -> str:
+    """Return the first docstring line of the rule's condition, without its verb."""
+    words = (rule.when.__doc__ or "").splitlines()[0].removeprefix("Match ")
+    return words[:1].upper() + words[1:]
 
 
 def _build_silence() -> str:
