@@ -1,4 +1,7 @@
-"""`python -m benchmarks`: measure, print the table, and write it to benchmarks/RESULTS.md."""
+"""`python -m benchmarks`: measure, print the table, write it to RESULTS.md.
+
+The page is benchmarks/RESULTS.md.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A finished batch of 1,000 shots, run again: nothing is sent, and it should be over at once."""
+"""A finished batch of 1,000 shots, run again.
+
+Nothing is sent, and it should be over at once.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,12 @@ SHOTS = 1000
 
 
 def again(bench: Bench) -> list[Row]:
-    """Seconds of the whole command and of its flow; beside it a command that only opens the ledger."""
+    """Measure the seconds of the whole command and of its flow.
+
+    Beside it a command that only opens the ledger.
+    """
     folder, samples = bench.new_folder("again"), Samples()
-    sheet = _sheet(folder / "lanterns.csv", bench.size(SHOTS, 20))
+    sheet = _write_sheet(folder / "lanterns.csv", bench.size(SHOTS, 20))
     with prefect_server(folder / "server") as api_url:
         settings = environment(CALLSHEET_HOME=str(folder / "home"), PREFECT_API_URL=api_url, CALLSHEET_TIER="3")
         argv = [callsheet_exe(), "run", str(sheet), "--json"]
@@ -34,7 +40,7 @@ def again(bench: Bench) -> list[Row]:
     ]
 
 
-def _sheet(path: Path, shots: int) -> Path:
+def _write_sheet(path: Path, shots: int) -> Path:
     rows = (f"s{n:04},A lantern number {n} on a quay,1" for n in range(shots))
     path.write_text("\n".join(["id,prompt,takes", *rows]) + "\n", encoding="utf-8")
     return path

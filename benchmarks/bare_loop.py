@@ -1,6 +1,7 @@
-"""The peer of the pictures row: a bare loop over google-genai that saves the pictures and keeps no records.
+"""The peer of the pictures row: a bare loop over google-genai.
 
-`python -m benchmarks.bare_loop URL REQUESTS FOLDER` prints the seconds that the loop took.
+It saves the pictures and keeps no records. `python -m benchmarks.bare_loop URL REQUESTS FOLDER` prints the seconds that
+the loop took.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""What the rows of the benchmark share: how much to measure, where, and how a row is told."""
+"""What the rows of the benchmark share: size, place, and form.
+
+How much to measure, where, and how a row is written.
+"""
 
 from __future__ import annotations
 
@@ -26,16 +29,16 @@ class Bench:
     table: Path | None = None
 
     def size(self, full: int, quick: int) -> int:
-        """How many of something."""
+        """Return how many of something to measure."""
         return quick if self.quick else full
 
     @property
     def repeats(self) -> int:
-        """How often a measurement is repeated; medians are told."""
+        """Return how often a measurement is repeated; the table shows medians."""
         return self.size(3, 1)
 
     def new_folder(self, name: str) -> Path:
-        """An empty folder of that name."""
+        """Create an empty folder of that name."""
         number = sum(1 for _ in self.folder.glob(f"{name}-*"))
         folder = self.folder / f"{name}-{number}"
         folder.mkdir(parents=True)
@@ -44,7 +47,10 @@ class Bench:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of the table: what, of callsheet, of its peer in the same run, and how they compare."""
+    """A line of the table: what, of callsheet, of its peer, and how they compare.
+
+    The peer is measured in the same run.
+    """
 
     what: str
     ours: str
@@ -54,7 +60,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command that has ended: its standard output, seconds of wall clock, and its peak of resident memory."""
+    """A command that has ended.
+
+    Its standard output, seconds of wall clock, and its peak of resident memory.
+    """
 
     output: str
     seconds: float
@@ -63,7 +72,10 @@ class Command:
 
 @dataclass
 class Spent:
-    """Seconds that a block took: wall clock, and CPU of this process and the children that it waited for."""
+    """Seconds that a block took.
+
+    Wall clock, and CPU of this process and the children that it waited for.
+    """
 
     seconds: float = 0.0
     cpu_s: float = 0.0
@@ -84,23 +96,29 @@ class Samples:
         return statistics.median(self.values[name])
 
     def span(self, name: str) -> str:
-        """Lowest to highest."""
+        """Return the lowest to the highest."""
         return f"{min(self.values[name]):.1f} to {max(self.values[name]):.1f}"
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """The environment of a child: callsheet's and the providers' variables are those given, and no others."""
+    """Return the environment of a child.
+
+    callsheet's and the providers' variables are those given, and no others.
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     return {**kept, "DO_NOT_TRACK": "1", **settings}
 
 
 def callsheet_exe() -> str:
-    """The command beside this interpreter."""
+    """Return the command beside this interpreter."""
     return str(Path(sys.executable).with_name("callsheet"))
 
 
 def run(argv: Sequence[str], env: Mapping[str, str], log: Path) -> Command:
-    """Run a command to its end; RuntimeError with the end of its log when it fails."""
+    """Run a command to its end.
+
+    Raises RuntimeError with the end of its log when it fails.
+    """
     started = time.perf_counter()
     with log.open("wb") as errors:
         process = subprocess.Popen(argv, env=dict(env), stdout=subprocess.PIPE, stderr=errors, stdin=subprocess.DEVNULL)
@@ -120,13 +138,16 @@ def run(argv: Sequence[str], env: Mapping[str, str], log: Path) -> Command:
 def spent() -> Iterator[Spent]:
     """Measure the block."""
     found = Spent()
-    wall, cpu = time.perf_counter(), _cpu_s()
+    wall, cpu = time.perf_counter(), _read_cpu_s()
     yield found
-    found.seconds, found.cpu_s = time.perf_counter() - wall, _cpu_s() - cpu
+    found.seconds, found.cpu_s = time.perf_counter() - wall, _read_cpu_s() - cpu
 
 
 def median_cpu_s(repeats: int, work: Callable[[], object]) -> float:
-    """The median of CPU-seconds of `work`, done `repeats` times after one that warms up."""
+    """Return the median of CPU-seconds of `work`.
+
+    It is done `repeats` times after one that warms up.
+    """
     work()
     samples = []
     for _ in range(repeats):
@@ -136,6 +157,6 @@ def median_cpu_s(repeats: int, work: Callable[[], object]) -> float:
     return statistics.median(samples)
 
 
-def _cpu_s() -> float:
+def _read_cpu_s() -> float:
     used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(usage.ru_utime + usage.ru_stime for usage in used)

@@ -1,7 +1,7 @@
-"""One way of putting the files of a folder into a bucket, in a process of its own: `bucket_put WAY URL FOLDER`.
+"""One way of putting a folder's files into a bucket: `bucket_put WAY URL FOLDER`.
 
-Prints the seconds of wall clock and of CPU that the putting took, and the peak of the process's memory in MB, as JSON.
-Imports and the first connection are not counted in the seconds.
+A process of its own, which prints the seconds of wall clock and of CPU that the putting took, and the peak of the
+process's memory in MB, as JSON. Imports and the first connection are not counted in the seconds.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ AT_ONCE = 8
 
 
 def callsheet(url: str, files: Sequence[Path]) -> Spent:
-    """callsheet's archive: create-only, verified. It is told the hashes, which the spool has made on arrival."""
+    """Put by callsheet's archive: create-only, verified.
+
+    It gets the hashes, which the spool has made on arrival.
+    """
     known = {path: digests(path) for path in files}
     return asyncio.run(_into_the_store(url, known))
 
@@ -45,7 +48,7 @@ async def _into_the_store(url: str, files: Mapping[Path, Digests]) -> Spent:
 
 
 def gcsfs_put(url: str, files: Sequence[Path]) -> Spent:
-    """gcsfs at its defaults, which verify nothing."""
+    """Put by gcsfs at its defaults, which verify nothing."""
     os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
     from gcsfs import GCSFileSystem
 
@@ -57,7 +60,10 @@ def gcsfs_put(url: str, files: Sequence[Path]) -> Spent:
 
 
 def transfer_manager(url: str, files: Sequence[Path]) -> Spent:
-    """google-cloud-storage's transfer manager in threads, with its own checksums."""
+    """Put by google-cloud-storage's transfer manager, with its own checksums.
+
+    It runs in threads.
+    """
     from google.auth.credentials import AnonymousCredentials
     from google.cloud import storage
     from google.cloud.storage import transfer_manager as manager
@@ -72,7 +78,10 @@ def transfer_manager(url: str, files: Sequence[Path]) -> Spent:
 
 
 def peak_mb() -> float:
-    """The most memory this process has held since it began; what wait4 tells counts its parent's from before."""
+    """Return the most memory this process has used since it began, in MB.
+
+    What wait4 reports counts its parent's from before.
+    """
     (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) / 1024
 

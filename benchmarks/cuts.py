@@ -1,4 +1,7 @@
-"""Cuts of many clips for several platforms, beside a plain ffmpeg command per cut with the same encoder settings."""
+"""Cuts of many clips for several platforms, beside plain ffmpeg commands.
+
+One command per cut, with the same encoder settings.
+"""
 
 from __future__ import annotations
 
@@ -47,34 +50,37 @@ class Desk:
 
 
 def cuts(bench: Bench) -> list[Row]:
-    """All cuts of all clips; then what one costs where pixels change and where packets are copied, checked in both."""
+    """Measure all cuts of all clips; then what one of each kind costs.
+
+    Where pixels change and where packets are copied, checked in both.
+    """
     folder = bench.new_folder("cuts")
     desks, made, encoded, copied, peak_mb = asyncio.run(_cut_everything(folder, bench.size(20, 2)))
     alone = median_cpu_s(bench.repeats, partial(_copy_alone, desks[0]))
-    plain = {name: median_cpu_s(bench.repeats, partial(_ffmpeg, desks[0].clip, name)) for name in PLAIN}
+    plain = {name: median_cpu_s(bench.repeats, partial(_run_ffmpeg, desks[0].clip, name)) for name in PLAIN}
     assert [result.plan.how for result in made].count("copy") == len(desks) * len(COPIED)
     checks = [
         median_cpu_s(bench.repeats, partial(_check, desks[0], result))
         for result in (made[0], made[len(desks) * len(ENCODED)])
     ]
     return [
-        _speed(len(desks), len(made), encoded, copied, peak_mb),
-        *_rows(len(desks), encoded, copied, alone, plain),
+        _build_speed_row(len(desks), len(made), encoded, copied, peak_mb),
+        *_build_rows(len(desks), encoded, copied, alone, plain),
         Row("of which the check takes, encoded and copied", f"{checks[0]:.2f} and {checks[1]:.2f} CPU-s"),
     ]
 
 
 async def _cut_everything(folder: Path, clips: int) -> tuple[list[Desk], list[CutResult], Spent, Spent, list[float]]:
-    """In one event loop, which the slots of the encoders belong to."""
-    desks = await _desks(folder, clips, 8)
-    with spent() as encoded, _memory() as peak_mb:
+    """Make all cuts in one event loop, which the slots of the encoders belong to."""
+    desks = await _make_desks(folder, clips, 8)
+    with spent() as encoded, _sample_memory() as peak_mb:
         made = await _cut_all(desks, ENCODED)
     with spent() as copied:
         made += await _cut_all(desks, COPIED)
     return desks, made, encoded, copied, peak_mb
 
 
-def _rows(clips: int, encoded: Spent, copied: Spent, alone: float, plain: dict[str, float]) -> Iterator[Row]:
+def _build_rows(clips: int, encoded: Spent, copied: Spent, alone: float, plain: dict[str, float]) -> Iterator[Row]:
     ours, peer = encoded.cpu_s / clips / len(ENCODED), statistics.mean(plain[name] for name in ENCODED)
     yield Row(
         f"cut where pixels change (720p for {', '.join(ENCODED)}; the sound is made for the first)",
@@ -92,7 +98,7 @@ def _rows(clips: int, encoded: Spent, copied: Spent, alone: float, plain: dict[s
         )
 
 
-def _speed(clips: int, cuts: int, encoded: Spent, copied: Spent, peak_mb: list[float]) -> Row:
+def _build_speed_row(clips: int, cuts: int, encoded: Spent, copied: Spent, peak_mb: list[float]) -> Row:
     seconds, cpu_s = encoded.seconds + copied.seconds, encoded.cpu_s + copied.cpu_s
     return Row(
         f"{clips} clips of 720p cut for {', '.join((*ENCODED, *COPIED))}",
@@ -101,7 +107,7 @@ def _speed(clips: int, cuts: int, encoded: Spent, copied: Spent, peak_mb: list[f
     )
 
 
-async def _desks(folder: Path, count: int, seconds: int) -> list[Desk]:
+async def _make_desks(folder: Path, count: int, seconds: int) -> list[Desk]:
     found, slots = [], EncoderSlots(2)
     for number in range(count):
         clip = folder / f"clip-{number}" / "clip.mp4"
@@ -131,15 +137,18 @@ def _copy_alone(desk: Desk) -> None:
     asyncio.run(make_cut(desk.clip, load_platforms().get("x"), desk.clip.with_name("alone.mp4")))
 
 
-def _ffmpeg(clip: Path, name: str) -> None:
+def _run_ffmpeg(clip: Path, name: str) -> None:
     argv = [ffmpeg_exe(), "-nostdin", "-loglevel", "error", "-y", "-i", str(clip), *PLAIN[name], *SOUND]
     argv += ["-pix_fmt", "yuv420p", "-movflags", "+faststart", "-threads", "1"]
     subprocess.run([*argv, str(clip.with_name("peer.mp4"))], check=True)
 
 
 @contextmanager
-def _memory() -> Iterator[list[float]]:
-    """Resident memory of this process and its children, looked at five times a second, in MB."""
+def _sample_memory() -> Iterator[list[float]]:
+    """Sample the resident memory of this process and its children, in MB.
+
+    Five times a second.
+    """
     seen, ended = [0.0], threading.Event()
     watching = threading.Thread(target=_watch, args=(seen, ended))
     watching.start()

@@ -1,4 +1,7 @@
-"""The first thing that anyone runs: the demo call sheet, rehearsed, with the Prefect server already there."""
+"""The first thing that anyone runs: the demo call sheet, rehearsed.
+
+With the Prefect server already there.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ MANIFEST = Path(__file__).parent.parent / "prompts" / "demo.csv"
 
 
 def demo(bench: Bench) -> list[Row]:
-    """Seconds of `callsheet run prompts/demo.csv`, each time in an empty home."""
+    """Measure the seconds of `callsheet run prompts/demo.csv`, in empty homes."""
     folder, samples = bench.new_folder("demo"), Samples()
     with prefect_server(folder) as api_url:
         for _ in range(bench.repeats):

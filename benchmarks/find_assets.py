@@ -1,4 +1,7 @@
-"""`callsheet find` in a catalogue of 100,000 assets, beside DuckDB with the same question."""
+"""`callsheet find` in a catalogue of 100,000 assets, beside DuckDB.
+
+DuckDB answers the same question.
+"""
 
 from __future__ import annotations
 
@@ -37,50 +40,53 @@ print(connection.execute("SELECT * EXCLUDE (created) FROM found LIMIT 50").fetch
 
 
 def find_assets(bench: Bench) -> list[Row]:
-    """Seconds of a search in one part and in many, libraries loaded, and of the whole command."""
+    """Measure a search in one part and in many, and the whole command, in seconds.
+
+    Libraries are loaded before the searches.
+    """
     assets = bench.size(ASSETS, 2_000)
-    return [row for parts in (1, bench.size(365, 5)) for row in _measured(bench, assets, parts)]
+    return [row for parts in (1, bench.size(365, 5)) for row in _measure(bench, assets, parts)]
 
 
-def _measured(bench: Bench, assets: int, parts: int) -> list[Row]:
+def _measure(bench: Bench, assets: int, parts: int) -> list[Row]:
     root = bench.new_folder("catalogue")
     made_catalogue(root, assets, parts)
     question, samples = QUESTION.format(root=root), Samples()
-    ours, theirs = _ours(root), _theirs(question)
+    ours, theirs = _measure_ours(root), _measure_theirs(question)
     assert ours[0] == theirs[0] > 0, f"callsheet found {ours}, DuckDB {theirs}"
     assert abs(ours[1] - theirs[1]) < 0.01
     for _ in range(bench.repeats):
-        for name, search in (("ours", lambda: _ours(root)), ("theirs", lambda: _theirs(question))):
+        for name, search in (("ours", lambda: _measure_ours(root)), ("theirs", lambda: _measure_theirs(question))):
             started = time.perf_counter()
             search()
             samples.add(**{name: time.perf_counter() - started})
-        _commands(root, question, samples)
+        _measure_commands(root, question, samples)
     what = f"{assets:,} assets in {parts} part{'' if parts == 1 else 's'}, two words, {ours[0]:,} found"
     return [
-        _row(f"search of {what}", samples, "ours", "theirs"),
-        _row(f"`callsheet find`, {what}", samples, "cli", "sql"),
+        _build_row(f"search of {what}", samples, "ours", "theirs"),
+        _build_row(f"`callsheet find`, {what}", samples, "cli", "sql"),
     ]
 
 
-def _row(what: str, samples: Samples, ours: str, theirs: str) -> Row:
+def _build_row(what: str, samples: Samples, ours: str, theirs: str) -> Row:
     ratio = samples[ours] / samples[theirs]
     return Row(what, f"{samples[ours]:.2f} s", f"DuckDB: {samples[theirs]:.2f} s", f"ratio {ratio:.2f}")
 
 
-def _ours(root: Path) -> tuple[int, float]:
+def _measure_ours(root: Path) -> tuple[int, float]:
     found = asyncio.run(find(LocalStore(root), Query(words=WORDS)))
     return found.assets.height, found.usd()["total"]
 
 
-def _theirs(question: str) -> tuple[int, float]:
+def _measure_theirs(question: str) -> tuple[int, float]:
     with duckdb.connect() as connection:
         connection.execute(f"CREATE TABLE found AS {question}")
         count, usd = connection.execute("SELECT count(*), sum(usd) FROM found").fetchall()[0]
     return int(count), float(usd or 0)
 
 
-def _commands(root: Path, question: str, samples: Samples) -> None:
-    """The whole of both commands, from the start of the interpreter to the last line."""
+def _measure_commands(root: Path, question: str, samples: Samples) -> None:
+    """Measure both commands from the interpreter's start to the last line."""
     env, log = environment(CALLSHEET_ARCHIVE=str(root)), root / "errors.log"
     ended = run([callsheet_exe(), "find", *WORDS, "--limit", "50", "--json"], env, log)
     assert json.loads(ended.output.splitlines()[-1])["shown"] > 0

@@ -1,4 +1,7 @@
-"""Jobs through the ledger beside a bare SQLite loop with as many durable steps for each."""
+"""Jobs through the ledger, beside a bare SQLite loop.
+
+The loop has as many durable steps for each.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +25,15 @@ PRICE = Decimal("0.04")
 
 
 def ledger_jobs(bench: Bench) -> list[Row]:
-    """Jobs a second of 16 coroutines through claim, begin, finished and stored."""
+    """Measure jobs a second of 16 coroutines through claim to stored.
+
+    The steps are claim, begin, finished and stored.
+    """
     jobs, samples = bench.size(3200, 160), Samples()
     for _ in range(bench.repeats):
         folder = bench.new_folder("ledger")
-        samples.add(ours=jobs / asyncio.run(_through_the_ledger(folder, jobs)))
-        samples.add(peer=jobs / _bare_sqlite(folder / "bare.db", jobs))
+        samples.add(ours=jobs / asyncio.run(_run_ledger(folder, jobs)))
+        samples.add(peer=jobs / _run_bare_sqlite(folder / "bare.db", jobs))
     return [
         Row(
             f"ledger: {WORKERS} at once, four durable steps a job",
@@ -38,7 +44,7 @@ def ledger_jobs(bench: Bench) -> list[Row]:
     ]
 
 
-async def _through_the_ledger(folder: Path, jobs: int) -> float:
+async def _run_ledger(folder: Path, jobs: int) -> float:
     async with await Ledger.open(f"sqlite:///{folder / 'ledger.db'}", clock=Clock()) as ledger:
         await ledger.open_batch(BATCH, [(f"shot-{n}", n) for n in range(jobs)])
         started = time.perf_counter()
@@ -74,10 +80,10 @@ async def _work(ledger: Ledger, numbers: range) -> None:
             usd=PRICE,
         )
         await ledger.finished(key, result, attempt)
-        await ledger.stored(key, [_asset(n, key)])
+        await ledger.stored(key, [_build_asset(n, key)])
 
 
-def _asset(n: int, key: str) -> Asset:
+def _build_asset(n: int, key: str) -> Asset:
     return Asset(
         kind="take",
         batch=BATCH.name,
@@ -95,7 +101,7 @@ def _asset(n: int, key: str) -> Asset:
     )
 
 
-def _bare_sqlite(path: Path, jobs: int) -> float:
+def _run_bare_sqlite(path: Path, jobs: int) -> float:
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")

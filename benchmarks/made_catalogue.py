@@ -1,4 +1,7 @@
-"""A catalogue as runs write it, of made-up shots: eight files each, through the sidecar and its rows."""
+"""A catalogue as runs write it, of made-up shots.
+
+Eight files each, through the sidecar and its rows.
+"""
 
 from __future__ import annotations
 
@@ -18,21 +21,24 @@ TAGS = ("hero", "autumn", "night", "product", "street")
 
 
 def made_catalogue(root: Path, assets: int, parts: int) -> None:
-    """Write a catalogue of about so many assets in so many parts, one a day, each of a batch of its own."""
+    """Write a catalogue of about so many assets in so many parts.
+
+    One part a day, each of a batch of its own.
+    """
     prompts = [line.partition("\t")[0] for line in made_up(1632)]
     each = assets // FILES // parts
     for number in range(parts):
         campaign, day = f"campaign-{number:04}", BEGAN + timedelta(days=number)
-        sidecars = [_sidecar(root, campaign, number * each + n, day, prompts) for n in range(each)]
+        sidecars = [_build_sidecar(root, campaign, number * each + n, day, prompts) for n in range(each)]
         rows = [row for sidecar in sidecars for row in catalogue_rows(sidecar)]
         target = root / layout.catalogue_part(f"{campaign}.live", day.date(), 1)
         target.parent.mkdir(parents=True)
         target.write_bytes(part_bytes(rows))
 
 
-def _sidecar(root: Path, campaign: str, number: int, day: datetime, prompts: list[str]) -> Sidecar:
+def _build_sidecar(root: Path, campaign: str, number: int, day: datetime, prompts: list[str]) -> Sidecar:
     shot, made = f"shot-{number:06}", day + timedelta(seconds=number % 30_000)
-    files = _files(root, campaign, shot, made)
+    files = _build_files(root, campaign, shot, made)
     stills = [next(files) for _ in range(3)]
     clip, poster, *cuts = files
     texts = [prompts[(number + step) % len(prompts)] for step in (0, 411, 822, 1233)]
@@ -58,8 +64,11 @@ def _sidecar(root: Path, campaign: str, number: int, day: datetime, prompts: lis
     )
 
 
-def _files(root: Path, campaign: str, shot: str, made: datetime) -> Iterator[FileRecord]:
-    """Three pictures, clip, poster and three cuts, with hashes that do not compress, as real ones."""
+def _build_files(root: Path, campaign: str, shot: str, made: datetime) -> Iterator[FileRecord]:
+    """Yield three pictures, clip, poster and three cuts.
+
+    Their hashes do not compress, as real ones do not.
+    """
     kinds = [("take", "png")] * 3 + [("clip", "mp4"), ("poster", "jpg")] + [("cut", "mp4")] * 3
     for index, (kind, ending) in enumerate(kinds):
         sha256 = hashlib.sha256(f"{shot}/{index}".encode()).hexdigest()

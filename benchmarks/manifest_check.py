@@ -1,4 +1,4 @@
-"""Checking a large call sheet: 10,000 good rows, and 10,000 rows that are all wrong."""
+"""Checking a large call sheet: 10,000 good rows, and 10,000 that are all wrong."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ WRONG = "shot-{n},A lighthouse number {n} in fog,17:9,200\n"
 
 
 def manifest_check(bench: Bench) -> list[Row]:
-    """Seconds for each of the two sheets, libraries loaded."""
+    """Measure the seconds for each of the two sheets, libraries loaded."""
     folder, rows = bench.new_folder("manifests"), bench.size(10_000, 500)
-    _check(_sheet(folder / "warm-up.csv", GOOD, 1))
-    good, wrong = _sheet(folder / "good.csv", GOOD, rows), _sheet(folder / "wrong.csv", WRONG, rows)
+    _check(_write_sheet(folder / "warm-up.csv", GOOD, 1))
+    good, wrong = _write_sheet(folder / "good.csv", GOOD, rows), _write_sheet(folder / "wrong.csv", WRONG, rows)
     return [
-        Row(f"check of {rows:,} good rows", f"{_median_s(bench, good):.2f} s"),
-        Row(f"check of {rows:,} rows that are all wrong", f"{_median_s(bench, wrong):.2f} s"),
+        Row(f"check of {rows:,} good rows", f"{_measure_median_s(bench, good):.2f} s"),
+        Row(f"check of {rows:,} rows that are all wrong", f"{_measure_median_s(bench, wrong):.2f} s"),
     ]
 
 
-def _median_s(bench: Bench, sheet: Path) -> float:
+def _measure_median_s(bench: Bench, sheet: Path) -> float:
     found = []
     for _ in range(bench.repeats):
         with spent() as one:
@@ -36,7 +36,7 @@ def _median_s(bench: Bench, sheet: Path) -> float:
 
 
 def _check(sheet: Path) -> int:
-    """The number of problems."""
+    """Check a sheet and return the number of problems."""
     try:
         read_manifest(str(sheet), catalogue=load_catalogue(), today=datetime.now(UTC).date())
     except ManifestError as error:
@@ -44,6 +44,6 @@ def _check(sheet: Path) -> int:
     return 0
 
 
-def _sheet(path: Path, row: str, rows: int) -> Path:
+def _write_sheet(path: Path, row: str, rows: int) -> Path:
     path.write_text("id,prompt,aspect_ratio,takes\n" + "".join(row.format(n=n) for n in range(rows)))
     return path

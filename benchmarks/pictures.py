@@ -1,4 +1,7 @@
-"""A table of 1,632 prompts, one picture each: `callsheet run` beside a bare loop, taking turns."""
+"""A table of 1,632 prompts: `callsheet run` beside a bare loop, taking turns.
+
+One picture each.
+"""
 
 from __future__ import annotations
 
@@ -30,15 +33,18 @@ class Stage:
 
 
 def pictures(bench: Bench) -> list[Row]:
-    """Pictures a second of both, the whole command's seconds, and its peak memory."""
+    """Measure pictures a second of both, the whole command's seconds, and its memory.
+
+    The memory is its peak.
+    """
     folder, samples = bench.new_folder("pictures"), Samples()
     table = prompts_table(bench.table, folder, bench.size(ROWS, QUICK_ROWS))
-    requests, count = _requests(table, folder / "requests.json")
+    requests, count = _write_requests(table, folder / "requests.json")
     with instant_service(folder / "service") as url, prefect_server(folder / "server") as api_url:
         stage = Stage(table, requests, url, api_url, count)
         for _ in range(bench.repeats):
-            _callsheet(bench, stage, samples)
-            _bare(bench, stage, samples)
+            _run_callsheet(bench, stage, samples)
+            _run_bare(bench, stage, samples)
     compared = f"ratio {samples['flow'] / samples['bare']:.2f}"
     whole = f"{samples['command_s']:.1f} s"
     return [
@@ -53,7 +59,7 @@ def pictures(bench: Bench) -> list[Row]:
     ]
 
 
-def _callsheet(bench: Bench, stage: Stage, samples: Samples) -> None:
+def _run_callsheet(bench: Bench, stage: Stage, samples: Samples) -> None:
     home = bench.new_folder("home")
     settings = environment(
         CALLSHEET_HOME=str(home),
@@ -70,7 +76,7 @@ def _callsheet(bench: Bench, stage: Stage, samples: Samples) -> None:
     samples.add(flow=made / flow_s, command_s=ended.seconds, peak_mb=ended.peak_mb)
 
 
-def _bare(bench: Bench, stage: Stage, samples: Samples) -> None:
+def _run_bare(bench: Bench, stage: Stage, samples: Samples) -> None:
     folder = bench.new_folder("bare")
     argv = [sys.executable, "-m", "benchmarks.bare_loop", stage.url, str(stage.requests), str(folder)]
     ended = run(argv, environment(), folder / "stderr.log")
@@ -79,8 +85,8 @@ def _bare(bench: Bench, stage: Stage, samples: Samples) -> None:
     samples.add(bare=made / float(ended.output), script_s=ended.seconds, bare_mb=ended.peak_mb)
 
 
-def _requests(table: Path, target: Path) -> tuple[Path, int]:
-    """What the bare loop is to ask for: the very same pictures."""
+def _write_requests(table: Path, target: Path) -> tuple[Path, int]:
+    """Write what the bare loop is to request: the very same pictures."""
     sheet = read_manifest(
         str(MANIFEST), catalogue=load_catalogue(), today=datetime.now(UTC).date(), variables={"table": str(table)}
     )

@@ -1,4 +1,7 @@
-"""The table of prompts: PartiPrompts where its file is given, else as many made-up prompts in its shape."""
+"""The table of prompts: PartiPrompts, or made-up prompts in its shape.
+
+PartiPrompts where its file is given, else as many made-up ones.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ _ENDS = ("", ", with muted colours", ", in sharp detail", ", with a red door in 
 
 
 def prompts_table(given: Path | None, folder: Path, rows: int) -> Path:
-    """A TSV file of `rows` prompts with the columns of PartiPrompts."""
+    """Write a TSV file of `rows` prompts with the columns of PartiPrompts."""
     lines = given.read_text(encoding="utf-8").splitlines()[1:] if given else made_up(rows)
     target = folder / "prompts.tsv"
     target.write_text("\n".join([HEADER, *lines[:rows]]) + "\n", encoding="utf-8")
@@ -42,7 +45,7 @@ def prompts_table(given: Path | None, folder: Path, rows: int) -> Path:
 
 
 def made_up(rows: int) -> list[str]:
-    """Rows of different prompts."""
+    """Make up rows of different prompts."""
     found = [
         f"{style} {thing} {light}{end}\tScenes\tBasic\tmade up for the benchmark"
         for style, thing, light, end in product(_STYLES, _THINGS, _LIGHTS, _ENDS)

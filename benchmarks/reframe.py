@@ -1,4 +1,7 @@
-"""Finding and framing the subject of clips whose subject is known, beside a centre crop."""
+"""Finding and framing the subject of clips, beside a centre crop.
+
+The clips' subject is known.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,10 @@ Truth = Sequence[tuple[float, float, float, float]]
 
 
 def reframe(bench: Bench) -> list[Row]:
-    """The share of frames in which a 9:16 crop holds all of a moving subject, and what finding it in 8 s costs."""
+    """Measure in how many frames a 9:16 crop holds all of a moving subject.
+
+    And what finding it in 8 s costs.
+    """
     sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
     from subject_clips import FPS, Scene, make_subject_clip
 
@@ -36,8 +42,8 @@ def reframe(bench: Bench) -> list[Row]:
     for number, scene in enumerate(scenes):
         path = folder / f"{number}.mp4"
         truth, probe = make_subject_clip(path, scene), probe_video(path)
-        ours.append(_held(find_subject(path, probe), probe, truth, FPS))
-        centre.append(_held(Subject((), "centre", ""), probe, truth, FPS))
+        ours.append(_measure_held(find_subject(path, probe), probe, truth, FPS))
+        centre.append(_measure_held(Subject((), "centre", ""), probe, truth, FPS))
     long = folder / "long.mp4"
     make_subject_clip(long, Scene("texture", *WAYS[0], size=(1280, 720), frames=8 * FPS))
     cpu_s = median_cpu_s(bench.repeats, lambda: find_subject(long, probe_video(long)))
@@ -52,18 +58,18 @@ def reframe(bench: Bench) -> list[Row]:
     ]
 
 
-def _held(subject: Subject, probe: VideoProbe, truth: Truth, fps: int) -> float:
+def _measure_held(subject: Subject, probe: VideoProbe, truth: Truth, fps: int) -> float:
     framing = frame_subject(subject, probe.width, probe.height, Fraction(9, 16), probe.duration_s)
     held = [_is_inside(framing, number / fps, left, right) for number, (left, _, right, _) in enumerate(truth)]
     return sum(held) / len(held)
 
 
 def _is_inside(framing: Framing, at_s: float, left: float, right: float) -> bool:
-    x = _x_at(framing, at_s)
+    x = _find_x(framing, at_s)
     return framing.how == "pad" or (x - 1 <= left and right <= x + framing.width + 1)
 
 
-def _x_at(framing: Framing, at_s: float) -> float:
+def _find_x(framing: Framing, at_s: float) -> float:
     if framing.how == "pad":
         return 0.0
     before = [key for key in framing.path if key.at_s <= at_s][-1]

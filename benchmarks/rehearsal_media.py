@@ -9,7 +9,7 @@ from callsheet.rehearsal import render_image, render_video
 
 
 def rehearsal_media(bench: Bench) -> list[Row]:
-    """CPU time of a picture and of a clip; every one is a different one."""
+    """Measure the CPU time of a picture and of a clip; every one is different."""
     numbers = count()
     picture_s = median_cpu_s(
         bench.size(20, 2), lambda: render_image.render(render_image.Wish(f"A lighthouse {next(numbers)}", 1376, 768))

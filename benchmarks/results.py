@@ -1,4 +1,7 @@
-"""The table of results, and the machine they were measured on, in a few words."""
+"""The table of results, and the machine they were measured on.
+
+In a few words.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ GIB = 1 << 30
 
 
 def as_text(rows: Sequence[Row]) -> str:
-    """The rows as a Markdown table."""
+    """Format the rows as a Markdown table."""
     lines = ["| what | callsheet | peer in the same run | compared |", "|---|---|---|---|"]
     return "\n".join([*lines, *(f"| {row.what} | {row.ours} | {row.peer} | {row.compared} |" for row in rows)])
 
@@ -36,7 +39,7 @@ only a few times; archiving them is not saved by that.
 
 
 def machine() -> str:
-    """Cores, memory and versions; nothing that names the machine."""
+    """Describe cores, memory and versions; nothing that names the machine."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
     cores = len(os.sched_getaffinity(0))
     return (

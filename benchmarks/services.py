@@ -1,4 +1,7 @@
-"""The services that rows measure against: the rehearsal service and a Prefect server, each a process of its own."""
+"""The services that rows measure against, each a process of its own.
+
+The rehearsal service and a Prefect server.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,10 @@ FACTOR = 1000.0
 
 @contextmanager
 def instant_service(folder: Path) -> Iterator[str]:
-    """The base URL of a rehearsal service that answers at once, with pictures that were painted before."""
+    """Start a rehearsal service that answers at once; yield its base URL.
+
+    Its pictures were painted before.
+    """
     config = RehearsalConfig(state_dir=folder, prerender=True, factor=FACTOR, latency=Latency(image=0, video=0))
     process = RehearsalProcess.start(config)
     try:
@@ -32,7 +38,7 @@ def instant_service(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def prefect_server(home: Path) -> Iterator[str]:
-    """The API URL of a Prefect server of our own, ended with the block."""
+    """Start a Prefect server of our own, ended with the block; yield its API's URL."""
     settings = Settings(home=home, prefect_api_url=None)
     server = ensure_server(settings)
     try:
@@ -42,7 +48,10 @@ def prefect_server(home: Path) -> Iterator[str]:
 
 
 def last_flow_s(api_url: str) -> float:
-    """How long the flow run that started last took, from its start to its end, as the server has it."""
+    """Return how long the flow run that started last took, in seconds.
+
+    From its start to its end, as the server has it.
+    """
     asked = json.dumps({"sort": "START_TIME_DESC", "limit": 1}).encode()
     request = Request(  # noqa: S310  a loopback address of ours
         f"{api_url}/flow_runs/filter", asked, {"content-type": "application/json"}

@@ -1,4 +1,7 @@
-"""A batch of 2,000 pictures in shards, with one worker and with two: PostgreSQL, Redis, all on this machine."""
+"""A batch of 2,000 pictures in shards, with one worker and with two.
+
+PostgreSQL, Redis, all on this machine.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,10 @@ class Site:
 
 
 def shards(bench: Bench) -> list[Row]:
-    """Pictures a second and the Prefect server's CPU for each, with one worker and with two."""
+    """Measure pictures a second and the Prefect server's CPU for each.
+
+    With one worker and with two.
+    """
     shots, what = bench.size(2000, 24), "pictures in shards, PostgreSQL and Redis"
     if not INSTALLED:
         return [Row(f"{shots:,} {what}", "not measured: PostgreSQL and redis-server are not installed")]
@@ -51,18 +57,18 @@ def shards(bench: Bench) -> list[Row]:
             "GOOGLE_GEMINI_BASE_URL": stack.enter_context(instant_service(folder / "service")),
         }
         site = Site(Api(url), pid, settings, folder)
-        return [_row(site, shots, workers, what) for workers in (1, 2)]
+        return [_build_row(site, shots, workers, what) for workers in (1, 2)]
 
 
-def _row(site: Site, shots: int, workers: int, what: str) -> Row:
+def _build_row(site: Site, shots: int, workers: int, what: str) -> Row:
     sheet = site.folder / f"with-{workers}.csv"
     rows = (f"s{n:04},A lantern number {n} seen by {workers},1\n" for n in range(shots))
     sheet.write_text("id,prompt,takes\n" + "".join(rows), encoding="utf-8")
     started = [_start(site, f"{workers}-{n}") for n in range(workers)]
     try:
-        before = _cpu_s(site.pid)
+        before = _read_cpu_s(site.pid)
         seconds = _run(site.api, sheet, shots)
-        cpu_s = _cpu_s(site.pid) - before
+        cpu_s = _read_cpu_s(site.pid) - before
     finally:
         for worker in started:
             end(worker)
@@ -74,13 +80,16 @@ def _row(site: Site, shots: int, workers: int, what: str) -> Row:
 
 
 def _start(site: Site, name: str) -> subprocess.Popen[bytes]:
-    """A worker with a home of its own, as on a machine of its own."""
+    """Start a worker with a home of its own, as on a machine of its own."""
     folder = site.folder / f"worker-{name}"
     return start_worker(folder, {**site.settings, "CALLSHEET_HOME": str(folder / "home")}, LIMIT)
 
 
 def _run(api: Api, sheet: Path, shots: int) -> float:
-    """Seconds from the start of the batch's run to its end, once the server has all states."""
+    """Measure the seconds from the start of the batch's run to its end.
+
+    Its end is when the server has all states.
+    """
     batch, give_up = api.start(sheet), time.monotonic() + WITHIN_S
     while not api.is_over(batch):
         assert time.monotonic() < give_up, "the batch does not end"
@@ -94,8 +103,8 @@ def _run(api: Api, sheet: Path, shots: int) -> float:
     return (over - begun).total_seconds()
 
 
-def _cpu_s(pid: int) -> float:
-    """CPU seconds of a process and its children so far."""
+def _read_cpu_s(pid: int) -> float:
+    """Return the CPU seconds of a process and its children so far."""
     process = psutil.Process(pid)
     times = [one.cpu_times() for one in (process, *process.children(recursive=True))]
     return sum(one.user + one.system for one in times)

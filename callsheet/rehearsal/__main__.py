@@ -17,7 +17,10 @@ LEASE_CHECK_S = 0.1
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Serve until interrupted, or with --attached until stdin ends and no lease is left; 2 when it cannot start."""
+    """Serve until interrupted; return 2 when the service cannot start.
+
+    With --attached: until stdin ends and no lease is left.
+    """
     options = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
@@ -61,7 +64,10 @@ async def _serve(config: RehearsalConfig, port: int, *, attached: bool) -> None:
 
 
 async def _end_with_stdin(server: object) -> None:
-    """Stop the server when the starter is gone (its end of stdin is closed, even by SIGKILL) and nobody leases it."""
+    """Stop the server when its starter is gone and nobody leases it.
+
+    The starter is gone when its end of stdin is closed, even by SIGKILL.
+    """
     from callsheet.rehearsal.server import Server
 
     assert isinstance(server, Server)  # noqa: S101

@@ -1,4 +1,7 @@
-"""The service's own routes: status, counts, the failure script, and leases that keep it running."""
+"""The service's own routes: status, counts, failure script, and leases.
+
+A lease keeps the service running.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ def _service(request: Request) -> Service:
     return service
 
 
-async def _status(request: Request) -> Response:
+async def _show_status(request: Request) -> Response:
     service = _service(request)
     return JSONResponse(
         {
@@ -41,8 +44,11 @@ async def _status(request: Request) -> Response:
     )
 
 
-async def _counts(request: Request) -> Response:
-    """What was ever accepted; `?full=1` lists all submissions, otherwise a page after number `?after=`."""
+async def _show_counts(request: Request) -> Response:
+    """Return what was ever accepted.
+
+    `?full=1` lists all submissions, otherwise a page after number `?after=`.
+    """
     service, query = _service(request), request.query_params
     now = service.now_s()
     after = int(query["after"]) if query.get("after", "").isdecimal() else 0
@@ -58,11 +64,11 @@ async def _counts(request: Request) -> Response:
     )
 
 
-async def _evidence(request: Request) -> Response:
-    """What was accepted with exactly these labels: `{"labels": {...}}`. What was not by now never will be.
+async def _show_evidence(request: Request) -> Response:
+    """Return what was accepted with exactly these labels: `{"labels": {...}}`.
 
-    Google has nothing like it. It is a POST because it closes the labels: a request that is still on its way, its
-    sender long gone, would otherwise make the answer wrong a moment later.
+    What was not by now never will be. Google has nothing like it. It is a POST because it closes the labels: a request
+    that is still on its way, its sender long gone, would otherwise make the answer wrong a moment later.
     """
     service = _service(request)
     labels = requests.labels(requests.parse_json(await request.body()))
@@ -71,7 +77,7 @@ async def _evidence(request: Request) -> Response:
     return JSONResponse({"submissions": service.state.close_labels(labels, service.now_s())})
 
 
-async def _script(request: Request) -> Response:
+async def _replace_script(request: Request) -> Response:
     """Replace the failure script by the one in the body (JSON)."""
     try:
         script = faults.parse_script(requests.parse_json(await request.body()), "of the request")
@@ -82,7 +88,7 @@ async def _script(request: Request) -> Response:
 
 
 class _Lease(Response):
-    """A reply that does not end: while its connection is open, the service keeps running."""
+    """A reply that does not end: the service runs while its connection is open."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -112,9 +118,9 @@ async def _lease(request: Request) -> Response:
 
 
 ROUTES = [
-    Route("/rehearsal/status", _status),
-    Route("/rehearsal/counts", _counts),
-    Route("/rehearsal/evidence", _evidence, methods=["POST"]),
-    Route("/rehearsal/script", _script, methods=["POST"]),
+    Route("/rehearsal/status", _show_status),
+    Route("/rehearsal/counts", _show_counts),
+    Route("/rehearsal/evidence", _show_evidence, methods=["POST"]),
+    Route("/rehearsal/script", _replace_script, methods=["POST"]),
     Route("/rehearsal/lease", _lease),
 ]

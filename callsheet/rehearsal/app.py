@@ -1,4 +1,7 @@
-"""The routes: Google's, for every API version alike, and the service's own under /rehearsal, Google's again there."""
+"""The routes: Google's for every API version alike, and the service's own.
+
+The service's own are under /rehearsal, and Google's are there again.
+"""
 
 from __future__ import annotations
 
@@ -45,14 +48,17 @@ _FILE = re.compile(r"files/(?P<id>[^/:]{1,100})(?P<download>:download)?")
 
 
 class RehearsalApp(Starlette):
-    """The application, whose every reply proves where it came from. Web pages get none of it."""
+    """The application, whose every reply proves where it came from.
+
+    Web pages get none of the proof.
+    """
 
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
         self._guarded = OwnPagesOnly(super().__call__)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer; whatever the answer is, it carries the proof of the request's challenge."""
+        """Answer with the proof of the request's challenge, whatever the answer is."""
         proof = proof_of(Headers(scope=scope).get(CHALLENGE, "")) if scope["type"] == "http" else ""
 
         async def prove(message: Message) -> None:
@@ -65,7 +71,10 @@ class RehearsalApp(Starlette):
 
 
 def create_app(config: RehearsalConfig, connections: Connections | None = None) -> Starlette:
-    """The application; it keeps its state in `config.state_dir`, which no other process may use meanwhile."""
+    """Create the application with its state in `config.state_dir`.
+
+    No other process may use that directory meanwhile.
+    """
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -75,9 +84,11 @@ def create_app(config: RehearsalConfig, connections: Connections | None = None) 
         yield
         await service.close()
 
-    google = [Route(f"{root}/{{version}}/{{path:path}}", _google, methods=["GET", "POST"]) for root in (f"/{ROOT}", "")]
+    google = [
+        Route(f"{root}/{{version}}/{{path:path}}", _serve_google, methods=["GET", "POST"]) for root in (f"/{ROOT}", "")
+    ]
     routes = [*admin_routes.ROUTES, *google]
-    handlers = {RefusedError: _refuse, ClientDisconnect: _gone}
+    handlers = {RefusedError: _refuse, ClientDisconnect: _answer_nobody}
     return RehearsalApp(routes=routes, lifespan=lifespan, exception_handlers=handlers)
 
 
@@ -86,13 +97,16 @@ async def _refuse(request: Request, error: Exception) -> Response:
     return refused(error)
 
 
-async def _gone(request: Request, error: Exception) -> Response:
-    """Nobody is there to read an answer."""
+async def _answer_nobody(request: Request, error: Exception) -> Response:
+    """Return an empty answer: nobody is there to read one."""
     return Response(status_code=499)
 
 
-async def _google(request: Request) -> Response:
-    """One entry for all of Google's routes: their custom verbs (`models/m:predict`) do not fit route patterns."""
+async def _serve_google(request: Request) -> Response:
+    """Serve all of Google's routes at one entry.
+
+    Their custom verbs (`models/m:predict`) do not fit route patterns.
+    """
     version, path = request.path_params["version"], request.path_params["path"]
     service: Service = request.app.state.service
     if version not in VERSIONS:
@@ -109,10 +123,10 @@ async def _google(request: Request) -> Response:
         return JSONResponse(model_routes.models(service.catalogue))
     if model is None:
         raise errors.not_found()
-    return await _model(service, request, version, model)
+    return await _find_model(service, request, version, model)
 
 
-async def _model(service: Service, request: Request, version: str, match: re.Match[str]) -> Response:
+async def _find_model(service: Service, request: Request, version: str, match: re.Match[str]) -> Response:
     rest = match["rest"] or ""
     verb = "operations.get" if rest.startswith("/operations/") else rest.removeprefix(":") or "models.get"
     _note(service, verb)
@@ -120,15 +134,15 @@ async def _model(service: Service, request: Request, version: str, match: re.Mat
         if verb == "operations.get":
             return await video_routes.poll(service, match["resource"] + rest)
         return JSONResponse(model_routes.model(service.catalogue, match["model"], version))
-    data = requests.parse_json(await _body(request))
+    data = requests.parse_json(await _read_body(request))
     surface: requests.Surface = "agent_platform" if match["platform"] else "gemini_api"
-    missing = _missing(match, version, verb)
+    missing = _build_missing(match, version, verb)
     if verb in ("generateContent", "streamGenerateContent"):
         ask = requests.image_ask(match["model"], surface, data)
         known = service.catalogue.find(ask.model)
         of_kind = subject_routes if known is not None and known.kind == "look" else image_routes
         reply = await of_kind.generate(service, ask, missing)
-        return _as_event(reply) if verb == "streamGenerateContent" else reply
+        return _wrap_as_event(reply) if verb == "streamGenerateContent" else reply
     if verb == "countTokens":
         return JSONResponse(model_routes.tokens(requests.image_ask(match["model"], surface, data)))
     if verb == "predictLongRunning":
@@ -140,7 +154,7 @@ async def _model(service: Service, request: Request, version: str, match: re.Mat
     raise missing
 
 
-def _missing(match: re.Match[str], version: str, verb: str) -> RefusedError:
+def _build_missing(match: re.Match[str], version: str, verb: str) -> RefusedError:
     if match["platform"]:
         return errors.no_publisher_model(match["resource"])
     return errors.no_model(match["model"], version, verb)
@@ -151,7 +165,7 @@ def _note(service: Service, verb: str) -> None:
     service.requests[verb] = service.requests.get(verb, 0) + 1
 
 
-async def _body(request: Request) -> bytes:
+async def _read_body(request: Request) -> bytes:
     chunks: list[bytes] = []
     size = 0
     async for chunk in request.stream():
@@ -162,8 +176,8 @@ async def _body(request: Request) -> bytes:
     return b"".join(chunks)
 
 
-def _as_event(reply: Response) -> Response:
-    """The whole reply as the one event of a stream."""
+def _wrap_as_event(reply: Response) -> Response:
+    """Return the whole reply as the one event of a stream."""
     if type(reply) not in (Response, JSONResponse):
         return reply
     return Response(b"data: " + bytes(reply.body) + b"\r\n\r\n", media_type="text/event-stream")

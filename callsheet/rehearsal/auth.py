@@ -8,7 +8,10 @@ from callsheet.rehearsal import errors
 
 
 def check(headers: Headers, query: QueryParams, *, agent_platform: bool) -> None:
-    """Raise the refusal the live service would give. A key or token that contains "invalid" is a wrong one."""
+    """Raise the refusal the live service would give.
+
+    A key or token that contains "invalid" is a wrong one.
+    """
     key = headers.get("x-goog-api-key") or query.get("key") or ""
     scheme, _, token = headers.get("authorization", "").partition(" ")
     bearer = token.strip() if scheme.lower() == "bearer" else ""

@@ -1,4 +1,7 @@
-"""Videos that go to a bucket: written when they are due, whether or not anyone asks, as the Agent Platform does."""
+"""Deliver videos to a bucket when they are due, as the Agent Platform does.
+
+They are written whether or not anyone asks.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,10 @@ logger = logging.getLogger(__name__)
 
 
 def schedule(service: Service, operation: Operation) -> None:
-    """Write the operation's videos when it is due; nothing to do without an endpoint or a video."""
+    """Write the operation's videos when it is due.
+
+    There is nothing to do without an endpoint or a video.
+    """
     if service.config.gcs_endpoint and operation.outcome == "made":
         service.keep(asyncio.create_task(_deliver_when_due(service, operation)))
 
@@ -34,14 +40,14 @@ def resume(service: Service) -> None:
 
 
 async def result(service: Service, operation: Operation) -> JsonObject:
-    """The ended operation: its objects' names, or why they could not be written."""
+    """Return the ended operation: its objects' names, or why they were not written."""
     if not service.config.gcs_endpoint:
         message = (
             "The rehearsal service has no storage endpoint to write the storageUri to: set `gcs_endpoint` to the base "
             "URL of a storage emulator (STORAGE_EMULATOR_HOST), or leave storageUri out."
         )
         return replies.failed(operation.name, FAILED_PRECONDITION, message)
-    if not _prefix(operation):
+    if not _read_prefix(operation):
         return replies.failed(operation.name, 3, f"storageUri must be gs://bucket/prefix: {operation.storage_uri!r}.")
     try:
         await _deliver(service, operation)
@@ -51,7 +57,10 @@ async def result(service: Service, operation: Operation) -> JsonObject:
 
 
 def object_uris(operation: Operation) -> list[str]:
-    """Where the videos go: the request's prefix, the operation's number, and the sample, as Veo does it."""
+    """Return where the videos go, as Veo names them.
+
+    The request's prefix, the operation's number, and the sample.
+    """
     prefix = (operation.storage_uri or "").rstrip("/")
     return [f"{prefix}/{int(operation.id, 16)}/sample_{n}.mp4" for n in range(len(file_ids(operation)))]
 
@@ -70,7 +79,10 @@ async def _deliver_when_due(service: Service, operation: Operation) -> None:
 
 
 async def _deliver(service: Service, operation: Operation) -> None:
-    """Write the operation's videos unless they are written: once, for a reader may move them away at once."""
+    """Write the operation's videos once, unless they are written.
+
+    Once, for a reader may move them away at once.
+    """
     async with service.deliveries[operation.name]:
         current = service.state.operation(operation.name)
         if current is not None and not current.delivered:
@@ -79,8 +91,11 @@ async def _deliver(service: Service, operation: Operation) -> None:
 
 
 async def _upload(service: Service, operation: Operation) -> None:
-    """One plain request each: gcsfs would cost the service a second of start-up, and could reach a real bucket."""
-    bucket, _, _ = _prefix(operation).partition("/")
+    """Upload the videos, each in one plain request.
+
+    gcsfs would cost the service a second of start-up, and could reach a real bucket.
+    """
+    bucket, _, _ = _read_prefix(operation).partition("/")
     url = f"{(service.config.gcs_endpoint or '').rstrip('/')}/upload/storage/v1/b/{quote(bucket)}/o"
     async with httpx2.AsyncClient(timeout=TIMEOUT_S, trust_env=False) as client:
         for file_id, uri in zip(file_ids(operation), object_uris(operation), strict=True):
@@ -95,7 +110,7 @@ async def _upload(service: Service, operation: Operation) -> None:
             reply.raise_for_status()
 
 
-def _prefix(operation: Operation) -> str:
-    """`bucket/prefix` of a gs:// URI, empty when it is none."""
+def _read_prefix(operation: Operation) -> str:
+    """Return `bucket/prefix` of a gs:// URI, empty when it is none."""
     scheme, _, rest = (operation.storage_uri or "").partition("://")
     return rest if scheme == "gs" and rest.split("/")[0] else ""

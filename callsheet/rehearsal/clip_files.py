@@ -1,4 +1,7 @@
-"""The clips of an operation: files that are made when they are first asked for, the same after a restart."""
+"""The clips of an operation, as files.
+
+They are made when first requested, and are the same after a restart.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +14,17 @@ from callsheet.rehearsal.state import Operation
 
 
 def file_ids(operation: Operation) -> list[str]:
-    """The ids of the operation's files: its own id and a digit."""
+    """Return the ids of the operation's files: its own id and a digit."""
     return [f"{operation.id}{sample}" for sample in range(int(stored_ask(operation)["samples"]))]
 
 
 async def clip(service: Service, operation: Operation, file_id: str) -> bytes:
-    """The bytes of one of the operation's files, made at the first call."""
-    path = await service.run.clip(file_id, _maker(service, operation, int(file_id[-1])))
+    """Return the bytes of one of the operation's files, made at the first call."""
+    path = await service.run.clip(file_id, _choose_maker(service, operation, int(file_id[-1])))
     return path.read_bytes()
 
 
-def _maker(service: Service, operation: Operation, sample: int) -> Callable[[], bytes]:
+def _choose_maker(service: Service, operation: Operation, sample: int) -> Callable[[], bytes]:
     ask = stored_ask(operation)
     first, last = service.run.input(ask["first"]), service.run.input(ask["last"])
 
@@ -46,11 +49,11 @@ def _maker(service: Service, operation: Operation, sample: int) -> Callable[[], 
 
 
 def stored_ask(operation: Operation) -> dict[str, Any]:
-    """What the operation was asked for."""
+    """Return the request that the operation was submitted with."""
     loaded: dict[str, Any] = json.loads(operation.ask)
     return loaded
 
 
 def expired(service: Service, operation: Operation) -> bool:
-    """Whether the retention of the operation and its files is over."""
+    """Return whether the retention of the operation and its files is over."""
     return service.now_s() > operation.due + service.config.retention_s

@@ -1,4 +1,7 @@
-"""The service's clock, which goes on where it was when the service starts again on the same state."""
+"""The service's clock, which continues when the service starts again.
+
+It goes on where it was on the same state.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,10 @@ NOTE_EVERY_S = 1.0
 
 
 def continued_clock(state: State, factor: float) -> Clock:
-    """The clock of this state with this factor. Its first start sets the origin; time stands still between starts.
+    """Return the clock of this state with this factor.
 
-    So an operation of a rehearsal that was killed does not expire before it is continued, a day later, say.
+    Its first start sets the origin; time stands still between starts. So an operation of a rehearsal that was killed
+    does not expire before it is continued, a day later, for example.
     """
     clock = clock_to_continue(state, factor)
     state.remember("origin", clock.origin.isoformat())
@@ -28,32 +32,35 @@ def continued_clock(state: State, factor: float) -> Clock:
 
 
 def clock_to_continue(state: State, factor: float) -> Clock:
-    """The clock that a service would continue with if it were started now; nothing is changed."""
+    """Return the clock that a service started now would continue; change nothing."""
     origin, old = state.fact("origin"), state.fact("factor")
     if origin is None or old is None:
         return Clock(factor)
     before = Clock(float(old), datetime.fromisoformat(origin))
-    now, ended = before.now(), _last_noted(state, float(old))
-    return before if float(old) == factor and now <= ended else Clock(factor, _origin(min(now, ended), factor))
+    now, ended = before.now(), _read_last_noted(state, float(old))
+    return before if float(old) == factor and now <= ended else Clock(factor, _compute_origin(min(now, ended), factor))
 
 
 async def note_time(state: State, clock: Clock) -> None:
-    """Note the time again and again, until cancelled: where the next start goes on."""
+    """Note the time repeatedly, until cancelled: the next start continues there."""
     while True:
         state.remember("noted", clock.now().isoformat())
         await asyncio.sleep(NOTE_EVERY_S)
 
 
-def _last_noted(state: State, factor: float) -> datetime:
-    """The latest time that the service can have seen: one interval after the last note, so no time passes twice."""
+def _read_last_noted(state: State, factor: float) -> datetime:
+    """Return the latest time that the service can have seen.
+
+    It is one interval after the last note, so no time passes twice.
+    """
     noted = state.fact("noted")
     if noted is None:
         return datetime.max.replace(tzinfo=UTC)
     return datetime.fromisoformat(noted) + timedelta(seconds=NOTE_EVERY_S * factor)
 
 
-def _origin(now: datetime, factor: float) -> datetime:
-    """The origin from which a clock of this factor reads `now` at this moment.
+def _compute_origin(now: datetime, factor: float) -> datetime:
+    """Return the origin from which a clock of this factor reads `now` at this moment.
 
     A factor of 1 is the real time and knows no origin: service time then steps back to it.
     """
@@ -64,11 +71,12 @@ def _origin(now: datetime, factor: float) -> datetime:
 
 
 def glance(state_dir: Path, factor: float, url: str | None = None) -> tuple[Clock, Latency]:
-    """The clock and the latency of the service at `url`, else of the one that serves, or last served, `state_dir`.
+    """Return the clock and the latency of a service.
 
-    A service that rests has its time standing still; one that was never started begins at the real time.
+    That is the service at `url`, else the one that serves, or last served, `state_dir`. A service that rests has its
+    time standing still; one that was never started begins at the real time.
     """
-    running = service_at(url) if url else _serving(state_dir)
+    running = service_at(url) if url else _find_serving(state_dir)
     if running is not None:
         return running.clock, running.latency
     database = state_dir / "rehearsal.db"
@@ -78,7 +86,7 @@ def glance(state_dir: Path, factor: float, url: str | None = None) -> tuple[Cloc
         return clock_to_continue(state, factor), Latency()
 
 
-def _serving(state_dir: Path) -> Running | None:
+def _find_serving(state_dir: Path) -> Running | None:
     with suppress(OSError, ValueError, KeyError, TypeError):
         known = json.loads((state_dir / "service.json").read_text(encoding="utf-8"))
         running = service_at(str(known["url"]))

@@ -1,4 +1,4 @@
-"""What the rehearsal service is told when it starts."""
+"""The settings that the rehearsal service starts with."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ DAY_S = 86_400.0
 
 
 class Quota(BaseModel):
-    """Requests of one model per minute (sliding) and per day (until midnight Pacific); None is unlimited."""
+    """Requests of one model per minute (sliding) and per day; None is unlimited.
+
+    The day ends at midnight Pacific.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -27,7 +30,10 @@ class Quota(BaseModel):
 
 
 class Latency(BaseModel):
-    """How long requests take, in seconds of its clock, a quarter more or less; None: as the catalogue says."""
+    """How long requests take, in seconds of the service's clock.
+
+    A quarter more or less; None: as the catalogue says.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -35,16 +41,17 @@ class Latency(BaseModel):
     video: Annotated[float | None, Field(ge=0)] = None
 
     def of(self, model: Model) -> models.Latency:
-        """How long requests to this model take."""
+        """Return how long requests to this model take."""
         seconds = self.image if model.kind == "image" else self.video
         return model.latency_s if seconds is None else models.Latency.around(seconds)
 
 
 class RehearsalConfig(BaseModel):
-    """Settings of one rehearsal service; times are in seconds of its clock, which runs `factor` times faster.
+    """Settings of one rehearsal service.
 
-    `quotas` are by model id, "*" for every model without its own. `gcs_endpoint` is the base URL of a storage emulator:
-    without it a request with a storageUri ends in an error, and nothing is ever written to a real bucket.
+    Times are in seconds of its clock, which runs `factor` times faster. `quotas` are by model id, "*" for every model
+    without its own. `gcs_endpoint` is the base URL of a storage emulator: without it a request with a storageUri ends
+    in an error, and nothing is ever written to a real bucket.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -61,16 +68,19 @@ class RehearsalConfig(BaseModel):
     gcs_endpoint: str | None = None
 
     def fingerprint(self) -> str:
-        """Equal for equal settings, wherever their state is."""
+        """Return a value that is equal for equal settings, wherever their state is."""
         return hashlib.sha256(self.model_dump_json(exclude={"state_dir"}).encode()).hexdigest()[:16]
 
     def quota(self, model: str) -> Quota:
-        """The quota of a model; unlimited where none is set."""
+        """Return the quota of a model; unlimited where none is set."""
         return self.quotas.get(model) or self.quotas.get("*") or Quota()
 
 
 def load_config(path: Path | None = None, **overrides: object) -> RehearsalConfig:
-    """The settings of a YAML file with `overrides` (those not None) on top; SettingsError names each bad one."""
+    """Load the settings of a YAML file, with `overrides` (those not None) on top.
+
+    Raises SettingsError that names each bad one.
+    """
     values: dict[str, object] = {}
     if path is not None:
         values.update(_read(path))

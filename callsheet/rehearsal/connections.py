@@ -1,4 +1,4 @@
-"""Really closing a caller's connection: the one failure that an HTTP answer cannot play."""
+"""Close a caller's connection for real: a failure that no HTTP answer can play."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ class Connections:
         self._open: dict[Address, asyncio.Transport] = {}
 
     def protocol(self) -> type[H11Protocol]:
-        """uvicorn's protocol, which here also notes its connection; for `uvicorn.Config(http=...)`."""
+        """Return uvicorn's protocol, extended to note its connection.
+
+        For `uvicorn.Config(http=...)`.
+        """
         known = self._open
 
         class NotedProtocol(H11Protocol):
@@ -34,12 +37,18 @@ class Connections:
         return NotedProtocol
 
     def abort(self, client: Address) -> None:
-        """Close at once; nothing more is sent. A connection that the caller closed already is fine."""
+        """Close at once; nothing more is sent.
+
+        A connection that the caller closed already is fine.
+        """
         if client in self._open:
             self._open[client].abort()
 
     def close(self, client: Address) -> None:
-        """Close after what was already written. A connection that the caller closed already is fine."""
+        """Close after what was already written.
+
+        A connection that the caller closed already is fine.
+        """
         if client in self._open:
             self._open[client].close()
 

@@ -1,4 +1,7 @@
-"""Google's error bodies, as the live services send them (shapes read 2026-11-21; see each function)."""
+"""Google's error bodies, as the live services send them.
+
+Shapes read 2026-11-21; see each function.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +26,10 @@ STATUS = {
 
 @dataclass(eq=False)
 class RefusedError(Exception):
-    """A request that is answered with an error: HTTP status, message, and google.rpc details.
+    """A request that is answered with an error.
 
-    `form` is how the body is written: "json", "array" (a front end's list of one) or "html".
+    HTTP status, message, and google.rpc details. `form` is how the body is written: "json", "array" (a front end's list
+    of one) or "html".
     """
 
     code: int
@@ -35,14 +39,14 @@ class RefusedError(Exception):
     form: str = "json"
 
     def body(self) -> JsonObject | list[JsonObject]:
-        """The JSON body."""
+        """Return the JSON body."""
         error: JsonObject = {"code": self.code, "message": self.message, "status": self.status or STATUS[self.code]}
         if self.details:
             error["details"] = list(self.details)
         return [{"error": error}] if self.form == "array" else {"error": error}
 
     def html(self) -> str:
-        """The page that Google's front end shows instead of JSON."""
+        """Return the page that Google's front end shows instead of JSON."""
         return (
             "<!DOCTYPE html>\n<html lang=en>\n  <meta charset=utf-8>\n"
             f"  <title>Error {self.code} (Server Error)!!1</title>\n"
@@ -52,18 +56,18 @@ class RefusedError(Exception):
         )
 
 
-def _info(reason: str, **metadata: str) -> JsonObject:
+def _build_info(reason: str, **metadata: str) -> JsonObject:
     return {"@type": TYPES + "ErrorInfo", "reason": reason, "domain": "googleapis.com", "metadata": metadata}
 
 
 def bad_key() -> RefusedError:
-    """A wrong API key is 400, not 401."""
-    info = _info("API_KEY_INVALID", service="generativelanguage.googleapis.com")
+    """Return the refusal of a wrong API key, which is 400, not 401."""
+    info = _build_info("API_KEY_INVALID", service="generativelanguage.googleapis.com")
     return RefusedError(400, "API key not valid. Please pass a valid API key.", details=(info,))
 
 
 def no_key() -> RefusedError:
-    """No API key on a Gemini API route."""
+    """Return the refusal of a Gemini API route without an API key."""
     message = (
         "Method doesn't allow unregistered callers (callers without established identity). Please use API Key or "
         "other form of API consumer identity to call this API."
@@ -72,30 +76,35 @@ def no_key() -> RefusedError:
 
 
 def no_token() -> RefusedError:
-    """No bearer token on an Agent Platform route."""
+    """Return the refusal of an Agent Platform route without a bearer token."""
     message = (
         "Request is missing required authentication credential. Expected OAuth 2 access token, login cookie or other "
         "valid authentication credential. See https://developers.google.com/identity/sign-in/web/devconsole-project."
     )
-    return RefusedError(401, message, details=(_info("CREDENTIALS_MISSING", service="aiplatform.googleapis.com"),))
+    return RefusedError(
+        401, message, details=(_build_info("CREDENTIALS_MISSING", service="aiplatform.googleapis.com"),)
+    )
 
 
 def bad_token() -> RefusedError:
-    """A bearer token that is not valid."""
+    """Return the refusal of a bearer token that is not valid."""
     message = (
         "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other valid "
         "authentication credential. See https://developers.google.com/identity/sign-in/web/devconsole-project."
     )
-    return RefusedError(401, message, details=(_info("ACCESS_TOKEN_TYPE_UNSUPPORTED"),))
+    return RefusedError(401, message, details=(_build_info("ACCESS_TOKEN_TYPE_UNSUPPORTED"),))
 
 
 def invalid(message: str = "Request contains an invalid argument.") -> RefusedError:
-    """400 INVALID_ARGUMENT; without a message the one that names no field."""
+    """Return 400 INVALID_ARGUMENT; without a message the one that names no field."""
     return RefusedError(400, message)
 
 
 def unknown_field(name: str, place: str) -> RefusedError:
-    """A field the API does not know; `place` is the path of the object that holds it, "" at the top."""
+    """Return the refusal of a field the API does not know.
+
+    `place` is the path of the object that holds it, "" at the top.
+    """
     at = f" at '{place}'" if place else ""
     message = f'Invalid JSON payload received. Unknown name "{name}"{at}: Cannot find field.'
     violation = {"field": place, "description": message} if place else {"description": message}
@@ -103,17 +112,20 @@ def unknown_field(name: str, place: str) -> RefusedError:
 
 
 def too_large(limit: int) -> RefusedError:
-    """A request over the payload limit, in bytes."""
+    """Return the refusal of a request over the payload limit, in bytes."""
     return invalid(f"Request payload size exceeds the limit: {limit} bytes.")
 
 
 def not_found() -> RefusedError:
-    """An operation, file or other entity that does not exist, or does no longer."""
+    """Return the refusal of an operation, file or other entity that does not exist.
+
+    Or does no longer.
+    """
     return RefusedError(404, "Requested entity was not found.")
 
 
 def no_model(model: str, version: str, method: str) -> RefusedError:
-    """A model the Gemini API does not serve."""
+    """Return the refusal of a model the Gemini API does not serve."""
     return RefusedError(
         404,
         f"models/{model} is not found for API version {version}, or is not supported for {method}. Call ListModels to "
@@ -122,7 +134,7 @@ def no_model(model: str, version: str, method: str) -> RefusedError:
 
 
 def no_publisher_model(resource: str) -> RefusedError:
-    """A model the Agent Platform does not serve, or not to this project."""
+    """Return the refusal of a model the Agent Platform does not serve this project."""
     message = (
         f"Publisher model `{resource}` was not found or your project does not have access to it. Please ensure you are "
         "using a valid model version."
@@ -131,44 +143,50 @@ def no_publisher_model(resource: str) -> RefusedError:
 
 
 def internal() -> RefusedError:
-    """500."""
+    """Return 500."""
     message = "An internal error has occurred. Please retry or report in https://developers.generativeai.google/guide/troubleshooting"
     return RefusedError(500, message)
 
 
 def overloaded(form: str = "json") -> RefusedError:
-    """503, as JSON, as a front end's array, or as its HTML page."""
+    """Return 503, as JSON, as a front end's array, or as its HTML page."""
     return RefusedError(503, "The model is overloaded. Please try again later.", form=form)
 
 
 def bad_gateway() -> RefusedError:
-    """502, which only the front end sends, as HTML."""
+    """Return 502, which only the front end sends, as HTML."""
     return RefusedError(502, "Bad Gateway", form="html")
 
 
 def deadline() -> RefusedError:
-    """504."""
+    """Return 504."""
     return RefusedError(504, "Deadline expired before operation could complete.")
 
 
 def disconnected() -> RefusedError:
-    """503 of a proxy that had passed the request on when it lost its backend."""
+    """Return 503 of a proxy that had passed the request on and lost its backend."""
     reset = "upstream connect error or disconnect/reset before headers. reset reason: connection termination"
     return RefusedError(503, reset)
 
 
 def cancelled() -> RefusedError:
-    """499: the caller was told that this request had not been accepted, so it is not any more."""
+    """Return 499: the request is not accepted any more.
+
+    The caller was told that it had not been accepted.
+    """
     return RefusedError(499, "The operation was cancelled.")
 
 
 def exhausted_bare() -> RefusedError:
-    """429 without any details."""
+    """Return 429 without any details."""
     return RefusedError(429, "Resource has been exhausted (e.g. check quota).")
 
 
 def credits_depleted() -> RefusedError:
-    """429 of an account that pays in advance and has nothing left (text as reported by users until 2026-11)."""
+    """Return 429 of an account that pays in advance and has nothing left.
+
+    Text as reported by users until 2026-11.
+    """
     return RefusedError(
         429,
         "Your prepayment credits are depleted. Please go to AI Studio at https://ai.studio/projects to manage your "
@@ -177,7 +195,10 @@ def credits_depleted() -> RefusedError:
 
 
 def over_the_cap() -> RefusedError:
-    """429 of a project that has reached what it may spend in a month (text as reported by users until 2026-11)."""
+    """Return 429 of a project that has reached what it may spend in a month.
+
+    Text as reported by users until 2026-11.
+    """
     return RefusedError(
         429,
         "Your project has exceeded its monthly spending cap. Please go to AI Studio at https://ai.studio/spend to "
@@ -186,20 +207,21 @@ def over_the_cap() -> RefusedError:
 
 
 def payment_required() -> RefusedError:
-    """402 of an account without credit (troubleshooting page, 2026-11)."""
+    """Return 402 of an account without credit (troubleshooting page, 2026-11)."""
     return RefusedError(402, "Payment is required for this request.")
 
 
 def billing_off() -> RefusedError:
-    """400 FAILED_PRECONDITION of a project whose billing is disabled."""
+    """Return 400 FAILED_PRECONDITION of a project whose billing is disabled."""
     message = "Billing is disabled for this project. Enable billing on your project in Google AI Studio."
     return RefusedError(400, message, status="FAILED_PRECONDITION")
 
 
 def exhausted(*, model: str, kind: str, per: str, limit: int, retry_s: float) -> RefusedError:
-    """429 for a quota per "minute" or "day"; the hint is only in RetryInfo, there is no Retry-After header.
+    """Return 429 for a quota per "minute" or "day".
 
-    The daily body follows one recorded in production on 2026-09-02; the per-minute id is its analogue.
+    The hint is only in RetryInfo, there is no Retry-After header. The daily body follows one recorded in production on
+    2026-09-02; the per-minute id is its analogue.
     """
     image = kind == "image"
     metric = "generate_requests_per_model" if image else "predict_long_running_requests_per_model"
@@ -209,7 +231,7 @@ def exhausted(*, model: str, kind: str, per: str, limit: int, retry_s: float) ->
         "You exceeded your current quota, please check your plan and billing details. For more information on this "
         "error, head to: https://ai.google.dev/gemini-api/docs/rate-limits. To monitor your current usage, head to: "
         f"https://ai.dev/rate-limit. \n* Quota exceeded for metric: {metric}, limit: {limit}, model: {model}\n"
-        f"Please retry in {_spoken(retry_s)}."
+        f"Please retry in {_format_wait(retry_s)}."
     )
     url = "https://ai.google.dev/gemini-api/docs/rate-limits"
     violation: JsonObject = {
@@ -226,7 +248,7 @@ def exhausted(*, model: str, kind: str, per: str, limit: int, retry_s: float) ->
     return RefusedError(429, message, details=details)
 
 
-def _spoken(seconds: float) -> str:
+def _format_wait(seconds: float) -> str:
     hours, rest = divmod(seconds, 3600)
     minutes, left = divmod(rest, 60)
     head = f"{int(hours)}h" if hours else ""

@@ -94,13 +94,16 @@ class Match(BaseModel):
         return self
 
     def concerns(self, kind: Kind, model: str, prompt: str) -> bool:
-        """Whether the request is one that the rule counts."""
+        """Return whether the request is one that the rule counts."""
         if self.kind not in (None, kind) or self.model not in (None, model):
             return False
         return self._pattern is None or self._pattern.isinstance_python(prompt[:MATCHED_CHARACTERS])
 
     def takes(self, count: int) -> bool:
-        """Whether the `count`-th request that the rule counts (from 1) goes wrong."""
+        """Return whether the `count`-th request that the rule counts goes wrong.
+
+        Counted from 1.
+        """
         if self.nth is not None and count not in self.nth:
             return False
         if self.every is not None and count % self.every:
@@ -114,11 +117,11 @@ class Match(BaseModel):
 
 
 class Rule(BaseModel):
-    """One rule: which requests, what goes wrong, for how long (`seconds` of the service's clock), how often at most.
+    """One rule: which requests go wrong, how, for how long, how often at most.
 
-    `accepted` makes a 500, 502, 503 or 504 follow acceptance: the work is done and charged, but the caller is told 5xx
-    (503 then tells of a connection lost to the backend, not of an overloaded model).
-    `reason` is the blockReason, finishReason or support code to give; `limit` the quota a 429 states.
+    `seconds` are of the service's clock. `accepted` makes a 500, 502, 503 or 504 follow acceptance: the work is done
+    and charged, but the caller gets 5xx (503 then says that the connection to the backend was lost, not that the model
+    is overloaded). `reason` is the blockReason, finishReason or support code to give; `limit` the quota a 429 states.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -139,7 +142,10 @@ class Rule(BaseModel):
 
 
 class Script(BaseModel):
-    """A failure script: its rules in order; of those that take a request the first is played."""
+    """A failure script: its rules in order.
+
+    Of those that take a request the first is played.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -150,12 +156,12 @@ class Counter(Protocol):
     """Keeps counts by name, beyond the process."""
 
     def increment(self, name: str) -> int:
-        """The count after adding one, durable."""
+        """Add one to the count and return it, durable."""
         ...
 
 
 def load_script(path: Path) -> Script:
-    """The script of a YAML file; SettingsError says what is wrong with it."""
+    """Load the script of a YAML file; SettingsError says what is wrong with it."""
     try:
         if path.stat().st_size > MAX_SCRIPT_BYTES:
             raise SettingsError(f"The failure script {path} is larger than {MAX_SCRIPT_BYTES} bytes.")
@@ -165,7 +171,10 @@ def load_script(path: Path) -> Script:
 
 
 def parse_script(loaded: object, origin: str) -> Script:
-    """The script of parsed YAML or JSON: a mapping with `rules`, or the list of rules itself."""
+    """Return the script of parsed YAML or JSON.
+
+    A mapping with `rules`, or the list of rules itself.
+    """
     try:
         return Script.model_validate({"rules": loaded} if isinstance(loaded, list) else loaded or {})
     except ValidationError as error:
@@ -174,7 +183,10 @@ def parse_script(loaded: object, origin: str) -> Script:
 
 
 def choose(script: Script, counter: Counter, kind: Kind, model: str, prompt: str) -> Rule | None:
-    """The rule that this request plays, None for most; every rule that concerns it counts it."""
+    """Return the rule that this request plays, None for most.
+
+    Every rule that concerns it counts it.
+    """
     played: Rule | None = None
     for number, rule in enumerate(script.rules):
         if not rule.match.concerns(kind, model, prompt):
@@ -202,29 +214,35 @@ RAI_AUDIO = (
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`made` is the asset itself; the others are named as in failure scripts. `reason` is the provider's code."""
+    """What an accepted request gives.
+
+    `made` is the asset itself; the others are named as in failure scripts. `reason` is the provider's code.
+    """
 
     name: str = "made"
     reason: str = ""
 
     @property
     def charged(self) -> bool:
-        """Whether the provider bills the price of the asset; of a text-only reply it bills the words."""
+        """Return whether the provider bills the price of the asset.
+
+        Of a text-only reply it bills the words.
+        """
         return self.name == "made"
 
 
 def image_outcome(prompt: str, rule: Rule | None) -> Outcome:
-    """What an accepted request for a picture gives."""
-    return _outcome(prompt, rule, _IMAGE)
+    """Return what an accepted request for a picture gives."""
+    return _build_outcome(prompt, rule, _IMAGE)
 
 
 def video_outcome(prompt: str, rule: Rule | None) -> Outcome:
-    """What an accepted request for a video gives in the end."""
-    return _outcome(prompt, rule, _VIDEO)
+    """Return what an accepted request for a video gives in the end."""
+    return _build_outcome(prompt, rule, _VIDEO)
 
 
 def rai_message(reason: str) -> str:
-    """The text of Veo's filter with a support code."""
+    """Return the text of Veo's filter with a support code."""
     return (
         "We encountered an issue with the prompt you provided: it could not be used to generate a video because it "
         "may violate the usage guidelines. If you think this was an error, send feedback. "
@@ -232,7 +250,7 @@ def rai_message(reason: str) -> str:
     )
 
 
-def _outcome(prompt: str, rule: Rule | None, known: frozenset[str]) -> Outcome:
+def _build_outcome(prompt: str, rule: Rule | None, known: frozenset[str]) -> Outcome:
     if rule is not None and rule.fault in known:
         return Outcome(rule.fault, rule.reason or _DEFAULT_REASON.get(rule.fault, ""))
     for name, reason in _MARKER.findall(prompt):

@@ -1,4 +1,7 @@
-"""The Files API of the Gemini API, as far as videos need it: the resource and the bytes."""
+"""The Files API of the Gemini API, as far as videos need it.
+
+The resource and the bytes.
+"""
 
 from __future__ import annotations
 
@@ -20,16 +23,16 @@ _RANGE = re.compile(r"bytes=(\d{1,12})-(\d{0,12})")
 
 
 async def resource(service: Service, file_id: str) -> Response:
-    """`files/{id}` with size, hash and expiry."""
-    operation = _owner(service, file_id)
+    """Return `files/{id}` with size, hash and expiry."""
+    operation = _find_owner(service, file_id)
     data = await clip(service, operation, file_id)
     created, gone = operation.due, operation.due + service.config.retention_s
-    return JSONResponse(replies.file_resource(file_id, data, _stamp(created), _stamp(gone)))
+    return JSONResponse(replies.file_resource(file_id, data, _format_time(created), _format_time(gone)))
 
 
 async def download(service: Service, file_id: str, request: Request) -> Response:
-    """The bytes of a video, whole or the range asked for."""
-    operation = _owner(service, file_id)
+    """Return the bytes of a video, whole or the requested range."""
+    operation = _find_owner(service, file_id)
     rule = service.fault("download", operation.model)
     for play in (service.before, service.after):
         if (dropped := await play(rule, "video", operation.model)) is not None:
@@ -42,12 +45,15 @@ async def download(service: Service, file_id: str, request: Request) -> Response
         data = flipped(data)
     if fault == "short":
         data = data[: len(data) // 2]
-    reply = _ranged(data, request.headers.get("range", ""))
+    reply = _reply_with_range(data, request.headers.get("range", ""))
     return CutShort(reply, service.connections) if fault == "truncate" else reply
 
 
-def _owner(service: Service, file_id: str) -> Operation:
-    """The operation whose file it is, when that is done and kept; an unfinished one has no file yet."""
+def _find_owner(service: Service, file_id: str) -> Operation:
+    """Return the operation whose file it is, when that is done and kept.
+
+    An unfinished one has no file yet.
+    """
     operation = service.state.operation_by_id(file_id[:-1]) if _FILE_ID.fullmatch(file_id) else None
     if operation is None or operation.outcome != "made" or file_id not in file_ids(operation):
         raise errors.not_found()
@@ -59,7 +65,7 @@ def _owner(service: Service, file_id: str) -> Operation:
     return operation
 
 
-def _ranged(data: bytes, wanted: str) -> Response:
+def _reply_with_range(data: bytes, wanted: str) -> Response:
     headers = {"Accept-Ranges": "bytes"}
     match = _RANGE.fullmatch(wanted)
     if match is None:
@@ -72,5 +78,5 @@ def _ranged(data: bytes, wanted: str) -> Response:
     return Response(data[first : last + 1], 206, media_type="video/mp4", headers=headers)
 
 
-def _stamp(seconds: float) -> str:
+def _format_time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")

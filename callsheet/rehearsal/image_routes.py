@@ -19,7 +19,10 @@ from callsheet.rehearsal.state import Submission
 
 
 async def generate(service: Service, ask: ImageAsk, missing: errors.RefusedError) -> Response:
-    """Answer a request for a picture; `missing` is the 404 of a model that is not there."""
+    """Answer a request for a picture.
+
+    `missing` is the 404 of a model that is not there.
+    """
     model = model_rules.image_model(service.catalogue, ask, retired_before=service.retirement_day())
     if model is None:
         raise missing
@@ -36,7 +39,7 @@ async def generate(service: Service, ask: ImageAsk, missing: errors.RefusedError
         return dropped
     if outcome.name != "made":
         return JSONResponse(without_picture(ask, outcome))
-    return await _with_picture(service, model, ask, take, number, rule)
+    return await _reply_with_picture(service, model, ask, take, number, rule)
 
 
 def check_references(ask: ImageAsk) -> None:
@@ -49,7 +52,10 @@ def check_references(ask: ImageAsk) -> None:
 
 
 def _accept(service: Service, model: Model, ask: ImageAsk, outcome: Outcome, *, is_told: bool) -> tuple[int, int]:
-    """Record the submission; returns which take it is and its number. `is_told`: the reply will tell its tokens."""
+    """Record the submission; return which take it is, and its number.
+
+    `is_told`: the reply will state its tokens.
+    """
     service.check_open(ask.labels)
     fingerprint = ask.fingerprint()
     take, now = service.state.next_take(fingerprint), service.now_s()
@@ -61,20 +67,21 @@ def _accept(service: Service, model: Model, ask: ImageAsk, outcome: Outcome, *, 
         prompt_sha256=first_digest(ask),
         labels=ask.labels,
         outcome=outcome.name,
-        usd=_usd(model, ask, outcome, is_told=is_told),
+        usd=_compute_usd(model, ask, outcome, is_told=is_told),
         usd_at=now,
     )
     return take, service.state.accept(submission, take)
 
 
-def _usd(model: Model, ask: ImageAsk, outcome: Outcome, *, is_told: bool) -> float:
-    """What is charged: by the tokens that the reply tells, as far as the model has a price for them.
+def _compute_usd(model: Model, ask: ImageAsk, outcome: Outcome, *, is_told: bool) -> float:
+    """Return what is charged, in US dollars.
 
-    Where the reply breaks off before it tells them, the price of the size: a caller knows no more.
+    By the tokens that the reply states, as far as the model has a price for them. Where the reply breaks off before it
+    states them, the price of the size: a caller knows no more.
     """
     if outcome.charged:
         told = PictureTokens(
-            replies.prompt_tokens(ask.prompt, len(ask.references)), replies.THOUGHTS, _image_tokens(model, ask)
+            replies.prompt_tokens(ask.prompt, len(ask.references)), replies.THOUGHTS, _count_image_tokens(model, ask)
         )
         return float(picture_cost(model, ask.size or "", told if is_told else PictureTokens()))
     usage: Any = without_picture(ask, outcome)["usageMetadata"]
@@ -84,11 +91,11 @@ def _usd(model: Model, ask: ImageAsk, outcome: Outcome, *, is_told: bool) -> flo
     return float(model.token_price(usage["promptTokenCount"], words).quantize(MICRO_USD))
 
 
-def _image_tokens(model: Model, ask: ImageAsk) -> int:
+def _count_image_tokens(model: Model, ask: ImageAsk) -> int:
     return model.image_tokens.get(ask.size or "", 1120)
 
 
-async def _with_picture(
+async def _reply_with_picture(
     service: Service, model: Model, ask: ImageAsk, take: int, number: int, rule: Rule | None
 ) -> Response:
     size, mime_type = ask.size or "", ask.mime_type or ""
@@ -104,7 +111,7 @@ async def _with_picture(
         response_id=new_id(),
         prompt=ask.prompt,
         pictures=len(ask.references),
-        tokens=_image_tokens(model, ask),
+        tokens=_count_image_tokens(model, ask),
     )
     whole = Response(body, media_type="application/json; charset=UTF-8")
     if rule is not None and rule.fault == "truncate":
@@ -113,7 +120,7 @@ async def _with_picture(
 
 
 def without_picture(ask: ImageAsk, outcome: Outcome) -> errors.JsonObject:
-    """The reply of an outcome that gives no asset."""
+    """Return the reply of an outcome that gives no asset."""
     response_id = new_id()
     if outcome.name == "block":
         return replies.blocked(outcome.reason, model=ask.model, response_id=response_id, prompt=ask.prompt)
@@ -126,6 +133,6 @@ def without_picture(ask: ImageAsk, outcome: Outcome) -> errors.JsonObject:
 
 
 def flipped(data: bytes) -> bytes:
-    """The bytes with one bit of the middle one turned."""
+    """Return the bytes with one bit of the middle one turned."""
     middle = len(data) // 2
     return data[:middle] + bytes([data[middle] ^ 0x10]) + data[middle + 1 :]

@@ -1,4 +1,4 @@
-"""Where pictures and clips are made: on a few threads, so that the service goes on answering."""
+"""The threads that make pictures and clips, so that the service goes on answering."""
 
 from __future__ import annotations
 
@@ -37,9 +37,12 @@ class RunContext:
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     async def picture(self, wish: render_image.Wish, draw: int) -> str:
-        """The picture in base64; with prerendering the `draw`-th of a pool that shows no prompt."""
+        """Return the picture in base64.
+
+        With prerendering the `draw`-th of a pool that shows no prompt.
+        """
         if not self._prerender:
-            return await self._run(_encoded, wish)
+            return await self._run(_render_encoded, wish)
         key = (wish.width, wish.height, wish.mime_type)
         if key not in self._pools:
             self._pools[key] = asyncio.create_task(self._fill(*key))
@@ -50,10 +53,13 @@ class RunContext:
         wishes = [
             render_image.Wish(f"prerendered picture {n + 1}", width, height, mime_type, seed=n) for n in range(POOL)
         ]
-        return [await self._run(_encoded, wish) for wish in wishes]
+        return [await self._run(_render_encoded, wish) for wish in wishes]
 
     def keep_input(self, data: bytes | None) -> str | None:
-        """Store an input picture under its sha256, durable before it is named; None stays None."""
+        """Store an input picture and return its sha256; None stays None.
+
+        It is durable before it is named.
+        """
         if data is None:
             return None
         digest = hashlib.sha256(data).hexdigest()
@@ -63,11 +69,14 @@ class RunContext:
         return digest
 
     def input(self, digest: str | None) -> bytes | None:
-        """A stored input picture."""
+        """Return a stored input picture."""
         return (self._inputs / digest).read_bytes() if digest else None
 
     def clip_path(self, file_id: str) -> Path:
-        """Where the clip of that file id is, or will be; ids are letters and digits."""
+        """Return where the clip of that file id is, or will be.
+
+        Ids are letters and digits.
+        """
         return self._clips / f"{file_id}.mp4"
 
     def forget_clip(self, file_id: str) -> None:
@@ -75,7 +84,10 @@ class RunContext:
         self.clip_path(file_id).unlink(missing_ok=True)
 
     async def clip(self, file_id: str, make: Callable[[], bytes]) -> Path:
-        """The clip's file, made first where it is not there; callers at the same time share one making."""
+        """Return the clip's file, made first where it is not there.
+
+        Callers at the same time share one making.
+        """
         path = self.clip_path(file_id)
         if path.exists():
             return path
@@ -94,7 +106,7 @@ class RunContext:
         return await asyncio.get_running_loop().run_in_executor(self._threads, make, *arguments)
 
 
-def _encoded(wish: render_image.Wish) -> str:
+def _render_encoded(wish: render_image.Wish) -> str:
     return base64.b64encode(render_image.render(wish)).decode("ascii")
 
 

@@ -1,4 +1,4 @@
-"""Reads that cost nothing: the models, and the size of a prompt."""
+"""Routes that cost nothing: the models, and the size of a prompt."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ _METHODS = {"generate_content": ["generateContent", "countTokens"], "predict_lon
 
 
 def models(catalogue: Catalogue) -> JsonObject:
-    """The models this service serves."""
-    return {"models": [_resource(each) for each in catalogue.models() if each.surface in _METHODS]}
+    """Return the models this service serves."""
+    return {"models": [_build_resource(each) for each in catalogue.models() if each.surface in _METHODS]}
 
 
 def model(catalogue: Catalogue, model_id: str, version: str) -> JsonObject:
-    """One model, or the 404 of the live service."""
+    """Return one model, or raise the 404 of the live service."""
     found = catalogue.find(model_id)
     if found is None or found.surface not in _METHODS:
         raise errors.no_model(model_id, version, "GetModel")
-    return _resource(found)
+    return _build_resource(found)
 
 
 def tokens(ask: ImageAsk) -> JsonObject:
-    """A plausible count of the prompt's tokens."""
+    """Return a plausible count of the prompt's tokens."""
     count = replies.prompt_tokens(ask.prompt, len(ask.references))
     return {"totalTokens": count, "promptTokensDetails": [{"modality": "TEXT", "tokenCount": count}]}
 
 
-def _resource(each: Model) -> JsonObject:
+def _build_resource(each: Model) -> JsonObject:
     return {
         "name": f"models/{each.id}",
         "displayName": each.name,

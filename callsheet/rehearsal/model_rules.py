@@ -1,4 +1,7 @@
-"""What the models allow, said the way the live services say it. The facts are the catalogue's."""
+"""What the models allow, said the way the live services say it.
+
+The facts are the catalogue's.
+"""
 
 from __future__ import annotations
 
@@ -13,22 +16,25 @@ from callsheet.rehearsal.requests import ImageAsk, VideoAsk
 
 
 def image_model(catalogue: Catalogue, ask: ImageAsk, *, retired_before: date | None) -> Model | None:
-    """The model of a request for a picture, None when there is none there (answer 404)."""
-    return _served(catalogue, ask.model, "image", "generate_content", ask.surface, retired_before)
+    """Return the model of a request for a picture, None when there is none (404)."""
+    return _find_served(catalogue, ask.model, "image", "generate_content", ask.surface, retired_before)
 
 
 def look_model(catalogue: Catalogue, ask: ImageAsk, *, retired_before: date | None) -> Model | None:
-    """The model of a question about pictures, None when there is none there (answer 404)."""
-    return _served(catalogue, ask.model, "look", "generate_content", ask.surface, retired_before)
+    """Return the model of a question about pictures, None when there is none (404)."""
+    return _find_served(catalogue, ask.model, "look", "generate_content", ask.surface, retired_before)
 
 
 def video_model(catalogue: Catalogue, ask: VideoAsk, *, retired_before: date | None) -> Model | None:
-    """The model of a request for a video, None when there is none there (answer 404)."""
-    return _served(catalogue, ask.model, "video", "predict_long_running", ask.surface, retired_before)
+    """Return the model of a request for a video, None when there is none (404)."""
+    return _find_served(catalogue, ask.model, "video", "predict_long_running", ask.surface, retired_before)
 
 
 def complete_image(model: Model, ask: ImageAsk) -> ImageAsk:
-    """The request with the model's defaults and its true MIME type; raises the 400 that the live service gives."""
+    """Return the request with the model's defaults and its true MIME type.
+
+    Raises the 400 that the live service gives.
+    """
     aspect_ratio = ask.aspect_ratio or model.defaults.aspect_ratio or "1:1"
     size = ask.size or model.defaults.size or "1K"
     findings = image_findings(
@@ -41,11 +47,14 @@ def complete_image(model: Model, ask: ImageAsk) -> ImageAsk:
     )
     if findings:
         raise errors.invalid()
-    return replace(ask, aspect_ratio=aspect_ratio, size=size, mime_type=_mime_type(ask))
+    return replace(ask, aspect_ratio=aspect_ratio, size=size, mime_type=_choose_mime_type(ask))
 
 
 def complete_video(model: Model, ask: VideoAsk) -> VideoAsk:
-    """The request with the model's defaults; raises the 400 that the live service gives."""
+    """Return the request with the model's defaults.
+
+    Raises the 400 that the live service gives.
+    """
     defaults = model.defaults
     done = replace(
         ask,
@@ -65,11 +74,11 @@ def complete_video(model: Model, ask: VideoAsk) -> VideoAsk:
         references=ask.references,
     )
     if findings:
-        raise _video_refusal(model, done, findings[0])
+        raise _build_video_refusal(model, done, findings[0])
     return done
 
 
-def _served(
+def _find_served(
     catalogue: Catalogue, model_id: str, kind: str, surface: str, platform: str, retired_before: date | None
 ) -> Model | None:
     model = catalogue.find(model_id)
@@ -78,15 +87,21 @@ def _served(
     return None if retired_before is not None and model.retired(retired_before) else model
 
 
-def _mime_type(ask: ImageAsk) -> str:
-    """PNG from the larger models, JPEG from nano-banana-2.1 and lite (measured 2026-09-20; the sources disagree)."""
+def _choose_mime_type(ask: ImageAsk) -> str:
+    """Return the MIME type that the model gives.
+
+    PNG from the larger models, JPEG from nano-banana-2.1 and lite (measured 2026-09-20; the sources disagree).
+    """
     if ask.mime_type in ("image/png", "image/jpeg"):
         return ask.mime_type
     return "image/jpeg" if "-lite-" in ask.model or "nano-banana-2.1" in ask.model else "image/png"
 
 
-def _video_refusal(model: Model, ask: VideoAsk, finding: Finding) -> RefusedError:
-    """Texts seen from the live service in 2026; the one without a field where none is known."""
+def _build_video_refusal(model: Model, ask: VideoAsk, finding: Finding) -> RefusedError:
+    """Return the refusal in a text seen from the live service in 2026.
+
+    The one without a field where none is known.
+    """
     if finding.column == "duration_s":
         if ask.duration_s in model.durations_s and ask.resolution != model.defaults.resolution:
             return errors.invalid(f"{ask.resolution} is not supported for a duration of {ask.duration_s} seconds.")

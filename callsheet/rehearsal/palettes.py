@@ -1,4 +1,7 @@
-"""Colours for the rehearsal pictures: sky from top to horizon, light, far land, near land, accent."""
+"""Colours for the rehearsal pictures.
+
+Sky from top to horizon, light, far land, near land, accent.
+"""
 
 from __future__ import annotations
 
@@ -22,17 +25,17 @@ class Palette:
     accent: Colour
 
 
-def _colour(text: str) -> Colour:
+def _parse_colour(text: str) -> Colour:
     return (float(int(text[0:2], 16)), float(int(text[2:4], 16)), float(int(text[4:6], 16)))
 
 
-def _palette(line: str) -> Palette:
-    return Palette(*(_colour(part) for part in line.split()))
+def _parse_palette(line: str) -> Palette:
+    return Palette(*(_parse_colour(part) for part in line.split()))
 
 
 # zenith sky horizon light far near accent
 PALETTES = tuple(
-    _palette(line)
+    _parse_palette(line)
     for line in (
         "2b2d6e 7a5c9e ffb48a fff0c9 8a6a9c 1f1b3a ff6f61",  # dusk
         "1d3f72 4f8fc0 f6d9b8 fff6dc 7fa3bb 17324a f2a541",  # clear morning
@@ -51,13 +54,13 @@ PALETTES = tuple(
 
 
 def choose(rng: random.Random) -> Palette:
-    """One of the palettes, its hues shifted a little together."""
+    """Return one of the palettes, its hues shifted a little together."""
     palette = rng.choice(PALETTES)
-    return _shifted(palette, rng.uniform(-0.035, 0.035), rng.uniform(0.92, 1.06))
+    return _shift(palette, rng.uniform(-0.035, 0.035), rng.uniform(0.92, 1.06))
 
 
 def tinted(palette: Palette, zenith: Colour, horizon: Colour, near: Colour) -> Palette:
-    """The palette drawn towards three colours taken from a reference picture."""
+    """Return the palette drawn towards three colours of a reference picture."""
     return Palette(
         zenith=mix(palette.zenith, zenith, 0.75),
         sky=mix(mix(zenith, horizon, 0.5), palette.sky, 0.2),
@@ -70,11 +73,11 @@ def tinted(palette: Palette, zenith: Colour, horizon: Colour, near: Colour) -> P
 
 
 def mix(a: Colour, b: Colour, share: float) -> Colour:
-    """`a` with `share` (0..1) of `b`."""
+    """Mix `a` with `share` (0..1) of `b`."""
     return (a[0] + (b[0] - a[0]) * share, a[1] + (b[1] - a[1]) * share, a[2] + (b[2] - a[2]) * share)
 
 
-def _shifted(palette: Palette, hue: float, strength: float) -> Palette:
+def _shift(palette: Palette, hue: float, strength: float) -> Palette:
     def shift(colour: Colour) -> Colour:
         h, s, v = colorsys.rgb_to_hsv(*(channel / 255 for channel in colour))
         r, g, b = colorsys.hsv_to_rgb((h + hue) % 1.0, min(1.0, s * strength), v)

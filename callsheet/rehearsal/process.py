@@ -1,4 +1,7 @@
-"""Starting the service as a process of its own, or joining the one that already serves a state directory."""
+"""Start the service as a process of its own, or join the one that runs.
+
+That is the one which already serves the state directory.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A service that answers: where, its process, its clock, and the latency it was told to have."""
+    """A service that answers: where, its process, its clock, and its set latency."""
 
     base_url: str
     pid: int
@@ -45,7 +48,10 @@ class Running:
 
 
 class RehearsalProcess:
-    """A service in use. Leaving it ends the process that was started here, unless others are still using it."""
+    """A service in use.
+
+    Leaving it ends the process that was started here, unless others are still using it.
+    """
 
     def __init__(self, running: Running, process: subprocess.Popen[bytes] | None, lease: socket.socket) -> None:
         self.running = running
@@ -54,16 +60,16 @@ class RehearsalProcess:
 
     @classmethod
     def start(cls, config: RehearsalConfig, timeout_s: float = START_S) -> RehearsalProcess:
-        """The service of `config.state_dir`: joined when it runs, otherwise started with these settings.
+        """Join the service of `config.state_dir`, or start it with these settings.
 
-        Raises ServiceError with the end of the log when it does not answer within `timeout_s` real seconds. A joined
-        service keeps the settings it was started with.
+        It is joined when it runs; a joined service keeps the settings it was started with. Raises ServiceError with the
+        end of the log when it does not answer within `timeout_s` real seconds.
         """
         make_private(config.state_dir)
         deadline = time.monotonic() + timeout_s
         process: subprocess.Popen[bytes] | None = None
         while time.monotonic() < deadline:
-            joined = _joined(config.state_dir)
+            joined = _join(config.state_dir)
             if joined is not None:
                 running, lease = joined
                 # A process of ours that does not answer lost the race for the state directory, and ends by itself.
@@ -71,7 +77,7 @@ class RehearsalProcess:
                 if own is None:
                     _warn_of_other_settings(running, config)
                 return cls(running, own, lease)
-            if process is not None and process.poll() is not None and not _taken(config.state_dir):
+            if process is not None and process.poll() is not None and not _is_taken(config.state_dir):
                 break
             if process is None or process.poll() is not None:
                 process = _spawn(config)
@@ -83,22 +89,22 @@ class RehearsalProcess:
         log = config.state_dir / "service.log"
         raise ServiceError(
             f"The rehearsal service did not start within {timeout_s:g} s; nothing was sent to it. "
-            f"Mend what its log says and run again. The end of {log}:\n{_tail(log)}"
+            f"Mend what its log says and run again. The end of {log}:\n{_read_tail(log)}"
         )
 
     def stop(self) -> None:
-        """Give the service back; one that was started here ends, unless another process leases it."""
+        """Release the service; one that was started here ends unless it is leased."""
         self._lease.close()
         if self._process is None or self._process.stdin is None:
             return
         self._process.stdin.close()
         deadline = time.monotonic() + STOP_S
-        while self._process.poll() is None and not self._used_by_others():
+        while self._process.poll() is None and not self._is_used_by_others():
             if time.monotonic() > deadline:
                 self._process.kill()
             time.sleep(PAUSE_S)
 
-    def _used_by_others(self) -> bool:
+    def _is_used_by_others(self) -> bool:
         # The first look may still see the lease that was just given back; the service then ends by itself.
         answer = _ask(self.running.base_url)
         return answer.is_proven and bool(answer.status.get("leases"))
@@ -106,7 +112,7 @@ class RehearsalProcess:
 
 @contextlib.asynccontextmanager
 async def rehearsal_service(config: RehearsalConfig) -> AsyncIterator[Running]:
-    """The running service of this configuration, given back at the end of the block."""
+    """Yield the running service of this configuration; release it afterwards."""
     process = await asyncio.to_thread(RehearsalProcess.start, config)
     try:
         yield process.running
@@ -115,15 +121,19 @@ async def rehearsal_service(config: RehearsalConfig) -> AsyncIterator[Running]:
 
 
 def service_at(url: str) -> Running | None:
-    """The rehearsal service that answers at `url`, None when nobody, or something else, does."""
+    """Return the rehearsal service at `url`, None when none answers there.
+
+    None also when something else answers.
+    """
     answer = _ask(url)
-    return _running(answer) if answer.is_proven else None
+    return _ask_running(answer) if answer.is_proven else None
 
 
 def named_service(url: str) -> Running:
-    """The rehearsal service at the base URL that was given; SettingsError when it is not there, or another server is.
+    """Return the rehearsal service at the base URL that was given.
 
-    Nothing is sent to another server: a gateway would answer with pictures that somebody pays for.
+    Raises SettingsError when it is not there, or another server is. Nothing is sent to another server: a gateway would
+    answer with pictures that somebody pays for.
     """
     answer = ask_service(url.rstrip("/"), NAMED_S)
     if not answer.is_proven:
@@ -132,14 +142,14 @@ def named_service(url: str) -> Running:
             "sent or charged. Start one (callsheet rehearsal), or unset the variable: one is then started for the "
             "run. A gateway is used by live runs (--live)."
         )
-    return _running(answer)
+    return _ask_running(answer)
 
 
 def _ask(url: str) -> Answer:
     return ask_service(url.rstrip("/"), ASK_S)
 
 
-def _running(answer: Answer) -> Running:
+def _ask_running(answer: Answer) -> Running:
     url, status = answer.url, answer.status
     clock = Clock(float(str(status["factor"])), datetime.fromisoformat(str(status["origin"])))
     return Running(url, int(str(status["pid"])), clock, Latency.model_validate(status.get("latency") or {}))
@@ -155,8 +165,8 @@ def _warn_of_other_settings(running: Running, config: RehearsalConfig) -> None:
         )
 
 
-def _taken(state_dir: Path) -> bool:
-    """Whether a service holds the state directory."""
+def _is_taken(state_dir: Path) -> bool:
+    """Return whether a service holds the state directory."""
     with (state_dir / "service.lock").open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -179,10 +189,10 @@ def _spawn(config: RehearsalConfig) -> subprocess.Popen[bytes]:
         )
 
 
-def _joined(state_dir: Path) -> tuple[Running, socket.socket] | None:
-    """The running service and a lease that keeps it so, None when none answers.
+def _join(state_dir: Path) -> tuple[Running, socket.socket] | None:
+    """Join the running service: return it with a lease, None when none answers.
 
-    SettingsError when it is of an earlier version, which cannot prove what it is.
+    The lease keeps it running. Raises SettingsError when it is of an earlier version, which cannot prove what it is.
     """
     try:
         known = json.loads((state_dir / "service.json").read_text(encoding="utf-8"))
@@ -192,7 +202,7 @@ def _joined(state_dir: Path) -> tuple[Running, socket.socket] | None:
     answer = _ask(url)
     if answer.is_older and answer.status.get("pid") == pid:
         raise SettingsError(f"{answer.told()} It uses {state_dir}. Nothing was sent.")
-    running = _running(answer) if answer.is_proven else None
+    running = _ask_running(answer) if answer.is_proven else None
     if running is None or running.pid != pid:
         return None
     lease = _lease(url)
@@ -200,7 +210,7 @@ def _joined(state_dir: Path) -> tuple[Running, socket.socket] | None:
 
 
 def _lease(url: str) -> socket.socket | None:
-    """An open connection whose reply does not end; the service runs while it is open."""
+    """Open a connection whose reply does not end; the service runs while it is open."""
     parts = urlsplit(url)
     try:
         lease = socket.create_connection((parts.hostname or "", parts.port or 0), timeout=ASK_S)
@@ -213,7 +223,7 @@ def _lease(url: str) -> socket.socket | None:
     return None
 
 
-def _tail(log: Path) -> str:
+def _read_tail(log: Path) -> str:
     with contextlib.suppress(OSError):
         return log.read_bytes()[-TAIL_BYTES:].decode(errors="replace")
     return "(no log)"

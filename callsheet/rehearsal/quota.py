@@ -1,4 +1,7 @@
-"""Quotas as pure functions: a sliding minute, and a day that turns at midnight Pacific."""
+"""Quotas as pure functions: a sliding minute, and a day.
+
+The day turns at midnight Pacific.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ MINUTE_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Exceeded:
-    """Which quota is used up, its value, and the seconds until a request would be taken again."""
+    """Which quota is used up, its value, and the seconds until a request passes."""
 
     per: Literal["minute", "day"]
     limit: int
@@ -25,21 +28,25 @@ class Exceeded:
 
 
 def day_start(now: datetime) -> datetime:
-    """The midnight Pacific that began the quota day of `now`, in UTC."""
+    """Return the midnight Pacific that began the quota day of `now`, in UTC."""
     return now.astimezone(PACIFIC).replace(hour=0, minute=0, second=0, microsecond=0).astimezone(UTC)
 
 
 def day_end(now: datetime) -> datetime:
-    """The midnight Pacific that ends the quota day of `now`, in UTC; a day of summer time's change is 23 or 25 h."""
+    """Return the midnight Pacific that ends the quota day of `now`, in UTC.
+
+    A day of summer time's change is 23 or 25 h.
+    """
     # Noon first: a day later is then the next date even when the clocks change.
     noon = now.astimezone(PACIFIC).replace(hour=12, minute=0, second=0, microsecond=0)
     return day_start(noon + timedelta(days=1))
 
 
 def exceeded(quota: Quota, now: datetime, minute: Sequence[float], today: int) -> Exceeded | None:
-    """What refuses one more request, the day before the minute; None when it may go.
+    """Return what refuses one more request, None when it may go.
 
-    `minute` holds the times (seconds since 1970, ascending) of the requests of the last minute.
+    The day comes before the minute. `minute` holds the times (seconds since 1970, ascending) of the requests of the
+    last minute.
     """
     if quota.rpd is not None and today >= quota.rpd:
         return Exceeded("day", quota.rpd, (day_end(now) - now).total_seconds())

@@ -1,7 +1,8 @@
-"""Rehearsal pictures: a landscape that varies with prompt, seed and take, the prompt's beginning, and REHEARSAL.
+"""Rehearsal pictures: a landscape that varies with prompt, seed and take.
 
-The same `Wish` gives the same bytes (for one version of Pillow and numpy). Sources of every figure here: measured
-2026-11-21 on two shared cores, 1376x768: about 60 ms of CPU for PNG, 35 ms for JPEG.
+They show the prompt's beginning, and REHEARSAL. The same `Wish` gives the same bytes (for one version of Pillow and
+numpy). Sources of every figure here: measured 2026-11-21 on two shared cores, 1376x768: about 60 ms of CPU for PNG,
+35 ms for JPEG.
 """
 
 from __future__ import annotations
@@ -40,7 +41,10 @@ class Look(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What determines a picture. `take` counts acceptances of the same request; with a seed it does not matter."""
+    """What determines a picture.
+
+    `take` counts acceptances of the same request; with a seed it does not matter.
+    """
 
     prompt: str
     width: int
@@ -52,33 +56,36 @@ class Wish:
 
 
 def render(wish: Wish) -> bytes:
-    """The encoded picture."""
+    """Return the encoded picture."""
     return encode(picture(wish), wish.mime_type)
 
 
 def picture(wish: Wish) -> Image.Image:
-    """The picture in RGB, `wish.width` x `wish.height`."""
+    """Paint the picture in RGB, `wish.width` x `wish.height`."""
     odd = look(wish)
     shown_take = 1 if odd is Look.NEAR_DUPLICATE else wish.take
-    rng = random.Random(_digest(wish, shown_take))  # noqa: S311 - a picture, not a secret
+    rng = random.Random(_compute_digest(wish, shown_take))  # noqa: S311 - a picture, not a secret
     references = [opened(data) for data in wish.references]
     palette = palettes.choose(rng)
     if references:
-        palette = palettes.tinted(palette, *_three_colours(references[0]))
+        palette = palettes.tinted(palette, *_pick_three_colours(references[0]))
     scale = min(1.0, PAINTED_PX / max(wish.width, wish.height))
     small = scenes.paint(rng, palette, max(16, round(wish.width * scale)), max(16, round(wish.height * scale)))
-    _scrim(small)
+    _draw_scrim(small)
     image = Image.fromarray(small).resize((wish.width, wish.height), Image.Resampling.BICUBIC)
-    _cards(image, references)
-    _caption(image, wish.prompt, f"take {wish.take}" if wish.seed is None else f"seed {wish.seed}")
-    return _with_look(image, odd)
+    _draw_cards(image, references)
+    _draw_caption(image, wish.prompt, f"take {wish.take}" if wish.seed is None else f"seed {wish.seed}")
+    return _apply_look(image, odd)
 
 
 def look(wish: Wish) -> Look:
-    """Of later takes without a seed about one in seven repeats the first take and one in nine is blurred or dark."""
+    """Choose what is odd about a take.
+
+    Of later takes without a seed about one in seven repeats the first take and one in nine is blurred or dark.
+    """
     if wish.take <= 1 or wish.seed is not None:
         return Look.PLAIN
-    number = int.from_bytes(hashlib.sha256(b"look" + _digest(wish, wish.take)).digest()[:8], "big")
+    number = int.from_bytes(hashlib.sha256(b"look" + _compute_digest(wish, wish.take)).digest()[:8], "big")
     if number % 7 == 0:
         return Look.NEAR_DUPLICATE
     if number // 7 % 9 == 0:
@@ -87,7 +94,10 @@ def look(wish: Wish) -> Look:
 
 
 def encode(image: Image.Image, mime_type: str) -> bytes:
-    """PNG at level 1 (a third of the default's time) or JPEG at quality 90."""
+    """Encode as PNG at level 1 or JPEG at quality 90.
+
+    Level 1 takes a third of the default's time.
+    """
     out = io.BytesIO()
     if mime_type == "image/jpeg":
         image.save(out, "JPEG", quality=90)
@@ -97,7 +107,10 @@ def encode(image: Image.Image, mime_type: str) -> bytes:
 
 
 def opened(data: bytes) -> Image.Image:
-    """A given picture in RGB; ValueError when it is not a picture or too large to look at."""
+    """Open a given picture in RGB.
+
+    Raises ValueError when it is not a picture or too large to look at.
+    """
     try:
         image = Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP"))
         if image.width * image.height > MAX_PIXELS:
@@ -107,7 +120,7 @@ def opened(data: bytes) -> Image.Image:
         raise ValueError("not a PNG, JPEG or WebP picture") from error
 
 
-def _digest(wish: Wish, take: int) -> bytes:
+def _compute_digest(wish: Wish, take: int) -> bytes:
     variant = f"seed {wish.seed}" if wish.seed is not None else f"take {take}"
     digest = hashlib.sha256(f"{wish.prompt}\0{variant}\0".encode())
     for data in wish.references:
@@ -115,20 +128,20 @@ def _digest(wish: Wish, take: int) -> bytes:
     return digest.digest()
 
 
-def _three_colours(image: Image.Image) -> tuple[palettes.Colour, palettes.Colour, palettes.Colour]:
+def _pick_three_colours(image: Image.Image) -> tuple[palettes.Colour, palettes.Colour, palettes.Colour]:
     cells = np.asarray(image.resize((1, 3), Image.Resampling.BOX), dtype=np.float64)
     top, middle, bottom = ((float(r), float(g), float(b)) for r, g, b in cells[:, 0, :])
     return top, middle, bottom
 
 
-def _scrim(canvas: scenes.Canvas) -> None:
+def _draw_scrim(canvas: scenes.Canvas) -> None:
     """Darken towards the bottom, where the caption stands."""
     rows = canvas[int(len(canvas) * 0.68) :]
     shade = np.linspace(1, 0.42, len(rows), dtype=np.float32)[:, None, None]
     rows[...] = (rows * shade).astype(np.uint8)
 
 
-def _with_look(image: Image.Image, odd: Look) -> Image.Image:
+def _apply_look(image: Image.Image, odd: Look) -> Image.Image:
     if odd is Look.BLURRED:
         return image.filter(ImageFilter.BoxBlur(max(image.size) / 300))
     if odd is Look.DARK:
@@ -138,8 +151,8 @@ def _with_look(image: Image.Image, odd: Look) -> Image.Image:
     return image
 
 
-def _cards(image: Image.Image, references: list[Image.Image]) -> None:
-    """Reference pictures as small framed cards, from the right edge."""
+def _draw_cards(image: Image.Image, references: list[Image.Image]) -> None:
+    """Draw reference pictures as small framed cards, from the right edge."""
     side = min(image.size) // 4
     gap = max(2, side // 12)
     x = image.width - gap
@@ -152,31 +165,31 @@ def _cards(image: Image.Image, references: list[Image.Image]) -> None:
 
 
 @lru_cache(maxsize=32)
-def _font(size: int) -> Font:
+def _load_font(size: int) -> Font:
     return ImageFont.load_default(size=size)
 
 
-def _caption(image: Image.Image, prompt: str, variant: str) -> None:
+def _draw_caption(image: Image.Image, prompt: str, variant: str) -> None:
     width, height = image.size
     unit = max(9, min(width, height) // 24)
     margin = unit
     draw = ImageDraw.Draw(image, "RGBA")
-    _badge(draw, margin, max(8, int(unit * 0.62)), "R E H E A R S A L", variant)
+    _draw_badge(draw, margin, max(8, int(unit * 0.62)), "R E H E A R S A L", variant)
     shown = textwrap.shorten(prompt[: 8 * CAPTION_CHARACTERS], CAPTION_CHARACTERS, placeholder=" …") or "(no prompt)"
     columns = max(10, int((width - 2 * margin) / (unit * 0.56)))
     lines = textwrap.wrap(shown, columns, max_lines=2, placeholder=" …")
     draw.multiline_text(
         (margin, height - margin),
         "\n".join(lines),
-        font=_font(unit),
+        font=_load_font(unit),
         fill=(255, 255, 255, 235),
         anchor="ld",
         spacing=unit // 4,
     )
 
 
-def _badge(draw: ImageDraw.ImageDraw, margin: int, size: int, text: str, small: str) -> None:
-    font = _font(size)
+def _draw_badge(draw: ImageDraw.ImageDraw, margin: int, size: int, text: str, small: str) -> None:
+    font = _load_font(size)
     wide = draw.textlength(text, font=font)
     box = (margin, margin, margin + wide + size * 1.6, margin + size * 2)
     draw.rounded_rectangle(box, radius=size, fill=(255, 255, 255, 216))

@@ -37,7 +37,10 @@ Planes = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class ClipWish:
-    """What determines a clip. Without a first frame one is painted from the prompt. Pixels and whole seconds."""
+    """What determines a clip.
+
+    Without a first frame one is painted from the prompt. Pixels and whole seconds.
+    """
 
     prompt: str
     width: int
@@ -51,47 +54,56 @@ class ClipWish:
 
 
 def render(wish: ClipWish) -> bytes:
-    """The MP4 file: exactly `duration_s` x 24 pictures of `width` x `height`; the same wish gives the same bytes."""
-    first = _first(wish)
-    group = _pan(first, _direction(wish))
+    """Return the MP4 file; the same wish gives the same bytes.
+
+    Exactly `duration_s` x 24 pictures of `width` x `height`.
+    """
+    first = _paint_first(wish)
+    group = _pan(first, _choose_direction(wish))
     seconds = [group] * wish.duration_s
     if wish.last_frame is not None:
-        last = _planes(_fitted(render_image.opened(wish.last_frame), wish))
+        last = _split_planes(_fit(render_image.opened(wish.last_frame), wish))
         half = wish.duration_s // 2
         held = [last] * FPS
         seconds = [group] * half + [_fade(group[0], last)] + [held] * (wish.duration_s - half - 1)
-    return _muxed(wish, seconds)
+    return _mux(wish, seconds)
 
 
-def _first(wish: ClipWish) -> Image.Image:
+def _paint_first(wish: ClipWish) -> Image.Image:
     if wish.first_frame is not None:
-        return _fitted(render_image.opened(wish.first_frame), wish)
+        return _fit(render_image.opened(wish.first_frame), wish)
     painted = render_image.Wish(wish.prompt, wish.width, wish.height, seed=wish.seed, take=wish.take)
     return render_image.picture(painted)
 
 
-def _fitted(image: Image.Image, wish: ClipWish) -> Image.Image:
+def _fit(image: Image.Image, wish: ClipWish) -> Image.Image:
     return ImageOps.fit(image, (wish.width, wish.height), Image.Resampling.BICUBIC)
 
 
-def _planes(image: Image.Image) -> Planes:
-    """The picture in yuv420p as one array, luma above chroma: what x264 takes, so it is converted only once."""
+def _split_planes(image: Image.Image) -> Planes:
+    """Return the picture in yuv420p as one array, luma above chroma.
+
+    That is what x264 takes, so it is converted only once.
+    """
     frame = VideoFrame.from_ndarray(np.asarray(image), format="rgb24")
     return frame.reformat(format="yuv420p").to_ndarray().astype(np.uint8, copy=False)
 
 
-def _direction(wish: ClipWish) -> tuple[int, int]:
+def _choose_direction(wish: ClipWish) -> tuple[int, int]:
     number = hashlib.sha256(f"{wish.prompt}\0{wish.seed}".encode()).digest()[0]
     return ((2, 0), (-2, 0), (2, 1), (-2, 1), (0, 1), (0, -1))[number % 6]
 
 
 def _pan(image: Image.Image, direction: tuple[int, int]) -> list[Planes]:
-    """24 views that move out and back by even pixels over the picture, whose edges are mirrored."""
+    """Return 24 views that move out and back by even pixels over the picture.
+
+    Its edges are mirrored.
+    """
     width, height = image.size
     reach = max(2, min(image.size) // 90) * 2
     padded = np.pad(np.asarray(image), ((reach, reach), (2 * reach, 2 * reach), (0, 0)), mode="reflect")
     rows, wide = padded.shape[:2]
-    whole = _planes(Image.fromarray(padded))
+    whole = _split_planes(Image.fromarray(padded))
     luma, chroma = whole[:rows], whole[rows:].reshape(2, rows // 2, wide // 2)
     views = []
     for number in range(FPS):
@@ -108,7 +120,7 @@ def _fade(first: Planes, last: Planes) -> list[Planes]:
     return [(a + (b - a) * (number / (FPS - 1))).astype(np.uint8) for number in range(FPS)]
 
 
-def _muxed(wish: ClipWish, seconds: list[list[Planes]]) -> bytes:
+def _mux(wish: ClipWish, seconds: list[list[Planes]]) -> bytes:
     out = io.BytesIO()
     with av.open(out, "w", format="mp4") as container:
         container.metadata["comment"] = "callsheet rehearsal"
@@ -142,16 +154,19 @@ def _configure_audio(audio: AudioStream) -> None:
 
 
 def _video_packets(wish: ClipWish, seconds: list[list[Planes]]) -> Iterator[tuple[int, bytes, bool]]:
-    """Time stamp, bytes and whether it is a key frame, of each picture; equal seconds are encoded once."""
+    """Yield time stamp, bytes and whether it is a key frame, of each picture.
+
+    Equal seconds are encoded once.
+    """
     encoded: dict[int, list[tuple[bytes, bool]]] = {}
     for second, views in enumerate(seconds):
         if id(views) not in encoded:
-            encoded[id(views)] = _encoded(wish, views)
+            encoded[id(views)] = _encode(wish, views)
         for number, (data, key) in enumerate(encoded[id(views)]):
             yield (second * FPS + number) * TICKS, data, key
 
 
-def _encoded(wish: ClipWish, views: list[Planes]) -> list[tuple[bytes, bool]]:
+def _encode(wish: ClipWish, views: list[Planes]) -> list[tuple[bytes, bool]]:
     scratch = av.open(io.BytesIO(), "w", format="mp4")
     stream = scratch.add_stream("libx264", rate=FPS)
     assert isinstance(stream, VideoStream)  # noqa: S101
@@ -166,13 +181,16 @@ def _encoded(wish: ClipWish, views: list[Planes]) -> list[tuple[bytes, bool]]:
 
 @lru_cache(maxsize=LONGEST_S)
 def _audio_packets(duration_s: int) -> tuple[tuple[int, bytes], ...]:
-    """Time stamp and bytes of each AAC packet of a soft chord: encoded once per process, twice as dear as the video."""
+    """Return time stamp and bytes of each AAC packet of a soft chord.
+
+    It is encoded once per process, for it costs twice as much as the video.
+    """
     scratch = av.open(io.BytesIO(), "w", format="mp4")
     stream = scratch.add_stream("aac", rate=AUDIO_HZ)
     _configure_audio(stream)
     packets: list[tuple[int, bytes]] = []
     samples = duration_s * AUDIO_HZ
-    sound = _chord(samples)
+    sound = _play_chord(samples)
     for start in range(0, samples, AUDIO_FRAME):
         frame = AudioFrame.from_ndarray(np.ascontiguousarray(sound[:, start : start + AUDIO_FRAME]), "fltp", "stereo")
         frame.sample_rate, frame.pts, frame.time_base = AUDIO_HZ, start, Fraction(1, AUDIO_HZ)
@@ -182,7 +200,7 @@ def _audio_packets(duration_s: int) -> tuple[tuple[int, bytes], ...]:
     return tuple((pts, data) for pts, data in packets if pts + AUDIO_FRAME <= samples)
 
 
-def _chord(samples: int) -> NDArray[np.float32]:
+def _play_chord(samples: int) -> NDArray[np.float32]:
     t = np.arange(samples, dtype=np.float64) / AUDIO_HZ
     swell = np.sin(np.pi * np.arange(samples) / samples) ** 0.5
     left, right = (

@@ -1,4 +1,7 @@
-"""Replies as JSON: pictures, text, blocked prompts and operations, in the live services' shapes."""
+"""Replies as JSON, in the live services' shapes.
+
+Pictures, text, blocked prompts and operations.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +22,18 @@ PLATFORM_VIDEO = "type.googleapis.com/cloud.ai.large_models.vision.GenerateVideo
 
 
 def prompt_tokens(prompt: str, pictures: int) -> int:
-    """A plausible count: four characters a token, 258 a picture."""
+    """Return a plausible count: four characters a token, 258 a picture."""
     return max(1, len(prompt) // 4) + 258 * pictures
 
 
 def picture(
     encoded: str, *, mime_type: str, model: str, response_id: str, prompt: str, pictures: int, tokens: int
 ) -> bytes:
-    """A candidate with one picture of `tokens`, given in base64. Built by hand: it is not copied through an encoder."""
-    usage = _usage(prompt, pictures, "IMAGE", tokens)
+    """Return a candidate with one picture of `tokens`, given in base64.
+
+    Built by hand: it is not copied through an encoder.
+    """
+    usage = _build_usage(prompt, pictures, "IMAGE", tokens)
     usage |= {"thoughtsTokenCount": THOUGHTS, "totalTokenCount": prompt_tokens(prompt, pictures) + tokens + THOUGHTS}
     head = '{"candidates":[{"content":{"parts":[{"inlineData":{"mimeType":"' + mime_type + '","data":"'
     tail = {"usageMetadata": usage, "modelVersion": model, "responseId": response_id}
@@ -36,7 +42,7 @@ def picture(
 
 
 def answer(text: str, *, model: str, response_id: str, tokens: tuple[int, int]) -> JsonObject:
-    """A reply of text; `tokens` are those of the question and of the answer."""
+    """Return a reply of text; `tokens` are those of the question and of the answer."""
     content: JsonObject = {"parts": [{"text": text}], "role": "model"}
     candidate: JsonObject = {"content": content, "finishReason": "STOP", "index": 0}
     usage: JsonObject = {
@@ -44,79 +50,85 @@ def answer(text: str, *, model: str, response_id: str, tokens: tuple[int, int]) 
         "candidatesTokenCount": tokens[1],
         "totalTokenCount": sum(tokens),
     }
-    return _reply([candidate], usage, model, response_id)
+    return _build_reply([candidate], usage, model, response_id)
 
 
 def text_only(text: str, *, model: str, response_id: str, prompt: str) -> JsonObject:
-    """A reply of words without a picture; it is billed for its text."""
+    """Return a reply of words without a picture; it is billed for its text."""
     content: JsonObject = {"parts": [{"text": text}], "role": "model"}
     candidate: JsonObject = {"content": content, "finishReason": "STOP", "index": 0}
-    return _reply([candidate], _usage(prompt, 0, "TEXT", len(text) // 4), model, response_id)
+    return _build_reply([candidate], _build_usage(prompt, 0, "TEXT", len(text) // 4), model, response_id)
 
 
 def finished(reason: str, *, model: str, response_id: str, prompt: str) -> JsonObject:
-    """A candidate without content whose finishReason says why."""
+    """Return a candidate without content whose finishReason says why."""
     message = "Unable to show the generated image. It may violate the provider's policies. Try rephrasing the prompt."
     candidate: JsonObject = {"finishReason": reason, "index": 0, "finishMessage": message, "content": {}}
     if reason == "STOP":
         candidate.pop("finishMessage")
-    return _reply([candidate], _usage(prompt, 0, "TEXT", 0), model, response_id)
+    return _build_reply([candidate], _build_usage(prompt, 0, "TEXT", 0), model, response_id)
 
 
 def blocked(reason: str, *, model: str, response_id: str, prompt: str) -> JsonObject:
-    """A prompt refused before generation: no candidates at all."""
-    reply = _reply(None, _usage(prompt, 0, "TEXT", 0), model, response_id)
+    """Return the refusal of a prompt before generation: no candidates at all."""
+    reply = _build_reply(None, _build_usage(prompt, 0, "TEXT", 0), model, response_id)
     return {"promptFeedback": {"blockReason": reason}, **reply}
 
 
 def empty(*, model: str, response_id: str, prompt: str) -> JsonObject:
-    """A reply with neither candidates nor feedback."""
-    return _reply(None, _usage(prompt, 0, "TEXT", 0), model, response_id)
+    """Return a reply with neither candidates nor feedback."""
+    return _build_reply(None, _build_usage(prompt, 0, "TEXT", 0), model, response_id)
 
 
 def pending(name: str) -> JsonObject:
-    """An operation that runs: `done` is absent."""
+    """Return an operation that runs: `done` is absent."""
     return {"name": name}
 
 
 def failed(name: str, code: int, message: str) -> JsonObject:
-    """An operation that ended with an error; `code` is a google.rpc code."""
+    """Return an operation that ended with an error; `code` is a google.rpc code."""
     return {"name": name, "done": True, "error": {"code": code, "message": message}}
 
 
 def filtered(name: str, surface: Surface, reason: str) -> JsonObject:
-    """An operation whose video Veo's filter removed."""
-    return _done(name, surface, {"raiMediaFilteredCount": 1, "raiMediaFilteredReasons": [reason]})
+    """Return an operation whose video Veo's filter removed."""
+    return _build_done(name, surface, {"raiMediaFilteredCount": 1, "raiMediaFilteredReasons": [reason]})
 
 
 def nothing(name: str) -> JsonObject:
-    """An operation that is done with neither video nor reason."""
+    """Return an operation that is done with neither video nor reason."""
     return {"name": name, "done": True, "response": {}}
 
 
 def by_uri(name: str, ids: Sequence[str]) -> JsonObject:
-    """A Gemini API operation with videos to download."""
-    return _done(name, "gemini_api", {"generatedSamples": [{"video": {"uri": file_uri(each)}} for each in ids]})
+    """Return a Gemini API operation with videos to download."""
+    return _build_done(name, "gemini_api", {"generatedSamples": [{"video": {"uri": file_uri(each)}} for each in ids]})
 
 
 def inline(name: str, clips: Sequence[bytes]) -> JsonObject:
-    """An Agent Platform operation with its videos inside."""
+    """Return an Agent Platform operation with its videos inside."""
     videos = [{"bytesBase64Encoded": base64.b64encode(clip).decode(), "mimeType": "video/mp4"} for clip in clips]
-    return _done(name, "agent_platform", {"videos": videos})
+    return _build_done(name, "agent_platform", {"videos": videos})
 
 
 def in_bucket(name: str, uris: Sequence[str]) -> JsonObject:
-    """An Agent Platform operation whose videos were written to the request's storageUri."""
-    return _done(name, "agent_platform", {"videos": [{"gcsUri": uri, "mimeType": "video/mp4"} for uri in uris]})
+    """Return an operation whose videos were written to the request's storageUri.
+
+    Of the Agent Platform.
+    """
+    return _build_done(name, "agent_platform", {"videos": [{"gcsUri": uri, "mimeType": "video/mp4"} for uri in uris]})
 
 
 def file_uri(file_id: str) -> str:
-    """The address a Gemini API video is said to have."""
+    """Return the address that a Gemini API video has in a reply."""
     return f"{FILES}{file_id}:download?alt=media"
 
 
 def file_resource(file_id: str, data: bytes, created: str, expires: str) -> JsonObject:
-    """The Files API resource of a video; `sha256Hash` is base64 of the hex digest, as that API has it."""
+    """Return the Files API resource of a video.
+
+    `sha256Hash` is base64 of the hex digest, as that API has it.
+    """
     return {
         "name": f"files/{file_id}",
         "mimeType": "video/mp4",
@@ -132,18 +144,18 @@ def file_resource(file_id: str, data: bytes, created: str, expires: str) -> Json
     }
 
 
-def _done(name: str, surface: Surface, result: JsonObject) -> JsonObject:
+def _build_done(name: str, surface: Surface, result: JsonObject) -> JsonObject:
     if surface == "agent_platform":
         return {"name": name, "done": True, "response": {"@type": PLATFORM_VIDEO, **result}}
     return {"name": name, "done": True, "response": {"@type": GEMINI_VIDEO, "generateVideoResponse": result}}
 
 
-def _reply(candidates: list[JsonObject] | None, usage: JsonObject, model: str, response_id: str) -> JsonObject:
+def _build_reply(candidates: list[JsonObject] | None, usage: JsonObject, model: str, response_id: str) -> JsonObject:
     head: JsonObject = {} if candidates is None else {"candidates": candidates}
     return {**head, "usageMetadata": usage, "modelVersion": model, "responseId": response_id}
 
 
-def _usage(prompt: str, pictures: int, modality: str, tokens: int) -> JsonObject:
+def _build_usage(prompt: str, pictures: int, modality: str, tokens: int) -> JsonObject:
     words, seen = prompt_tokens(prompt, 0), 258 * pictures
     details: list[JsonObject] = [{"modality": "TEXT", "tokenCount": words}]
     if pictures:

@@ -1,4 +1,7 @@
-"""Requests as values: what a JSON body of generateContent or predictLongRunning asks for."""
+"""Requests as values: what a JSON body asks for.
+
+The body is that of generateContent or predictLongRunning.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ INSTANCE_FIELDS = frozenset(("prompt", "image", "lastFrame", "referenceImages", 
 
 @dataclass(frozen=True, slots=True)
 class ImageAsk:
-    """A generateContent request that asks for a picture; None where the request does not say."""
+    """A generateContent request for a picture; None where it does not say."""
 
     model: str
     surface: Surface
@@ -38,14 +41,17 @@ class ImageAsk:
     labels: tuple[tuple[str, str], ...] = ()
 
     def fingerprint(self) -> str:
-        """Equal for requests that ask for the same picture."""
+        """Return a value that is equal for requests for the same picture."""
         hashes = [hashlib.sha256(data).hexdigest() for data in self.references]
-        return _fingerprint(["image", self.model, self.prompt, self.aspect_ratio, self.size, self.seed, hashes])
+        return _compute_fingerprint(["image", self.model, self.prompt, self.aspect_ratio, self.size, self.seed, hashes])
 
 
 @dataclass(frozen=True, slots=True)
 class VideoAsk:
-    """A predictLongRunning request; None where it does not say. Durations are in seconds."""
+    """A predictLongRunning request; None where it does not say.
+
+    Durations are in seconds.
+    """
 
     model: str
     surface: Surface
@@ -65,15 +71,15 @@ class VideoAsk:
     labels: tuple[tuple[str, str], ...] = ()
 
     def fingerprint(self) -> str:
-        """Equal for requests that ask for the same video."""
+        """Return a value that is equal for requests for the same video."""
         frames = [hashlib.sha256(data or b"").hexdigest() for data in (self.first_frame, self.last_frame)]
         kept_to = list(self.reference_hashes)
         asked = [self.model, self.prompt, self.aspect_ratio, self.resolution, self.duration_s, self.seed, frames]
-        return _fingerprint(["video", *asked, *([kept_to] if kept_to else [])])
+        return _compute_fingerprint(["video", *asked, *([kept_to] if kept_to else [])])
 
 
 def parse_json(data: bytes) -> dict[str, Any]:
-    """The JSON object of a request body, or the live service's 400."""
+    """Return the JSON object of a request body, or raise the live service's 400."""
     try:
         loaded = json.loads(data or b"{}")
     except (ValueError, RecursionError):
@@ -84,16 +90,19 @@ def parse_json(data: bytes) -> dict[str, Any]:
 
 
 def image_ask(model: str, surface: Surface, body: Mapping[str, Any]) -> ImageAsk:
-    """A generateContent body as a value; raises the live service's 400 for what it does not know."""
+    """Return a generateContent body as a value.
+
+    Raises the live service's 400 for what it does not know.
+    """
     fields = resource_names.generate_content_fields(agent_platform=surface == "agent_platform")
     body = resource_names.normalise(body, fields)
     texts: list[str] = []
     pictures: list[bytes] = []
-    for part in _parts(body.get("contents")):
+    for part in _read_parts(body.get("contents")):
         if isinstance(part.get("text"), str):
             texts.append(part["text"])
         elif "inlineData" in part:
-            pictures.append(_bytes(part["inlineData"].get("data"), "contents.parts.inline_data.data"))
+            pictures.append(_decode_bytes(part["inlineData"].get("data"), "contents.parts.inline_data.data"))
     if not texts and not pictures:
         raise errors.invalid("* GenerateContentRequest.contents: contents is not specified")
     generation = body.get("generationConfig") or {}
@@ -103,45 +112,48 @@ def image_ask(model: str, surface: Surface, body: Mapping[str, Any]) -> ImageAsk
         model=model,
         surface=surface,
         prompt="\n".join(texts),
-        aspect_ratio=_text(config, "aspectRatio"),
-        size=_text(config, "imageSize"),
-        seed=_integer(generation, "seed"),
-        person_generation=_text(config, "personGeneration"),
-        mime_type=_text(config, "outputMimeType") or _text(output, "mimeType"),
+        aspect_ratio=_read_text(config, "aspectRatio"),
+        size=_read_text(config, "imageSize"),
+        seed=_read_integer(generation, "seed"),
+        person_generation=_read_text(config, "personGeneration"),
+        mime_type=_read_text(config, "outputMimeType") or _read_text(output, "mimeType"),
         references=tuple(pictures),
         labels=labels(body),
     )
 
 
 def video_ask(model: str, surface: Surface, body: Mapping[str, Any]) -> VideoAsk:
-    """A predictLongRunning body as a value; raises the live service's 400 for what it does not know."""
+    """Return a predictLongRunning body as a value.
+
+    Raises the live service's 400 for what it does not know.
+    """
     body = resource_names.normalise(body, resource_names.predict_fields(agent_platform=surface == "agent_platform"))
-    instance, parameters = _instance(body), resource_names.camel_names(body.get("parameters") or {})
+    instance, parameters = _read_instance(body), resource_names.camel_names(body.get("parameters") or {})
     if not isinstance(parameters, dict):
         raise errors.invalid("Invalid value at 'parameters', expected an object.")
     _refuse_parameters(parameters, surface)
-    references = _reference_images(instance.get("referenceImages"))
+    references = _read_reference_images(instance.get("referenceImages"))
     return VideoAsk(
         model=model,
         surface=surface,
-        prompt=_text(instance, "prompt") or "",
-        aspect_ratio=_text(parameters, "aspectRatio"),
-        resolution=_text(parameters, "resolution"),
-        duration_s=_integer(parameters, "durationSeconds"),
-        seed=_integer(parameters, "seed"),
-        samples=_samples(parameters, surface),
-        person_generation=_text(parameters, "personGeneration"),
+        prompt=_read_text(instance, "prompt") or "",
+        aspect_ratio=_read_text(parameters, "aspectRatio"),
+        resolution=_read_text(parameters, "resolution"),
+        duration_s=_read_integer(parameters, "durationSeconds"),
+        seed=_read_integer(parameters, "seed"),
+        samples=_read_samples(parameters, surface),
+        person_generation=_read_text(parameters, "personGeneration"),
         audio=parameters.get("generateAudio") is not False,
-        storage_uri=_text(parameters, "storageUri"),
+        storage_uri=_read_text(parameters, "storageUri"),
         references=len(references),
         reference_hashes=references,
-        first_frame=_image(instance.get("image"), "image"),
-        last_frame=_image(instance.get("lastFrame"), "lastFrame"),
+        first_frame=_read_image(instance.get("image"), "image"),
+        last_frame=_read_image(instance.get("lastFrame"), "lastFrame"),
         labels=labels(body),
     )
 
 
-def _instance(body: Mapping[str, Any]) -> dict[str, Any]:
+def _read_instance(body: Mapping[str, Any]) -> dict[str, Any]:
     instances = resource_names.camel_names(body.get("instances"))
     if not isinstance(instances, list) or len(instances) != 1 or not isinstance(instances[0], dict):
         raise errors.invalid("Exactly one instance is required.")
@@ -160,15 +172,15 @@ def _refuse_parameters(parameters: Mapping[str, Any], surface: Surface) -> None:
             raise errors.invalid(f"`{name}` isn't supported by this model.")
 
 
-def _samples(parameters: Mapping[str, Any], surface: Surface) -> int:
-    samples = _integer(parameters, "sampleCount")
+def _read_samples(parameters: Mapping[str, Any], surface: Surface) -> int:
+    samples = _read_integer(parameters, "sampleCount")
     most = 1 if surface == "gemini_api" else 4
     if samples is not None and not 1 <= samples <= most:
         raise errors.invalid(f"`sampleCount` must be between 1 and {most}.")
     return samples or 1
 
 
-def _parts(contents: object) -> Iterator[dict[str, Any]]:
+def _read_parts(contents: object) -> Iterator[dict[str, Any]]:
     for content in contents if isinstance(contents, list) else [contents]:
         parts = content.get("parts") if isinstance(content, dict) else None
         for part in parts if isinstance(parts, list) else [parts]:
@@ -176,27 +188,30 @@ def _parts(contents: object) -> Iterator[dict[str, Any]]:
                 yield part
 
 
-def _image(value: object, name: str) -> bytes | None:
-    """A picture as `bytesBase64Encoded` (the SDK) or `inlineData` (the documentation's samples)."""
+def _read_image(value: object, name: str) -> bytes | None:
+    """Return a picture's bytes, None without one.
+
+    It is `bytesBase64Encoded` (the SDK) or `inlineData` (the documentation's samples).
+    """
     if value is None:
         return None
     if isinstance(value, dict):
         inline = value.get("inlineData")
         data = inline.get("data") if isinstance(inline, dict) else value.get("bytesBase64Encoded")
         if isinstance(data, str):
-            return _bytes(data, f"instances[0].{name}")
+            return _decode_bytes(data, f"instances[0].{name}")
     raise errors.invalid(f"`{name}` needs `bytesBase64Encoded` and `mimeType`.")
 
 
-def _reference_images(value: object) -> tuple[str, ...]:
-    """The sha256 of each picture that the video keeps to."""
+def _read_reference_images(value: object) -> tuple[str, ...]:
+    """Return the sha256 of each picture that the video keeps to."""
     given = value if isinstance(value, list) else []
     if not all(isinstance(one, dict) and str(one.get("referenceType")).upper() in _REFERENCE_TYPES for one in given):
         raise errors.invalid("`referenceImages` needs `image` and a `referenceType` of ASSET or STYLE.")
-    return tuple(hashlib.sha256(_image(one.get("image"), "referenceImages") or b"").hexdigest() for one in given)
+    return tuple(hashlib.sha256(_read_image(one.get("image"), "referenceImages") or b"").hexdigest() for one in given)
 
 
-def _bytes(data: object, place: str) -> bytes:
+def _decode_bytes(data: object, place: str) -> bytes:
     try:
         if not isinstance(data, str):
             raise ValueError
@@ -206,14 +221,14 @@ def _bytes(data: object, place: str) -> bytes:
         raise errors.invalid(f"Invalid value at '{place}' (TYPE_BYTES), Base64 decoding failed.") from None
 
 
-def _text(values: Mapping[str, Any], name: str) -> str | None:
+def _read_text(values: Mapping[str, Any], name: str) -> str | None:
     value = values.get(name)
     if value is None or isinstance(value, str):
         return value
     raise errors.invalid(f"Invalid value at '{resource_names.snake(name)}' (TYPE_STRING), {json.dumps(value)[:80]}")
 
 
-def _integer(values: Mapping[str, Any], name: str) -> int | None:
+def _read_integer(values: Mapping[str, Any], name: str) -> int | None:
     value = values.get(name)
     if value is None:
         return None
@@ -223,12 +238,15 @@ def _integer(values: Mapping[str, Any], name: str) -> int | None:
 
 
 def labels(body: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    """The labels of a request body, by name; raises the live service's 400 when they are none."""
+    """Return the labels of a request body, sorted by name.
+
+    Raises the live service's 400 when they are none.
+    """
     given = body.get("labels") or {}
     if not isinstance(given, dict) or len(given) > 64:
         raise errors.invalid("Invalid value at 'labels'.")
     return tuple(sorted((str(name), str(value)) for name, value in given.items()))
 
 
-def _fingerprint(values: list[object]) -> str:
+def _compute_fingerprint(values: list[object]) -> str:
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()

@@ -1,4 +1,7 @@
-"""JSON names: snake_case and camelCase are one, and a name the API does not know is refused."""
+"""JSON names: snake_case and camelCase are one.
+
+A name the API does not know is refused.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,10 @@ _TOP = _free("model tools toolConfig safetySettings cachedContent labels service
 
 
 def generate_content_fields(*, agent_platform: bool) -> Mapping[str, Any]:
-    """The fields of a generateContent request, by surface (google-genai 3.4.0 and the public reference, 2026-11)."""
+    """Return the fields of a generateContent request, by surface.
+
+    google-genai 3.4.0 and the public reference, 2026-11.
+    """
     image_config = _PLATFORM_IMAGE_CONFIG if agent_platform else _IMAGE_CONFIG
     return {
         **_TOP,
@@ -50,27 +56,31 @@ def generate_content_fields(*, agent_platform: bool) -> Mapping[str, Any]:
 
 
 def predict_fields(*, agent_platform: bool) -> Mapping[str, Any]:
-    """The top fields of a predictLongRunning request; what is inside is a free value on the wire.
+    """Return the top fields of a predictLongRunning request.
 
-    The Gemini API itself takes no labels for videos. Rehearsals send them all the same, to ask what became of them.
+    What is inside is a free value on the wire. The Gemini API itself takes no labels for videos. Rehearsals send them
+    all the same, to ask what became of them.
     """
     extra = {} if agent_platform else {"webhookConfig": FREE}
     return {"instances": FREE, "parameters": FREE, "labels": FREE, **extra}
 
 
 def camel(name: str) -> str:
-    """`mime_type` and `mimeType` both as `mimeType`."""
+    """Return `mime_type` and `mimeType` both as `mimeType`."""
     head, *rest = name.split("_")
     return head + "".join(word[:1].upper() + word[1:] for word in rest)
 
 
 def snake(name: str) -> str:
-    """`imageConfig` as `image_config`, as error messages write it."""
+    """Return `imageConfig` as `image_config`, as error messages write it."""
     return "".join("_" + letter.lower() if letter.isupper() else letter for letter in name)
 
 
 def normalise(value: Any, fields: Mapping[str, Any], place: str = "") -> Any:
-    """The value with camelCase names; raises the live service's 400 for a name that is not in `fields`."""
+    """Return the value with camelCase names.
+
+    Raises the live service's 400 for a name that is not in `fields`.
+    """
     if not fields:
         return value
     if isinstance(value, list):
@@ -87,7 +97,7 @@ def normalise(value: Any, fields: Mapping[str, Any], place: str = "") -> Any:
 
 
 def camel_names(value: Any) -> Any:
-    """A free value with every object name in camelCase."""
+    """Return a free value with every object name in camelCase."""
     if isinstance(value, dict):
         return {camel(name): camel_names(inner) for name, inner in value.items()}
     return [camel_names(item) for item in value] if isinstance(value, list) else value

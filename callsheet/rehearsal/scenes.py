@@ -1,6 +1,7 @@
-"""Paints the landscapes of rehearsal pictures with numpy: layers of land under a sky with soft light.
+"""Paint the landscapes of rehearsal pictures with numpy.
 
-Everything is a function of the generator given, so the same seed gives the same pixels.
+Layers of land under a sky with soft light. Everything is a function of the generator given, so the same seed gives the
+same pixels.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ SKY_GRID = 8
 
 
 def paint(rng: random.Random, palette: Palette, width: int, height: int) -> Canvas:
-    """A picture of `width` x `height` pixels in RGB: sky, sun or moon, and one of the scenes."""
+    """Paint a picture of `width` x `height` pixels in RGB.
+
+    Sky, sun or moon, and one of the scenes.
+    """
     sun = (rng.uniform(0.22, 0.78), rng.uniform(0.24, 0.5))
     canvas = _sky(rng, palette, sun, width, height)
     _disc(canvas, palette.light, sun[0] * width, sun[1] * height, rng.uniform(0.035, 0.075) * height)
@@ -70,7 +74,10 @@ def _blend(area: Canvas, colour: NDArray[np.float32], cover: NDArray[np.float32]
 
 
 def rough_line(rng: random.Random, width: int, *, points: int, octaves: int, decay: float = 0.5) -> Line:
-    """A jagged line of `width` values around 0, about -1..1: value noise, linear between its points."""
+    """Return a jagged line of `width` values around 0, about -1..1.
+
+    Value noise, linear between its points.
+    """
     x = np.linspace(0, 1, width, dtype=np.float32)
     total = np.zeros(width, np.float32)
     for octave in range(octaves):
@@ -81,7 +88,7 @@ def rough_line(rng: random.Random, width: int, *, points: int, octaves: int, dec
 
 
 def smooth_line(rng: random.Random, width: int, *, waves: int) -> Line:
-    """A rolling line of `width` values around 0, about -1..1: a few sines."""
+    """Return a rolling line of `width` values around 0, about -1..1: a few sines."""
     x = np.linspace(0, 2 * np.pi, width, dtype=np.float32)
     total = np.zeros(width, np.float32)
     for _ in range(waves):
@@ -90,9 +97,10 @@ def smooth_line(rng: random.Random, width: int, *, waves: int) -> Line:
 
 
 def land(canvas: Canvas, ridge: Line, top: Colour, bottom: Colour, *, relief: float = 0.0) -> None:
-    """Fill below `ridge` (a y in pixels for each x), from colour `top` to `bottom`, edges smoothed.
+    """Fill below `ridge`, from colour `top` to `bottom`, edges smoothed.
 
-    `relief` lightens slopes that face left and darkens the others, strongest at the ridge.
+    `ridge` is a y in pixels for each x. `relief` lightens slopes that face left and darkens the others, strongest at
+    the ridge.
     """
     height, width, _ = canvas.shape
     line = np.clip(ridge, 0, height)
@@ -179,7 +187,10 @@ def _forest(rng: random.Random, palette: Palette, canvas: Canvas, sun_x: float) 
 
 
 def _trees(rng: random.Random, width: int, tall: float) -> Line:
-    """Heights of a row of conifers: overlapping triangles with stepped sides."""
+    """Return the heights of a row of conifers: triangles with stepped sides.
+
+    The triangles overlap.
+    """
     line = np.zeros(width, np.float32)
     x = -tall
     while x < width + tall:

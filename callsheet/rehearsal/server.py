@@ -1,4 +1,4 @@
-"""Serving on loopback with uvicorn, alone on its state directory."""
+"""Serve on loopback with uvicorn, alone on a state directory."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ logger = logging.getLogger(__name__)
 
 
 class Server:
-    """One service on one state directory. `run` serves until `stop` is called or the process is told to end."""
+    """One service on one state directory.
+
+    `run` serves until `stop` is called or the process is asked to end.
+    """
 
     def __init__(self, config: RehearsalConfig, host: str = "127.0.0.1", port: int = 0) -> None:
         if host not in LOOPBACK:
@@ -55,7 +58,7 @@ class Server:
 
     @property
     def service(self) -> Service:
-        """The running service."""
+        """Return the running service."""
         service: Service = self._app.state.service
         return service
 
@@ -65,11 +68,11 @@ class Server:
         self._uvicorn.should_exit = True
 
     async def run(self, ready: Callable[[str], None]) -> None:
-        """Serve; `ready` is called with the base URL once requests are answered.
+        """Serve; call `ready` with the base URL once requests are answered.
 
         Raises ServiceError when another service has the state directory, or the port is taken.
         """
-        with _alone(self._config.state_dir), _listening(self._host, self._port) as listener:
+        with _lock(self._config.state_dir), _open_listener(self._host, self._port) as listener:
             url = f"http://{self._host}:{listener.getsockname()[1]}"
             serving = asyncio.create_task(self._uvicorn.serve(sockets=[listener]))
             while not self._uvicorn.started and not serving.done():  # noqa: ASYNC110 - uvicorn has no event for it
@@ -92,13 +95,19 @@ async def serve(
     port: int = 0,
     ready: Callable[[str], None] = lambda url: None,
 ) -> None:
-    """Serve until interrupted; `ready` is called with the base URL. Port 0 is any free one."""
+    """Serve until interrupted; call `ready` with the base URL.
+
+    Port 0 is any free one.
+    """
     await Server(config, host, port).run(ready)
 
 
 @contextmanager
-def _alone(state_dir: Path) -> Iterator[None]:
-    """Hold the state directory's lock; the system lets it go when the process ends, however it ends."""
+def _lock(state_dir: Path) -> Iterator[None]:
+    """Hold the state directory's lock.
+
+    The system releases it when the process ends, however it ends.
+    """
     state_dir.mkdir(parents=True, exist_ok=True)
     with (state_dir / LOCK_FILE).open("a") as lock:
         try:
@@ -112,7 +121,7 @@ def _alone(state_dir: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _listening(host: str, port: int) -> Iterator[socket.socket]:
+def _open_listener(host: str, port: int) -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -128,7 +137,7 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
 
 
 def _announce(state_dir: Path, url: str) -> None:
-    """Say where the service is, in a file that appears whole."""
+    """Write where the service is to a file that appears whole."""
     part = state_dir / f"{READY_FILE}.part"
     part.write_text(json.dumps({"pid": os.getpid(), "url": url}), encoding="utf-8")
     part.replace(state_dir / READY_FILE)

@@ -1,4 +1,7 @@
-"""The service's core: what it accepts, refuses, counts, and how long things take. Knows no routes."""
+"""The service's core: what it accepts, refuses and counts, and its latency.
+
+Knows no routes.
+"""
 
 from __future__ import annotations
 
@@ -58,11 +61,11 @@ class Service:
 
     @property
     def catalogue(self) -> Catalogue:
-        """The catalogue with the prices of the clock's day."""
+        """Return the catalogue with the prices of the clock's day."""
         return self._catalogue.priced_at(self.clock.now())
 
     def keep(self, task: asyncio.Task[None]) -> None:
-        """Hold a background task until it ends; the loop itself holds tasks only weakly."""
+        """Keep a background task until it ends; the loop itself holds tasks only weakly."""
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -80,15 +83,15 @@ class Service:
         self.state.forget_counts()
 
     def now_s(self) -> float:
-        """Seconds since 1970 on the service's clock."""
+        """Return the seconds since 1970 on the service's clock."""
         return self.clock.now().timestamp()
 
     def retirement_day(self) -> date | None:
-        """The real day, to judge retired models by; None serves them all."""
+        """Return the real day, to judge retired models by; None serves them all."""
         return datetime.now(UTC).date() if self.config.strict_retirement else None
 
     def fault(self, kind: Kind, model: str, prompt: str = "") -> Rule | None:
-        """The failure that the script plays for this request."""
+        """Return the failure that the script plays for this request."""
         return faults.choose(self._script, self.state, kind, model, prompt)
 
     def check_quota(self, kind: str, model: str) -> None:
@@ -101,16 +104,25 @@ class Service:
             raise errors.exhausted(model=model, kind=kind, per=over.per, limit=over.limit, retry_s=over.retry_s)
 
     def check_open(self, labels: tuple[tuple[str, str], ...]) -> None:
-        """Raise a 499 when somebody was told that nothing was accepted with these labels."""
+        """Raise a 499 for closed labels.
+
+        Somebody was told that nothing was accepted with them.
+        """
         if labels and self.state.is_closed(labels):
             raise errors.cancelled()
 
     def latency_s(self, model: Model, number: int) -> float:
-        """How long the submission with this number takes, in seconds of the service's clock."""
+        """Return how long the submission with this number takes.
+
+        In seconds of the service's clock.
+        """
         return self.config.latency.of(model).at(drawn_share(number))
 
     async def before(self, rule: Rule | None, kind: str, model: str) -> Response | None:
-        """Play what happens before acceptance: an error (raised) or a dropped connection (returned)."""
+        """Play what happens before acceptance.
+
+        An error (raised) or a dropped connection (returned).
+        """
         if rule is None:
             return None
         if rule.fault == "stall-before":
@@ -118,7 +130,7 @@ class Service:
         elif rule.fault == "drop-before":
             return Dropped(self.connections)
         elif rule.fault in faults.REFUSALS and not rule.accepted:
-            raise self._refusal(rule, kind, model)
+            raise self._build_refusal(rule, kind, model)
         return None
 
     async def after(self, rule: Rule | None, kind: str, model: str) -> Response | None:
@@ -130,10 +142,10 @@ class Service:
         elif rule.fault == "drop-after":
             return Dropped(self.connections)
         elif rule.fault in faults.REFUSALS and rule.accepted:
-            raise self._refusal(rule, kind, model)
+            raise self._build_refusal(rule, kind, model)
         return None
 
-    def _refusal(self, rule: Rule, kind: str, model: str) -> RefusedError:
+    def _build_refusal(self, rule: Rule, kind: str, model: str) -> RefusedError:
         if rule.fault in ("429-minute", "429-day"):
             per = rule.fault.removeprefix("429-")
             now = self.clock.now()
@@ -145,22 +157,25 @@ class Service:
 
 
 def drawn_share(number: int) -> float:
-    """A share (0 to 1) that depends only on the submission's number: where its latency lies among all."""
+    """Return a share (0 to 1) that depends only on the submission's number.
+
+    It is where its latency lies among all.
+    """
     return hashlib.sha256(f"latency {number}".encode()).digest()[0] / 255
 
 
 def first_digest(ask: ImageAsk | VideoAsk) -> str:
-    """The sha256 of the prompt, by which a test finds its submissions."""
+    """Return the sha256 of the prompt, by which a test finds its submissions."""
     return hashlib.sha256(ask.prompt.encode()).hexdigest()
 
 
 def new_id() -> str:
-    """An id of 16 letters and digits, which all clients' parsers take."""
+    """Return an id of 16 letters and digits, which all clients' parsers take."""
     return secrets.token_hex(8)
 
 
 def refused(refusal: RefusedError) -> Response:
-    """The answer of a refusal."""
+    """Return the answer of a refusal."""
     if refusal.form == "html":
         return HTMLResponse(refusal.html(), refusal.code)
     return JSONResponse(refusal.body(), refusal.code)

@@ -1,7 +1,8 @@
-"""What the service remembers, in SQLite: submissions, operations, counts, and when its clock began.
+"""The service's memory in SQLite.
 
-Every write is committed before the caller goes on, so what was answered survives the process being killed. (A power
-cut may take the last moments: the write-ahead log is not flushed to the disk at every commit.)
+Submissions, operations, counts, and when its clock began. Every write is committed before the caller goes on, so what
+was answered survives the process being killed. (A power cut may take the last moments: the write-ahead log is not
+flushed to the disk at every commit.)
 """
 
 from __future__ import annotations
@@ -42,7 +43,10 @@ Labels = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """One accepted request. Times are seconds since 1970 on the service's clock; `usd` counts from `usd_at`."""
+    """One accepted request.
+
+    Times are seconds since 1970 on the service's clock; `usd` counts from `usd_at`.
+    """
 
     kind: str
     model: str
@@ -59,7 +63,10 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A long-running operation; `due` is when it is done, `ask` the request without its pictures, as JSON."""
+    """A long-running operation.
+
+    `due` is when it is done, `ask` the request without its pictures, as JSON.
+    """
 
     name: str
     id: str
@@ -74,7 +81,10 @@ class Operation:
 
 
 class State:
-    """The service's memory. Used from the event loop's thread only: each call takes some 0.1 ms."""
+    """The service's memory, for the event loop's thread only.
+
+    Each call takes some 0.1 ms.
+    """
 
     def __init__(self, path: Path) -> None:
         self._db = sqlite3.connect(path, isolation_level=None, timeout=10)
@@ -88,12 +98,12 @@ class State:
         self._db.close()
 
     def fact(self, name: str) -> str | None:
-        """A remembered value."""
+        """Return a remembered value."""
         row = self._db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
         return str(row[0]) if row else None
 
     def remember(self, name: str, value: str) -> None:
-        """Keep a value."""
+        """Store a value."""
         self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
 
     def increment(self, name: str) -> int:
@@ -102,23 +112,23 @@ class State:
         return int(self._db.execute(sql, (name,)).fetchone()[0])
 
     def forget_counts(self) -> None:
-        """Start all counts anew."""
+        """Reset all counts."""
         self._db.execute("DELETE FROM counts")
 
     def next_take(self, fingerprint: str) -> int:
-        """Which acceptance of the same request the next one is, from 1."""
+        """Return which acceptance of the same request the next one is, from 1."""
         row = self._db.execute("SELECT count(*) FROM submissions WHERE fingerprint = ?", (fingerprint,)).fetchone()
         return int(row[0]) + 1
 
     def accept(self, submission: Submission, take: int, operation: Operation | None = None) -> int:
-        """Record a submission, and its operation, in one transaction; returns its number."""
+        """Record a submission and its operation in one transaction; return its number."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
             number = self._insert(submission, take)
             if operation is not None:
                 self._db.execute(
                     "INSERT INTO operations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    (*_values(operation),),
+                    (*_row_values(operation),),
                 )
             self._db.execute("COMMIT")
         except sqlite3.Error:
@@ -127,7 +137,7 @@ class State:
         return number
 
     def _insert(self, s: Submission, take: int) -> int:
-        labels = _written(s.labels)
+        labels = _format_labels(s.labels)
         row = (s.kind, s.model, s.at, s.fingerprint, take, s.prompt_sha256, labels, s.first_frame_sha256)
         tail = (s.operation, s.outcome, s.usd, s.usd_at)
         cursor = self._db.execute(
@@ -136,15 +146,15 @@ class State:
         return int(cursor.lastrowid or 0)
 
     def operation(self, name: str) -> Operation | None:
-        """An operation by its full name."""
+        """Return an operation by its full name."""
         return self._one("name", name)
 
     def operation_by_id(self, operation_id: str) -> Operation | None:
-        """An operation by the last part of its name, which its files carry."""
+        """Return an operation by the last part of its name, which its files carry."""
         return self._one("id", operation_id)
 
     def undelivered(self) -> list[Operation]:
-        """Operations whose videos have yet to be written to their storageUri."""
+        """Return the operations whose videos are not yet written to their storageUri."""
         rows = self._db.execute("SELECT * FROM operations WHERE storage_uri IS NOT NULL AND delivered = 0")
         return [_operation(row) for row in rows]
 
@@ -157,58 +167,67 @@ class State:
         return _operation(row) if row else None
 
     def times(self, model: str, since: float) -> list[float]:
-        """When the model's requests since then were accepted, ascending."""
+        """Return when the model's requests since then were accepted, ascending."""
         rows = self._db.execute("SELECT at FROM submissions WHERE model = ? AND at > ? ORDER BY at", (model, since))
         return [float(row[0]) for row in rows]
 
     def count(self, model: str, since: float) -> int:
-        """How many of the model's requests were accepted since then."""
+        """Count the model's requests that were accepted since then."""
         sql = "SELECT count(*) FROM submissions WHERE model = ? AND at >= ?"
         return int(self._db.execute(sql, (model, since)).fetchone()[0])
 
     def accepted(self) -> dict[str, int]:
-        """How many submissions of each kind were ever accepted."""
+        """Count the submissions of each kind that were ever accepted."""
         rows = self._db.execute("SELECT kind, count(*) FROM submissions GROUP BY kind")
         return {"image": 0, "video": 0} | {str(kind): int(number) for kind, number in rows}
 
     def charged_usd(self, now: float) -> float:
-        """What the provider would have billed until now."""
+        """Return what the provider would have billed until now, in US dollars."""
         row = self._db.execute("SELECT total(usd) FROM submissions WHERE usd_at <= ?", (now,)).fetchone()
         return round(float(row[0]), 6)
 
     def by_prompt(self) -> dict[str, int]:
-        """Accepted submissions by the sha256 of their prompt."""
+        """Count accepted submissions by the sha256 of their prompt."""
         rows = self._db.execute("SELECT prompt_sha256, count(*) FROM submissions GROUP BY prompt_sha256")
         return {str(digest): int(number) for digest, number in rows}
 
     def submissions(self, after: int, limit: int, now: float) -> Iterator[dict[str, object]]:
-        """Accepted submissions with a number above `after`, in order, as the counts route shows them."""
+        """Yield accepted submissions with a number above `after`, in order.
+
+        As the counts route shows them.
+        """
         rows = self._db.execute(f"{_SHOWN} WHERE id > ? ORDER BY id LIMIT ?", (now, after, limit))
-        return (_shown(row) for row in rows)
+        return (_show(row) for row in rows)
 
     def close_labels(self, labels: Labels, now: float) -> list[dict[str, object]]:
-        """The accepted submissions with exactly these labels; from now on no more of them are accepted."""
-        self._db.execute("INSERT OR IGNORE INTO closed VALUES (?)", (_written(labels),))
+        """Return the accepted submissions with exactly these labels, and close the labels.
+
+        From now on no more of them are accepted.
+        """
+        self._db.execute("INSERT OR IGNORE INTO closed VALUES (?)", (_format_labels(labels),))
         return [
-            _shown(row) for row in self._db.execute(f"{_SHOWN} WHERE labels = ? ORDER BY id", (now, _written(labels)))
+            _show(row)
+            for row in self._db.execute(f"{_SHOWN} WHERE labels = ? ORDER BY id", (now, _format_labels(labels)))
         ]
 
     def is_closed(self, labels: Labels) -> bool:
-        """Whether submissions with exactly these labels are not accepted any more."""
-        return self._db.execute("SELECT 1 FROM closed WHERE labels = ?", (_written(labels),)).fetchone() is not None
+        """Return whether submissions with exactly these labels are refused from now on."""
+        return (
+            self._db.execute("SELECT 1 FROM closed WHERE labels = ?", (_format_labels(labels),)).fetchone() is not None
+        )
 
 
-def _values(o: Operation) -> tuple[object, ...]:
+def _row_values(o: Operation) -> tuple[object, ...]:
     head = (o.name, o.id, o.model, o.take, o.due, o.ask, o.outcome, o.reason)
     return (*head, o.storage_uri, int(o.delivered))
 
 
-def _written(labels: Labels) -> str:
-    """Equal for equal labels."""
+def _format_labels(labels: Labels) -> str:
+    """Return a text that is equal for equal labels."""
     return json.dumps(dict(sorted(labels)))
 
 
-def _shown(row: sqlite3.Row) -> dict[str, object]:
+def _show(row: sqlite3.Row) -> dict[str, object]:
     at = datetime.fromtimestamp(row["at"], UTC).isoformat()
     return {**dict(row), "at": at, "labels": json.loads(row["labels"])}
 

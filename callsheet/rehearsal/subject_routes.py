@@ -1,4 +1,7 @@
-"""generateContent by a model that answers questions: boxes around what stands out in the pictures sent."""
+"""generateContent by a model that answers questions about pictures.
+
+It returns boxes around what stands out in the pictures sent.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,10 @@ _PICTURE_TOKENS = 1120
 
 
 async def generate(service: Service, ask: ImageAsk, missing: errors.RefusedError) -> Response:
-    """Answer a question about pictures; `missing` is the 404 of a model that is not there."""
+    """Answer a question about pictures.
+
+    `missing` is the 404 of a model that is not there.
+    """
     model = model_rules.look_model(service.catalogue, ask, retired_before=service.retirement_day())
     if model is None:
         raise missing
@@ -32,7 +38,7 @@ async def generate(service: Service, ask: ImageAsk, missing: errors.RefusedError
     if (dropped := await service.before(rule, "look", ask.model)) is not None:
         return dropped
     outcome = image_outcome(ask.prompt, rule)
-    answer = await asyncio.to_thread(_answer, ask) if outcome.name == "made" else ""
+    answer = await asyncio.to_thread(_build_answer, ask) if outcome.name == "made" else ""
     tokens = replies.prompt_tokens(ask.prompt, 0) + _PICTURE_TOKENS * len(ask.references), max(1, len(answer) // 4)
     number = _accept(service, model, ask, outcome.name, float(model.token_price(*tokens)))
     await service.clock.sleep(service.latency_s(model, number))
@@ -44,7 +50,7 @@ async def generate(service: Service, ask: ImageAsk, missing: errors.RefusedError
 
 
 def _accept(service: Service, model: Model, ask: ImageAsk, outcome: str, usd: float) -> int:
-    """Record the submission; returns its number."""
+    """Record the submission and return its number."""
     service.check_open(ask.labels)
     fingerprint, now = ask.fingerprint(), service.now_s()
     submission = Submission(
@@ -61,8 +67,11 @@ def _accept(service: Service, model: Model, ask: ImageAsk, outcome: str, usd: fl
     return service.state.accept(submission, service.state.next_take(fingerprint))
 
 
-def _answer(ask: ImageAsk) -> str:
-    """A box for each picture, in thousandths with y first: around what stands out, else the middle."""
+def _build_answer(ask: ImageAsk) -> str:
+    """Return a box for each picture, in thousandths with y first.
+
+    Around what stands out, else the middle.
+    """
     # Imported on the thread: only a rehearsal of looks needs it.
     from callsheet.cuts.framing.saliency import subject_of
     from callsheet.cuts.framing.sampling import Glances

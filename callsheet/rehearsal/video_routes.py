@@ -1,4 +1,4 @@
-"""predictLongRunning: a request for a video, its operation, and the clips it ends with."""
+"""predictLongRunning: a request for a video, its operation, and its clips."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ LONGEST_ANSWER_S = 3.0
 
 
 async def submit(service: Service, ask: VideoAsk, resource: str, missing: errors.RefusedError) -> Response:
-    """Accept a request for a video and name its operation under `resource`; durable before the reply is sent."""
+    """Accept a request for a video and name its operation under `resource`.
+
+    It is durable before the reply is sent.
+    """
     model = model_rules.video_model(service.catalogue, ask, retired_before=service.retirement_day())
     if model is None:
         raise missing
@@ -60,7 +63,7 @@ def _accept(service: Service, model: Model, ask: VideoAsk, resource: str, outcom
         model=ask.model,
         take=take,
         due=due,
-        ask=_stored(model, ask, first, last),
+        ask=_format_ask(model, ask, first, last),
         outcome=outcome.name,
         reason=outcome.reason,
         storage_uri=ask.storage_uri,
@@ -82,7 +85,7 @@ def _accept(service: Service, model: Model, ask: VideoAsk, resource: str, outcom
     return operation
 
 
-def _stored(model: Model, ask: VideoAsk, first: str | None, last: str | None) -> str:
+def _format_ask(model: Model, ask: VideoAsk, first: str | None, last: str | None) -> str:
     width, height = model.video_pixels(ask.aspect_ratio or "", ask.resolution or "")
     return json.dumps(
         {
@@ -101,7 +104,7 @@ def _stored(model: Model, ask: VideoAsk, first: str | None, last: str | None) ->
 
 
 async def poll(service: Service, name: str) -> Response:
-    """The operation's state; 404 when there is none, or none any more."""
+    """Return the operation's state; 404 when there is none, or none any more."""
     operation = service.state.operation(name)
     if operation is None or expired(service, operation):
         raise errors.not_found()
@@ -113,10 +116,10 @@ async def poll(service: Service, name: str) -> Response:
         raise errors.not_found()
     if service.now_s() < operation.due:
         return JSONResponse(replies.pending(name))
-    return JSONResponse(await _ended(service, operation))
+    return JSONResponse(await _build_result(service, operation))
 
 
-async def _ended(service: Service, operation: Operation) -> JsonObject:
+async def _build_result(service: Service, operation: Operation) -> JsonObject:
     surface = stored_ask(operation)["surface"]
     match operation.outcome:
         case "rai":
