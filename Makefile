@@ -44,7 +44,7 @@ slow: setup ## Run the slow tests: files of more than 4 GiB, 2,000 shots by two 
 	$(BIN)/python -m pytest -m slow
 
 chaos: setup ## Kill a batch 50 times under every fault class, with lost ledgers and days that turn, beside one left in peace
-	$(BIN)/python -m tests.chaos --kills 50
+	$(BIN)/python -m tests.e2e.chaos --kills 50
 
 lint: setup ## Check style, types, layers and the container file
 	$(BIN)/ruff check .

@@ -5,10 +5,8 @@ The clips' subject is known.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from fractions import Fraction
-from pathlib import Path
 from statistics import mean
 
 from benchmarks.bench import Bench, Row, median_cpu_s
@@ -16,6 +14,7 @@ from callsheet.cuts.framing.geometry import Framing, Subject
 from callsheet.cuts.framing.reframe import frame_subject
 from callsheet.cuts.framing.saliency import find_subject
 from callsheet.media.probe import VideoProbe, probe_video
+from tests.support.subject_clips import FPS, Scene, make_subject_clip
 
 GROUNDS, PANS, LOOKS = ("texture", "busy", "sky"), (0.0, 0.3), ("red", "grey", "dark")
 WAYS = (((0.2, 0.5), (0.8, 0.5)), ((0.8, 0.3), (0.25, 0.7)), ((0.2, 0.6), (0.35, 0.6)))
@@ -28,9 +27,6 @@ def reframe(bench: Bench) -> list[Row]:
 
     And what finding it in 8 s costs.
     """
-    sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-    from subject_clips import FPS, Scene, make_subject_clip
-
     folder = bench.new_folder("reframe")
     scenes = [
         Scene(ground, start, end, PARTS[(n + m) % 3], LOOKS[(n + m + k) % 3], pan, seed=n + m + k + 1)
