@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -185,7 +185,7 @@ class Bucket:
         """
         headers = {"Range": f"bytes={start}-"} if start else {}
         params = {"alt": "media", **({"generation": generation} if generation else {})}
-        ask = self.ask("GET", key, "storage.objects.get", {404, 416}, params, headers)
+        ask = replace(self.ask("GET", key, "storage.objects.get", {404, 416}, params), headers=headers)
         return self.connection.stream(ask, self.patience.stall_s)
 
     async def page(self, prefix: str, token: str | None) -> tuple[dict[str, Found], str | None]:
@@ -208,11 +208,10 @@ class Bucket:
         permission: str,
         expected: Collection[int],
         params: Mapping[str, str],
-        headers: Mapping[str, str] | None = None,
     ) -> Ask:
         """Return a request about one object."""
         path = f"storage/v1/b/{_quote_name(self.name)}/o/{_quote_name(key)}"
-        return Ask(method, path, self.uri(key), permission, expected, params, headers)
+        return Ask(method, path, self.uri(key), permission, expected, params)
 
     async def aclose(self) -> None:
         """Give the connection back."""

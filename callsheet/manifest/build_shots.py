@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, cast
 
+from callsheet.errors import Problem
 from callsheet.manifest.cell_rules import checked_cuts
 from callsheet.manifest.columns import COLUMNS, SELECT_WORDS, items_of
 from callsheet.manifest.draft import Draft
@@ -62,30 +63,27 @@ class Assembler:
             self._note(draft, "takes", "0 takes make nothing without a motion prompt", "allowed: 1 to 20")
         references = self._open_pictures(draft, "reference_images")
         seed = _parse_number(draft, "seed", skip, -1)
-        wish = draft.text("person_generation")
-        image = self._pick_image(
-            draft, motion is not None, takes, len(references), None if seed < 0 else seed, wish, skip
-        )
         shot = Shot(
             id=draft.text("id") or "",
             line=draft.line,
             prompt=draft.text("prompt") or motion or "",
-            image_model=image[0],
-            aspect_ratio=image[1],
-            image_size=image[2],
+            image_model=draft.text("image_model") or self.catalogue.default_image,
+            aspect_ratio="",
+            image_size="",
             takes=takes,
             negative_prompt=draft.text("negative_prompt"),
             seed=None if seed < 0 else seed,
             reference_images=references,
-            person_generation=self._translate(image[0], "image", wish) if takes else wish,
+            person_generation=draft.text("person_generation"),
             tags=items_of(draft.cells.get("tags")),
             variables=tuple(sorted(draft.variables.items())),
         )
+        shot = self._add_image(draft, shot, motion is not None, skip)
         self._note_unsendable(draft, "image" if takes else "video", self._find_damaged(references, "reference_images"))
         for kind, column in _collect_texts(draft, takes, motion):
             self._note_unsendable(draft, kind, _find_controls(draft, column))
         if takes or motion is None:
-            self._check_fit(draft, references, "reference_images", image[0])
+            self._check_fit(draft, references, "reference_images", shot.image_model)
         return shot if motion is None else self._animate(draft, shot, motion, skip)
 
     def _translate(self, model_id: str, task: PersonTask, wish: str | None) -> str | None:
@@ -96,32 +94,24 @@ class Assembler:
         model = self.catalogue.find(model_id)
         return person_word(wish, model.person_values(task)) if wish and model else wish
 
-    def _pick_image(
-        self,
-        draft: Draft,
-        animated: bool,
-        takes: int,
-        references: int,
-        seed: int | None,
-        wish: str | None,
-        skip: frozenset[str],
-    ) -> tuple[str, str, str]:
-        """Return model, aspect ratio and size of the pictures, with defaults applied."""
-        model_id = draft.text("image_model") or self.catalogue.default_image
+    def _add_image(self, draft: Draft, shot: Shot, animated: bool, skip: frozenset[str]) -> Shot:
+        """Return the shot with aspect ratio and size of its pictures, defaults applied, and its words for people."""
+        model_id, takes = shot.image_model, shot.takes
         model = self.legality.model(draft, "image_model", model_id, "image") if takes else self.catalogue.find(model_id)
         video = self.catalogue.find(draft.text("video_model") or self.catalogue.default_video) if animated else None
         ratio = draft.text("aspect_ratio") or (draft.text("video_aspect_ratio") if animated else None)
         ratio = ratio or _choose_ratio(model, video)
         size = draft.text("image_size") or (model.defaults.size if model else None) or "1K"
+        person = self._translate(model_id, "image", shot.person_generation) if takes else shot.person_generation
         if model is not None and takes:
-            person = self._translate(model_id, "image", wish)
+            references, seed = len(shot.reference_images), shot.seed
 
             def rules(model: Model, platform: Platform | None) -> list[Finding]:
                 return image_findings(model, ratio, size, references, person, seed, platform)
 
             combination = (model.id, ratio, size, references, person, seed is None)
             self.legality.judge(draft, model, combination, (rules, rules), skip)
-        return model_id, ratio, size
+        return replace(shot, aspect_ratio=ratio, image_size=size, person_generation=person)
 
     def _animate(self, draft: Draft, shot: Shot, motion: str, skip: frozenset[str]) -> Shot:
         model_id = draft.text("video_model") or self.catalogue.default_video
@@ -261,7 +251,7 @@ def warn_of_idle_columns(draft: Draft, findings: Findings) -> None:
     idle = [column for column in _VIDEO_COLUMNS if column in draft.own]
     if idle:
         what = "no effect: the shot has no motion prompt and stays a picture"
-        findings.warn(*draft.place_of(idle[0]), ", ".join(idle), what, "", "add motion_prompt")
+        findings.warn(Problem(*draft.place_of(idle[0]), ", ".join(idle), what, "", "add motion_prompt"))
 
 
 def _choose_ratio(image: Model | None, video: Model | None) -> str:

@@ -10,6 +10,7 @@ import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from callsheet.errors import Problem
 from callsheet.manifest.columns import COLUMNS, MAX_CELL_CHARS, MAX_COLUMNS, MAX_SHOTS, Cell
 from callsheet.manifest.draft import Draft, known_column
 from callsheet.manifest.problems import Findings, did_you_mean, shown
@@ -62,19 +63,23 @@ def read_sheet(text: str, file: str, *, tabs: bool, findings: Findings) -> Sheet
             records = list(_read_plain_records(text))
         else:
             allowed = f"allowed: at most {MAX_CELL_CHARS} characters in a cell, quotes doubled inside quotes"
-            findings.problem(file, bad.line, "-", bad.what, allowed, "the rows after this one were not checked")
+            findings.problem(
+                Problem(file, bad.line, "-", bad.what, allowed, "the rows after this one were not checked")
+            )
     if not records:
-        findings.problem(file, 1, "-", "the file is empty", "needed: a header line and at least one row")
+        findings.problem(Problem(file, 1, "-", "the file is empty", "needed: a header line and at least one row"))
         return Sheet((), 1, ())
     headers = tuple(cell.strip() for cell in records[0].cells)
     if len(headers) > MAX_COLUMNS:
         what, allowed = f"{len(headers)} columns are too many", f"allowed: at most {MAX_COLUMNS}"
-        findings.problem(file, records[0].line, "-", what, allowed, "leave out those that no text uses")
+        findings.problem(Problem(file, records[0].line, "-", what, allowed, "leave out those that no text uses"))
         return Sheet((), records[0].line, ())
     _check_headers(headers, file, records[0].line, findings)
     rows = tuple(row for row in records[1:] if any(cell.strip() for cell in row.cells))
     if not rows and not findings.problems:
-        findings.problem(file, records[0].line, "-", "there is a header but no row", "needed: at least one row")
+        findings.problem(
+            Problem(file, records[0].line, "-", "there is a header but no row", "needed: at least one row")
+        )
     for row in rows:
         _check_row(row, headers, file, findings)
     return Sheet(headers, records[0].line, rows)
@@ -121,11 +126,17 @@ def _check_headers(headers: tuple[str, ...], file: str, line: int, findings: Fin
     seen: set[str] = set()
     for position, name in enumerate(headers, start=1):
         if not name:
-            findings.problem(file, line, f"column {position}", "the header is blank", "needed: a name for each column")
+            findings.problem(
+                Problem(file, line, f"column {position}", "the header is blank", "needed: a name for each column")
+            )
         elif name in seen:
-            findings.problem(file, line, name[:60], "the header occurs twice", "allowed: each name once", "rename one")
+            findings.problem(
+                Problem(file, line, name[:60], "the header occurs twice", "allowed: each name once", "rename one")
+            )
         elif len(name) > 100 or "{" in name or "}" in name:
-            findings.problem(file, line, shown(name), "not fit for a header", "allowed: 100 characters, no braces")
+            findings.problem(
+                Problem(file, line, shown(name), "not fit for a header", "allowed: 100 characters, no braces")
+            )
         seen.add(name)
 
 
@@ -133,18 +144,20 @@ def _check_row(row: SheetRow, headers: tuple[str, ...], file: str, findings: Fin
     if len(row.cells) != len(headers):
         what = f"the row has {len(row.cells)} cells, the header {len(headers)}"
         hint = "quote cells that hold the delimiter" if len(row.cells) > len(headers) else "add the missing cells"
-        findings.problem(file, row.line, "-", what, "needed: one cell for each header", hint)
+        findings.problem(Problem(file, row.line, "-", what, "needed: one cell for each header", hint))
     for name, cell in zip(headers, row.cells, strict=False):
         if len(cell) > MAX_CELL_CHARS:
             what = f"the cell has {len(cell)} characters"
-            findings.problem(file, row.line, name[:60], what, f"allowed: at most {MAX_CELL_CHARS}")
+            findings.problem(Problem(file, row.line, name[:60], what, f"allowed: at most {MAX_CELL_CHARS}"))
 
 
 def rows_within_limit(rows: tuple[SheetRow, ...], file: str, findings: Findings) -> tuple[SheetRow, ...]:
     """Return the rows, cut off with a problem beyond the limit of shots."""
     if len(rows) > MAX_SHOTS:
         line = rows[MAX_SHOTS].line
-        findings.problem(file, line, "-", f"{len(rows)} rows are too many", f"allowed: at most {MAX_SHOTS} shots")
+        findings.problem(
+            Problem(file, line, "-", f"{len(rows)} rows are too many", f"allowed: at most {MAX_SHOTS} shots")
+        )
     return rows[:MAX_SHOTS]
 
 
@@ -178,14 +191,16 @@ def _find_sources(sheet: Sheet, file: str, columns: Mapping[str, str], findings:
     positions = {header: index for index, header in enumerate(sheet.headers)}
     sources = {header: index for header, index in positions.items() if header in COLUMNS}
     for column, header in columns.items():
-        if not known_column(column, file, sheet.header_line, findings, where="columns"):
+        if not known_column(column, (file, sheet.header_line), findings, where="columns"):
             continue
         if header in positions:
             sources[column] = positions[header]
         elif sheet.headers:
             what = f"the table has no column {shown(header)} to take {column} from"
             listed = f"the table has: {', '.join(sheet.headers[:30])}"
-            findings.problem(file, sheet.header_line, column, what, listed, did_you_mean(header, sheet.headers))
+            findings.problem(
+                Problem(file, sheet.header_line, column, what, listed, did_you_mean(header, sheet.headers))
+            )
     return sources
 
 
@@ -203,7 +218,7 @@ def check_prompt_column(
     guess = nearest("prompt", [header for header in sheet.headers if header not in COLUMNS], 75)
     hint = f"rename {guess!r} to 'prompt', or map it in a YAML file: columns: {{prompt: {guess}}}" if guess else ""
     listed = f"the table has: {', '.join(sheet.headers[:30])}"
-    findings.problem(file, sheet.header_line, "prompt", "there is no column prompt", listed, hint)
+    findings.problem(Problem(file, sheet.header_line, "prompt", "there is no column prompt", listed, hint))
     return False
 
 
@@ -222,4 +237,4 @@ def warn_of_lookalikes(
         guess = nearest(header, missing, 85)
         if guess:
             what = f"{shown(header)} is taken as a template variable, and no text uses it"
-            findings.warn(file, sheet.header_line, header[:60], what, "", f"did you mean the column {guess}?")
+            findings.warn(Problem(file, sheet.header_line, header[:60], what, "", f"did you mean the column {guess}?"))

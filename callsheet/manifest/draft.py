@@ -49,7 +49,7 @@ class Draft:
 
     def problem(self, findings: Findings, column: str, what: str, allowed: str = "", suggestion: str = "") -> None:
         """Note a problem about a value of this shot."""
-        findings.problem(*self.place_of(column), column, what, allowed, suggestion)
+        findings.problem(Problem(*self.place_of(column), column, what, allowed, suggestion))
 
     def unsendable(self, findings: Findings, kind: Literal["image", "video"], finding: Finding) -> None:
         """Note what keeps this shot's requests of a kind from being sent."""
@@ -100,15 +100,15 @@ def _fill(draft: Draft, column: str, text: str, findings: Findings) -> str:
 
 
 def known_column(
-    name: str, file: str, line: int, findings: Findings, *, where: str, barred: frozenset[str] = frozenset()
+    name: str, place: tuple[str, int], findings: Findings, *, where: str, barred: frozenset[str] = frozenset()
 ) -> bool:
     """Return whether `name` is a column that may stand here.
 
-    If not, that is noted as a problem.
+    If not, that is noted as a problem at `place`, a file and a line.
     """
     if name in COLUMNS and name not in barred:
         return True
     what = f"{shown(name)} is no column that {where} may set"
     allowed = [column for column in COLUMNS if column not in barred]
-    findings.problem(file, line, where, what, f"allowed: {', '.join(allowed)}", did_you_mean(name, allowed))
+    findings.problem(Problem(*place, where, what, f"allowed: {', '.join(allowed)}", did_you_mean(name, allowed)))
     return False

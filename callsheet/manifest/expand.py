@@ -10,9 +10,11 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 from math import prod
 
+from callsheet.errors import Problem
 from callsheet.manifest.columns import COLUMNS, MAX_SHOTS, Cell
 from callsheet.manifest.draft import Draft
 from callsheet.manifest.problems import Findings
@@ -37,57 +39,58 @@ def expand(
     )
     if total > MAX_SHOTS:
         line = form.lines.get("matrix", form.lines.get("shots", form.lines.get("rows", 1)))
-        findings.problem(file, line, "matrix", f"this expands to {total} shots", f"allowed: at most {MAX_SHOTS}")
+        findings.problem(
+            Problem(file, line, "matrix", f"this expands to {total} shots", f"allowed: at most {MAX_SHOTS}")
+        )
         return []
+    campaign = _Campaign(form, rows, variables, file, is_single=len(templates) == 1)
     return [
         draft
         for position, shot in enumerate(templates, start=1)
-        for draft in _expand_shot(shot, position, len(templates), form, rows, variables, file)
+        for draft in _expand_shot(campaign, shot, f"{position:04d}")
     ]
 
 
-def _expand_shot(
-    shot: ShotForm,
-    position: int,
-    count: int,
-    form: CampaignForm,
-    rows: Sequence[Draft] | None,
-    variables: Mapping[str, str],
-    file: str,
-) -> list[Draft]:
-    axes = {**form.matrix, **shot.matrix}
+@dataclass(frozen=True, slots=True)
+class _Campaign:
+    """The parts of a campaign that all its shots are expanded with."""
+
+    form: CampaignForm
+    rows: Sequence[Draft] | None
+    variables: Mapping[str, str]
+    file: str
+    is_single: bool
+
+
+def _expand_shot(campaign: _Campaign, shot: ShotForm, label: str) -> list[Draft]:
+    rows, variables = campaign.rows, campaign.variables
+    axes = {**campaign.form.matrix, **shot.matrix}
     combinations = [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
     slugs = _make_unique_slugs([tuple(combination.values()) for combination in combinations])
     own_id = shot.cells.get("id")
     named = placeholders(own_id) if isinstance(own_id, str) else frozenset()
-    label = f"{position:04d}"
     drafts = []
     for row in rows if rows is not None else (None,):
         for combination, slug in zip(combinations, slugs, strict=True):
-            parts = [] if "id" in shot.cells or (row is not None and count == 1) else [label]
+            parts = [] if "id" in shot.cells or (row is not None and campaign.is_single) else [label]
             if row is not None and not named & row.variables.keys() - variables.keys():
                 parts.append(row.text("id") or row.label)
             if slug and not named & axes.keys():
                 parts.append(slug)
-            drafts.append(_merge(shot, row, combination, variables, file, "-".join(parts)))
+            drafts.append(_merge(campaign, shot, row, combination, "-".join(parts)))
     return drafts
 
 
 def _merge(
-    shot: ShotForm,
-    row: Draft | None,
-    combination: Mapping[str, str],
-    variables: Mapping[str, str],
-    file: str,
-    suffix: str,
+    campaign: _Campaign, shot: ShotForm, row: Draft | None, combination: Mapping[str, str], suffix: str
 ) -> Draft:
     below = {} if row is None else {column: cell for column, cell in row.cells.items() if column != "id"}
     axis_cells: dict[str, Cell] = {name: value for name, value in combination.items() if name in COLUMNS}
     cells: dict[str, Cell] = {**below, **shot.cells, **axis_cells}
-    filled = {**variables, **({} if row is None else row.variables), **shot.variables, **combination}
+    filled = {**campaign.variables, **({} if row is None else row.variables), **shot.variables, **combination}
     literal = frozenset(axis_cells) | ((row.literal if row is not None else frozenset()) - shot.cells.keys())
-    places = {column: (file, line) for column, line in shot.lines.items()}
-    origin, line = (file, shot.line) if row is None else (row.file, row.line)
+    places = {column: (campaign.file, line) for column, line in shot.lines.items()}
+    origin, line = (campaign.file, shot.line) if row is None else (row.file, row.line)
     return Draft(origin, line, cells, filled, suffix, literal, places, id_suffix=suffix)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from callsheet.errors import ManifestError
+from callsheet.errors import ManifestError, Problem
 from callsheet.manifest.columns import Cell
 from callsheet.manifest.csv_reader import check_prompt_column, drafts_of, read_sheet, warn_of_lookalikes
 from callsheet.manifest.draft import Draft
@@ -20,6 +20,20 @@ from callsheet.manifest.templates import placeholders, render
 from callsheet.manifest.yaml_reader import read_document
 from callsheet.manifest.yaml_schema import CampaignForm, read_form
 from callsheet.sources import decode, read_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RawManifest:
+    """A manifest as text, with what its user gives besides and a place for problems.
+
+    `columns` maps a column of ours to a header of the table; `variables` are the user's.
+    """
+
+    uri: str
+    text: str
+    columns: Mapping[str, str]
+    variables: Mapping[str, str]
+    findings: Findings
 
 
 @dataclass(slots=True)
@@ -40,60 +54,47 @@ class Loaded:
     prompted: bool = True
 
 
-def load_table(
-    uri: str,
-    text: str,
-    columns: Mapping[str, str],
-    variables: Mapping[str, str],
-    findings: Findings,
-    *,
-    tabs: bool,
-    defaulted: bool,
-) -> Loaded:
+def load_table(raw: RawManifest, *, tabs: bool, defaulted: bool) -> Loaded:
     """Load the shots of a CSV or TSV file, one per row.
 
     `defaulted`: prompts have a default from outside.
     """
-    sheet = read_sheet(text, uri, tabs=tabs, findings=findings)
-    drafts = drafts_of(sheet, uri, columns, variables, findings)
+    uri, columns, findings = raw.uri, raw.columns, raw.findings
+    sheet = read_sheet(raw.text, uri, tabs=tabs, findings=findings)
+    drafts = drafts_of(sheet, uri, columns, raw.variables, findings)
     of_text = "takes" in sheet.headers and "motion_prompt" in sheet.headers
     prompted = check_prompt_column(sheet, uri, columns, of_text or defaulted, findings)
     warn_of_lookalikes(sheet, uri, columns, _collect_placeholders(draft.cells for draft in drafts), findings)
     return Loaded(drafts, prompted=prompted)
 
 
-def load_yaml(
-    uri: str, text: str, columns: Mapping[str, str], variables: Mapping[str, str], findings: Findings
-) -> Loaded:
+def load_yaml(raw: RawManifest) -> Loaded:
     """Load the shots of a YAML file, expanded over its matrix and its table's rows."""
-    root = read_document(text, uri, findings)
+    uri, findings = raw.uri, raw.findings
+    root = read_document(raw.text, uri, findings)
     form = read_form(root, uri, findings) if root is not None else None
     if form is None:
         return Loaded([])
-    form.columns.update(columns)
-    filled = {**form.variables, **variables}
+    form.columns.update(raw.columns)
+    filled = {**form.variables, **raw.variables}
     loaded = Loaded([], form.defaults, form.campaign, form.budget_usd, form.lines)
     rows = None
     if form.rows is not None:
-        rows = _load_rows(form, uri, filled, variables, loaded, findings)
+        rows = _load_rows(raw, form, filled, loaded)
     elif form.columns:
-        findings.problem(uri, form.lines.get("columns", 1), "columns", "there is no table to map", "needed: `rows:`")
+        findings.problem(
+            Problem(uri, form.lines.get("columns", 1), "columns", "there is no table to map", "needed: `rows:`")
+        )
     # Where the table lies is no property of a shot.
     filled.pop(loaded.table_variable or "", None)
     loaded.drafts = expand(form, rows, filled, uri, findings)
     return loaded
 
 
-def _load_rows(
-    form: CampaignForm,
-    uri: str,
-    filled: Mapping[str, str],
-    given: Mapping[str, str],
-    loaded: Loaded,
-    findings: Findings,
-) -> list[Draft]:
+def _load_rows(raw: RawManifest, form: CampaignForm, filled: Mapping[str, str], loaded: Loaded) -> list[Draft]:
     """Return the rows of the table that `rows:` names, as drafts."""
-    place = _locate_table(form, uri, filled, given, loaded, findings)
+    findings = raw.findings
+    place = _locate_table(raw, form, filled, loaded)
     if place is None:
         return []
     try:
@@ -114,32 +115,26 @@ def _load_rows(
     return drafts
 
 
-def _locate_table(
-    form: CampaignForm,
-    uri: str,
-    filled: Mapping[str, str],
-    given: Mapping[str, str],
-    loaded: Loaded,
-    findings: Findings,
-) -> str | None:
+def _locate_table(raw: RawManifest, form: CampaignForm, filled: Mapping[str, str], loaded: Loaded) -> str | None:
     """Return where the table is.
 
     A path that the user gives as a variable is trusted; one in the file is confined.
     """
+    uri, findings = raw.uri, raw.findings
     written, line = form.rows or "", form.lines.get("rows", 1)
     names = placeholders(written)
     if missing := sorted(names - filled.keys()):
         what = f"the table is not named: {{{missing[0]}}} has no value"
-        findings.problem(uri, line, "rows", what, "", f"give it: --var {missing[0]}=PATH")
+        findings.problem(Problem(uri, line, "rows", what, "", f"give it: --var {missing[0]}=PATH"))
         return None
     text = render(written, filled).text
-    if len(names) == 1 and names <= given.keys() and written == f"{{{next(iter(names))}}}":
+    if len(names) == 1 and names <= raw.variables.keys() and written == f"{{{next(iter(names))}}}":
         loaded.table_variable = next(iter(names))
         return text
     place = InputFiles(uri, ()).locate(text)
     if isinstance(place, Refused):
         findings.problem(
-            uri, line, "rows", place.what, place.allowed, "name it beside the manifest, or give it by --var"
+            Problem(uri, line, "rows", place.what, place.allowed, "name it beside the manifest, or give it by --var")
         )
         return None
     return place

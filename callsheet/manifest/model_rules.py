@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Protocol
 
+from callsheet.errors import Problem
 from callsheet.manifest.draft import Draft
 from callsheet.manifest.problems import Findings, shown
 from callsheet.models import Catalogue, Finding, Model
@@ -120,7 +121,7 @@ class Legality:
         elif (retired or model.status == "deprecated") and model.id not in self._warned:
             self._warned.add(model.id)
             what = f"{model.id} is deprecated" if not retired else f"{model.id} is shut down; a live run will refuse it"
-            self.findings.warn(*draft.place_of(column), column, what, "", hint)
+            self.findings.warn(Problem(*draft.place_of(column), column, what, "", hint))
 
     def _suggest_usable(self, model_id: str, kind: Kind) -> tuple[str, str]:
         """Return what is allowed and the nearest of it, for a message."""

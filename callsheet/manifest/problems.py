@@ -34,16 +34,16 @@ class Findings:
     unsendable: list[Unsendable] = field(default_factory=list)
     _seen: set[tuple[str, int, str, str]] = field(default_factory=set)
 
-    def problem(self, file: str, line: int, column: str, what: str, allowed: str = "", suggestion: str = "") -> None:
+    def problem(self, problem: Problem) -> None:
         """Note a problem; the same words about the same place are noted once."""
-        key = (file, line, column, what)
+        key = (problem.file, problem.line, problem.column, problem.what)
         if key not in self._seen:
             self._seen.add(key)
-            self.problems.append(Problem(file, line, column, what, allowed, suggestion))
+            self.problems.append(problem)
 
-    def warn(self, file: str, line: int, column: str, what: str, allowed: str = "", suggestion: str = "") -> None:
+    def warn(self, warning: Problem) -> None:
         """Note something that does not stop the batch."""
-        self.warnings.append(Problem(file, line, column, what, allowed, suggestion))
+        self.warnings.append(warning)
 
     def raise_if_any(self) -> None:
         """Raise ManifestError with all problems sorted by line.

@@ -14,7 +14,7 @@ from callsheet.manifest.columns import CAMPAIGN, MAX_TOTAL_CHARS, Cell
 from callsheet.manifest.draft import Draft, complete, known_column, size
 from callsheet.manifest.expand import slug
 from callsheet.manifest.inputs import InputFiles, pictures
-from callsheet.manifest.load import Loaded, load_table, load_yaml
+from callsheet.manifest.load import Loaded, RawManifest, load_table, load_yaml
 from callsheet.manifest.model_rules import ANYWHERE, Legality, Serving
 from callsheet.manifest.problems import Findings, Unsendable, shown
 from callsheet.manifest.yaml_schema import NOT_DEFAULTS
@@ -76,7 +76,8 @@ def read_manifest(
     data = read_bytes(uri)
     given = dict(variables or {})
     _check_text(given, uri)
-    loaded = _load(uri, decode(data, uri), columns or {}, given, "prompt" in (defaults or {}), findings)
+    raw = RawManifest(uri, decode(data, uri), columns or {}, given, findings)
+    loaded = _load(raw, "prompt" in (defaults or {}))
     chosen = _merge_defaults(loaded, defaults or {}, uri, findings)
     _complete(loaded, chosen, findings)
     legality, inputs = Legality(catalogue, live, today, findings, serving), InputFiles(uri, input_roots)
@@ -102,7 +103,7 @@ def read_campaign(uri: str, campaign: str | None, variables: Mapping[str, str]) 
     """
     findings = Findings()
     try:
-        loaded = _load(uri, decode(read_bytes(uri), uri), {}, dict(variables), False, findings)
+        loaded = _load(RawManifest(uri, decode(read_bytes(uri), uri), {}, dict(variables), findings), False)
         name = _read_campaign_name(uri, campaign, loaded, findings)
         findings.raise_if_any()
     except ManifestError:
@@ -120,21 +121,14 @@ def _check_text(given: Mapping[str, str], uri: str) -> None:
         raise ManifestError((Problem(uri, 1, "vars", what, "allowed: text", "type it again in a UTF-8 terminal"),))
 
 
-def _load(
-    uri: str,
-    text: str,
-    columns: Mapping[str, str],
-    variables: Mapping[str, str],
-    defaulted: bool,
-    findings: Findings,
-) -> Loaded:
-    kind = PurePosixPath(uri.partition("?")[0]).suffix.lower()
+def _load(raw: RawManifest, defaulted: bool) -> Loaded:
+    kind = PurePosixPath(raw.uri.partition("?")[0]).suffix.lower()
     if kind in (".csv", ".tsv", ".tab"):
-        return load_table(uri, text, columns, variables, findings, tabs=kind != ".csv", defaulted=defaulted)
+        return load_table(raw, tabs=kind != ".csv", defaulted=defaulted)
     if kind in (".yaml", ".yml"):
-        return load_yaml(uri, text, columns, variables, findings)
-    findings.problem(
-        uri, 1, "-", f"unknown kind of file {shown(kind)}", "allowed: .csv, .tsv, .yaml, .yml", "rename it"
+        return load_yaml(raw)
+    raw.findings.problem(
+        Problem(raw.uri, 1, "-", f"unknown kind of file {shown(kind)}", "allowed: .csv, .tsv, .yaml, .yml", "rename it")
     )
     return Loaded([])
 
@@ -146,7 +140,9 @@ def _complete(loaded: Loaded, defaults: Mapping[str, Cell], findings: Findings) 
         room -= size(draft)
         if room < 0:
             what = "all shots together hold too much text from here on"
-            findings.problem(draft.file, draft.line, "-", what, f"allowed: {MAX_TOTAL_CHARS} characters", "split it")
+            findings.problem(
+                Problem(draft.file, draft.line, "-", what, f"allowed: {MAX_TOTAL_CHARS} characters", "split it")
+            )
             loaded.drafts.clear()
             return
         of_text = draft.text("takes") == "0" and "motion_prompt" in draft.cells
@@ -179,7 +175,7 @@ def _build_shots(
 
 def _merge_defaults(loaded: Loaded, given: Mapping[str, str], uri: str, findings: Findings) -> dict[str, Cell]:
     for name in given:
-        known_column(name, uri, 1, findings, where="defaults", barred=NOT_DEFAULTS)
+        known_column(name, (uri, 1), findings, where="defaults", barred=NOT_DEFAULTS)
     return {**loaded.defaults, **{name: text for name, text in given.items() if text}}
 
 
@@ -191,7 +187,7 @@ def _read_campaign_name(uri: str, given: str | None, loaded: Loaded, findings: F
         allowed = "allowed: a-z, 0-9, _ and -, first a letter or digit, at most 100 characters"
         hint = f"did you mean {slug(written)}?" if slug(written) else ""
         findings.problem(
-            uri, loaded.lines.get("campaign", 1), "campaign", f"{shown(written)} is not fit", allowed, hint
+            Problem(uri, loaded.lines.get("campaign", 1), "campaign", f"{shown(written)} is not fit", allowed, hint)
         )
     return written
 
@@ -207,7 +203,7 @@ def _read_budget(uri: str, loaded: Loaded, findings: Findings) -> Decimal | None
         return budget
     what = f"{shown(loaded.budget_usd)} is no budget"
     allowed = f"allowed: US dollars from 0 to {_MAX_BUDGET}, such as 12.50"
-    findings.problem(uri, loaded.lines.get("budget_usd", 1), "budget_usd", what, allowed)
+    findings.problem(Problem(uri, loaded.lines.get("budget_usd", 1), "budget_usd", what, allowed))
     return None
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from callsheet.errors import Problem
 from callsheet.manifest.problems import Findings, shown
 
 _MAX_DEPTH = 10
@@ -63,17 +64,17 @@ def read_document(text: str, file: str, findings: Findings) -> Node | None:
     try:
         node = _Composer(file, findings).compose(text)
     except _BadDocument as bad:
-        findings.problem(file, bad.line, "-", bad.what, bad.allowed)
+        findings.problem(Problem(file, bad.line, "-", bad.what, bad.allowed))
         return None
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        findings.problem(file, line, "-", f"not valid YAML: {error.problem or error.context}")
+        findings.problem(Problem(file, line, "-", f"not valid YAML: {error.problem or error.context}"))
         return None
     except (YAMLError, RecursionError, ValueError) as error:
-        findings.problem(file, 1, "-", f"not valid YAML: {str(error).splitlines()[0]}")
+        findings.problem(Problem(file, 1, "-", f"not valid YAML: {str(error).splitlines()[0]}"))
         return None
     if node is None:
-        findings.problem(file, 1, "-", "the file is empty", "needed: a mapping with `shots:` or `rows:`")
+        findings.problem(Problem(file, 1, "-", "the file is empty", "needed: a mapping with `shots:` or `rows:`"))
     return node
 
 
@@ -126,7 +127,7 @@ class _Composer:
                 raise _BadDocument(key.line, "a key must be text", "allowed: 1 to 100 characters")
             if key.text in node.items:
                 what = f"the key occurs twice (first in line {node.key_lines[key.text]})"
-                self._findings.problem(self._file, key.line, key.text, what, "allowed: each key once")
+                self._findings.problem(Problem(self._file, key.line, key.text, what, "allowed: each key once"))
                 continue
             node.items[key.text] = value
             node.key_lines[key.text] = key.line

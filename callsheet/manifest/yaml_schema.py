@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from callsheet.errors import Problem
 from callsheet.manifest.columns import COLUMNS, MAX_CELL_CHARS, Cell
 from callsheet.manifest.draft import known_column
 from callsheet.manifest.problems import Findings, did_you_mean, shown
@@ -50,14 +51,18 @@ def read_form(root: Node, file: str, findings: Findings) -> CampaignForm | None:
     None, with a problem, when the document is not a mapping.
     """
     if not isinstance(root, MapNode):
-        findings.problem(file, root.line, "-", "a manifest is a mapping", f"allowed keys: {', '.join(TOP_KEYS)}")
+        findings.problem(
+            Problem(file, root.line, "-", "a manifest is a mapping", f"allowed keys: {', '.join(TOP_KEYS)}")
+        )
         return None
     reader = _FormReader(file, findings)
     form = CampaignForm(root.key_lines)
     for key, node in root.items.items():
         reader.top(form, key, root.key_lines[key], node)
     if not form.shots and form.rows is None and "shots" not in root.items:
-        findings.problem(file, root.line, "shots", "there is neither `shots:` nor `rows:`", "needed: one of them")
+        findings.problem(
+            Problem(file, root.line, "shots", "there is neither `shots:` nor `rows:`", "needed: one of them")
+        )
     return form
 
 
@@ -115,7 +120,7 @@ class _FormReader:
     def _read_defaults(self, node: Node) -> dict[str, Cell]:
         cells: dict[str, Cell] = {}
         for key, value, line in self._read_pairs(node, "defaults"):
-            if known_column(key, self._file, line, self._findings, where="defaults", barred=NOT_DEFAULTS):
+            if known_column(key, (self._file, line), self._findings, where="defaults", barred=NOT_DEFAULTS):
                 cell = self._read_cell(value, key)
                 if cell:
                     cells[key] = cell
@@ -170,4 +175,4 @@ class _FormReader:
         return []
 
     def _note_problem(self, line: int, column: str, what: str, allowed: str = "", suggestion: str = "") -> None:
-        self._findings.problem(self._file, line, column, what, allowed, suggestion)
+        self._findings.problem(Problem(self._file, line, column, what, allowed, suggestion))

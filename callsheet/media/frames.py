@@ -121,13 +121,19 @@ def choose_frames(candidates: Sequence[Candidate], select: Select, asked_for: st
     if not chosen and select in ("best", "first"):
         # Whole, though nothing here can measure it: better than nothing, for it was paid for.
         chosen = tuple(take for take, one in made.items() if one.gate is not None)[:1]
+
+    def explain(take: int) -> str:
+        if isinstance(select, tuple):
+            return asked_for + (f"; it is {rejected[take]}" if take in rejected else "")
+        return _explain(take, select, scores, rejected)
+
     verdicts = tuple(
         Verdict(
             take=take,
             rank=ranks.get(take),
             rejected=rejected.get(take),
             chosen=take in chosen,
-            why=_explain(take, select, scores, fit, rejected, asked_for) if take in chosen else "",
+            why=explain(take) if take in chosen else "",
         )
         for take in made
     )
@@ -164,17 +170,9 @@ def _find_rejections(made: dict[int, Candidate], scores: dict[int, FrameScore]) 
     return dict(sorted(rejected.items()))
 
 
-def _explain(
-    take: int,
-    select: Select,
-    scores: dict[int, FrameScore],
-    fit: list[int],
-    rejected: dict[int, str],
-    asked_for: str,
-) -> str:
+def _explain(take: int, select: Select, scores: dict[int, FrameScore], rejected: dict[int, str]) -> str:
+    fit = [other for other in scores if other not in rejected]
     own = f"; it is {rejected[take]}" if take in rejected else ""
-    if isinstance(select, tuple):
-        return f"{asked_for}{own}"
     if select == "all":
         return f"all takes were asked for{own}"
     others = ", ".join(f"take {other} is {reason}" for other, reason in rejected.items() if other != take)
