@@ -19,7 +19,7 @@ from callsheet.manifest.inputs import InputFiles, InputKind, Refused
 from callsheet.manifest.model_rules import Legality
 from callsheet.manifest.problems import Findings
 from callsheet.models import Catalogue, Finding, Model
-from callsheet.models.rules import image_findings, person_word, video_findings, video_task
+from callsheet.models.rules import PictureValues, VideoValues, image_findings, person_word, video_findings, video_task
 from callsheet.models.schema import PersonTask, Platform
 from callsheet.models.suggestions import nearest_ratio
 from callsheet.platforms import Platforms
@@ -95,7 +95,7 @@ class Assembler:
         return person_word(wish, model.person_values(task)) if wish and model else wish
 
     def _add_image(self, draft: Draft, shot: Shot, animated: bool, skip: frozenset[str]) -> Shot:
-        """Return the shot with aspect ratio and size of its pictures, defaults applied, and its words for people."""
+        """Return the shot with the values of its pictures, defaults applied."""
         model_id, takes = shot.image_model, shot.takes
         model = self.legality.model(draft, "image_model", model_id, "image") if takes else self.catalogue.find(model_id)
         video = self.catalogue.find(draft.text("video_model") or self.catalogue.default_video) if animated else None
@@ -104,12 +104,12 @@ class Assembler:
         size = draft.text("image_size") or (model.defaults.size if model else None) or "1K"
         person = self._translate(model_id, "image", shot.person_generation) if takes else shot.person_generation
         if model is not None and takes:
-            references, seed = len(shot.reference_images), shot.seed
+            picture = PictureValues(ratio, size, len(shot.reference_images), person, shot.seed)
 
             def rules(model: Model, platform: Platform | None) -> list[Finding]:
-                return image_findings(model, ratio, size, references, person, seed, platform)
+                return image_findings(model, picture, platform)
 
-            combination = (model.id, ratio, size, references, person, seed is None)
+            combination = (model.id, ratio, size, picture.references, person, picture.seed is None)
             self.legality.judge(draft, model, combination, (rules, rules), skip)
         return replace(shot, aspect_ratio=ratio, image_size=size, person_generation=person)
 
@@ -153,8 +153,8 @@ class Assembler:
             model,
             ("video", model.id, *asked[:5], shot.seed is None, asked[6], references),
             (
-                lambda model, platform: video_findings(model, *asked, platform),
-                lambda model, platform: video_findings(model, *asked, platform, references),
+                lambda model, platform: video_findings(model, VideoValues(*asked), platform),
+                lambda model, platform: video_findings(model, VideoValues(*asked, references), platform),
             ),
             skip,
         )

@@ -81,7 +81,8 @@ def read_manifest(
     chosen = _merge_defaults(loaded, defaults or {}, uri, findings)
     _complete(loaded, chosen, findings)
     legality, inputs = Legality(catalogue, live, today, findings, serving), InputFiles(uri, input_roots)
-    shots = _build_shots(loaded.drafts, stretch, legality, platforms or load_platforms(), inputs, (focus, font))
+    materials = _Materials(legality, platforms or load_platforms(), inputs, focus, font)
+    shots = _build_shots(loaded.drafts, stretch, materials)
     name = _read_campaign_name(uri, campaign, loaded, findings)
     budget = _read_budget(uri, loaded, findings)
     findings.raise_if_any()
@@ -151,26 +152,31 @@ def _complete(loaded: Loaded, defaults: Mapping[str, Cell], findings: Findings) 
             draft.cells.setdefault("prompt", "")
 
 
-def _build_shots(
-    drafts: Sequence[Draft],
-    stretch: slice,
-    legality: Legality,
-    platforms: Platforms,
-    inputs: InputFiles,
-    finish: tuple[str, Path | None],
-) -> tuple[Shot, ...]:
+@dataclass(frozen=True, slots=True)
+class _Materials:
+    """The things that shots are built with besides their drafts."""
+
+    legality: Legality
+    platforms: Platforms
+    inputs: InputFiles
+    focus: str
+    font: Path | None
+
+
+def _build_shots(drafts: Sequence[Draft], stretch: slice, materials: _Materials) -> tuple[Shot, ...]:
     # pandera takes a second to import; commands that read no manifest need not wait for it.
     from callsheet.manifest.build_shots import Assembler, warn_of_idle_columns
     from callsheet.manifest.cell_rules import check_table
     from callsheet.manifest.finish import Finishing, read_font
 
+    legality, inputs = materials.legality, materials.inputs
     findings = legality.findings
     for draft in drafts:
         warn_of_idle_columns(draft, findings)
     wrong = check_table(drafts, findings)
     sent = pictures(max((model.max_bytes for model in legality.catalogue.models()), default=0))
-    finishing = Finishing(findings, inputs, finish[0], read_font(finish[1]))
-    return Assembler(legality, platforms, inputs, sent, finishing, wrong).shots(drafts, stretch)
+    finishing = Finishing(findings, inputs, materials.focus, read_font(materials.font))
+    return Assembler(legality, materials.platforms, inputs, sent, finishing, wrong).shots(drafts, stretch)
 
 
 def _merge_defaults(loaded: Loaded, given: Mapping[str, str], uri: str, findings: Findings) -> dict[str, Cell]:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from PIL import Image
 
@@ -136,6 +136,15 @@ class Parent:
     model: str
 
 
+class _Streams(NamedTuple):
+    """The streams of one signing: what is signed, where to, and the parent."""
+
+    mime_type: str
+    source: BinaryIO
+    target: BinaryIO
+    parent: BinaryIO
+
+
 class Signer:
     """Signs cuts in the name of one identity.
 
@@ -156,7 +165,7 @@ class Signer:
         with replacing(target) as part:
             with cut.open("rb") as source, parent.path.open("rb") as opened, part.open("w+b") as written:
                 try:
-                    self._sign("video/mp4", source, written, parent, opened, cropped=cropped)
+                    self._sign(_Streams("video/mp4", source, written, opened), parent, cropped=cropped)
                 except _import_c2pa().C2paError as error:
                     raise MediaError(f"A cut of {parent.name} could not be signed: {error} (not kept).") from error
             if _probe_facts(part) != before:
@@ -172,7 +181,7 @@ class Signer:
         parent = Parent(Path(), "trial", "0" * 64, "")
         source, opened = BytesIO(picture.getvalue()), BytesIO(picture.getvalue())
         try:
-            self._sign("image/jpeg", source, BytesIO(), parent, opened, cropped=False)
+            self._sign(_Streams("image/jpeg", source, BytesIO(), opened), parent, cropped=False)
         except _import_c2pa().C2paError as error:
             tsa = f" and the time-stamp server {self._identity.tsa_url}" if self._identity.tsa_url else ""
             raise SettingsError(
@@ -181,9 +190,7 @@ class Signer:
                 "extended key usage such as emailProtection). Nothing was made."
             ) from error
 
-    def _sign(
-        self, mime_type: str, source: BinaryIO, target: BinaryIO, parent: Parent, opened: BinaryIO, *, cropped: bool
-    ) -> None:
+    def _sign(self, streams: _Streams, parent: Parent, *, cropped: bool) -> None:
         c2pa, who = _import_c2pa(), self._identity
         info = c2pa.C2paSignerInfo(who.alg, who.chain, who.key, who.tsa_url)
         with (
@@ -191,8 +198,8 @@ class Signer:
             c2pa.Context.from_dict(_POLICY) as context,
             c2pa.Builder(_make_manifest(parent, cropped), context=context) as builder,
         ):
-            builder.add_ingredient(_make_ingredient(parent), mime_type, opened)
-            builder.sign(signer, mime_type, source, target)
+            builder.add_ingredient(_make_ingredient(parent), streams.mime_type, streams.parent)
+            builder.sign(signer, streams.mime_type, streams.source, streams.target)
 
 
 def open_signer(cert: Path | None, key: Path | None, alg: str, tsa_url: str | None = None) -> Signer | None:

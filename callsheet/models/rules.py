@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from callsheet.models.model import Model
@@ -29,65 +30,66 @@ class Finding(NamedTuple):
     suggestion: str = ""
 
 
-def image_findings(
-    model: Model,
-    aspect_ratio: str,
-    size: str,
-    references: int = 0,
-    person_generation: str | None = None,
-    seed: int | None = None,
-    platform: Platform | None = None,
-) -> list[Finding]:
+@dataclass(frozen=True, slots=True)
+class PictureValues:
+    """The values of a picture that a model may refuse; `references` is their number."""
+
+    aspect_ratio: str
+    size: str
+    references: int = 0
+    person_generation: str | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VideoValues:
+    """The values of a video that a model may refuse; `references` is their number."""
+
+    aspect_ratio: str
+    resolution: str
+    duration_s: int
+    has_first_frame: bool = True
+    has_last_frame: bool = False
+    seed: int | None = None
+    person_generation: str | None = None
+    references: int = 0
+
+
+def image_findings(model: Model, picture: PictureValues, platform: Platform | None = None) -> list[Finding]:
     """Return everything that `model` refuses about a picture.
 
     `platform` None means that any platform may serve it.
     """
+    ratio, size = picture.aspect_ratio, picture.size
     findings = [
-        *_check_one_of(model, "aspect_ratio", aspect_ratio, model.aspect_ratios, _suggest_ratio(aspect_ratio, model)),
+        *_check_one_of(model, "aspect_ratio", ratio, model.aspect_ratios, _suggest_ratio(ratio, model)),
         *_check_one_of(model, "image_size", size, model.sizes, _suggest_size(size, model.sizes, model.defaults.size)),
-        *_check_person(model, person_generation, "image", platform),
-        *_check_seed(model, seed, platform),
+        *_check_person(model, picture.person_generation, "image", platform),
+        *_check_seed(model, picture.seed, platform),
     ]
-    if references > model.reference_images:
-        findings.append(_refuse_references(model, references))
+    if picture.references > model.reference_images:
+        findings.append(_refuse_references(model, picture.references))
     return findings
 
 
-def video_findings(
-    model: Model,
-    aspect_ratio: str,
-    resolution: str,
-    duration_s: int,
-    has_first_frame: bool = True,
-    has_last_frame: bool = False,
-    seed: int | None = None,
-    person_generation: str | None = None,
-    platform: Platform | None = None,
-    references: int = 0,
-) -> list[Finding]:
+def video_findings(model: Model, video: VideoValues, platform: Platform | None = None) -> list[Finding]:
     """Return everything that `model` refuses about a video.
 
     `platform` None means that any platform may serve it.
     """
-    task = video_task(has_first_frame, references)
+    task = video_task(video.has_first_frame, video.references)
+    ratio, resolution = video.aspect_ratio, video.resolution
+    near = _suggest_size(resolution, model.resolutions, model.defaults.resolution)
     findings = [
-        *_check_one_of(
-            model, "video_aspect_ratio", aspect_ratio, model.aspect_ratios, _suggest_ratio(aspect_ratio, model)
-        ),
-        *_check_one_of(
-            model,
-            "resolution",
-            resolution,
-            model.resolutions,
-            _suggest_size(resolution, model.resolutions, model.defaults.resolution),
-        ),
-        *_check_duration(model, aspect_ratio, resolution, duration_s, has_last_frame, references),
-        *_check_frames(model, has_first_frame, has_last_frame),
-        *_check_person(model, person_generation, task, platform),
-        *_check_seed(model, seed, platform),
+        *_check_one_of(model, "video_aspect_ratio", ratio, model.aspect_ratios, _suggest_ratio(ratio, model)),
+        *_check_one_of(model, "resolution", resolution, model.resolutions, near),
+        *_check_duration(model, video),
+        *_check_frames(model, video.has_first_frame, video.has_last_frame),
+        *_check_person(model, video.person_generation, task, platform),
+        *_check_seed(model, video.seed, platform),
     ]
-    if references > model.reference_images:
-        findings.append(_refuse_references(model, references))
+    if video.references > model.reference_images:
+        findings.append(_refuse_references(model, video.references))
     return findings
 
 
@@ -132,9 +134,8 @@ def _suggest_size(value: str, allowed: Sequence[str], default: str | None) -> st
     return f"the default is {default}" if default else ""
 
 
-def _check_duration(
-    model: Model, aspect_ratio: str, resolution: str, duration_s: int, has_last_frame: bool, references: int
-) -> list[Finding]:
+def _check_duration(model: Model, video: VideoValues) -> list[Finding]:
+    duration_s = video.duration_s
     if duration_s not in model.durations_s:
         allowed = ", ".join(map(str, model.durations_s))
         closest = min(model.durations_s, key=lambda seconds: abs(seconds - duration_s), default=None)
@@ -142,11 +143,11 @@ def _check_duration(
         return [Finding("duration_s", f"{model.id} does not make {duration_s} s", f"allowed: {allowed}", hint)]
     for rule in model.rules:
         if (
-            rule.applies(aspect_ratio, resolution, references > 0, has_last_frame)
+            rule.applies(video.aspect_ratio, video.resolution, video.references > 0, video.has_last_frame)
             and duration_s not in rule.durations_s
         ):
             allowed = " or ".join(map(str, rule.durations_s))
-            what = f"{model.id} does not make {duration_s} s {rule.reason(resolution)}"
+            what = f"{model.id} does not make {duration_s} s {rule.reason(video.resolution)}"
             return [Finding("duration_s", what, f"allowed: {allowed}", f"set duration_s to {rule.durations_s[0]}")]
     return []
 

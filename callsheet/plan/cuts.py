@@ -50,34 +50,38 @@ class NativeAdvice:
         return f"{text}{besides if self.cropped else ''}"
 
 
+@dataclass(frozen=True, slots=True)
+class ClipOffer:
+    """The clip that is asked for, with its list price (None: not known)."""
+
+    aspect: str
+    resolution: str
+    duration_s: float
+    usd: Decimal | None
+
+
 def advise_native(
-    specs: Sequence[PlatformSpec],
-    aspect: str,
-    allowed: Sequence[str],
-    resolution: str,
-    duration_s: float,
-    usd: Decimal | None,
-    *,
-    drawn: bool = False,
+    specs: Sequence[PlatformSpec], clip: ClipOffer, allowed: Sequence[str], *, drawn: bool = False
 ) -> NativeAdvice | None:
     """Return advice for the model's aspect that serves most of the cuts whole.
 
     The aspect is one of `allowed` (the model's); None when no other beats `aspect`. `drawn` when something is laid over
     every cut, so that none can be a copy. Aspects are written "9:16".
     """
-    short = _SHORT_SIDES.get(resolution.lower(), 720)
+    aspect = clip.aspect
+    short = _SHORT_SIDES.get(clip.resolution.lower(), 720)
     now = _find_whole(specs, aspect, short)
     others = [(_find_whole(specs, other, short), other) for other in allowed if other != aspect]
     best, chosen = max(others, key=lambda found: len(found[0]), default=((), aspect))
     if len(best) <= len(now):
         return None
-    work = [_estimate_cpu_s(specs, whole, short, duration_s, drawn) for whole in (now, best)]
+    work = [_estimate_cpu_s(specs, whole, short, clip.duration_s, drawn) for whole in (now, best)]
     return NativeAdvice(
         aspect=chosen,
         whole=best,
         cropped=tuple(spec.name for spec in specs if spec.name not in best),
         before=len(now),
-        usd=usd,
+        usd=clip.usd,
         saved_cpu_s=round(work[0] - work[1], 1),
     )
 
@@ -135,15 +139,9 @@ def better_aspect(shot: Shot, specs: Sequence[PlatformSpec], catalogue: Catalogu
     model = catalogue.find(shot.video_model or "")
     if model is None or not specs:
         return ""
-    found = advise_native(
-        specs,
-        shot.video_aspect_ratio or "16:9",
-        model.aspect_ratios,
-        shot.resolution or "720p",
-        float(shot.duration_s or 8),
-        model.video_price(shot.resolution, shot.duration_s),
-        drawn=_is_drawn(shot),
-    )
+    usd = model.video_price(shot.resolution, shot.duration_s)
+    clip = ClipOffer(shot.video_aspect_ratio or "16:9", shot.resolution or "720p", float(shot.duration_s or 8), usd)
+    found = advise_native(specs, clip, model.aspect_ratios, drawn=_is_drawn(shot))
     return found.sentence if found else ""
 
 

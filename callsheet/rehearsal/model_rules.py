@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import date
 
 from callsheet.models import Catalogue, Finding, Model
-from callsheet.models.rules import image_findings, video_findings
+from callsheet.models.rules import PictureValues, VideoValues, image_findings, video_findings
 from callsheet.rehearsal import errors
 from callsheet.rehearsal.errors import RefusedError
 from callsheet.rehearsal.requests import ImageAsk, VideoAsk
@@ -37,15 +37,8 @@ def complete_image(model: Model, ask: ImageAsk) -> ImageAsk:
     """
     aspect_ratio = ask.aspect_ratio or model.defaults.aspect_ratio or "1:1"
     size = ask.size or model.defaults.size or "1K"
-    findings = image_findings(
-        model,
-        aspect_ratio,
-        size,
-        references=len(ask.references),
-        person_generation=ask.person_generation,
-        platform=ask.surface,
-    )
-    if findings:
+    picture = PictureValues(aspect_ratio, size, len(ask.references), ask.person_generation)
+    if image_findings(model, picture, ask.surface):
         raise errors.invalid()
     return replace(ask, aspect_ratio=aspect_ratio, size=size, mime_type=_choose_mime_type(ask))
 
@@ -62,18 +55,16 @@ def complete_video(model: Model, ask: VideoAsk) -> VideoAsk:
         resolution=ask.resolution or defaults.resolution or "720p",
         duration_s=ask.duration_s if ask.duration_s is not None else defaults.duration_s or 8,
     )
-    findings = video_findings(
-        model,
+    video = VideoValues(
         done.aspect_ratio or "",
         done.resolution or "",
         done.duration_s or 0,
         has_first_frame=ask.first_frame is not None,
         has_last_frame=ask.last_frame is not None,
         person_generation=ask.person_generation,
-        platform=ask.surface,
         references=ask.references,
     )
-    if findings:
+    if findings := video_findings(model, video, ask.surface):
         raise _build_video_refusal(model, done, findings[0])
     return done
 

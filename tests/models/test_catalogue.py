@@ -11,7 +11,8 @@ import pytest
 
 from callsheet.errors import CatalogueError
 from callsheet.models import Catalogue, Limits, Model, load_catalogue
-from callsheet.models.rules import image_findings, video_findings
+from callsheet.models.rules import PictureValues, VideoValues, image_findings, video_findings
+from callsheet.models.schema import Platform
 
 TODAY = date(2026, 11, 21)
 
@@ -75,8 +76,11 @@ def test_a_model_is_retired_from_its_day_on(catalogue: Catalogue) -> None:
     assert model.retired(date(2026, 6, 30))
 
 
-def problems(model: Model, *args: object, **kwargs: object) -> list[str]:
-    found = (image_findings if model.kind == "image" else video_findings)(model, *args, **kwargs)  # type: ignore[operator]
+def problems(model: Model, *args: object, platform: Platform | None = None, **kwargs: object) -> list[str]:
+    if model.kind == "image":
+        found = image_findings(model, PictureValues(*args, **kwargs), platform)  # type: ignore[arg-type]
+    else:
+        found = video_findings(model, VideoValues(*args, **kwargs), platform)  # type: ignore[arg-type]
     return [finding.column for finding in found]
 
 
@@ -93,7 +97,7 @@ def test_pictures_are_judged_by_ratio_size_references_and_people(catalogue: Cata
 
 
 def test_findings_carry_what_is_allowed_and_the_nearest(catalogue: Catalogue) -> None:
-    findings = image_findings(catalogue.get("gemini-3-pro-image"), "16:10", "1k")
+    findings = image_findings(catalogue.get("gemini-3-pro-image"), PictureValues("16:10", "1k"))
     assert [finding.suggestion for finding in findings] == ["the nearest is 3:2", "write 1K"]
     assert "4K" in findings[1].allowed
 

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from callsheet.plan.cuts import advise_native
+from callsheet.plan.cuts import ClipOffer, advise_native
 from callsheet.platforms import load_platforms
 
 PLATFORMS = load_platforms()
@@ -12,7 +12,7 @@ PLATFORMS = load_platforms()
 
 def advise(cuts: str, aspect: str = "16:9", allowed: tuple[str, ...] = ("16:9", "9:16"), **options):
     specs = [PLATFORMS.get(name) for name in cuts.split()]
-    return advise_native(specs, aspect, allowed, "720p", 8.0, Decimal("3.20"), **options)
+    return advise_native(specs, ClipOffer(aspect, "720p", 8.0, Decimal("3.20")), allowed, **options)
 
 
 def test_another_aspect_is_advised_when_more_cuts_show_the_whole_picture():
