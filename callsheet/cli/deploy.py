@@ -11,9 +11,10 @@ import typer
 from callsheet.cli.options import JsonOption
 from callsheet.cli.output import out, print_json, say
 from callsheet.cli.run import use_server
+from callsheet.orchestration.own_packages import check_folder
 from callsheet.orchestration.server import find_server
+from callsheet.orchestration.work_pools import PoolType
 from callsheet.settings import load_settings
-from deployments.pools import PoolType
 
 
 def deploy(
@@ -30,6 +31,7 @@ def deploy(
     With CALLSHEET_ALERT_URL, also the automations that tell people.
     """
     settings = load_settings()
+    check_folder(folder or Path.cwd())
     server = find_server(settings)
     use_server(server)
     say("Deploying; this takes some seconds.")

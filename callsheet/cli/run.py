@@ -39,6 +39,7 @@ from callsheet.context.context import watcher
 from callsheet.errors import CallsheetError, SettingsError
 from callsheet.exit_codes import ExitCode
 from callsheet.models import load_catalogue
+from callsheet.orchestration.own_packages import load_own_packages
 from callsheet.orchestration.server import Server, ensure_server, is_gone, is_up
 from callsheet.plan import Plan
 from callsheet.providers import live_ready
@@ -146,6 +147,7 @@ def _run_flow(request: RunRequest, settings: Settings) -> dict[str, Any]:
 
 def join_server(settings: Settings) -> Server:
     """The Prefect server for flows of this process, found or started; call it before Prefect is imported."""
+    load_own_packages()
     say("Looking for the Prefect server; starting one takes some seconds.")
     server = ensure_server(settings)
     use_server(server)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from http import HTTPStatus
+from pathlib import Path
 from typing import Annotated
 from urllib.error import HTTPError
 from urllib.request import urlopen
@@ -14,6 +15,7 @@ import typer
 from callsheet.cli.output import say
 from callsheet.cli.run import use_server
 from callsheet.errors import ServiceError
+from callsheet.orchestration.own_packages import SAFE_PATH, check_folder
 from callsheet.orchestration.server import LOADED_S, Server, find_server
 from callsheet.settings import load_settings
 
@@ -33,11 +35,13 @@ def worker(
 
     Runs have this process's environment: keys, ledger and archive are set here.
     """
+    check_folder(Path.cwd())
     server = find_server(load_settings())
     _check_pool(server, POOL)
     # Here the log is all that there is to see.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "INFO")
     use_server(server)
+    os.environ.update(SAFE_PATH)  # runs work in a project's folder, whatever packages it has
     most = limit or default_limit()
     say(f"Prefect UI: {server.ui_url}\nAt most {most} runs at once (--limit); a run takes 300 MB and more with cuts.")
     say("Stop with Ctrl-C; batches under way are then ended, and go on later.")

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
-from importlib.resources import as_file, files
+from importlib.resources import as_file
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,10 @@ from prefect.exceptions import ObjectNotFound
 
 from callsheet.errors import ServiceError, SettingsError
 from callsheet.orchestration.automations import ensure_automations
+from callsheet.orchestration.own_packages import SAFE_PATH
+from callsheet.orchestration.work_pools import PoolType, template_of
 from callsheet.settings import Settings
-from deployments.pools import PoolType, template_of
+from callsheet.shipped_files import DEPLOYMENTS, shipped
 
 POOL = "callsheet"
 # Read by deployments/prefect.yaml.
@@ -79,7 +81,9 @@ async def _ensure_pool(client: PrefectClient, pool_type: PoolType, folder: Path)
 
 def _in_folder(template: dict[str, Any], pool_type: PoolType, folder: Path) -> dict[str, Any]:
     if pool_type == "process":
-        template["variables"]["properties"]["working_dir"]["default"] = str(folder.absolute())
+        variables = template["variables"]["properties"]
+        variables["working_dir"]["default"] = str(folder.absolute())
+        variables["env"]["default"] = {**SAFE_PATH, **(variables["env"].get("default") or {})}
     return template
 
 
@@ -98,9 +102,9 @@ async def _plain_form(client: PrefectClient, deployment: DeploymentResponse) -> 
 
 def _deploy_all(api_url: str, file: Path | None) -> None:
     """Run `prefect deploy --all`, which reads the YAML, checks it against the flows and updates by name."""
-    with as_file(files("deployments").joinpath("prefect.yaml")) as ours:
+    with as_file(shipped(DEPLOYMENTS).joinpath("prefect.yaml")) as ours:
         argv = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(file or ours)]
-        environment = {**os.environ, "PREFECT_API_URL": api_url.rstrip("/"), VERSION: code_version()}
+        environment = {**os.environ, **SAFE_PATH, "PREFECT_API_URL": api_url.rstrip("/"), VERSION: code_version()}
         try:
             done = subprocess.run(
                 argv, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=WITHIN_S

@@ -9,11 +9,11 @@ import socket
 from base64 import b64encode
 from collections.abc import Mapping
 from contextlib import suppress
-from importlib.resources import files
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from callsheet.errors import ServiceError, SettingsError
+from callsheet.shipped_files import DEPLOYMENTS, shipped
 from callsheet.web_guard import host_in, is_loopback_host
 
 LOOPBACK, EVERYWHERE = "127.0.0.1", "0.0.0.0"  # noqa: S104  only when a person asks for it
@@ -170,7 +170,7 @@ def password_header(folder: Path | None = None) -> dict[str, str]:
 
 def server_env() -> dict[str, str]:
     """The settings of `deployments/server.env`."""
-    return read_env(files("deployments").joinpath("server.env").read_text(encoding="utf-8"))
+    return read_env(shipped(DEPLOYMENTS).joinpath("server.env").read_text(encoding="utf-8"))
 
 
 def read_env(text: str) -> dict[str, str]:

@@ -177,10 +177,11 @@ def _is_taken(state_dir: Path) -> bool:
 
 def _spawn(config: RehearsalConfig) -> subprocess.Popen[bytes]:
     settings = config.model_dump_json(exclude={"state_dir"}, exclude_defaults=True)
-    argv = [sys.executable, "-m", "callsheet.rehearsal", "--attached", "--state", str(config.state_dir.absolute())]
+    argv = [sys.executable, "-P", "-m", "callsheet.rehearsal", "--attached"]
+    argv += ["--state", str(config.state_dir.absolute()), "--settings", settings]
     with (config.state_dir / "service.log").open("ab") as log:
         return subprocess.Popen(
-            [*argv, "--settings", settings],
+            argv,
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,

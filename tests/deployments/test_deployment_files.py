@@ -6,8 +6,8 @@ import importlib
 import re
 import subprocess
 import sys
+import tomllib
 from functools import cached_property
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_args
 from zoneinfo import ZoneInfo
@@ -31,8 +31,9 @@ from callsheet.orchestration.automations import HEARTBEAT_S, WATCHED
 from callsheet.orchestration.deploy import plain
 from callsheet.orchestration.server_settings import check_modules, read_env, server_env, server_environment
 from callsheet.orchestration.shard_runs import DEPLOYMENT
+from callsheet.orchestration.work_pools import DEFAULTS, HOME, PoolType, template_of, with_defaults
 from callsheet.settings import load_settings
-from deployments.pools import DEFAULTS, HOME, PoolType, template_of, with_defaults
+from callsheet.shipped_files import shipped
 from flows.assemble import assemble
 from tests.support.paths import ROOT
 
@@ -43,7 +44,7 @@ PINNED = re.compile(r"^([a-z0-9-]+)(?:\[[a-z0-9,-]+\])?==(\S+)", re.MULTILINE)
 
 
 def flow_of(deployment: dict[str, Any]) -> Flow[..., Any]:
-    module, _, name = deployment["entrypoint"].partition(":")
+    module, _, name = deployment["entrypoint"].rpartition(".")
     found = getattr(importlib.import_module(module), name)
     assert isinstance(found, Flow)
     return found
@@ -171,7 +172,7 @@ def test_a_work_pool_has_our_defaults_for_variables_that_it_uses(pool_type: Pool
         return
     assert variables["env"]["default"]["CALLSHEET_HOME"] == HOME
     again = with_defaults(pool_type, template_of(pool_type))
-    assert again == template, "the file was written by other defaults: python -m deployments.pools"
+    assert again == template, "the file was written by other defaults: python -m callsheet.orchestration.work_pools"
 
 
 class TestContainer:
@@ -188,9 +189,8 @@ class TestContainer:
         kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
         assert {word.partition("/")[0] for word in copied} <= kept
         assert [word for word in copied if not (ROOT / word).exists()] == []
-        wheel = re.search(r"packages = \[(.*)\]", (ROOT / "pyproject.toml").read_text())
-        assert wheel
-        assert set(re.findall(r'"(\w+)"', wheel[1])) <= copied
+        wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+        assert {*wheel["packages"], *wheel["force-include"]} <= copied
 
     def test_the_linter_has_nothing_to_say(self) -> None:
         linter = Path(sys.executable).with_name("hadolint")
@@ -218,4 +218,4 @@ class TestContainer:
 
 def test_the_data_is_in_the_package() -> None:
     for name in ("server.env", "prefect.yaml", "work_pools/docker.json"):
-        assert files("deployments").joinpath(name).is_file()
+        assert shipped("deployments").joinpath(name).is_file()

@@ -28,7 +28,7 @@ OF_NO_REQUESTS = {"approve_frames", "assemble", "social_cuts", "spend_report"}
 def entrypoints() -> dict[str, str]:
     """The flows that are deployed, by the name of their function."""
     deployed = YAML(typ="safe").load((ROOT / "deployments" / "prefect.yaml").read_text())["deployments"]
-    return {one["entrypoint"].rpartition(":")[2]: one["entrypoint"] for one in deployed}
+    return {one["entrypoint"].rpartition(".")[2]: one["entrypoint"] for one in deployed}
 
 
 def test_every_deployed_flow_is_thought_of_here() -> None:
@@ -44,7 +44,7 @@ async def test_rehearsal_started_by_a_deployment_at_a_gateway_sends_nothing(
     before = service.counts()["accepted"]
     told = {"sheet": request.manifest, "revision": hashlib.sha256(SHEET.encode()).hexdigest()}
     given = {key: value.format(**told) if isinstance(value, str) else value for key, value in GIVEN[name].items()}
-    module, _, function = entrypoints()[name].rpartition(":")
+    module, _, function = entrypoints()[name].rpartition(".")
     flow = getattr(importlib.import_module(module.removesuffix(".py").replace("/", ".")), function)
     with gateway(as_google) as server:
         monkeypatch.setenv("CALLSHEET_HOME", str(settings.home))

@@ -13,14 +13,14 @@ import pytest
 from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
-import prompts
 from callsheet.errors import ManifestError
 from callsheet.manifest import COLUMNS, Manifest, read_manifest
 from callsheet.manifest.json_schema import manifest_json_schema
 from callsheet.manifest.yaml_schema import TOP_KEYS
 from callsheet.models import load_catalogue
+from callsheet.shipped_files import PROMPTS, shipped
 
-SAMPLES = Path(prompts.__file__).parent
+SAMPLES = Path(str(shipped(PROMPTS)))
 SCHEMA: dict[str, Any] = json.loads((SAMPLES / "manifest.schema.json").read_text(encoding="utf-8"))
 
 # The header and nineteen prompts of PartiPrompts.tsv (github.com/google-research/parti, taken 2026-11-21).

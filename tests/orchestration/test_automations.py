@@ -10,7 +10,6 @@ import time
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
-from importlib.resources import files
 from typing import Any, get_args
 from uuid import UUID, uuid4
 
@@ -34,7 +33,8 @@ from callsheet.orchestration.automations import (
     ensure_automations,
     remove_automations,
 )
-from deployments.pools import PoolType, template_of
+from callsheet.orchestration.work_pools import PoolType, template_of
+from callsheet.shipped_files import DEPLOYMENTS, shipped
 from tests.support.receiver import Receiver, receiving
 
 pytestmark = [pytest.mark.xdist_group("prefect"), pytest.mark.timeout(300)]
@@ -204,8 +204,8 @@ def test_a_run_may_miss_two_heartbeats_and_no_other_flows_are_touched() -> None:
 
 
 def test_every_deployed_flow_is_watched_and_every_pool_has_it_send_heartbeats() -> None:
-    deployed = YAML(typ="safe").load(files("deployments").joinpath("prefect.yaml").read_text())["deployments"]
-    entrypoints = {tuple(one["entrypoint"].split(":")) for one in deployed}
+    deployed = YAML(typ="safe").load(shipped(DEPLOYMENTS).joinpath("prefect.yaml").read_text())["deployments"]
+    entrypoints = {tuple(one["entrypoint"].rsplit(".", 1)) for one in deployed}
     names = {getattr(import_module(module), function).name for module, function in entrypoints}
     assert names - {"content-shard"} == set(WATCHED)
     for pool in get_args(PoolType):

@@ -21,8 +21,8 @@ from prefect.states import AwaitingRetry, Scheduled
 
 from callsheet.orchestration.automations import remove_automations
 from callsheet.orchestration.deploy import deploy
+from callsheet.orchestration.work_pools import PoolType, template_of
 from callsheet.settings import load_settings
-from deployments.pools import PoolType, template_of
 from tests.support.cli import Cli, Ran
 from tests.support.forked import Forge
 from tests.support.service import Service
@@ -73,7 +73,8 @@ async def find(client: PrefectClient, name: str) -> DeploymentResponse:
 async def test_deploying_again_changes_nothing(client: PrefectClient, deployed: Ran, team: Cli) -> None:
     before = {one.name: one for one in await client.read_deployments()}
     daily = before["daily"]
-    assert (daily.entrypoint, daily.parameters["edition"]) == ("flows.content_batch:content_batch", "{date}")
+    assert daily.entrypoint == "callsheet.orchestration.deployed.content_batch"
+    assert daily.parameters["edition"] == "{date}"
     assert (daily.work_pool_name, daily.pull_steps) == ("callsheet", [])
     assert daily.concurrency_options is not None
     assert daily.concurrency_options.collision_strategy == "ENQUEUE"

@@ -1,7 +1,8 @@
-"""Base job templates of the work pools: Prefect's own, with callsheet's defaults, as JSON files beside this module.
+"""Base job templates of the work pools: Prefect's own, with callsheet's defaults.
 
-`python -m deployments.pools` writes the files anew. It takes the templates of the worker packages that are installed
-(prefect-docker, prefect-kubernetes, prefect-gcp), so install them first; the files in this folder name their versions.
+They are JSON files in `deployments/work_pools`, each with the version that it was made from.
+`python -m callsheet.orchestration.work_pools` writes them anew. It takes the templates of the worker packages that are
+installed, so install them first: prefect-docker, prefect-kubernetes, prefect-gcp.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import json
 from importlib.metadata import version
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, get_args
+
+from callsheet.shipped_files import DEPLOYMENTS, shipped
 
 PoolType = Literal["process", "docker", "kubernetes", "cloud-run-v2"]
 PACKAGES: dict[PoolType, str] = {
@@ -30,14 +32,14 @@ IN_CONTAINER = {**HEARTBEAT, "CALLSHEET_HOME": HOME}
 
 
 def template_of(pool_type: PoolType) -> dict[str, Any]:
-    """The base job template that a new work pool of this type gets."""
-    text = files("deployments").joinpath("work_pools", f"{pool_type}.json").read_text(encoding="utf-8")
+    """Return the base job template that a new work pool of this type gets."""
+    text = shipped(DEPLOYMENTS).joinpath("work_pools", f"{pool_type}.json").read_text(encoding="utf-8")
     found: dict[str, Any] = json.loads(text)["base_job_template"]
     return found
 
 
 def with_defaults(pool_type: PoolType, template: dict[str, Any]) -> dict[str, Any]:
-    """A worker's own template with callsheet's defaults."""
+    """Return a worker's own template with callsheet's defaults."""
     template = _without_examples(template)
     variables = template["variables"]["properties"]
     variables["env"]["default"] = dict(HEARTBEAT if pool_type == "process" else IN_CONTAINER)
@@ -82,7 +84,7 @@ def _keep_home(pod: dict[str, Any]) -> None:
 
 
 def _without_examples(part: Any) -> Any:
-    """They name images and addresses that are not ours; the form shows our defaults instead."""
+    """Drop the examples, which are not ours: the form shows our defaults instead."""
     if isinstance(part, dict):
         return {key: _without_examples(value) for key, value in part.items() if key not in ("example", "examples")}
     return [_without_examples(value) for value in part] if isinstance(part, list) else part
@@ -104,4 +106,4 @@ def write_templates(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    write_templates(Path(__file__).with_name("work_pools"))
+    write_templates(Path(str(shipped(DEPLOYMENTS))) / "work_pools")

@@ -1,0 +1,62 @@
+"""The packages `flows` and `tasks`, which a project beside callsheet may have under the same names."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+from callsheet.errors import SettingsError
+
+OWN_PACKAGES = ("flows", "tasks")
+# The folder that holds callsheet and these packages: a clone, or the site-packages of an environment.
+HOME = Path(__file__).parents[2]
+# For a Python that runs flows: the working folder is no place to find modules in, as with `python -P`.
+SAFE_PATH = {"PYTHONSAFEPATH": "1"}
+
+
+def load_own_packages() -> None:
+    """Import callsheet's own `flows` and `tasks`, whatever stands before them on the path.
+
+    SettingsError names the file when another package of that name has been imported already.
+    """
+    sys.path.insert(0, str(HOME))
+    try:
+        for name in OWN_PACKAGES:
+            _check(import_module(name))
+    finally:
+        sys.path.remove(str(HOME))
+
+
+def load_flow_module(name: str) -> ModuleType:
+    """Import a module of callsheet's `flows`, finding no module in the working folder meanwhile.
+
+    Prefect puts that folder first whenever it loads a flow (`load_module`, 3.8.8).
+    """
+    load_own_packages()
+    before, here = list(sys.path), Path.cwd()
+    try:
+        sys.path[:] = [*(place for place in before if Path(place).resolve() != here), str(HOME)]
+        return import_module(f"flows.{name}")
+    finally:
+        sys.path[:] = before
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a working folder in which runs would take another package for callsheet; SettingsError names the file."""
+    for file in (folder / "callsheet.py", folder / "callsheet" / "__init__.py"):
+        if file.is_file() and file.parent != HOME / "callsheet":
+            raise SettingsError(
+                f"{file} would hide the package callsheet from runs that work in {folder}, so nothing was started: "
+                "rename it, or work in another folder (callsheet deploy --folder)."
+            )
+
+
+def _check(package: ModuleType) -> None:
+    file = Path(package.__file__ or "").resolve()
+    if file.parents[1] != HOME.resolve():
+        raise SettingsError(
+            f"{file} hides callsheet's own package {package.__name__!r}, so nothing was started: "
+            "take its folder out of PYTHONPATH, or rename it."
+        )

@@ -1,1 +1,0 @@
-"""Sample manifests and the JSON Schema of the YAML form."""
