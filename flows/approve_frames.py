@@ -10,7 +10,8 @@ from prefect.states import Completed
 
 from callsheet.batch.approve import Decided, decide
 from callsheet.batch.resume import continuation
-from callsheet.orchestration.continuation import go_on_with
+from callsheet.orchestration.by_hand import local_server
+from callsheet.orchestration.continuation import continue_batch
 from callsheet.orchestration.forms import DecidedBatch, DecidedBy, FrameChoices, GoOn
 from callsheet.settings import Settings, load_settings
 from flows.content_batch import content_batch
@@ -44,7 +45,7 @@ async def _go_on(decided: Decided, settings: Settings) -> dict[str, Any]:
     if request is None:
         get_run_logger().warning("The decisions are recorded, and the batch does not go on by itself. %s", why_not)
         return {"left": why_not}
-    return await go_on_with(decided.row.batch, request, content_batch)
+    return await continue_batch(decided.row.batch, request, content_batch)
 
 
 def _final_state(decided: Decided, went_on: dict[str, Any]) -> State[dict[str, Any]]:
@@ -53,3 +54,8 @@ def _final_state(decided: Decided, went_on: dict[str, Any]) -> State[dict[str, A
     rest = (f"{same} as before" if same else "", f"{waiting} still to be decided" if waiting else "")
     message = "; ".join(part for part in (f"{new} decided", *rest, str(went_on.get("left", ""))) if part)
     return Completed(name="Decided", message=message, data={"exit_code": 0, **decided.as_json(), **went_on})
+
+
+if __name__ == "__main__":
+    with local_server():
+        approve_frames.serve(name="approve-frames")

@@ -9,6 +9,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from callsheet.orchestration.artifacts import publish_spot
+from callsheet.orchestration.by_hand import local_server
 from callsheet.orchestration.forms import Crossfade, Parts, SpotName, SpotPlatform
 from tasks.spots import join_spot
 
@@ -33,3 +34,8 @@ async def assemble(
     what = f"{made['duration_s']:.1f} s of {len(made['parts'])} parts, {'made' if made['made'] else 'there already'}"
     get_run_logger().info("%s: %s: %s", made["name"], what, made["uri"])
     return Completed(message=what, data={"exit_code": 0, **made})
+
+
+if __name__ == "__main__":
+    with local_server():
+        assemble.serve(name="assemble", global_limit=1)

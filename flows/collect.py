@@ -10,6 +10,7 @@ from collections import Counter
 from typing import Any
 
 from prefect import flow, get_run_logger
+from prefect.schedules import Cron
 
 from callsheet.batch.open import open_for, to_recover
 from callsheet.batch.recover import check_mode, find_missing
@@ -19,8 +20,9 @@ from callsheet.errors import CallsheetError
 from callsheet.exit_codes import first_of
 from callsheet.jobs.missing import Recovered, exit_code
 from callsheet.ledger import Ledger
-from callsheet.orchestration.continuation import parameters_of
+from callsheet.orchestration.by_hand import local_server
 from callsheet.orchestration.forms import LiveBatches, OneBatch
+from callsheet.orchestration.run_parameters import parameters_of
 from callsheet.settings import Settings, load_settings
 from callsheet.shots import Mode
 from flows.content_batch import content_batch
@@ -95,3 +97,13 @@ async def _carry_on(found: list[Resumable]) -> tuple[list[dict[str, Any]], list[
 async def _run(one: Resumable) -> dict[str, Any]:
     assert one.request is not None  # noqa: S101  narrows the type: the caller has looked
     return dict(await content_batch(**parameters_of(one.request)))
+
+
+if __name__ == "__main__":
+    with local_server():
+        collect.serve(
+            name="collect",
+            parameters={"live": False},
+            schedule=Cron("*/5 * * * *", timezone="Europe/Berlin"),
+            global_limit=1,
+        )

@@ -5,21 +5,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
+from dataclasses import replace
 from typing import Any
 
 from prefect import flow, tags
 from prefect.client.schemas.objects import State
+from prefect.schedules import Cron
 from prefect.states import Completed
 
 from callsheet.batch.open import open_run
 from callsheet.batch.pipeline import run_pipeline
 from callsheet.batch.report import Report
-from callsheet.batch.request import RunRequest
 from callsheet.batch.start import open_batch, set_aside
 from callsheet.context.context import RunContext
 from callsheet.exit_codes import ExitCode
-from callsheet.orchestration.batch_artifacts import bulletin
+from callsheet.orchestration.batch_artifacts import publish_batch_artifacts
+from callsheet.orchestration.by_hand import local_server
 from callsheet.orchestration.forms import (
     Budget,
     Campaign,
@@ -33,8 +34,9 @@ from callsheet.orchestration.forms import (
     Variables,
     Wait,
 )
-from callsheet.orchestration.resume import go_on_later, settled_edition
+from callsheet.orchestration.resume import go_on_later, resolve_edition
 from callsheet.orchestration.run_labels import label_run, log_plan, log_report, run_name
+from callsheet.orchestration.run_parameters import request_from
 from callsheet.orchestration.shard_runs import cancel_shards
 from callsheet.orchestration.shards import shards_for, work_in_shards
 from callsheet.plan.grouping import MOST_GROUPS, groups
@@ -77,18 +79,14 @@ async def content_batch(
     Returns the object that `callsheet run --json` prints. Shots that are blocked, failed or parked do not fail the
     flow: its final state says how many there are. UsageError when the manifest or the settings are not valid.
     """
-    started = time.monotonic()
-    edition = await settled_edition(edition)
-    budget = None if budget_usd is None else Decimal(str(budget_usd))
-    request = RunRequest(
-        manifest, live, edition, campaign, variables or {}, budget, remake, wait, tuple(only or ()), free, plan
-    )
+    asked, started = dict(locals()), time.monotonic()
+    request = replace(request_from(asked), edition=await resolve_edition(edition))
     async with open_run(request, load_settings()) as (run, sheet):
         await label_run(run.batch)
         made = await open_batch(run, sheet, request)
         log_plan(made)
         with tags(run.batch.campaign, run.batch.mode):
-            async with bulletin(run, made):
+            async with publish_batch_artifacts(run, made):
                 going = await set_aside(run, made)
                 if shards := await shards_for(run, request, made, going):
                     await work_in_shards(run, request, made, shards, going, lambda some: in_groups(run, some))
@@ -100,7 +98,7 @@ async def content_batch(
 
 
 async def in_groups(run: RunContext, shots: Sequence[Shot], most: int = MOST_GROUPS) -> None:
-    """Take the shots through the pipeline in groups, side by side; each step of a group is a task run."""
+    """Take the shots through the pipeline in groups; each step of a group is a task run."""
     await asyncio.gather(*(_in_tasks(run, group) for group in groups(shots, most)))
 
 
@@ -111,14 +109,17 @@ async def _in_tasks(run: RunContext, shots: Sequence[Shot]) -> None:
 
 
 def final_state(run: RunContext, ended: Report, later: str = "") -> State[dict[str, Any]]:
-    """The flow run's final state, in the words of the exit code; `later` says how parked work goes on."""
+    """Return the flow run's final state; `later` says how parked work goes on."""
     waiting = ended.summary["waiting_for"]["approval"]
     asks = f"{waiting} to be approved: callsheet approve {ended.summary['batch']}" if waiting else ""
     return completed(run, ended.summary, asks, later)
 
 
 def completed(run: RunContext, summary: Mapping[str, Any], *more: str) -> State[dict[str, Any]]:
-    """The final state of a run with this `exit_code` and these `shots` by state, and what more there is to say."""
+    """Return the final state of a run, named by its exit code.
+
+    `summary` has `exit_code` and `shots` by state; `more` is added to the message.
+    """
     data, shots = dict(summary), summary["shots"]
     if run.state.crashed:
         data["exit_code"] = int(ExitCode.INTERNAL)
@@ -128,3 +129,13 @@ def completed(run: RunContext, summary: Mapping[str, Any], *more: str) -> State[
     told = (done, rest, *more, f"${held:.2f} held by requests that are not settled" if held else "")
     message = "; ".join(part for part in told if part)
     return Completed(name=name, message=message, data=data)
+
+
+if __name__ == "__main__":
+    with local_server():
+        content_batch.serve(
+            name="daily",
+            parameters={"manifest": "prompts/demo.csv", "live": False, "edition": "{date}", "budget_usd": 50},
+            schedule=Cron("0 6 * * *", timezone="Europe/Berlin"),
+            global_limit=1,
+        )

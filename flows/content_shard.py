@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Annotated, Any
 
 from prefect import flow, tags
 from pydantic import Field
 
 from callsheet.batch.open import open_run
-from callsheet.batch.request import RunRequest
 from callsheet.batch.shards import end_shard, open_shard
 from callsheet.batch.start import set_aside
+from callsheet.orchestration.by_hand import local_server
 from callsheet.orchestration.run_labels import log_plan
+from callsheet.orchestration.run_parameters import request_from
 from callsheet.plan.grouping import Shard
 from callsheet.settings import load_settings
 from flows.content_batch import completed, in_groups
@@ -40,20 +40,24 @@ async def content_shard(
     wait: bool = False,
     free: bool = False,
 ) -> Any:
-    """Bring the shots `first` to `last` to what the manifest asks for. Their batch has been opened already.
+    """Bring the shots `first` to `last` to what the manifest asks for.
 
+    Their batch has been opened already.
     Files, sidecars and the shots' states in the ledger are written; what stands over all shots (gallery, catalogue,
     `_SUCCESS.json`) is left to the run that joins the shards. SettingsError when this machine does not work with the
     manifest, the ledger and the archive of the batch.
     """
-    budget = None if budget_usd is None else Decimal(str(budget_usd))
-    shard = Shard(first, last, revision)
-    request = RunRequest(manifest, live, edition, campaign, variables or {}, budget, wait=wait, free=free, shard=shard)
+    request = request_from(locals())
     async with open_run(request, load_settings()) as (run, sheet):
-        plan = await open_shard(run, sheet, shard)
+        plan = await open_shard(run, sheet, Shard(first, last, revision))
         log_plan(plan)
         going = await set_aside(run, plan)
         with tags(run.batch.campaign, run.batch.mode):
             await in_groups(run, going, MOST_GROUPS)
         ended = await end_shard(run, plan)
     return completed(run, ended)
+
+
+if __name__ == "__main__":
+    with local_server():
+        content_shard.serve(name="content-shard")

@@ -13,6 +13,7 @@ from prefect.states import Completed
 from callsheet.batch.open import open_for, to_repair
 from callsheet.batch.recut import ClipsToCut, CutsRequest, clips_to_cut, open_more_cuts
 from callsheet.orchestration.artifacts import publish_cuts
+from callsheet.orchestration.by_hand import local_server
 from callsheet.orchestration.forms import Clips, Focus, Platforms
 from callsheet.plan.grouping import groups
 from callsheet.settings import load_settings
@@ -67,3 +68,8 @@ def _final_state(made: Sequence[dict[str, Any]]) -> State[dict[str, Any]]:
         message=f"{created} cuts made, {reused} there already" + (f", {failed} failed" if failed else ""),
         data={"exit_code": 3 if failed else 0, "batches": list(made)},
     )
+
+
+if __name__ == "__main__":
+    with local_server():
+        social_cuts.serve(name="social-cuts", global_limit=1)

@@ -8,10 +8,12 @@ from typing import Any
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
+from prefect.schedules import Cron
 from prefect.states import Completed
 
 from callsheet.batch.account import spend_until
 from callsheet.orchestration.artifacts import publish_spend
+from callsheet.orchestration.by_hand import local_server
 from callsheet.orchestration.forms import LiveBatches, ReportDay
 from callsheet.settings import load_settings
 
@@ -37,3 +39,12 @@ async def spend_report(live: LiveBatches = True, day: ReportDay = None) -> Any:
 def _final_state(sentence: str, day: Any, month: Any, on: str) -> State[dict[str, Any]]:
     data = {"exit_code": 0, "day": on, "usd": {"day": float(day), "month": float(month)}}
     return Completed(message=sentence, data=data)
+
+
+if __name__ == "__main__":
+    with local_server():
+        spend_report.serve(
+            name="spend-report",
+            parameters={"live": False},
+            schedule=Cron("30 7 * * *", timezone="Europe/Berlin"),
+        )

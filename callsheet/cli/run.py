@@ -40,6 +40,7 @@ from callsheet.errors import CallsheetError, SettingsError
 from callsheet.exit_codes import ExitCode
 from callsheet.models import load_catalogue
 from callsheet.orchestration.own_packages import load_own_packages
+from callsheet.orchestration.run_parameters import parameters_of
 from callsheet.orchestration.server import Server, ensure_server, is_gone, is_up
 from callsheet.plan import Plan
 from callsheet.providers import live_ready
@@ -176,19 +177,7 @@ async def _follow(request: RunRequest, view: ProgressView, server: Server, setti
         loop.add_signal_handler(signal.SIGINT, _stop, view, loop)
         looking = loop.create_task(follow_server(server, settings))
         try:
-            summary = await content_batch(
-                manifest=request.manifest,
-                live=request.live,
-                edition=request.edition,
-                campaign=request.campaign,
-                variables=dict(request.variables),
-                budget_usd=float(request.budget_usd) if request.budget_usd is not None else None,
-                remake=request.remake,
-                wait=request.wait,
-                only=list(request.only),
-                free=request.free,
-                plan=request.plan,
-            )
+            summary = await content_batch(**parameters_of(request))
         finally:
             looking.cancel()
             loop.remove_signal_handler(signal.SIGINT)

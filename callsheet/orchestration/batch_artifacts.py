@@ -83,11 +83,11 @@ PROGRESS_EVERY_S = 2.0
 
 
 @asynccontextmanager
-async def bulletin(run: RunContext, plan: Plan) -> AsyncIterator[None]:
+async def publish_batch_artifacts(run: RunContext, plan: Plan) -> AsyncIterator[None]:
     """Publish the plan, and the batch's progress and contact sheets while the block runs."""
     name = run.batch.name
     await published("plan", publish_markdown(name, "plan", plan_markdown(plan), f"What {name} will do"))
-    reporters = [asyncio.create_task(tell) for tell in (_keep_telling(run), keep_showing(run))]
+    reporters = [asyncio.create_task(tell) for tell in (_publish_progress(run), keep_showing(run))]
     try:
         yield
     finally:
@@ -131,7 +131,7 @@ async def _gallery(run: RunContext, uri: str) -> None:
     )
 
 
-async def _keep_telling(run: RunContext) -> None:
+async def _publish_progress(run: RunContext) -> None:
     """Update the progress until cancelled, and once more then."""
     key, artifact = f"{artifact_key(run.batch.name)}-progress", None
     try:

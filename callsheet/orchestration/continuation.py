@@ -15,6 +15,7 @@ from prefect.deployments import arun_deployment
 from prefect.exceptions import ObjectNotFound
 
 from callsheet.batch.request import RunRequest
+from callsheet.orchestration.run_parameters import parameters_of
 from callsheet.shots import Batch
 
 # How many runs of a batch are looked through for one of a deployment.
@@ -23,22 +24,7 @@ _LOOKED_AT = 50
 _SOON = timedelta(minutes=1)
 
 
-def parameters_of(request: RunRequest) -> dict[str, Any]:
-    """The parameters of the flow `content_batch` for a request that was put together from the ledger."""
-    return {
-        "manifest": request.manifest,
-        "live": request.live,
-        "edition": request.edition,
-        "campaign": request.campaign,
-        "variables": dict(request.variables),
-        "budget_usd": float(request.budget_usd) if request.budget_usd is not None else None,
-        "wait": request.wait,
-        "only": list(request.only),
-        "free": request.free,
-    }
-
-
-async def go_on_with(
+async def continue_batch(
     batch: Batch, request: RunRequest, flow: Flow[..., Coroutine[Any, Any, Mapping[str, Any]]]
 ) -> dict[str, Any]:
     """Start the batch's next run of `flow`: of the deployment that ran it last (`started`), else here (`run`).
@@ -50,9 +36,8 @@ async def go_on_with(
         if last is not None and last.deployment_id is not None:
             if _is_about_to_begin(last):
                 return {"started": str(last.id)}
-            # What it was asked besides (a plan file, remaking) was for that run alone.
-            once: dict[str, Any] = {"plan": None, "remake": False}
-            asked = {**last.parameters, **once, **parameters_of(request)}
+            # A plan file, or remaking, was for that run alone.
+            asked = {**last.parameters, **parameters_of(request)}
             run = await arun_deployment(
                 last.deployment_id,
                 client=client,

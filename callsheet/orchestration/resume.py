@@ -18,7 +18,7 @@ from callsheet.errors import BudgetParked, RouteClosed, RouteParked
 from callsheet.shots import Batch
 
 
-async def settled_edition(edition: str | None) -> str | None:
+async def resolve_edition(edition: str | None) -> str | None:
     """The edition of this flow run, with `{date}` and the like filled in; SettingsError when that cannot be done.
 
     The time is the run's expected start, which the server sets once: a run that starts late, is tried again or goes on

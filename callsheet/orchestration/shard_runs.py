@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
@@ -26,6 +26,7 @@ from prefect.states import Cancelled, Cancelling, Crashed
 
 from callsheet.batch.request import RunRequest
 from callsheet.context.context import RunContext
+from callsheet.orchestration.run_parameters import parameters_of
 from callsheet.plan import Plan
 from callsheet.plan.grouping import Next, Shard, Stand, what_next
 from callsheet.shots import Batch, Shot, ShotState
@@ -62,7 +63,10 @@ class Watched:
 
 
 class ShardRuns:
-    """The runs of a batch's shards. `open` are those that are not over; `away` the shots that others work on."""
+    """The runs of a batch's shards.
+
+    `open` are those that are not over, `remote_shots` the shots that other processes work on.
+    """
 
     def __init__(
         self, client: PrefectClient, run: RunContext, request: RunRequest, plan: Plan, going: Sequence[Shot]
@@ -75,7 +79,7 @@ class ShardRuns:
         self._beats: dict[UUID, object] = {}
         self._asked = 0.0
         self.open: list[Watched] = []
-        self.away = set(self._going)
+        self.remote_shots = set(self._going)
         self.crashed = 0
 
     async def begin(self, shards: Sequence[Shard]) -> None:
@@ -122,7 +126,7 @@ class ShardRuns:
         self._tell(one, "waited for a worker and is done here")
         self.open.remove(one)
         shots = self._shots(one.shard)
-        self.away -= {shot.id for shot in shots}
+        self.remote_shots -= {shot.id for shot in shots}
         return shots
 
     async def _start(self, shard: Shard, number: int) -> FlowRun:
@@ -130,23 +134,11 @@ class ShardRuns:
         run, request, batch = self._run, self._request, self._run.batch
         pending = [shot.id for shot in self._shots(shard)]
         await run.resources.ledger.set_shots(batch.name, pending, ShotState.PENDING)
-        asked = {
-            "manifest": request.manifest,
-            "first": shard.first,
-            "last": shard.last,
-            "revision": shard.revision,
-            "live": request.live,
-            "edition": batch.edition,
-            "campaign": batch.campaign,
-            "variables": dict(request.variables),
-            "budget_usd": None if request.budget_usd is None else float(request.budget_usd),
-            "wait": request.wait,
-            "free": request.free,
-        }
+        asked = replace(request, edition=batch.edition, campaign=batch.campaign, shard=shard)
         return await arun_deployment(
             DEPLOYMENT,
             client=self._client,
-            parameters=asked,
+            parameters=parameters_of(asked),
             flow_run_name=f"{batch.name} · {shard.label}",
             tags=[*_tags(batch), batch.campaign, batch.mode, *([batch.edition] if batch.edition else [])],
             idempotency_key=f"{_key(batch, shard)}/{number}",

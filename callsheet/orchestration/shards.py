@@ -26,7 +26,7 @@ from callsheet.plan.grouping import Shard, shards_of
 from callsheet.shots import Shot
 
 LOOK_S = 3.0
-Alone = Callable[[list[Shot]], Coroutine[Any, Any, None]]
+RunLocally = Callable[[list[Shot]], Coroutine[Any, Any, None]]
 
 
 async def shards_for(run: RunContext, request: RunRequest, plan: Plan, going: Sequence[Shot]) -> list[Shard]:
@@ -50,13 +50,18 @@ async def shards_for(run: RunContext, request: RunRequest, plan: Plan, going: Se
 
 
 async def work_in_shards(
-    run: RunContext, request: RunRequest, plan: Plan, shards: Sequence[Shard], going: Sequence[Shot], alone: Alone
+    run: RunContext,
+    request: RunRequest,
+    plan: Plan,
+    shards: Sequence[Shard],
+    going: Sequence[Shot],
+    run_locally: RunLocally,
 ) -> None:
     """Have the shards worked on by runs of their own and take over what they made.
 
     Returns when every shard is over: a run that crashes, fails or falls silent is followed by another one, up to
-    three. What no worker takes within a minute is done here by `alone`, a shard at a time, so a batch ends with any
-    number of workers. This run holds no job and no quota while it waits. When it is stopped the shards go on; the
+    three. What no worker takes within a minute is done here by `run_locally`, a shard at a time, so a batch ends with
+    any number of workers. This run holds no job and no quota while it waits. When it is stopped the shards go on; the
     next run of the batch finds them.
     """
     sent = await sent_of(run)
@@ -64,12 +69,12 @@ async def work_in_shards(
         runs = ShardRuns(client, run, request, plan, going)
         await runs.begin(shards)
         with suppress(Stopped):
-            await _see_through(run, runs, len(plan.shots), alone)
-    await join_shards(run, [shot for shot in going if shot.id in runs.away], sent)
+            await _see_through(run, runs, len(plan.shots), run_locally)
+    await join_shards(run, [shot for shot in going if shot.id in runs.remote_shots], sent)
     run.state.count_crashes(runs.crashed)
 
 
-async def _see_through(run: RunContext, runs: ShardRuns, total: int, alone: Alone) -> None:
+async def _see_through(run: RunContext, runs: ShardRuns, total: int, run_locally: RunLocally) -> None:
     """Look after the runs until all are over. A server that is out of reach is asked again: the runs go on."""
     own: asyncio.Task[None] | None = None
     try:
@@ -79,7 +84,7 @@ async def _see_through(run: RunContext, runs: ShardRuns, total: int, alone: Alon
             try:
                 await runs.look()
                 if (own is None or own.done()) and (shots := await runs.take_over()):
-                    own = asyncio.create_task(alone(shots))
+                    own = asyncio.create_task(run_locally(shots))
             except HTTPError as error:
                 get_run_logger().warning("The runs of the shards cannot be looked at; trying again: %s", error)
     finally:

@@ -190,6 +190,6 @@ def test_what_no_worker_takes_is_done_by_the_batchs_own_run(tmp_path: Path, api:
         assert [shot.id for shot in await runs.take_over()] == ids[-SIZE:]
         assert api.run(str(last.run.id))["state_type"] == "CANCELLED"
         assert len(runs.open) == 2
-        assert runs.away == set(ids[:-SIZE])
+        assert runs.remote_shots == set(ids[:-SIZE])
 
     inside(api.url, tmp_path, act)
