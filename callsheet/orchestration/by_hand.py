@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-from callsheet.orchestration.server import ensure_server
-from callsheet.orchestration.server_settings import CLIENT_PASSWORD
+from callsheet.orchestration.server import ensure_server, password_file
 from callsheet.settings import load_settings
 
 
 @contextmanager
 def local_server() -> Iterator[None]:
-    """Have Prefect in this process use the server of PREFECT_API_URL, else the local one, started when none runs."""
-    server = ensure_server(load_settings())
-    password = os.environ.get(CLIENT_PASSWORD)
-    with temporary_settings({PREFECT_API_URL: server.api_url, PREFECT_API_AUTH_STRING: password or None}):
+    """Have Prefect in this process use the local server, started when none runs.
+
+    With PREFECT_API_URL it is the server there; ServiceError when that one does not answer.
+    """
+    settings = load_settings()
+    used: dict[Any, str] = {PREFECT_API_URL: ensure_server(settings).api_url}
+    if (password := password_file(settings)) is not None:
+        used[PREFECT_API_AUTH_STRING] = password.read_text(encoding="utf-8").strip()
+    with temporary_settings(used):
         yield

@@ -18,7 +18,9 @@ import pytest
 from benchmarks.cluster import Api, clean
 from callsheet.errors import SettingsError
 from callsheet.orchestration.own_packages import load_own_packages
-from tests.conftest import ROOT, Service, wait_for
+from tests.support.paths import ROOT
+from tests.support.service import Service
+from tests.support.waiting import wait_for
 
 NAMES = ("cli", "deployments", "flows", "prompts", "tasks")
 SHEET = "campaign,id,prompt\nlamps,red,a red lamp\nlamps,blue,a blue lamp\n"

@@ -20,7 +20,7 @@ from callsheet.orchestration.run_parameters import parameters_of, request_from
 from callsheet.plan.grouping import Shard
 from flows.content_batch import content_batch
 from flows.content_shard import content_shard
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
 
 NAMES = st.text("abz-", min_size=1, max_size=3)
 DEPLOYED = YAML(typ="safe").load((ROOT / "deployments" / "prefect.yaml").read_text())["deployments"]
