@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -22,6 +23,16 @@ _NO_JOBS = (
     .where(wants.c.batch == bindparam("of_batch"), jobs.c.model == "", jobs.c.attempts == 0)
 )
 _SET_SHOT = update(shots).where(*_ONE_SHOT)
+
+
+@dataclass(frozen=True, slots=True)
+class ShotStatus:
+    """The state of a shot, the step that it is at, and why: the error's class (`kind`) and a sentence (`reason`)."""
+
+    state: ShotState
+    step: str = ""
+    kind: str = ""
+    reason: str = ""
 
 
 def open_batch(
@@ -90,11 +101,10 @@ def put_batch(connection: Connection, batch: Batch, now: datetime, request: Mapp
     )
 
 
-def set_shot(
-    connection: Connection, now: datetime, batch: str, shot: str, state: ShotState, step: str, kind: str, reason: str
-) -> None:
+def set_shot(connection: Connection, now: datetime, batch: str, shot: str, status: ShotStatus) -> None:
     """Record the state of a shot; LedgerError when the batch has no such shot."""
-    values = {"state": state, "step": step, "reason_kind": kind, "reason": bounded(reason), "updated": now}
+    reason = {"reason_kind": status.kind, "reason": bounded(status.reason)}
+    values = {"state": status.state, "step": status.step, **reason, "updated": now}
     if not change(connection, _SET_SHOT, {"of_batch": batch, "of_shot": shot, **values}):
         raise LedgerError(f"Batch {batch!r} has no shot {shot!r}. Nothing was recorded. Call open_batch first.")
 

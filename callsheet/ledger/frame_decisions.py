@@ -12,7 +12,7 @@ from sqlalchemy import Connection, insert, select
 
 from callsheet.decisions import APPROVAL, REJECTED, FrameDecision, holding, numbered
 from callsheet.errors import DecisionError
-from callsheet.ledger.batches import set_shot
+from callsheet.ledger.batches import ShotStatus, set_shot
 from callsheet.ledger.job_state import JobState
 from callsheet.ledger.leases import is_held
 from callsheet.ledger.records import Job
@@ -129,7 +129,8 @@ def _record(
     enter(connection, decision)
     state, kind = (ShotState.BLOCKED, REJECTED) if decision.rejects else (ShotState.PENDING, APPROVAL)
     go_on = "" if decision.rejects else " Run the batch to go on."
-    set_shot(connection, now, wish.batch, wish.shot, state, "frames", kind, f"{decision.sentence()}{go_on}")
+    status = ShotStatus(state, "frames", kind, f"{decision.sentence()}{go_on}")
+    set_shot(connection, now, wish.batch, wish.shot, status)
     return replace(one, decision=decision)
 
 

@@ -222,7 +222,8 @@ class Ledger(Leases):
         is nothing, but for UNKNOWN, where the money stays reserved until it is resolved.
         """
         why = outcomes.Reason(kind, reason, code, status)
-        return await self._write(outcomes.settle, attempt.key, attempt.n, state, why, usd)
+        end = outcomes.AttemptEnd(state, why, usd)
+        return await self._write(outcomes.settle, attempt.key, attempt.n, end)
 
     async def fail(
         self,
@@ -240,7 +241,7 @@ class Ledger(Leases):
         It was filtered, failed or expired. `details` is what the provider said of it.
         """
         why = outcomes.Reason(kind, reason, code, details=details)
-        return await self._write(outcomes.settle, key, None, state, why, usd)
+        return await self._write(outcomes.settle, key, None, outcomes.AttemptEnd(state, why, usd))
 
     async def reopen(self, key: str, reason: str = "") -> Job:
         """Plan an ended job again (bytes lost, or another try wanted).
@@ -264,13 +265,13 @@ class Ledger(Leases):
         "resubmit" it, "adopt" an operation that was found, or "drop" it. Resubmitting and dropping count the lost
         attempt as spent, unless `usd` says what it cost.
         """
-        return await self._write(outcomes.resolve, key, decision, operation, usd, by)
+        return await self._write(outcomes.resolve, key, outcomes.Resolution(decision, operation, usd, by))
 
     async def set_shot(
         self, batch: str, shot: str, state: ShotState, *, step: str = "", kind: str = "", reason: str = ""
     ) -> None:
         """Record the state of a shot, at which step, and why."""
-        await self._write(batches.set_shot, batch, shot, state, step, kind, reason)
+        await self._write(batches.set_shot, batch, shot, batches.ShotStatus(state, step, kind, reason))
 
     async def decide_frames(
         self, batch: str, decisions: Sequence[FrameDecision]
@@ -295,7 +296,7 @@ class Ledger(Leases):
 
         def all_of_them(connection: Connection, now: datetime) -> None:
             for shot in shots:
-                batches.set_shot(connection, now, batch, shot, state, "", "", "")
+                batches.set_shot(connection, now, batch, shot, batches.ShotStatus(state))
 
         if shots:
             await self._write(all_of_them)

@@ -49,7 +49,8 @@ class LearnedLimits(Answers):
         """
         if per not in ("minute", "day", SPEND):
             raise LedgerError(f'A quota is per "minute", "day" or "spend", not {per!r}. Nothing was recorded.')
-        return await self._write(quota_usage.lower_limit, scope, model, per, limit, retry_after_s)
+        reply = quota_usage.LimitReply(per, limit, retry_after_s)
+        return await self._write(quota_usage.lower_limit, scope, model, reply)
 
     async def close_route(self, scope: str, model: str) -> None:
         """Mark a model of a scope ("": every one) as refused for good.

@@ -51,6 +51,31 @@ class Reason:
     details: Mapping[str, Any] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class AttemptEnd:
+    """The end of an attempt without an asset: the job's new state, and why.
+
+    `usd` is what it cost. None: nothing, but for UNKNOWN, where the reserved money stays reserved until it is resolved.
+    """
+
+    state: JobState
+    reason: Reason
+    usd: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """A decision about an unknown job, and who made it (`by`, "" when that is not known).
+
+    `operation` is the one to adopt; `usd` is what the attempt cost, None when that is not known.
+    """
+
+    decision: Decision
+    operation: str | None = None
+    usd: Decimal | None = None
+    by: str = ""
+
+
 def finished(connection: Connection, now: datetime, key: str, result: JobResult, n: int | None) -> Job:
     """Record the bytes and the price.
 
@@ -71,21 +96,17 @@ def finished(connection: Connection, now: datetime, key: str, result: JobResult,
     )  # fmt: skip
 
 
-def settle(
-    connection: Connection, now: datetime, key: str, n: int | None, state: JobState, reason: Reason, usd: Decimal | None
-) -> Job:
-    """Record that an attempt (None: the current one) ended without an asset.
-
-    `usd` is what it cost. None: nothing, but for UNKNOWN, where the reserved money stays held until it is resolved.
-    """
+def settle(connection: Connection, now: datetime, key: str, n: int | None, end: AttemptEnd) -> Job:
+    """Record that an attempt (None: the current one) ended without an asset."""
+    state, reason = end.state, end.reason
     job = read_job(connection, key)
     record = read_attempt(connection, key, n or job.attempts)
     current = job.attempts == record.n
     if current:
         check(key, job.state, state)
-    holds = state is JobState.UNKNOWN and usd is None
+    holds = state is JobState.UNKNOWN and end.usd is None
     paid = end_attempt(
-        connection, record, now, state, usd=usd or ZERO, reserved=record.estimated_usd if holds else ZERO,
+        connection, record, now, state, usd=end.usd or ZERO, reserved=record.estimated_usd if holds else ZERO,
         status=reason.status, detail=f"{reason.kind}: {reason.text}",
     )  # fmt: skip
     spent = job.spent_usd + paid
@@ -130,15 +151,7 @@ def look_again(connection: Connection, now: datetime, key: str) -> Job:
     return move_job(connection, job, JobState.SUBMITTED, now)
 
 
-def resolve(
-    connection: Connection,
-    now: datetime,
-    key: str,
-    decision: Decision,
-    operation: str | None,
-    usd: Decimal | None,
-    by: str,
-) -> Job:
+def resolve(connection: Connection, now: datetime, key: str, resolution: Resolution) -> Job:
     """Decide about a job whose request may or may not have been accepted.
 
     resubmit: plan it again; the earlier attempt counts as spent (unless `usd` says what it cost).
@@ -149,11 +162,12 @@ def resolve(
     if job.state is not JobState.UNKNOWN:
         raise LedgerError(f"Job {key[:12]} is {job.state}, not unknown: nothing to resolve. Nothing was changed.")
     record = read_attempt(connection, key, job.attempts)
-    why = bounded(f"{decision} by {by}: {job.reason}" if by else f"{decision}: {job.reason}")
+    decision, by = resolution.decision, f" by {resolution.by}" if resolution.by else ""
+    why = bounded(f"{decision}{by}: {job.reason}")
     if decision == "adopt":
-        return _adopt(connection, job, record, operation, now)
-    # What may have been charged counts as spent: the held money, or what was already put down for it.
-    cost = usd if usd is not None else max(record.reserved_usd, record.usd)
+        return _adopt(connection, job, record, resolution.operation, now)
+    # What may have been charged counts as spent: the reserved money, or what was already put down for it.
+    cost = resolution.usd if resolution.usd is not None else max(record.reserved_usd, record.usd)
     paid = end_attempt(
         connection, record, now, JobState.UNKNOWN, usd=cost, status=record.status, detail=f"{record.detail} [{why}]"
     )

@@ -167,15 +167,16 @@ def redate(connection: Connection, scope: str, model: str, now: datetime) -> Non
     change(connection, _build_queries(len(names)).redate, values)
 
 
-def lower_limit(
-    connection: Connection,
-    now: datetime,
-    scope: str,
-    model: str,
-    per: str,
-    limit: int | None,
-    retry_after_s: float | None,
-) -> datetime:
+@dataclass(frozen=True, slots=True)
+class LimitReply:
+    """A 429 reply: the `limit` per "minute", "day" or SPEND that it states, and when to try again; None: not stated."""
+
+    per: str
+    limit: int | None = None
+    retry_after_s: float | None = None
+
+
+def lower_limit(connection: Connection, now: datetime, scope: str, model: str, reply: LimitReply) -> datetime:
     """Record a 429; returns when requests may be sent again.
 
     Per day: the day is used up, whatever the number (others may share the quota): until midnight Pacific.
@@ -183,10 +184,11 @@ def lower_limit(
     sent before the provider's hint, or for a minute when it gave neither hint nor number. Money of ten minutes: the
     same, for an hour.
     """
+    per, limit = reply.per, reply.limit
     if per == "day":
         until = resume = pacific_day(now)[1]
     else:
-        wait_s = retry_after_s if retry_after_s is not None else (60.0 if limit is None else 0.0)
+        wait_s = reply.retry_after_s if reply.retry_after_s is not None else (60.0 if limit is None else 0.0)
         resume = now + timedelta(seconds=wait_s)
         until = max(resume, now + (SPEND_MEMORY if per == SPEND else MINUTE_MEMORY))
     names = names_of(connection, scope)

@@ -5,7 +5,7 @@ All in one transaction that excludes every other writer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -33,6 +33,7 @@ from callsheet.ledger.rows import (
 from callsheet.ledger.spend_window import Position, SpendLimits, lacking
 from callsheet.ledger.spent import Spent, within_spend
 from callsheet.ledger.tables import attempts, batches
+from callsheet.shots import Mode
 
 _payer = batches.alias("payer")
 _CAMPAIGN = (
@@ -73,15 +74,16 @@ def begin(connection: Connection, now: datetime, key: str, terms: Terms, owner: 
     job = give_back_slot(connection, job, now)
     check(key, job.state, JobState.SUBMITTING)
     payer = terms.payer or job.batch
+    terms = replace(terms, payer=payer)
     short = lacking(_read_position(connection, payer, terms), terms.estimate, terms.budget)
     if short:
         return _park(connection, job, _describe_over_budget(job, terms, payer, short), now)
-    slot = _place(connection, job, terms.scope, terms.limits, now)
+    slot = _find_slot(AttemptTimes(connection, terms.scope, job.model, now), job.mode, terms.limits)
     if isinstance(slot, Slot):
         slot = within_spend(Spent(connection, terms.scope, now), terms.spend, terms.estimate, slot)
     if isinstance(slot, DayFull):
         return _park(connection, job, _describe_day_full(job, slot), now)
-    return _write_attempt(connection, job, terms, payer, slot.not_before, now)
+    return _write_attempt(connection, job, terms, slot.not_before, now)
 
 
 def submitting(connection: Connection, now: datetime, attempt: Attempt, owner: str) -> datetime | Parked | None:
@@ -100,7 +102,8 @@ def submitting(connection: Connection, now: datetime, attempt: Attempt, owner: s
     if record.at > now:
         return record.at
     change_attempt(connection, record, outcome=DROPPED)  # so that it does not count against itself
-    slot = _place(connection, job, record.scope, attempt.limits, now, waiting=False)
+    times = AttemptTimes(connection, record.scope, job.model, now, waiting=False)
+    slot = _find_slot(times, job.mode, attempt.limits)
     if isinstance(slot, Slot):
         spent = Spent(connection, record.scope, now, waiting=False)
         slot = within_spend(spent, attempt.spend, attempt.estimate, slot)
@@ -158,13 +161,11 @@ def _to_submitted(connection: Connection, job: Job, operation: str, now: datetim
     )
 
 
-def _place(
-    connection: Connection, job: Job, scope: str, limits: Limits, now: datetime, *, waiting: bool = True
-) -> Slot | DayFull:
-    if job.mode == "live":  # rehearsals of one scope may have had faster clocks; real time is one
-        redate(connection, scope, job.model, now)
-    times = AttemptTimes(connection, scope, job.model, now, waiting)
-    return place(times, now, limits, learned(connection, scope, job.model, now))
+def _find_slot(times: AttemptTimes, mode: Mode, limits: Limits) -> Slot | DayFull:
+    connection, scope, model, now = times.connection, times.scope, times.model, times.now
+    if mode == "live":  # rehearsals of one scope may have had faster clocks; real time is one
+        redate(connection, scope, model, now)
+    return place(times, now, limits, learned(connection, scope, model, now))
 
 
 def _read_own_job(connection: Connection, key: str, owner: str) -> Job:
@@ -185,9 +186,8 @@ def _read_position(connection: Connection, payer: str, terms: Terms) -> Position
     return Position(spent=row[0] or ZERO, reserved=row[1] or ZERO) if row else Position()
 
 
-def _write_attempt(
-    connection: Connection, job: Job, terms: Terms, payer: str, not_before: datetime, now: datetime
-) -> Attempt:
+def _write_attempt(connection: Connection, job: Job, terms: Terms, not_before: datetime, now: datetime) -> Attempt:
+    payer = terms.payer or job.batch
     waits = not_before > now
     n = job.attempts + 1
     record = AttemptRecord(

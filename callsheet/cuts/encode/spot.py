@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import av
@@ -55,7 +55,8 @@ async def make_spot(
     async with (encoders or EncoderSlots()).take():
         with tempfile.TemporaryDirectory(prefix="callsheet-spot-") as name, replacing(target) as part:
             folder = Path(name)
-            sound = await _make_sound(plan, parts, lufs, peak_dbtp, folder, timeout_s)
+            aim = SoundSettings(plan.duration_s, plan.duration_s, lufs, peak_dbtp)
+            sound = await _make_sound(plan, parts, aim, folder, timeout_s)
             names = await _prepare_pictures(plan, parts, folder, timeout_s)
             reel = folder / "parts.ffconcat"
             reel.write_text(reel_text(plan, names))
@@ -114,19 +115,19 @@ def _check_sound(plan: SpotPlan, sound: Sound | None, spot: Path) -> Iterator[st
 
 
 async def _make_sound(
-    plan: SpotPlan, parts: Sequence[SpotPart], lufs: float, peak_dbtp: float, folder: Path, timeout_s: float
+    plan: SpotPlan, parts: Sequence[SpotPart], aim: SoundSettings, folder: Path, timeout_s: float
 ) -> Sound | None:
     if all(part.probe.audio_codec is None for part in parts):
         return None
     stems: list[Stem | None] = []
     for number, (part, length) in enumerate(zip(parts, plan.lengths_s, strict=True)):
-        own = SoundSettings(length, length, lufs, peak_dbtp, part.lead_s)
+        own = replace(aim, clip_s=length, duration_s=length, lead_s=part.lead_s)
         file = folder / f"sound-{number}.wav"
         stems.append(await own_stem(part.file, own, file, timeout_s) if part.probe.audio_codec else None)
-    levels = [level(lufs, stem.loudness) if stem else None for stem in stems]
+    levels = [level(aim.lufs, stem.loudness) if stem else None for stem in stems]
     pieces = list(zip(stems, levels, plan.lengths_s, strict=True))
     joined = await join_stems(pieces, plan.crossfade_s, folder / "joined.wav", timeout_s)
-    first = plan_sound(SoundSettings(plan.duration_s, plan.duration_s, lufs, peak_dbtp), joined.loudness, None)
+    first = plan_sound(aim, joined.loudness, None)
     assert first is not None  # noqa: S101 - for the type checker: there is a sound
     target = folder / "sound.mp4"
     mastered, after = await master(first, joined, None, target, timeout_s)

@@ -6,7 +6,7 @@ Drawn for one size and one safe zone.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 
@@ -148,22 +148,22 @@ def layers_for(
     layers: list[Layer] = []
     cues = _choose_cues(materials, clip_s)
     if cues:
-        layers.append(
-            _draw_captions(cues, room, round(min(width, height) * _CAPTION_EM), clip_s, folder, materials.font)
-        )
+        layers.append(_draw_captions(cues, room, clip_s, folder, materials.font))
     taken = 0
     if materials.logo:
         logo = logo_picture(materials.logo, round(width * _LOGO_WIDTH), round(height * _LOGO_HEIGHT))
-        layers.append(_save_layer(logo, folder / "logo.png", room.right - logo.width, room.top, end))
+        layers.append(_save_layer(logo, Layer(folder / "logo.png", room.right - logo.width, room.top, end_s=end)))
         taken = logo.width + room.gap
     if materials.label:
         size = round(min(width, height) * _LABEL_EM)
         most = round((room.bottom - room.top) * _LABEL_HEIGHT)
         block = fit_text(materials.label, size, room.right - room.left - taken, most, materials.font)
-        layers.append(_save_layer(draw_text(block, materials.font), folder / "label.png", room.left, room.top, end))
+        layers.append(
+            _save_layer(draw_text(block, materials.font), Layer(folder / "label.png", room.left, room.top, end_s=end))
+        )
     if materials.card:
         card = card_picture(materials.card, width, height)
-        layers.append(_save_layer(card, folder / "card.png", 0, 0, None, clip_s))
+        layers.append(_save_layer(card, Layer(folder / "card.png", 0, 0, start_s=clip_s)))
     return tuple(layers)
 
 
@@ -171,7 +171,7 @@ def layers_for(
 class _Room:
     """The box that nothing of a platform covers, in even pixels.
 
-    `gap` is a distance that looks well.
+    `gap` is a distance that looks well, `caption_px` the em of captions.
     """
 
     left: int
@@ -179,13 +179,16 @@ class _Room:
     right: int
     bottom: int
     gap: int
+    caption_px: int
 
 
 def _find_room(spec: PlatformSpec, width: int, height: int) -> _Room:
     safe, least = spec.safe, min(width, height) * _MARGIN
     left, top = max(width * safe.left, least), max(height * safe.top, least)
     right, bottom = width - max(width * safe.right, least), height - max(height * safe.bottom, least)
-    return _Room(_round_up(left), _round_up(top), int(right) // 2 * 2, int(bottom) // 2 * 2, _round_up(least / 2))
+    caption_px = round(min(width, height) * _CAPTION_EM)
+    box = _round_up(left), _round_up(top), int(right) // 2 * 2, int(bottom) // 2 * 2
+    return _Room(*box, gap=_round_up(least / 2), caption_px=caption_px)
 
 
 def _round_up(value: float) -> int:
@@ -202,13 +205,13 @@ def _choose_cues(materials: Materials, clip_s: float) -> list[Cue]:
     return shown
 
 
-def _draw_captions(cues: list[Cue], room: _Room, size: int, clip_s: float, folder: Path, font: Path | None) -> Layer:
+def _draw_captions(cues: list[Cue], room: _Room, clip_s: float, folder: Path, font: Path | None) -> Layer:
     """Draw all captions as one layer, at the bottom of the room and in its middle.
 
     It has the size of the largest.
     """
     box = room.right - room.left, round((room.bottom - room.top) * _CAPTION_HEIGHT)
-    blocks = [fit_text(cue.text, size, *box, font) for cue in cues]
+    blocks = [fit_text(cue.text, room.caption_px, *box, font) for cue in cues]
     smallest = min(block.size for block in blocks)
     drawn = [
         draw_text(block if block.size == smallest else fit_text(cue.text, smallest, *box, font), font)
@@ -226,9 +229,9 @@ def _draw_captions(cues: list[Cue], room: _Room, size: int, clip_s: float, folde
     return Layer(reel, max(room.left, x), room.bottom - height)
 
 
-def _save_layer(picture: Image.Image, file: Path, x: int, y: int, end_s: float | None, start_s: float = 0.0) -> Layer:
-    picture.save(file, compress_level=1)
-    return Layer(file, x // 2 * 2, y // 2 * 2, start_s, end_s)
+def _save_layer(picture: Image.Image, layer: Layer) -> Layer:
+    picture.save(layer.picture, compress_level=1)
+    return replace(layer, x=layer.x // 2 * 2, y=layer.y // 2 * 2)
 
 
 def _read(reference: Reference, limit: int) -> bytes:
