@@ -27,7 +27,10 @@ _SET_SHOT = update(shots).where(*_ONE_SHOT)
 
 @dataclass(frozen=True, slots=True)
 class ShotStatus:
-    """The state of a shot, the step that it is at, and why: the error's class (`kind`) and a sentence (`reason`)."""
+    """The state of a shot, the step that it is at, and why.
+
+    `kind` is the error's class, `reason` a sentence.
+    """
 
     state: ShotState
     step: str = ""

@@ -31,13 +31,7 @@ from callsheet.ledger.database import Database
 from callsheet.ledger.job_state import JobState
 from callsheet.ledger.lessee import Leases
 from callsheet.ledger.quota import Limits, RequestLimits
-from callsheet.ledger.records import (
-    Attempt,
-    BudgetScope,
-    Decision,
-    Job,
-    JobResult,
-)
+from callsheet.ledger.records import Attempt, BudgetScope, Decision, Job, JobResult
 from callsheet.ledger.spend_window import SpendLimits
 from callsheet.shots import Asset, Batch, ShotState
 

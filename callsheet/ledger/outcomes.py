@@ -65,9 +65,10 @@ class AttemptEnd:
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """A decision about an unknown job, and who made it (`by`, "" when that is not known).
+    """A decision about an unknown job, and who made it.
 
-    `operation` is the one to adopt; `usd` is what the attempt cost, None when that is not known.
+    `by` is "" when that is not known. `operation` is the one to adopt; `usd` is what the attempt cost, None when that
+    is not known.
     """
 
     decision: Decision

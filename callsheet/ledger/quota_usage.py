@@ -169,7 +169,10 @@ def redate(connection: Connection, scope: str, model: str, now: datetime) -> Non
 
 @dataclass(frozen=True, slots=True)
 class LimitReply:
-    """A 429 reply: the `limit` per "minute", "day" or SPEND that it states, and when to try again; None: not stated."""
+    """A 429 reply: the limit that it states, and when to try again.
+
+    `limit` per "minute", "day" or SPEND; None: not stated.
+    """
 
     per: str
     limit: int | None = None
