@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,22 @@ from callsheet.clock import Clock
 from callsheet.errors import ArchiveDenied
 from callsheet.ledger import Job, JobState, Ledger
 from callsheet.settings import Settings
-from tests.support.bucket_recovery import having, lose_ledger, names, rebuilt
+from tests.support.bucket_recovery import bucket_service, having, lose_ledger, names, rebuilt, settings_in_bucket
 from tests.support.gcs_proxy import Proxy
 from tests.support.left_behind import BATCH, give_up_waiting, leave_behind, request_in
 from tests.support.recovery import recovered
 from tests.support.service import Service
+
+
+@pytest.fixture
+def service(tmp_path: Path, gcs_server: str) -> Iterator[Service]:
+    with bucket_service(tmp_path / "service", gcs_server) as service:
+        yield service
+
+
+@pytest.fixture
+def in_bucket(service: Service, tmp_path: Path, gcs_proxy: Proxy) -> Settings:
+    return settings_in_bucket(service, tmp_path, gcs_proxy)
 
 
 async def take_away(settings: Settings, name: str) -> bytes:

@@ -18,13 +18,12 @@ from callsheet.places import Places
 from callsheet.settings import Settings, load_settings
 from callsheet.shots import Batch, Reference
 from callsheet.steps.cut_inputs import input_path
-from tests.support.bucket_recovery import in_bucket, lose_ledger, rebuilt, service
+from tests.support.bucket_recovery import bucket_service, having, lose_ledger, names, rebuilt, settings_in_bucket
 from tests.support.gcs_proxy import Proxy
 from tests.support.left_behind import give_up_waiting, request_in, settings_at
 from tests.support.recovery import recovered
 from tests.support.service import Service
 
-__all__ = ["in_bucket", "service"]
 SECRET = b"what only this user may read"
 
 
@@ -34,6 +33,17 @@ class Recorder:
 
     url: str
     seen: list[str] = field(default_factory=list)
+
+
+@pytest.fixture
+def service(tmp_path: Path, gcs_server: str) -> Iterator[Service]:
+    with bucket_service(tmp_path / "service", gcs_server) as service:
+        yield service
+
+
+@pytest.fixture
+def in_bucket(service: Service, tmp_path: Path, gcs_proxy: Proxy) -> Settings:
+    return settings_in_bucket(service, tmp_path, gcs_proxy)
 
 
 @pytest.fixture
@@ -145,8 +155,6 @@ async def test_finishing_files_of_a_forged_sidecar_are_fetched_from_nowhere_else
 
 async def forge_operation(settings: Settings, proxy: Proxy, operation: str) -> None:
     """Have the sidecar in the bucket say that its clip's operation was another one."""
-    from tests.support.bucket_recovery import having, names
-
     [name] = await names(settings, "shot.json")
 
     async def rewrite(store: object) -> None:

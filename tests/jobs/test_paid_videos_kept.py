@@ -44,6 +44,12 @@ BATCH = "sheet.live"
 
 
 @pytest.fixture
+async def server() -> AsyncIterator[OddServer]:
+    async with odd_server() as it:
+        yield it
+
+
+@pytest.fixture
 def mp4(tmp_path: Path) -> bytes:
     return make_clip(tmp_path / "made.mp4", frames=96).read_bytes()
 

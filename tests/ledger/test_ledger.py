@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -22,6 +24,18 @@ from tests.support.ledger_rows import BATCH, PRICE, asset, begun, books_balance,
 
 S = JobState
 NOON = datetime(2026, 11, 20, 20, tzinfo=UTC)
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'home' / 'ledger.db'}"
+
+
+@pytest.fixture
+async def ledger(url: str) -> AsyncIterator[Ledger]:
+    async with await Ledger.open(url, clock=Clock()) as opened:
+        await opened.open_batch(BATCH, [("s1", 0), ("s2", 1)])
+        yield opened
 
 
 async def test_a_picture_goes_from_wish_to_stored_and_all_of_it_is_on_record(ledger: Ledger) -> None:

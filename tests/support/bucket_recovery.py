@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
-
-import pytest
 
 from callsheet.archive.open import open_archive
 from callsheet.archive.store import Store
@@ -22,19 +21,19 @@ from tests.support.service import Service, start_service
 T = TypeVar("T")
 
 
-@pytest.fixture
-def service(tmp_path: Path, gcs_server: str) -> Iterator[Service]:
+@contextlib.contextmanager
+def bucket_service(place: Path, gcs_server: str) -> Iterator[Service]:
     """A service that can write videos to the bucket, as Agent Platform does."""
     settings = {"factor": 60, "latency": {"image": 0, "video": 20}, "gcs_endpoint": gcs_server}
-    service = start_service(tmp_path / "service", **settings)
+    service = start_service(place, **settings)
     yield service
     service.process.terminate()
     service.process.wait(timeout=20)
 
 
-@pytest.fixture
-def in_bucket(service: Service, tmp_path: Path, gcs_proxy: Proxy) -> Settings:
-    return settings_at(service, tmp_path, archive=f"gs://bucket/{tmp_path.name}", storage_emulator_host=gcs_proxy.url)
+def settings_in_bucket(service: Service, folder: Path, proxy: Proxy) -> Settings:
+    """Settings of a team whose archive is in the bucket behind the proxy."""
+    return settings_at(service, folder, archive=f"gs://bucket/{folder.name}", storage_emulator_host=proxy.url)
 
 
 async def having(settings: Settings, ask: Callable[[Store], Awaitable[T]]) -> T:

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 
-import pytest
-
-from callsheet.clock import Clock
 from callsheet.ledger import Attempt, JobOrder, JobResult, Ledger
 from callsheet.shots import Asset, Batch
 
@@ -37,18 +32,6 @@ def asset(name: str, *, batch: Batch = BATCH, shot: str = "s1", key: str | None 
         "take", batch.name, shot, f"take-1-{digest(name)[:12]}.png", digest(name), "0" * 32, 1234, "image/png",
         f"file:///archive/{name}", now, 1024, 768, None, key, None, PRICE, "m",
     )  # fmt: skip
-
-
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'home' / 'ledger.db'}"
-
-
-@pytest.fixture
-async def ledger(url: str) -> AsyncIterator[Ledger]:
-    async with await Ledger.open(url, clock=Clock()) as opened:
-        await opened.open_batch(BATCH, [("s1", 0), ("s2", 1)])
-        yield opened
 
 
 async def begun(ledger: Ledger, wish: JobOrder, **terms: object) -> Attempt:

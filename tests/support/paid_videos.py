@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from callsheet.batch.request import RunRequest
 from callsheet.settings import Settings, load_settings
-from tests.support.odd_video_server import OddServer, odd_server
+from tests.support.odd_video_server import OddServer
 from tests.support.whole_batch import whole_batch
 
 KEY, OTHER_KEY = "AQ.the-key-that-submitted-it", "AQ.another-key"
@@ -23,12 +20,6 @@ SUBMIT, POLL, FILE, RESOURCE = (
 )
 
 SHEET = "id,prompt,takes,motion_prompt,duration_s,cuts\nkite,A kite over dunes,0,It climbs,4,\n"
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[OddServer]:
-    async with odd_server() as it:
-        yield it
 
 
 def settings_at(server: OddServer, folder: Path, key: str = KEY, **given: Any) -> Settings:
