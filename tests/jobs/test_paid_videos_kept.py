@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hashlib
 import json
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from callsheet.providers.secrets import ApiKey
 from callsheet.providers.veo_gemini import VeoGemini
 from callsheet.settings import Settings, load_settings
 from tests.support.media_samples import make_clip
-from tests.support.odd_video_server import OddServer, Reply, ranged
+from tests.support.odd_video_server import OddServer, Reply, odd_server, ranged
 from tests.support.paid_videos import FILE, KEY, OTHER_KEY, POLL, RESOURCE, SUBMIT, run, settings_at
 
 NAME = "models/veo-3.1-generate-001/operations/op1"
