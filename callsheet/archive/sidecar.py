@@ -1,7 +1,4 @@
-"""The sidecar `shot.json`: full lineage of one shot.
-
-It is enough on its own to rebuild ledger and catalogue.
-"""
+"""`shot.json`: the lineage of one shot, enough to rebuild ledger and catalogue."""
 
 from __future__ import annotations
 
@@ -15,8 +12,7 @@ from callsheet.archive.layout import is_file_name
 from callsheet.platforms.spec import PlatformSpec
 
 # 5: `pins`, `earlier_takes`, `earlier_clips`, `earlier_cuts` (2026-11-30).
-# 4: `finish`, and how each cut was made (2026-11-21). 3: `decisions` (2026-11-21).
-# Older sidecars are read with their defaults.
+# 4: `finish`, and how each cut was made (2026-11-21). 3: `decisions` (2026-11-21). Older ones are read with defaults.
 SCHEMA_VERSION = 5
 
 
@@ -25,10 +21,7 @@ class _Part(BaseModel):
 
 
 class FailureRecord(_Part):
-    """The reason why a step gave nothing.
-
-    `kind` is the error's class, `reason` the provider's own code.
-    """
+    """A failure: `kind` is the error's class, `reason` the provider's own code."""
 
     step: str
     kind: str
@@ -48,10 +41,7 @@ FileName = Annotated[str, AfterValidator(_check_in_folder)]
 
 
 class FileRecord(_Part):
-    """One archived file; `file` is relative to the shot's folder.
-
-    Bytes, pixels, seconds.
-    """
+    """One archived file, relative to the shot's folder; bytes, pixels, seconds."""
 
     file: FileName
     sha256: str
@@ -69,10 +59,7 @@ class FileRecord(_Part):
 
 
 class ScoreRecord(_Part):
-    """Technical measures of a take (see callsheet.media.frames).
-
-    `rank` is its mean rank within the shot, 0..1 (1 best).
-    """
+    """Measures of a take (media/frames.py); `rank` is its mean rank, 0..1 (1 best)."""
 
     luma: float
     clipped: float
@@ -111,10 +98,7 @@ class JobRecord(_Part):
 
 
 class TakeRecord(_Part):
-    """A candidate picture: its file, or why there is none.
-
-    `others` and `text` came with it in the same reply.
-    """
+    """A candidate picture or why there is none; `others`, `text`: of the same reply."""
 
     take: int
     job_key: str
@@ -163,10 +147,9 @@ WHOLE = "the whole picture"
 
 
 class SubjectRecord(_Part):
-    """The place of the subject in a clip.
+    """The place of the subject, `how` it was found, and why so.
 
-    `box` is left, top, right, bottom around all its moments, in shares 0..1 of the upright picture; `how` it was found,
-    and why so.
+    `box` is left, top, right, bottom around all its moments, in shares 0..1 of the upright picture.
     """
 
     how: Literal["given", "asked", "saliency", "centre"]
@@ -200,8 +183,8 @@ class CutMaking(_Part):
 class CutRecord(CutMaking):
     """A clip made ready for one platform: its file, or why there is none.
 
-    `signed`: it carries Content Credentials. Its finish is that of the shot, with the `focus` given here. `recipe` is
-    the hash of all that determines it, None for cuts of before there were recipes.
+    `signed`: it carries Content Credentials. The finish is the shot's, with the `focus` given here. `recipe` is the
+    hash of all that determines it, None for cuts from before recipes.
     """
 
     spec: str
@@ -215,10 +198,9 @@ class CutRecord(CutMaking):
 
 
 class DecisionRecord(_Part):
-    """A person's decision about the takes.
+    """A person's decision: the takes approved, by number and sha256 (none: rejected).
 
-    `takes` are those approved, by number and sha256; none of them is a rejection. `shown` are the takes that there were
-    to choose from, `n` counts the shot's decisions from 1.
+    `shown` are the takes that there were to choose from, `n` counts the shot's decisions from 1.
     """
 
     n: int
@@ -230,10 +212,7 @@ class DecisionRecord(_Part):
 
 
 class PinRecord(_Part):
-    """A choice of frame that was on record before its clip was paid for.
-
-    `wish` is the hash of the input that it answers.
-    """
+    """A choice of frame before its clip was paid for; `wish` is its input's hash."""
 
     n: int
     wish: str
@@ -255,10 +234,9 @@ class ImageParams(_Part):
 
 
 class InputRecord(_Part):
-    """A file used to finish cuts.
+    """A file used to finish cuts, from the manifest's `uri`.
 
-    `file` is its name in the batch's `inputs/`, "" as long as it is not there (no clip was made yet); `uri` is where
-    the manifest had it.
+    `file` is its name in the batch's `inputs/`, "" as long as it is not there (no clip was made yet).
     """
 
     file: str = ""
@@ -289,9 +267,8 @@ class FinishRecord(_Part):
 class Sidecar(_Part):
     """All that is known of one shot in one batch.
 
-    `earlier_takes` and `earlier_clips` are those that were paid for, or may have been, and that the shot does not use
-    any more: its prompt was edited, say, or another frame was animated. They are never taken out. `earlier_cuts` are
-    the cuts that it does not use any more and whose files were kept.
+    `earlier_takes`, `earlier_clips`: paid for, or perhaps, and no longer used by the shot (its prompt was edited, say,
+    or another frame animated). They are never taken out. `earlier_cuts`: no longer used, their files kept.
     """
 
     schema_version: int = SCHEMA_VERSION

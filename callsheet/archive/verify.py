@@ -293,10 +293,7 @@ def _find_foreign(evidence: Evidence) -> Iterator[Finding]:
 
 
 def is_document(batch: Batch, name: str) -> bool:
-    """Return whether this is one of the batch's own documents.
-
-    Or something that a repair kept.
-    """
+    """Return whether this is a document of the batch, or something a repair kept."""
     relative = name.removeprefix(f"{batch.prefix}/")
     own = relative in (layout.PLAN, layout.GALLERY, layout.SUCCESS, layout.CLAIM)
     return own or layout.is_manifest(batch.prefix, name) or relative.startswith(f"{DAMAGED}/")
