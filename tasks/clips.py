@@ -6,10 +6,11 @@ from typing import Any
 
 from prefect import task
 
-from tasks.policy import POLICY, each
+from callsheet.batch.pipeline import run_step
+from tasks.policy import POLICY, work_on
 
 
 @task(name="clips", task_run_name="clips: {group}", tags=["clips"], **POLICY)
 async def clips(group: str, shots: list[str]) -> dict[str, Any]:
     """Animate the chosen frames and wait for the videos."""
-    return await each("clips", shots)
+    return await run_step(*work_on("clips", shots))

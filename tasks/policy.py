@@ -12,18 +12,16 @@ from prefect import Task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 
-from callsheet.batch.pipeline import STEPS, run_step
-from callsheet.context.context import current_run
-from callsheet.context.shot_state import is_transient
+from callsheet.batch.pipeline import STEPS, Step
+from callsheet.context.context import RunContext, current_run
+from callsheet.context.shot_state import Work, is_transient
 from callsheet.errors import CallsheetError
 
 
-async def each(step: str, shots: Sequence[str]) -> dict[str, Any]:
-    """Run a step for the shots (by id); the account of it that the scheduler keeps."""
+def work_on(step: str, shots: Sequence[str]) -> tuple[RunContext, Step, list[Work]]:
+    """Return what `run_step` needs to run a step for these shots (by id) of the batch that is open."""
     run = current_run()
-    works = [run.state.work[shot] for shot in shots]
-    await run_step(run, STEPS[step], works)
-    return {"shots": len(works), "ended": {work.shot.id: work.ended.value for work in works if work.ended}}
+    return run, STEPS[step], [run.state.work[shot] for shot in shots]
 
 
 RETRIES = 3

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from callsheet.context.context import RunContext
 from callsheet.context.shot_state import Work, failure_of, is_transient, state_of
@@ -65,29 +66,27 @@ async def run_pipeline(run: RunContext, shots: Sequence[Shot], runner: Runner | 
                 give_up(run, work, work.stopped_by or error)
 
 
-async def run_step(run: RunContext, step: Step, works: Iterable[Work]) -> None:
-    """Run a step for those of the shots that go through it, each to its end.
+async def run_step(run: RunContext, step: Step, works: Iterable[Work]) -> dict[str, Any]:
+    """Run a step for those of the shots that go through it, each to its end, and return the account of it.
 
     A bug ends its own shot. When archive or ledger were out of reach, that is raised once all have ended: the step is
-    worth repeating, and `Work.stopped_by` tells for which shots.
+    worth repeating, and `Work.stopped_by` tells for which shots. The account is what a scheduler keeps, as JSON.
     """
+    works = list(works)
     chosen = [work for work in works if step.takes(work)]
-    await asyncio.gather(*(_run_one(run, step, work) for work in chosen))
-    if (error := next((work.stopped_by for work in chosen if work.stopped_by is not None), None)) is not None:
-        raise error
-
-
-async def _run_one(run: RunContext, step: Step, work: Work) -> None:
-    work.stopped_by = None
-    try:
-        await step.function(run, work)
-    except CallsheetError as error:
-        if is_transient(error):
+    for work in chosen:
+        work.stopped_by = None
+    ended = await asyncio.gather(*(step.function(run, work) for work in chosen), return_exceptions=True)
+    for work, error in zip(chosen, ended, strict=True):
+        if isinstance(error, CallsheetError) and is_transient(error):
             work.stopped_by = error
-        else:
+        elif isinstance(error, Exception):  # a bug ends its shot, never the batch; it is in the log and the report
             give_up(run, work, error)
-    except Exception as error:  # a bug ends its shot, never the batch; it is in the log and the report
-        give_up(run, work, error)
+        elif error is not None:
+            raise error
+    if (stopped := next((work.stopped_by for work in chosen if work.stopped_by is not None), None)) is not None:
+        raise stopped
+    return {"shots": len(works), "ended": {work.shot.id: work.ended.value for work in works if work.ended}}
 
 
 def give_up(run: RunContext, work: Work, error: Exception) -> None:

@@ -13,7 +13,6 @@ from callsheet.archive.layout import clip_name, poster_name
 from callsheet.concurrency import all_of
 from callsheet.context.context import RunContext
 from callsheet.context.poller import ENDS
-from callsheet.context.progress import How
 from callsheet.context.shot_state import (
     ClipWork,
     Work,
@@ -34,15 +33,17 @@ from callsheet.errors import (
 )
 from callsheet.jobs.fetch import fetch_video
 from callsheet.jobs.persist import persist
-from callsheet.jobs.replies import keeper_of, operation_of_another_ledger
+from callsheet.jobs.replies import operation_of_another_ledger
+from callsheet.jobs.runner import JobRunner, PaidJob, Sending
 from callsheet.jobs.store import Deposit, deposit_derived, deposit_paid, fetch, others_of, read_frame, read_reference
-from callsheet.jobs.submit import UNSENT, Ready, Send, claim, patiently, submit
+from callsheet.jobs.submit import UNSENT
 from callsheet.ledger import Attempt, Job, JobOrder, JobState
-from callsheet.ledger.records import RECORD, is_worth_a_look
+from callsheet.ledger.records import RECORD
 from callsheet.media.provenance import Provenance, xmp_packet
 from callsheet.media.stills import poster
 from callsheet.plan.requests import clip_order, clip_slot, kept_to, text_clip_order, video_request
 from callsheet.providers.output_bucket import prefix_of
+from callsheet.providers.protocol import VideoRequest
 from callsheet.providers.retry_policy import Verdict, verdict
 from callsheet.shots import Asset, Reference, Shot, ShotState
 from callsheet.steps.archive import tell_intent, tell_sent
@@ -66,7 +67,7 @@ async def _make_clip(run: RunContext, work: Work, clip: ClipWork) -> ShotState |
         async with run.state.flight(order.key):
             if clip.take is not None and frame is None:
                 await _check_sent(run, order)
-            clip.job = job = await patiently(run, order, lambda: _paid_video(run, work, clip, order))
+            clip.job = job = await JobRunner(run).run(lambda: _paid_clip(run, work, order, frame))
             if job.sha256 and job.mime_type:
                 several = clip.take if len(work.clips) > 1 else None
                 name = clip_name(job.sha256, job.mime_type, take=several)
@@ -140,60 +141,50 @@ async def _deposit(run: RunContext, shot: Shot, job: Job, name: str, frame: Asse
         return await deposit_paid(run, shot, "clip", job, name, parent)
 
 
-async def _paid_video(run: RunContext, work: Work, clip: ClipWork, order: JobOrder) -> Job:
-    """The job with its result, or as it ended."""
-    shot, frame = work.shot, work.takes[clip.take].asset if clip.take is not None else None
-    job = await claim(run, order)
-    if is_worth_a_look(job):
-        await run.resources.ledger.look_again(order.key)
-        job = await claim(run, order)
-    how: How = "created" if job.state in UNSENT else "reused" if job.state is JobState.STORED else "resumed"
-    price = run.resources.priced(order.model).video_price(shot.resolution or "", shot.duration_s or 0)
-    if job.state in UNSENT and frame is not None:
-        await still_approved(run, shot, frame.sha256)
-    while job.state in UNSENT:
-        async with run.resources.video_slots:
-            job = await submit(run, order, job, price, _sender(run, work, order, frame), run.resources.submit_slots)
-            if job.state is not JobState.SUBMITTED:
-                break
-            await tell_sent(run, work)
-            job = await _result_of(run, order, job, price)
-    if job.state is JobState.SUBMITTED:
-        # What is under way already waits beside what is new: it may expire, and it holds nobody up.
-        await tell_sent(run, work)
-        job = await _result_of(run, order, job, price)
-        if job.state is JobState.PLANNED:
-            return await _paid_video(run, work, clip, order)
-    run.state.tally.count("video", how, job)
-    return job
-
-
-def _sender(run: RunContext, work: Work, order: JobOrder, frame: Asset | None) -> Ready:
+def _paid_clip(run: RunContext, work: Work, order: JobOrder, frame: Asset | None) -> PaidJob[str]:
+    """Return what a clip hands to the runner, at the prices of the day."""
     shot = work.shot
+    price = run.resources.priced(order.model).video_price(shot.resolution or "", shot.duration_s or 0)
 
-    async def ready() -> Send:
-        first = await read_frame(run, frame) if frame else None
-        last = await read_reference(run, shot.last_frame) if shot.last_frame else None
-        references = tuple([await read_reference(run, reference) for reference in _kept_to(shot, order)])
-        provider = run.resources.providers.videos_for(order.model)
-        await tell_intent(run, work, order.key)
+    async def check() -> None:
+        if frame is not None:
+            await still_approved(run, shot, frame.sha256)
 
-        async def send(attempt: Attempt) -> Job:
-            output_uri = prefix_of(attempt.output, order.key, attempt.n) if attempt.output else None
-            request = video_request(shot, first, last, order.key, attempt.n, output_uri, references)
-            operation = await operation_of_another_ledger(run, order, attempt)
-            if operation is None:
-                operation = await provider.submit(request, keeper_of(run, order.key, attempt.n))
-                run.state.tally.accepted("video")
-            return await persist(
-                run,
-                lambda: run.resources.ledger.submitted(attempt, operation),
-                f"operation {operation} of shot {shot.id}, job {order.key[:12]}",
-            )
+    async def keep(operation: str, attempt: Attempt) -> Job:
+        what = f"operation {operation} of shot {shot.id}, job {order.key[:12]}"
+        return await persist(run, lambda: run.resources.ledger.submitted(attempt, operation), what)
 
-        return send
+    async def follow(job: Job) -> Job:
+        await tell_sent(run, work)
+        return await _result_of(run, order, job, price)
 
-    return ready
+    return PaidJob(
+        order=order,
+        price=price,
+        slots=run.resources.submit_slots,
+        prepare=lambda: _prepare(run, work, order, frame),
+        keep=keep,
+        recall=lambda attempt: operation_of_another_ledger(run, order, attempt),
+        check=check,
+        follow=follow,
+        operations=run.resources.video_slots,
+    )
+
+
+async def _prepare(run: RunContext, work: Work, order: JobOrder, frame: Asset | None) -> Sending[str]:
+    """Read the frames and references, and have the sidecar tell that the clip may be sent any moment."""
+    shot = work.shot
+    first = await read_frame(run, frame) if frame else None
+    last = await read_reference(run, shot.last_frame) if shot.last_frame else None
+    references = tuple([await read_reference(run, reference) for reference in _kept_to(shot, order)])
+    provider = run.resources.providers.videos_for(order.model)
+    await tell_intent(run, work, order.key)
+
+    def request(attempt: Attempt) -> VideoRequest:
+        output_uri = prefix_of(attempt.output, order.key, attempt.n) if attempt.output else None
+        return video_request(shot, first, last, order.key, attempt.n, output_uri, references)
+
+    return Sending(provider.submit, request)
 
 
 async def _result_of(run: RunContext, order: JobOrder, job: Job, price: Decimal) -> Job:

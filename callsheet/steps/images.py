@@ -18,12 +18,13 @@ from callsheet.context.shot_state import (
 from callsheet.errors import CallsheetError
 from callsheet.jobs.charges import picture_charge
 from callsheet.jobs.persist import persist
-from callsheet.jobs.replies import keeper_of, picture_of_another_ledger
+from callsheet.jobs.replies import picture_of_another_ledger
+from callsheet.jobs.runner import JobRunner, PaidJob, Sending
 from callsheet.jobs.spool_files import keep_picture
 from callsheet.jobs.store import deposit_paid, others_of, read_reference
-from callsheet.jobs.submit import UNSENT, Send, claim, patiently, submit
-from callsheet.ledger import Attempt, Job, JobOrder, JobState
+from callsheet.ledger import Attempt, Job, JobOrder
 from callsheet.plan.requests import image_request, take_estimate, take_order
+from callsheet.providers.protocol import ImageResult
 from callsheet.shots import Shot, ShotState
 
 
@@ -45,7 +46,7 @@ async def _make_take(run: RunContext, shot: Shot, take: TakeWork) -> ShotState |
     order = take_order(run.batch, shot, take.number)
     try:
         async with run.state.flight(order.key):
-            take.job = job = await patiently(run, order, lambda: _paid_image(run, shot, order, take.number))
+            take.job = job = await JobRunner(run).run(lambda: _paid_take(run, shot, order, take.number))
             if job.sha256 and job.mime_type:
                 name = take_name(take.number, job.sha256, job.mime_type)
                 take.asset = await deposit_paid(run, shot, "take", job, name, None)
@@ -62,31 +63,25 @@ async def _make_take(run: RunContext, shot: Shot, take: TakeWork) -> ShotState |
         run.state.progress.advance("images", failed=take.asset is None)
 
 
-async def _paid_image(run: RunContext, shot: Shot, order: JobOrder, take: int) -> Job:
-    """The job with its result, or as it ended."""
-    job = await claim(run, order)
-    if job.state not in UNSENT:
-        run.state.tally.count("image", "reused" if job.state is JobState.STORED else "resumed", job)
-        return job
+def _paid_take(run: RunContext, shot: Shot, order: JobOrder, take: int) -> PaidJob[ImageResult]:
+    """Return what a take hands to the runner, at the prices of the day."""
     model = run.resources.priced(order.model)
-    estimate = take_estimate(model, shot)
 
-    async def ready() -> Send:
+    async def prepare() -> Sending[ImageResult]:
         references = tuple([await read_reference(run, reference) for reference in shot.reference_images])
         provider = run.resources.providers.images_for(order.model, about_people=shot.person_generation is not None)
+        return Sending(provider.make, lambda attempt: image_request(shot, take, references, order.key, attempt.n))
 
-        async def send(attempt: Attempt) -> Job:
-            request = image_request(shot, take, references, order.key, attempt.n)
-            result = await picture_of_another_ledger(run, order, attempt)
-            if result is None:
-                result = await provider.make(request, keeper_of(run, order.key, attempt.n))
-                run.state.tally.accepted("image")
-            kept = await keep_picture(run, result, picture_charge(result.tokens, order, model, attempt.estimate))
-            what = f"picture {kept.sha256[:12]} of shot {shot.id}, job {order.key[:12]}"
-            return await persist(run, lambda: run.resources.ledger.finished(order.key, kept, attempt), what)
+    async def keep(result: ImageResult, attempt: Attempt) -> Job:
+        kept = await keep_picture(run, result, picture_charge(result.tokens, order, model, attempt.estimate))
+        what = f"picture {kept.sha256[:12]} of shot {shot.id}, job {order.key[:12]}"
+        return await persist(run, lambda: run.resources.ledger.finished(order.key, kept, attempt), what)
 
-        return send
-
-    job = await submit(run, order, job, estimate, ready, run.resources.image_slots)
-    run.state.tally.count("image", "created", job)
-    return job
+    return PaidJob(
+        order=order,
+        price=take_estimate(model, shot),
+        slots=run.resources.image_slots,
+        prepare=prepare,
+        keep=keep,
+        recall=lambda attempt: picture_of_another_ledger(run, order, attempt),
+    )

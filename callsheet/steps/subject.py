@@ -15,8 +15,7 @@ from callsheet.context.context import RunContext
 from callsheet.cuts.framing.geometry import Subject
 from callsheet.errors import CallsheetError, MediaError, Stopped
 from callsheet.jobs.persist import persist
-from callsheet.jobs.replies import keeper_of
-from callsheet.jobs.submit import UNSENT, Send, claim, submit
+from callsheet.jobs.runner import JobRunner, PaidJob, Sending
 from callsheet.keys import labels_of
 from callsheet.ledger import Attempt, Job, JobOrder, JobResult, JobState
 from callsheet.media.probe import VideoProbe
@@ -42,15 +41,17 @@ async def look_at_subject(run: RunContext, clip: Asset, source: Path, probe: Vid
 
     A stored answer is used again; a free run asks nothing. Only being stopped (Stopped) is raised.
     """
-    model = run.resources.catalogue.get(run.resources.catalogue.default_look)
-    order = look_order(run.batch, clip, model.id)
+    order = look_order(run.batch, clip, run.resources.catalogue.default_look)
     times = [share * probe.duration_s for share in MOMENTS]
     try:
         async with run.state.flight(order.key):
             known = (await run.resources.ledger.jobs([order.key])).get(order.key)
             if run.policy.free and (known is None or known.state is not JobState.STORED):
                 return _nobody("Gemini was not asked: this run pays for nothing")
-            job = await _paid_look(run, order, model, source, times)
+            job = await JobRunner(run).run(lambda: _paid_look(run, order, source, times))
+            if job.state is JobState.UNKNOWN:
+                # It was asked twice by now. Nobody needs to decide about cents: what may have been charged counts.
+                job = await run.resources.ledger.resolve(order.key, "drop", by="the rule of one more try for a look")
         if job.state is not JobState.STORED:
             return _nobody(f"Gemini did not tell: {job.reason or job.state.value}")
         return subject_in(str((job.details or {}).get("answer", "")), times)
@@ -66,22 +67,21 @@ def _nobody(reason: str) -> Subject:
     return Subject((), "centre", " ".join(reason.split())[:300].rstrip("."))
 
 
-async def _paid_look(run: RunContext, order: JobOrder, model: Model, source: Path, times: list[float]) -> Job:
-    """The job with its answer, or as it ended."""
-    job = await claim(run, order)
-    if job.state not in UNSENT:
-        run.state.tally.count("look", "reused", job)
-        return job
-    provider = run.resources.providers.looks_for(model.id)  # without credentials nothing is reserved
-    model = run.resources.priced(model.id)
-    price, pictures = look_price(model), await asyncio.to_thread(_pictures, source, times)
+def _paid_look(run: RunContext, order: JobOrder, source: Path, times: list[float]) -> PaidJob[LookResult]:
+    """Return what a look hands to the runner, at the prices of the day. Nobody waits a day for it."""
+    model = run.resources.priced(order.model)
+    price = look_price(model)
 
-    async def send(attempt: Attempt) -> Job:
-        labels = labels_of(order.key, attempt.n)
-        request = LookRequest(model.id, PROMPT, pictures, SCHEMA, MAX_OUTPUT_TOKENS, labels)
-        keeper = keeper_of(run, order.key, attempt.n)
-        result = await provider.look(request, keeper)
-        run.state.tally.accepted("look")
+    async def prepare() -> Sending[LookResult]:
+        provider = run.resources.providers.looks_for(model.id)  # without credentials nothing is reserved
+        pictures = await asyncio.to_thread(_pictures, source, times)
+
+        def request(attempt: Attempt) -> LookRequest:
+            return LookRequest(model.id, PROMPT, pictures, SCHEMA, MAX_OUTPUT_TOKENS, labels_of(order.key, attempt.n))
+
+        return Sending(provider.look, request)
+
+    async def keep(result: LookResult, attempt: Attempt) -> Job:
         kept = _kept(result, model, price)
         job = await persist(
             run, lambda: run.resources.ledger.answered(order.key, kept, attempt), f"look {order.key[:12]}"
@@ -89,15 +89,8 @@ async def _paid_look(run: RunContext, order: JobOrder, model: Model, source: Pat
         await asyncio.to_thread(run.resources.spool.replies.remove, order.key)  # its answer is in the ledger
         return job
 
-    async def ready() -> Send:
-        return send
-
-    job = await submit(run, order, job, price, ready, run.resources.image_slots)
-    if job.state is JobState.UNKNOWN:
-        # It was asked twice by now. Nobody needs to decide about cents: what may have been charged counts as spent.
-        job = await run.resources.ledger.resolve(order.key, "drop", by="the rule of one more try for a look")
-    run.state.tally.count("look", "created", job)
-    return job
+    slots = run.resources.image_slots
+    return PaidJob(order=order, price=price, slots=slots, prepare=prepare, keep=keep, is_patient=False)
 
 
 def _pictures(source: Path, times: list[float]) -> tuple[InputImage, ...]:

@@ -19,6 +19,7 @@ from callsheet.batch.request import RunRequest
 from callsheet.cli.plan import plan_of
 from callsheet.clock import Clock
 from callsheet.decisions import FramePin
+from callsheet.jobs import runner
 from callsheet.ledger import Ledger
 from callsheet.media.scores import FrameScore
 from callsheet.models import load_catalogue
@@ -27,7 +28,7 @@ from callsheet.plan.frames import Frames, decide_frames
 from callsheet.reconcile.rebuild_ledger import rebuild
 from callsheet.settings import Settings, load_settings
 from callsheet.shots import Batch, Shot
-from callsheet.steps import clips, frames
+from callsheet.steps import frames
 from tests.support.forked import Forge
 from tests.support.service import Service, start_service
 from tests.support.whole_batch import whole_batch
@@ -195,14 +196,14 @@ def test_the_choice_is_on_record_in_ledger_and_sidecar_before_its_clip_is_claime
     folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[tuple[int, int]] = []
-    claim = clips.claim
+    claim = runner.claim
 
     async def watched(run: Any, order: Any) -> Any:
         pins = (await run.resources.ledger.frame_pins(BATCH, ["quay"])).get("quay", ())
         told.append((pins[-1].take, folder.sidecar()["pins"][-1]["take"]))
         return await claim(run, order)
 
-    monkeypatch.setattr(clips, "claim", watched)
+    monkeypatch.setattr(runner, "claim", watched)
     folder.run(scene())
     assert told == [(folder.animated()[0], folder.animated()[0])]
 
