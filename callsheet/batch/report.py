@@ -18,6 +18,7 @@ from callsheet.archive.sidecar_io import in_order, read_readable, write_sidecar
 from callsheet.archive.spots import read_spots
 from callsheet.batch.account import OpenRequests, find_open_requests, goes_on_at, in_real_time
 from callsheet.batch.pipeline import run_pipeline
+from callsheet.batch.summary import RunSummary
 from callsheet.context.context import RunContext
 from callsheet.context.shot_state import Work
 from callsheet.decisions import APPROVAL
@@ -42,14 +43,19 @@ class Report:
     `until` is when (real time) the quota's day turns for what is parked, None when no quota parks anything.
     """
 
-    summary: dict[str, Any]
+    result: RunSummary
     sidecars: tuple[Sidecar, ...]
     until: datetime | None = None
 
     @property
+    def summary(self) -> dict[str, Any]:
+        """The result as `run --json` prints it."""
+        return self.result.as_json()
+
+    @property
     def exit_code(self) -> int:
         """What the run ends with."""
-        return int(self.summary["exit_code"])
+        return self.result.exit_code
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +108,9 @@ async def write_report(run: RunContext, elapsed_s: float) -> Report:
         Position(spent, await run.resources.ledger.held_on_batch(batch.name)),
     )
     summary = _summary(run, plan, standing, gallery, elapsed_s)
-    until = await _until(run, summary["exit_code"])
-    return Report({**summary, "parked_until": until.isoformat() if until else None}, tuple(shown), until)
+    until = await _until(run, summary.exit_code)
+    parked_until = until.isoformat() if until else None
+    return Report(summary.model_copy(update={"parked_until": parked_until}), tuple(shown), until)
 
 
 async def _leave(run: RunContext) -> None:
@@ -159,25 +166,27 @@ async def _agree(run: RunContext, row: ShotRow, *, complete: bool) -> None:
         run.state.keep_sidecars({row.shot: await write_sidecar(run.resources.store, run.batch.prefix, now)})
 
 
-def _summary(run: RunContext, plan: Plan, standing: Standing, gallery: str, elapsed_s: float) -> dict[str, Any]:
+def _summary(run: RunContext, plan: Plan, standing: Standing, gallery: str, elapsed_s: float) -> RunSummary:
     """The exit code is that of the shots that this run was asked for; the counts are those of the whole batch."""
     shots, money = Counter(row.state for row in standing.rows), standing.money
     asked_for = Counter(row.state for row in standing.rows if run.policy.wants(row.shot))
     code = first_of((code_of_shots(asked_for, free=run.policy.free), standing.requests.exit_code))
     ended = (ShotState.DONE, ShotState.BLOCKED, ShotState.FAILED, ShotState.PARKED, ShotState.WAITING)
-    return {
-        "batch": run.batch.name,
-        "mode": run.batch.mode,
-        "exit_code": int(code),
-        "shots": {"total": len(plan.shots), **{state.value: shots[state] for state in ended}},
-        "waiting_for": _waiting_for(standing),
-        "open_requests": standing.requests.as_json(),
-        **run.state.tally.as_json(),
-        "usd": {"estimated": float(plan.usd), "spent": float(money.spent), "held": float(money.reserved)},
-        "archive": f"{run.resources.store.uri}/{run.batch.prefix}",
-        "gallery": gallery,
-        "elapsed_s": round(elapsed_s, 2),
-    }
+    return RunSummary.model_validate(
+        {
+            "batch": run.batch.name,
+            "mode": run.batch.mode,
+            "exit_code": int(code),
+            "shots": {"total": len(plan.shots), **{state.value: shots[state] for state in ended}},
+            "waiting_for": _waiting_for(standing),
+            "open_requests": standing.requests.as_json(),
+            **run.state.tally.as_json(),
+            "usd": {"estimated": float(plan.usd), "spent": float(money.spent), "held": float(money.reserved)},
+            "archive": f"{run.resources.store.uri}/{run.batch.prefix}",
+            "gallery": gallery,
+            "elapsed_s": round(elapsed_s, 2),
+        }
+    )
 
 
 def _waiting_for(standing: Standing) -> dict[str, int]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from callsheet.plan.grouping import Shard
 
 
@@ -44,3 +46,8 @@ class RunRequest:
             "budget_usd": None if self.budget_usd is None else str(self.budget_usd),
             "wait": self.wait,
         }
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON schema (2020-12) of a run's request."""
+    return TypeAdapter(RunRequest).json_schema()
