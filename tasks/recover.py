@@ -16,6 +16,6 @@ from tasks.policy import POLICY
 async def recover_batch(batch: str) -> list[dict[str, Any]]:
     """Fetch what is paid for and not in the batch's folder; what became of each job."""
     run = current_run()
-    batches = {row.batch.name: row.batch for row in await run.resources.ledger.batches() if row.batch.name == batch}
+    batches = {batch: (await run.resources.ledger.batch_named(batch)).batch}
     missing = await missing_in(run.resources.ledger, run.resources.store, batches)
     return [one.as_json() for one in await recover(run, missing, batches)]

@@ -29,6 +29,7 @@ from callsheet.steps.sidecar import decision_record
 log = logging.getLogger(__name__)
 
 _TOLD = 20
+_NOTHING = "Nothing was recorded."
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def _recorded_json(one: Recorded) -> dict[str, Any]:
 async def questions(settings: Settings, batch: str) -> Decided:
     """What waits for a person in a batch; nothing is changed. DecisionError when there is no such batch."""
     async with open_records(settings) as (ledger, store):
-        row = await _batch(ledger, batch)
+        row = await ledger.batch_named(batch, _NOTHING, error=DecisionError)
         return Decided(row, (), await _waiting(ledger, store, row), ())
 
 
@@ -83,7 +84,7 @@ async def decide(settings: Settings, batch: str, wishes: Sequence[Wish], by: str
     check(wishes)
     name = name_of(by)
     async with open_records(settings) as (ledger, store):
-        row = await _batch(ledger, batch)
+        row = await ledger.batch_named(batch, _NOTHING, error=DecisionError)
         await check_claim(store, row.batch, ledger.identity)
         sidecars = await _sidecars(ledger, store, row, wishes)
         decisions = await _decisions(ledger, sidecars, wishes, name)
@@ -113,14 +114,6 @@ def noted(sidecar: Sidecar, decisions: Sequence[FrameDecision], updated: datetim
     state = ShotState.BLOCKED if last.rejects else ShotState.PENDING
     values = {"decisions": records, "failures": tuple(failures), "state": state.value, "updated": updated}
     return sidecar.model_copy(update=values)
-
-
-async def _batch(ledger: Ledger, name: str) -> BatchRow:
-    rows = {row.batch.name: row for row in await ledger.batches()}
-    if name not in rows:
-        known = did_you_mean(name, rows) or f"it has {', '.join(list(rows)[:_TOLD]) or 'none'}."
-        raise DecisionError(f"There is no batch {name[:200]!r} in this ledger; {known} Nothing was recorded.")
-    return rows[name]
 
 
 async def _sidecars(ledger: Ledger, store: Store, row: BatchRow, wishes: Sequence[Wish]) -> dict[str, Sidecar]:

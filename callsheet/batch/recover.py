@@ -201,9 +201,8 @@ async def find_missing(settings: Settings, batch: str | None = None) -> Found:
     """
     async with open_records(settings) as (ledger, store):
         batches = {row.batch.name: row.batch for row in await ledger.batches()}
-        if batch is not None and batch not in batches:
-            known = ", ".join(list(batches)[:20]) or "none"
-            raise SettingsError(f"There is no batch {batch!r} in this ledger. Known: {known}.")
+        if batch is not None:
+            await ledger.batch_named(batch)
         missing = await missing_in(ledger, store, batches)
         if batch is not None:
             # What the batch wants may have been ordered by another one first.

@@ -176,10 +176,12 @@ async def clips_to_cut(settings: Settings, asked: CutsRequest) -> list[ClipsToCu
     """The batches and shots that a request means, newest first; UsageError for one that cannot be met."""
     _check(settings, asked)
     async with await Ledger.open(settings.ledger_url, clock=Clock()) as ledger:
+        if asked.batch and not asked.searches:
+            await ledger.batch_named(asked.batch, "Nothing was cut.")
         rows = sorted(await ledger.batches(), key=lambda row: row.created, reverse=True)
     meant = chosen(rows, asked)
     if not meant and not asked.searches:
-        raise SettingsError(_no_batch(rows, asked))
+        raise SettingsError(no_edition(rows, asked, "Nothing was cut."))
     if not asked.searches:
         return [ClipsToCut(batch, asked.shots) for batch in meant]
     found = await _found(settings, asked)
@@ -262,10 +264,13 @@ def _check(settings: Settings, asked: CutsRequest) -> None:
             raise SettingsError(f"{error} Nothing was cut.") from None
 
 
-def _no_batch(rows: Sequence[BatchRow], asked: CutsRequest) -> str:
-    what = f"batch {asked.batch!r}" if asked.batch else f"campaign {asked.campaign!r} with {asked.mode} batches"
+def no_edition(rows: Sequence[BatchRow], asked: CutsRequest, so: str) -> str:
+    """Return the message that a campaign has no batch of the mode; `so` says what was not done."""
     known = ", ".join(row.batch.name for row in rows[:20]) or "none"
-    return f"The ledger has no {what}. Nothing was cut. Its batches: {known}."
+    return (
+        f"The ledger has no campaign {asked.campaign!r} with {asked.mode} batches. {so} Its batches: {known}. "
+        "`callsheet ledger rebuild` enters what an archive has."
+    )
 
 
 def _nothing_found(asked: CutsRequest) -> str:

@@ -57,13 +57,10 @@ async def chosen(ledger: Ledger, keys: Sequence[str], batch: str | None, *, ever
     decision about `every` one is not about them. SettingsError when a beginning names no job or several, when a job is
     not in doubt, or there is no such batch.
     """
-    jobs, rows = await ledger.unresolved(), await ledger.batches()
+    jobs = await ledger.unresolved()
     jobs += [] if every else await ledger.held_as_evidence()
     if batch is not None:
-        if batch not in (names := [row.batch.name for row in rows]):
-            raise SettingsError(
-                f"There is no batch {batch!r} in this ledger. Known: {', '.join(names[:20]) or 'none'}."
-            )
+        await ledger.batch_named(batch)
         wanted = {want.job_key for want in await ledger.wants_of(batch)}
         jobs = [job for job in jobs if job.batch == batch or job.key in wanted]
     if not keys:

@@ -11,7 +11,7 @@ from callsheet.archive.sidecar_io import read_sidecars
 from callsheet.archive.spots import SPOT_NAME
 from callsheet.batch.documents import write_page
 from callsheet.batch.open import open_for, to_repair
-from callsheet.batch.recut import CutsRequest, chosen
+from callsheet.batch.recut import CutsRequest, chosen, no_edition
 from callsheet.clock import Clock
 from callsheet.errors import SettingsError
 from callsheet.ledger import Ledger
@@ -89,14 +89,10 @@ def _check(asked: SpotRequest) -> None:
 
 async def _batch(settings: Settings, asked: SpotRequest) -> Batch:
     async with await Ledger.open(settings.ledger_url, clock=Clock()) as ledger:
+        if asked.batch:
+            return (await ledger.batch_named(asked.batch, "Nothing was joined.")).batch
         rows = sorted(await ledger.batches(), key=lambda row: row.created, reverse=True)
-    wanted = CutsRequest((), batch=asked.batch, campaign=asked.campaign, mode=asked.mode)
-    found = chosen(rows, wanted)
-    if not found:
-        what = f"batch {asked.batch!r}" if asked.batch else f"campaign {asked.campaign!r} with {asked.mode} batches"
-        known = ", ".join(row.batch.name for row in rows[:20]) or "none"
-        raise SettingsError(
-            f"The ledger has no {what}. Nothing was joined. Its batches: {known}. `callsheet ledger rebuild` enters "
-            "what an archive has."
-        )
-    return found[0]
+    wanted = CutsRequest((), campaign=asked.campaign, mode=asked.mode)
+    if found := chosen(rows, wanted):
+        return found[0]
+    raise SettingsError(no_edition(rows, wanted, "Nothing was joined."))

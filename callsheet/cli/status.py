@@ -15,7 +15,7 @@ from rich.text import Text
 from callsheet.cli.options import JsonOption
 from callsheet.cli.output import out, print_json
 from callsheet.clock import Clock, real_now
-from callsheet.errors import BudgetParked, NoRoom, RouteParked, SettingsError
+from callsheet.errors import BudgetParked, NoRoom, RouteParked
 from callsheet.ledger import BatchRow, Job, JobState, Ledger, ShotRow, SpendRow
 from callsheet.settings import load_settings
 from callsheet.shots import ShotState
@@ -42,11 +42,7 @@ def status(
 
 async def _read(batch: str | None) -> dict[str, Any]:
     async with await Ledger.open(load_settings().ledger_url, clock=Clock()) as ledger:
-        rows = await ledger.batches()
-        if batch is not None and all(row.batch.name != batch for row in rows):
-            known = ", ".join(row.batch.name for row in rows[:20]) or "none"
-            raise SettingsError(f"There is no batch {batch!r} in this ledger. Known: {known}.")
-        chosen = [row for row in rows if batch in (None, row.batch.name)]
+        chosen = await ledger.batches() if batch is None else [await ledger.batch_named(batch)]
         jobs = {
             "under_way": [job for job in await ledger.under_way() if job.state is not JobState.UNKNOWN],
             "unresolved": await ledger.unresolved(),

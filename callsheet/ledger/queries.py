@@ -9,8 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 
+from rapidfuzz import process
+
 from callsheet.decisions import FrameDecision, FramePin
-from callsheet.errors import BadImage
+from callsheet.errors import BadImage, SettingsError, UsageError
 from callsheet.ledger import (
     batches,
     closed,
@@ -113,6 +115,24 @@ class Answers:
     async def stored_jobs(self) -> list[Job]:
         """Return the jobs whose files should be in the archive, in every batch."""
         return await self._db.read(lambda c: select.jobs_in(c, [JobState.STORED]))
+
+    async def batch_named(self, name: str, so: str = "", *, error: type[UsageError] = SettingsError) -> BatchRow:
+        """Return the row of this batch.
+
+        Raises `error` when the ledger has none of that name; `so` says what was not done, as a sentence.
+        """
+        rows = {row.batch.name: row for row in await self._db.read(batches.all_batches)}
+        if name in rows:
+            return rows[name]
+        near = process.extractOne(name[:200], list(rows), processor=str.casefold, score_cutoff=60)
+        told = [
+            f"The ledger has no batch {name[:200]!r}.",
+            so,
+            f"Did you mean {near[0]}?" if near else "",
+            f"Its batches: {', '.join(list(rows)[:20]) or 'none'}.",
+            "`callsheet ledger rebuild` enters what an archive has.",
+        ]
+        raise error(" ".join(part for part in told if part))
 
     async def shots_of(self, batch: str) -> list[ShotRow]:
         """Return the rows of the batch's shots, in the manifest's order."""

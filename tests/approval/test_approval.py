@@ -258,7 +258,7 @@ def waiting_team(tmp_path_factory: pytest.TempPathFactory, made_service: Service
 
 
 async def test_an_unknown_batch_is_told_with_the_nearest_name(waiting_team: Team) -> None:
-    with pytest.raises(DecisionError, match=r"did you mean sheet\.rehearsal"):
+    with pytest.raises(DecisionError, match=r"Did you mean sheet\.rehearsal"):
         await questions(waiting_team.settings, "shet.rehearsal")
 
 
