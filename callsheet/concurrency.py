@@ -68,3 +68,14 @@ async def all_of(parts: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
             raise one
         results.append(one)
     return results
+
+
+async def gather_bounded(most: int, parts: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
+    """Run the parts, at most `most` at once, each to its end, and only then raise the first error."""
+    limit = asyncio.Semaphore(most)
+
+    async def run(part: Coroutine[Any, Any, Result]) -> Result:
+        async with limit:
+            return await part
+
+    return await all_of(run(part) for part in parts)

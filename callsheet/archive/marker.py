@@ -5,7 +5,6 @@ A reader of the bucket waits for it.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from callsheet.archive import layout
 from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.sidecar_io import MAX_SIDECAR, check_version
 from callsheet.archive.store import Store
+from callsheet.concurrency import gather_bounded
 from callsheet.errors import ArchiveError
 
 # 2: `ledger` (2026-11-30). Older markers are read with their defaults.
@@ -82,17 +82,15 @@ async def write_success(
     lost.
     """
     known = hashes or {}
-    limit = asyncio.Semaphore(_AT_ONCE)
 
     async def list_one(sidecar: Sidecar) -> ListedSidecar:
         name = layout.sidecar_name(prefix, sidecar.shot)
         if sidecar.shot in known:
             return ListedSidecar(name=name, sha256=known[sidecar.shot])
-        async with limit:
-            data = await store.read_bytes(name, MAX_SIDECAR)
+        data = await store.read_bytes(name, MAX_SIDECAR)
         return ListedSidecar(name=name, sha256=hashlib.sha256(data).hexdigest())
 
-    files = await asyncio.gather(*(list_one(sidecar) for sidecar in sidecars))
+    files = await gather_bounded(_AT_ONCE, (list_one(sidecar) for sidecar in sidecars))
     marker = _build_marker(sidecars, files, catalogue, finished, absent)
     marker = marker.model_copy(update={"damaged": tuple(damaged), "ledger": ledger})
     await write_marker(store, prefix, marker)

@@ -18,6 +18,7 @@ import polars as pl
 from callsheet import files as durable
 from callsheet.archive import layout
 from callsheet.archive.store import Stat, Store
+from callsheet.concurrency import gather_bounded
 from callsheet.errors import ArchiveError
 
 # The same columns in every part, whatever its rows hold. Sizes in bytes and pixels, durations in seconds, US dollars;
@@ -170,21 +171,18 @@ async def part_files(store: Store, parts: Sequence[Part], cache: Path | None) ->
 
 
 async def _copy_all(store: Store, parts: Sequence[Part], folder: Path) -> PartFiles:
-    limit = asyncio.Semaphore(_AT_ONCE)
-
     async def copy(part: Part) -> Path | ArchiveError:
-        async with limit:
-            try:
-                return await _copy(store, part, folder)
-            except OSError as error:
-                raise ArchiveError(
-                    f"{folder} cannot be written to ({error.strerror}), and copies of the catalogue's parts are kept "
-                    "there. Set CALLSHEET_HOME to a folder on a disk with room."
-                ) from error
-            except ArchiveError as error:
-                return error
+        try:
+            return await _copy(store, part, folder)
+        except OSError as error:
+            raise ArchiveError(
+                f"{folder} cannot be written to ({error.strerror}), and copies of the catalogue's parts are kept "
+                "there. Set CALLSHEET_HOME to a folder on a disk with room."
+            ) from error
+        except ArchiveError as error:
+            return error
 
-    tried = dict(zip((part.name for part in parts), await asyncio.gather(*map(copy, parts)), strict=True))
+    tried = dict(zip((part.name for part in parts), await gather_bounded(_AT_ONCE, map(copy, parts)), strict=True))
     return PartFiles(
         {name: path for name, path in tried.items() if isinstance(path, Path)},
         {name: error for name, error in tried.items() if isinstance(error, ArchiveError)},

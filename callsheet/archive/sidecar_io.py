@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import logging
 from collections.abc import Collection, Iterable, Sequence
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from callsheet.archive import layout
 from callsheet.archive.sidecar import SCHEMA_VERSION, ClipRecord, CutRecord, JobRecord, Sidecar, TakeRecord
 from callsheet.archive.store import Store, keep_aside, kept_name
+from callsheet.concurrency import gather_bounded
 from callsheet.errors import ArchiveConflict, ArchiveDenied, ArchiveError
 
 Part = TypeVar("Part", TakeRecord, ClipRecord)
@@ -191,13 +191,7 @@ async def read_named(store: Store, names: Sequence[str]) -> list[Stored]:
 
     At most 32 are read at once.
     """
-    limit = asyncio.Semaphore(_AT_ONCE)
-
-    async def read(name: str) -> Stored:
-        async with limit:
-            return await read_stored(store, name)
-
-    return await asyncio.gather(*(read(name) for name in names))
+    return await gather_bounded(_AT_ONCE, (read_stored(store, name) for name in names))
 
 
 async def read_readable(store: Store, names: Sequence[str]) -> tuple[list[Stored], list[str]]:
@@ -206,19 +200,17 @@ async def read_readable(store: Store, names: Sequence[str]) -> tuple[list[Stored
     Both are in the order of the names. ArchiveConflict when a newer callsheet wrote one, ArchiveDenied when one may not
     be read.
     """
-    limit = asyncio.Semaphore(_AT_ONCE)
 
     async def read(name: str) -> Stored | None:
-        async with limit:
-            try:
-                return await read_stored(store, name)
-            except (ArchiveConflict, ArchiveDenied):
-                raise
-            except ArchiveError as error:
-                log.warning("The sidecar %s cannot be read: %s", name, error)
-                return None
+        try:
+            return await read_stored(store, name)
+        except (ArchiveConflict, ArchiveDenied):
+            raise
+        except ArchiveError as error:
+            log.warning("The sidecar %s cannot be read: %s", name, error)
+            return None
 
-    found = await asyncio.gather(*(read(name) for name in names))
+    found = await gather_bounded(_AT_ONCE, (read(name) for name in names))
     broken = [name for name, one in zip(names, found, strict=True) if one is None]
     return [one for one in found if one is not None], broken
 

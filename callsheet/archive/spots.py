@@ -5,7 +5,6 @@ And the records of a batch, read safely.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import logging
@@ -18,6 +17,7 @@ from callsheet.archive import layout
 from callsheet.archive.disclosure import Disclosure
 from callsheet.archive.sidecar import FileRecord
 from callsheet.archive.store import Stat, Store
+from callsheet.concurrency import gather_bounded
 
 log = logging.getLogger(__name__)
 
@@ -121,13 +121,8 @@ async def read_spots(store: Store, prefix: str) -> list[SpotRecord]:
     names = [name for name in files if name.endswith(".json") and layout.is_spot(prefix, name)]
     if len(names) > MAX_RECORDS:
         log.warning("%s has %d records of spots; %d of them are looked at.", root, len(names), MAX_RECORDS)
-    limit = asyncio.Semaphore(_AT_ONCE)
-
-    async def read(name: str) -> SpotRecord | None:
-        async with limit:
-            return await read_spot(store, prefix, name, files[name])
-
-    records = await asyncio.gather(*(read(name) for name in names[:MAX_RECORDS]))
+    reads = (read_spot(store, prefix, name, files[name]) for name in names[:MAX_RECORDS])
+    records = await gather_bounded(_AT_ONCE, reads)
     there = (one for one in records if one and all(f"{root}{file.file}" in files for file in one.files))
     return sorted(there, key=lambda one: (one.created, one.name))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
@@ -10,7 +9,7 @@ from datetime import UTC, datetime
 from callsheet.archive.layout import SIDECAR, folder_name, shot_folder
 from callsheet.archive.store import Store
 from callsheet.batch.witness import hear_archive
-from callsheet.concurrency import all_of
+from callsheet.concurrency import gather_bounded
 from callsheet.ledger import Job, JobState, Ledger, Want
 from callsheet.ledger.owners import is_dead
 from callsheet.plan import Known, ShotPlan, clip_keys
@@ -62,13 +61,8 @@ async def survey(
 
 async def _files_of(store: Store, batch: Batch, shots: Collection[str]) -> list[str]:
     """The names in the folders of some shots of a batch."""
-    limit = asyncio.Semaphore(_AT_ONCE)
-
-    async def listed(shot: str) -> Sequence[str]:
-        async with limit:
-            return await store.list(f"{shot_folder(batch.prefix, shot)}/")
-
-    return [name for names in await all_of(listed(shot) for shot in shots) for name in names]
+    listings = (store.list(f"{shot_folder(batch.prefix, shot)}/") for shot in shots)
+    return [name for names in await gather_bounded(_AT_ONCE, listings) for name in names]
 
 
 async def _earlier(ledger: Ledger, wants: Sequence[Want]) -> dict[tuple[str, str], Job]:

@@ -21,7 +21,7 @@ from callsheet.archive.sidecar import ClipRecord, CutRecord, FileRecord, Sidecar
 from callsheet.archive.sidecar_io import MAX_SIDECAR, parse_sidecar, sidecar_bytes
 from callsheet.archive.store import DAMAGED, Stat, Store
 from callsheet.archive.verify import Evidence, Unreadable, is_document
-from callsheet.concurrency import all_of
+from callsheet.concurrency import gather_bounded
 from callsheet.errors import ArchiveConflict, ArchiveDenied, ArchiveError
 from callsheet.files import md5_of_bytes
 from callsheet.jobs.store import FileFacts, facts_of
@@ -160,7 +160,7 @@ async def _check_target(work: Copy) -> None:
 
 
 async def _files(work: Copy) -> None:
-    names, limit, done = files_to_copy(work.evidence), asyncio.Semaphore(AT_ONCE), 0
+    names, done = files_to_copy(work.evidence), 0
     told = work.evidence.told()
     gone = [
         name
@@ -171,13 +171,12 @@ async def _files(work: Copy) -> None:
 
     async def one(name: str) -> None:
         nonlocal done
-        async with limit:
-            if work.denied is None:
-                await _file(work, name, told.get(name))
+        if work.denied is None:
+            await _file(work, name, told.get(name))
         done += 1
         work.tell("copied", done, len(names))
 
-    await all_of(one(name) for name in names)
+    await gather_bounded(AT_ONCE, (one(name) for name in names))
     if work.denied is not None:
         raise work.denied
 
@@ -252,18 +251,15 @@ def _moved(work: Copy, sidecar: Sidecar) -> bytes:
 
 
 async def _sidecars(work: Copy) -> None:
-    limit = asyncio.Semaphore(AT_ONCE)
-
     async def one(name: str, sidecar: Sidecar | Unreadable) -> None:
         if isinstance(sidecar, Unreadable):
             work.copied.left[name] = sidecar.why
             return
-        async with limit:
-            data = _moved(work, sidecar)
-            work.hashes[name] = hashlib.sha256(data).hexdigest()
-            await _document(work, name, data, "application/json")
+        data = _moved(work, sidecar)
+        work.hashes[name] = hashlib.sha256(data).hexdigest()
+        await _document(work, name, data, "application/json")
 
-    await all_of(one(name, sidecar) for name, sidecar in work.evidence.sidecars.items())
+    await gather_bounded(AT_ONCE, (one(name, sidecar) for name, sidecar in work.evidence.sidecars.items()))
 
 
 async def _parts(work: Copy) -> None:

@@ -17,7 +17,7 @@ from callsheet.archive.sidecar import InputRecord, Sidecar
 from callsheet.archive.sidecar_io import in_order, write_sidecar
 from callsheet.archive.spots import SpotRecord
 from callsheet.archive.verify import Finding, is_gone_for_good
-from callsheet.concurrency import all_of
+from callsheet.concurrency import gather_bounded
 from callsheet.context.context import RunContext
 from callsheet.errors import ArchiveDenied, ArchiveLost, CallsheetError
 from callsheet.jobs.store import facts_of, fetch
@@ -108,14 +108,8 @@ AT_ONCE = 8
 
 async def put_back(work: Repair) -> set[str]:
     """Put back the files whose bytes are still somewhere; the names of all files that are as they should be then."""
-    limit = asyncio.Semaphore(AT_ONCE)
-
-    async def one(name: str, asset: Asset) -> bool:
-        async with limit:
-            return await _put_back(work, name, asset)
-
     wanted = work.wanted()
-    back = await all_of(one(name, asset) for name, asset in wanted.items())
+    back = await gather_bounded(AT_ONCE, (_put_back(work, name, asset) for name, asset in wanted.items()))
     right = {name for name in work.told if name not in work.wrong}
     return right | {name for name, done in zip(wanted, back, strict=True) if done}
 

@@ -22,7 +22,7 @@ from callsheet.archive.sidecar_io import read_stored
 from callsheet.archive.spots import MAX_RECORDS, SpotRecord, read_spot
 from callsheet.archive.store import Stat, Store
 from callsheet.archive.verify import Evidence, Unreadable
-from callsheet.concurrency import all_of
+from callsheet.concurrency import all_of, gather_bounded
 from callsheet.errors import ArchiveConflict, ArchiveDenied, ArchiveError, SettingsError
 from callsheet.files import Digests
 from callsheet.reconcile.sidecar_check import check
@@ -183,23 +183,22 @@ def _listed(evidence: Evidence) -> list[str]:
 
 
 async def _read_all(store: Store, evidence: Evidence, only: frozenset[str] | None, tell: Tell) -> dict[str, Digests]:
-    limit, done = asyncio.Semaphore(DEEP_AT_ONCE), 0
+    done = 0
     names = [name for name in _listed(evidence) if name in evidence.files]
     names = [name for name in names if only is None or name in only]
 
     async def read(name: str) -> tuple[str, Digests | None]:
         nonlocal done
-        async with limit:
-            try:
-                digests = await store.digests(name)
-            except ArchiveDenied:
+        try:
+            digests = await store.digests(name)
+        except ArchiveDenied:
+            raise
+        except ArchiveError:
+            if await store.stat(name) is not None:
                 raise
-            except ArchiveError:
-                if await store.stat(name) is not None:
-                    raise
-                digests = None
+            digests = None
         done += 1
         tell("read", done, len(names))
         return name, digests
 
-    return {name: digests for name, digests in await all_of(read(name) for name in names) if digests}
+    return {name: digests for name, digests in await gather_bounded(DEEP_AT_ONCE, map(read, names)) if digests}

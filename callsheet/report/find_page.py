@@ -19,6 +19,7 @@ from typing import Any
 from callsheet.archive import layout
 from callsheet.archive.layout import link_to
 from callsheet.archive.store import Store
+from callsheet.concurrency import gather_bounded
 from callsheet.errors import ArchiveError, MediaError
 from callsheet.media.stills import small_picture
 from callsheet.report.format import counted, cut, dollars, role, size, visible
@@ -36,19 +37,17 @@ async def stills(store: Store, assets: Sequence[Mapping[str, Any]]) -> dict[str,
 
     What has none, or one that cannot be read, is left out.
     """
-    limit = asyncio.Semaphore(_AT_ONCE)
 
     async def still(name: str) -> str | ArchiveError | MediaError:
-        async with limit:
-            try:
-                data = await store.read_bytes(name, _MAX_STILL)
-                return await asyncio.to_thread(_encode_data_uri, data)
-            except (ArchiveError, MediaError) as error:
-                return error
+        try:
+            data = await store.read_bytes(name, _MAX_STILL)
+            return await asyncio.to_thread(_encode_data_uri, data)
+        except (ArchiveError, MediaError) as error:
+            return error
 
     names = {asset["sha256"]: _name_still(asset) for asset in assets}
     wanted = {sha256: name for sha256, name in names.items() if name}
-    made = dict(zip(wanted, await asyncio.gather(*map(still, wanted.values())), strict=True))
+    made = dict(zip(wanted, await gather_bounded(_AT_ONCE, map(still, wanted.values())), strict=True))
     if failed := [one for one in made.values() if not isinstance(one, str)]:
         log.warning("%d of %d stills are not on the page. The first: %s", len(failed), len(made), failed[0])
     return {sha256: one for sha256, one in made.items() if isinstance(one, str)}
