@@ -20,13 +20,13 @@ def file_ids(operation: Operation) -> list[str]:
 
 async def clip(service: Service, operation: Operation, file_id: str) -> bytes:
     """Return the bytes of one of the operation's files, made at the first call."""
-    path = await service.run.clip(file_id, _choose_maker(service, operation, int(file_id[-1])))
+    path = await service.media.clip(file_id, _choose_maker(service, operation, int(file_id[-1])))
     return path.read_bytes()
 
 
 def _choose_maker(service: Service, operation: Operation, sample: int) -> Callable[[], bytes]:
     ask = stored_ask(operation)
-    first, last = service.run.input(ask["first"]), service.run.input(ask["last"])
+    first, last = service.media.input(ask["first"]), service.media.input(ask["last"])
 
     def make() -> bytes:
         # Imported on the thread, at the first clip: PyAV takes a fifth of a second to load.

@@ -60,7 +60,7 @@ def _find_owner(service: Service, file_id: str) -> Operation:
     if service.now_s() < operation.due:
         raise errors.not_found()
     if expired(service, operation):
-        service.run.forget_clip(file_id)
+        service.media.forget_clip(file_id)
         raise errors.not_found()
     return operation
 

@@ -101,7 +101,7 @@ async def _reply_with_picture(
     size, mime_type = ask.size or "", ask.mime_type or ""
     width, height = model.image_pixels(ask.aspect_ratio or "", size)
     wish = render_image.Wish(ask.prompt, width, height, mime_type, ask.seed, take, ask.references)
-    encoded = await service.run.picture(wish, number)
+    encoded = await service.media.picture(wish, number)
     if rule is not None and rule.fault == "flip":
         encoded = base64.b64encode(flipped(base64.b64decode(encoded))).decode()
     body = replies.picture(

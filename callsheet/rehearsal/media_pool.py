@@ -20,7 +20,7 @@ POOL = 6
 T = TypeVar("T")
 
 
-class RunContext:
+class MediaPool:
     """Makes pictures and clips; clips and input pictures are files in `folder`."""
 
     def __init__(self, folder: Path, *, prerender: bool = False) -> None:

@@ -22,7 +22,7 @@ from callsheet.rehearsal.config import RehearsalConfig
 from callsheet.rehearsal.connections import Connections, Dropped
 from callsheet.rehearsal.errors import RefusedError
 from callsheet.rehearsal.faults import Kind, Rule, Script
-from callsheet.rehearsal.media_pool import RunContext
+from callsheet.rehearsal.media_pool import MediaPool
 from callsheet.rehearsal.requests import ImageAsk, VideoAsk
 from callsheet.rehearsal.state import State
 
@@ -51,7 +51,7 @@ class Service:
         self.state = State(config.state_dir / "rehearsal.db")
         self.clock = continued_clock(self.state, config.factor)
         self._catalogue = load_catalogue(config.catalogue)
-        self.run = RunContext(config.state_dir, prerender=config.prerender)
+        self.media = MediaPool(config.state_dir, prerender=config.prerender)
         self.requests: dict[str, int] = {}
         self.leases = 0
         self.deliveries: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -74,7 +74,7 @@ class Service:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self.run.close()
+        self.media.close()
         self.state.close()
 
     def replace_script(self, script: Script) -> None:

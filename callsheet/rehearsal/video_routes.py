@@ -56,7 +56,7 @@ def _accept(service: Service, model: Model, ask: VideoAsk, resource: str, outcom
     fingerprint, now, operation_id = ask.fingerprint(), service.now_s(), new_id()
     take = service.state.next_take(fingerprint)
     due = now + service.latency_s(model, int(operation_id[:8], 16))
-    first, last = service.run.keep_input(ask.first_frame), service.run.keep_input(ask.last_frame)
+    first, last = service.media.keep_input(ask.first_frame), service.media.keep_input(ask.last_frame)
     operation = Operation(
         name=f"{resource}/operations/{operation_id}",
         id=operation_id,
