@@ -8,7 +8,7 @@ LOCK := pyproject.toml --extra postgres --extra c2pa --extra redis --universal -
 	--strip-extras --no-header --no-annotate --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run ui deploy worker stop test slow chaos lint format bench lock
+.PHONY: help setup run ui deploy worker stop test slow chaos lint format docs bench lock
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-8s %s\n", $$1, $$2}'
@@ -56,6 +56,11 @@ lint: setup ## Check style, types, layers and the container file
 format: setup ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: setup ## Write the pages that are made from code, and build the site: build/site/index.html
+	$(BIN)/python -m docs.generate
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo build/site/index.html
 
 bench: setup ## Measure, beside named peers in the same run
 	$(BIN)/python -m benchmarks

@@ -26,9 +26,13 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="CALLSHEET_", populate_by_name=True, extra="ignore", frozen=True)
 
     home: Annotated[Path, Field(description="Folder for ledger, spool, logs and local services.")] = Path(".callsheet")
-    ledger: Annotated[str | None, Field(description="SQLAlchemy URL; default: SQLite in the home folder.")] = None
-    archive: Annotated[str | None, Field(description="fsspec URI; default: the folder `archive` in the home.")] = None
-    budget_usd: Annotated[Decimal | None, Field(ge=0, description="No submission may take spending over this.")] = None
+    ledger: Annotated[str | None, Field(description="SQLAlchemy URL of the ledger; default: SQLite in the home.")] = (
+        None
+    )
+    archive: Annotated[
+        str | None, Field(description="A folder or gs://bucket/prefix; default: `archive` in the home.")
+    ] = None
+    budget_usd: Annotated[Decimal | None, Field(ge=0, description="The most a campaign may cost.")] = None
     catalogue: Annotated[Path | None, Field(description="YAML file that adds or overrides models and limits.")] = None
     platforms: Annotated[
         Path | None, Field(description="YAML file that adds platforms for cuts or changes their numbers.")
@@ -37,14 +41,17 @@ class Settings(BaseSettings):
         str | None,
         Field(
             max_length=100,
-            description="Whose quota is used, for counting only; default: GOOGLE_CLOUD_PROJECT, else one a route.",
+            description="Whose quota the Gemini API key uses, for counting; default: GOOGLE_CLOUD_PROJECT, else one "
+            "for each route.",
         ),
     ] = None
     spend_10min_usd: Annotated[
-        Decimal | None, Field(ge=0, description="Most to spend on the Gemini API in 10 minutes; 0: no limit.")
+        Decimal | None,
+        Field(ge=0, description="Most to spend on the Gemini API in any 10 minutes; default: by tier; 0: no limit."),
     ] = None
     spend_month_usd: Annotated[
-        Decimal | None, Field(ge=0, description="Most to spend on the Gemini API in a month; 0: no limit.")
+        Decimal | None,
+        Field(ge=0, description="Most to spend on the Gemini API in a month; default: by tier; 0: no limit."),
     ] = None
     tier: Annotated[
         int, Field(ge=0, le=3, description="Usage tier of the project: selects limits of the catalogue.")
@@ -59,18 +66,24 @@ class Settings(BaseSettings):
         str | None,
         Field(
             pattern=r"^(off|gs://[a-z0-9][\w.-]+(/.*)?)$",
-            description='Where Agent Platform writes videos: gs://bucket/prefix, or "off"; default: in the archive.',
+            description="Where Agent Platform writes videos before they are moved into a gs:// archive: "
+            "gs://bucket/prefix, or off; default: incoming/ in the archive.",
         ),
     ] = None
     image_concurrency: Annotated[int, Field(ge=1, le=256, description="Picture requests in flight at once.")] = 16
     video_concurrency: Annotated[int, Field(ge=1, le=256, description="Video operations waited on at once.")] = 64
     encoders: Annotated[int, Field(ge=1, le=64, description="ffmpeg processes at once, one thread each.")] = 2
     encoder_memory_mb: Annotated[
-        int | None, Field(ge=64, description="Memory that encoders may take together, MB; default: half the machine's.")
+        int | None,
+        Field(
+            ge=64,
+            description="Memory that encoders may take together, MB; default: half the machine's or container's.",
+        ),
     ] = None
     image_timeout_s: Annotated[float, Field(gt=0, description="Longest wait for one picture, seconds.")] = 180.0
     video_deadline_s: Annotated[
-        float | None, Field(gt=0, description="Longest wait for one video, seconds; default: by the model's latency.")
+        float | None,
+        Field(gt=0, description="Longest wait for one video, seconds; default: four times the model's longest time."),
     ] = None
     shard_shots: Annotated[
         int,
@@ -84,7 +97,9 @@ class Settings(BaseSettings):
     c2pa_cert: Annotated[
         Path | None, Field(description="PEM file of the certificates that cuts are signed with, the signer's first.")
     ] = None
-    c2pa_key: Annotated[Path | None, Field(description="PEM file of the signer's private key.")] = None
+    c2pa_key: Annotated[
+        Path | None, Field(description="PEM file of the signer's private key, without a passphrase.")
+    ] = None
     c2pa_alg: Annotated[C2paAlg, Field(description="Signature algorithm; it must fit the key.")] = "es256"
     c2pa_tsa_url: Annotated[
         str | None,
@@ -94,7 +109,11 @@ class Settings(BaseSettings):
         str, Field(description="Where cuts look whose shots do not say: auto, ask, centre, left ... or numbers.")
     ] = "auto"
     font: Annotated[
-        Path | None, Field(description="TTF, OTF or TTC file for captions and labels, asked before the shipped fonts.")
+        Path | None,
+        Field(
+            description="TTF, OTF or TTC file for captions and labels, asked before the shipped fonts; Chinese, "
+            "Japanese and Korean need one."
+        ),
     ] = None
     rehearsal_factor: Annotated[float, Field(gt=0, description="How much faster rehearsal time passes.")] = 60.0
     rehearsal_script: Annotated[Path | None, Field(description="Failure script for the rehearsal service.")] = None
@@ -102,31 +121,57 @@ class Settings(BaseSettings):
     gemini_api_key: Annotated[
         SecretStr | None,
         # The SDK prefers GOOGLE_API_KEY when both are set (google-genai 3.4.0, measured 2026-11-21); so do we.
-        Field(validation_alias=AliasChoices("GOOGLE_API_KEY", "GEMINI_API_KEY"), description="Gemini API key."),
+        Field(
+            validation_alias=AliasChoices("GOOGLE_API_KEY", "GEMINI_API_KEY"),
+            description="Gemini API key; the first one counts when both are set.",
+        ),
     ] = None
     # By its own variable, to tell which of the two was taken.
     key_in_gemini: Annotated[SecretStr | None, Field(validation_alias="GEMINI_API_KEY", repr=False)] = None
     agent_platform_api_key: Annotated[SecretStr | None, Field(description="Agent Platform express key.")] = None
-    google_cloud_project: Annotated[str | None, Field(validation_alias="GOOGLE_CLOUD_PROJECT")] = None
-    google_cloud_location: Annotated[str, Field(validation_alias="GOOGLE_CLOUD_LOCATION")] = "us-central1"
-    google_application_credentials: Annotated[Path | None, Field(validation_alias="GOOGLE_APPLICATION_CREDENTIALS")] = (
-        None
-    )
+    google_cloud_project: Annotated[
+        str | None,
+        Field(validation_alias="GOOGLE_CLOUD_PROJECT", description="Project for Veo on Agent Platform."),
+    ] = None
+    google_cloud_location: Annotated[
+        str, Field(validation_alias="GOOGLE_CLOUD_LOCATION", description="Location of Agent Platform.")
+    ] = "us-central1"
+    google_application_credentials: Annotated[
+        Path | None,
+        Field(
+            validation_alias="GOOGLE_APPLICATION_CREDENTIALS",
+            description="Credentials file of any kind for gs:// and Agent Platform; default: Application Default "
+            "Credentials.",
+        ),
+    ] = None
     impersonate_service_account: Annotated[
         str | None,
         Field(
             pattern=r"^[^@\s]+@[^@\s]+$",
-            description="Service account with whose rights gs:// archives are used; default: one's own.",
+            description="Use gs:// with the rights of this service account; yours needs "
+            "roles/iam.serviceAccountTokenCreator on it; default: your own rights.",
         ),
     ] = None
     storage_project: Annotated[
         str | None,
         Field(description="Project that pays for gs:// buckets whose requesters pay; default: GOOGLE_CLOUD_PROJECT."),
     ] = None
-    gemini_base_url: Annotated[str | None, Field(validation_alias="GOOGLE_GEMINI_BASE_URL")] = None
-    vertex_base_url: Annotated[str | None, Field(validation_alias="GOOGLE_VERTEX_BASE_URL")] = None
-    storage_emulator_host: Annotated[str | None, Field(validation_alias="STORAGE_EMULATOR_HOST")] = None
-    prefect_api_url: Annotated[str | None, Field(validation_alias="PREFECT_API_URL")] = None
+    gemini_base_url: Annotated[
+        str | None,
+        Field(validation_alias="GOOGLE_GEMINI_BASE_URL", description="Another server in place of the Gemini API."),
+    ] = None
+    vertex_base_url: Annotated[
+        str | None,
+        Field(validation_alias="GOOGLE_VERTEX_BASE_URL", description="Another server in place of Agent Platform."),
+    ] = None
+    storage_emulator_host: Annotated[
+        str | None,
+        Field(validation_alias="STORAGE_EMULATOR_HOST", description="A storage emulator in place of Cloud Storage."),
+    ] = None
+    prefect_api_url: Annotated[
+        str | None,
+        Field(validation_alias="PREFECT_API_URL", description="An existing Prefect server; default: a local one."),
+    ] = None
 
     @model_validator(mode="after")
     def _pass_over_empty_key(self) -> Self:

@@ -1,4 +1,4 @@
-"""The questions in SQL that README.md shows are answered as `callsheet find` answers them."""
+"""The questions in SQL that docs/howto/find.md shows are answered as `callsheet find` answers them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from callsheet.archive.store_local import LocalStore
 from tests.support.catalogues import NOON, TODAY, row, write
 from tests.support.paths import ROOT
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```sql\n(.*?)```", README, re.DOTALL)
+PAGE = (ROOT / "docs" / "howto" / "find.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
 ARCHIVE = ".callsheet/archive"
 PARTS = "read_parquet('{root}/catalog/*/*.parquet', hive_partitioning = true, union_by_name = true, filename = true)"
 

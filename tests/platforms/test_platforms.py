@@ -10,7 +10,7 @@ from callsheet.errors import CatalogueError
 from callsheet.platforms import PlatformSpec, load_platforms
 from tests.support.paths import ROOT
 
-README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "howto" / "social-cuts.md"
 NAMES = ("9x16", "4x5", "1x1", "16x9", "shorts", "reels", "stories", "feed", "tiktok", "x", "linkedin", "facebook")
 
 
@@ -82,7 +82,7 @@ def test_ones_own_file_adds_and_changes_platforms(tmp_path):
 
 
 def test_the_file_that_the_readme_shows_is_taken(tmp_path):
-    text = re.search(r"```yaml\n(platforms:.*?)```", README.read_text(), re.DOTALL)[1]
+    text = re.search(r"```yaml\n(platforms:.*?)```", PAGE.read_text(), re.DOTALL)[1]
     known = load_platforms(written(tmp_path, text))
     assert (known.get("kiosk").height, known.get("reels").max_s, known.get("reels").trims) == (1280, 30, True)
 

@@ -1,0 +1,65 @@
+"""What the code itself does not say of its own values, for the pages that `docs.generate` writes."""
+
+from __future__ import annotations
+
+RUN_JSON = {
+    "batch": "Name of the batch: campaign, edition and mode.",
+    "mode": "`rehearsal` or `live`.",
+    "exit_code": "What the command ends with; see [Exit codes](exit-codes.md).",
+    "shots": "How many shots: `total`, and by state `done`, `blocked`, `failed`, `parked`, `waiting`.",
+    "waiting_for": "How many shots wait for a person: `approval` of a frame, or `resolve` of a request in doubt.",
+    "open_requests": "Requests that have no end yet: `parked`, `submitted`, `in_doubt`.",
+    "images": "Pictures of this run: `created`, `reused`.",
+    "videos": "Clips of this run: `created`, `reused`, `resumed` (sent by an earlier run).",
+    "cuts": "Cuts of this run: `created`, `reused`.",
+    "looks": "Questions to Gemini about where a subject is: `created`, `reused`.",
+    "submissions": "Requests that the provider accepted in this run: `image`, `video`, and `look` if there were some.",
+    "usd": "Money: `estimated` for this run, `spent` and `held` by the batch. In a rehearsal, what it would have cost.",
+    "archive": "Folder of the batch in the archive, a path or a gs:// address.",
+    "gallery": "Address of the gallery page.",
+    "elapsed_s": "Seconds that the command took.",
+    "parked_until": "When (UTC) the quota's day turns for what is parked; null when no quota parks anything.",
+}
+
+FAULTS = {
+    "429-minute": "429: the quota of the minute is used up; the hint to wait is `seconds`.",
+    "429-day": "429: the quota of the day is used up, until midnight Pacific.",
+    "429-bare": "429 without any details.",
+    "429-credits": "429 of an account that pays in advance and has nothing left.",
+    "429-cap": "429 of a project that has reached what it may spend in a month.",
+    "402": "402 of an account without credit.",
+    "billing-off": "400 of a project whose billing is disabled.",
+    "500": "500 INTERNAL.",
+    "502": "502, as a page of HTML.",
+    "503": "503: the model is overloaded.",
+    "504": "504: the deadline was exceeded.",
+    "html-503": "503, as a front end's page of HTML.",
+    "array-503": "503, as a front end's JSON array.",
+    "drop-before": "The connection is closed before the request is accepted.",
+    "drop-after": "The connection is closed after the request was accepted: a request in doubt.",
+    "stall": "The reply to accepted work comes `seconds` later.",
+    "stall-before": "The request is accepted `seconds` later.",
+    "truncate": "The reply, or the download, ends in the middle.",
+    "short": "The download is half the file, told as whole.",
+    "flip": "One bit of the file is turned.",
+    "block": "The prompt is refused (`reason`, default SAFETY).",
+    "finish": "The picture is refused after it was made (`reason`, default IMAGE_SAFETY).",
+    "text-only": "A reply with words and no picture.",
+    "no-image": "A reply that ends with NO_IMAGE.",
+    "empty": "A reply with nothing in it.",
+    "rai": "Veo's filter removed the video (`reason` is the support code).",
+    "rai-audio": "Veo's audio filter removed the video; such hits are often wrong.",
+    "op-error": "The operation ends with an error.",
+    "expired": "404: the operation or its file is gone.",
+}
+
+SETTINGS_OF_OTHERS = {
+    "PREFECT_API_AUTH_STRING": "Password that a worker gives to a Prefect server beyond its own machine.",
+    "PREFECT_SERVER_API_AUTH_STRING": "Password that `callsheet ui --host` asks for; default: one that it makes.",
+    "PREFECT_SERVER_DATABASE_CONNECTION_URL": "Database of the Prefect server; default: SQLite in the home.",
+    "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": "Web origins that may use the server; default: its own only.",
+    "PREFECT_UI_API_URL": "Address of the API as browsers reach it.",
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "Seconds between two signs of life of a run; the work pools set 30.",
+    "CALLSHEET_VERSION": "Version that deployments are named with; `callsheet deploy` sets it from git.",
+    "KEEP_SCREENSHOTS": "Folder in which the browser tests leave the pictures of these pages.",
+}
