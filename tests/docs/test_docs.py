@@ -22,10 +22,10 @@ from callsheet.settings import Settings, load_settings
 from docs import generate
 from docs.generator.texts import RUN_JSON
 from docs.generator.usage import variables
-from tests.conftest import Service
-from tests.whole_batch import whole_batch
+from tests.support.paths import ROOT
+from tests.support.service import Service
+from tests.support.whole_batch import whole_batch
 
-ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 TOP = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "deployments/README.md")
 DOCUMENTS = sorted([*DOCS.rglob("*.md"), *(ROOT / name for name in TOP)])
