@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import fsspec
 
 from callsheet.errors import ManifestError, Problem
+from callsheet.settings import load_settings
 
 MAX_MANIFEST_BYTES = 64 * 1024 * 1024
 
@@ -74,13 +75,30 @@ def _read(uri: str, count: int) -> bytes:
     if is_remote(uri):
         # Read by gcsfs at import. With it on, it asks over gRPC first: 39 s and more where that is blocked (measured).
         os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
-        with fsspec.open(uri, "rb") as stream:
-            return bytes(stream.read(count))
+        try:
+            return _fetch(uri, count)
+        except Exception as error:
+            if not _asks_for_payer(uri, error):
+                raise
+        settings = load_settings()
+        if not (payer := settings.storage_project or settings.google_cloud_project):
+            raise OSError("its bucket has the requester pay: set CALLSHEET_STORAGE_PROJECT to the project that does")
+        return _fetch(uri, count, requester_pays=payer)
     path = Path(uri)
     if path.exists() and not path.is_file():
         raise OSError("it is not a regular file")
     with path.open("rb") as file:
         return file.read(count)
+
+
+def _fetch(uri: str, count: int, **options: str) -> bytes:
+    with fsspec.open(uri, "rb", **options) as stream:
+        return bytes(stream.read(count))
+
+
+def _asks_for_payer(uri: str, error: Exception) -> bool:
+    """Return whether a bucket wants to know who pays: gcsfs's own words, or the service's (2026-11)."""
+    return uri.startswith(("gs://", "gcs://")) and re.search("requester.?pays", str(error), re.IGNORECASE) is not None
 
 
 def _describe(error: Exception) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 import polars as pl
 
 from callsheet.archive import layout
-from callsheet.archive.parts import IDENTITY, MAX_PART, SCHEMA, list_parts, part_files, read_parts
+from callsheet.archive.parts import IDENTITY, MAX_PART, SCHEMA, latest, list_parts, part_files, read_parts
 from callsheet.archive.sidecar import CutMaking, CutRecord, FileRecord, Sidecar
 from callsheet.archive.store import Store, create_document
 from callsheet.errors import ArchiveConflict, ArchiveError
@@ -78,6 +78,24 @@ def part_bytes(rows: Sequence[Row]) -> bytes:
     frame = pl.DataFrame(rows, schema=SCHEMA, orient="row").unique(IDENTITY, keep="first", maintain_order=True)
     frame.write_parquet(buffer, compression="zstd")
     return buffer.getvalue()
+
+
+async def write_changed(store: Store, batch: str, rows: Sequence[Mapping[str, object]], on: date) -> str | None:
+    """Write rows that the batch's parts tell otherwise, or not at all, as a new part.
+
+    Returns its name; None when there is nothing to write. For an archive that keeps parts as they are: of rows that
+    tell of the same file those of the last part count.
+    """
+    parts = [part for part in (await list_parts(store))[0] if part.batch == batch]
+    async with part_files(store, parts, None) as local:
+        found, _ = await asyncio.to_thread(read_parts, local.files)
+    known = {identity(row): row for row in latest(found).rows(named=True)}
+    new = [dict(row) for row in rows if known.get(identity(row)) != row]
+    if not new:
+        return None
+    name = layout.catalogue_part(batch, on, max((part.number for part in parts), default=0) + 1)
+    await create_document(store, name, await asyncio.to_thread(part_bytes, new), PARQUET)
+    return name
 
 
 async def read_part(store: Store, name: str) -> pl.DataFrame:

@@ -67,7 +67,7 @@ def newest(files: Mapping[str, T]) -> tuple[dict[str, T], dict[str, int]]:
 class Versions:
     """The versions of documents that one store has, as far as it was listed.
 
-    `listed` returns every object by prefix.
+    `listed` returns every object by prefix; `keeps` tells whether numbered documents were seen or had to be written.
     """
 
     def __init__(self, uri: str, listed: Callable[[str], Awaitable[dict[str, Stat]]]) -> None:
@@ -75,7 +75,7 @@ class Versions:
         self._listed = listed
         self._several: set[str] = set()
         self._seen: set[str] = set()
-        self._keeps = False
+        self.keeps = False
 
     def has_several(self, name: str) -> bool:
         """Return whether a document is known to have numbered versions."""
@@ -88,20 +88,20 @@ class Versions:
         """
         if version_of(name) is None:
             return False
-        if not self._keeps:
+        if not self.keeps:
             log.warning(
                 "%s keeps what is stored (a retention policy or a hold): documents are written under numbered names, "
                 "such as shot-2.json, and the highest number counts.",
                 self._uri,
             )
-        self._keeps = True
+        self.keeps = True
         return True
 
     def shown(self, prefix: str, files: Mapping[str, Stat]) -> dict[str, Stat]:
         """Return a listing with each document once, as its newest version is."""
         shown, numbers = newest(files)
         self._several |= numbers.keys()
-        self._keeps = self._keeps or bool(numbers)
+        self.keeps = self.keeps or bool(numbers)
         if not prefix or prefix.endswith("/"):
             self._seen.add(prefix)
         return shown
@@ -124,7 +124,7 @@ class Versions:
         A listing shows which documents have several. What was not listed is looked up; and everything is, once there is
         a numbered document: another process may have written the next.
         """
-        listed = not self._keeps and any(name.startswith(prefix) for prefix in self._seen)
+        listed = not self.keeps and any(name.startswith(prefix) for prefix in self._seen)
         if version_of(name) is None or listed:
             return name
         return numbered(name, max(await self.of(name), default=1))

@@ -215,6 +215,12 @@ async def read_readable(store: Store, names: Sequence[str]) -> tuple[list[Stored
     return [one for one in found if one is not None], broken
 
 
+async def sidecar_files(store: Store, prefix: str) -> dict[str, str]:
+    """Return the file names of the batch's sidecars that are stored under a number, by the folders of their shots."""
+    names = (await store.numbered_names(f"{prefix}/")).items()
+    return {name.split("/")[-2]: real.rpartition("/")[2] for name, real in names if layout.is_sidecar(name)}
+
+
 def in_order(sidecars: Sequence[Sidecar]) -> list[Sidecar]:
     """Sort the sidecars by the manifest's lines.
 

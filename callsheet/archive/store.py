@@ -116,6 +116,13 @@ class Store(Protocol):
         """
         ...
 
+    async def numbered_names(self, prefix: str) -> dict[str, str]:
+        """Return the names under which documents below `prefix` are stored, where these are not their own.
+
+        Only a bucket that keeps what is stored has any, see archive/numbered.py.
+        """
+        ...
+
     async def digests(self, name: str) -> Digests:
         """Return size and hashes of a file; ArchiveError when it is not there.
 

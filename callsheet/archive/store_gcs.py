@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from callsheet import files as durable
-from callsheet.archive.numbered import Versions, numbered
+from callsheet.archive.numbered import Versions, newest, numbered
 from callsheet.archive.object_metadata import resource
 from callsheet.archive.store import Stat, confined
 from callsheet.errors import ArchiveConflict, ArchiveError, ArchiveKept
@@ -192,6 +192,12 @@ class GcsStore:
     async def stats(self, prefix: str) -> dict[str, Stat]:
         """List names with size and md5, one request per thousand; see Store.stats."""
         return dict(sorted(self._versions.shown(prefix, await self._list_objects(prefix)).items()))
+
+    async def numbered_names(self, prefix: str) -> dict[str, str]:
+        """List the documents that have several versions; see Store.numbered_names."""
+        if not self._versions.keeps:
+            return {}
+        return {name: numbered(name, n) for name, n in newest(await self._list_objects(prefix))[1].items()}
 
     async def _list_objects(self, prefix: str) -> dict[str, Stat]:
         """List every object below a prefix, whichever version of a document it is."""

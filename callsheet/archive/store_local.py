@@ -95,6 +95,10 @@ class LocalStore:
             confined(prefix.rstrip("/"))
         return await asyncio.to_thread(self._read_sizes, prefix)
 
+    async def numbered_names(self, prefix: str) -> dict[str, str]:
+        """Return nothing: in a folder documents are replaced; see Store.numbered_names."""
+        return {}
+
     async def digests(self, name: str) -> durable.Digests:
         """Hash a file; see Store.digests."""
         return await asyncio.to_thread(self._read_digests, self._resolve(name))

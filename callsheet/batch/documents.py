@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from callsheet.archive import layout
 from callsheet.archive.marker import Success, write_success
 from callsheet.archive.sidecar import Sidecar
-from callsheet.archive.sidecar_io import in_order
+from callsheet.archive.sidecar_io import in_order, sidecar_files
 from callsheet.archive.spots import read_spots
 from callsheet.archive.store import Store
 from callsheet.archive.verify import Evidence, Unreadable
@@ -26,8 +26,8 @@ async def write_page(store: Store, ledger: Ledger, batch: Batch, sidecars: Seque
     """Write the batch's gallery over its sidecars, in their order, and its spots."""
     spent = await ledger.spent_on_batch(batch.name) or None
     told = BatchSummary(batch.campaign, batch.name, batch.mode, datetime.now(UTC), batch.edition, usd_spent=spent)
-    spots = await read_spots(store, batch.prefix)
-    page = await asyncio.to_thread(lambda: gallery_html(gallery_view(list(sidecars), told, spots)).encode())
+    spots, files = await read_spots(store, batch.prefix), await sidecar_files(store, batch.prefix)
+    page = await asyncio.to_thread(lambda: gallery_html(gallery_view(list(sidecars), told, spots, files)).encode())
     await store.put_bytes(layout.document(batch.prefix, layout.GALLERY), page, "text/html; charset=utf-8")
 
 

@@ -14,7 +14,7 @@ from callsheet.archive.catalogue import write_part
 from callsheet.archive.claim import claim_batch, release_batch
 from callsheet.archive.marker import write_success
 from callsheet.archive.sidecar import Sidecar
-from callsheet.archive.sidecar_io import in_order, read_readable, write_sidecar
+from callsheet.archive.sidecar_io import in_order, read_readable, sidecar_files, write_sidecar
 from callsheet.archive.spots import read_spots
 from callsheet.batch.account import OpenRequests, find_open_requests, goes_on_at, in_real_time
 from callsheet.batch.pipeline import run_pipeline
@@ -79,8 +79,8 @@ async def write_report(run: RunContext, elapsed_s: float) -> Report:
     spent = await run.resources.ledger.spent_on_batch(batch.name)
     # A run with nothing left to make estimates nothing; that says little beside what the batch has cost in all.
     told = BatchSummary(batch.campaign, batch.name, batch.mode, started, batch.edition, plan.usd or None, spent)
-    spots = await read_spots(store, batch.prefix)
-    page = await asyncio.to_thread(lambda: gallery_html(gallery_view(shown, told, spots)).encode())
+    spots, files = await read_spots(store, batch.prefix), await sidecar_files(store, batch.prefix)
+    page = await asyncio.to_thread(lambda: gallery_html(gallery_view(shown, told, spots, files)).encode())
     gallery = await store.put_bytes(layout.document(batch.prefix, layout.GALLERY), page, "text/html; charset=utf-8")
     now = datetime.now(UTC)
     part = await write_part(store, batch.name, sidecars, now.date(), cache=run.resources.settings.parts_cache)

@@ -11,7 +11,7 @@ import typer
 
 from callsheet.archive import layout
 from callsheet.archive.open import open_archive
-from callsheet.archive.sidecar_io import read_sidecars
+from callsheet.archive.sidecar_io import read_sidecars, sidecar_files
 from callsheet.archive.spots import read_spots
 from callsheet.cli.options import JsonOption
 from callsheet.cli.output import out, print_json
@@ -45,7 +45,8 @@ async def _write(batch: str) -> tuple[str, int]:
             raise SettingsError(f"There is no batch {batch!r} in {store.uri}. `callsheet status` lists the batches.")
         first = sidecars[0]
         told = BatchSummary(first.campaign, first.batch, first.mode, datetime.now(UTC), first.edition)
-        page = gallery_html(gallery_view(sidecars, told, await read_spots(store, prefix))).encode()
+        spots, files = await read_spots(store, prefix), await sidecar_files(store, prefix)
+        page = gallery_html(gallery_view(sidecars, told, spots, files)).encode()
         name = layout.document(prefix, layout.GALLERY)
         return await store.put_bytes(name, page, "text/html; charset=utf-8"), len(sidecars)
     finally:

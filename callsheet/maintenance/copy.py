@@ -10,11 +10,12 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 from callsheet.archive import layout
-from callsheet.archive.catalogue import PARQUET, part_bytes
+from callsheet.archive.catalogue import PARQUET, part_bytes, write_changed
 from callsheet.archive.marker import ListedSidecar, Success, mark_continuing, read_success, write_marker
 from callsheet.archive.object_metadata import about_file
 from callsheet.archive.sidecar import ClipRecord, CutRecord, FileRecord, Sidecar, TakeRecord
@@ -22,7 +23,7 @@ from callsheet.archive.sidecar_io import MAX_SIDECAR, parse_sidecar, sidecar_byt
 from callsheet.archive.store import DAMAGED, Stat, Store
 from callsheet.archive.verify import Evidence, Unreadable, is_document
 from callsheet.concurrency import gather_bounded
-from callsheet.errors import ArchiveConflict, ArchiveDenied, ArchiveError
+from callsheet.errors import ArchiveConflict, ArchiveDenied, ArchiveError, ArchiveKept
 from callsheet.files import md5_of_bytes
 from callsheet.jobs.store import FileFacts, facts_of
 from callsheet.reconcile.inspect import Tell
@@ -268,10 +269,14 @@ async def _parts(work: Copy) -> None:
         if isinstance(part, Unreadable):
             work.copied.left[name] = part.why
             continue
-        data = await asyncio.to_thread(part_bytes, moved_rows(part, batch, work.target.uri))
+        rows = moved_rows(part, batch, work.target.uri)
+        data = await asyncio.to_thread(part_bytes, rows)
         if (there := await work.target.stat(name)) is not None:
             work.there[name] = there
-        await _document(work, name, data, PARQUET)
+        try:
+            await _document(work, name, data, PARQUET)
+        except ArchiveKept:  # another part has the name, and stays
+            await write_changed(work.target, batch.name, rows, datetime.now(UTC).date())
 
 
 async def _marker(work: Copy) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,11 +17,13 @@ from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.sidecar_io import in_order, write_sidecar
 from callsheet.archive.verify import Evidence, Finding, Unreadable, is_gone_for_good
 from callsheet.context.context import RunContext
-from callsheet.errors import ArchiveLost, CallsheetError
+from callsheet.errors import ArchiveKept, ArchiveLost, CallsheetError
 from callsheet.ledger import ShotRow, Want
 from callsheet.maintenance.repair_state import Repair, make_way
 from callsheet.reconcile.rebuild_sidecar import Remembered, sidecar_from
 from callsheet.reconcile.sidecar_check import check
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,10 @@ async def _take_out(run: RunContext, now: Evidence, name: str, rows: Sequence[Ma
     """Replace a part by one without the rows of derived files that were made anew under other names."""
     kept = [row for row in rows if not _is_gone(now, row)]
     if len(kept) < len(rows):
-        await run.resources.store.put_bytes(name, part_bytes([dict(row) for row in kept]), PARQUET)
+        try:
+            await run.resources.store.put_bytes(name, part_bytes([dict(row) for row in kept]), PARQUET)
+        except ArchiveKept as error:  # a later part can list more, but takes nothing back
+            log.warning("%s goes on listing what is gone: %s", name, error)
 
 
 def _is_gone(evidence: Evidence, row: Mapping[str, Any]) -> bool:

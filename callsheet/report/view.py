@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -171,7 +171,12 @@ class GalleryView:
 _HOW = {"copy": "same video", "crop": "reframed", "pad": "shown whole", None: ""}
 
 
-def gallery_view(sidecars: Sequence[Sidecar], summary: BatchSummary, spots: Sequence[SpotRecord] = ()) -> GalleryView:
+def gallery_view(
+    sidecars: Sequence[Sidecar],
+    summary: BatchSummary,
+    spots: Sequence[SpotRecord] = (),
+    files: Mapping[str, str] | None = None,
+) -> GalleryView:
     """Build what the page shows, in the order of `sidecars` and of `spots`."""
     limit = max(_SHORTEST_TEXT, min(_LONGEST_TEXT, _PAGE_TEXT // max(1, len(sidecars))))
     states: Counter[str] = Counter(sidecar.state for sidecar in sidecars)
@@ -179,7 +184,7 @@ def gallery_view(sidecars: Sequence[Sidecar], summary: BatchSummary, spots: Sequ
     spent = summary.usd_spent if summary.usd_spent is not None else sum(sidecar.usd for sidecar in sidecars)
     return GalleryView(
         summary=summary,
-        shots=tuple(_view_shot(sidecar, limit) for sidecar in sidecars),
+        shots=tuple(_view_shot(sidecar, limit, files or {}) for sidecar in sidecars),
         spots=spot_views(spots),
         states=tuple((state, states[state]) for state in STATES if states[state]),
         tags=tuple(tags.most_common(24)),
@@ -200,8 +205,9 @@ def _list_files(sidecars: Sequence[Sidecar], spots: Sequence[SpotRecord]) -> Ite
     yield from (spot.file for spot in spots)
 
 
-def _view_shot(sidecar: Sidecar, limit: int) -> ShotView:
-    folder = f"shots/{folder_name(sidecar.shot)}"
+def _view_shot(sidecar: Sidecar, limit: int, files: Mapping[str, str]) -> ShotView:
+    name = folder_name(sidecar.shot)
+    folder = f"shots/{name}"
     own = [take.failure for take in sidecar.takes] + [clip.failure for clip in sidecar.clips]
     shown = {(f.kind, f.message) for f in [*own, *(cut_.failure for cut_ in sidecar.cuts)] if f}
     return ShotView(
@@ -214,7 +220,7 @@ def _view_shot(sidecar: Sidecar, limit: int) -> ShotView:
         models=_list_models(sidecar),
         facts=_list_facts(sidecar),
         usd=dollars(sidecar.usd),
-        sidecar=quote(f"{folder}/{SIDECAR}"),
+        sidecar=quote(f"{folder}/{files.get(name, SIDECAR)}"),
         takes=tuple(_view_take(take, folder, sidecar) for take in sidecar.takes),
         clips=tuple(_view_clip(clip, folder, sidecar) for clip in sidecar.clips),
         cuts=tuple(_view_cut(cut_, folder, sidecar) for cut_ in sidecar.cuts),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import re
 from collections.abc import AsyncIterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from callsheet.archive import layout
+from callsheet.archive.catalogue import part_bytes, write_changed
 from callsheet.archive.numbered import newest, numbered, version_of
+from callsheet.archive.parts import SCHEMA, latest, read_parts
 from callsheet.archive.store import Stat
 from callsheet.archive.store_gcs import GcsStore
-from callsheet.errors import ArchiveDenied, ArchiveError, ArchiveKept
+from callsheet.errors import ArchiveDenied, ArchiveError, ArchiveKept, ManifestError
 from callsheet.gcs.answers import Answer, failure
 from callsheet.gcs.credentials import GoogleAccess, access_of
 from callsheet.settings import load_settings
+from callsheet.sources import read_bytes
 from tests.support.cli import Cli
 from tests.support.gcs_files import AT_ONCE, LARGE, SMALL, md5, put, store_at
 from tests.support.gcs_proxy import Proxy
@@ -149,13 +155,74 @@ def test_a_batch_goes_on_in_a_bucket_that_keeps_what_is_stored(lean_cli: Cli, gc
     assert (third.exit_code, third.json["submissions"]) == (0, {"image": 0, "video": 0})
     verified = lean_cli("archive", "verify", "sheet.rehearsal", "--json")
     assert verified.exit_code == 0, verified.stdout + verified.stderr
+    assert lean_cli("gallery", "sheet.rehearsal").exit_code == 0
+    links, real = links_and_newest(gcs_proxy, tmp_path.name)
+    assert links == real
+    assert re.fullmatch(r"shots/a/shot-\d+\.json", links[0]), "not the first one, which stays under its name"
     rebuilt = lean_cli("ledger", "rebuild", CALLSHEET_HOME=str(tmp_path / "other"))
     assert rebuilt.exit_code == 0, rebuilt.stderr
     again = lean_cli("plan", "sheet.csv", "--json", CALLSHEET_HOME=str(tmp_path / "other"))
     assert "create" not in json.dumps([action["what"] for shot in again.json["shots"] for action in shot["actions"]])
 
 
+def links_and_newest(proxy: Proxy, prefix: str) -> tuple[list[str], list[str]]:
+    """Return the sidecars that the batch's gallery links to, and the names of the newest ones."""
+
+    async def read() -> tuple[list[str], list[str]]:
+        store = store_at(proxy.url, prefix)
+        _, numbers = newest(await store._list_objects("sheet/"))
+        page = (await store.read_bytes("sheet/sheet.rehearsal/gallery.html", 1 << 20)).decode()
+        await store.aclose()
+        names = [f"sheet/sheet.rehearsal/shots/{shot}/shot.json" for shot in "ab"]
+        real = [numbered(name, numbers.get(name, 1)).partition("rehearsal/")[2] for name in names]
+        return re.findall(r'href="(shots/[^"]*json)"', page), real
+
+    return asyncio.run(read())
+
+
 # --- who pays
+
+
+@pytest.mark.parametrize("project", ["our-project", None])
+def test_manifest_in_a_bucket_whose_requester_pays_is_read_with_the_project(
+    project: str | None, gcs_proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def upload() -> None:
+        store = store_at(gcs_proxy.url, tmp_path.name)
+        await write(store, "id,prompt\n", "sheet.csv")
+        await store.aclose()
+
+    asyncio.run(upload())
+    gcs_proxy.asks_payer = True
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs_proxy.url)
+    monkeypatch.delenv("GOOGLE_CLOUD_PROJECT", raising=False)
+    uri = f"gs://bucket/{tmp_path.name}/sheet.csv"
+    if project:
+        monkeypatch.setenv("CALLSHEET_STORAGE_PROJECT", project)
+        assert read_bytes(uri) == b"id,prompt\n"
+    else:
+        with pytest.raises(ManifestError, match="CALLSHEET_STORAGE_PROJECT"):
+            read_bytes(uri)
+
+
+async def test_part_that_may_not_be_replaced_is_followed_by_one_that_find_believes(
+    store: GcsStore, gcs_proxy: Proxy
+) -> None:
+    named = {"campaign": "s", "batch": "s.live", "shot": "a", "file": "take-1.png", "kind": "take"}
+    row = dict.fromkeys(SCHEMA) | named | {"tags": []}
+    day = date(2026, 11, 30)
+    first = layout.catalogue_part("s.live", day, 1)
+    await store.put_bytes(first, part_bytes([row | {"uri": "gs://old/a.png"}]), "application/octet-stream")
+    gcs_proxy.keeps = True
+    rows = [row | {"uri": "gs://new/a.png"}]
+    with pytest.raises(ArchiveKept):
+        await store.put_bytes(first, part_bytes(rows), "application/octet-stream")
+    assert await write_changed(store, "s.live", rows, day) == layout.catalogue_part("s.live", day, 2)
+    assert await write_changed(store, "s.live", rows, day) is None
+    found = latest(
+        read_parts({n: io.BytesIO(await store.read_bytes(n, 1 << 20)) for n in await store.list("catalog/")})[0]
+    )
+    assert found["uri"].to_list() == ["gs://new/a.png"]
 
 
 @pytest.mark.parametrize("data", [SMALL, LARGE], ids=["multipart", "session"])
