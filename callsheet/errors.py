@@ -222,6 +222,10 @@ class DownloadFailed(ProviderError):
     charged = True
 
 
+class DownloadRefused(DownloadFailed):
+    """The address is at a place that is not followed, so nothing was fetched."""
+
+
 class DownloadStalled(DownloadFailed):
     """Bytes came too slowly or not at all; the job stays submitted for the next run."""
 
@@ -230,6 +234,10 @@ class Unknown(ProviderError):
     """The request may or may not have been accepted; sending it again may pay twice."""
 
     charged = None
+
+
+class PictureElsewhere(Unknown):
+    """The reply names its picture by an address, which did not come yet; the next run fetches it."""
 
 
 class Parked(CallsheetError):

@@ -10,12 +10,22 @@ from dataclasses import replace
 from decimal import Decimal
 
 from callsheet.context.context import RunContext
-from callsheet.errors import CallsheetError, NotAccepted, ProviderError, Rejected, Unknown
+from callsheet.errors import (
+    BadImage,
+    CallsheetError,
+    NotAccepted,
+    PictureElsewhere,
+    ProviderError,
+    Rejected,
+    SettingsError,
+    Unknown,
+    Unreachable,
+)
 from callsheet.jobs.charges import charge_of, picture_charge
 from callsheet.jobs.persist import persist
 from callsheet.jobs.spool_files import keep_picture
 from callsheet.ledger import Attempt, AttemptRecord, Job, JobOrder, JobState
-from callsheet.providers.outcomes import read_picture
+from callsheet.providers.outcomes import BY_ADDRESS, read_picture
 from callsheet.providers.protocol import ImageResult
 from callsheet.providers.reply_spool import Keeper, Reply
 from callsheet.providers.retry_policy import Verdict, rule_for, verdict
@@ -84,7 +94,8 @@ async def judge_kept(run: RunContext, order: JobOrder, job: Job, last: AttemptRe
     """A picture's or video's job in doubt, decided by the reply that was kept before a kill; as it was without one.
 
     Whole: it is finished, or submitted under the operation that it names. Part of a picture: it failed. Another answer
-    is what it would have been in time.
+    is what it would have been in time. Raises Unreachable when the picture is at an address from which it does not
+    come now.
     """
     if order.kind == "look":
         return job
@@ -95,7 +106,9 @@ async def judge_kept(run: RunContext, order: JobOrder, job: Job, last: AttemptRe
         if order.kind == "video":
             name = await asyncio.to_thread(submitted_name, reply, f"a video by {order.model}")
             return await run.resources.ledger.resolve(job.key, "adopt", name, by="its kept reply")
-        result = await asyncio.to_thread(read_picture, reply, f"a picture by {order.model}")
+        result = await _read_kept(run, order, reply)
+    except PictureElsewhere as error:
+        raise Unreachable(str(error)) from error
     except Unknown:
         return replace(
             job, reason=f"{job.reason} Its reply is kept: {run.resources.spool.replies.path(job.key, last.n)}."
@@ -111,21 +124,43 @@ async def judge_kept(run: RunContext, order: JobOrder, job: Job, last: AttemptRe
 async def picture_of_another_ledger(run: RunContext, order: JobOrder, attempt: Attempt) -> ImageResult | None:
     """The picture in a reply that another ledger, lost since, had kept on this disk: it is paid for.
 
-    Only the first attempt looks for it: who asks once more wants something else.
+    Only the first attempt looks for it: who asks once more wants something else. Raises Unreachable when the reply
+    names the picture by an address from which it does not come now: nothing is sent then.
     """
-
-    def read() -> ImageResult | None:
-        for reply in run.resources.spool.replies.of_other_ledgers(order.key) if attempt.n == 1 else ():
-            with suppress(CallsheetError):
-                return read_picture(reply, f"a picture by {order.model}")
+    if attempt.n != 1:
         return None
-
-    found = await asyncio.to_thread(read)
-    if found is not None:
+    for reply in await asyncio.to_thread(run.resources.spool.replies.of_other_ledgers, order.key):
+        try:
+            found = await _read_kept(run, order, reply)
+        except PictureElsewhere as error:
+            raise Unreachable(str(error)) from error
+        except CallsheetError:
+            continue
         log.info(
             "Job %s of shot %s: a kept reply of a lost ledger holds it; nothing is sent.", order.key[:12], order.shot
         )
-    return found
+        return found
+    return None
+
+
+async def _read_kept(run: RunContext, order: JobOrder, reply: Reply) -> ImageResult:
+    """Return the picture of a kept reply, fetched, which is free, where it only names one.
+
+    Raises PictureElsewhere when it did not come, and what else is wrong with the reply.
+    """
+    what = f"a picture by {order.model}"
+    try:
+        return await asyncio.to_thread(read_picture, reply, what)
+    except BadImage as error:
+        if error.reason != BY_ADDRESS:
+            raise
+        named = error
+    about_people = order.request.get("person_generation") is not None
+    try:
+        provider = run.resources.providers.images_for(order.model, about_people=about_people)
+    except SettingsError as error:
+        raise PictureElsewhere(f"{named} It was not fetched: {error}", reason=BY_ADDRESS) from error
+    return await provider.read(reply, what)
 
 
 async def operation_of_another_ledger(run: RunContext, order: JobOrder, attempt: Attempt) -> str | None:

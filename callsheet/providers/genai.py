@@ -5,16 +5,19 @@ The platforms are the Gemini API and Agent Platform.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from functools import partial
 
 from google import genai
 from google.genai import types
 
+from callsheet.errors import BadImage
 from callsheet.providers.http_errors import Phase
-from callsheet.providers.outcomes import read_look, read_picture
+from callsheet.providers.outcomes import BY_ADDRESS, read_look, read_picture
+from callsheet.providers.picture_fetch import PictureFetch
 from callsheet.providers.protocol import ImageRequest, ImageResult, LookRequest, LookResult, not_carried
-from callsheet.providers.reply_spool import Keeper
+from callsheet.providers.reply_spool import Keeper, Reply
 from callsheet.providers.secrets import NO_SECRETS, Secrets
 from callsheet.providers.sent_tracking import SdkRequest, received
 
@@ -69,16 +72,23 @@ class GenaiImages:
     """An ImageProvider over one SDK client, which sends each request once.
 
     See sdk_clients. `labels` is off where gateways that speak the Gemini API's protocol may reject them as an unknown
-    field.
+    field. `pictures` fetches those that a reply only names; without it such a reply is a BadImage.
     """
 
     def __init__(
-        self, client: genai.Client, *, agent_platform: bool, labels: bool, secrets: Secrets = NO_SECRETS
+        self,
+        client: genai.Client,
+        *,
+        agent_platform: bool,
+        labels: bool,
+        secrets: Secrets = NO_SECRETS,
+        pictures: PictureFetch | None = None,
     ) -> None:
         self._client = client
         self._agent_platform = agent_platform
         self._labels = labels
         self._secrets = secrets
+        self._pictures = pictures
         self._last: tuple[ImageRequest, types.GenerateContentConfig] | None = None
 
     def _build_config(self, request: ImageRequest) -> types.GenerateContentConfig:
@@ -105,8 +115,24 @@ class GenaiImages:
                 model=request.model, contents=contents(request), config=self._build_config(request)
             )
 
-        read = partial(read_picture, what=what)
-        return await received(send, read, SdkRequest(Phase.SUBMIT, what, self._secrets), keeper)
+        came: list[Reply] = []
+
+        def read(reply: Reply) -> ImageResult:
+            came.append(reply)
+            return read_picture(reply, what)
+
+        try:
+            return await received(send, read, SdkRequest(Phase.SUBMIT, what, self._secrets), keeper)
+        except BadImage as error:
+            if error.reason != BY_ADDRESS or self._pictures is None:
+                raise
+            return await self._pictures.fetch(came[-1], what, error)
+
+    async def read(self, reply: Reply, what: str) -> ImageResult:
+        """Return the picture of a kept reply, fetched first where it only names one."""
+        if self._pictures is None:
+            return await asyncio.to_thread(read_picture, reply, what)
+        return await self._pictures.read(reply, what)
 
 
 def contents(request: ImageRequest) -> types.Content:

@@ -18,7 +18,14 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx2
 
-from callsheet.errors import DownloadFailed, DownloadStalled, OperationExpired, ProviderError, Unauthorised
+from callsheet.errors import (
+    DownloadFailed,
+    DownloadRefused,
+    DownloadStalled,
+    OperationExpired,
+    ProviderError,
+    Unauthorised,
+)
 from callsheet.files import digest_file
 from callsheet.providers.http_errors import Phase, from_reply
 from callsheet.providers.partial_file import PARTIAL_CONTENT, RANGE_NOT_SATISFIABLE, Interrupted, PartialFile, opened
@@ -141,7 +148,7 @@ class HttpsDownload:
         resource = resource_of(url)
         for _ in range(MAX_REDIRECTS + 1):
             if not is_allowed(url, self._base_url, foreign=self._foreign):
-                raise DownloadFailed(
+                raise DownloadRefused(
                     f"The video's address is at {urlsplit(url).hostname or 'no host'}, which is neither the configured "
                     "base URL's nor a public host over https: not fetched. Check the base URL."
                 )

@@ -20,6 +20,7 @@ from callsheet.errors import (
     ProviderError,
     Unknown,
 )
+from callsheet.media.kinds import HEAD_BYTES, picture_type
 from callsheet.media.probe import ImageProbe, probe_image
 from callsheet.providers.error_bodies import plain
 from callsheet.providers.http_errors import Phase, from_reply
@@ -31,6 +32,8 @@ from callsheet.providers.reply_words import Said, count, either, error_body, map
 
 # The largest picture measured was 21 MB (4K PNG, 2026-09-20).
 MAX_IMAGE_BYTES = 64 * 1024 * 1024
+# The reason of a BadImage whose reply holds no picture, but the address of one.
+BY_ADDRESS = "BY_ADDRESS"
 MAX_ANSWER = 16 * 1024
 # Refusals; every other reason without a picture is technical, and another try may give one.
 BLOCKING = frozenset(
@@ -43,13 +46,13 @@ _BLOCKING_WORDS = ("SAFETY", "PROHIBITED", "BLOCK", "POLICY", "RECITATION")
 _UNSPECIFIED = ("", "BLOCK_REASON_UNSPECIFIED", "BLOCKED_REASON_UNSPECIFIED")
 
 
-def read_picture(reply: Reply, what: str = "a picture") -> ImageResult:
+def read_picture(reply: Reply, what: str = "a picture", fetched: Sequence[bytes] = ()) -> ImageResult:
     """Return the picture of a reply as it came, whatever its status.
 
-    See `image_result`. A reply kept in the spool reads the same.
+    See `image_result`. A reply kept in the spool reads the same. `fetched` is what was at the addresses in it.
     """
     try:
-        result = image_result(read_body(reply), what, retry_after=reply.headers.get("retry-after"))
+        result = image_result(read_body(reply), what, retry_after=reply.headers.get("retry-after"), fetched=fetched)
         return replace(result, request_id=reply.request_id)
     except BadImage:
         raise
@@ -78,7 +81,14 @@ def _judge_by_status(reply: Reply, what: str, error: ProviderError) -> ProviderE
     return told
 
 
-def image_result(body: ReplyBody, what: str = "a picture", *, retry_after: str | None = None) -> ImageResult:
+def find_addresses(reply: Reply) -> tuple[str, ...]:
+    """Return the addresses of the pictures that a reply only names."""
+    return find_pictures(read_body(reply)).addresses
+
+
+def image_result(
+    body: ReplyBody, what: str = "a picture", *, retry_after: str | None = None, fetched: Sequence[bytes] = ()
+) -> ImageResult:
     """Return the picture of a reply, with the other whole ones.
 
     The last whole one of the answer, else of anywhere, else of its thoughts. Raises BadImage when only parts of
@@ -86,10 +96,14 @@ def image_result(body: ReplyBody, what: str = "a picture", *, retry_after: str |
     Unknown when nothing can be read. Every error has the tokens that the reply reports.
     """
     found = find_pictures(body)
-    whole, damage = _select_whole(found.pictures)
+    pictures = (
+        *found.pictures,
+        *(Found(data, picture_type(data[:HEAD_BYTES]) or "", is_answer=True) for data in fetched),
+    )
+    whole, damage = _select_whole(pictures)
     said = Said(body)
     if not whole:
-        error = _judge_damaged(damage, body) if found.pictures else None
+        error = _judge_damaged(damage, body) if pictures else None
         error = error or stated_error(body, Phase.SUBMIT, what, retry_after=retry_after)
         error = error or (_judge_elsewhere(found.addresses) if found.addresses else _judge_absence(said))
         error.tokens = said.tokens()
@@ -173,11 +187,7 @@ def _judge_damaged(damage: str, body: ReplyBody) -> ProviderError:
 
 
 def _judge_elsewhere(addresses: Sequence[str]) -> ProviderError:
-    return BadImage(
-        f"The reply names its picture by an address that is not followed: {plain(addresses[0], 300)}. Fetch it by "
-        "hand; `callsheet resolve --resubmit` asks for it anew.",
-        reason="BY_ADDRESS",
-    )
+    return BadImage(f"The reply names its picture by an address: {plain(addresses[0], 300)}.", reason=BY_ADDRESS)
 
 
 def _judge_absence(said: Said) -> ProviderError:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from callsheet.errors import Rejected
-from callsheet.providers.reply_spool import Keeper
+from callsheet.providers.reply_spool import Keeper, Reply
 
 
 def not_carried(field: str, value: object, why: str) -> Rejected:
@@ -159,6 +159,13 @@ class ImageProvider(Protocol):
         """Return the picture, or raise a ProviderError.
 
         `errors.Unknown` when acceptance cannot be known. The reply is durable with `keeper` before anything reads it.
+        """
+        ...
+
+    async def read(self, reply: Reply, what: str) -> ImageResult:
+        """Return the picture of a kept reply, fetched first where it only names one.
+
+        Raises what is wrong with it as a ProviderError. Sends no paid request.
         """
         ...
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from callsheet.errors import NotRehearsal, SettingsError
@@ -180,6 +181,7 @@ class Providers:
 
     def _open_images(self, way: Way) -> ImageProvider:
         from callsheet.providers.genai import GenaiImages
+        from callsheet.providers.picture_fetch import PictureFetch
         from callsheet.providers.sdk_clients import secrets_of
 
         client = self._open_client(way, fresh=False)
@@ -189,6 +191,7 @@ class Providers:
             agent_platform=agent_platform,
             labels=agent_platform or self._rehearsal,
             secrets=secrets_of(self._access, way),
+            pictures=PictureFetch(partial(self._open_files, way)),
         )
 
     def _open_veo_agent(self, way: Way, model: str) -> VideoProvider:
@@ -199,14 +202,14 @@ class Providers:
             self._open_client(way, fresh=True),
             self._open_client(way, fresh=False),
             model=model,
-            files=self._open_agent_files(way),
+            files=self._open_files(way),
             secrets=secrets_of(self._access, way),
         )
 
-    def _open_agent_files(self, way: Way) -> VideoFetch:
-        """Return what fetches the videos that Agent Platform names.
+    def _open_files(self, way: Way) -> VideoFetch:
+        """Return what fetches the files that replies name.
 
-        Objects of buckets, and addresses, as on the other route.
+        Objects of buckets, and addresses, on every route.
         """
         from callsheet.providers.https_download import HttpsDownload
         from callsheet.providers.sdk_clients import base_url, plain_client, secrets_of

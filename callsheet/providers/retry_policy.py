@@ -65,6 +65,7 @@ RULES: tuple[Rule, ...] = (
     Rule(errors.Blocked, Verdict.BLOCK, Verdict.BLOCK),
     Rule(errors.BadImage, Verdict.FAIL, Verdict.FAIL, keeps=True),
     Rule(errors.NoImage, Verdict.AGAIN, Verdict.FAIL, times=1, keeps=True),
+    Rule(errors.PictureElsewhere, Verdict.HOLD, Verdict.HOLD, keeps=True),
     Rule(errors.Unknown, Verdict.AGAIN, Verdict.HOLD, times=1, keeps=True),
     Rule(errors.ProviderError, Verdict.FAIL, Verdict.FAIL, keeps=True),
 )

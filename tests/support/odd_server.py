@@ -60,12 +60,18 @@ def zipped(wire: Wire) -> Wire:
 
 @dataclass
 class OddServer:
-    """`answers` by the name that a prompt has after "reply"; `otherwise` is the reply to everything else."""
+    """`answers` by the name that a prompt has after "reply"; `otherwise` is the reply to everything else.
+
+    `files` are the replies to GETs by the last part of the path, one after another, the last for good; `fetched` counts
+    them. What is not there is a 404.
+    """
 
     answers: Mapping[str, Answers]
     otherwise: Callable[[], Wire]
     url: str = ""
+    files: Mapping[str, Answers] = field(default_factory=dict)
     asked: Counter[str] = field(default_factory=Counter)
+    fetched: Counter[str] = field(default_factory=Counter)
     is_stalled: bool = False
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -74,7 +80,7 @@ class OddServer:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
                 length = re.search(r"content-length: (\d+)", head)
                 body = await reader.readexactly(int(length[1]) if length else 0)
-                wire = self._next(body)
+                wire = self._file(head) if head.startswith("get ") else self._next(body)
                 writer.write(wire.message())
                 await writer.drain()
                 if wire.stall:
@@ -83,6 +89,13 @@ class OddServer:
                 if wire.ends:
                     break
         writer.close()
+
+    def _file(self, head: str) -> Wire:
+        name = head.split(maxsplit=2)[1].partition("?")[0].rpartition("/")[2]
+        self.fetched[name] += 1
+        script = self.files.get(name, Wire(b'{"error": {"code": 404, "status": "NOT_FOUND", "message": "m"}}', 404))
+        wires = script if isinstance(script, tuple) else (script,)
+        return wires[min(self.fetched[name], len(wires)) - 1]
 
     def _next(self, body: bytes) -> Wire:
         named = NAME.search(json.loads(body)["contents"][0]["parts"][0]["text"])

@@ -1,0 +1,91 @@
+"""Fetch the pictures that a reply only names by an address.
+
+With the allow-list, the turns and the bounds of videos. The reply is kept before: what does not come today is fetched
+by the next run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from callsheet.errors import BadImage, DownloadRefused, OperationExpired, PictureElsewhere, ProviderError
+from callsheet.providers.outcomes import BY_ADDRESS, MAX_IMAGE_BYTES, find_addresses, read_picture
+from callsheet.providers.protocol import ImageResult, VideoReady
+from callsheet.providers.reply_spool import Reply
+from callsheet.providers.sent_tracking import listening
+from callsheet.providers.video_fetch import VideoFetch
+
+# More addresses than that are in no answer that was asked for one picture.
+MAX_ADDRESSES = 8
+
+
+class PictureFetch:
+    """Reads replies, and fetches the pictures that they only name.
+
+    `open_files` is called at the first picture that has to be fetched.
+    """
+
+    def __init__(self, open_files: Callable[[], VideoFetch]) -> None:
+        self._open_files = open_files
+
+    async def read(self, reply: Reply, what: str) -> ImageResult:
+        """Return the picture of a reply, whether its bytes or its address came.
+
+        Raises what `read_picture` raises; BadImage for an address that is refused or gone, PictureElsewhere when the
+        picture did not come this time.
+        """
+        try:
+            return await asyncio.to_thread(read_picture, reply, what)
+        except BadImage as error:
+            if error.reason != BY_ADDRESS:
+                raise
+            return await self.fetch(reply, what, error)
+
+    async def fetch(self, reply: Reply, what: str, named: BadImage) -> ImageResult:
+        """Return the picture that a reply only names; `named` says so, and is told when it is not fetched."""
+        try:
+            fetched = await self._fetch_all(await asyncio.to_thread(find_addresses, reply))
+        except ProviderError as error:
+            raise _judge_failure(named, error) from error
+        return await asyncio.to_thread(read_picture, reply, what, fetched)
+
+    async def _fetch_all(self, addresses: Sequence[str]) -> list[bytes]:
+        """Return what is at the addresses; raises the last error when nothing came of any."""
+        fetched: list[bytes] = []
+        failure: ProviderError | None = None
+        with tempfile.TemporaryDirectory() as folder, listening(lambda: None):  # no paid request is sent here
+            for address in addresses[:MAX_ADDRESSES]:
+                target = Path(folder) / "picture"
+                try:
+                    await self._open_files().fetch(VideoReady(uri=address), target)
+                    fetched.append(await asyncio.to_thread(_read_bounded, target))
+                except ProviderError as error:
+                    failure = error
+        if not fetched and failure is not None:
+            raise failure
+        return fetched
+
+
+def _read_bounded(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(MAX_IMAGE_BYTES + 1)
+
+
+def _judge_failure(named: BadImage, error: ProviderError) -> ProviderError:
+    """Return the final BadImage for an address that is refused or gone, else PictureElsewhere."""
+    why = re.sub(r"\b([Tt])he video\b", r"\1he picture", str(error))
+    if isinstance(error, DownloadRefused | OperationExpired):
+        failure: ProviderError = BadImage(
+            f"{named} It was not fetched: {why} `callsheet resolve --resubmit` asks for it anew.", reason=BY_ADDRESS
+        )
+    else:
+        failure = PictureElsewhere(
+            f"{named} It did not come: {why} The next run fetches it, which is free; nothing is asked for anew.",
+            reason=BY_ADDRESS,
+        )
+    failure.tokens = named.tokens
+    return failure
