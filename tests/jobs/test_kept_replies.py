@@ -23,13 +23,16 @@ from callsheet.providers.reply_body import ReplyBody, decode_base64, read_body, 
 from callsheet.providers.reply_spool import KeptReplies, Reply, head_of, parse_reply
 from tests.support.cli import Cli
 from tests.support.forked import Forge
-from tests.support.odd_replies import GOOD, PNG
+from tests.support.odd_replies import GOOD, PNG, answer, js
 from tests.support.odd_reply_runs import PRICE, TOLD, good, jobs_by_shot, settings_for, sheet
 from tests.support.odd_server import OddServer, Wire, odd_server
 from tests.support.waiting import wait_for
 from tests.support.whole_batch import whole_batch
 
 KEY = "ab" * 32
+# A reply that only names its picture, and the file at that address.
+NAMED = js(answer({"fileData": {"fileUri": "https://generativelanguage.googleapis.com/v1beta/files/a"}}))
+FILES = {"a:download": Wire(PNG)}
 KILL = "between a kept reply and its picture"
 
 
@@ -51,9 +54,10 @@ async def killed(forge: Forge, folder: Path, server: OddServer, request: RunRequ
 
 
 async def killed_and_run_again(
-    forge: Forge, folder: Path, answers: Mapping[str, Wire], moment: str = KILL
+    forge: Forge, folder: Path, answers: Mapping[str, Wire], moment: str = KILL, files: Mapping[str, Wire] | None = None
 ) -> tuple[OddServer, Any]:
     async with odd_server(answers, good) as server:
+        server.files = files or {}
         request = sheet(folder, list(answers))
         await killed(forge, folder, server, request, moment)
         report = await whole_batch(request, settings_for(folder / "home", server.url))
@@ -71,12 +75,23 @@ async def test_a_reply_that_was_kept_before_a_kill_is_taken_without_a_new_reques
     assert not list((settings.home / "spool" / "replies").iterdir()), "what is archived is kept no longer"
 
 
+async def test_a_reply_kept_before_a_kill_that_only_names_its_picture_has_it_fetched(
+    tmp_path: Path, bare_forge: Forge
+) -> None:
+    server, report = await killed_and_run_again(bare_forge, tmp_path, {"one": NAMED}, KILL, FILES)
+    job = (await jobs_by_shot(settings_for(tmp_path / "home", server.url)))["one"]
+    assert (server.asked["one"], job.state, job.spent_usd, job.attempts) == (1, JobState.STORED, TOLD, 1)
+    assert report.summary["exit_code"] == 0
+
+
+@pytest.mark.parametrize("wire", [Wire(GOOD), NAMED], ids=["whole", "named"])
 async def test_a_reply_kept_for_a_ledger_that_is_lost_is_taken_by_the_next_one(
-    tmp_path: Path, bare_forge: Forge, lean_cli: Cli
+    tmp_path: Path, bare_forge: Forge, lean_cli: Cli, wire: Wire
 ) -> None:
     request, settings = sheet(tmp_path, ["one"]), settings_for(tmp_path / "home", "http://127.0.0.1:9")
     lean_cli.env["CALLSHEET_HOME"] = str(settings.home)
-    async with odd_server({"one": Wire(GOOD)}, good) as server:
+    async with odd_server({"one": wire}, good) as server:
+        server.files = FILES
         await killed(bare_forge, tmp_path, server, request, KILL)
         for path in settings.home.glob("ledger.db*"):
             path.unlink()

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from callsheet.ledger import JobState
-from tests.odd_replies import PNG, answer, js
-from tests.odd_server import Answers, Wire, odd_server
-from tests.test_odd_replies import ROUTES, TOLD, good, jobs_by_shot, settings_for, sheet, sidecar
-from tests.whole_batch import whole_batch
+from tests.support.odd_replies import PNG, answer, js
+from tests.support.odd_reply_runs import ROUTES, TOLD, good, jobs_by_shot, settings_for, sheet, sidecar
+from tests.support.odd_server import Answers, Wire, odd_server
+from tests.support.whole_batch import whole_batch
 
 GOOGLE = "https://generativelanguage.googleapis.com/v1beta/files/"
 BUSY = Wire(b'{"error": {"code": 503, "status": "UNAVAILABLE", "message": "m"}}', 503)
@@ -57,7 +57,7 @@ async def test_a_named_picture_is_fetched_or_kept_for_the_next_run_and_paid_once
         name: case[2:] for name, case in CASES.items()
     }
     assert set(server.asked.values()) == {1}
-    assert (first.summary["exit_code"], second.summary["exit_code"]) == (1, 1)
+    assert (first.summary["exit_code"], second.summary["exit_code"]) == (5, 5)
     kept = {path.name.partition("-")[0] for path in (settings.home / "spool" / "replies").glob("*.http")}
     for name, (_, _, _, state, _) in CASES.items():
         assert (jobs[name].key in kept) == (state is not JobState.STORED), name
