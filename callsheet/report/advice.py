@@ -11,6 +11,7 @@ _ADVICE = {
     "NoImage": "The model answered in text. Ask plainly for a picture, or try another model.",
     "NoVideo": "Run again; the operation ended without a video and without a reason.",
     "Unknown": "It may have been paid for: `callsheet resolve` shows the evidence and settles it.",
+    "PictureElsewhere": "It is paid for and named by an address: run again to fetch it, free of charge.",
     "OperationFailed": "Not charged. Run again.",
     "OperationExpired": "Its retention is over: `callsheet resolve --reopen` looks once more, --remake pays anew.",
     "OperationWithheld": "It is paid for and kept for two days: use the key that submitted it, and run again for free.",
