@@ -78,7 +78,7 @@ def _read_bounded(path: Path) -> bytes:
 def _judge_failure(named: BadImage, error: ProviderError) -> ProviderError:
     """Return the final BadImage for an address that is refused or gone, else PictureElsewhere."""
     why = re.sub(r"\b([Tt])he video\b", r"\1he picture", str(error))
-    if isinstance(error, DownloadRefused | OperationExpired):
+    if isinstance(error, DownloadRefused | OperationExpired) or error.status in (404, 410):
         failure: ProviderError = BadImage(
             f"{named} It was not fetched: {why} `callsheet resolve --resubmit` asks for it anew.", reason=BY_ADDRESS
         )
