@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from callsheet.archive.store import Store
+from callsheet.archive.store_local import LocalStore
 from callsheet.errors import SettingsError
 from callsheet.gcs.credentials import GoogleAccess, access_of
 from callsheet.settings import Settings
@@ -25,8 +26,6 @@ def open_store(uri: str, *, access: GoogleAccess | None = None, link: bool = Fal
     A folder (a path or file://) or gs://bucket/prefix. `link` lets a folder take over the caller's file by a hard link
     instead of a copy: only for files that are synced to disk and never written to again.
     """
-    from callsheet.archive.store_local import LocalStore
-
     parts = urlsplit(uri)
     if "://" not in uri:
         return LocalStore(Path(uri), link=link)

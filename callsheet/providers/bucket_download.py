@@ -14,13 +14,13 @@ from callsheet.errors import (
     OperationExpired,
     Unreachable,
 )
+from callsheet.files import Digests
 from callsheet.gcs.credentials import GoogleAccess
 from callsheet.gcs.patience import Patience, Stalled
 from callsheet.providers.operations import MAX_VIDEO_BYTES
 from callsheet.providers.partial_file import opened
 
 if TYPE_CHECKING:
-    from callsheet.files import Digests
     from callsheet.gcs.bucket import Bucket, Found
 
 T = TypeVar("T")
