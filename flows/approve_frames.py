@@ -1,4 +1,4 @@
-"""The approve_frames flow: a person's decisions from a form, and the batch going on by them."""
+"""The approve_frames flow: decisions from a form, and the batch goes on."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ from flows.content_batch import content_batch
     validate_parameters=True,
 )
 async def approve_frames(batch: DecidedBatch, decisions: FrameChoices, by: DecidedBy, go_on: GoOn = True) -> Any:
-    """Record the decisions, all or none, as `callsheet approve` does; with `go_on` the batch goes on by them.
+    """Record the decisions, all or none, as `callsheet approve` does.
+
+    With `go_on` the batch goes on by them.
 
     Returns what was `decided`, the shots that are still `waiting`, and the run that was `started`, or the summary of
     the `run` that was made here. UsageError, with nothing recorded, for a batch, shot or take that is not there.

@@ -1,4 +1,4 @@
-"""The assemble flow: archived clips or cuts joined into one spot, on demand and for nothing."""
+"""The assemble flow: archived clips or cuts joined into one spot, for nothing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tasks.spots import join_spot
 async def assemble(
     of: Parts, platform: SpotPlatform = None, crossfade_s: Crossfade = 0.0, name: SpotName = "spot"
 ) -> State[dict[str, Any]]:
-    """Join the clips, or their cuts for `platform`, and show the spot where people look for it.
+    """Join the clips, or their cuts for `platform`, and publish the spot.
 
     Returns `exit_code` and what was made. UsageError when there is no such batch, shot, cut or platform, MediaError
     when the parts cannot be joined.

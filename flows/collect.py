@@ -1,4 +1,6 @@
-"""The collect flow: fetch what was paid for and left behind, and carry its shots on, without spending anything.
+"""The collect flow: what was paid for and left behind, for nothing.
+
+It is fetched, and its shots are carried on.
 
 For a schedule, beside the batches: what a killed, disconnected or switched-off machine has left is finished here.
 """
@@ -37,7 +39,9 @@ from tasks.recover import recover_batch
     validate_parameters=True,
 )
 async def collect(live: LiveBatches = False, batch: OneBatch = None) -> dict[str, Any]:
-    """Do what `callsheet recover` does in the batches of one mode, or for one batch, and finish their shots for free.
+    """Recover the batches of one mode, or one batch, and finish their shots.
+
+    It is what `callsheet recover` does, and free.
 
     Operations whose owner is gone are adopted; those of a living process are left to it. Returns `jobs` (what became
     of each), `carried_on` (the summaries of the batches that were run), `left` (batches that could not be, and why)
@@ -63,7 +67,10 @@ def _mode(live: bool) -> Mode:
 
 
 async def _recover(settings: Settings, mode: Mode, batch: str | None) -> list[Recovered]:
-    """What is missing, fetched batch by batch side by side; what expires first has the first turn in all of them."""
+    """Fetch what is missing, batches side by side.
+
+    What expires first has the first turn in all of them.
+    """
     found = await find_missing(settings, batch)
     check_mode(found, mode, batch)
     missing = found.of(mode)
@@ -79,7 +86,10 @@ async def _recover(settings: Settings, mode: Mode, batch: str | None) -> list[Re
 
 
 async def _carry_on(found: list[Resumable]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The summaries of the batches that were carried on, and those that were left, with the reason."""
+    """Carry the batches on; return their summaries, and which were left.
+
+    With the reason for each that was left.
+    """
     carried, left = [], []
     for one in found:
         why_not = one.why_not

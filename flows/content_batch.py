@@ -1,4 +1,7 @@
-"""The content batch: manifest -> plan -> images -> frames -> clips -> cuts -> archive -> report."""
+"""The content batch flow.
+
+manifest -> plan -> images -> frames -> clips -> cuts -> archive -> report
+"""
 
 from __future__ import annotations
 
@@ -74,7 +77,9 @@ async def content_batch(
     free: Free = False,
     plan: PlanFile = None,
 ) -> Any:
-    """Bring the batch to what its manifest asks for, paying only for what is not there yet.
+    """Bring the batch to what its manifest asks for, paying only for the rest.
+
+    What is there is not paid for again.
 
     Returns the object that `callsheet run --json` prints. Shots that are blocked, failed or parked do not fail the
     flow: its final state says how many there are. UsageError when the manifest or the settings are not valid.
@@ -98,7 +103,10 @@ async def content_batch(
 
 
 async def in_groups(run: RunContext, shots: Sequence[Shot], most: int = MOST_GROUPS) -> None:
-    """Take the shots through the pipeline in groups; each step of a group is a task run."""
+    """Take the shots through the pipeline in groups, side by side.
+
+    Each step of a group is a task run.
+    """
     await asyncio.gather(*(_in_tasks(run, group) for group in groups(shots, most)))
 
 

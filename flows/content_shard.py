@@ -1,4 +1,7 @@
-"""The content shard: a stretch of a large batch, made by a run of its own for the run that split the batch."""
+"""The content shard flow: a stretch of a large batch, in a run of its own.
+
+It works for the run that split the batch.
+"""
 
 from __future__ import annotations
 

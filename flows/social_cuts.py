@@ -1,4 +1,4 @@
-"""The social_cuts flow: archived clips cut for further platforms, on demand and for nothing."""
+"""The social_cuts flow: archived clips cut for further platforms, for nothing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ from tasks.recut import cut_more, list_more_cuts
     validate_parameters=True,
 )
 async def social_cuts(of: Clips, platforms: Platforms = ("9x16",), focus: Focus = None) -> Any:
-    """Cut the clips of the batches that are meant, group by group, and list the cuts where people look for them.
+    """Cut the clips of the batches that are meant, group by group.
+
+    The cuts are listed where people look for them.
 
     Returns `exit_code` (3 when a cut could not be made) and what became of each batch. UsageError when there is no
     such batch, shot or platform.

@@ -1,4 +1,4 @@
-"""The spend_report flow: each morning, what the day before and the month so far have cost."""
+"""The spend_report flow: what a day and its month have cost, each morning."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ from callsheet.settings import load_settings
     validate_parameters=True,
 )
 async def spend_report(live: LiveBatches = True, day: ReportDay = None) -> Any:
-    """Publish what was spent on a day, by default the one before the run was due, and in its month up to it.
+    """Publish what was spent on a day, and in its month up to it.
+
+    By default it is the day before the run was due.
 
     Days are Pacific, as the provider bills. Returns the sums; asks the ledger only.
     """

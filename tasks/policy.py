@@ -1,4 +1,4 @@
-"""The policy of all tasks: what is tried again, how often, and what the scheduler keeps.
+"""The policy of all tasks: retries, and what the scheduler keeps.
 
 Tasks never cache or persist results: the ledger is the memory, and bytes do not pass through the scheduler.
 """
@@ -29,7 +29,10 @@ DELAYS_S = [1.0, 5.0, 20.0]
 
 
 async def worth_retrying(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
-    """Only when archive or ledger were out of reach; everything else has been recorded for its shot."""
+    """Tell whether to try again: only when archive or ledger were out of reach.
+
+    Everything else has been recorded for its shot.
+    """
     try:
         await state.aresult()
     except CallsheetError as error:

@@ -14,7 +14,10 @@ from tasks.policy import POLICY
 
 @task(name="recover", task_run_name="recover: {batch}", tags=["recover"], **POLICY)
 async def recover_batch(batch: str) -> list[dict[str, Any]]:
-    """Fetch what is paid for and not in the batch's folder; what became of each job."""
+    """Fetch what is paid for and not in the batch's folder.
+
+    Returns what became of each job.
+    """
     run = current_run()
     batches = {batch: (await run.resources.ledger.batch_named(batch)).batch}
     missing = await missing_in(run.resources.ledger, run.resources.store, batches)

@@ -1,4 +1,4 @@
-"""The tasks of the social_cuts flow: one group's new cuts, and the records of them."""
+"""The tasks of the social_cuts flow: a group's new cuts, and their records."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ async def cut_more(group: str, shots: list[str]) -> dict[str, Any]:
 
 @task(name="social-cuts-report", task_run_name="report: {batch}", tags=["report"], **POLICY)
 async def list_more_cuts(batch: str) -> dict[str, Any]:
-    """List the batch's new cuts in catalogue, gallery and marker; what was made."""
+    """List the batch's new cuts in catalogue, gallery and marker.
+
+    Returns what was made.
+    """
     return await report_more_cuts(current_run())
 
 

@@ -14,7 +14,10 @@ from tasks.policy import POLICY
 
 @task(name="report", task_run_name="report", tags=["report"], **POLICY)
 async def report(started: float) -> Report:
-    """Write gallery, catalogue and `_SUCCESS.json`, and show the report. `started` is the monotonic start, seconds."""
+    """Write gallery, catalogue and `_SUCCESS.json`, and publish the report.
+
+    `started` is the monotonic start, seconds.
+    """
     ended = await write_report(current_run(), time.monotonic() - started)
     await publish_report(current_run(), ended)
     return ended

@@ -13,5 +13,8 @@ from tasks.policy import POLICY
 
 @task(name="assemble", task_run_name="spot: {asked.name}", tags=["spots"], **POLICY)
 async def join_spot(asked: SpotRequest) -> dict[str, Any]:
-    """Make the spot, archive it and show it in the batch's gallery; one that is there already is not remade."""
+    """Make the spot, archive it and show it in the batch's gallery.
+
+    One that is there already is not remade.
+    """
     return await make_spot_of(load_settings(), asked)

@@ -41,7 +41,9 @@ def approve(
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Show the shots that wait for approval, or decide: which takes are animated, or that a shot is rejected.
+    """Show the shots that wait for approval, or decide about them.
+
+    A decision says which takes are animated, or that a shot is rejected.
 
     All decisions are recorded, or none. With --run it ends as `callsheet run` does.
     """
@@ -63,7 +65,7 @@ def _check_alone(by: str | None, note: str, run: bool) -> None:
 
 
 def _wishes(batch: str, words: list[str], note: str, file: Path | None) -> tuple[list[Wish], str]:
-    """What is wished in words and in the file, and the name in the file."""
+    """Return the decisions in words and in the file, and the name in the file."""
     wishes, name = wishes_in(words, note), ""
     if file is not None:
         saved = read_decisions(file, batch)
@@ -97,7 +99,7 @@ def _go_on(decided: Decided, settings: Settings, *, run: bool, yes: bool) -> dic
 
 
 def command_of(request: RunRequest) -> str:
-    """The command that asks for the same."""
+    """Return the command that asks for the same."""
     words = ["callsheet", "run", request.manifest, *(["--live"] if request.live else [])]
     for option, value in (("--edition", request.edition), ("--campaign", request.campaign)):
         words += [option, value] if value else []
@@ -116,7 +118,10 @@ def _line(one: Recorded) -> str:
 
 
 def _answer(decided: Decided, more: dict[str, Any], json: bool) -> None:
-    """Show what still waits, print the object, and end as the run did that was started."""
+    """Show what still waits, and end as the run did that was started.
+
+    With --json the object is printed last.
+    """
     code = int(more["run"]["exit_code"]) if "run" in more else 0
     if "run" not in more:
         _show(decided)

@@ -60,7 +60,9 @@ def copy(
     target: Annotated[str, typer.Argument(help="The other archive: a folder or gs://bucket/prefix.")],
     json: JsonOption = False,
 ) -> None:
-    """Copy a batch into another archive, every file verified; the same command goes on with an interrupted copy.
+    """Copy a batch into another archive, every file verified.
+
+    The same command goes on with an interrupted copy.
 
     Ends with 3 when something could not be copied: there is then no success marker in the other archive.
     """
@@ -81,7 +83,7 @@ def copy(
 
 
 def _show(checked: Checked) -> None:
-    """The batch in a line, and what was found in it."""
+    """Print the batch in a line, and what was found in it."""
     size = checked.bytes / 1e6
     status = f", {checked.status}" if checked.status == "continuing" else ""
     how = "whole" if checked.whole else "not whole"

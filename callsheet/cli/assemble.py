@@ -29,7 +29,9 @@ def assemble(
     live: Annotated[bool, typer.Option("--live", help="With --campaign: a live batch instead of a rehearsal.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Join clips or cuts of a batch into one spot, with poster, thumbnail and preview sheet. Costs nothing.
+    """Join clips or cuts of a batch into one spot. Costs nothing.
+
+    With it come poster, thumbnail and preview sheet.
 
     Hard cuts keep the pictures as they are where all parts have the same size, rate and encoder settings.
     """

@@ -18,7 +18,10 @@ def check(
     var: VarOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Check a manifest: every problem of every row in one pass. Creates nothing, sends nothing."""
+    """Check a manifest: every problem of every row in one pass.
+
+    Creates nothing, sends nothing.
+    """
     settings = load_settings()
     request = request_of(manifest, live, None, campaign, var)
     sheet, catalogue, batch = asyncio.run(read_as_begun(request, settings, ask_archive=False))

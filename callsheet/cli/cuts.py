@@ -46,7 +46,9 @@ def cuts(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Cut clips that are in the archive for further platforms. Costs nothing; what is there is not cut again.
+    """Cut clips that are in the archive for further platforms.
+
+    Costs nothing; what is there is not cut again.
 
     Captions, logo and the like are those of the manifest. Ends with 3 when a cut could not be made.
     """

@@ -1,4 +1,7 @@
-"""`callsheet deploy`: work pool, deployments and automations on a running Prefect server."""
+"""`callsheet deploy`: deployments on a running Prefect server.
+
+With them come the work pool and the automations.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ def deploy(
     file: Annotated[Path | None, typer.Option(help="Instead of deployments/prefect.yaml.")] = None,
     json: JsonOption = False,
 ) -> None:
-    """Put the deployments on the Prefect server that is running, or bring them up to date.
+    """Put the deployments on the running Prefect server, or update them.
 
     With CALLSHEET_ALERT_URL, also the automations that tell people.
     """

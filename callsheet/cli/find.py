@@ -1,4 +1,4 @@
-"""`callsheet find`: search the catalogue of an archive, of all its batches at once."""
+"""`callsheet find`: search the catalogue of all batches of an archive."""
 
 from __future__ import annotations
 
@@ -40,7 +40,10 @@ _LONGEST_CELL = 400
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The assets as rows of the catalogue. Addresses are never folded or cut, so that they can be copied."""
+    """The assets as rows of the catalogue.
+
+    Addresses are never folded or cut, so that they can be copied.
+    """
 
     assets: Sequence[Mapping[str, Any]]
 
@@ -72,7 +75,7 @@ class Listing:
 
 
 def _line(segments: Sequence[Segment]) -> Iterator[Segment]:
-    """The segments without the blanks at their end, and a line break."""
+    """Return the segments without the blanks at their end, and a line break."""
     kept = list(segments)
     while kept and not kept[-1].text.strip():
         kept.pop()
@@ -139,7 +142,7 @@ def find(
     gallery: Annotated[Path | None, typer.Option(help="Write a page with what was found to this file.")] = None,
     json: JsonOption = False,
 ) -> None:
-    """Find assets in the catalogue of an archive: pictures, clips and cuts of all its batches."""
+    """Find pictures, clips and cuts of all batches of an archive."""
     started = time.monotonic()
     settings = load_settings(archive=archive)
     first, after = period(since, until)
@@ -182,7 +185,10 @@ def find(
 
 
 async def _find(settings: Settings, query: Query, cards: int) -> tuple[Found, dict[str, str], str]:
-    """What was found, the stills for a page of so many cards, and the address of the archive."""
+    """Return what was found, the stills for a page, and the address of the archive.
+
+    The stills are those of the first so many cards.
+    """
     store = open_archive(settings)
     try:
         with err.status(f"Searching {store.uri} ...") if err.is_terminal else nullcontext():
@@ -230,7 +236,10 @@ def _show(found: Found, rows: int, page: Path | None) -> None:
 
 
 def _refuse_unknown_models(found: Found, settings: Settings) -> None:
-    """A model that no asset has and that nobody knows is a slip of the pen; one that is known was not used."""
+    """Refuse a model that no asset has and that nobody knows: a slip of the pen.
+
+    One that is known was not used.
+    """
     wanted = [one for one in found.unknown if one.column == "model"]
     if not wanted:
         return

@@ -26,7 +26,10 @@ def gallery(
     show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Write the gallery page of a batch from its archived sidecars and say where it is."""
+    """Write the gallery page of a batch from its archived sidecars.
+
+    Says where the page is.
+    """
     uri, shots = asyncio.run(_write(batch))
     out.print(f"{shots} shots: {uri}", markup=False)
     if show:

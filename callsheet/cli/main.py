@@ -1,4 +1,4 @@
-"""The `callsheet` command: its subcommands, and what an error becomes on a terminal."""
+"""The `callsheet` command: its subcommands, and errors on a terminal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ from callsheet.exit_codes import ExitCode
 
 
 def lazy_group(places: Mapping[str, str]) -> type[TyperGroup]:
-    """A group of the commands at these places: name to `module:attribute`, a function or a Typer app."""
+    """Return a group of the commands at these places.
+
+    `places` maps a name to `module:attribute`, a function or a Typer app.
+    """
 
     class LazyGroup(TyperGroup):
         def __init__(self, **attrs: Any) -> None:
@@ -88,7 +91,10 @@ app = typer.Typer(
 
 @app.callback()
 def callsheet() -> None:
-    """From a manifest of prompts to pictures, Veo clips, social cuts and an archive: paid for once, never lost."""
+    """Make pictures, clips and cuts of a manifest: paid for once, never lost.
+
+    From a manifest of prompts to pictures, Veo clips, social cuts and an archive.
+    """
 
 
 def main() -> None:
@@ -101,7 +107,10 @@ def main() -> None:
 
 
 def run_command() -> None:
-    """Run the command; exit codes are 0, 1 internal, 2 usage, 3 partly done, 4 parked, 5 waiting, 130 interrupted."""
+    """Run the command, and end with its exit code.
+
+    Exit codes are 0, 1 internal, 2 usage, 3 partly done, 4 parked, 5 waiting, 130 interrupted.
+    """
     logging.basicConfig(handlers=[warnings_to(err)], format="%(name)s: %(message)s")
     try:
         app()

@@ -44,7 +44,9 @@ def request_of(
     budget: str | None = None,
     remake: bool = False,
 ) -> RunRequest:
-    """The options as a request; SettingsError for a --var, --budget or --edition that cannot be read.
+    """Return the options as a request.
+
+    SettingsError for a --var, --budget or --edition that cannot be read.
 
     `{date}` and the like in an edition are those of now, on this machine's clock.
     """
@@ -57,7 +59,10 @@ def request_of(
 
 
 def planned_request(given: RunRequest) -> RunRequest:
-    """The request with what its plan file says where nothing else is given; SettingsError when the two contradict."""
+    """Complete a request from its plan file where nothing else is given.
+
+    SettingsError when the two contradict.
+    """
     if given.plan is None:
         if not given.manifest:
             raise SettingsError("Name a manifest, or a plan of it: callsheet run MANIFEST, or --plan FILE.")

@@ -1,4 +1,4 @@
-"""What goes where: results and the JSON object to stdout, everything for the eye of a person to stderr."""
+"""Output: results and the JSON object to stdout, all else to stderr."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ _AT_ONCE = Event()
 
 
 def leave_at_once() -> None:
-    """Have this process end as soon as its command has: nobody takes what Prefect has still to send.
+    """Have this process end as soon as its command has.
+
+    Nobody takes what Prefect has still to send.
 
     Prefect waits at exit until each event and log line was tried, some seconds each, and a batch has hundreds (3.8.8).
     """
@@ -49,14 +51,20 @@ MOST_CHARACTERS, MOST_TIMES = 500, 3
 
 
 class BriefHandler(RichHandler):
-    """A handler whose messages are bounded: Prefect's show whole events, again and again, when its server is gone."""
+    """A log handler whose messages are bounded.
+
+    Prefect's show whole events, again and again, when its server is gone.
+    """
 
     def __init__(self, level: int, console: Console) -> None:
         super().__init__(level, console, show_time=False, show_path=False, markup=False)
         self._told: Counter[tuple[str, str]] = Counter()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Show a record of a few lines; those of other programs that look the same only a few times."""
+        """Show a record in a few lines.
+
+        Those of other programs that look the same are shown a few times only.
+        """
         text = record.getMessage()
         self._told[record.name, text[:40]] += 1
         if not record.name.startswith("callsheet") and self._told[record.name, text[:40]] > MOST_TIMES:
@@ -70,29 +78,44 @@ class BriefHandler(RichHandler):
 
 
 def warnings_to(console: Console) -> RichHandler:
-    """A log handler for a person: warnings and worse, between the progress bars; the whole log is in the Prefect UI."""
+    """Return a log handler that shows warnings between the progress bars.
+
+    The whole log is in the Prefect UI.
+    """
     return BriefHandler(logging.WARNING, console)
 
 
 def print_json(value: Mapping[str, Any]) -> None:
-    """One JSON object on one line of stdout; call it last. No control character of any kind is in it as it is."""
+    """Print one JSON object on one line of stdout; call it last.
+
+    No control character of any kind is in it as it is.
+    """
     sys.stdout.write(json.dumps(value, ensure_ascii=False).translate(_CONTROLS) + "\n")
     sys.stdout.flush()
 
 
 def in_short(error: BaseException) -> str:
-    """An error that is not callsheet's own, as one bounded line: Prefect's may show a whole flow run."""
+    """Return an error that is not callsheet's own as one bounded line.
+
+    Prefect's may show a whole flow run.
+    """
     text = " ".join(str(error)[: 4 * MOST_CHARACTERS].split())
     return f"{type(error).__name__}: {text}"[:MOST_CHARACTERS]
 
 
 def say(text: str) -> None:
-    """A line for a person, to stderr, exactly as it is: prompts and messages are never markup."""
+    """Print a line for a person to stderr, exactly as it is.
+
+    Prompts and messages are never markup.
+    """
     err.print(text, markup=False)
 
 
 def fail(error: CallsheetError, exit_code: int) -> NoReturn:
-    """Show an error and end; with --json the last line of stdout is an object that says the same."""
+    """Show an error and end.
+
+    With --json the last line of stdout is an object that says the same.
+    """
     say(str(error))
     if isinstance(error, ManifestError):
         say(f"{len(error.problems)} problem(s). Nothing was created.")

@@ -1,4 +1,4 @@
-"""`callsheet plan`: what would be done, why, what it would cost, and when it would be done."""
+"""`callsheet plan`: what would be done, why, at what cost, and until when."""
 
 from __future__ import annotations
 
@@ -56,7 +56,10 @@ def plan(
     out_file: OutOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show per shot what will be made, reused or resumed, and why; the cost; and when it is done. Sends nothing."""
+    """Show what will be made, reused or resumed, why, and what it costs.
+
+    Also says when it is done. Sends nothing.
+    """
     settings = load_settings()
     request = request_of(manifest, live, edition, campaign, var, budget)
     made = asyncio.run(plan_of(request, settings))
@@ -69,7 +72,9 @@ def plan(
 
 
 async def plan_of(request: RunRequest, settings: Settings, *, paying: bool = False) -> Plan:
-    """The plan of a request, from ledger, archive and clock as they are; it agrees with the request's plan file.
+    """Return the plan of a request, from ledger, archive and clock as they are.
+
+    It agrees with the request's plan file.
 
     `paying`: a live run is to follow, which SettingsError refuses where it could pay for what another ledger has.
     """
@@ -107,7 +112,7 @@ def warn(warnings: Iterable[str]) -> None:
 
 
 def show_plan(made: Plan) -> None:
-    """The plan as a table with totals, and below it money and time."""
+    """Print the plan as a table with totals, and below it money and time."""
     table = Table(title=f"Plan of {made.batch.name}", title_justify="left")
     for column in ("shot", "pictures", "clips", "cuts", "why"):
         table.add_column(column)
@@ -128,7 +133,10 @@ def show_plan(made: Plan) -> None:
 
 
 def _advice(made: Plan) -> list[str]:
-    """How clips would serve their cuts better, each advice once with the shots that it is for."""
+    """Return how clips would serve their cuts better.
+
+    Each advice stands once, with the shots that it is for.
+    """
     shots: dict[str, list[str]] = {}
     for item in made.shots:
         if item.advice:
@@ -149,7 +157,7 @@ def _totals(made: Plan) -> list[str]:
 
 
 def _reasons(actions: tuple[Action, ...]) -> str:
-    """The reasons of a shot's actions, each once."""
+    """Return the reasons of a shot's actions, each once."""
     return "; ".join(dict.fromkeys(action.why for action in actions if action.why))
 
 

@@ -14,7 +14,10 @@ from callsheet.settings import load_settings
 
 
 def platforms(json: JsonOption = False) -> None:
-    """List what cuts can be made for: size, limits, loudness, safe zone, and where each was read."""
+    """List the platforms that cuts can be made for.
+
+    Shows size, limits, loudness, safe zone, and where each was read.
+    """
     known = load_platforms(load_settings().platforms)
     specs = [known.get(name) for name in known.names]
     table = Table()

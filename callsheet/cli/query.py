@@ -1,4 +1,4 @@
-"""What the options of `find` ask for: each is read, or refused with what is allowed."""
+"""The options of `find`: each is read, or refused with what is allowed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NEAR = 60
 
 
 def names(option: str, given: Sequence[str] | None) -> tuple[str, ...]:
-    """The names given with an option that can be repeated."""
+    """Return the names given with an option that can be repeated."""
     for name in given or ():
         if not name.strip() or len(name) > _LONGEST_NAME:
             raise SettingsError(f"{option} needs a name of 1 to {_LONGEST_NAME} characters, not {name[:40]!r}.")
@@ -56,7 +56,10 @@ def costs(low: str | None, high: str | None) -> tuple[Decimal | None, Decimal | 
 
 
 def _moment(option: str, given: str, *, after: bool = False) -> datetime:
-    """The first moment of a day, or a moment itself; `after`: the first one that comes later. UTC without an offset."""
+    """Return the first moment of a day, or a moment itself.
+
+    `after`: the first one that comes later. UTC without an offset.
+    """
     try:
         if len(given) <= len("2026-11-01"):
             return datetime.combine(date.fromisoformat(given), time(), UTC) + timedelta(days=after)

@@ -1,4 +1,4 @@
-"""`callsheet quota`: how the quotas of the live routes stand, and forgetting what was learned of them."""
+"""`callsheet quota`: the quotas of the live routes, and forgetting them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ def quota(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Show limits and use of each model on its route, and when it goes on. Sends nothing."""
+    """Show limits and use of each model on its route. Sends nothing.
+
+    Also says when it goes on.
+    """
     settings = load_settings()
     catalogue = load_catalogue(settings.catalogue)
     rows, spend, forgotten = asyncio.run(_read(settings, catalogue, forget))
@@ -69,7 +72,10 @@ async def _forget(ledger: Ledger, settings: Settings, catalogue: Catalogue, mode
 
 
 async def _is_of(ledger: Ledger, scope: str, model: str) -> bool:
-    """Whether anything was learned of the model on this route, or of the route as a whole."""
+    """Tell whether anything was learned of the model on this route.
+
+    What was learned of the route as a whole counts as well.
+    """
     return any(row.model in ("", model) for row in await ledger.learned_rows(scope))
 
 

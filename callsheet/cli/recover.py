@@ -1,4 +1,7 @@
-"""`callsheet recover`: fetch what was paid for and is not in the archive. Costs nothing, submits nothing."""
+"""`callsheet recover`: fetch what was paid for and is not in the archive.
+
+Costs nothing, submits nothing.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,9 @@ def recover(
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Fetch, for free, everything that is paid for and not in the archive yet. Needs no manifest and sends nothing.
+    """Fetch, for free, all that is paid for and not in the archive yet.
+
+    Needs no manifest and sends nothing.
 
     Ends with 0 when nothing is left behind, 4 while some still run or are withheld, 5 when a person has to
     decide (`callsheet resolve`), 3 when something ended without a file or is lost; the first of these that is so.
@@ -45,7 +50,10 @@ def _recovered(settings: Settings, batch: str | None) -> dict[str, Any]:
 
 
 def _collected(settings: Settings, batch: str | None) -> dict[str, Any]:
-    """The same by the collect flow, which also carries on, in each mode that has batches; live first."""
+    """Recover by the collect flow, which also finishes the shots.
+
+    In each mode that has batches; live first.
+    """
     batches = asyncio.run(find_missing(settings, batch)).batches
     modes = [mode for mode in MODES if any(mode == one.mode for name, one in batches.items() if batch in (None, name))]
     parts = []
@@ -68,7 +76,7 @@ def _counted(jobs: Sequence[Mapping[str, str]]) -> dict[str, Any]:
 
 
 def _show(summary: Mapping[str, Any]) -> None:
-    """A line for each job and each batch, and one that counts the jobs."""
+    """Print a line for each job and each batch, and one that counts the jobs."""
     for job in summary["jobs"]:
         out.print(f"{job['how']:8} {job['batch']} / {job['shot']} / {job['slot']}: {job['reason']}", markup=False)
     if summary["jobs"]:

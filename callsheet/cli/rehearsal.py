@@ -20,7 +20,10 @@ def rehearsal(
     factor: Annotated[float | None, typer.Option(help="How many times faster its clock runs.")] = None,
     script: Annotated[Path | None, typer.Option(help="YAML file of faults to play.")] = None,
 ) -> None:
-    """Serve the rehearsal service: Google's wire protocol, real files, no cost. Ends with Ctrl-C."""
+    """Serve the rehearsal service, until Ctrl-C.
+
+    It speaks Google's wire protocol, makes real files, and costs nothing.
+    """
     from callsheet.rehearsal.server import Server
 
     folder = state or load_settings().home / "rehearsal"

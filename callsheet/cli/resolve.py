@@ -1,4 +1,4 @@
-"""`callsheet resolve`: what to do about requests that may or may not have been accepted."""
+"""`callsheet resolve`: requests that may or may not have been accepted."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ PROMPT_CHARS, KEY_CHARS = 120, 16
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What the command did: the jobs in doubt as they were, those decided as they are now, and how to go on."""
+    """The result of the command.
+
+    The jobs in doubt as they were, those decided as they are now, and how to go on.
+    """
 
     doubts: list[Doubt]
     decided: list[Job]
@@ -45,7 +48,9 @@ def resolve(
     look: Annotated[bool, typer.Option("--look/--no-look", help="Ask providers and buckets for evidence.")] = True,
     json: JsonOption = False,
 ) -> None:
-    """List the requests in doubt with all that is known of them, or decide: resubmit, adopt, drop, or by evidence.
+    """List the requests in doubt with all that is known of them, or decide.
+
+    A decision is to resubmit, adopt or drop, or by evidence.
 
     --reopen is about videos that the provider was said to keep no more: the next run or `recover` looks once more.
 
@@ -103,7 +108,7 @@ async def _resolve(
 
 
 def _commands(rows: Sequence[BatchRow], decided: Sequence[Job]) -> list[str]:
-    """The commands that go on with the batches of the jobs decided."""
+    """Return the commands that go on with the batches of the jobs decided."""
     wanted = {job.batch for job in decided}
     commands = []
     for batch in (row.batch for row in rows if row.batch.name in wanted and row.batch.manifest_uri):
@@ -181,7 +186,10 @@ def _attempt_line(attempt: AttemptRecord) -> str:
 
 
 def plain_line(text: str) -> str:
-    """The line without control characters: prompts and replies may hold sequences that a terminal obeys."""
+    """Return the line without control characters.
+
+    Prompts and replies may hold sequences that a terminal obeys.
+    """
     return "".join(char if char.isprintable() else " " for char in text)
 
 

@@ -48,7 +48,10 @@ from callsheet.settings import Settings, load_settings
 
 
 async def summary_without_server(request: RunRequest, settings: Settings) -> dict[str, Any]:
-    """Write the batch's report from ledger and archive and return its summary, with exit code 1. Sends nothing."""
+    """Write the batch's report from ledger and archive. Sends nothing.
+
+    Returns its summary, with exit code 1.
+    """
     looking = replace(request, free=True, remake=False, wait=False, plan=None)
     async with open_run(looking, settings) as (run, manifest):
         await open_batch(run, manifest, request=replace(request, remake=False, plan=None))
@@ -78,7 +81,10 @@ def run(
     plan: PlanOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Make what the manifest asks for and is not there yet. Running it again continues it, and never pays twice."""
+    """Make what the manifest asks for and is not there yet.
+
+    Running it again continues it, and never pays twice.
+    """
     settings = load_settings()
     asked = request_of(manifest or "", live, edition, campaign, var, budget, remake)
     given = replace(asked, wait=wait, only=tuple(only or ()), free=free, plan=plan)
@@ -89,7 +95,10 @@ def run(
 
 
 def carry_out(request: RunRequest, settings: Settings, *, yes: bool) -> dict[str, Any]:
-    """Run a request, a live one when its cost is agreed to, and show how it ended; what `run --json` prints."""
+    """Run a request, a live one when its cost is agreed to, and show how it ended.
+
+    Returns what `run --json` prints.
+    """
     started = time.monotonic()
     signer_of(settings)  # bad input is told before a server is started or anything is agreed to
     if request.live or request.plan:
@@ -147,7 +156,10 @@ def _run_flow(request: RunRequest, settings: Settings) -> dict[str, Any]:
 
 
 def join_server(settings: Settings) -> Server:
-    """The Prefect server for flows of this process, found or started; call it before Prefect is imported."""
+    """Find or start the Prefect server for flows of this process.
+
+    Call it before Prefect is imported.
+    """
     load_own_packages()
     say("Looking for the Prefect server; starting one takes some seconds.")
     server = ensure_server(settings)
@@ -156,7 +168,10 @@ def join_server(settings: Settings) -> Server:
 
 
 def use_server(server: Server) -> None:
-    """Have Prefect in this process use the server; call it before Prefect is imported, which reads settings once."""
+    """Have Prefect in this process use the server.
+
+    Call it before Prefect is imported, which reads settings once.
+    """
     os.environ["PREFECT_API_URL"] = server.api_url
     # The run's log goes to the UI; the terminal has the progress.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")

@@ -99,12 +99,15 @@ def _sent(job: Job) -> dict[str, Any]:
 
 
 def _told(moment: datetime | None) -> str | None:
-    """A time as JSON has it."""
+    """Return a time as JSON has it."""
     return moment.isoformat() if moment else None
 
 
 def _age_s(job: Job) -> float | None:
-    """How long ago it was submitted; None for a rehearsal, whose clock is the service's own."""
+    """Return how long ago it was submitted, in seconds.
+
+    None for a rehearsal, whose clock is the service's own.
+    """
     if job.submitted_at is None or job.mode == "rehearsal":
         return None
     return round((real_now() - job.submitted_at).total_seconds(), 1)
@@ -147,7 +150,7 @@ def _spend_table(rows: Sequence[dict[str, Any]]) -> Table:
 
 
 def _lines(found: dict[str, Any]) -> list[str]:
-    """What is parked, under way and in doubt, in words."""
+    """Describe what is parked, under way and in doubt."""
     untils = Counter(job["until"] or _WHEN.get(job["kind"], "it is run again") for job in found["parked"])
     lines = [f"{count} parked until {until}" for until, count in sorted(untils.items(), key=str)]
     for job in found["under_way"][:ROWS]:

@@ -21,7 +21,10 @@ def ui(
     stop: Annotated[bool, typer.Option("--stop", help="End the local server.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Start the local Prefect server when it is not running, and say where its UI is; --stop ends it."""
+    """Start the local Prefect server when none runs, and say where its UI is.
+
+    --stop ends it.
+    """
     settings = load_settings()
     if stop:
         ended = stop_server(settings)

@@ -31,7 +31,9 @@ def worker(
     ] = None,
     name: Annotated[str | None, typer.Option(help="What the UI calls this worker.")] = None,
 ) -> None:
-    """Take runs from the work pool until it is stopped; any number of workers share one pool.
+    """Take runs from the work pool until it is stopped.
+
+    Any number of workers share one pool.
 
     Runs have this process's environment: keys, ledger and archive are set here.
     """
@@ -51,12 +53,18 @@ def worker(
 
 
 def default_limit() -> int:
-    """How many runs this machine has at once unless it is told: they start with a core each, and then wait a lot."""
+    """Return how many runs this machine has at once by default.
+
+    They start with a core each, and then wait a lot.
+    """
     return max(FEWEST, (os.cpu_count() or 1) + SHORT_RUNS)
 
 
 def _check_pool(server: Server, pool: str) -> None:
-    """ServiceError when the server says that it has no such work pool. What it does not say is left to Prefect."""
+    """Raise ServiceError when the server says that it has no such work pool.
+
+    What it does not say is left to Prefect.
+    """
     try:
         urlopen(f"{server.api_url}/work_pools/{pool}", timeout=LOADED_S).close()  # noqa: S310  an address of Prefect's
     except HTTPError as error:

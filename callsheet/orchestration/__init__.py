@@ -1,1 +1,1 @@
-"""All that talks to Prefect's API: server, deployments, automations, shards and artifacts."""
+"""Prefect's API: server, deployments, automations, shards and artifacts."""

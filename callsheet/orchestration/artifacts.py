@@ -1,4 +1,7 @@
-"""Artifacts of a flow run on the Prefect server: keys, Markdown, and what happens when they cannot be published."""
+"""Artifacts of a flow run on the Prefect server: keys, pages and tables.
+
+What cannot be published is a warning in the log.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,9 @@ MOST_SHOTS = 20
 
 
 async def form_link(batch: str, shots: Sequence[str]) -> str | None:
-    """The address of the form on the server's own pages, for the first 20 shots; None when it is not deployed.
+    """Return the address of the approval form, for the first 20 shots.
+
+    It is on the server's own pages; None when it is not deployed.
 
     Both UIs take a run's parameters from the address (Prefect 3.8.8). Which takes is left to the person.
     """
@@ -46,12 +51,18 @@ log = logging.getLogger(__name__)
 
 
 def artifact_key(batch: str) -> str:
-    """The batch's name in the letters that artifact keys may have: a-z, 0-9 and dashes (Prefect 3.8.8)."""
+    """Return the batch's name in the letters that artifact keys may have.
+
+    These are a-z, 0-9 and dashes (Prefect 3.8.8).
+    """
     return re.sub(r"[^a-z0-9]+", "-", batch.lower()).strip("-") or "batch"
 
 
 async def published(what: str, publishing: Coroutine[Any, Any, Any]) -> None:
-    """Publish; what goes wrong is a warning in the log, for the batch is worth more than its bulletin."""
+    """Publish; what goes wrong is a warning in the log.
+
+    The batch is worth more than its pages.
+    """
     try:
         await publishing
     except Exception:  # whatever the server or the archive has
@@ -59,7 +70,10 @@ async def published(what: str, publishing: Coroutine[Any, Any, Any]) -> None:
 
 
 async def publish_markdown(batch: str, part: str, text: str, description: str) -> None:
-    """Publish one page of a batch; in this flow run it takes the place of what was published as this part before."""
+    """Publish one page of a batch.
+
+    In this flow run it takes the place of what was published as this part before.
+    """
     key = f"{artifact_key(batch)}-{part}"
     async with get_client() as client:
         earlier = await client.read_artifacts(
@@ -76,7 +90,7 @@ async def publish_markdown(batch: str, part: str, text: str, description: str) -
 
 
 async def publish_cuts(made: dict[str, Any]) -> None:
-    """A table of the cuts that were made of a batch's clips, and of those that could not be made."""
+    """Publish a table of a batch's new cuts, and of those that could not be made."""
     rows = [
         {"Shot": one["shot"], "Platform": one["platform"], "Cut": one.get("uri") or f"Not made: {one['why']}"}
         for one in (*made["files"], *made["failed"])
@@ -87,7 +101,7 @@ async def publish_cuts(made: dict[str, Any]) -> None:
 
 
 async def publish_spot(made: dict[str, Any]) -> None:
-    """A table of a spot's files, with what it joins."""
+    """Publish a table of a spot's files, with what it joins."""
     what = {"Film": "uri", "Poster": "poster", "Thumbnail": "thumbnail", "Preview sheet": "sheet"}
     rows = [{"What": title, "Where": made[key]} for title, key in what.items()]
     rows.append({"What": "Joins", "Where": ", ".join(part["shot"] for part in made["parts"])})
@@ -96,7 +110,7 @@ async def publish_spot(made: dict[str, Any]) -> None:
 
 
 async def publish_spend(report: SpendReport, *, live: bool) -> None:
-    """The report as a page, and its rows as a table."""
+    """Publish the report as a page, and its rows as a table."""
     key = "spend-report" if live else "spend-report-rehearsals"
     await acreate_markdown_artifact(spend_report_markdown(report, live=live), key=key, description=report.sentence())
     await acreate_table_artifact(

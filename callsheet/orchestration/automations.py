@@ -1,4 +1,6 @@
-"""Automations on the Prefect server: what crashed goes on without a person, and people are told what needs them.
+"""Automations on the Prefect server: restarts and messages.
+
+What crashed goes on without a person, and people learn what needs them.
 
 They work on the server alone, for runs of deployments: a run that the command line started has a person before it.
 """
@@ -86,7 +88,10 @@ ALERTS = (
 
 
 def payload(text: str) -> str:
-    """The template of the JSON body: `{"text": ...}`, as Slack, Mattermost, Google Chat and others take it."""
+    """Return the template of the JSON body: `{"text": ...}`.
+
+    Slack, Mattermost, Google Chat and others take it so.
+    """
     link = "{% if flow_run %}\n{{ flow_run | ui_url }}{% endif %}"
     return f"{{% set text %}}{text}{link}{{% endset %}}" + '{"text": {{ text | string | tojson }}}'
 
@@ -112,7 +117,7 @@ AGAIN = ("AwaitingRetry", "AwaitingConcurrencySlot", "Scheduled")
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long is waited before a run that is silent, or that no worker begins, counts as crashed or late.
+    """The waits before a silent run counts as crashed, or an idle one as late.
 
     `silent` lets two heartbeats be missed. `pending` is for machines that have to be provided first. Prefect takes no
     less than 10 s.
@@ -124,7 +129,9 @@ class Patience:
 
 
 async def ensure_automations(alert_url: SecretStr | None, patience: Patience | None = None) -> list[str]:
-    """Make the server's automations what they are to be, and return their names. Doing it again changes nothing.
+    """Make the server's automations what they are to be, and return their names.
+
+    Doing it again changes nothing.
 
     With `alert_url` people are told through it, by a POST of `{"text": ...}`; without, those automations are removed.
     One that a person has switched off stays off. What else the server has is left alone.
@@ -143,13 +150,16 @@ async def remove_automations() -> None:
 
 
 def automations(patience: Patience, block: UUID | None) -> list[AutomationCore]:
-    """The automations; without a notification block (its id) only those that act."""
+    """Return the automations; without a notification block only those that act.
+
+    `block` is the block's id.
+    """
     told = [_told(alert, patience, block) for alert in ALERTS] if block else []
     return [*_zombies(patience), *_restarts(block), *told]
 
 
 def _zombies(patience: Patience) -> list[AutomationCore]:
-    """A zombie is marked as crashed, which gives its concurrency slot back."""
+    """Mark a zombie as crashed, which gives its concurrency slot back."""
     crash = ChangeFlowRunState(
         state=StateType.CRASHED, message="It gives no sign of life any more: its process or machine is gone."
     )
@@ -170,7 +180,9 @@ def _zombies(patience: Patience) -> list[AutomationCore]:
 
 
 def _restarts(block: UUID | None) -> list[AutomationCore]:
-    """What crashed is scheduled again: the same run with the same parameters, on whatever worker is free.
+    """Schedule again what crashed, on whatever worker is free.
+
+    It is the same run with the same parameters.
 
     The server counts its starts, so nothing is started for ever. People are told by the same automation: with SQLite
     the state's change and a second automation of the same event may lock each other out, and one is lost (3.8.8).
@@ -222,12 +234,15 @@ def _event(
     labels: dict[str, str | list[str]] | None = None,
     at_most_every: timedelta = timedelta(0),
 ) -> EventTrigger:
-    """When a run of a deployment comes into one of these states."""
+    """Return a trigger: a run of a deployment comes into one of these states."""
     return _trigger(Posture.Reactive, at_most_every, labels or {}, expect=_events(states))
 
 
 def _absence(states: Iterable[str], expected: Iterable[str], within: timedelta) -> EventTrigger:
-    """When a run of a deployment has been in one of these states, and none of the expected follows."""
+    """Return a trigger: a run was in one of these states and none expected follows.
+
+    Only runs of deployments count.
+    """
     return _trigger(Posture.Proactive, within, {}, after=_events(states), expect=_events(expected))
 
 
@@ -266,7 +281,10 @@ async def _save_block(url: SecretStr) -> UUID:
 
 
 async def _replace(client: PrefectClient, wanted: Sequence[AutomationCore]) -> None:
-    """Create, update and remove automations until those of our prefix are the wanted ones."""
+    """Make the automations of our prefix the wanted ones.
+
+    They are created, updated and removed.
+    """
     there = {one.name: one for one in await client.read_automations() if one.name.startswith(PREFIX)}
     for one in wanted:
         old = there.pop(one.name, None)

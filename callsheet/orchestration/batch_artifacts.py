@@ -1,4 +1,6 @@
-"""What a batch publishes for the Prefect UI: plan, live progress, contact sheets, failures, spend and the gallery.
+"""A batch's pages in the Prefect UI.
+
+They are plan, live progress, contact sheets, failures, spend and the gallery.
 
 None of it is needed for the batch itself: what cannot be published is told in the log, and the batch goes on.
 """
@@ -40,12 +42,15 @@ SHOW_EVERY_S = 5.0
 
 
 async def publish_sheets(run: RunContext, sidecars: Sequence[Sidecar]) -> None:
-    """Publish the sheets of all shots, in place of those that were published while the batch ran."""
+    """Publish the sheets of all shots.
+
+    They take the place of those that were published while the batch ran.
+    """
     await _publish(run, await contact_sheets(run.resources.store, run.batch.prefix, sidecars))
 
 
 async def keep_showing(run: RunContext) -> None:
-    """Publish the sheet of each group as soon as all of its shots have ended, until cancelled.
+    """Publish each group's sheet once its shots have ended, until cancelled.
 
     A sheet is drawn once, and there are at most 24: so often at most is the artifact written. Of a batch in shards it
     shows what this process makes itself; the others come with the report.
@@ -84,7 +89,7 @@ PROGRESS_EVERY_S = 2.0
 
 @asynccontextmanager
 async def publish_batch_artifacts(run: RunContext, plan: Plan) -> AsyncIterator[None]:
-    """Publish the plan, and the batch's progress and contact sheets while the block runs."""
+    """Publish the plan, and progress and contact sheets while the block runs."""
     name = run.batch.name
     await published("plan", publish_markdown(name, "plan", plan_markdown(plan), f"What {name} will do"))
     reporters = [asyncio.create_task(tell) for tell in (_publish_progress(run), keep_showing(run))]
@@ -98,7 +103,10 @@ async def publish_batch_artifacts(run: RunContext, plan: Plan) -> AsyncIterator[
 
 
 async def publish_report(run: RunContext, ended: Report) -> None:
-    """Publish contact sheets, failures, spend against budget and quota, and the way to the gallery."""
+    """Publish contact sheets, failures, spend, and the way to the gallery.
+
+    Spend is shown against budget and quota.
+    """
     name = run.batch.name
     await published("contact sheet", publish_sheets(run, ended.sidecars))
     if waiting := waiting_for_approval(ended.sidecars):
@@ -124,7 +132,10 @@ async def _spend(run: RunContext, ended: Report) -> None:
 
 
 async def _gallery(run: RunContext, uri: str) -> None:
-    """A browser opens no `file:` link from a page of a server, so the place is told as well."""
+    """Publish the way to the gallery.
+
+    A browser opens no `file:` link from a page of a server, so the place is written out as well.
+    """
     key, name = f"{artifact_key(run.batch.name)}-gallery", run.batch.name
     await acreate_link_artifact(
         link_to(uri), link_text=f"Gallery of {name}", key=key, description=f"Gallery of {name}: `{uri}`"
@@ -143,7 +154,10 @@ async def _publish_progress(run: RunContext) -> None:
 
 
 async def _tell(run: RunContext, key: str, artifact: UUID | None) -> UUID | None:
-    """Show how far the batch is; the artifact's id, None while there is none because the server did not take it."""
+    """Show how far the batch is, and return the artifact's id.
+
+    None while there is none because the server did not take it.
+    """
     percent = run.state.progress.percent
     try:
         spent = await run.resources.ledger.spent_on_batch(run.batch.name)

@@ -1,4 +1,7 @@
-"""A Prefect server for a flow that is served by hand: `python -m flows.content_batch`."""
+"""A Prefect server for a flow that is served by hand.
+
+`python -m flows.content_batch`, say.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Going on with a batch as it was asked for: by its deployment where it has one, else in this process."""
+"""Going on with a batch: by its deployment, else in this process."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ _SOON = timedelta(minutes=1)
 async def continue_batch(
     batch: Batch, request: RunRequest, flow: Flow[..., Coroutine[Any, Any, Mapping[str, Any]]]
 ) -> dict[str, Any]:
-    """Start the batch's next run of `flow`: of the deployment that ran it last (`started`), else here (`run`).
+    """Start the batch's next run of `flow`.
+
+    It is one of the deployment that ran it last (`started`), else it is made here (`run`).
 
     A run that is about to begin is not doubled: it finds what was decided until then.
     """
@@ -60,7 +62,7 @@ def _is_about_to_begin(run: FlowRun) -> bool:
 
 
 async def _run_of_deployment(client: PrefectClient, batch: Batch, flow: str) -> FlowRun | None:
-    """The latest run of the batch that a deployment made which is still there."""
+    """Return the batch's latest run by a deployment which is still there."""
     runs = await client.read_flow_runs(
         flow_filter=FlowFilter(name=FlowFilterName(any_=[flow])),
         flow_run_filter=FlowRunFilter(name=FlowRunFilterName(any_=[batch.name])),

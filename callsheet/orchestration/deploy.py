@@ -1,4 +1,4 @@
-"""Deploying: work pool, deployments and automations on a running Prefect server. Doing it again changes nothing."""
+"""Deploying on a running Prefect server: doing it again changes nothing."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ class Deployed:
 
 
 async def deploy(settings: Settings, pool_type: PoolType, folder: Path, file: Path | None = None) -> Deployed:
-    """Put work pool, deployments and automations on the server of PREFECT_API_URL, or bring them up to date.
+    """Put work pool, deployments and automations on a server, or update them.
+
+    The server is that of PREFECT_API_URL.
 
     A process pool's runs work in `folder`, which has to be the same on each of its machines. `file` replaces
     `deployments/prefect.yaml`. ServiceError when the server refuses, SettingsError when the pool is of another type.
@@ -62,7 +64,10 @@ async def deploy(settings: Settings, pool_type: PoolType, folder: Path, file: Pa
 
 
 async def _ensure_pool(client: PrefectClient, pool_type: PoolType, folder: Path) -> WorkPool:
-    """The work pool. One that is there keeps what people have set in it; a process pool's folder is set anew."""
+    """Return the work pool, made when there is none.
+
+    One that is there keeps what people have set in it; a process pool's folder is set anew.
+    """
     template = template_of(pool_type)
     try:
         pool = await client.read_work_pool(POOL)
@@ -88,7 +93,10 @@ def _in_folder(template: dict[str, Any], pool_type: PoolType, folder: Path) -> d
 
 
 async def _deployed(client: PrefectClient) -> dict[str, DeploymentResponse]:
-    """The deployments on the work pool, by the names that Prefect's commands take: flow/deployment."""
+    """Return the deployments on the work pool by name, flow/deployment.
+
+    Prefect's commands take these names.
+    """
     flows = {flow.id: flow.name for flow in await client.read_flows()}
     wanted = WorkPoolFilter(name=WorkPoolFilterName(any_=[POOL]))
     return {f"{flows[one.flow_id]}/{one.name}": one for one in await client.read_deployments(work_pool_filter=wanted)}
@@ -101,7 +109,10 @@ async def _plain_form(client: PrefectClient, deployment: DeploymentResponse) -> 
 
 
 def _deploy_all(api_url: str, file: Path | None) -> None:
-    """Run `prefect deploy --all`, which reads the YAML, checks it against the flows and updates by name."""
+    """Run `prefect deploy --all`.
+
+    It reads the YAML, checks it against the flows and updates by name.
+    """
     with as_file(shipped(DEPLOYMENTS).joinpath("prefect.yaml")) as ours:
         argv = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(file or ours)]
         environment = {**os.environ, **SAFE_PATH, "PREFECT_API_URL": api_url.rstrip("/"), VERSION: code_version()}
@@ -119,7 +130,10 @@ def _deploy_all(api_url: str, file: Path | None) -> None:
 
 
 def code_version() -> str:
-    """What git calls the code, `v1.2-3-gabc1234-dirty` say; the version of the package where there is no git."""
+    """Return what git calls the code, `v1.2-3-gabc1234-dirty` say.
+
+    Where there is no git, the version of the package.
+    """
     argv = ["git", "-C", str(Path(__file__).parent), "describe", "--tags", "--always", "--dirty"]
     try:
         told = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20)
@@ -129,7 +143,7 @@ def code_version() -> str:
 
 
 def plain(schema: dict[str, Any]) -> dict[str, Any]:
-    """A parameter schema with one field for what may be left empty.
+    """Return a parameter schema with one field for what may be left empty.
 
     For `str | None` with the default None, pydantic writes `anyOf` and the UI makes people choose between "str" and
     "None" first. What is neither required nor has a default may be null for Prefect all the same.

@@ -1,4 +1,6 @@
-"""The flows under the names that deployments have for them: `callsheet.orchestration.deployed.content_batch`.
+"""The flows under the names that deployments have for them.
+
+`callsheet.orchestration.deployed.content_batch`, say.
 
 A run of a deployment looks for `flows.content_batch` in its working folder first, and there a project may have a
 package of that name. Deployments of earlier versions name `flows.content_batch:content_batch`, which works elsewhere.

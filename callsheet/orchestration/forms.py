@@ -1,4 +1,4 @@
-"""What people fill in: the parameters of deployments, with the titles and choices that the Prefect UI shows.
+"""Forms: parameters of deployments, with titles and choices for the UI.
 
 The UI (3.8.8) shows the title of a parameter, and title and description of a field in a nested model. Prefect puts the
 parameter's name where the title belongs; `json_schema_extra` comes after it.
@@ -23,12 +23,15 @@ from callsheet.shots import Mode
 
 
 def _with_platforms(schema: dict[str, Any]) -> None:
-    """The names to choose from, the settings' own platforms among them, as they are when a flow is deployed."""
+    """Offer the platforms to choose from.
+
+    The settings' own are among them, as they are when a flow is deployed.
+    """
     schema["enum"] = list(load_platforms(load_settings().platforms).names)
 
 
 def asked(title: str) -> Any:
-    """The field of a parameter that the form asks for with this title."""
+    """Return the field of a parameter that the form shows with this title."""
     return Field(json_schema_extra={"title": title})
 
 
@@ -99,7 +102,7 @@ class CutsOf(BaseModel):
         return self.batch or self.campaign or self.query or "nothing"
 
     def request(self, platforms: Sequence[str], focus: str | None) -> CutsRequest:
-        """The form as a request."""
+        """Return the form as a request."""
         words = tuple((self.query or "").split())
         return CutsRequest(
             tuple(platforms), self.batch, self.campaign, self.editions, self.mode, tuple(self.shots), words, focus=focus
@@ -137,7 +140,7 @@ class SpotOf(BaseModel):
         return self.batch or self.campaign or "nothing"
 
     def request(self, platform: str | None, crossfade_s: float, name: str) -> SpotRequest:
-        """The form as a request."""
+        """Return the form as a request."""
         return SpotRequest(self.batch, name, platform, tuple(self.shots), crossfade_s, self.campaign, self.mode)
 
 
@@ -168,7 +171,7 @@ class FrameChoice(BaseModel):
         return self
 
     def wish(self) -> Wish:
-        """The choice as a wish."""
+        """Return the choice as a selection."""
         return Wish(self.shot, tuple(dict.fromkeys(self.takes)), self.note)
 
 

@@ -1,4 +1,4 @@
-"""What becomes of a run of this process when the local Prefect server dies: it ends in seconds, not in minutes."""
+"""A run whose local Prefect server dies: it ends in seconds, not minutes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ GONE_AFTER_LOOKS = 3
 
 
 async def follow_server(server: Server, settings: Settings) -> None:
-    """Look after the server until cancelled; while it is gone, have Prefect's client try each request once.
+    """Look after the server until cancelled.
+
+    While it is gone, Prefect's client tries each request once.
 
     Each is otherwise tried for a minute (3.8.8, PREFECT_CLIENT_MAX_RETRIES), one after the other, and there are many
     at the end of a run.

@@ -1,4 +1,4 @@
-"""The packages `flows` and `tasks`, which a project beside callsheet may have under the same names."""
+"""The packages `flows` and `tasks`, beside a project that has its own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SAFE_PATH = {"PYTHONSAFEPATH": "1"}
 
 
 def load_own_packages() -> None:
-    """Import callsheet's own `flows` and `tasks`, whatever stands before them on the path.
+    """Import callsheet's own `flows` and `tasks`, whatever is before them.
 
     SettingsError names the file when another package of that name has been imported already.
     """
@@ -30,7 +30,9 @@ def load_own_packages() -> None:
 
 
 def load_flow_module(name: str) -> ModuleType:
-    """Import a module of callsheet's `flows`, finding no module in the working folder meanwhile.
+    """Import a module of callsheet's `flows`.
+
+    Meanwhile no module is found in the working folder.
 
     Prefect puts that folder first whenever it loads a flow (`load_module`, 3.8.8).
     """
@@ -44,7 +46,10 @@ def load_flow_module(name: str) -> ModuleType:
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a working folder in which runs would take another package for callsheet; SettingsError names the file."""
+    """Refuse a working folder that hides callsheet from its runs.
+
+    SettingsError names the file.
+    """
     for file in (folder / "callsheet.py", folder / "callsheet" / "__init__.py"):
         if file.is_file() and file.parent != HOME / "callsheet":
             raise SettingsError(

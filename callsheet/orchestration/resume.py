@@ -1,4 +1,7 @@
-"""Parked work goes on by itself: a run of the same deployment, scheduled for the moment the quota's day turns."""
+"""Parked work: a run is scheduled for the moment the quota's day turns.
+
+It is one of the same deployment.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,9 @@ from callsheet.shots import Batch
 
 
 async def resolve_edition(edition: str | None) -> str | None:
-    """The edition of this flow run, with `{date}` and the like filled in; SettingsError when that cannot be done.
+    """Return the edition of this flow run, with `{date}` and the like filled in.
+
+    SettingsError when that cannot be done.
 
     The time is the run's expected start, which the server sets once: a run that starts late, is tried again or goes on
     after a crash has the edition it was scheduled for. The time zone is that of the schedule that made the run, else
@@ -72,7 +77,9 @@ async def go_on_later(batch: Batch, ended: Report) -> str:
 
 
 async def _schedule(batch: Batch, until: datetime) -> str:
-    """Schedule the batch's next run for `until` (real time), with this run's parameters and edition.
+    """Schedule the batch's next run for `until` (real time).
+
+    It has this run's parameters and edition.
 
     Only one is scheduled, however many runs of a deployment are parked until then. A run without a deployment (the
     command line's, or one inside `collect`) only says when.

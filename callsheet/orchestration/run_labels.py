@@ -1,4 +1,4 @@
-"""How a flow run is found in the UI: by campaign, edition and batch, with a log that a content lead can read."""
+"""Names, tags and log of a flow run, for a content lead in the UI."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ FAILURES_LOGGED = 50
 
 
 def run_name() -> str:
-    """What a run is called until its manifest is read: campaign (else the file), edition and mode, as a batch is."""
+    """Return what a run is called until its manifest is read.
+
+    As a batch: campaign (else the file), edition and mode.
+    """
     asked = flow_run.parameters
     campaign = asked.get("campaign") or PurePosixPath(str(asked["manifest"]).partition("?")[0]).stem
     edition = asked.get("edition") or ""
@@ -48,7 +51,7 @@ async def label_run(batch: Batch) -> None:
 
 
 async def _close_interrupted(client: PrefectClient) -> None:
-    """A page of them is more than a process works on at once."""
+    """Close the task runs that are left; a page is more than a process has."""
     unfinished = TaskRunFilter(
         flow_run_id=TaskRunFilterFlowRunId(any_=[UUID(flow_run.id)]),
         state=TaskRunFilterState(type=TaskRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING])),

@@ -1,4 +1,4 @@
-"""A run's request as parameters of the flows `content_batch` and `content_shard`, and back."""
+"""A run's request as parameters of the batch flows, and back."""
 
 from __future__ import annotations
 
@@ -34,7 +34,10 @@ def request_from(parameters: Mapping[str, Any]) -> RunRequest:
 
 
 def parameters_of(request: RunRequest) -> dict[str, Any]:
-    """Return the parameters of `content_batch` for a request, or of `content_shard` for one with a shard."""
+    """Return the parameters of `content_batch` for a request.
+
+    For one with a shard they are those of `content_shard`.
+    """
     shared = {
         "manifest": request.manifest,
         "live": request.live,

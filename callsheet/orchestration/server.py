@@ -1,4 +1,7 @@
-"""The local Prefect server: found, or started in the background and left running so that its UI can be looked at."""
+"""The local Prefect server: found, or started in the background.
+
+It is left running so that its UI can be looked at.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,10 @@ PORTS_TRIED = 3
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A running server: its process id (None when it is not ours) and where API and UI are."""
+    """A running server: its process, and where API and UI are.
+
+    `pid` is None when the process is not ours.
+    """
 
     pid: int | None
     api_url: str
@@ -56,7 +62,9 @@ class Server:
 
 
 def ensure_server(settings: Settings, port: int | None = None, host: str = LOOPBACK) -> Server:
-    """The server of PREFECT_API_URL, else the local one, started when it is not running; ServiceError when it fails.
+    """Return the server of PREFECT_API_URL, else the local one, started if need be.
+
+    ServiceError when that fails.
 
     One that is started listens on `host`; 0.0.0.0 lets other machines in.
     """
@@ -78,7 +86,10 @@ def ensure_server(settings: Settings, port: int | None = None, host: str = LOOPB
 
 
 def _patiently(settings: Settings) -> Server | None:
-    """The local server, waited for while its process is there: it may be busy. ServiceError when it stays silent."""
+    """Return the local server, waited for while its process is there.
+
+    It may be busy. ServiceError when it stays silent.
+    """
     give_up = time.monotonic() + START_WITHIN_S
     while (server := running_server(settings)) is None and _is_alive(settings):
         if time.monotonic() > give_up:
@@ -91,7 +102,10 @@ def _patiently(settings: Settings) -> Server | None:
 
 
 def find_server(settings: Settings) -> Server:
-    """The server of PREFECT_API_URL, else the local one; ServiceError when none is running."""
+    """Return the server of PREFECT_API_URL, else the local one.
+
+    ServiceError when none is running.
+    """
     if settings.prefect_api_url:
         return _given(settings.prefect_api_url)
     server = running_server(settings)
@@ -114,7 +128,7 @@ def _given(api_url: str) -> Server:
 
 
 def running_server(settings: Settings) -> Server | None:
-    """The local server that was started from this home folder, when it still answers.
+    """Return the local server of this home folder, when it still answers.
 
     Another one that has its port by now is not taken for it.
     """
@@ -134,20 +148,29 @@ def _noted(settings: Settings) -> Server | None:
 
 
 def _is_guarded(settings: Settings) -> bool:
-    """Whether the server that was noted keeps strangers' pages away: earlier versions started it without."""
+    """Tell whether the server that was noted keeps strangers' pages away.
+
+    Earlier versions started it without.
+    """
     with suppress(OSError, ValueError, AttributeError):
         return bool(json.loads(_note(settings).read_text()).get("guarded"))
     return False
 
 
 def password_file(settings: Settings) -> Path | None:
-    """Where the password of the local server is kept; None when it asks for none of ours."""
+    """Return where the password of the local server is kept.
+
+    None when it asks for none of ours.
+    """
     folder = _note(settings).parent
     return folder / PASSWORD_FILE if kept_password(folder) else None
 
 
 def _is_alive(settings: Settings) -> bool:
-    """Whether the process that was noted is still there: it holds a lock for as long as it lives."""
+    """Tell whether the process that was noted is still there.
+
+    It holds a lock for as long as it lives.
+    """
     with suppress(FileNotFoundError), _lock(settings).open("rb") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -157,7 +180,10 @@ def _is_alive(settings: Settings) -> bool:
 
 
 def stop_server(settings: Settings) -> bool:
-    """End the local server by its own process id, and wait until it is gone; False when there is none."""
+    """End the local server by its process id, and wait until it is gone.
+
+    False when there is none.
+    """
     server = _noted(settings) if _is_alive(settings) else None
     if server is None or server.pid is None:
         return False
@@ -184,7 +210,10 @@ def _is_gone(pid: int) -> bool:
 
 
 def _started(settings: Settings, host: str, port: int | None) -> Server:
-    """A server on the port that was asked for, else on a free one, or another free one if that is taken meanwhile."""
+    """Start a server on the port that was asked for, else on a free one.
+
+    If that is taken meanwhile, on another free one.
+    """
     if port:
         return _start(settings, host, port)
     for _ in range(PORTS_TRIED - 1):
@@ -226,7 +255,9 @@ def _start(settings: Settings, host: str, port: int) -> Server:
 
 
 def _wait_until_up(server: Server, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Wait for the process to serve; ServiceError, and no process left, when it ends or takes too long.
+    """Wait for the process to serve.
+
+    ServiceError, and no process left, when it ends or takes too long.
 
     What answers at its address while it is gone is another server.
     """
@@ -249,7 +280,9 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def home_of(server: Server, folder: Path | None = None) -> Path | None:
-    """The folder that a server keeps its things in, as it says; None when it does not say.
+    """Return the folder that a server keeps its things in, as it says.
+
+    None when it does not say.
 
     `folder` is where the password of the local server is kept.
     """
@@ -272,12 +305,15 @@ def _lock(settings: Settings) -> Path:
 
 
 def is_gone(server: Server, settings: Settings) -> bool:
-    """Whether the local server's process has ended and none answers in its place; never of one on another machine."""
+    """Tell whether the local server has ended and none answers in its place.
+
+    Never of one on another machine.
+    """
     return server.pid is not None and not _is_alive(settings) and not _is_up(server)
 
 
 def is_up(server: Server) -> bool:
-    """Whether the server answers, busy as it may be."""
+    """Tell whether the server answers, busy as it may be."""
     return _is_up(server, LOADED_S)
 
 

@@ -1,4 +1,7 @@
-"""The environment of the Prefect server: what `deployments/server.env` says, the user's own settings, and its place."""
+"""The environment of the Prefect server.
+
+It is what `deployments/server.env` says, the user's own settings, and the server's place.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ class PortTakenError(ServiceError):
 
 
 def free_port(host: str) -> int:
-    """4200, as people expect it, when it is free."""
+    """Return 4200, as people expect it, when it is free, else another port."""
     for wish in (4200, 0):
         with suppress(OSError):
             return _bound(host, wish)
@@ -40,7 +43,10 @@ def check_free(host: str, port: int) -> None:
 
 
 def _bound(host: str, port: int) -> int:
-    """The port, after a moment in which it was ours; OSError when it is another's."""
+    """Return the port, after a moment in which it was ours.
+
+    OSError when it is another's.
+    """
     with socket.socket() as probe:
         # As the server itself does: connections that are just closing do not keep the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -49,7 +55,7 @@ def _bound(host: str, port: int) -> int:
 
 
 def taken(host: str, port: int) -> PortTakenError:
-    """The error of a port that is not to be had."""
+    """Return the error of a port that is not to be had."""
     return PortTakenError(
         f"Port {port} on {host} is another program's, or this is no address of this machine. Nothing was started or "
         "paid. Choose another one: callsheet ui --port. A Prefect server that is there already is used with "
@@ -82,7 +88,9 @@ PASSED_ON_FAMILIES = ("PREFECT_", "LC_", "PYTHON", "PG", "XDG_", "OTEL_", "COV")
 
 
 def server_environment(folder: Path, api_url: str, host: str = "127.0.0.1") -> dict[str, str]:
-    """The whole environment to start a server with: home and, unless another is set, database in `folder`.
+    """Return the whole environment to start a server with.
+
+    Home and, unless another is set, database are in `folder`.
 
     What this process's environment sets wins over `deployments/server.env`; its keys and secrets are not passed on. A
     server that others can reach gets a password, made when it has none. ServiceError when it asks for Redis and
@@ -106,12 +114,15 @@ def server_environment(folder: Path, api_url: str, host: str = "127.0.0.1") -> d
 
 
 def is_passed_on(name: str) -> bool:
-    """Whether a variable of this process's environment is one of the server's."""
+    """Tell whether a variable of this process's environment is one of the server's."""
     return name.upper() in PASSED_ON or name.upper().startswith(PASSED_ON_FAMILIES)
 
 
 def own_origins(host: str, port: int, given: Mapping[str, str]) -> str:
-    """The origins of the UI of a server that listens there, as Prefect's CORS setting wants them."""
+    """Return the origins of the UI of a server that listens there.
+
+    Prefect's CORS setting wants them so.
+    """
     names = [host] if host not in ("0.0.0.0", "::") else []  # noqa: S104  compared, not listened on
     origins = [f"http://{name}:{port}" for name in ("127.0.0.1", "localhost", *names)]
     for name in ("PREFECT_UI_API_URL", "PREFECT_UI_URL"):
@@ -121,7 +132,9 @@ def own_origins(host: str, port: int, given: Mapping[str, str]) -> str:
 
 
 def foreground_environment(host: str, port: int) -> Mapping[str, str]:
-    """Complete this process's environment to that of a server in the foreground, and return it.
+    """Complete this process's environment to that of a server, and return it.
+
+    The server is one in the foreground.
 
     SettingsError when others could use the server without a password.
     """
@@ -139,7 +152,10 @@ def foreground_environment(host: str, port: int) -> Mapping[str, str]:
 
 
 def made_password(folder: Path) -> str:
-    """The password of the server of this folder, made at its first start and readable by its owner alone."""
+    """Return the password of the server of this folder, made at its first start.
+
+    Its owner alone can read it.
+    """
     with suppress(FileExistsError):
         made = os.open(folder / PASSWORD_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(made, "w", encoding="utf-8") as file:
@@ -148,7 +164,7 @@ def made_password(folder: Path) -> str:
 
 
 def kept_password(folder: Path) -> str:
-    """The password that was made for the server of this folder; "" for none."""
+    """Return the password made for the server of this folder; "" for none."""
     try:
         return (folder / PASSWORD_FILE).read_text(encoding="utf-8").strip()
     except FileNotFoundError:
@@ -156,25 +172,31 @@ def kept_password(folder: Path) -> str:
 
 
 def use_password(folder: Path) -> None:
-    """Have Prefect in this process give the password of the local server, unless another is set."""
+    """Have Prefect here give the local server's password, unless another is set."""
     if (password := kept_password(folder)) and not os.environ.get(CLIENT_PASSWORD):
         os.environ[CLIENT_PASSWORD] = password
 
 
 def password_header(folder: Path | None = None) -> dict[str, str]:
-    """What a request to a server that asks for a password has to carry; empty when no password is known here."""
+    """Return the headers for a server that asks for a password.
+
+    Empty when no password is known here.
+    """
     given = {**server_env(), **os.environ}
     password = given.get(PASSWORD) or given.get(CLIENT_PASSWORD) or (kept_password(folder) if folder else "")
     return {"Authorization": f"Basic {b64encode(password.encode()).decode()}"} if password else {}
 
 
 def server_env() -> dict[str, str]:
-    """The settings of `deployments/server.env`."""
+    """Return the settings of `deployments/server.env`."""
     return read_env(shipped(DEPLOYMENTS).joinpath("server.env").read_text(encoding="utf-8"))
 
 
 def read_env(text: str) -> dict[str, str]:
-    """NAME=value lines; blank lines and those that begin with # say nothing. SettingsError for any other."""
+    """Read NAME=value lines.
+
+    Blank lines and those that begin with # say nothing. SettingsError for any other.
+    """
     found = {}
     for number, line in enumerate(text.splitlines(), start=1):
         name, equals, value = line.strip().partition("=")
@@ -187,7 +209,7 @@ def read_env(text: str) -> dict[str, str]:
 
 
 def check_modules(given: Mapping[str, str]) -> None:
-    """ServiceError when a setting names a module whose package is not installed."""
+    """Raise ServiceError when a setting names a module that is not installed."""
     for name in MODULES:
         package = given.get(name, "").partition(".")[0]
         if package and importlib.util.find_spec(package) is None:

@@ -1,4 +1,7 @@
-"""The runs of a batch's shards on the Prefect server: started, joined, looked at, given up and begun anew."""
+"""The runs of a batch's shards on the Prefect server.
+
+They are started, joined, looked at, given up and begun anew.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,10 @@ PAGE, EVENTS = 200, 50
 
 @dataclass
 class Watched:
-    """A shard with its latest run, how many this process has seen of it, and when it last gave a sign of life."""
+    """A shard with its latest run.
+
+    Also how many this process has seen of it, and when it last gave a sign of life.
+    """
 
     shard: Shard
     run: FlowRun
@@ -49,7 +55,10 @@ class Watched:
     at: float = field(default_factory=time.monotonic)
 
     def heard(self, run: FlowRun, beat: object) -> None:
-        """Note how the run stands. Times of other machines are only compared with each other."""
+        """Note how the run stands.
+
+        Times of other machines are only compared with each other.
+        """
         self.run = run
         sign = (run.id, run.state and run.state.id, beat)
         if sign != self.sign:
@@ -57,7 +66,7 @@ class Watched:
 
     @property
     def next(self) -> Next:
-        """What is to be done about it."""
+        """Decide what is to be done about it."""
         state = self.run.state_type.value if self.run.state_type else StateType.PENDING.value
         return what_next(Stand(state, time.monotonic() - self.at, self.runs), silence_s())
 
@@ -83,7 +92,10 @@ class ShardRuns:
         self.crashed = 0
 
     async def begin(self, shards: Sequence[Shard]) -> None:
-        """Join the runs that an earlier run of the batch has left at work, and start those that are missing."""
+        """Join the runs that are at work already, and start those that are missing.
+
+        An earlier run of the batch may have left some.
+        """
         earlier: dict[str, FlowRun] = {}
         for run in await _earlier(self._client, self._run.batch):
             earlier.setdefault(_place(run), run)
@@ -112,7 +124,9 @@ class ShardRuns:
                 self._end(one)
 
     async def take_over(self) -> list[Shot]:
-        """The shots of a shard that no worker has taken for a minute, now this process's own; none when there is none.
+        """Take the shots of a shard that no worker has taken for a minute.
+
+        They are this process's own then; none when there is none.
 
         The last one is taken: workers begin with the first. Should one begin it all the same, the ledger's leases let
         each job be done by one of the two.
@@ -130,7 +144,10 @@ class ShardRuns:
         return shots
 
     async def _start(self, shard: Shard, number: int) -> FlowRun:
-        """Start a run of the shard, or join the one that another process has started under this number."""
+        """Start a run of the shard, or join the one that has this number.
+
+        Another process may have started it.
+        """
         run, request, batch = self._run, self._request, self._run.batch
         pending = [shot.id for shot in self._shots(shard)]
         await run.resources.ledger.set_shots(batch.name, pending, ShotState.PENDING)
@@ -146,7 +163,10 @@ class ShardRuns:
         )
 
     async def _hear(self, running: list[UUID]) -> None:
-        """Ask for the latest heartbeats, several times within the silence that would mean death."""
+        """Ask for the latest heartbeats.
+
+        Several times within the silence that would mean death.
+        """
         if not running or time.monotonic() - self._asked < silence_s() / (2 * HEARTBEATS):
             return
         self._asked = time.monotonic()
@@ -171,22 +191,28 @@ class ShardRuns:
         get_run_logger().warning("%s %s (run %s %s)", one.shard.label, what, one.run.name, told)
 
     def _shots(self, shard: Shard) -> list[Shot]:
-        """The shots of the shard that are to be worked on."""
+        """Return the shots of the shard that are to be worked on."""
         return [self._going[shot] for shot in self._ids[shard.stretch] if shot in self._going]
 
 
 def silence_s() -> float:
-    """How long a run at work may give no sign of life (seconds), from PREFECT_FLOWS_HEARTBEAT_FREQUENCY."""
+    """Return how long a run at work may give no sign of life, in seconds.
+
+    From PREFECT_FLOWS_HEARTBEAT_FREQUENCY.
+    """
     return HEARTBEATS * float(get_current_settings().flows.heartbeat_frequency or "inf")
 
 
 async def at_work(client: PrefectClient, batch: Batch) -> bool:
-    """Whether runs of shards of this revision of the batch are under way, or about to begin."""
+    """Tell whether runs of shards of this batch are under way, or about to begin.
+
+    Those of this revision of its manifest count.
+    """
     return any(not _is_over(run) for run in await _earlier(client, batch))
 
 
 async def _earlier(client: PrefectClient, batch: Batch) -> list[FlowRun]:
-    """All runs of shards of this revision of the batch, the latest first."""
+    """Return all runs of shards of this revision, the latest first."""
     return await read_runs(client, FlowRunFilter(tags=FlowRunFilterTags(all_=_tags(batch))))
 
 
@@ -196,7 +222,7 @@ async def _by_ids(client: PrefectClient, ids: Sequence[UUID]) -> dict[UUID, Flow
 
 
 async def read_runs(client: PrefectClient, wanted: FlowRunFilter) -> list[FlowRun]:
-    """All runs that are wanted, the latest first."""
+    """Return all runs that are wanted, the latest first."""
     found: list[FlowRun] = []
     while True:
         page = await client.read_flow_runs(
@@ -208,7 +234,7 @@ async def read_runs(client: PrefectClient, wanted: FlowRunFilter) -> list[FlowRu
 
 
 def _tags(batch: Batch) -> list[str]:
-    """Under these tags the runs of the batch's shards are found."""
+    """Return the tags that the runs of the batch's shards are found under."""
     return ["shard", f"{batch.name}@{batch.manifest_sha256[:12]}"]
 
 
@@ -221,7 +247,7 @@ def _place(run: FlowRun) -> str:
 
 
 def _number(run: FlowRun | None) -> int:
-    """Which run of its shard it is, from 1; 0 for none."""
+    """Return which run of its shard it is, from 1; 0 for none."""
     return int((run.idempotency_key or "/0").rpartition("/")[2]) if run else 0
 
 
@@ -233,7 +259,9 @@ NOT_OVER = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType
 
 
 async def cancel_shards(flow: object, flow_run: FlowRun, state: object) -> None:
-    """When a person cancels a batch's run: cancel the runs of its shards, those too that an earlier run has started.
+    """Cancel the runs of a batch's shards when a person cancels its run.
+
+    Those too that an earlier run has started.
 
     Prefect's server (3.8.8) does so for a run's own within 20 s, and not for those that it joined.
     """

@@ -1,4 +1,6 @@
-"""A batch in shards: their runs are started on the work pool, watched, begun anew when they are lost, and joined.
+"""A batch in shards: their runs are started, watched, and joined.
+
+They are on the work pool, and begun anew when they are lost.
 
 The runs are Prefect's own, of the deployment `content-shard/content-shard`: any worker of its pool takes them. Which
 shots are left is asked of the ledger, so nothing here has to survive: a batch whose run was killed finds its runs.
@@ -30,7 +32,9 @@ RunLocally = Callable[[list[Shot]], Coroutine[Any, Any, None]]
 
 
 async def shards_for(run: RunContext, request: RunRequest, plan: Plan, going: Sequence[Shot]) -> list[Shard]:
-    """The shards that the batch is to be split into; none when it is worked on in this process.
+    """Return the shards that the batch is to be split into.
+
+    None when it is worked on in this process.
 
     Only a run of a deployment is split, for its manifest is one that workers can read. One with few shots left is not,
     unless an earlier run of the batch has left runs of its shards at work.
@@ -75,7 +79,10 @@ async def work_in_shards(
 
 
 async def _see_through(run: RunContext, runs: ShardRuns, total: int, run_locally: RunLocally) -> None:
-    """Look after the runs until all are over. A server that is out of reach is asked again: the runs go on."""
+    """Look after the runs until all are over.
+
+    A server that is out of reach is asked again: the runs go on.
+    """
     own: asyncio.Task[None] | None = None
     try:
         while runs.open:

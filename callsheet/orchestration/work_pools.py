@@ -75,7 +75,10 @@ DEFAULTS: dict[PoolType, dict[str, Any]] = {
 
 
 def _keep_home(pod: dict[str, Any]) -> None:
-    """Mount the claim `callsheet-home`, and give the run the secret `callsheet` (keys, addresses) when there is one."""
+    """Mount the claim `callsheet-home`, and give the run the secret `callsheet`.
+
+    The secret has keys and addresses; there may be none.
+    """
     [container] = pod["containers"]
     container["volumeMounts"] = [{"name": "home", "mountPath": HOME}]
     container["envFrom"] = [{"secretRef": {"name": "callsheet", "optional": True}}]
