@@ -46,7 +46,10 @@ class PictureFetch:
             return await self.fetch(reply, what, error)
 
     async def fetch(self, reply: Reply, what: str, named: BadImage) -> ImageResult:
-        """Return the picture that a reply only names; `named` says so, and is told when it is not fetched."""
+        """Return the picture that a reply only names.
+
+        `named` is the error that says so; its text begins that of a failure.
+        """
         try:
             fetched = await self._fetch_all(await asyncio.to_thread(find_addresses, reply))
         except ProviderError as error:
@@ -76,7 +79,7 @@ def _read_bounded(path: Path) -> bytes:
 
 
 def _judge_failure(named: BadImage, error: ProviderError) -> ProviderError:
-    """Return the final BadImage for an address that is refused or gone, else PictureElsewhere."""
+    """Return BadImage for an address that is refused or gone, else PictureElsewhere."""
     why = re.sub(r"\b([Tt])he video\b", r"\1he picture", str(error))
     if isinstance(error, DownloadRefused | OperationExpired) or error.status in (404, 410):
         failure: ProviderError = BadImage(

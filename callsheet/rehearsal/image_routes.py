@@ -33,13 +33,13 @@ async def generate(service: Service, ask: ImageAsk, missing: errors.RefusedError
     if (dropped := await service.before(rule, "image", ask.model)) is not None:
         return dropped
     outcome = image_outcome(ask.prompt, rule)
-    take, number = _accept(service, model, ask, outcome, is_told=rule is None or rule.fault != "truncate")
-    await service.clock.sleep(service.latency_s(model, number))
+    accepted = _accept(service, model, ask, outcome, is_told=rule is None or rule.fault != "truncate")
+    await service.clock.sleep(service.latency_s(model, accepted[1]))
     if (dropped := await service.after(rule, "image", ask.model)) is not None:
         return dropped
     if outcome.name != "made":
         return JSONResponse(without_picture(ask, outcome))
-    return await _reply_with_picture(service, model, ask, take, number, rule)
+    return await _reply_with_picture(service, model, ask, accepted, rule)
 
 
 def check_references(ask: ImageAsk) -> None:
@@ -96,8 +96,9 @@ def _count_image_tokens(model: Model, ask: ImageAsk) -> int:
 
 
 async def _reply_with_picture(
-    service: Service, model: Model, ask: ImageAsk, take: int, number: int, rule: Rule | None
+    service: Service, model: Model, ask: ImageAsk, accepted: tuple[int, int], rule: Rule | None
 ) -> Response:
+    take, number = accepted
     size, mime_type = ask.size or "", ask.mime_type or ""
     width, height = model.image_pixels(ask.aspect_ratio or "", size)
     wish = render_image.Wish(ask.prompt, width, height, mime_type, ask.seed, take, ask.references)
@@ -109,9 +110,7 @@ async def _reply_with_picture(
         mime_type=mime_type,
         model=ask.model,
         response_id=new_id(),
-        prompt=ask.prompt,
-        pictures=len(ask.references),
-        tokens=_count_image_tokens(model, ask),
+        usage=replies.picture_usage(ask.prompt, len(ask.references), _count_image_tokens(model, ask)),
     )
     whole = Response(body, media_type="application/json; charset=UTF-8")
     if rule is not None and rule.fault == "truncate":

@@ -17,17 +17,17 @@ from callsheet.rehearsal.requests import ImageAsk, VideoAsk
 
 def image_model(catalogue: Catalogue, ask: ImageAsk, *, retired_before: date | None) -> Model | None:
     """Return the model of a request for a picture, None when there is none (404)."""
-    return _find_served(catalogue, ask.model, "image", "generate_content", ask.surface, retired_before)
+    return _find_served(catalogue, ask, "image", "generate_content", retired_before)
 
 
 def look_model(catalogue: Catalogue, ask: ImageAsk, *, retired_before: date | None) -> Model | None:
     """Return the model of a question about pictures, None when there is none (404)."""
-    return _find_served(catalogue, ask.model, "look", "generate_content", ask.surface, retired_before)
+    return _find_served(catalogue, ask, "look", "generate_content", retired_before)
 
 
 def video_model(catalogue: Catalogue, ask: VideoAsk, *, retired_before: date | None) -> Model | None:
     """Return the model of a request for a video, None when there is none (404)."""
-    return _find_served(catalogue, ask.model, "video", "predict_long_running", ask.surface, retired_before)
+    return _find_served(catalogue, ask, "video", "predict_long_running", retired_before)
 
 
 def complete_image(model: Model, ask: ImageAsk) -> ImageAsk:
@@ -70,10 +70,10 @@ def complete_video(model: Model, ask: VideoAsk) -> VideoAsk:
 
 
 def _find_served(
-    catalogue: Catalogue, model_id: str, kind: str, surface: str, platform: str, retired_before: date | None
+    catalogue: Catalogue, ask: ImageAsk | VideoAsk, kind: str, surface: str, retired_before: date | None
 ) -> Model | None:
-    model = catalogue.find(model_id)
-    if model is None or model.kind != kind or model.surface != surface or platform not in model.platforms:
+    model = catalogue.find(ask.model)
+    if model is None or model.kind != kind or model.surface != surface or ask.surface not in model.platforms:
         return None
     return None if retired_before is not None and model.retired(retired_before) else model
 

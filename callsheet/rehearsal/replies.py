@@ -26,15 +26,18 @@ def prompt_tokens(prompt: str, pictures: int) -> int:
     return max(1, len(prompt) // 4) + 258 * pictures
 
 
-def picture(
-    encoded: str, *, mime_type: str, model: str, response_id: str, prompt: str, pictures: int, tokens: int
-) -> bytes:
-    """Return a candidate with one picture of `tokens`, given in base64.
+def picture_usage(prompt: str, pictures: int, tokens: int) -> JsonObject:
+    """Return the usage of a reply with one picture of `tokens`, with its thoughts."""
+    usage = _build_usage(prompt, pictures, "IMAGE", tokens)
+    total = prompt_tokens(prompt, pictures) + tokens + THOUGHTS
+    return usage | {"thoughtsTokenCount": THOUGHTS, "totalTokenCount": total}
+
+
+def picture(encoded: str, *, mime_type: str, model: str, response_id: str, usage: JsonObject) -> bytes:
+    """Return a candidate with one picture, given in base64.
 
     Built by hand: it is not copied through an encoder.
     """
-    usage = _build_usage(prompt, pictures, "IMAGE", tokens)
-    usage |= {"thoughtsTokenCount": THOUGHTS, "totalTokenCount": prompt_tokens(prompt, pictures) + tokens + THOUGHTS}
     head = '{"candidates":[{"content":{"parts":[{"inlineData":{"mimeType":"' + mime_type + '","data":"'
     tail = {"usageMetadata": usage, "modelVersion": model, "responseId": response_id}
     closing = '"}}],"role":"model"},"finishReason":"STOP","index":0}],' + json.dumps(tail)[1:]
