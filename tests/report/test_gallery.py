@@ -36,6 +36,8 @@ def page(*sidecars: Sidecar, summary: BatchSummary = SUMMARY) -> str:
 
 def hostile(text: str) -> Sidecar:
     failure = FailureRecord(step=text, kind=text, message=text, reason=text)
+    # What is no name of a file in its folder is refused when the sidecar is read.
+    name = text if layout.is_file_name(text) else "take-1.png"
     return shot(
         text,
         prompt=text,
@@ -44,8 +46,8 @@ def hostile(text: str) -> Sidecar:
         tags=(text,),
         state="failed",
         failures=(failure,),
-        takes=(TakeRecord(take=1, job_key=text, file=record(text), chosen=True, why=text),),
-        clips=(ClipRecord(take=1, job_key=text, model=text, file=record(text, "video/mp4"), poster=record(text)),),
+        takes=(TakeRecord(take=1, job_key=text, file=record(name), chosen=True, why=text),),
+        clips=(ClipRecord(take=1, job_key=text, model=text, file=record(name, "video/mp4"), poster=record(name)),),
         cuts=(CutRecord(spec=text, take=1, failure=failure),),
     )
 
