@@ -38,16 +38,18 @@ def read_bytes(uri: str, limit: int = MAX_MANIFEST_BYTES) -> bytes:
             urlsplit(uri).hostname or "the address",
             "the address carries a signature or a key, which would be kept and shown with the batch",
             "",
-            "give the file's gs:// address; access comes from credentials in the environment",
+            suggestion="give the file's gs:// address; access comes from credentials in the environment",
         )
     try:
         data = _read(uri, limit + 1)
     except FileNotFoundError:
-        raise _refuse(uri, "there is no such file", "", "check the path") from None
+        raise _refuse(uri, "there is no such file", "", suggestion="check the path") from None
     except Exception as error:  # each fsspec backend raises its own client's errors
-        raise _refuse(uri, f"cannot be read: {_describe(error)}", "", "check the path and the permissions") from error
+        raise _refuse(
+            uri, f"cannot be read: {_describe(error)}", "", suggestion="check the path and the permissions"
+        ) from error
     if len(data) > limit:
-        raise _refuse(uri, "the file is too large", f"allowed: at most {limit // _MIB} MB", "split it")
+        raise _refuse(uri, "the file is too large", f"allowed: at most {limit // _MIB} MB", suggestion="split it")
     return data
 
 
@@ -106,5 +108,5 @@ def _describe(error: Exception) -> str:
     return (text or type(error).__name__).splitlines()[0][:300]
 
 
-def _refuse(uri: str, what: str, allowed: str, suggestion: str) -> ManifestError:
+def _refuse(uri: str, what: str, allowed: str, *, suggestion: str) -> ManifestError:
     return ManifestError((Problem(uri, 1, "-", what, allowed, suggestion),))

@@ -28,10 +28,10 @@ def read_yaml(path: Path, what: str, error: type[UsageError]) -> dict[object, ob
         raise error(f"The {what} {path} cannot be read: {reason.strerror}.") from reason
     if len(text) > MAX_BYTES:
         raise error(f"The {what} {path} is larger than {MAX_BYTES} bytes; it was not read.")
-    return _load(text, path, what, error)
+    return _load(text, path, what, error=error)
 
 
-def _load(text: bytes, path: Path, what: str, error: type[UsageError]) -> dict[object, object]:
+def _load(text: bytes, path: Path, what: str, *, error: type[UsageError]) -> dict[object, object]:
     try:
         _check_shape(text.decode(), path, error)
         data = YAML(typ="safe").load(text.decode())

@@ -121,7 +121,7 @@ async def fetch(bucket: Bucket, key: str, found: Found, sink: Sink, effort: Effo
         if response.status != 206 or not _starts_at(response, before):
             sink.restart()
         try:
-            await _receive(response, alive, sink, None if found.gzipped else found.size)
+            await _receive(response, alive, sink, size=None if found.gzipped else found.size)
         finally:
             if sink.grew():
                 effort.progress()
@@ -136,7 +136,9 @@ def _starts_at(response: aiohttp.ClientResponse, start: int) -> bool:
     return response.headers.get("Content-Range", "").startswith(f"bytes {start}-")
 
 
-async def _receive(response: aiohttp.ClientResponse, alive: Callable[[], None], sink: Sink, size: int | None) -> None:
+async def _receive(
+    response: aiohttp.ClientResponse, alive: Callable[[], None], sink: Sink, *, size: int | None
+) -> None:
     block, told = bytearray(), 0
     try:
         async for piece in response.content.iter_any():

@@ -57,12 +57,12 @@ class Assembler:
 
     def _build_shot(self, index: int, draft: Draft) -> Shot:
         skip = frozenset(column for column in COLUMNS if (index, column) in self.wrong) if self.wrong else frozenset()
-        takes = _parse_number(draft, "takes", skip, 1)
+        takes = _parse_number(draft, "takes", skip, default=1)
         motion = draft.text("motion_prompt")
         if takes == 0 and not motion:
             self._note(draft, "takes", "0 takes make nothing without a motion prompt", "allowed: 1 to 20")
         references = self._open_pictures(draft, "reference_images")
-        seed = _parse_number(draft, "seed", skip, -1)
+        seed = _parse_number(draft, "seed", skip, default=-1)
         shot = Shot(
             id=draft.text("id") or "",
             line=draft.line,
@@ -78,13 +78,13 @@ class Assembler:
             tags=items_of(draft.cells.get("tags")),
             variables=tuple(sorted(draft.variables.items())),
         )
-        shot = self._add_image(draft, shot, motion is not None, skip)
+        shot = self._add_image(draft, shot, motion is not None, skip=skip)
         self._note_unsendable(draft, "image" if takes else "video", self._find_damaged(references, "reference_images"))
         for kind, column in _collect_texts(draft, takes, motion):
             self._note_unsendable(draft, kind, _find_controls(draft, column))
         if takes or motion is None:
-            self._check_fit(draft, references, "reference_images", shot.image_model)
-        return shot if motion is None else self._animate(draft, shot, motion, skip)
+            self._check_fit(draft, references, "reference_images", model_id=shot.image_model)
+        return shot if motion is None else self._animate(draft, shot, motion, skip=skip)
 
     def _translate(self, model_id: str, task: PersonTask, wish: str | None) -> str | None:
         """Return the model's word for a wish about people.
@@ -94,7 +94,7 @@ class Assembler:
         model = self.catalogue.find(model_id)
         return person_word(wish, model.person_values(task)) if wish and model else wish
 
-    def _add_image(self, draft: Draft, shot: Shot, animated: bool, skip: frozenset[str]) -> Shot:
+    def _add_image(self, draft: Draft, shot: Shot, animated: bool, *, skip: frozenset[str]) -> Shot:
         """Return the shot with the values of its pictures, defaults applied."""
         model_id, takes = shot.image_model, shot.takes
         model = self.legality.model(draft, "image_model", model_id, "image") if takes else self.catalogue.find(model_id)
@@ -113,16 +113,16 @@ class Assembler:
             self.legality.judge(draft, model, combination, (rules, rules), skip)
         return replace(shot, aspect_ratio=ratio, image_size=size, person_generation=person)
 
-    def _animate(self, draft: Draft, shot: Shot, motion: str, skip: frozenset[str]) -> Shot:
+    def _animate(self, draft: Draft, shot: Shot, motion: str, *, skip: frozenset[str]) -> Shot:
         model_id = draft.text("video_model") or self.catalogue.default_video
         model = self.legality.model(draft, "video_model", model_id, "video")
         ratio = draft.text("video_aspect_ratio") or nearest_ratio(
             shot.aspect_ratio, model.kept_defaults.ratios if model else ()
         )
         resolution = draft.text("resolution") or (model.defaults.resolution if model else None) or "720p"
-        duration = _parse_number(draft, "duration_s", skip, (model.defaults.duration_s if model else None) or 8)
+        duration = _parse_number(draft, "duration_s", skip, default=(model.defaults.duration_s if model else None) or 8)
         last = self._open_pictures(draft, "last_frame")
-        self._check_fit(draft, last, "last_frame", model_id)
+        self._check_fit(draft, last, "last_frame", model_id=model_id)
         self._note_unsendable(draft, "video", self._find_damaged(last, "last_frame"))
         kept_to = () if shot.takes else shot.reference_images
         self._note_unsendable(draft, "video", _find_unfit(kept_to, "reference_images", model) if model else ())
@@ -131,12 +131,14 @@ class Assembler:
         cuts = checked_cuts(draft, items_of(draft.cells.get("cuts")), self.platforms, self.legality.findings)
         values = (ratio or "16:9", resolution, duration)
         if model is not None:
-            self._judge_video(draft, model, _add_video(shot, motion, model_id, values, last), skip)
+            self._judge_video(draft, model, _add_video(shot, motion, model_id, values=values, last=last), skip=skip)
         select = self._parse_select(draft, shot.takes, skip)
         finish = self.finishing.of(draft, duration)
-        return replace(_add_video(shot, motion, model_id, values, last), cuts=cuts, finish=finish, select=select)
+        return replace(
+            _add_video(shot, motion, model_id, values=values, last=last), cuts=cuts, finish=finish, select=select
+        )
 
-    def _judge_video(self, draft: Draft, model: Model, shot: Shot, skip: frozenset[str]) -> None:
+    def _judge_video(self, draft: Draft, model: Model, shot: Shot, *, skip: frozenset[str]) -> None:
         motion, references = shot.motion_prompt or "", 0 if shot.takes else len(shot.reference_images)
         asked = (
             shot.video_aspect_ratio or "",
@@ -187,7 +189,7 @@ class Assembler:
                 found.append(opened)
         return tuple(found)
 
-    def _check_fit(self, draft: Draft, given: tuple[Reference, ...], column: str, model_id: str) -> None:
+    def _check_fit(self, draft: Draft, given: tuple[Reference, ...], column: str, *, model_id: str) -> None:
         """Note pictures that the model does not take."""
         model = self.catalogue.find(model_id)
         for finding in _find_unfit(given, column, model) if model else ():
@@ -266,7 +268,7 @@ def _choose_ratio(image: Model | None, video: Model | None) -> str:
     return (image.defaults.aspect_ratio if image else None) or "1:1"
 
 
-def _parse_number(draft: Draft, column: str, skip: frozenset[str], default: int) -> int:
+def _parse_number(draft: Draft, column: str, skip: frozenset[str], *, default: int) -> int:
     text = draft.text(column)
     return int(text) if text and column not in skip else default
 
@@ -275,6 +277,7 @@ def _add_video(
     shot: Shot,
     motion: str,
     model_id: str,
+    *,
     values: tuple[str, str, int],
     last: tuple[Reference, ...],
 ) -> Shot:

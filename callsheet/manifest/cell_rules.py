@@ -51,7 +51,7 @@ def _make_whole_rule(column: str, low: int, high: int, *, unit: str = "") -> _Ru
 
 
 def _make_pattern_rule(
-    column: str, pattern: str, allowed: str, suggestion: Callable[[str], str] = lambda _value: ""
+    column: str, pattern: str, allowed: str, *, suggestion: Callable[[str], str] = lambda _value: ""
 ) -> _Rule:
     # Lookahead is not in polars' regular expressions, so ids say "no two dots, none at the end" apart from it.
     simple = pattern.replace(r"|\.(?!\.|$)", r"|\.")
@@ -74,7 +74,7 @@ _RULES: tuple[_Rule, ...] = (
         "select",
         SELECT_PATTERN,
         "allowed: best, first, all, approve, or take numbers such as 2 or 1;3",
-        lambda value: did_you_mean(value, SELECT_WORDS),
+        suggestion=lambda value: did_you_mean(value, SELECT_WORDS),
     ),
     _Rule("prompt", "present", lambda value: value.str.len_chars() > 0, lambda _: "there is no prompt", "needed: text"),
     *(
@@ -136,7 +136,7 @@ def _note(cases: pl.DataFrame, drafts: Sequence[Draft], findings: Findings) -> s
     first: dict[str, int] = {}
     for column, check, index in cases.select("column", "check", "index").iter_rows():
         if column == "folded_id":
-            _note_duplicate(drafts, index, first, findings)
+            _note_duplicate(drafts, index, first, findings=findings)
             continue
         rule = _BY_NAME[column, check]
         value = drafts[index].text(column) or ""
@@ -145,7 +145,7 @@ def _note(cases: pl.DataFrame, drafts: Sequence[Draft], findings: Findings) -> s
     return wrong
 
 
-def _note_duplicate(drafts: Sequence[Draft], index: int, first: dict[str, int], findings: Findings) -> None:
+def _note_duplicate(drafts: Sequence[Draft], index: int, first: dict[str, int], *, findings: Findings) -> None:
     shot_id = drafts[index].text("id") or ""
     earlier = first.setdefault(shot_id.casefold(), index)
     if earlier != index:

@@ -74,14 +74,14 @@ def read_sheet(text: str, file: str, *, tabs: bool, findings: Findings) -> Sheet
         what, allowed = f"{len(headers)} columns are too many", f"allowed: at most {MAX_COLUMNS}"
         findings.problem(Problem(file, records[0].line, "-", what, allowed, "leave out those that no text uses"))
         return Sheet((), records[0].line, ())
-    _check_headers(headers, file, records[0].line, findings)
+    _check_headers(headers, file, records[0].line, findings=findings)
     rows = tuple(row for row in records[1:] if any(cell.strip() for cell in row.cells))
     if not rows and not findings.problems:
         findings.problem(
             Problem(file, records[0].line, "-", "there is a header but no row", "needed: at least one row")
         )
     for row in rows:
-        _check_row(row, headers, file, findings)
+        _check_row(row, headers, file, findings=findings)
     return Sheet(headers, records[0].line, rows)
 
 
@@ -122,7 +122,7 @@ def _read_plain_records(text: str) -> Iterator[SheetRow]:
             yield SheetRow(number, tuple(line.rstrip("\n").split("\t")))
 
 
-def _check_headers(headers: tuple[str, ...], file: str, line: int, findings: Findings) -> None:
+def _check_headers(headers: tuple[str, ...], file: str, line: int, *, findings: Findings) -> None:
     seen: set[str] = set()
     for position, name in enumerate(headers, start=1):
         if not name:
@@ -140,7 +140,7 @@ def _check_headers(headers: tuple[str, ...], file: str, line: int, findings: Fin
         seen.add(name)
 
 
-def _check_row(row: SheetRow, headers: tuple[str, ...], file: str, findings: Findings) -> None:
+def _check_row(row: SheetRow, headers: tuple[str, ...], file: str, *, findings: Findings) -> None:
     if len(row.cells) != len(headers):
         what = f"the row has {len(row.cells)} cells, the header {len(headers)}"
         hint = "quote cells that hold the delimiter" if len(row.cells) > len(headers) else "add the missing cells"
@@ -169,7 +169,7 @@ def drafts_of(
     `columns` maps a column of ours to a header of the table; such cells are taken literally. A row without an id is
     labelled by its position: 0001, 0002 and so on, whatever its line.
     """
-    sources = _find_sources(sheet, file, columns, findings)
+    sources = _find_sources(sheet, file, columns, findings=findings)
     mapped = frozenset(columns)
     positions = {header: index for index, header in enumerate(sheet.headers)}
     extra = [(header, index) for header, index in positions.items() if sources.get(header) != index]
@@ -186,7 +186,7 @@ def drafts_of(
     return drafts
 
 
-def _find_sources(sheet: Sheet, file: str, columns: Mapping[str, str], findings: Findings) -> dict[str, int]:
+def _find_sources(sheet: Sheet, file: str, columns: Mapping[str, str], *, findings: Findings) -> dict[str, int]:
     """Return the position in the table of each column of ours."""
     positions = {header: index for index, header in enumerate(sheet.headers)}
     sources = {header: index for header, index in positions.items() if header in COLUMNS}

@@ -73,16 +73,16 @@ def complete(draft: Draft, defaults: Mapping[str, Cell], findings: Findings) -> 
             continue
         if isinstance(cell, str):
             if "{" in cell or "}" in cell:
-                draft.cells[column] = _fill(draft, column, cell, findings)
+                draft.cells[column] = _fill(draft, column, cell, findings=findings)
         else:
-            draft.cells[column] = tuple(_fill(draft, column, each, findings) for each in cell)
+            draft.cells[column] = tuple(_fill(draft, column, each, findings=findings) for each in cell)
     base = draft.text("id")
     draft.cells["id"] = (
         f"{base}-{draft.id_suffix}" if base and draft.id_suffix else base or draft.id_suffix or draft.label
     )
 
 
-def _fill(draft: Draft, column: str, text: str, findings: Findings) -> str:
+def _fill(draft: Draft, column: str, text: str, *, findings: Findings) -> str:
     rendered = render(text, draft.variables)
     for name in rendered.unknown:
         # Of more problems only the number is told, and each hint looks at every variable.

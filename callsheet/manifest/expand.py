@@ -77,12 +77,12 @@ def _expand_shot(campaign: _Campaign, shot: ShotForm, label: str) -> list[Draft]
                 parts.append(row.text("id") or row.label)
             if slug and not named & axes.keys():
                 parts.append(slug)
-            drafts.append(_merge(campaign, shot, row, combination, "-".join(parts)))
+            drafts.append(_merge(campaign, shot, row, combination=combination, suffix="-".join(parts)))
     return drafts
 
 
 def _merge(
-    campaign: _Campaign, shot: ShotForm, row: Draft | None, combination: Mapping[str, str], suffix: str
+    campaign: _Campaign, shot: ShotForm, row: Draft | None, *, combination: Mapping[str, str], suffix: str
 ) -> Draft:
     below = {} if row is None else {column: cell for column, cell in row.cells.items() if column != "id"}
     axis_cells: dict[str, Cell] = {name: value for name, value in combination.items() if name in COLUMNS}

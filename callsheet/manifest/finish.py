@@ -119,7 +119,7 @@ class Finishing:
             return parse_focus(text).text
         except UsageError as error:
             what = str(error).partition(". Allowed: ")[0].rstrip(".")
-            self._note_problem(draft, "focus", what, f"allowed: {ALLOWED}")
+            self._note_problem(draft, "focus", what, allowed=f"allowed: {ALLOWED}")
             return "auto"
 
     def _read_label(self, draft: Draft) -> str | None:
@@ -142,10 +142,14 @@ class Finishing:
         if text is None:
             return None
         if len(text) > most:
-            self._note_problem(draft, column, f"the text has {len(text)} characters", f"allowed: at most {most}")
+            self._note_problem(
+                draft, column, f"the text has {len(text)} characters", allowed=f"allowed: at most {most}"
+            )
         elif missing := missing_glyphs(text, self._get_font_path()):
             what = f"no font here can show {shown(missing)}"
-            self._note_problem(draft, column, what, "allowed: characters of the shipped fonts, or of CALLSHEET_FONT")
+            self._note_problem(
+                draft, column, what, allowed="allowed: characters of the shipped fonts, or of CALLSHEET_FONT"
+            )
         return text
 
     def _open_file(self, draft: Draft, column: str, kind: InputKind) -> Reference | None:
@@ -154,9 +158,9 @@ class Finishing:
             return None
         opened = self.inputs.open(location, kind)
         if isinstance(opened, Refused):
-            self._note_problem(draft, column, opened.what, opened.allowed, opened.suggestion)
+            self._note_problem(draft, column, opened.what, allowed=opened.allowed, suggestion=opened.suggestion)
             return None
         return opened
 
-    def _note_problem(self, draft: Draft, column: str, what: str, allowed: str = "", suggestion: str = "") -> None:
+    def _note_problem(self, draft: Draft, column: str, what: str, *, allowed: str = "", suggestion: str = "") -> None:
         draft.problem(self.findings, column, what, allowed, suggestion)

@@ -80,7 +80,7 @@ def load_yaml(raw: RawManifest) -> Loaded:
     loaded = Loaded([], form.defaults, form.campaign, form.budget_usd, form.lines)
     rows = None
     if form.rows is not None:
-        rows = _load_rows(raw, form, filled, loaded)
+        rows = _load_rows(raw, form, filled, loaded=loaded)
     elif form.columns:
         findings.problem(
             Problem(uri, form.lines.get("columns", 1), "columns", "there is no table to map", "needed: `rows:`")
@@ -91,10 +91,10 @@ def load_yaml(raw: RawManifest) -> Loaded:
     return loaded
 
 
-def _load_rows(raw: RawManifest, form: CampaignForm, filled: Mapping[str, str], loaded: Loaded) -> list[Draft]:
+def _load_rows(raw: RawManifest, form: CampaignForm, filled: Mapping[str, str], *, loaded: Loaded) -> list[Draft]:
     """Return the rows of the table that `rows:` names, as drafts."""
     findings = raw.findings
-    place = _locate_table(raw, form, filled, loaded)
+    place = _locate_table(raw, form, filled, loaded=loaded)
     if place is None:
         return []
     try:
@@ -115,7 +115,7 @@ def _load_rows(raw: RawManifest, form: CampaignForm, filled: Mapping[str, str], 
     return drafts
 
 
-def _locate_table(raw: RawManifest, form: CampaignForm, filled: Mapping[str, str], loaded: Loaded) -> str | None:
+def _locate_table(raw: RawManifest, form: CampaignForm, filled: Mapping[str, str], *, loaded: Loaded) -> str | None:
     """Return where the table is.
 
     A path that the user gives as a variable is trusted; one in the file is confined.

@@ -78,12 +78,12 @@ def read_manifest(
     _check_text(given, uri)
     raw = RawManifest(uri, decode(data, uri), columns or {}, given, findings)
     loaded = _load(raw, "prompt" in (defaults or {}))
-    chosen = _merge_defaults(loaded, defaults or {}, uri, findings)
+    chosen = _merge_defaults(loaded, defaults or {}, uri, findings=findings)
     _complete(loaded, chosen, findings)
     legality, inputs = Legality(catalogue, live, today, findings, serving), InputFiles(uri, input_roots)
     materials = _Materials(legality, platforms or load_platforms(), inputs, focus, font)
     shots = _build_shots(loaded.drafts, stretch, materials)
-    name = _read_campaign_name(uri, campaign, loaded, findings)
+    name = _read_campaign_name(uri, campaign, loaded, findings=findings)
     budget = _read_budget(uri, loaded, findings)
     findings.raise_if_any()
     return Manifest(
@@ -105,7 +105,7 @@ def read_campaign(uri: str, campaign: str | None, variables: Mapping[str, str]) 
     findings = Findings()
     try:
         loaded = _load(RawManifest(uri, decode(read_bytes(uri), uri), {}, dict(variables), findings), False)
-        name = _read_campaign_name(uri, campaign, loaded, findings)
+        name = _read_campaign_name(uri, campaign, loaded, findings=findings)
         findings.raise_if_any()
     except ManifestError:
         return None
@@ -179,13 +179,13 @@ def _build_shots(drafts: Sequence[Draft], stretch: slice, materials: _Materials)
     return Assembler(legality, materials.platforms, inputs, sent, finishing, wrong).shots(drafts, stretch)
 
 
-def _merge_defaults(loaded: Loaded, given: Mapping[str, str], uri: str, findings: Findings) -> dict[str, Cell]:
+def _merge_defaults(loaded: Loaded, given: Mapping[str, str], uri: str, *, findings: Findings) -> dict[str, Cell]:
     for name in given:
         known_column(name, (uri, 1), findings, where="defaults", barred=NOT_DEFAULTS)
     return {**loaded.defaults, **{name: text for name, text in given.items() if text}}
 
 
-def _read_campaign_name(uri: str, given: str | None, loaded: Loaded, findings: Findings) -> str:
+def _read_campaign_name(uri: str, given: str | None, loaded: Loaded, *, findings: Findings) -> str:
     written = given if given is not None else loaded.campaign
     if written is None:
         return slug(PurePosixPath(uri.rstrip("/")).stem.replace("_", "-")) or "campaign"

@@ -90,12 +90,14 @@ class _FormReader:
             form.shots = self._read_shots(node)
         else:
             what = f"unknown key {shown(key)}"
-            self._note_problem(line, key[:60], what, f"allowed: {', '.join(TOP_KEYS)}", did_you_mean(key, TOP_KEYS))
+            self._note_problem(
+                line, key[:60], what, allowed=f"allowed: {', '.join(TOP_KEYS)}", suggestion=did_you_mean(key, TOP_KEYS)
+            )
 
     def _read_shots(self, node: Node) -> list[ShotForm]:
         if not isinstance(node, ListNode) or not node.items:
             self._note_problem(
-                node.line, "shots", "this is not a list of shots", "needed: one entry `- prompt: ...` or more"
+                node.line, "shots", "this is not a list of shots", allowed="needed: one entry `- prompt: ...` or more"
             )
             return []
         return [self._read_shot(each) for each in node.items]
@@ -103,7 +105,7 @@ class _FormReader:
     def _read_shot(self, node: Node) -> ShotForm:
         shot = ShotForm(node.line)
         if not isinstance(node, MapNode):
-            self._note_problem(node.line, "shots", "this is not a shot", "needed: a mapping with `prompt:`")
+            self._note_problem(node.line, "shots", "this is not a shot", allowed="needed: a mapping with `prompt:`")
             return shot
         for key, value in node.items.items():
             shot.lines[key] = node.key_lines[key]
@@ -133,13 +135,19 @@ class _FormReader:
             texts = tuple(self._read_text(each, key) or "" for each in items)
             if not texts or "" in texts:
                 self._note_problem(
-                    line, "matrix", f"{shown(key)} has no list of values", "needed: a list such as [a, b]"
+                    line, "matrix", f"{shown(key)} has no list of values", allowed="needed: a list such as [a, b]"
                 )
             elif len(set(texts)) < len(texts):
-                self._note_problem(line, "matrix", f"{shown(key)} lists a value twice", "allowed: each value once")
+                self._note_problem(
+                    line, "matrix", f"{shown(key)} lists a value twice", allowed="allowed: each value once"
+                )
             elif key in NOT_DEFAULTS:
                 self._note_problem(
-                    line, "matrix", f"{shown(key)} cannot be an axis", "", "ids are made from the values"
+                    line,
+                    "matrix",
+                    f"{shown(key)} cannot be an axis",
+                    allowed="",
+                    suggestion="ids are made from the values",
                 )
             else:
                 axes[key] = texts
@@ -155,15 +163,15 @@ class _FormReader:
 
     def _read_text(self, node: Node, column: str) -> str | None:
         if not isinstance(node, ScalarNode):
-            self._note_problem(node.line, column[:60], "this is a list or mapping", "allowed: text or a number")
+            self._note_problem(node.line, column[:60], "this is a list or mapping", allowed="allowed: text or a number")
             return None
         text = (node.text or "").strip()
         if len(text) > MAX_CELL_CHARS:
             what = f"the value has {len(text)} characters"
-            self._note_problem(node.line, column[:60], what, f"allowed: at most {MAX_CELL_CHARS}")
+            self._note_problem(node.line, column[:60], what, allowed=f"allowed: at most {MAX_CELL_CHARS}")
             return None
         if "\0" in text:
-            self._note_problem(node.line, column[:60], "there is a NUL character", "allowed: text only")
+            self._note_problem(node.line, column[:60], "there is a NUL character", allowed="allowed: text only")
             return None
         return text or None
 
@@ -171,8 +179,8 @@ class _FormReader:
         if isinstance(node, MapNode):
             return [(key, value, node.key_lines[key]) for key, value in node.items.items()]
         if not (isinstance(node, ScalarNode) and node.text is None):
-            self._note_problem(node.line, where, "this is not a mapping", "needed: `name: value` lines")
+            self._note_problem(node.line, where, "this is not a mapping", allowed="needed: `name: value` lines")
         return []
 
-    def _note_problem(self, line: int, column: str, what: str, allowed: str = "", suggestion: str = "") -> None:
+    def _note_problem(self, line: int, column: str, what: str, *, allowed: str = "", suggestion: str = "") -> None:
         self._findings.problem(Problem(self._file, line, column, what, allowed, suggestion))

@@ -51,7 +51,7 @@ def contact_sheet(items: Sequence[SheetItem], columns: int = 4) -> bytes:
     pictures = [_load_picture(item.picture, first) for item in shown]
     hidden = len(items) - len(shown)
     for side, quality in _STEPS:
-        data = _encode_jpeg(_draw_sheet(shown, pictures, columns, side, hidden), quality)
+        data = _encode_jpeg(_draw_sheet(shown, pictures, columns, side=side, hidden=hidden), quality)
         if len(data) < MAX_BYTES:
             return data
     return data
@@ -67,7 +67,7 @@ def _load_picture(source: Path | bytes | None, side: int) -> Image.Image | None:
 
 
 def _draw_sheet(
-    items: Sequence[SheetItem], pictures: Sequence[Image.Image | None], columns: int, side: int, hidden: int
+    items: Sequence[SheetItem], pictures: Sequence[Image.Image | None], columns: int, *, side: int, hidden: int
 ) -> Image.Image:
     tiles = []
     for picture in pictures:
@@ -82,7 +82,7 @@ def _draw_sheet(
     draw = ImageDraw.Draw(sheet)
     for number, (item, tile) in enumerate(zip(items, tiles, strict=True)):
         x, y = _GAP + number % columns * cell_w, _GAP + number // columns * cell_h
-        _draw_tile(sheet, draw, item, tile, (x, y, side, height))
+        _draw_tile(sheet, draw, item, tile=tile, box=(x, y, side, height))
     if hidden:
         draw.text((_GAP, sheet.height - _LINE - 2), f"and {hidden} more", fill=_INK, font=_load_font())
     return sheet
@@ -92,6 +92,7 @@ def _draw_tile(
     sheet: Image.Image,
     draw: ImageDraw.ImageDraw,
     item: SheetItem,
+    *,
     tile: Image.Image | None,
     box: tuple[int, int, int, int],
 ) -> None:

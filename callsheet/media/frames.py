@@ -125,7 +125,7 @@ def choose_frames(candidates: Sequence[Candidate], select: Select, asked_for: st
     def explain(take: int) -> str:
         if isinstance(select, tuple):
             return asked_for + (f"; it is {rejected[take]}" if take in rejected else "")
-        return _explain(take, select, scores, rejected)
+        return _explain(take, select, scores, rejected=rejected)
 
     verdicts = tuple(
         Verdict(
@@ -170,7 +170,7 @@ def _find_rejections(made: dict[int, Candidate], scores: dict[int, FrameScore]) 
     return dict(sorted(rejected.items()))
 
 
-def _explain(take: int, select: Select, scores: dict[int, FrameScore], rejected: dict[int, str]) -> str:
+def _explain(take: int, select: Select, scores: dict[int, FrameScore], *, rejected: dict[int, str]) -> str:
     fit = [other for other in scores if other not in rejected]
     own = f"; it is {rejected[take]}" if take in rejected else ""
     if select == "all":

@@ -29,12 +29,12 @@ def inherit(data: Mapping[str, object], path: Path) -> dict[str, object]:
     models = data.get("models")
     if not isinstance(models, Mapping):
         raise CatalogueError(f"{path}: models: a mapping of model ids to their fields is needed.")
-    resolved = {str(model_id): _resolve(str(model_id), models, path, ()) for model_id in models}
+    resolved = {str(model_id): _resolve(str(model_id), models, path, seen=()) for model_id in models}
     checked_on = data.get("checked_on")
     return {**data, "models": {name: {"checked_on": checked_on, **fields} for name, fields in resolved.items()}}
 
 
-def _resolve(model_id: str, models: Mapping[str, object], path: Path, seen: tuple[str, ...]) -> dict[str, object]:
+def _resolve(model_id: str, models: Mapping[str, object], path: Path, *, seen: tuple[str, ...]) -> dict[str, object]:
     fields = models[model_id]
     if not isinstance(fields, Mapping):
         raise CatalogueError(f"{path}: models.{model_id}: a mapping of fields is needed.")
@@ -47,7 +47,7 @@ def _resolve(model_id: str, models: Mapping[str, object], path: Path, seen: tupl
     if parent not in models:
         hint = did_you_mean(str(parent), models)
         raise CatalogueError(f"{path}: models.{model_id}.inherits: no model {parent!r} in the catalogue; {hint}")
-    below = _resolve(str(parent), models, path, (*seen, model_id))
+    below = _resolve(str(parent), models, path, seen=(*seen, model_id))
     whole = {key: value for key, value in own.items() if key in _REPLACED}
     return {**overlay(below, own), **whole}
 

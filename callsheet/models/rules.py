@@ -62,9 +62,17 @@ def image_findings(model: Model, picture: PictureValues, platform: Platform | No
     """
     ratio, size = picture.aspect_ratio, picture.size
     findings = [
-        *_check_one_of(model, "aspect_ratio", ratio, model.aspect_ratios, _suggest_ratio(ratio, model)),
-        *_check_one_of(model, "image_size", size, model.sizes, _suggest_size(size, model.sizes, model.defaults.size)),
-        *_check_person(model, picture.person_generation, "image", platform),
+        *_check_one_of(
+            model, "aspect_ratio", ratio, allowed=model.aspect_ratios, suggestion=_suggest_ratio(ratio, model)
+        ),
+        *_check_one_of(
+            model,
+            "image_size",
+            size,
+            allowed=model.sizes,
+            suggestion=_suggest_size(size, model.sizes, model.defaults.size),
+        ),
+        *_check_person(model, picture.person_generation, "image", platform=platform),
         *_check_seed(model, picture.seed, platform),
     ]
     if picture.references > model.reference_images:
@@ -81,11 +89,13 @@ def video_findings(model: Model, video: VideoValues, platform: Platform | None =
     ratio, resolution = video.aspect_ratio, video.resolution
     near = _suggest_size(resolution, model.resolutions, model.defaults.resolution)
     findings = [
-        *_check_one_of(model, "video_aspect_ratio", ratio, model.aspect_ratios, _suggest_ratio(ratio, model)),
-        *_check_one_of(model, "resolution", resolution, model.resolutions, near),
+        *_check_one_of(
+            model, "video_aspect_ratio", ratio, allowed=model.aspect_ratios, suggestion=_suggest_ratio(ratio, model)
+        ),
+        *_check_one_of(model, "resolution", resolution, allowed=model.resolutions, suggestion=near),
         *_check_duration(model, video),
         *_check_frames(model, video.has_first_frame, video.has_last_frame),
-        *_check_person(model, video.person_generation, task, platform),
+        *_check_person(model, video.person_generation, task, platform=platform),
         *_check_seed(model, video.seed, platform),
     ]
     if video.references > model.reference_images:
@@ -117,7 +127,7 @@ def _suggest_ratio(wanted: str, model: Model) -> str:
     return f"the nearest is {ratio}" if ratio else did_you_mean(wanted, model.aspect_ratios)
 
 
-def _check_one_of(model: Model, column: str, value: str, allowed: Sequence[str], suggestion: str) -> list[Finding]:
+def _check_one_of(model: Model, column: str, value: str, *, allowed: Sequence[str], suggestion: str) -> list[Finding]:
     if value in allowed:
         return []
     return [Finding(column, f"{model.id} does not make {value!r}", f"allowed: {', '.join(allowed)}", suggestion)]
@@ -163,7 +173,7 @@ def _check_frames(model: Model, has_first_frame: bool, has_last_frame: bool) -> 
     return findings
 
 
-def _check_person(model: Model, value: str | None, task: PersonTask, platform: Platform | None) -> list[Finding]:
+def _check_person(model: Model, value: str | None, task: PersonTask, *, platform: Platform | None) -> list[Finding]:
     if value is None:
         return []
     allowed = model.person_values(task, platform)

@@ -35,11 +35,11 @@ def changed(old: Job, new: JobOrder, *, frame_known: bool = True) -> str:
         for name, word in _WORDS.items()
         if before.get(name) != now.get(name)
     ]
-    found += _compare_inputs(new.kind, before, now, frame_known)
+    found += _compare_inputs(new.kind, before, now, frame_known=frame_known)
     return ", ".join(found)
 
 
-def _compare_inputs(kind: str, before: Mapping[str, Any], now: Mapping[str, Any], frame_known: bool) -> list[str]:
+def _compare_inputs(kind: str, before: Mapping[str, Any], now: Mapping[str, Any], *, frame_known: bool) -> list[str]:
     if kind == "image":
         return ["reference images changed"] if before.get("inputs", []) != now.get("inputs", []) else []
     if before.get("references") or now.get("references"):

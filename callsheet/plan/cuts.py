@@ -75,7 +75,7 @@ def advise_native(
     best, chosen = max(others, key=lambda found: len(found[0]), default=((), aspect))
     if len(best) <= len(now):
         return None
-    work = [_estimate_cpu_s(specs, whole, short, clip.duration_s, drawn) for whole in (now, best)]
+    work = [_estimate_cpu_s(specs, whole, short, duration_s=clip.duration_s, drawn=drawn) for whole in (now, best)]
     return NativeAdvice(
         aspect=chosen,
         whole=best,
@@ -94,7 +94,7 @@ def _find_whole(specs: Sequence[PlatformSpec], aspect: str, short: int) -> tuple
 
 
 def _estimate_cpu_s(
-    specs: Sequence[PlatformSpec], whole: Sequence[str], short: int, duration_s: float, drawn: bool
+    specs: Sequence[PlatformSpec], whole: Sequence[str], short: int, *, duration_s: float, drawn: bool
 ) -> float:
     return duration_s * sum(
         _CPU_COPY if spec.name in whole and not drawn else _CPU_BASE + _CPU_PER_MP * _count_megapixels(spec, short)

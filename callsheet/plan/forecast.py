@@ -129,7 +129,7 @@ def make_forecast(errands: Sequence[Errand], conditions: Conditions) -> tuple[Fo
     courses = [course_of(errands, conditions, seed) for seed in range(draws)]
     seconds = [course.seconds for course in courses]
     mean = sum(seconds) / draws
-    models = tuple(_forecast_model(errands, conditions, name, courses) for name in _list_models(errands))
+    models = tuple(_forecast_model(errands, conditions, name, courses=courses) for name in _list_models(errands))
     spend = conditions.spend.limits if _is_bound(errands, conditions) else SpendLimits()
     low, high = min(seconds), max(seconds)
     return Forecast(conditions.now, conditions.tier, mean, low, high, models, conditions.factor, spend), courses[0]
@@ -151,7 +151,7 @@ def _list_models(errands: Sequence[Errand]) -> list[str]:
 
 
 def _forecast_model(
-    errands: Sequence[Errand], conditions: Conditions, name: str, courses: Sequence[Course]
+    errands: Sequence[Errand], conditions: Conditions, name: str, *, courses: Sequence[Course]
 ) -> ModelForecast:
     items = [item for errand in errands for item in (*errand.images, *errand.videos) if item.model == name]
     last = [max(course.done[item.number] for item in items) for course in courses]

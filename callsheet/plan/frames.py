@@ -85,10 +85,10 @@ def pin_of(batch: Batch, shot: Shot, known: Known) -> FramePin | None:
     if pins := known.pins.get(shot.id):
         wish = wish_of(batch, shot)
         return next((pin for pin in reversed(pins) if pin.holds_for(wish, takes)), None)
-    return _find_pin_by_clips(batch, shot, takes, known)
+    return _find_pin_by_clips(batch, shot, takes, known=known)
 
 
-def _find_pin_by_clips(batch: Batch, shot: Shot, takes: Mapping[int, str], known: Known) -> FramePin | None:
+def _find_pin_by_clips(batch: Batch, shot: Shot, takes: Mapping[int, str], *, known: Known) -> FramePin | None:
     """Return the take whose clip the shot itself has sent.
 
     A clip that another shot sent was not chosen for this one.

@@ -213,7 +213,7 @@ def _make_errand(group: Sequence[tuple[int, ShotPlan]], conditions: Conditions, 
             action.model,
             action.sent,
             (conditions.now - action.since).total_seconds() if action.since else None,
-            _estimate_work_s(item.shot, action, conditions.effort, platforms),
+            _estimate_work_s(item.shot, action, conditions.effort, platforms=platforms),
             action.usd,
         )
         for number, item in group
@@ -225,7 +225,7 @@ def _make_errand(group: Sequence[tuple[int, ShotPlan]], conditions: Conditions, 
     return Errand(takes, images, videos, cuts)
 
 
-def _estimate_work_s(shot: Shot, action: Action, effort: Effort, platforms: Platforms) -> float:
+def _estimate_work_s(shot: Shot, action: Action, effort: Effort, *, platforms: Platforms) -> float:
     if action.kind == "image":
         return effort.image_s
     if action.kind == "video":

@@ -38,11 +38,11 @@ def plan_shot(
 
     `platforms` are those of its cuts, the built-in ones by default.
     """
-    takes = [_plan_take(batch, shot, take, known, catalogue) for take in range(1, shot.takes + 1)]
+    takes = [_plan_take(batch, shot, take, known=known, catalogue=catalogue) for take in range(1, shot.takes + 1)]
     animate = _plan_approved_clips if shot.select == "approve" else _plan_clips
     clips = animate(batch, shot, takes, known, catalogue) if shot.motion_prompt else []
     specs = [(platforms or load_platforms()).get(name) for name in shot.cuts] if clips else []
-    cuts = [cut for clip in clips for cut in _plan_cuts(shot, clip, specs, known, catalogue)]
+    cuts = [cut for clip in clips for cut in _plan_cuts(shot, clip, specs, known=known, catalogue=catalogue)]
     new = any(clip.what == "create" for clip in clips)
     return ShotPlan(shot, (*takes, *clips, *cuts), better_aspect(shot, specs, catalogue) if new else "")
 
@@ -53,7 +53,7 @@ def clip_keys(batch: Batch, shot: Shot, known: Known) -> list[tuple[int | None, 
     One for each take that is made, or the one of text alone.
     """
     keys = [take_order(batch, shot, take).key for take in range(1, shot.takes + 1)]
-    return [(take, order.key) for take, order in _order_clips(batch, shot, keys, known)]
+    return [(take, order.key) for take, order in _order_clips(batch, shot, keys, known=known)]
 
 
 def frames_wanted(shot: Shot) -> int:
@@ -66,7 +66,7 @@ def frames_wanted(shot: Shot) -> int:
 
 
 def _order_clips(
-    batch: Batch, shot: Shot, keys: Sequence[str | None], known: Known
+    batch: Batch, shot: Shot, keys: Sequence[str | None], *, known: Known
 ) -> list[tuple[int | None, JobOrder]]:
     """Return the orders of clips whose frame is there; `keys` are those of the takes."""
     if shot.takes == 0:
@@ -76,7 +76,7 @@ def _order_clips(
     return [(take, clip_order(batch, shot, take, job.sha256)) for take, job in made if job and job.sha256]
 
 
-def _plan_take(batch: Batch, shot: Shot, take: int, known: Known, catalogue: Catalogue) -> Action:
+def _plan_take(batch: Batch, shot: Shot, take: int, *, known: Known, catalogue: Catalogue) -> Action:
     order = take_order(batch, shot, take)
     model = catalogue.get(shot.image_model)
     action = _plan_request(order, take_estimate(model, shot), known)
@@ -85,7 +85,7 @@ def _plan_take(batch: Batch, shot: Shot, take: int, known: Known, catalogue: Cat
 
 def _plan_clips(batch: Batch, shot: Shot, takes: Sequence[Action], known: Known, catalogue: Catalogue) -> list[Action]:
     price = catalogue.get(shot.video_model or "").video_price(shot.resolution, shot.duration_s)
-    orders, wanted = _order_clips(batch, shot, [take.job_key for take in takes], known), frames_wanted(shot)
+    orders, wanted = _order_clips(batch, shot, [take.job_key for take in takes], known=known), frames_wanted(shot)
     pin = pin_of(batch, shot, known)
     sent = {take: order for take, order in orders if take and is_sent(known.jobs.get(order.key))}
     decided = decide_frames(shot, _find_unfinished(takes), pin, sent)
@@ -93,7 +93,7 @@ def _plan_clips(batch: Batch, shot: Shot, takes: Sequence[Action], known: Known,
         return [_plan_request(clip_order(batch, shot, pin.take, pin.sha256), price, known)]
     if decided.awaited:
         begun = [_plan_request(sent[take], price, known) for take in decided.takes]
-        waiting = awaiting_clip(_plan_unknown_clip(batch, shot, (), price, known), takes, decided.awaited)
+        waiting = awaiting_clip(_plan_unknown_clip(batch, shot, (), price=price, known=known), takes, decided.awaited)
         return begun + [waiting] * (wanted - len(begun))
     if is_chosen_by_scores(shot):
         orders = []
@@ -102,7 +102,7 @@ def _plan_clips(batch: Batch, shot: Shot, takes: Sequence[Action], known: Known,
     orders.sort(key=lambda pair: known.earlier.get((shot.id, pair[1].slot)) is None)
     started = [_plan_request(order, price, known) for _, order in orders[:wanted]]
     missing = wanted - len(started)
-    return started + [_plan_unknown_clip(batch, shot, takes, price, known) for _ in range(missing)]
+    return started + [_plan_unknown_clip(batch, shot, takes, price=price, known=known) for _ in range(missing)]
 
 
 def _find_unfinished(takes: Sequence[Action]) -> list[int]:
@@ -132,7 +132,7 @@ def _plan_approved_clips(
     if decision is not None and not decision.rejects:
         return _plan_clips(batch, replace(shot, select=tuple(decision.takes)), takes, known, catalogue)
     price = catalogue.get(shot.video_model or "").video_price(shot.resolution, shot.duration_s)
-    clip = _plan_unknown_clip(batch, shot, takes, price, known)
+    clip = _plan_unknown_clip(batch, shot, takes, price=price, known=known)
     if clip.what != "create":
         return [clip]
     if decision is not None:
@@ -140,7 +140,7 @@ def _plan_approved_clips(
     return [replace(clip, what="waiting", why=f"waiting: {APPROVAL}", usd=ZERO, extra_usd=price)]
 
 
-def _plan_unknown_clip(batch: Batch, shot: Shot, takes: Sequence[Action], price: Decimal, known: Known) -> Action:
+def _plan_unknown_clip(batch: Batch, shot: Shot, takes: Sequence[Action], *, price: Decimal, known: Known) -> Action:
     """Return the clip of a frame that is not chosen yet.
 
     Or of one that cannot be had as long as its takes stay as they are.
@@ -158,7 +158,7 @@ def _plan_unknown_clip(batch: Batch, shot: Shot, takes: Sequence[Action], price:
 
 
 def _plan_cuts(
-    shot: Shot, clip: Action, specs: Sequence[PlatformSpec], known: Known, catalogue: Catalogue
+    shot: Shot, clip: Action, specs: Sequence[PlatformSpec], *, known: Known, catalogue: Catalogue
 ) -> list[Action]:
     job = known.jobs.get(clip.job_key or "")
     cuts = [a for a in known.assets.get(shot.id, ()) if a.kind == "cut" and _is_there(shot.id, a, known)]
@@ -192,10 +192,10 @@ def _plan_request(order: JobOrder, price: Decimal, known: Known) -> Action:
     if job is None:
         return replace(new, why=_explain_new(order, known))
     if job.state in (JobState.UNKNOWN, JobState.SUBMITTING):
-        return _plan_in_doubt(new, order, job, known)
+        return _plan_in_doubt(new, order, job, known=known)
     if job.state in (JobState.PLANNED, JobState.RESERVED):
         return _plan_unsent(new, job)
-    return replace(_plan_sent(new, order, job, known), usd=ZERO, extra_usd=ZERO)
+    return replace(_plan_sent(new, order, job, known=known), usd=ZERO, extra_usd=ZERO)
 
 
 def _explain_new(order: JobOrder, known: Known) -> str:
@@ -226,7 +226,7 @@ def _plan_unsent(new: Action, job: Job) -> Action:
     return replace(new, why="reserved, not sent yet" if job.state is JobState.RESERVED else job.reason)
 
 
-def _plan_in_doubt(new: Action, order: JobOrder, job: Job, known: Known) -> Action:
+def _plan_in_doubt(new: Action, order: JobOrder, job: Job, *, known: Known) -> Action:
     """Return the action for a request that may have been accepted.
 
     A picture is sent once more, a video waits for evidence or a person.
@@ -248,7 +248,7 @@ def _estimate_extra(kind: Kind, price: Decimal) -> Decimal:
     return price if kind == "image" and verdict("image", Unknown(""), 0) is Verdict.AGAIN else ZERO
 
 
-def _plan_sent(new: Action, order: JobOrder, job: Job, known: Known) -> Action:
+def _plan_sent(new: Action, order: JobOrder, job: Job, *, known: Known) -> Action:
     """Return the action for a job that was sent and ended, or is under way."""
     match job.state:
         case JobState.STORED:

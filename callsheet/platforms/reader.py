@@ -98,7 +98,7 @@ def load_platforms(extra: Path | None = None) -> Platforms:
     marked = {name: _mark_source(fields, extra) for name, fields in own.items()}
     below = _read_built_in()
     whole = {**below, **{name: overlay(below.get(name, {}), fields) for name, fields in marked.items()}}
-    return _parse({name: _resolve(name, whole, extra, ()) for name in whole}, extra)
+    return _parse({name: _resolve(name, whole, extra, seen=()) for name in whole}, extra)
 
 
 @cache
@@ -109,7 +109,7 @@ def _load_built_in() -> Platforms:
 @cache
 def _read_built_in() -> dict[str, _Fields]:
     entries = _read_entries(text_keys(read_yaml(_BUILT_IN, "file of platforms", CatalogueError)), _BUILT_IN)
-    return {name: _resolve(name, entries, _BUILT_IN, ()) for name in entries}
+    return {name: _resolve(name, entries, _BUILT_IN, seen=()) for name in entries}
 
 
 def _read_entries(data: _Fields, path: Path) -> dict[str, _Fields]:
@@ -134,7 +134,7 @@ def _mark_source(fields: _Fields, path: Path) -> _Fields:
     }
 
 
-def _resolve(name: str, entries: Mapping[str, _Fields], path: Path, seen: tuple[str, ...]) -> _Fields:
+def _resolve(name: str, entries: Mapping[str, _Fields], path: Path, *, seen: tuple[str, ...]) -> _Fields:
     fields = entries[name]
     own = {key: value for key, value in fields.items() if key != "inherits"}
     parent = fields.get("inherits")
@@ -146,7 +146,7 @@ def _resolve(name: str, entries: Mapping[str, _Fields], path: Path, seen: tuple[
     if parent not in entries:
         hint = did_you_mean(parent, entries)
         raise CatalogueError(f"{path}: platforms.{name}.inherits: there is no platform {parent!r}; {hint}")
-    return overlay(_resolve(parent, entries, path, (*seen, name)), own)
+    return overlay(_resolve(parent, entries, path, seen=(*seen, name)), own)
 
 
 def _parse(entries: Mapping[str, _Fields], path: Path) -> Platforms:
