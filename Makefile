@@ -60,7 +60,7 @@ format: setup ## Format the code
 docs: setup ## Write the pages that are made from code, and build the site: build/site/index.html
 	$(BIN)/python -m docs.generate
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
-	@echo build/site/index.html
+	@echo 'build/site/index.html; with search: python3 -m http.server --bind 127.0.0.1 --directory build/site'
 
 bench: setup ## Measure, beside named peers in the same run
 	$(BIN)/python -m benchmarks
