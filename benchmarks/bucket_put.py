@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.bench import Spent, spent
+from callsheet.archive.store import StoredFile
 from callsheet.files import Digests, digests
 
 BUCKET = "bench"
@@ -39,7 +40,9 @@ async def _into_the_store(url: str, files: Mapping[Path, Digests]) -> Spent:
     with spent() as found:
         await asyncio.gather(
             *(
-                store.put_file(path, path.name, sha256=has.sha256, md5=has.md5, size=has.size, content_type="image/png")
+                store.put_file(
+                    path, StoredFile(path.name, sha256=has.sha256, md5=has.md5, size=has.size, content_type="image/png")
+                )
                 for path, has in files.items()
             )
         )

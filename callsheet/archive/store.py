@@ -34,6 +34,26 @@ class Stat:
     md5: str
 
 
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file to store: what its bytes are, and what a bucket is told of it."""
+
+    #: Its name in the archive, a relative POSIX path that carries its hash.
+    name: str
+    #: The hash of its bytes, in hex digits.
+    sha256: str
+    #: The md5 of its bytes, in hex digits: stores verify by it.
+    md5: str
+    #: Its size in bytes.
+    size: int
+    #: Its MIME type.
+    content_type: str
+    #: Where it comes from; readable by whoever may read the object.
+    metadata: Mapping[str, str] | None = None
+    #: The name under which a browser saves it.
+    download_name: str | None = None
+
+
 class Store(Protocol):
     """An archive.
 
@@ -44,38 +64,16 @@ class Store(Protocol):
 
     uri: str
 
-    async def put_file(
-        self,
-        source: Path,
-        name: str,
-        *,
-        sha256: str,
-        md5: str,
-        size: int,
-        content_type: str,
-        metadata: Mapping[str, str] | None = None,
-        download_name: str | None = None,
-    ) -> str:
-        """Store `source` under a name that carries its hash, and return the full URI.
+    async def put_file(self, source: Path, file: StoredFile) -> str:
+        """Store `source` under the file's name, and return the full URI.
 
         Create-only and idempotent: the same bytes already there are fine, other bytes raise ArchiveConflict. On
-        return the stored file has this size and md5. A bucket keeps type, `metadata` (readable by whoever may read the
-        object) and the name under which a browser saves it; a folder has no place for them.
+        return the stored file has this size and md5. A bucket keeps type, metadata and the
+        name under which a browser saves it; a folder has no place for them.
         """
         ...
 
-    async def adopt_file(
-        self,
-        source_uri: str,
-        name: str,
-        *,
-        sha256: str,
-        md5: str,
-        size: int,
-        content_type: str,
-        metadata: Mapping[str, str] | None = None,
-        download_name: str | None = None,
-    ) -> str | None:
+    async def adopt_file(self, source_uri: str, file: StoredFile) -> str | None:
         """Store an object (gs://) like put_file, copied by the storage service itself.
 
         None when it cannot be had that way and has to be put: the archive is a folder, the object is not there with
@@ -166,9 +164,7 @@ async def create_document(store: Store, name: str, data: bytes, content_type: st
         # Synced: a store may take the file over by a link.
         await asyncio.to_thread(files.write_bytes, data, source)
         found = await asyncio.to_thread(files.digests, source)
-        await store.put_file(
-            source, name, sha256=found.sha256, md5=found.md5, size=found.size, content_type=content_type
-        )
+        await store.put_file(source, StoredFile(name, found.sha256, found.md5, found.size, content_type))
 
 
 DAMAGED = ".damaged"

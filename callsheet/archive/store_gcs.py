@@ -10,14 +10,15 @@ import contextlib
 import hashlib
 import io
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from callsheet import files as durable
 from callsheet.archive.numbered import Versions, newest, numbered
 from callsheet.archive.object_metadata import resource
-from callsheet.archive.store import Stat, confined
+from callsheet.archive.store import Stat, StoredFile, confined
 from callsheet.errors import ArchiveConflict, ArchiveError, ArchiveKept
 from callsheet.gcs.bucket import Bucket, Found
 from callsheet.gcs.content import BytesContent, Content, FileContent
@@ -49,61 +50,37 @@ class GcsStore:
         self.uri = f"gs://{bucket}/{prefix}".rstrip("/")
         self._versions = Versions(self.uri, self._list_objects)
 
-    async def put_file(
-        self,
-        source: Path,
-        name: str,
-        *,
-        sha256: str,
-        md5: str,
-        size: int,
-        content_type: str,
-        metadata: Mapping[str, str] | None = None,
-        download_name: str | None = None,
-    ) -> str:
+    async def put_file(self, source: Path, file: StoredFile) -> str:
         """Store a file once; see Store.put_file."""
-        about = resource(
-            self._build_key(name),
-            content_type=content_type,
-            md5=md5,
-            metadata={"sha256": sha256, **(metadata or {})},
-            download_name=download_name,
-        )
-        content = FileContent(source, size)
-        await self._write(content, Write(self._bucket, about, content, md5).create)
-        return f"{self.uri}/{name}"
+        about = self._describe(file)
+        content = FileContent(source, file.size)
+        await self._write(content, Write(self._bucket, about, content, file.md5).create)
+        return f"{self.uri}/{file.name}"
 
-    async def adopt_file(
-        self,
-        source_uri: str,
-        name: str,
-        *,
-        sha256: str,
-        md5: str,
-        size: int,
-        content_type: str,
-        metadata: Mapping[str, str] | None = None,
-        download_name: str | None = None,
-    ) -> str | None:
-        """Copy an object here by the storage service; see Store.adopt_file."""
-        about = resource(
-            self._build_key(name),
-            content_type=content_type,
-            md5=md5,
-            metadata={"sha256": sha256, **(metadata or {})},
-            download_name=download_name,
+    def _describe(self, file: StoredFile) -> dict[str, Any]:
+        """Describe the object of a file for the storage service."""
+        return resource(
+            self._build_key(file.name),
+            content_type=file.content_type,
+            md5=file.md5,
+            metadata={"sha256": file.sha256, **(file.metadata or {})},
+            download_name=file.download_name,
         )
+
+    async def adopt_file(self, source_uri: str, file: StoredFile) -> str | None:
+        """Copy an object here by the storage service; see Store.adopt_file."""
+        about = self._describe(file)
         bucket, _, key = source_uri.removeprefix("gs://").partition("/")
         source = Bucket(bucket, self._bucket.access, self._bucket.patience)
         try:
             async with self._bucket.connection.writes:
-                copied = await Rewrite((source, key), self._bucket, about, size=size, md5=md5).create()
+                copied = await Rewrite((source, key), self._bucket, about, size=file.size, md5=file.md5).create()
         except ArchiveError as error:
-            log.warning("%s is uploaded, for it cannot be copied from %s: %s", name, source_uri, error)
+            log.warning("%s is uploaded, for it cannot be copied from %s: %s", file.name, source_uri, error)
             return None
         finally:
             await source.aclose()
-        return f"{self.uri}/{name}" if copied else None
+        return f"{self.uri}/{file.name}" if copied else None
 
     async def put_bytes(self, name: str, data: bytes, content_type: str) -> str:
         """Replace a document in one request; see Store.put_bytes."""

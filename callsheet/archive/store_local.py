@@ -7,11 +7,11 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 from callsheet import files as durable
-from callsheet.archive.store import Stat, confined
+from callsheet.archive.store import Stat, StoredFile, confined
 from callsheet.errors import ArchiveConflict, ArchiveDenied, ArchiveError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -33,35 +33,13 @@ class LocalStore:
         self._known: set[Path] = set()
         self._mode: int | None = None
 
-    async def put_file(
-        self,
-        source: Path,
-        name: str,
-        *,
-        sha256: str,
-        md5: str,
-        size: int,
-        content_type: str,
-        metadata: Mapping[str, str] | None = None,
-        download_name: str | None = None,
-    ) -> str:
+    async def put_file(self, source: Path, file: StoredFile) -> str:
         """Store a file once; see Store.put_file."""
-        target = self._resolve(name)
-        await asyncio.to_thread(self._put_file, source, target, Stat(size, md5))
+        target = self._resolve(file.name)
+        await asyncio.to_thread(self._put_file, source, target, Stat(file.size, file.md5))
         return str(target)
 
-    async def adopt_file(
-        self,
-        source_uri: str,
-        name: str,
-        *,
-        sha256: str,
-        md5: str,
-        size: int,
-        content_type: str,
-        metadata: Mapping[str, str] | None = None,
-        download_name: str | None = None,
-    ) -> None:
+    async def adopt_file(self, source_uri: str, file: StoredFile) -> None:
         """Return None: a folder does not offer it; see Store.adopt_file."""
         return
 

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 from callsheet.archive import layout
 from callsheet.archive.object_metadata import about_file
 from callsheet.archive.spool import Spooled
+from callsheet.archive.store import StoredFile
 from callsheet.context.context import RunContext
 from callsheet.errors import ArchiveLost, LedgerError, MediaError
 from callsheet.jobs.output_bucket import output_of, remove_output
@@ -28,26 +29,10 @@ from callsheet.sources import read_bytes
 log = logging.getLogger(__name__)
 
 
-class FileFacts(TypedDict):
-    """What a store is told of a file beside its name."""
-
-    sha256: str
-    md5: str
-    size: int
-    content_type: str
-    metadata: dict[str, str]
-    download_name: str
-
-
-def facts_of(asset: Asset) -> FileFacts:
-    """What a store is told of an archived file."""
-    return FileFacts(
-        sha256=asset.sha256,
-        md5=asset.md5,
-        size=asset.size,
-        content_type=asset.mime_type,
-        **about_file(asset.batch.partition(".")[0], asset.batch, asset.shot, asset.name),
-    )
+def stored_file(asset: Asset, name: str) -> StoredFile:
+    """Return an archived file as a store takes it, under this name in the archive."""
+    told = about_file(asset.batch.partition(".")[0], asset.batch, asset.shot, asset.name)
+    return StoredFile(name, asset.sha256, asset.md5, asset.size, asset.mime_type, **told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,16 +147,11 @@ async def _put(run: RunContext, shot: str, new: Deposit, file: Spooled, name: st
     """The URI of the archived file: copied by the storage service where it has the bytes already, else uploaded."""
     batch, source = run.batch, output_of(new.job) if new.job else None
     target = f"{layout.shot_folder(batch.prefix, shot)}/{name}"
-    facts = FileFacts(
-        sha256=file.sha256,
-        md5=file.md5,
-        size=file.size,
-        content_type=new.mime_type,
-        **about_file(batch.campaign, batch.name, shot, name),
-    )
-    if source and (uri := await run.resources.store.adopt_file(source, target, **facts)):
+    told = about_file(batch.campaign, batch.name, shot, name)
+    stored = StoredFile(target, file.sha256, file.md5, file.size, new.mime_type, **told)
+    if source and (uri := await run.resources.store.adopt_file(source, stored)):
         return uri
-    return await run.resources.store.put_file(await fetch(run, file.sha256, file.size), target, **facts)
+    return await run.resources.store.put_file(await fetch(run, file.sha256, file.size), stored)
 
 
 async def fetch(run: RunContext, sha256: str, size: int) -> Path:

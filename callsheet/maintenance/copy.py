@@ -20,12 +20,12 @@ from callsheet.archive.marker import ListedSidecar, Success, mark_continuing, re
 from callsheet.archive.object_metadata import about_file
 from callsheet.archive.sidecar import ClipRecord, CutRecord, FileRecord, Sidecar, TakeRecord
 from callsheet.archive.sidecar_io import MAX_SIDECAR, parse_sidecar, sidecar_bytes
-from callsheet.archive.store import DAMAGED, Stat, Store
+from callsheet.archive.store import DAMAGED, Stat, Store, StoredFile
 from callsheet.archive.verify import Evidence, Unreadable, is_document
 from callsheet.concurrency import gather_bounded
 from callsheet.errors import ArchiveConflict, ArchiveDenied, ArchiveError, ArchiveKept
 from callsheet.files import md5_of_bytes
-from callsheet.jobs.store import FileFacts, facts_of
+from callsheet.jobs.store import stored_file
 from callsheet.reconcile.inspect import Tell
 from callsheet.shots import Asset, Batch
 
@@ -188,40 +188,35 @@ async def _file(work: Copy, name: str, asset: Asset | None) -> None:
             data = await work.source.read_bytes(name, DOCUMENT_LIMIT)
             await _document(work, name, data, _CONTENT_TYPES.get(name.rpartition("/")[2], "text/plain; charset=utf-8"))
             return
-        facts = facts_of(asset) if asset else await _facts(work, name)
-        if await _is_there(work, name, Stat(facts["size"], facts["md5"])):
+        file = stored_file(asset, name) if asset else await _read_file(work, name)
+        if await _is_there(work, name, Stat(file.size, file.md5)):
             work.copied.present += 1
             return
-        await _send(work, name, facts)
+        await _send(work, file)
         work.copied.files += 1
-        work.copied.bytes += facts["size"]
+        work.copied.bytes += file.size
     except ArchiveDenied as error:
         work.denied = error
     except ArchiveError as error:
         work.copied.left[name] = str(error)
 
 
-async def _facts(work: Copy, name: str) -> FileFacts:
-    """What a file is of which no record tells: its bytes are read for it."""
+async def _read_file(work: Copy, name: str) -> StoredFile:
+    """Return a file of which no record tells: its bytes are read for it."""
     found, batch = await work.source.digests(name), work.evidence.batch
-    return FileFacts(
-        sha256=found.sha256,
-        md5=found.md5,
-        size=found.size,
-        content_type=layout.content_type(name),
-        **about_file(batch.campaign, batch.name, None, name),
-    )
+    told = about_file(batch.campaign, batch.name, None, name)
+    return StoredFile(name, found.sha256, found.md5, found.size, layout.content_type(name), **told)
 
 
-async def _send(work: Copy, name: str, facts: FileFacts) -> None:
+async def _send(work: Copy, file: StoredFile) -> None:
     """Have the storage service copy the file where it has both archives, else send it by way of this disk."""
-    uri = f"{work.source.uri}/{name}"
-    if uri.startswith("gs://") and await work.target.adopt_file(uri, name, **facts):
+    uri = f"{work.source.uri}/{file.name}"
+    if uri.startswith("gs://") and await work.target.adopt_file(uri, file):
         return
     part = work.scratch()
     try:
-        await work.source.get_file(name, part, sha256=facts["sha256"])
-        await work.target.put_file(part, name, **facts)
+        await work.source.get_file(file.name, part, sha256=file.sha256)
+        await work.target.put_file(part, file)
     finally:
         part.unlink(missing_ok=True)
 

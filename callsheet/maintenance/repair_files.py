@@ -20,7 +20,7 @@ from callsheet.archive.verify import Finding, is_gone_for_good
 from callsheet.concurrency import gather_bounded
 from callsheet.context.context import RunContext
 from callsheet.errors import ArchiveDenied, ArchiveLost, CallsheetError
-from callsheet.jobs.store import facts_of, fetch
+from callsheet.jobs.store import fetch, stored_file
 from callsheet.maintenance.remake import remake
 from callsheet.maintenance.repair_state import Repair, make_way
 from callsheet.shots import Asset, Reference
@@ -119,7 +119,7 @@ async def _put_back(work: Repair, name: str, asset: Asset) -> bool:
     try:
         path = await bytes_of(run, asset)
         kept = await make_way(run, name)
-        uri = await run.resources.store.put_file(path, name, **facts_of(asset))
+        uri = await run.resources.store.put_file(path, stored_file(asset, name))
         await run.resources.ledger.add_assets([replace(asset, uri=uri)])
     except CallsheetError as error:
         if not (isinstance(error, ArchiveLost) and asset.kind in DERIVED):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from callsheet.archive.sidecar import Sidecar
-from callsheet.archive.store import Stat, kept_name
+from callsheet.archive.store import Stat, StoredFile, kept_name
 from callsheet.archive.verify import Evidence, Finding, is_gone_for_good
 from callsheet.context.context import RunContext
 from callsheet.errors import ArchiveError
@@ -70,13 +70,7 @@ async def _copy(run: RunContext, name: str, target: str, found: Digests) -> None
     scratch = run.resources.spool.scratch()
     try:
         await run.resources.store.get_file(name, scratch, sha256=found.sha256)
-        await run.resources.store.put_file(
-            scratch,
-            target,
-            sha256=found.sha256,
-            md5=found.md5,
-            size=found.size,
-            content_type="application/octet-stream",
-        )
+        file = StoredFile(target, found.sha256, found.md5, found.size, "application/octet-stream")
+        await run.resources.store.put_file(scratch, file)
     finally:
         scratch.unlink(missing_ok=True)

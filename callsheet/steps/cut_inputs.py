@@ -10,6 +10,7 @@ from pathlib import Path
 
 from callsheet.archive import layout
 from callsheet.archive.object_metadata import about_file
+from callsheet.archive.store import StoredFile
 from callsheet.context.context import RunContext
 from callsheet.errors import ArchiveDenied, ArchiveError, ManifestError, MediaError
 from callsheet.files import digest_file
@@ -68,15 +69,9 @@ async def input_path(run: RunContext, file: Reference) -> Path:
 async def put_input(run: RunContext, name: str, path: Path) -> str:
     """Archive a finishing file under its name and return its URI."""
     batch, digest = run.batch, await asyncio.to_thread(digest_file, path)
-    return await run.resources.store.put_file(
-        path,
-        name,
-        sha256=digest.sha256,
-        md5=digest.md5,
-        size=digest.size,
-        content_type=layout.content_type(name),
-        **about_file(batch.campaign, batch.name, None, name),
-    )
+    told = about_file(batch.campaign, batch.name, None, name)
+    file = StoredFile(name, digest.sha256, digest.md5, digest.size, layout.content_type(name), **told)
+    return await run.resources.store.put_file(path, file)
 
 
 async def _from_archive(run: RunContext, name: str, file: Reference) -> Path:

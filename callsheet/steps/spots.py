@@ -16,6 +16,7 @@ from callsheet.archive.disclosure import Disclosure, disclosure_for
 from callsheet.archive.object_metadata import about_file
 from callsheet.archive.sidecar import ClipRecord, CutRecord, FileRecord, Sidecar
 from callsheet.archive.spots import SpotPartRecord, SpotRecord, SpotWish, read_spots, record_name, spot_recipe
+from callsheet.archive.store import StoredFile
 from callsheet.context.context import RunContext
 from callsheet.cuts.encode.spot import Spot, make_spot
 from callsheet.errors import ArchiveLost, SettingsError
@@ -184,15 +185,8 @@ async def _archive(run: RunContext, name: str, what: str, source: Path, film: Vi
     file = await asyncio.to_thread(run.resources.spool.adopt, source)
     target = layout.spot_name(batch.prefix, name, what, file.sha256, mime_type)
     told = about_file(batch.campaign, batch.name, None, target)
-    uri = await run.resources.store.put_file(
-        file.path,
-        target,
-        sha256=file.sha256,
-        md5=file.md5,
-        size=file.size,
-        content_type=mime_type,
-        **told,
-    )
+    stored = StoredFile(target, file.sha256, file.md5, file.size, mime_type, **told)
+    uri = await run.resources.store.put_file(file.path, stored)
     shown = (film.width, film.height) if film else await asyncio.to_thread(_pixels, file.path)
     return FileRecord(
         file=target.rpartition("/")[2],

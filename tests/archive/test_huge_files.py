@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from callsheet.archive.store import Stat
+from callsheet.archive.store import Stat, StoredFile
 from callsheet.archive.store_local import LocalStore
 from callsheet.files import Digests, digests
 from tests.support.gcs_files import store_at
@@ -39,7 +39,9 @@ def huge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Diges
 async def test_a_folder_takes_it(link: bool, huge: tuple[Path, Digests], tmp_path: Path) -> None:
     path, has = huge
     store = LocalStore(tmp_path, link=link)
-    await store.put_file(path, "a/huge.mp4", sha256=has.sha256, md5=has.md5, size=SIZE, content_type="video/mp4")
+    await store.put_file(
+        path, StoredFile("a/huge.mp4", sha256=has.sha256, md5=has.md5, size=SIZE, content_type="video/mp4")
+    )
     assert await store.stats("") == {"a/huge.mp4": Stat(SIZE, "")}
     assert await store.stat("a/huge.mp4") == Stat(SIZE, has.md5)
     (tmp_path / "a/huge.mp4").unlink()
@@ -74,7 +76,9 @@ async def test_a_bucket_takes_it_and_little_memory_is_used(huge: tuple[Path, Dig
     store = store_at(url, "")
     assert await store.stat("warm") is None
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    await store.put_file(path, "a/huge.mp4", sha256=has.sha256, md5=has.md5, size=SIZE, content_type="video/mp4")
+    await store.put_file(
+        path, StoredFile("a/huge.mp4", sha256=has.sha256, md5=has.md5, size=SIZE, content_type="video/mp4")
+    )
     assert sink.told == f"bytes 0-{SIZE - 1}/{SIZE}"
     assert sink.made is not None
     assert sink.made["size"] == str(SIZE)

@@ -12,7 +12,7 @@ import httpx2
 import pytest
 
 from callsheet.archive.open import open_archive
-from callsheet.archive.store import Stat
+from callsheet.archive.store import Stat, StoredFile
 from callsheet.archive.store_gcs import GcsStore
 from callsheet.errors import ArchiveConflict, ArchiveDenied, ArchiveError
 from callsheet.gcs.bucket import Bucket
@@ -151,19 +151,19 @@ async def test_a_source_that_is_gone_or_is_not_what_was_declared_is_not_stored(s
     for size in (6, len(LARGE)):
         with pytest.raises(ArchiveError, match=r"gone could not be read: No such file"):
             await store.put_file(
-                tmp_path / "gone", "c/y", sha256="0" * 64, md5="0" * 32, size=size, content_type="image/png"
+                tmp_path / "gone", StoredFile("c/y", sha256="0" * 64, md5="0" * 32, size=size, content_type="image/png")
             )
     for data in (SMALL, LARGE):
         source = tmp_path / "source"
         source.write_bytes(data[:-1] + b"X")
         with pytest.raises(ArchiveError, match="is not what was declared"):
             await store.put_file(
-                source, "c/y", sha256=sha256(data), md5=md5(data), size=len(data), content_type="image/png"
+                source, StoredFile("c/y", sha256=sha256(data), md5=md5(data), size=len(data), content_type="image/png")
             )
         source.write_bytes(data[:-1])
         with pytest.raises(ArchiveError, match="shorter than it was"):
             await store.put_file(
-                source, "c/y", sha256=sha256(data), md5=md5(data), size=len(data), content_type="image/png"
+                source, StoredFile("c/y", sha256=sha256(data), md5=md5(data), size=len(data), content_type="image/png")
             )
     assert await store.list("") == ()
 

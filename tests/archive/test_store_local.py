@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from callsheet import files as durable
 from callsheet.archive import layout
 from callsheet.archive.open import open_store
-from callsheet.archive.store import Stat, confined
+from callsheet.archive.store import Stat, StoredFile, confined
 from callsheet.archive.store_local import LocalStore
 from callsheet.errors import ArchiveConflict, ArchiveDenied, ArchiveError, SettingsError
 from callsheet.gcs.credentials import GoogleAccess
@@ -35,11 +35,13 @@ def source(folder: Path, data: bytes = DATA) -> Path:
 async def put(store: LocalStore, path: Path, name: str, data: bytes = DATA) -> str:
     return await store.put_file(
         path,
-        name,
-        sha256=hashlib.sha256(data).hexdigest(),
-        md5=hashlib.md5(data, usedforsecurity=False).hexdigest(),
-        size=len(data),
-        content_type="image/png",
+        StoredFile(
+            name,
+            sha256=hashlib.sha256(data).hexdigest(),
+            md5=hashlib.md5(data, usedforsecurity=False).hexdigest(),
+            size=len(data),
+            content_type="image/png",
+        ),
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from callsheet.archive.spool import Spool
+from callsheet.archive.store import StoredFile
 from callsheet.archive.store_local import LocalStore
 from callsheet.clock import Clock
 from callsheet.files import make_private, md5_of_bytes
@@ -33,7 +34,7 @@ def umask(request: pytest.FixtureRequest) -> Iterator[int]:
 
 async def put(store: LocalStore, source: Path, name: str, data: bytes = DATA) -> Path:
     facts = {"sha256": hashlib.sha256(data).hexdigest(), "md5": md5_of_bytes(data), "size": len(data)}
-    return Path(await store.put_file(source, name, content_type="image/png", **facts))
+    return Path(await store.put_file(source, StoredFile(name, content_type="image/png", **facts)))
 
 
 @pytest.mark.parametrize("link", [True, False], ids=["linked", "copied"])

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import httpx2
 import pytest
 
-from callsheet.archive.store import Stat
+from callsheet.archive.store import Stat, StoredFile
 from callsheet.archive.store_gcs import GcsStore
 from callsheet.batch.open import open_run
 from callsheet.batch.request import RunRequest
@@ -63,9 +63,8 @@ async def store(gcs_proxy: Proxy, tmp_path: Path) -> AsyncIterator[GcsStore]:
 
 async def adopt(store: GcsStore, source: str, data: bytes = VIDEO) -> str | None:
     return await store.adopt_file(
-        source, NAME, sha256=sha256(data), md5=md5(data), size=len(data), content_type="video/mp4",
-        metadata={"shot": "hero 1 é"}, download_name="hero 1 clip.mp4",
-    )  # fmt: skip
+        source, StoredFile(NAME, sha256=sha256(data), md5=md5(data), size=len(data), content_type="video/mp4",
+        metadata={"shot": "hero 1 é"}, download_name="hero 1 clip.mp4"))  # fmt: skip
 
 
 # --- the copy

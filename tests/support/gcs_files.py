@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from callsheet.archive.store import Store
+from callsheet.archive.store import Store, StoredFile
 from callsheet.archive.store_gcs import GcsStore
 from callsheet.gcs.credentials import GoogleAccess
 from callsheet.gcs.patience import Patience
@@ -37,4 +37,4 @@ async def put(store: Store, folder: Path, name: str, data: bytes, **more: dict[s
     path = folder / f"source-{sha256(data)[:8]}"
     path.write_bytes(data)
     given = {"content_type": "image/png", **more}
-    return await store.put_file(path, name, sha256=sha256(data), md5=md5(data), size=len(data), **given)  # type: ignore[arg-type]
+    return await store.put_file(path, StoredFile(name, sha256=sha256(data), md5=md5(data), size=len(data), **given))  # type: ignore[arg-type]
