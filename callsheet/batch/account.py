@@ -25,7 +25,7 @@ from callsheet.shots import Batch, Mode, Shot
 
 
 async def spend_until(settings: Settings, mode: Mode, *, day: date | None, now: datetime) -> SpendReport:
-    """The report on `day`; without one on the Pacific day before `now`.
+    """Return the report on `day`; without one on the Pacific day before `now`.
 
     Rehearsal time runs ahead of the calendar: of rehearsals, the default is the last day that has any.
     """
@@ -46,12 +46,12 @@ class OpenRequests:
 
     @property
     def exit_code(self) -> ExitCode:
-        """What a run with these ends with, if nothing else counts more."""
+        """Return what a run with these ends with, if nothing else counts more."""
         found = [ExitCode.PARKED] if self.parked or self.submitted else []
         return first_of([*found, *([ExitCode.WAITING] if self.in_doubt else [])])
 
     def as_json(self) -> dict[str, int]:
-        """How many there are of each, as `run --json` prints them."""
+        """Return how many there are of each, as `run --json` prints them."""
         return {"parked": len(self.parked), "submitted": len(self.submitted), "in_doubt": len(self.in_doubt)}
 
 
@@ -74,8 +74,11 @@ def is_wanted_take(batch: Batch, shot: Shot, job: Job) -> bool:
 
 
 def sort_open(jobs: Iterable[Job], takes: Collection[str]) -> OpenRequests:
-    """Sort open jobs by what has to happen. Of parked ones only `takes` (keys) count: a shot without its clip is parked
-    itself, and what is not wanted any more is never sent."""
+    """Sort open jobs by what has to happen.
+
+    Of parked ones only `takes` (keys) count: a shot without its clip is parked itself, and what is not wanted any more
+    is never sent.
+    """
     found: dict[str, list[str]] = {"parked": [], "submitted": [], "in_doubt": []}
     for job in jobs:
         if job.state is JobState.UNKNOWN:
@@ -88,7 +91,10 @@ def sort_open(jobs: Iterable[Job], takes: Collection[str]) -> OpenRequests:
 
 
 async def account_of(run: RunContext, plan: Plan) -> Account:
-    """How the campaign's money and the quotas of the plan's models stand now. Read from the ledger alone."""
+    """Return how the campaign's money and the quotas of the plan's models stand now.
+
+    Read from the ledger alone.
+    """
     names = {model for item in plan.shots for model in models_of(item.shot)}
     money = Money(run.policy.budget_usd, await position_of(run.resources.ledger, run.batch))
     return Account(money, await _uses(run, names), pacific_day(run.resources.clock.now())[1])
@@ -103,7 +109,7 @@ async def _uses(run: RunContext, names: Iterable[str]) -> tuple[ModelUse, ...]:
 
 
 def model_use(model: str, use: Use, published: Limits, now: datetime) -> ModelUse:
-    """The use of one model at `now`, held against its limits and what 429 replies said of them."""
+    """Return the use of one model at `now`, held against its limits and what 429 replies said of them."""
     limits, full = tightened(published, use.learned), use.learned.day_until
     pause = use.learned.pause_until
     if pause is not None and pause > now + WINDOW:
@@ -127,7 +133,7 @@ async def goes_on_at(run: RunContext) -> datetime | None:
 
 
 def in_real_time(run: RunContext, moment: datetime | None) -> datetime | None:
-    """The real time for a time of the run's clock, never in the past, to the next full second."""
+    """Return the real time for a time of the run's clock, never in the past, to the next full second."""
     if moment is None:
         return None
     return max(run.resources.clock.real(moment), real_now()).replace(microsecond=0) + timedelta(seconds=1)

@@ -43,7 +43,10 @@ class Decided:
 
     @property
     def goes_on(self) -> bool:
-        """Whether there is something for a run to do: a shot decided about has not gone its way yet."""
+        """Return whether there is something for a run to do.
+
+        A shot decided about has not gone its way yet.
+        """
         return bool(self.going) or any(one.how != "same" for one in self.recorded)
 
     def as_json(self) -> dict[str, Any]:
@@ -70,14 +73,19 @@ def _recorded_json(one: Recorded) -> dict[str, Any]:
 
 
 async def questions(settings: Settings, batch: str) -> Decided:
-    """What waits for a person in a batch; nothing is changed. DecisionError when there is no such batch."""
+    """Return what waits for a person in a batch; nothing is changed.
+
+    DecisionError when there is no such batch.
+    """
     async with open_records(settings) as (ledger, store):
         row = await ledger.batch_named(batch, _NOTHING, error=DecisionError)
         return Decided(row, (), await _waiting(ledger, store, row), ())
 
 
 async def decide(settings: Settings, batch: str, wishes: Sequence[Wish], by: str) -> Decided:
-    """Record a person's wishes in ledger and sidecars: all of them, each once; or none, with DecisionError.
+    """Record a person's wishes in ledger and sidecars: all of them, each once.
+
+    Or none, with DecisionError.
 
     A sidecar that cannot be written now, and the gallery, are written by the batch's next run, from the ledger.
     """
@@ -100,7 +108,7 @@ async def decide(settings: Settings, batch: str, wishes: Sequence[Wish], by: str
 
 
 def noted(sidecar: Sidecar, decisions: Sequence[FrameDecision], updated: datetime) -> Sidecar:
-    """The sidecar with the decisions about its shot, and the shot's state as the last of them leaves it.
+    """Return the sidecar with the decisions about its shot, and the shot's state as the last of them leaves it.
 
     One that has them already is returned as it is.
     """
@@ -117,7 +125,10 @@ def noted(sidecar: Sidecar, decisions: Sequence[FrameDecision], updated: datetim
 
 
 async def _sidecars(ledger: Ledger, store: Store, row: BatchRow, wishes: Sequence[Wish]) -> dict[str, Sidecar]:
-    """The sidecars of the shots that are decided about; DecisionError for shots that are not there, or not begun."""
+    """Return the sidecars of the shots that are decided about.
+
+    DecisionError for shots that are not there, or not begun.
+    """
     known = [shot.shot for shot in await ledger.shots_of(row.batch.name)]
     there = set(known)
     problems = [_unknown(wish.shot, known) for wish in wishes if wish.shot not in there]

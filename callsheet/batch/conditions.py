@@ -32,7 +32,10 @@ async def outlook(
     budget: Decimal | None,
     latency: Latency,
 ) -> Conditions:
-    """What a run of the batch would find at this moment. `latency` is what the rehearsal service was told of it."""
+    """Return what a run of the batch would find at this moment.
+
+    `latency` is what the rehearsal service was told of it.
+    """
     now, scope = clock.now(), scope_of(settings, batch.mode)
     names = sorted({model for shot in shots for model in models_of(shot)})
     use = await ledger.use_of({name: scope(name) for name in names}, now)
@@ -64,7 +67,7 @@ async def outlook(
 async def _spend(
     ledger: Ledger, settings: Settings, catalogue: Catalogue, scopes: Sequence[str], now: datetime
 ) -> SpendConditions:
-    """What may be spent on the scope that has such limits (there is one at most), and what was."""
+    """Return what may be spent on the scope that has such limits (there is one at most), and what was."""
     if not scopes:
         return SpendConditions()
     recent = await ledger.spent_since(scopes[0], now - SPEND_WINDOW, now)
@@ -75,13 +78,16 @@ async def _spend(
 
 
 def models_of(shot: Shot) -> list[str]:
-    """The models that the shot's pictures and clips are made with."""
+    """Return the models that the shot's pictures and clips are made with."""
     image = [shot.image_model] if shot.takes else []
     return [*image, shot.video_model] if shot.motion_prompt and shot.video_model else image
 
 
 async def position_of(ledger: Ledger, batch: Batch) -> Position:
-    """The money of the campaign in this mode, over all its editions: what a budget is compared with."""
+    """Return the money of the campaign in this mode, over all its editions.
+
+    What a budget is compared with.
+    """
     rows = [
         row for row in await ledger.batches() if (row.batch.campaign, row.batch.mode) == (batch.campaign, batch.mode)
     ]

@@ -27,14 +27,14 @@ Begun = Mapping[str, Any]
 
 
 def begun_with(catalogue: Catalogue, shots: Iterable[Shot]) -> dict[str, Any]:
-    """What goes on record of a batch of these shots: JSON."""
+    """Return what goes on record of a batch of these shots: JSON."""
     used = {name for shot in shots for name in (shot.image_model, shot.video_model) if name}
     models = (model for name in sorted(used | catalogue.kept) if (model := catalogue.find(name)))
     return {MODELS: catalogue.defaults, MODEL_DEFAULTS: {model.id: asdict(model.kept_defaults) for model in models}}
 
 
 def as_begun(catalogue: Catalogue, begun: Begun | None) -> Catalogue:
-    """The catalogue with the defaults that are on record, as far as it knows the models."""
+    """Return the catalogue with the defaults that are on record, as far as it knows the models."""
     told = begun or {}
     kept = told.get(MODEL_DEFAULTS)
     every = kept.items() if isinstance(kept, Mapping) else ()
@@ -44,7 +44,10 @@ def as_begun(catalogue: Catalogue, begun: Begun | None) -> Catalogue:
 
 
 async def begun_in_archive(store: Store, batch: Batch) -> Begun:
-    """What the batch's plan in the archive tells; {} when there is none that tells anything."""
+    """Return what the batch's plan in the archive tells.
+
+    {} when there is none that tells anything.
+    """
     name = layout.document(batch.prefix, layout.PLAN)
     try:
         if await store.stat(name) is None:

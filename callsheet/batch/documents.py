@@ -40,7 +40,9 @@ async def write_gallery(run: RunContext, sidecars: Sequence[Sidecar]) -> None:
 
 
 async def write_marker(run: RunContext, evidence: Evidence, lost: frozenset[str]) -> Success | None:
-    """Write the marker over the sidecars of `evidence`, last of all; None when a run has to do it, or there are none.
+    """Write the marker over the sidecars of `evidence`, last of all.
+
+    None when a run has to do it, or there are none.
 
     Shots of which something is `lost` count as pending, and so do those of the plan that have no sidecar.
     """
@@ -79,7 +81,7 @@ def _pending(sidecar: Sidecar) -> Sidecar:
 
 
 async def _planned(run: RunContext) -> list[str] | None:
-    """The shots of the batch's last plan; None when there is no plan to read."""
+    """Return the shots of the batch's last plan; None when there is no plan to read."""
     name = layout.document(run.batch.prefix, layout.PLAN)
     try:
         plan = json.loads(await run.resources.store.read_bytes(name, PLAN_LIMIT))

@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 async def read_as_begun(
     request: RunRequest, settings: Settings, *, ask_archive: bool = True
 ) -> tuple[Manifest, Catalogue, Batch]:
-    """The same as `read_request`, with the models and defaults of models that the batch was begun with.
+    """Return the same as `read_request`, with the models and defaults of models that the batch was begun with.
 
     A new default is for new batches: shots that do not say would all be paid for anew. Creates nothing. The archive is
     asked when the ledger does not tell.
@@ -73,7 +73,7 @@ async def read_as_begun(
 
 
 async def _begun(settings: Settings, batch: Batch, ask_archive: bool) -> Begun:
-    """What ledger or archive tell of the models that a batch was begun with; {} for one that is new."""
+    """Return what ledger or archive tell of the models that a batch was begun with. {} for one that is new."""
     told: Begun = {}
     if settings.ledger is not None or (settings.home / "ledger.db").exists():
         async with await Ledger.open(settings.ledger_url, clock=Clock()) as ledger:
@@ -121,7 +121,7 @@ def _batch(request: RunRequest, campaign: str, uri: str = "", sha256: str = "") 
 
 
 def _serving(request: RunRequest, settings: Settings) -> Serving:
-    """Where the requests of a run would go with these settings; any platform when that cannot be told."""
+    """Return where the requests of a run would go with these settings. Any platform when that cannot be told."""
     try:
         access = access_to(settings, "live") if request.live else access_to(settings, "rehearsal", NO_SERVICE)
     except SettingsError:
@@ -141,12 +141,15 @@ class Purpose:
     policy: RunPolicy
     #: The rehearsal service is needed, if it is a rehearsal.
     asks_provider: bool
-    #: Why nothing is sent, when nothing is.
+    #: Why nothing is sent.
     halted: Stopped | None = None
 
 
 def to_repair(batch: Batch, settings: Settings) -> Purpose:
-    """Return the purpose of work on archived files; no provider is asked. SettingsError for a signer that cannot."""
+    """Return the purpose of work on archived files; no provider is asked.
+
+    SettingsError for a signer that cannot.
+    """
     policy = RunPolicy(free=True, signer=signer_of(settings))
     return Purpose(batch, load_catalogue(settings.catalogue), policy, False, Stopped("A repair sends nothing."))
 
@@ -183,7 +186,9 @@ async def open_for(purpose: Purpose, settings: Settings) -> AsyncIterator[RunCon
 
 @asynccontextmanager
 async def open_run(request: RunRequest, settings: Settings) -> AsyncIterator[tuple[RunContext, Manifest]]:
-    """Read the request's manifest and open its batch to run it; a batch with nothing left needs no service.
+    """Read the request's manifest and open its batch to run it.
+
+    A batch with nothing left needs no service.
 
     SettingsError when `only` names shots that the manifest does not have, `free` is asked to remake, or cuts are to be
     signed and cannot be.
@@ -216,7 +221,7 @@ async def open_records(settings: Settings) -> AsyncIterator[tuple[Ledger, Store]
 
 
 def focus_of(settings: Settings) -> str:
-    """Where cuts look whose shots do not say; SettingsError when the setting names no such place."""
+    """Return where cuts look whose shots do not say. SettingsError when the setting names no such place."""
     try:
         return parse_focus(settings.focus).text
     except UsageError as error:
@@ -224,12 +229,12 @@ def focus_of(settings: Settings) -> str:
 
 
 def signer_of(settings: Settings) -> Signer | None:
-    """Who signs the cuts, None for nobody; SettingsError when the settings name somebody who cannot."""
+    """Return who signs the cuts, None for nobody. SettingsError when the settings name somebody who cannot."""
     return open_signer(settings.c2pa_cert, settings.c2pa_key, settings.c2pa_alg, settings.c2pa_tsa_url)
 
 
 def budget_of(request: RunRequest, manifest: Manifest, settings: Settings) -> Decimal | None:
-    """The lowest of the budgets that were given (USD); None without one."""
+    """Return the lowest of the budgets that were given (USD); None without one."""
     given = (request.budget_usd, manifest.budget_usd, settings.budget_usd)
     return min((usd for usd in given if usd is not None), default=None)
 
@@ -247,7 +252,10 @@ def _check_scope(request: RunRequest, manifest: Manifest) -> None:
 
 
 async def _is_finished(settings: Settings, batch: Batch, manifest: Manifest, catalogue: Catalogue) -> bool:
-    """Whether nothing is left to make: the batch then needs no service. Looks at ledger and archive only."""
+    """Return whether nothing is left to make: the batch then needs no service.
+
+    Looks at ledger and archive only.
+    """
     async with open_records(settings) as (ledger, store):
         known = await survey(ledger, store, batch, manifest.shots, scope_of(settings, batch.mode))
     made = plan_batch(batch, manifest.shots, known, catalogue, platforms=load_platforms(settings.platforms))
@@ -255,7 +263,9 @@ async def _is_finished(settings: Settings, batch: Batch, manifest: Manifest, cat
 
 
 async def join_rehearsal(stack: AsyncExitStack, settings: Settings) -> tuple[str, Clock]:
-    """The rehearsal service: the one that the base URL points to on this machine, else one started for this run.
+    """Return the rehearsal service.
+
+    The one that the base URL points to on this machine, else one started for this run.
 
     A rehearsal never leaves the machine and never carries a real key. What answers on this machine may be a gateway
     that has a key of its own: SettingsError then. Base URLs of other machines count in live runs only.

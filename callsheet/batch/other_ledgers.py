@@ -37,7 +37,10 @@ class TakenOver:
 
 
 async def take_over(ledger: Ledger, store: Store, batch: Batch, scopes: Mapping[Mode, Scopes]) -> TakenOver:
-    """Enter all that the archive proves of a batch, and let this ledger work on it. Sends nothing; can be repeated."""
+    """Enter all that the archive proves of a batch, and let this ledger work on it.
+
+    Sends nothing; can be repeated.
+    """
     rebuilt = await rebuild(ledger, store, scopes, batch)
     names = await store.stats(f"{batch.prefix}/")
     await enter_catalogue(ledger, store, batch, names, scopes[batch.mode], rebuilt)
@@ -58,7 +61,7 @@ async def _doubts(ledger: Ledger, batch: Batch) -> tuple[tuple[str, str], ...]:
 
 
 async def _foundling(store: Store, batch: Batch, name: str) -> Asset:
-    """A paid file that no job is known of, on record under the folder that it lies in."""
+    """Return a paid file that no job is known of, on record under the folder that it lies in."""
     folder, _, file = name.removeprefix(f"{batch.prefix}/shots/").partition("/")
     found = await store.digests(name)
     return Asset(
@@ -76,7 +79,10 @@ async def _foundling(store: Store, batch: Batch, name: str) -> Asset:
 
 
 async def _set_aside(store: Store, batch: Batch, name: str) -> bool:
-    """Keep a sidecar that cannot be read in `.damaged/`; one that says something readable stays where it is."""
+    """Keep a sidecar that cannot be read in `.damaged/`.
+
+    One that says something readable stays where it is.
+    """
     try:
         await read_sidecar(store, name)
         return False
@@ -106,7 +112,7 @@ def home_warning(settings: Settings, folder: Path) -> str:
 
 
 async def ledger_warnings(store: Store, batch: Batch, ledger: str) -> list[str]:
-    """Who else works, or has worked, on the batch in this archive."""
+    """Return who else works, or has worked, on the batch in this archive."""
     try:
         claim, marker = await read_claim(store, batch), await read_success(store, batch.prefix)
     except ArchiveError as error:
@@ -122,7 +128,7 @@ async def ledger_warnings(store: Store, batch: Batch, ledger: str) -> list[str]:
 
 
 def doubt_warnings(plan: Plan, known: Known) -> list[str]:
-    """What the archive has and nothing explains, where the plan would pay for it."""
+    """Return what the archive has and nothing explains, where the plan would pay for it."""
     doubts = doubts_of(plan, known)
     more = [f"... and {len(doubts) - _TOLD} more such files."] if len(doubts) > _TOLD else []
     return [f"{one.name} may be what is planned to be paid for. {one.why}" for one in doubts[:_TOLD]] + more

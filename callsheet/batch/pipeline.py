@@ -31,7 +31,7 @@ class Step:
     always: bool = False
 
     def takes(self, work: Work) -> bool:
-        """Whether the shot, as it stands, goes through the step."""
+        """Return whether the shot, as it stands, goes through the step."""
         return self.is_for(work.shot) and (self.always or work.going)
 
 
@@ -49,7 +49,9 @@ Runner = Callable[[Step, Sequence[Work]], Awaitable[object]]
 
 
 async def run_pipeline(run: RunContext, shots: Sequence[Shot], runner: Runner | None = None) -> None:
-    """Take a group of shots through the pipeline; each shot goes through the steps that are its own.
+    """Take a group of shots through the pipeline.
+
+    Each shot goes through the steps that are its own.
 
     What goes wrong with one ends that shot alone, and is recorded on it. Nothing but a cancellation is raised.
     """
@@ -90,7 +92,10 @@ async def run_step(run: RunContext, step: Step, works: Iterable[Work]) -> dict[s
 
 
 def give_up(run: RunContext, work: Work, error: Exception) -> None:
-    """Note on a shot that has not ended what stopped it; what is no error of a known kind is a crash of ours."""
+    """Note on a shot that has not ended what stopped it.
+
+    What is no error of a known kind is a crash of ours.
+    """
     work.stopped_by = None
     if isinstance(error, CallsheetError):
         failure, state = failure_of("batch", error), state_of(error)

@@ -48,7 +48,7 @@ class Desk:
 
 
 async def make_plan(desk: Desk, batch: Batch, shots: Sequence[Shot]) -> tuple[Plan, Known]:
-    """The plan of a batch as everything is now, and what it was made from."""
+    """Return the plan of a batch as everything is now, and what it was made from."""
     known = await survey(desk.ledger, desk.store, batch, shots, scope_of(desk.settings, batch.mode))
     conditions = await outlook(
         desk.ledger, desk.settings, batch, shots, desk.catalogue, desk.clock, desk.budget, desk.latency
@@ -59,7 +59,10 @@ async def make_plan(desk: Desk, batch: Batch, shots: Sequence[Shot]) -> tuple[Pl
 
 
 async def check_unsent(settings: Settings, batch: Batch, sheet: Manifest, catalogue: Catalogue) -> None:
-    """Raise ManifestError for requests still to be sent that may not be; what was made stands. Creates nothing."""
+    """Raise ManifestError for requests still to be sent that may not be.
+
+    What was made stands. Creates nothing.
+    """
     if not sheet.unsendable:
         return
     known, platforms = Known(), load_platforms(settings.platforms)
@@ -83,12 +86,14 @@ async def time_of(settings: Settings, mode: Mode) -> tuple[Clock, Latency]:
 
 
 def plan_file(plan: Plan, request: RunRequest, settings: Settings) -> PlanFile:
-    """The plan as a file that `run --plan` follows."""
+    """Return the plan as a file that `run --plan` follows."""
     return PlanFile.of(plan, datetime.now(UTC), dict(request.variables), settings.tier)
 
 
 async def follow(plan: Plan, request: RunRequest, settings: Settings, ledger: Ledger) -> dict[str, str]:
-    """Return when the plan is the one of `request.plan`, or none is named; SettingsError with what differs.
+    """Return when the plan is the one of `request.plan`, or none is named.
+
+    SettingsError with what differs.
 
     What it returns goes into the ledger with the batch's request: the plan that the batch was last run by, so that
     the same command goes on after an interruption.

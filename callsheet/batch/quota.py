@@ -37,7 +37,7 @@ class QuotaRow:
     closed_since: datetime | None
 
     def as_json(self) -> dict[str, object]:
-        """The row of `callsheet quota --json`."""
+        """Return the row of `callsheet quota --json`."""
         return {
             "route": self.route,
             "model": self.model,
@@ -122,7 +122,7 @@ class SpendRow:
     goes_on_at: datetime | None
 
     def as_json(self) -> dict[str, object]:
-        """The row of `callsheet quota --json`."""
+        """Return the row of `callsheet quota --json`."""
         return {
             "route": self.route,
             "last_10min_usd": float(self.last_10min),

@@ -38,12 +38,18 @@ from callsheet.steps.clips import end_operation
 
 
 async def recover(run: RunContext, missing: Sequence[Missing], batches: Mapping[str, Batch]) -> list[Recovered]:
-    """Fetch what can be fetched now, side by side. What goes wrong with one job stays with it."""
+    """Fetch what can be fetched now, side by side.
+
+    What goes wrong with one job stays with it.
+    """
     return await all_of(_one(run_for(run, batches[one.batch]), one) for one in missing)
 
 
 def run_for(run: RunContext, batch: Batch) -> RunContext:
-    """Return the run context for another batch of its mode: resources are shared, the shots' work is not."""
+    """Return the run context for another batch of its mode.
+
+    Resources are shared, the shots' work is not.
+    """
     return replace(run, batch=batch, state=run.state.for_other_batch())
 
 
@@ -59,7 +65,10 @@ async def _one(run: RunContext, one: Missing) -> Recovered:
 
 
 async def _claimed(run: RunContext, job: Job) -> tuple[How, str]:
-    """Work on a job under its lease, which is given back at the end: the next run may go on at once."""
+    """Work on a job under its lease, which is given back at the end.
+
+    The next run may go on at once.
+    """
     if is_worth_a_look(job):
         await run.resources.ledger.look_again(job.key)
     claim = await run.resources.ledger.take(job.key)
@@ -91,7 +100,10 @@ async def _collect(run: RunContext, job: Job) -> tuple[How, str]:
 
 
 async def _decided(run: RunContext, job: Job) -> Job:
-    """A job in doubt, adopted when it is certain that it was accepted; nothing is sent either way."""
+    """Return a job in doubt, adopted when it is certain that it was accepted.
+
+    Nothing is sent either way.
+    """
     order = JobOrder(
         job.key, job.kind, job.mode, job.model, run.batch.campaign, job.batch, job.shot, job.slot, job.request
     )
@@ -102,7 +114,10 @@ async def _decided(run: RunContext, job: Job) -> Job:
 
 
 async def _from_operation(run: RunContext, job: Job) -> tuple[How, str]:
-    """Look at the operation once: fetch its video, record its end, or leave it running."""
+    """Look at the operation once.
+
+    Fetch its video, record its end, or leave it running.
+    """
     watch = watch_of(run, job)
     try:
         await check_source(run, job, watch.operation)
@@ -157,7 +172,9 @@ async def _deposit(run: RunContext, job: Job, file: Asset | None) -> Asset:
 
 
 def name_of(job: Job, slots: Sequence[str]) -> str:
-    """The name of a job's file in its shot's folder, as a run would give it. `slots` are those the shot wants.
+    """Return the name of a job's file in its shot's folder, as a run would give it.
+
+    `slots` are those the shot wants.
 
     A clip carries its take's number when its shot has several clips.
     """
@@ -170,7 +187,10 @@ def name_of(job: Job, slots: Sequence[str]) -> str:
 
 
 def parent_of(job: Job) -> str | None:
-    """The hash of the frame that a clip was made of; None for a picture, and for a clip made of text alone."""
+    """Return the hash of the frame that a clip was made of.
+
+    None for a picture, and for a clip made of text alone.
+    """
     inputs = job.request.get("inputs")
     framed = job.kind == "video" and job.request.get("take") is not None and bool(inputs)
     return str(inputs[0]) if framed and inputs else None
@@ -190,12 +210,14 @@ class Found:
     batches: Mapping[str, Batch]
 
     def of(self, mode: Mode) -> list[Missing]:
-        """What is missing in the batches of one mode."""
+        """Return what is missing in the batches of one mode."""
         return [one for one in self.missing if self.batches[one.batch].mode == mode]
 
 
 async def find_missing(settings: Settings, batch: str | None = None) -> Found:
-    """What is paid for and not in the archive, in every batch or for one; asks no provider.
+    """Return what is paid for and not in the archive, in every batch or for one.
+
+    Asks no provider.
 
     SettingsError when the ledger has no batch of that name.
     """
@@ -219,7 +241,10 @@ def check_mode(found: Found, mode: Mode, batch: str | None) -> None:
 
 
 async def recover_all(settings: Settings, batch: str | None = None) -> list[Recovered]:
-    """Fetch whatever is missing in every batch, or for one, in both modes. What cannot be had is told, not raised."""
+    """Fetch whatever is missing in every batch, or for one, in both modes.
+
+    What cannot be had is told, not raised.
+    """
     found = await find_missing(settings, batch)
     return [one for mode in MODES for one in await _of_mode(settings, mode, found.of(mode), found.batches)]
 

@@ -41,7 +41,9 @@ from callsheet.steps.sidecar import cut_record, shot_of
 async def open_more_cuts(
     run: RunContext, names: Sequence[str], only: Collection[str] = (), focus: str | None = None
 ) -> list[Work]:
-    """The work on shots whose clips lack cuts for some of these platforms; those that are there count as reused.
+    """Return the work on shots whose clips lack cuts for some of these platforms.
+
+    Those that are there count as reused.
 
     `only` limits it to some shots: SettingsError for one that the archive does not have. `focus` takes the place of
     the shots' own.
@@ -79,7 +81,10 @@ def _begin(run: RunContext, sidecar: Sidecar, specs: Sequence[PlatformSpec], foc
 
 
 async def write_more_cuts(run: RunContext, work: Work) -> None:
-    """Enter the shot's new cuts in its sidecar. One that could not be made is not entered; the summary tells it."""
+    """Enter the shot's new cuts in its sidecar.
+
+    One that could not be made is not entered; the summary tells it.
+    """
     sidecar, _ = run.state.sidecars[work.shot.id]
     made = [cut_record(cut) for cut in work.cuts if cut.asset]
     new = sidecar.model_copy(update={"cuts": with_cuts(sidecar.cuts, made), "updated": datetime.now(UTC)})
@@ -88,7 +93,10 @@ async def write_more_cuts(run: RunContext, work: Work) -> None:
 
 
 def with_cuts(there: Sequence[CutRecord], made: Sequence[CutRecord]) -> tuple[CutRecord, ...]:
-    """The cuts of a shot with those just made, each platform of a clip once: the newer record counts."""
+    """Return the cuts of a shot with those just made, each platform of a clip once.
+
+    The newer record counts.
+    """
     every = {(cut.spec, cut.take): cut for cut in (*there, *made)}
     return tuple(every.values())
 
@@ -160,7 +168,7 @@ class CutsRequest:
 
     @property
     def searches(self) -> bool:
-        """Whether clips are looked for in the catalogue."""
+        """Return whether clips are looked for in the catalogue."""
         return bool(self.words or self.tags)
 
 
@@ -173,7 +181,10 @@ class ClipsToCut:
 
 
 async def clips_to_cut(settings: Settings, asked: CutsRequest) -> list[ClipsToCut]:
-    """The batches and shots that a request means, newest first; UsageError for one that cannot be met."""
+    """Return the batches and shots that a request means, newest first.
+
+    UsageError for one that cannot be met.
+    """
     _check(settings, asked)
     async with await Ledger.open(settings.ledger_url, clock=Clock()) as ledger:
         if asked.batch and not asked.searches:
@@ -199,7 +210,7 @@ async def clips_to_cut(settings: Settings, asked: CutsRequest) -> list[ClipsToCu
 
 
 def chosen(rows: Sequence[BatchRow], asked: CutsRequest) -> list[Batch]:
-    """The batches among these, newest first, that a request means."""
+    """Return the batches among these, newest first, that a request means."""
     if asked.batch:
         return [row.batch for row in rows if row.batch.name == asked.batch]
     of_mode = [row.batch for row in rows if row.batch.mode == asked.mode]
@@ -210,7 +221,10 @@ def chosen(rows: Sequence[BatchRow], asked: CutsRequest) -> list[Batch]:
 
 
 async def more_cuts(settings: Settings, asked: CutsRequest) -> list[dict[str, Any]]:
-    """Make the cuts, batch by batch; what was made, was there already or could not be made, of each."""
+    """Make the cuts, batch by batch.
+
+    What was made, was there already or could not be made, of each.
+    """
     made = []
     for clips in await clips_to_cut(settings, asked):
         async with open_for(to_repair(clips.batch, settings), settings) as run:
@@ -226,7 +240,7 @@ async def _cut(run: RunContext, work: Work) -> None:
 
 
 async def _found(settings: Settings, asked: CutsRequest) -> Mapping[str, tuple[str, ...]]:
-    """The shots whose clips the words and tags find, by batch."""
+    """Return the shots whose clips the words and tags find, by batch."""
     query = Query(
         words=asked.words,
         tags=asked.tags,
@@ -265,7 +279,10 @@ def _check(settings: Settings, asked: CutsRequest) -> None:
 
 
 def no_edition(rows: Sequence[BatchRow], asked: CutsRequest, so: str) -> str:
-    """Return the message that a campaign has no batch of the mode; `so` says what was not done."""
+    """Return the message that a campaign has no batch of the mode.
+
+    `so` says what was not done.
+    """
     known = ", ".join(row.batch.name for row in rows[:20]) or "none"
     return (
         f"The ledger has no campaign {asked.campaign!r} with {asked.mode} batches. {so} Its batches: {known}. "

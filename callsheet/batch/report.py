@@ -49,12 +49,12 @@ class Report:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """The result as `run --json` prints it."""
+        """Return the result as `run --json` prints it."""
         return self.result.as_json()
 
     @property
     def exit_code(self) -> int:
-        """What the run ends with."""
+        """Return what the run ends with."""
         return self.result.exit_code
 
 
@@ -68,7 +68,10 @@ class Standing:
 
 
 async def write_report(run: RunContext, elapsed_s: float) -> Report:
-    """Write the batch's documents over its sidecars and return the report. Can be repeated; nothing is paid for."""
+    """Write the batch's documents over its sidecars and return the report.
+
+    Can be repeated; nothing is paid for.
+    """
     batch, store, plan, started = run.batch, run.resources.store, run.state.plan, datetime.now(UTC)
     if plan is None:
         raise CallsheetError("The batch has no plan yet. Nothing was written; open it first.")
@@ -123,14 +126,16 @@ async def _leave(run: RunContext) -> None:
 
 
 async def _until(run: RunContext, code: int) -> datetime | None:
-    """When parked requests may be sent; a free run sends none."""
+    """Return when parked requests may be sent; a free run sends none."""
     if code != ExitCode.PARKED or run.policy.free:
         return None
     return in_real_time(run, await goes_on_at(run))
 
 
 async def _sidecars(run: RunContext, plan: Plan) -> list[Sidecar]:
-    """The sidecars of the shots, in the manifest's order: those of this run, and earlier ones from the archive.
+    """Return the sidecars of the shots, in the manifest's order.
+
+    Those of this run, and earlier ones from the archive.
 
     Where ledger and sidecar of a shot tell two things, one is made to follow the other.
     """
@@ -150,7 +155,9 @@ async def _sidecars(run: RunContext, plan: Plan) -> list[Sidecar]:
 
 
 async def _agree(run: RunContext, row: ShotRow, *, complete: bool) -> None:
-    """Have ledger and sidecar say the same of a shot; `complete`: the archive had all that it wants.
+    """Have ledger and sidecar say the same of a shot.
+
+    `complete`: the archive had all that it wants.
 
     The sidecar counts where this run wrote it, where the ledger alone calls the shot done, and where nothing is left to
     do; else the shot is what the ledger says, which was written later.
@@ -167,7 +174,10 @@ async def _agree(run: RunContext, row: ShotRow, *, complete: bool) -> None:
 
 
 def _summary(run: RunContext, plan: Plan, standing: Standing, gallery: str, elapsed_s: float) -> RunSummary:
-    """The exit code is that of the shots that this run was asked for; the counts are those of the whole batch."""
+    """Return the exit code is that of the shots that this run was asked for.
+
+    The counts are those of the whole batch.
+    """
     shots, money = Counter(row.state for row in standing.rows), standing.money
     asked_for = Counter(row.state for row in standing.rows if run.policy.wants(row.shot))
     code = first_of((code_of_shots(asked_for, free=run.policy.free), standing.requests.exit_code))
@@ -190,7 +200,7 @@ def _summary(run: RunContext, plan: Plan, standing: Standing, gallery: str, elap
 
 
 def _waiting_for(standing: Standing) -> dict[str, int]:
-    """How many shots wait for a person's approval of a frame, and how many for `callsheet resolve`."""
+    """Return how many shots wait for a person's approval of a frame, and how many for `callsheet resolve`."""
     waiting = {row.shot: row.reason_kind for row in standing.rows if row.state is ShotState.WAITING}
     approval = {shot for shot, kind in waiting.items() if kind in (APPROVAL, NotApproved.__name__)}
     return {
@@ -200,5 +210,8 @@ def _waiting_for(standing: Standing) -> dict[str, int]:
 
 
 def _empty_spool(run: RunContext) -> None:
-    """Remove from the spool what the archive has of this batch: it was verified when it was written."""
+    """Remove from the spool what the archive has of this batch.
+
+    It was verified when it was written.
+    """
     run.resources.spool.empty(archived_hashes(run))

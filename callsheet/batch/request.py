@@ -35,7 +35,7 @@ class RunRequest:
     shard: Shard | None = None
 
     def wants(self, shot: str) -> bool:
-        """Whether the run is to work on the shot."""
+        """Return whether the run is to work on the shot."""
         return not self.only or shot in self.only
 
     def asked(self) -> dict[str, Any]:

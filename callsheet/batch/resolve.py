@@ -51,7 +51,7 @@ class Doubt:
 
 
 async def chosen(ledger: Ledger, keys: Sequence[str], batch: str | None, *, every: bool = False) -> list[Job]:
-    """The jobs in doubt whose keys begin like `keys` (all when empty), in one batch or any.
+    """Return the jobs in doubt whose keys begin like `keys` (all when empty), in one batch or any.
 
     Those that failed with part of a picture are among them when they are named, or nothing is to be decided; a
     decision about `every` one is not about them. SettingsError when a beginning names no job or several, when a job is
@@ -97,7 +97,10 @@ async def _one(ledger: Ledger, doubtful: Sequence[Job], key: str) -> Job:
 
 
 async def looked_at(ledger: Ledger, settings: Settings, jobs: Sequence[Job], *, look: bool) -> list[Doubt]:
-    """Everything known of the jobs, in their order. With `look`, providers are asked; what fails there is told."""
+    """Return everything known of the jobs, in their order.
+
+    With `look`, providers are asked; what fails there is told.
+    """
     seen: dict[str, Doubt] = {}
     kept = KeptReplies(settings.home / "spool" / "replies", ledger.identity)
     catalogue = load_catalogue(settings.catalogue)
@@ -113,7 +116,7 @@ async def looked_at(ledger: Ledger, settings: Settings, jobs: Sequence[Job], *, 
 
 
 async def _with_reply(ledger: Ledger, kept: KeptReplies, job: Job) -> Doubt:
-    """The job with its attempts, and what the reply to the last of them holds, where it was kept."""
+    """Return the job with its attempts, and what the reply to the last of them holds, where it was kept."""
     attempts = tuple(await ledger.attempts_on(job.key))
     files = tuple(kept.of_job(job.key))
     reply = kept.read(job.key, job.attempts) if job.kind == "image" else None
@@ -145,7 +148,7 @@ async def _looked_at(providers: Providers, catalogue: Catalogue, clock: Clock, d
 
 
 def told(evidence: Evidence | None) -> str:
-    """What the evidence says, as a sentence."""
+    """Return what the evidence says, as a sentence."""
     if evidence is None:
         return "Nobody can tell from here whether it was accepted: the provider keeps no list of requests."
     if not evidence.accepted:
@@ -160,7 +163,9 @@ def _not_looked(error: CallsheetError) -> str:
 
 
 async def decide(ledger: Ledger, doubt: Doubt, choice: Choice, operation: str | None, by: str) -> Job | None:
-    """Carry out a decision; the job as it is now, None when there is no evidence to decide by.
+    """Carry out a decision.
+
+    The job as it is now, None when there is no evidence to decide by.
 
     What evidence knows of the money is what counts as spent; else all that may have been charged.
     """
@@ -186,7 +191,9 @@ async def decide(ledger: Ledger, doubt: Doubt, choice: Choice, operation: str | 
 
 
 async def check_adoption(settings: Settings, job: Job, name: str, *, look: bool) -> str:
-    """Raise SettingsError when `name` cannot be what this job became; returns what is doubtful about it, or "".
+    """Raise SettingsError when `name` cannot be what this job became.
+
+    Returns what is doubtful about it, or "".
 
     With `look`, the provider is asked whether it knows the operation (or has the object): that is free.
     """
@@ -227,7 +234,10 @@ async def _known(settings: Settings, job: Job, name: str) -> str:
 
 @asynccontextmanager
 async def _providers(settings: Settings, mode: Mode, *, serve: bool) -> AsyncIterator[tuple[Providers, Clock]]:
-    """The providers of a mode; for a rehearsal with its service running when `serve`."""
+    """Yield the providers of a mode.
+
+    For a rehearsal with its service running when `serve`.
+    """
     async with AsyncExitStack() as stack:
         url, clock = None, Clock()
         if mode == "rehearsal":

@@ -36,7 +36,10 @@ class Resumable:
 
 
 def resumable_shots(shots: Iterable[ShotRow], wants: Iterable[Want], jobs: Mapping[str, Job]) -> list[str]:
-    """The ids of shots that are not done although all their paid work is over: the rest costs nothing."""
+    """Return the ids of shots that are not done although all their paid work is over.
+
+    The rest costs nothing.
+    """
     wanted: dict[str, list[Job]] = defaultdict(list)
     for want in wants:
         if want.job_key in jobs:
@@ -55,7 +58,7 @@ def _can_go_on(row: ShotRow, jobs: Sequence[Job]) -> bool:
 
 
 async def resumable(ledger: Ledger, settings: Settings, mode: Mode, batch: str | None = None) -> list[Resumable]:
-    """What can be carried on in the batches of a mode, or in one of them."""
+    """Return what can be carried on in the batches of a mode, or in one of them."""
     found = []
     for row in await ledger.batches():
         if row.batch.mode != mode or batch not in (None, row.batch.name):
@@ -78,13 +81,16 @@ def _asked_again(row: BatchRow, shots: tuple[str, ...], settings: Settings) -> R
 
 
 def continuation(row: BatchRow, settings: Settings) -> tuple[RunRequest | None, str]:
-    """The batch as it was asked for, to be gone on with and paid for; or None, and why it cannot be asked the same."""
+    """Return the batch as it was asked for, to be gone on with and paid for.
+
+    Or None, and why it cannot be asked the same.
+    """
     _, request, why_not = _as_before(row, settings)
     return (replace(request, free=False) if request else None), why_not
 
 
 def _as_before(row: BatchRow, settings: Settings) -> tuple[Manifest | None, RunRequest | None, str]:
-    """The manifest and the free request of a batch while both are as they were; else why they are not."""
+    """Return the manifest and the free request of a batch while both are as they were; else why they are not."""
     batch = row.batch
     by_hand = f"Run its manifest ({batch.manifest_uri}) to go on with it."
     request = request_again(row)
@@ -102,7 +108,10 @@ def _as_before(row: BatchRow, settings: Settings) -> tuple[Manifest | None, RunR
 
 
 def request_again(row: BatchRow) -> RunRequest | None:
-    """The free request that the ledger's record of a batch stands for; None when there is no whole one."""
+    """Return the free request that the ledger's record of a batch stands for.
+
+    None when there is no whole one.
+    """
     asked: Mapping[str, Any] | None = row.request
     if asked is None or not row.batch.manifest_uri:
         return None

@@ -24,7 +24,9 @@ from callsheet.shots import Shot, ShotState
 
 
 async def open_shard(run: RunContext, manifest: Manifest, shard: Shard) -> Plan:
-    """The plan of the shard's shots. Nothing is entered: the run that split the batch has done that.
+    """Return the plan of the shard's shots.
+
+    Nothing is entered: the run that split the batch has done that.
 
     SettingsError, before anything is sent, when this machine does not work with the manifest, the ledger and the
     archive that the batch was opened with: it would pay for everything once more.
@@ -77,7 +79,10 @@ async def end_shard(run: RunContext, plan: Plan) -> dict[str, object]:
 
 
 def _state(run: RunContext, item: ShotPlan) -> ShotState:
-    """How a shot stands; one that was not worked on was whole, or waits for a person."""
+    """Return how a shot stands.
+
+    One that was not worked on was whole, or waits for a person.
+    """
     shot = item.shot.id
     if shot not in run.state.work:
         return ShotState.DONE if is_finished(item, run.state.files) else ShotState.WAITING
@@ -88,12 +93,18 @@ Sent = frozenset[tuple[str, int]]
 
 
 async def sent_of(run: RunContext) -> Sent:
-    """The attempts of the batch so far, by job and number: what is sent from now on is not among them."""
+    """Return the attempts of the batch so far, by job and number.
+
+    What is sent from now on is not among them.
+    """
     return frozenset((one.job_key, one.n) for one in await run.resources.ledger.attempts_of(run.batch.name))
 
 
 async def follow_ledger(run: RunContext, wanted: int) -> None:
-    """Bring the progress up to the ledger, which knows of other processes' shots; `wanted` are all of the batch's."""
+    """Bring the progress up to the ledger, which knows of other processes' shots.
+
+    `wanted` are all of the batch's.
+    """
     counts = await run.resources.ledger.counts(run.batch.name)
     ended = wanted - counts[ShotState.PENDING]
     run.state.progress.set_shots(wanted, ended, ended - counts[ShotState.DONE])
@@ -131,7 +142,10 @@ async def join_shards(run: RunContext, shots: Sequence[Shot], sent: Sent) -> Non
 
 
 def tally_between(before: Plan, now: Plan, attempts: Sequence[AttemptRecord]) -> Tally:
-    """What was made between two plans of a batch, by whatever processes; `attempts` are those begun in between."""
+    """Return what was made between two plans of a batch, by whatever processes.
+
+    `attempts` are those begun in between.
+    """
     tally, planned = Tally(), dict(_places(before))
     for place, action in _places(now):
         if action.what == "reuse":
@@ -143,7 +157,10 @@ def tally_between(before: Plan, now: Plan, attempts: Sequence[AttemptRecord]) ->
 
 
 def _places(plan: Plan) -> Iterator[tuple[tuple[str, str, int], Action]]:
-    """The actions by shot and slot; cuts of several clips share a slot and are told apart by their order."""
+    """Return the actions by shot and slot.
+
+    Cuts of several clips share a slot and are told apart by their order.
+    """
     for item in plan.shots:
         seen: Counter[str] = Counter()
         for action in item.actions:
@@ -152,7 +169,7 @@ def _places(plan: Plan) -> Iterator[tuple[tuple[str, str, int], Action]]:
 
 
 def _how(planned: Action | None) -> How:
-    """How a thing that is there now came to be, from what was planned for it."""
+    """Return how a thing that is there now came to be, from what was planned for it."""
     if planned is None or planned.what not in ("reuse", "resume"):
         return "created"
     return "resumed" if planned.since is not None else "reused"

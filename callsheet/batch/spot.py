@@ -41,7 +41,9 @@ class SpotRequest:
 
 
 async def make_spot_of(settings: Settings, asked: SpotRequest) -> dict[str, Any]:
-    """Make and archive the spot and show it in the batch's gallery; what it is, where, and whether it was made now.
+    """Make and archive the spot and show it in the batch's gallery.
+
+    What it is, where, and whether it was made now.
 
     Nothing is paid for. SettingsError for a request that cannot be met, MediaError for parts that cannot be joined.
     """

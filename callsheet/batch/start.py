@@ -35,7 +35,9 @@ log = logging.getLogger(__name__)
 
 
 async def open_batch(run: RunContext, manifest: Manifest, request: RunRequest) -> Plan:
-    """The plan of the batch, entered in ledger and archive. `remake` gives failed and lost jobs another, paid, try.
+    """Return the plan of the batch, entered in ledger and archive.
+
+    `remake` gives failed and lost jobs another, paid, try.
 
     Before anything is sent: ManifestError when something to be sent cannot carry what is asked for; SettingsError when
     the request names a plan file and the plan is another one now, when another ledger works on the live batch, or when
@@ -87,7 +89,10 @@ async def open_batch(run: RunContext, manifest: Manifest, request: RunRequest) -
 
 
 def _is_claimed(run: RunContext, plan: Plan) -> bool:
-    """Whether the run needs the batch for its own ledger: there is something to make, and the money is real."""
+    """Return whether the run needs the batch for its own ledger.
+
+    There is something to make, and the money is real.
+    """
     return run.batch.mode == "live" and not all(item.complete for item in plan.shots)
 
 

@@ -25,7 +25,9 @@ _AT_ONCE = 32
 async def survey(
     ledger: Ledger, store: Store, batch: Batch, shots: Sequence[Shot], scopes: Scopes, *, part: bool = False
 ) -> Known:
-    """What is known of the batch: jobs that the shots would need or had, assets, files that are really there.
+    """Return what is known of the batch.
+
+    Jobs that the shots would need or had, assets, files that are really there.
 
     What the archive proves and the ledger did not know is entered first; `scopes` says whose quota it used.
     As a `part` of the batch the shots are looked up one by one, so that it costs as much as they are. Nothing is known
@@ -60,19 +62,22 @@ async def survey(
 
 
 async def _files_of(store: Store, batch: Batch, shots: Collection[str]) -> list[str]:
-    """The names in the folders of some shots of a batch."""
+    """Return the names in the folders of some shots of a batch."""
     listings = (store.list(f"{shot_folder(batch.prefix, shot)}/") for shot in shots)
     return [name for names in await gather_bounded(_AT_ONCE, listings) for name in names]
 
 
 async def _earlier(ledger: Ledger, wants: Sequence[Want]) -> dict[tuple[str, str], Job]:
-    """The job that filled each slot of the shots when the batch ran last."""
+    """Return the job that filled each slot of the shots when the batch ran last."""
     jobs = await ledger.jobs(want.job_key for want in wants)
     return {(want.shot, want.slot): jobs[want.job_key] for want in wants if want.job_key in jobs}
 
 
 def _is_abandoned(job: Job) -> bool:
-    """Whether the process that was sending the job is gone. Leases run on real time."""
+    """Return whether the process that was sending the job is gone.
+
+    Leases run on real time.
+    """
     if job.state is not JobState.SUBMITTING:
         return False
     expired = job.lease_until is None or job.lease_until <= datetime.now(UTC)
@@ -80,7 +85,9 @@ def _is_abandoned(job: Job) -> bool:
 
 
 def is_finished(item: ShotPlan, files: Collection[str]) -> bool:
-    """Whether nothing is left to do for a shot: all that it wants is in the archive, and its sidecar too.
+    """Return whether nothing is left to do for a shot.
+
+    All that it wants is in the archive, and its sidecar too.
 
     `files` are the names in the batch's folder.
     """
@@ -88,7 +95,7 @@ def is_finished(item: ShotPlan, files: Collection[str]) -> bool:
 
 
 def awaits_decision(item: ShotPlan) -> bool:
-    """Whether all that is left of a shot waits for a person to choose among takes that are there."""
+    """Return whether all that is left of a shot waits for a person to choose among takes that are there."""
     if item.shot.select != "approve":
         return False
     left = [action for action in item.actions if action.what != "reuse"]

@@ -55,7 +55,9 @@ async def hear_archive(
     names: Mapping[str, Stat],
     scopes: Scopes,
 ) -> tuple[Doubt, ...]:
-    """Enter what the archive proves of the batch and the ledger does not know; what stays unexplained is returned.
+    """Enter what the archive proves of the batch and the ledger does not know.
+
+    What stays unexplained is returned.
 
     `names` is the listing of the batch; `scopes` says whose quota was used.
     """
@@ -92,7 +94,7 @@ async def enter_catalogue(
 
 
 async def unexplained_files(ledger: Ledger, batch: Batch, names: Mapping[str, Stat]) -> list[str]:
-    """The names of paid files of the batch that the ledger does not know."""
+    """Return the names of paid files of the batch that the ledger does not know."""
     there = _archived(batch, names)
     left = await _unexplained(ledger, batch, there, list(there.files), {})
     return [f"{there.root}{folder}/{file}" for folder, files in left.items() for file in files]
@@ -114,7 +116,7 @@ def check_proved(plan: Plan, known: Known, wants: Callable[[str], bool], *, free
 
 
 def doubts_of(plan: Plan, known: Known) -> list[Doubt]:
-    """The doubts about what the plan would pay for."""
+    """Return the doubts about what the plan would pay for."""
     sent = {(item.shot.id, action.slot) for item in plan.shots for action in item.actions if action.sent}
     slots = {(shot, "clip" if slot.startswith("clip") else slot) for shot, slot in sent}
     shots = {shot for shot, _ in sent}
@@ -136,7 +138,7 @@ def _archived(batch: Batch, names: Mapping[str, Stat]) -> Archived:
 
 
 async def _unsettled(ledger: Ledger, batch: Batch, shots: Sequence[Shot]) -> list[Shot]:
-    """The shots for which something would be sent, sent again or awaited, as far as the ledger knows."""
+    """Return the shots for which something would be sent, sent again or awaited, as far as the ledger knows."""
     keys = {shot.id: [take_order(batch, shot, take).key for take in range(1, shot.takes + 1)] for shot in shots}
     takes = await ledger.jobs(key for some in keys.values() for key in some)
     pictures = Known(jobs=takes)
@@ -160,7 +162,7 @@ def _is_settled(job: Job | None) -> bool:
 async def _unexplained(
     ledger: Ledger, batch: Batch, there: Archived, folders: Sequence[str], open_shots: Mapping[str, str]
 ) -> dict[str, list[str]]:
-    """The paid files by folder that the ledger knows neither as files nor as what a job gave."""
+    """Return the paid files by folder that the ledger knows neither as files nor as what a job gave."""
     files = {folder: there.files[folder] for folder in folders if folder in there.files}
     if not files:
         return {}
@@ -184,7 +186,7 @@ def _hash_of(name: str) -> str:
 
 
 async def _from_catalogue(store: Store, batch: Batch, folders: Collection[str]) -> list[Sidecar]:
-    """What the catalogue's parts tell of the shots in these folders, as sidecars made of their rows."""
+    """Return what the catalogue's parts tell of the shots in these folders, as sidecars made of their rows."""
     rows = defaultdict[str, list[Mapping[str, Any]]](list)
     for row in await _rows(store, batch):
         if isinstance(row["shot"], str) and layout.folder_name(row["shot"]) in folders:

@@ -87,7 +87,9 @@ class BatchState:
         return self.gates.setdefault(scope, RouteGate(scope))
 
     def remember(self, known: Known, folder_uri: str) -> None:
-        """Take over what a survey found. An asset whose file is not there is forgotten, and so written again.
+        """Take over what a survey found.
+
+        An asset whose file is not there is forgotten, and so written again.
 
         `folder_uri` is the batch's folder in this archive: the ledger may have addresses from where the batch was
         before.
@@ -135,7 +137,10 @@ class BatchState:
 
     @asynccontextmanager
     async def trouble(self) -> AsyncIterator[None]:
-        """Let nothing new be sent while the block runs: something paid for cannot be written down."""
+        """Let nothing new be sent while the block runs.
+
+        Something paid for cannot be written down.
+        """
         self.troubled += 1
         try:
             yield
@@ -143,7 +148,10 @@ class BatchState:
             self.troubled -= 1
 
     def stop(self) -> None:
-        """Send nothing new and wait for nothing more; requests that are on their way are let finish."""
+        """Send nothing new and wait for nothing more.
+
+        Requests that are on their way are let finish.
+        """
         self.halt(self.halted or Stopped("Stopped before it was done. Run the same command again to continue."))
 
     def halt(self, error: CallsheetError) -> None:
@@ -152,7 +160,10 @@ class BatchState:
         self.stopping.set()
 
     async def rest(self, clock: Clock, seconds: float) -> None:
-        """Sleep `seconds` of the clock's time; raises Stopped as soon as the run is stopped."""
+        """Sleep `seconds` of the clock's time.
+
+        Raises Stopped as soon as the run is stopped.
+        """
         until, left_s = clock.now() + timedelta(seconds=seconds), seconds / clock.factor
         while True:
             # A timer stands still while the machine sleeps, the clock does not: so it is looked at now and then.
@@ -162,7 +173,10 @@ class BatchState:
                 return
 
     async def rest_really(self, seconds: float) -> None:
-        """Sleep real seconds, for what does not depend on the provider; raises as `rest` does."""
+        """Sleep real seconds, for what does not depend on the provider.
+
+        Raises as `rest` does.
+        """
         with suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, seconds)):
                 await self.stopping.wait()
@@ -170,5 +184,8 @@ class BatchState:
             raise self.halted
 
     def for_other_batch(self) -> BatchState:
-        """Return the state for another batch of this process: the shots' work and files are its own."""
+        """Return the state for another batch of this process.
+
+        The shots' work and files are its own.
+        """
         return replace(self, assets={}, work={})

@@ -47,7 +47,10 @@ class RunContext:
     state: BatchState
 
     def gate(self, order: JobOrder) -> RouteGate:
-        """Return the gate of the route that the order's request takes; its scope says whose quota is used."""
+        """Return the gate of the route that the order's request takes.
+
+        Its scope says whose quota is used.
+        """
         about_people = order.kind == "image" and order.request.get("person_generation") is not None
         return self.state.gate(self.resources.providers.scope(order.model, about_people=about_people))
 
@@ -56,7 +59,10 @@ class RunContext:
         self.state.remember(known, f"{self.resources.store.uri}/{self.batch.prefix}")
 
     async def rest(self, seconds: float) -> None:
-        """Sleep `seconds` of the clock's time; raises Stopped as soon as the run is stopped."""
+        """Sleep `seconds` of the clock's time.
+
+        Raises Stopped as soon as the run is stopped.
+        """
         await self.state.rest(self.resources.clock, seconds)
 
 
@@ -87,7 +93,9 @@ async def open_context(
     policy: RunPolicy,
     halted: CallsheetError | None = None,
 ) -> AsyncIterator[RunContext]:
-    """Open ledger, archive, spool and providers for a batch; all are closed, in reverse order, at the end.
+    """Open ledger, archive, spool and providers for a batch.
+
+    All are closed, in reverse order, at the end.
 
     `service_url` is where the rehearsal service answers (None when live); with `halted` nothing is sent from the
     start. Raises SettingsError, LedgerError or ArchiveError before anything is created.

@@ -69,12 +69,15 @@ class RouteGate:
         }
 
     def is_suspect(self, model: str) -> bool:
-        """Whether the model was closed when it was asked last."""
+        """Return whether the model was closed when it was asked last."""
         return not self.suspects.isdisjoint({ALL, model})
 
     @asynccontextmanager
     async def turn(self, model: str) -> AsyncIterator[None]:
-        """Let a request through; one at a time while the route is suspect. Raises why it is closed."""
+        """Let a request through; one at a time while the route is suspect.
+
+        Raises why it is closed.
+        """
         self.check(model)
         if not self.is_suspect(model):
             yield
@@ -88,14 +91,20 @@ class RouteGate:
             yield
 
     def refused(self, model: str, error: RouteClosed | Unauthorised) -> CallsheetError:
-        """Close the route, or the model on it, after this refusal; returns what others are told."""
+        """Close the route, or the model on it, after this refusal.
+
+        Returns what others are told.
+        """
         place = place_of(model, error)
         why = RouteParked(str(error)) if isinstance(error, RouteClosed) else error
         self.closed.setdefault(place, why)
         return why
 
     def is_opened_by(self, model: str, outcome: object) -> bool:
-        """Take note of an outcome; whether it shows that a suspect route takes requests again."""
+        """Take note of an outcome.
+
+        Whether it shows that a suspect route takes requests again.
+        """
         silent = isinstance(outcome, ProviderError) and isinstance(outcome, (RouteClosed, *_NO_NEWS))
         if silent or not self.is_suspect(model):
             return False

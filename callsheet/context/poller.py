@@ -68,12 +68,15 @@ class Watch:
 
     @property
     def expires(self) -> datetime:
-        """When the provider may forget it, at the earliest."""
+        """Return when the provider may forget it, at the earliest."""
         return self.since + records.RETENTION
 
 
 def deadline_s(model: Model, setting: float | None = None) -> float:
-    """How long to wait for a video of this model, in clock seconds: the setting, else four times its longest time."""
+    """Return how long to wait for a video of this model, in clock seconds.
+
+    The setting, else four times its longest time.
+    """
     return setting if setting is not None else max(PATIENCE_S, 4 * model.latency_s.max)
 
 
@@ -93,7 +96,9 @@ class Poller:
         self._waiting = 0
 
     async def result(self, watch: Watch) -> VideoReady:
-        """The video of an operation, once it is done; its outcome is raised when that is no video.
+        """Return the video of an operation, once it is done.
+
+        Its outcome is raised when that is no video.
 
         Trouble on the way to it (no connection, an overloaded or wrongly configured server, a reply that cannot be
         read) changes nothing: the operation goes on, and is looked at again. OperationOverdue after the deadline,
@@ -107,12 +112,17 @@ class Poller:
             self._waiting -= 1
 
     async def look(self, watch: Watch) -> VideoReady | None:
-        """Look once, when it is this operation's turn: the video, None while it runs; raises what the look raises."""
+        """Look once, when it is this operation's turn: the video, None while it runs.
+
+        Raises what the look raises.
+        """
         async with self._turns.turn(watch.expires.timestamp()):
             return await watch.provider.poll(watch.operation)
 
     async def find(self, watch: Watch) -> VideoReady | None:
-        """Look, and look again when it is not found; OperationExpired only once its retention is over.
+        """Look, and look again when it is not found.
+
+        OperationExpired only once its retention is over.
 
         OperationWithheld when it stays away before that.
         """
@@ -126,7 +136,7 @@ class Poller:
         raise AssertionError
 
     def is_over(self, watch: Watch) -> bool:
-        """Whether the provider may have forgotten the operation by now."""
+        """Return whether the provider may have forgotten the operation by now."""
         return self._clock.now() > watch.expires
 
     def judged(self, watch: Watch, error: OperationExpired | Unauthorised) -> ProviderError:

@@ -30,7 +30,7 @@ class Tally:
         self.submissions[kind] += 1
 
     def as_json(self) -> dict[str, dict[str, int]]:
-        """The counts as `run --json` prints them."""
+        """Return the counts as `run --json` prints them."""
         return {
             "images": {how: self.made["image", how] for how in ("created", "reused")},
             "videos": {how: self.made["video", how] for how in ("created", "reused", "resumed")},
@@ -80,7 +80,10 @@ class Progress:
 
     @property
     def percent(self) -> float:
-        """0 to 100 over everything that is wanted; 100 when nothing is, or when every shot has ended."""
+        """0 to 100 over everything that is wanted.
+
+        100 when nothing is, or when every shot has ended.
+        """
         wanted = sum(self.wanted.values())
         if not wanted or 0 < self.wanted["shots"] <= self.ended["shots"]:
             return 100.0

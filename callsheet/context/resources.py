@@ -54,7 +54,10 @@ class Resources:
     poller: Poller
 
     def priced(self, model: str) -> Model:
-        """Return the model with the prices of the clock's day: that on which a request is sent."""
+        """Return the model with the prices of the clock's day.
+
+        That on which a request is sent.
+        """
         return self.catalogue.priced_at(self.clock.now()).get(model)
 
 

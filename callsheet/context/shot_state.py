@@ -73,7 +73,7 @@ class CutWork:
 
     @property
     def spec(self) -> str:
-        """The name of the platform."""
+        """Return the name of the platform."""
         return self.platform.name
 
 
@@ -103,17 +103,20 @@ class Work:
 
     @property
     def going(self) -> bool:
-        """Whether the next step has something to do: no step has ended the shot early."""
+        """Return whether the next step has something to do.
+
+        No step has ended the shot early.
+        """
         return self.ended is None
 
     def frames(self) -> list[int | None]:
-        """The takes to animate, by number; [None] for a clip made of text alone."""
+        """Return the takes to animate, by number; [None] for a clip made of text alone."""
         if self.shot.takes == 0:
             return [None]
         return list(self.choice.chosen) if self.choice else []
 
     def frame_sha256(self, take: int) -> str | None:
-        """The sha256 of the picture that is animated, also when its file is lost."""
+        """Return the sha256 of the picture that is animated, also when its file is lost."""
         asset = self.takes[take].asset
         return asset.sha256 if asset else self.pin.sha256 if self.pin and self.pin.take == take else None
 
@@ -134,7 +137,10 @@ _MOST_OPEN = (ShotState.PENDING, ShotState.PARKED, ShotState.WAITING)
 
 
 def most_open(states: Iterable[ShotState | None]) -> ShotState | None:
-    """The state of a shot whose parts are left like these: the one with most still to come, else the first."""
+    """Return the state of a shot whose parts are left like these.
+
+    The one with most still to come, else the first.
+    """
     found = [state for state in states if state is not None]
     return next((state for state in _MOST_OPEN if state in found), found[0] if found else None)
 
@@ -146,27 +152,27 @@ _STATE_OF_JOB: dict[JobState, ShotState] = {
 
 
 def state_after(job: Job) -> ShotState:
-    """The state of a shot whose needed job ended like this."""
+    """Return the state of a shot whose needed job ended like this."""
     if job.state is JobState.PLANNED and job.parked_until is not None:
         return ShotState.PARKED
     return _STATE_OF_JOB.get(job.state, ShotState.FAILED)
 
 
 def failure_of_job(step: str, job: Job, slot: str) -> Failure:
-    """Why a job gave nothing, in the words that the ledger kept."""
+    """Return why a job gave nothing, in the words that the ledger kept."""
     return Failure(
         step, job.reason_kind or job.state.value, job.reason or "No reason was given.", job.reason_code or "", slot
     )
 
 
 def failure_of(step: str, error: CallsheetError, slot: str = "") -> Failure:
-    """Why a step gave nothing, from its error."""
+    """Return why a step gave nothing, from its error."""
     reason = error.reason if isinstance(error, ProviderError) else ""
     return Failure(step, type(error).__name__, str(error), reason, slot)
 
 
 def state_of(error: CallsheetError) -> ShotState:
-    """The state of a shot that an error stopped."""
+    """Return the state of a shot that an error stopped."""
     if isinstance(error, Stopped):
         return ShotState.PENDING
     if isinstance(error, NotApproved):
@@ -177,7 +183,9 @@ def state_of(error: CallsheetError) -> ShotState:
 
 
 def is_transient(error: CallsheetError) -> bool:
-    """Whether the whole step is worth trying again: archive or ledger did not answer as they should.
+    """Return whether the whole step is worth trying again.
+
+    Archive or ledger did not answer as they should.
 
     Trying again costs nothing, for what was paid for is in the ledger.
     """

@@ -15,7 +15,10 @@ from callsheet.settings import Settings
 
 
 def spend_limits(settings: Settings, catalogue: Catalogue, scope: str) -> SpendLimits:
-    """Give the limits of a scope's money: the live Gemini API has some, by tier; 0 in the settings takes one away."""
+    """Give the limits of a scope's money: the live Gemini API has some, by tier.
+
+    0 in the settings takes one away.
+    """
     if scope.partition(":")[0] != "gemini_api":
         return SpendLimits()
     known = catalogue.spend_usd.get(str(settings.tier)) or catalogue.spend_usd.get("any")
@@ -49,7 +52,9 @@ def charge_of(error: ProviderError, order: JobOrder, model: Model, reserved: Dec
 
 
 def picture_charge(tokens: Mapping[str, int], order: JobOrder, model: Model, reserved: Decimal) -> Decimal:
-    """USD that a reply with a picture has cost; the price of the size when its tokens are not told, or absurd.
+    """USD that a reply with a picture has cost.
+
+    The price of the size when its tokens are not told, or absurd.
 
     `tokens` are those of `ImageResult`, `reserved` is what was held for the request. Never raises: it is paid for.
     """

@@ -35,7 +35,10 @@ DOWNLOADS = 4
 
 
 def watch_of(run: RunContext, job: Job) -> Watch:
-    """The watch on the operation of a submitted job; LedgerError when it has none."""
+    """Return the watch on the operation of a submitted job.
+
+    LedgerError when it has none.
+    """
     if job.operation is None:
         raise LedgerError(f"Job {job.key[:12]} of shot {job.shot} is {job.state} without an operation's name.")
     return Watch(
@@ -47,7 +50,7 @@ def watch_of(run: RunContext, job: Job) -> Watch:
 
 
 async def fetch_video(run: RunContext, job: Job, price: Decimal) -> JobResult:
-    """The video of a submitted job, whole and durable in the spool.
+    """Return the video of a submitted job, whole and durable in the spool.
 
     Raises the operation's outcome when that is no video (see `poller.ENDS`). After OperationOverdue, OperationWithheld,
     Unauthorised, and DownloadFailed (four tries) the job is still submitted, and the next run goes on from there.
@@ -60,7 +63,10 @@ async def fetch_video(run: RunContext, job: Job, price: Decimal) -> JobResult:
 
 @asynccontextmanager
 async def naming_the_key(run: RunContext, job: Job) -> AsyncIterator[None]:
-    """Tell with what the provider does not show who submitted the job: another key may be shown it."""
+    """Tell with what the provider does not show who submitted the job.
+
+    Another key may be shown it.
+    """
     try:
         yield
     except (OperationWithheld, Unauthorised) as error:
@@ -69,7 +75,7 @@ async def naming_the_key(run: RunContext, job: Job) -> AsyncIterator[None]:
 
 
 async def _submitted_with(run: RunContext, job: Job) -> str:
-    """With which key or project the job was submitted, and whether this run has it, as a sentence."""
+    """Return with which key or project the job was submitted, and whether this run has it, as a sentence."""
     attempts = await run.resources.ledger.attempts_on(job.key)
     then = (attempts[-1].credential or attempts[-1].scope) if attempts else ""
     now = run.resources.providers.credential(job.model)
@@ -81,7 +87,9 @@ async def _submitted_with(run: RunContext, job: Job) -> str:
 
 
 async def download(run: RunContext, job: Job, watch: Watch, ready: VideoReady, price: Decimal) -> JobResult:
-    """The video of a finished operation, verified; what came damaged is fetched again, from an address asked for anew.
+    """Return the video of a finished operation, verified.
+
+    What came damaged is fetched again, from an address asked for anew.
 
     A file that is whole but not as long as ordered is taken when it comes the same twice: it is what was paid for.
     """

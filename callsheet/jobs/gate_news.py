@@ -17,7 +17,9 @@ async def gate_of(run: RunContext, order: JobOrder) -> RouteGate:
 
 
 async def tell_gate(gate: RouteGate, run: RunContext, order: JobOrder, outcome: Job | ProviderError) -> None:
-    """Close the route after a refusal that holds for every request. A cut does without the look, whatever its key.
+    """Close the route after a refusal that holds for every request.
+
+    A cut does without the look, whatever its key.
 
     The ledger remembers what is closed for billing: the next run tries with one request, and opens it when that is
     taken.

@@ -59,20 +59,26 @@ class Missing:
 
     @property
     def batch(self) -> str:
-        """The name of the batch in whose folder it is missing."""
+        """Return the name of the batch in whose folder it is missing."""
         return (self.file or self.job).batch
 
     @property
     def expires(self) -> datetime:
-        """When the provider may forget it; what is not known to be there at all comes with the youngest."""
+        """Return when the provider may forget it.
+
+        What is not known to be there at all comes with the youngest.
+        """
         return (self.job.submitted_at or self.job.updated) + RETENTION
 
     def unreached(self, state: JobState | None = None) -> How:
-        """What it means that it could not be looked for now: what is still submitted stays with the provider."""
+        """Return what it means that it could not be looked for now.
+
+        What is still submitted stays with the provider.
+        """
         return "withheld" if (state or self.job.state) is JobState.SUBMITTED else "failed"
 
     def told(self, how: How, reason: str) -> Recovered:
-        """What became of it."""
+        """Return what became of it."""
         place = self.file or self.job
         return Recovered(self.job.key, place.batch, place.shot, self.job.slot, how, reason)
 
@@ -83,7 +89,7 @@ def exit_code(found: Iterable[Recovered]) -> int:
 
 
 async def missing_in(ledger: Ledger, store: Store, batches: Mapping[str, Batch]) -> list[Missing]:
-    """What of these batches (by name) is paid for and not in the archive, most urgent first.
+    """Return what of these batches (by name) is paid for and not in the archive, most urgent first.
 
     A batch whose folder cannot be listed now counts as whole: what is under way at the provider must not wait for that.
     """

@@ -32,7 +32,9 @@ def own_folder(job: Job) -> str:
 
 
 async def remove_output(run: RunContext, job: Job) -> bool:
-    """Remove the object that a stored job's video was copied from; False when that is not allowed.
+    """Remove the object that a stored job's video was copied from.
+
+    False when that is not allowed.
 
     To be called when ledger and archive have the file. What cannot be removed now is removed by a later run.
     """

@@ -18,7 +18,10 @@ log = logging.getLogger(__name__)
 
 
 async def forget_stored_replies(run: RunContext) -> None:
-    """Remove kept replies of this batch that nobody needs any more: a killed process left them, or a look failed."""
+    """Remove kept replies of this batch that nobody needs any more.
+
+    A killed process left them, or a look failed.
+    """
     kept = await asyncio.to_thread(run.resources.spool.replies.keys)
     jobs = await run.resources.ledger.jobs(kept) if kept else {}
     for key, job in jobs.items():
@@ -27,7 +30,10 @@ async def forget_stored_replies(run: RunContext) -> None:
 
 
 def _is_over(run: RunContext, job: Job) -> bool:
-    """Whether what a job was sent for is archived. A look that gave nothing is over with its shot: it had its cuts."""
+    """Return whether what a job was sent for is archived.
+
+    A look that gave nothing is over with its shot: it had its cuts.
+    """
     if job.kind != "look" or job.state not in ENDED:
         return job.state is JobState.STORED
     sidecar, _ = run.state.sidecars.get(job.shot, (None, None))
@@ -35,7 +41,10 @@ def _is_over(run: RunContext, job: Job) -> bool:
 
 
 async def remove_leftovers(run: RunContext) -> None:
-    """Remove them, of this batch, where the archive has the video; what cannot be looked at is left for a later run."""
+    """Remove them, of this batch, where the archive has the video.
+
+    What cannot be looked at is left for a later run.
+    """
     if not run.resources.store.uri.startswith("gs://"):
         return
     outputs = {
@@ -53,7 +62,7 @@ async def remove_leftovers(run: RunContext) -> None:
 
 
 async def _there(run: RunContext, outputs: dict[str, Job]) -> list[str]:
-    """Those of the objects that exist, by one listing of every folder of videos."""
+    """Return those of the objects that exist, by one listing of every folder of videos."""
     found: list[str] = []
     for folder in sorted({uri.partition(own_folder(job))[0] for uri, job in outputs.items()}):
         store = open_archive(run.resources.settings, uri=folder)

@@ -21,7 +21,7 @@ HELD_S, FIRST_PAUSE_S, LONGEST_PAUSE_S = 600.0, 0.5, 20.0
 
 
 async def persist(run: RunContext, write: Callable[[], Awaitable[T]], what: str) -> T:
-    """The value of `write()`, tried again for ten minutes while spool or ledger cannot be written to.
+    """Return the value of `write()`, tried again for ten minutes while spool or ledger cannot be written to.
 
     `what` names the thing that would be lost, an operation say, so that a person who reads the log can save it by
     hand (`callsheet resolve --adopt`). Nothing new is sent meanwhile. Raises the last error when time is up.

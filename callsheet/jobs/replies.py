@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 
 def keeper_of(run: RunContext, key: str, n: int) -> Keeper:
-    """What makes the reply to attempt `n` at a job durable, in the spool."""
+    """Return what makes the reply to attempt `n` at a job durable, in the spool."""
     return _Keeper(run, key, n)
 
 
@@ -77,7 +77,10 @@ class _Keeper:
 
 
 def name_kept(run: RunContext, key: str, n: int, error: ProviderError) -> ProviderError:
-    """The error, with the file in which the reply lies as it came. What was certainly not paid for is not kept."""
+    """Return the error, with the file in which the reply lies as it came.
+
+    What was certainly not paid for is not kept.
+    """
     path = run.resources.spool.replies.path(key, n)
     if not path.is_file():
         return error
@@ -122,7 +125,7 @@ async def judge_kept(run: RunContext, order: JobOrder, job: Job, last: AttemptRe
 
 
 async def picture_of_another_ledger(run: RunContext, order: JobOrder, attempt: Attempt) -> ImageResult | None:
-    """The picture in a reply that another ledger, lost since, had kept on this disk: it is paid for.
+    """Return the picture in a reply that another ledger, lost since, had kept on this disk: it is paid for.
 
     Only the first attempt looks for it: who asks once more wants something else. Raises Unreachable when the reply
     names the picture by an address from which it does not come now: nothing is sent then.
@@ -164,7 +167,7 @@ async def _read_kept(run: RunContext, order: JobOrder, reply: Reply) -> ImageRes
 
 
 async def operation_of_another_ledger(run: RunContext, order: JobOrder, attempt: Attempt) -> str | None:
-    """The operation that is named in a reply which another ledger, lost since, had kept; as for pictures."""
+    """Return the operation that is named in a reply which another ledger, lost since, had kept; as for pictures."""
 
     def read() -> str | None:
         for reply in run.resources.spool.replies.of_other_ledgers(order.key) if attempt.n == 1 else ():
@@ -181,7 +184,7 @@ async def operation_of_another_ledger(run: RunContext, order: JobOrder, attempt:
 
 
 async def _settled(run: RunContext, order: JobOrder, last: AttemptRecord, error: ProviderError) -> Job:
-    """The job after an answer without a picture that was kept before a kill."""
+    """Return the job after an answer without a picture that was kept before a kill."""
     attempt = Attempt(last.job_key, last.n, last.scope, last.model, last.estimated_usd)
     again = asked_again(await run.resources.ledger.attempts_on(order.key)) - 1
     state = _STATE_AFTER.get(verdict(order.kind, error, again), JobState.PLANNED)
@@ -197,7 +200,10 @@ _STATE_AFTER = {Verdict.BLOCK: JobState.BLOCKED, Verdict.FAIL: JobState.FAILED}
 
 
 def asked_again(attempts: list[AttemptRecord]) -> int:
-    """How many of a job's attempts may have been paid for and gave nothing: the next one is a second payment."""
+    """Return how many of a job's attempts may have been paid for and gave nothing.
+
+    The next one is a second payment.
+    """
     return sum(1 for attempt in attempts if _is_lost(attempt))
 
 

@@ -100,7 +100,9 @@ class JobRunner:
     context: RunContext
 
     async def run(self, describe: Callable[[], PaidJob[Result]]) -> Job:
-        """Return the job with its result, or as it ended; still `unknown` when a person has to decide.
+        """Return the job with its result, or as it ended.
+
+        Still `unknown` when a person has to decide.
 
         `describe` is called again after a day was waited for: prices are those of the day. Raises QuotaParked or
         BudgetParked when the job may not be sent now, and the error that halted the batch. What is no news of an
@@ -140,7 +142,10 @@ class JobRunner:
         return job
 
     async def _submit(self, paid: PaidJob[Result], job: Job) -> Job:
-        """Send the job's request until it is accepted or a verdict ends it; never two requests at once."""
+        """Send the job's request until it is accepted or a verdict ends it.
+
+        Never two requests at once.
+        """
         run, order = self.context, paid.order
         earlier: Counter[type[ProviderError]] = Counter()
         if job.state is JobState.UNKNOWN:
@@ -174,7 +179,9 @@ class JobRunner:
         return job
 
     async def _attempt(self, paid: PaidJob[Result]) -> tuple[Attempt, Job | ProviderError]:
-        """Make one attempt: be ready, reserve money and a place in the quota, wait for it, write the intent, send.
+        """Make one attempt.
+
+        Be ready, reserve money and a place in the quota, wait for it, write the intent, send.
 
         The place in the minute is taken when nothing is left to do but to send. The intent is written only when there
         is a free slot, so that a killed process leaves few requests in doubt. When we fail or are cancelled in the
@@ -208,7 +215,10 @@ class JobRunner:
             await run.rest((place - run.resources.clock.now()).total_seconds())
 
     async def _begin(self, paid: PaidJob[Result]) -> Attempt:
-        """Reserve money and a place in the quota; without a place to wait for, the intent is written as well."""
+        """Reserve money and a place in the quota.
+
+        Without a place to wait for, the intent is written as well.
+        """
         resources, order = self.context.resources, paid.order
         scope = self.context.gate(order).scope
         return await resources.ledger.begin(

@@ -91,7 +91,10 @@ class Fetched:
 
 
 async def fetch_once(run: RunContext, job: Job, watch: Watch, ready: VideoReady) -> Fetched:
-    """The video, fetched into the spool. What came damaged (MediaError) is kept as evidence beside it."""
+    """Return the video, fetched into the spool.
+
+    What came damaged (MediaError) is kept as evidence beside it.
+    """
     if ready.data is None:
         await check_source(run, job, ready.uri or "")
     target = run.resources.spool.scratch(".mp4")
@@ -113,7 +116,10 @@ async def fetch_once(run: RunContext, job: Job, watch: Watch, ready: VideoReady)
 
 
 async def kept_others(run: RunContext, job: Job, watch: Watch, ready: VideoReady) -> list[dict[str, Any]]:
-    """The further videos of the operation, in the spool and described. One that cannot be had is told, not raised."""
+    """Return the further videos of the operation, in the spool and described.
+
+    One that cannot be had is told, not raised.
+    """
     described = []
     for number, other in enumerate(ready.others, 2):
         try:
@@ -125,7 +131,7 @@ async def kept_others(run: RunContext, job: Job, watch: Watch, ready: VideoReady
 
 
 def video_job_result(fetched: Fetched, ready: VideoReady, price: Decimal, others: list[dict[str, Any]]) -> JobResult:
-    """What the ledger keeps of a fetched video."""
+    """Return what the ledger keeps of a fetched video."""
     probe = fetched.probe
     details: dict[str, Any] = {
         "fps": probe.fps, "video_codec": probe.video_codec, "audio_codec": probe.audio_codec
@@ -176,7 +182,7 @@ def _looked_at(path: Path) -> tuple[str, VideoProbe]:
 
 
 def _odd(job: Job, mime_type: str, probe: VideoProbe) -> str:
-    """What is odd about a whole video, in sentences; "" when it is as ordered."""
+    """Return what is odd about a whole video, in sentences; "" when it is as ordered."""
     said = [] if mime_type in _TAKEN else [f"It is {mime_type}, kept as it came; cuts are made of MP4 alone."]
     ordered = job.request.get("duration_s")
     if isinstance(ordered, int | float) and abs(probe.duration_s - ordered) > TOLERANCE_S:

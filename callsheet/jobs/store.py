@@ -54,7 +54,9 @@ class Deposit:
 
 
 async def deposit_paid(run: RunContext, shot: Shot, kind: AssetKind, job: Job, name: str, parent: str | None) -> Asset:
-    """The archived file of a finished job in this shot's folder; the job is `stored` when it returns.
+    """Return the archived file of a finished job in this shot's folder.
+
+    The job is `stored` when it returns.
 
     A file that is there already, under whatever name, is not written again; one that two shots share is in both
     folders.
@@ -66,7 +68,7 @@ async def deposit_paid(run: RunContext, shot: Shot, kind: AssetKind, job: Job, n
 
 
 async def deposit_result(run: RunContext, shot: str, kind: AssetKind, job: Job, name: str, parent: str | None) -> Asset:
-    """The same for a shot of which nothing but its id is known, whether the file is there or not."""
+    """Return the same for a shot of which nothing but its id is known, whether the file is there or not."""
     if not (job.sha256 and job.md5 and job.mime_type and job.size is not None):
         raise LedgerError(f"Job {job.key[:12]} is {job.state} without a result. Look at it with `callsheet status`.")
     if kind in ("take", "clip"):
@@ -79,12 +81,15 @@ async def deposit_result(run: RunContext, shot: str, kind: AssetKind, job: Job, 
 
 
 def others_of(run: RunContext, shot: Shot, made: Asset) -> tuple[Asset, ...]:
-    """The archived further pictures or videos of the answer that gave a take or clip."""
+    """Return the archived further pictures or videos of the answer that gave a take or clip."""
     return tuple(one for one in run.state.assets_of(shot) if one.kind == "extra" and one.parent == made.sha256)
 
 
 async def _deposit_others(run: RunContext, shot: str, job: Job) -> None:
-    """Archive the further files of a take's or clip's answer, before it: only what is stored is looked at no more."""
+    """Archive the further files of a take's or clip's answer, before it.
+
+    Only what is stored is looked at no more.
+    """
     number = job.slot.rpartition("-")[2]
     for one in (job.details or {}).get(OTHERS, ()):
         if "sha256" not in one:
@@ -106,7 +111,10 @@ async def _deposit_others(run: RunContext, shot: str, job: Job) -> None:
 async def deposit_derived(
     run: RunContext, shot: Shot, new: Deposit, source: Path, name_of: Callable[[str], str]
 ) -> Asset:
-    """Archive a file that was made here for free, under the name of its hash; `source` is moved into the spool."""
+    """Archive a file that was made here for free, under the name of its hash.
+
+    `source` is moved into the spool.
+    """
     file = await asyncio.to_thread(run.resources.spool.adopt, source)
     return await _deposit(run, shot.id, new, file, name_of(file.sha256))
 
@@ -144,7 +152,10 @@ async def _deposit(run: RunContext, shot: str, new: Deposit, file: Spooled, name
 
 
 async def _put(run: RunContext, shot: str, new: Deposit, file: Spooled, name: str) -> str:
-    """The URI of the archived file: copied by the storage service where it has the bytes already, else uploaded."""
+    """Return the URI of the archived file.
+
+    Copied by the storage service where it has the bytes already, else uploaded.
+    """
     batch, source = run.batch, output_of(new.job) if new.job else None
     target = f"{layout.shot_folder(batch.prefix, shot)}/{name}"
     told = about_file(batch.campaign, batch.name, shot, name)
@@ -155,7 +166,9 @@ async def _put(run: RunContext, shot: str, new: Deposit, file: Spooled, name: st
 
 
 async def fetch(run: RunContext, sha256: str, size: int) -> Path:
-    """The file with this hash on this disk: from the spool, else from wherever the archive has it (free).
+    """Return the file with this hash on this disk.
+
+    From the spool, else from wherever the archive has it (free).
 
     Raises ArchiveLost when neither has it any more.
     """
@@ -174,14 +187,17 @@ async def fetch(run: RunContext, sha256: str, size: int) -> Path:
 
 
 async def is_lost(run: RunContext, job: Job) -> bool:
-    """Whether a job has a result whose bytes are nowhere any more."""
+    """Return whether a job has a result whose bytes are nowhere any more."""
     if job.sha256 is None or run.resources.spool.holds(job.sha256, job.size or 0):
         return False
     return await archived(run, job.sha256) is None
 
 
 async def archived(run: RunContext, sha256: str) -> str | None:
-    """The name of an archived file with these bytes, in whatever batch; one that is damaged does not count."""
+    """Return the name of an archived file with these bytes, in whatever batch.
+
+    One that is damaged does not count.
+    """
     for asset in await run.resources.ledger.copies_of(sha256):
         if (batch := Batch.named(asset.batch)) is None:
             continue
@@ -194,7 +210,10 @@ async def archived(run: RunContext, sha256: str) -> str | None:
 
 
 async def read_reference(run: RunContext, reference: Reference) -> InputImage:
-    """A picture that the manifest names; MediaError when it is not the one that the batch was planned with."""
+    """Return a picture that the manifest names.
+
+    MediaError when it is not the one that the batch was planned with.
+    """
     data = await asyncio.to_thread(read_bytes, reference.uri, reference.size)
     if hashlib.sha256(data).hexdigest() != reference.sha256:
         raise MediaError(
@@ -204,7 +223,10 @@ async def read_reference(run: RunContext, reference: Reference) -> InputImage:
 
 
 async def read_frame(run: RunContext, asset: Asset) -> InputImage:
-    """A take's bytes, to be sent as a frame: as a PNG where Google takes no such picture."""
+    """Return a take's bytes, to be sent as a frame.
+
+    As a PNG where Google takes no such picture.
+    """
     path = await fetch(run, asset.sha256, asset.size)
     if asset.mime_type in NOT_TAKEN:
         return InputImage(await asyncio.to_thread(as_png, path), "image/png")

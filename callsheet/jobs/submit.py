@@ -49,7 +49,9 @@ ENDED = frozenset({JobState.STORED, JobState.BLOCKED, JobState.FAILED, JobState.
 
 
 async def claim(run: RunContext, order: JobOrder) -> Job:
-    """The job, ours to work on, or as it ended elsewhere; waits while another process works on it.
+    """Return the job, ours to work on, or as it ended elsewhere.
+
+    Waits while another process works on it.
 
     A job whose process died while sending comes back `unknown`: nobody can know whether it was accepted.
     """
@@ -61,7 +63,10 @@ async def claim(run: RunContext, order: JobOrder) -> Job:
 
 
 async def wait_or_park(run: RunContext, order: JobOrder, parked: Parked) -> None:
-    """Wait until a model's full day is over, if the run waits; else put on record that the job is parked, and raise."""
+    """Wait until a model's full day is over, if the run waits.
+
+    Else put on record that the job is parked, and raise.
+    """
     if not run.policy.wait or parked.until is None or not isinstance(parked, QuotaParked):
         await _put_on_record(run, order, parked)
         raise parked
@@ -71,7 +76,10 @@ async def wait_or_park(run: RunContext, order: JobOrder, parked: Parked) -> None
 
 
 async def _put_on_record(run: RunContext, order: JobOrder, parked: Parked) -> None:
-    """Tell the ledger that the job waits: what parks it may be known to this process alone."""
+    """Tell the ledger that the job waits.
+
+    What parks it may be known to this process alone.
+    """
     try:
         await run.resources.ledger.park(order.key, parked)
     except LedgerError as error:  # a full disk, say: nothing is lost, and the reason is told all the same
@@ -79,14 +87,20 @@ async def _put_on_record(run: RunContext, order: JobOrder, parked: Parked) -> No
 
 
 async def count_tries(run: RunContext, order: JobOrder, error: ProviderError, earlier: int) -> int:
-    """How often the error's rule was applied: for what may be paid twice, in all runs and by any such rule."""
+    """Return how often the error's rule was applied.
+
+    For what may be paid twice, in all runs and by any such rule.
+    """
     if not isinstance(error, NoImage):
         return earlier
     return max(earlier, asked_again(await run.resources.ledger.attempts_on(order.key)))
 
 
 async def check_sendable_now(run: RunContext, order: JobOrder) -> None:
-    """Return when nothing is in the way of sending; raises what halted batch or route, NoRoom, or a full day."""
+    """Return when nothing is in the way of sending.
+
+    Raises what halted batch or route, NoRoom, or a full day.
+    """
     while run.state.troubled:
         await run.state.rest_really(WATCH_EVERY_S)
     if run.state.halted is not None:
@@ -108,7 +122,10 @@ async def settle_interrupted(run: RunContext, attempt: Attempt, error: BaseExcep
 
 @asynccontextmanager
 async def counted_when_sent(run: RunContext, attempt: Attempt, taken: datetime) -> AsyncIterator[None]:
-    """Let the attempt count from when it was really sent: connecting may take long, and the others wait by it."""
+    """Let the attempt count from when it was really sent.
+
+    Connecting may take long, and the others wait by it.
+    """
     notes: list[asyncio.Task[None]] = []
 
     def note() -> None:
@@ -135,7 +152,10 @@ _STATE_AFTER: dict[Verdict, JobState] = {
 
 
 async def record_doubt(run: RunContext, attempt: Attempt, error: Unknown) -> Job:
-    """Record that the request may have been accepted: its money stays held until that is decided."""
+    """Record that the request may have been accepted.
+
+    Its money stays held until that is decided.
+    """
     return await persist(
         run,
         lambda: run.resources.ledger.settle(
@@ -170,7 +190,9 @@ async def record_end(
 
 
 async def _learn(run: RunContext, attempt: Attempt, error: ProviderError, pause_s: float) -> datetime:
-    """Let every process know of the quota or the pause that a reply states; returns when requests may go on.
+    """Let every process know of the quota or the pause that a reply states.
+
+    Returns when requests may go on.
 
     A 429 without details pauses the model for as long as this job waits: all others would get the same answer.
     """

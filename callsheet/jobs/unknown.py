@@ -15,7 +15,7 @@ from callsheet.providers.retry_policy import Verdict, verdict
 
 
 async def look_for_evidence(run: RunContext, order: JobOrder, job: Job) -> Job:
-    """A job in doubt, decided when it is certain what became of its last attempt; else still unknown.
+    """Return a job in doubt, decided when it is certain what became of its last attempt; else still unknown.
 
     A reply that was kept is read first: that is free and needs nobody.
 
@@ -38,7 +38,7 @@ async def look_for_evidence(run: RunContext, order: JobOrder, job: Job) -> Job:
 
 
 async def decide_by(ledger: Ledger, key: str, evidence: Evidence) -> Job:
-    """The job after the only decision that the evidence leaves.
+    """Return the job after the only decision that the evidence leaves.
 
     Never accepted: planned again, for nothing. An accepted video: adopted. An accepted picture, whose bytes were lost
     with the reply: planned again, and what it cost counts as spent.
@@ -60,7 +60,9 @@ log = logging.getLogger(__name__)
 
 
 async def decide(run: RunContext, order: JobOrder, job: Job) -> Job:
-    """The job after what can be decided without a person: planned again, submitted (adopted), or still unknown.
+    """Return the job after what can be decided without a person.
+
+    Planned again, submitted (adopted), or still unknown.
 
     Certain knowledge decides first, the kept reply before all. Without it a picture is sent once
     more, counted twice, and a video is held. A free run sends nothing, and so leaves both as they are.

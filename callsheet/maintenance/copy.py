@@ -33,7 +33,10 @@ Film = TypeVar("Film", ClipRecord, CutRecord)
 
 
 def moved_sidecar(sidecar: Sidecar, batch: Batch, uri: str) -> Sidecar:
-    """The sidecar in the archive at `uri`: the addresses of its files are those there."""
+    """Return the sidecar in the archive at `uri`.
+
+    The addresses of its files are those there.
+    """
     folder = f"{uri}/{layout.shot_folder(batch.prefix, sidecar.shot)}"
 
     def moved(file: FileRecord | None) -> FileRecord | None:
@@ -69,7 +72,7 @@ def moved_rows(rows: Sequence[Mapping[str, Any]], batch: Batch, uri: str) -> lis
 
 
 def moved_marker(marker: Success, hashes: Mapping[str, str]) -> Success:
-    """The marker over sidecars that have these hashes there, by name."""
+    """Return the marker over sidecars that have these hashes there, by name."""
     listed = tuple(
         ListedSidecar(name=one.name, sha256=hashes[one.name]) for one in marker.sidecars if one.name in hashes
     )
@@ -77,7 +80,9 @@ def moved_marker(marker: Success, hashes: Mapping[str, str]) -> Success:
 
 
 def files_to_copy(evidence: Evidence) -> list[str]:
-    """The names of all that is copied before the records: what finishes cuts, then media, then documents.
+    """Return the names of all that is copied before the records.
+
+    What finishes cuts, then media, then documents.
 
     What a repair kept stays, and so does the claim of a ledger.
     """
@@ -131,7 +136,9 @@ class Copy:
 async def copy_batch(
     source: Store, target: Store, evidence: Evidence, scratch: Callable[[], Path], tell: Tell
 ) -> Copied:
-    """Copy the batch that `evidence` tells of. `scratch` gives new files on this disk, removed when they are sent.
+    """Copy the batch that `evidence` tells of.
+
+    `scratch` gives new files on this disk, removed when they are sent.
 
     Raises ArchiveConflict, before anything is written, when the target has a newer or another version of the batch,
     and ArchiveDenied when it cannot be written to. What goes wrong with one file is told in `left`.

@@ -103,7 +103,10 @@ async def _cuts(
 
 
 def _as_it_was(run: RunContext, shot: Shot, cut: CutRecord) -> CutWork:
-    """A cut to be made by the numbers and with the focus on record; by today's numbers where there are none."""
+    """Return a cut to be made by the numbers and with the focus on record.
+
+    By today's numbers where there are none.
+    """
     platform = cut.platform or run.resources.platforms.get(cut.spec)
     return CutWork(platform, cut.take, replace(shot.finish, focus=cut.focus))
 

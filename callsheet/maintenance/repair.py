@@ -43,7 +43,9 @@ async def only_at_provider(run: RunContext, evidence: Evidence, found: Sequence[
 async def repair(
     run: RunContext, evidence: Evidence, found: Sequence[Finding], refused: Mapping[str, str]
 ) -> tuple[Evidence, tuple[Finding, ...]]:
-    """Put right what can be: the batch as it is then, and every finding with what was done, new ones among them.
+    """Put right what can be.
+
+    The batch as it is then, and every finding with what was done, new ones among them.
 
     `refused` says by job why its provider did not give a file again. What goes wrong with one file is told there.
     Raises ArchiveError when the archive cannot be written to at all.
@@ -65,7 +67,10 @@ async def repair(
 
 
 async def _again(work: Repair) -> Evidence:
-    """How the batch stands now. Of the bytes, only those are read again that were wrong."""
+    """Return how the batch stands now.
+
+    Of the bytes, only those are read again that were wrong.
+    """
     run, before = work.run, work.evidence
     [held] = await holdings(run.resources.store, [run.batch.name])
     known = before.known
@@ -76,7 +81,10 @@ async def _again(work: Repair) -> Evidence:
 
 
 async def _marked(work: Repair, after: Evidence) -> Evidence:
-    """The same with a marker that is true of it: written last, and only when the old one is not."""
+    """Return the same with a marker that is true of it.
+
+    Written last, and only when the old one is not.
+    """
     left, told = findings(after), after.told()
     lost = frozenset(told[one.name].shot for one in left if one.name in told and one.wrong != "uncatalogued")
     lost &= {one.shot for one in after.believed.values()}
@@ -91,7 +99,7 @@ async def _marked(work: Repair, after: Evidence) -> Evidence:
 
 
 def _is_true(evidence: Evidence, left: Sequence[Finding], lost: frozenset[str]) -> bool:
-    """Whether the marker is there, names what is there, and does not call complete what is not."""
+    """Return whether the marker is there, names what is there, and does not call complete what is not."""
     if not isinstance(evidence.marker, Success) or set(evidence.marker.damaged) != lost:
         return False
     return not any(layout.is_sidecar(one.name) or layout.part_of(one.name) for one in left)

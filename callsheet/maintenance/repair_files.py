@@ -29,7 +29,10 @@ from callsheet.steps.spots import assemble, planned_again
 
 
 async def put_back_inputs(work: Repair) -> None:
-    """Put back the finishing files that are missing or changed: cuts that are made again may need them."""
+    """Put back the finishing files that are missing or changed.
+
+    Cuts that are made again may need them.
+    """
     for name, record in work.evidence.inputs().items():
         if name in work.wrong:
             await _put_input_back(work, name, record)
@@ -48,7 +51,10 @@ async def _put_input_back(work: Repair, name: str, record: InputRecord) -> None:
 
 
 async def remake_spots(work: Repair) -> bool:
-    """Make the spots again that have lost a file, after their parts are back; whether there is one more now."""
+    """Make the spots again that have lost a file, after their parts are back.
+
+    Whether there is one more now.
+    """
     lost: dict[str, list[Finding]] = defaultdict(list)
     for name, finding in work.wrong.items():
         if layout.is_spot(work.run.batch.prefix, name):
@@ -57,7 +63,10 @@ async def remake_spots(work: Repair) -> bool:
 
 
 def _record_of(work: Repair, lost: str) -> str:
-    """The name of the record that tells of a spot's file; a film's own carries its hash."""
+    """Return the name of the record that tells of a spot's file.
+
+    A film's own carries its hash.
+    """
     file = lost.rpartition("/")[2]
     every = work.evidence.spots.items()
     own = (name for name, record in every if file in {one.file for one in record.files})
@@ -95,7 +104,7 @@ async def _old_record(run: RunContext, name: str, old: SpotRecord, made: SpotRec
 
 
 def command(record: SpotRecord) -> str:
-    """What makes such a spot of what the batch has now."""
+    """Return what makes such a spot of what the batch has now."""
     fade_s = record.wanted.crossfade_s if record.wanted else record.crossfade_s
     words = ["callsheet", "assemble", record.batch, "--name", record.name]
     words += ["--for", record.cut] if record.cut else []
@@ -107,7 +116,10 @@ AT_ONCE = 8
 
 
 async def put_back(work: Repair) -> set[str]:
-    """Put back the files whose bytes are still somewhere; the names of all files that are as they should be then."""
+    """Put back the files whose bytes are still somewhere.
+
+    The names of all files that are as they should be then.
+    """
     wanted = work.wanted()
     back = await gather_bounded(AT_ONCE, (_put_back(work, name, asset) for name, asset in wanted.items()))
     right = {name for name in work.told if name not in work.wrong}
@@ -131,7 +143,10 @@ async def _put_back(work: Repair, name: str, asset: Asset) -> bool:
 
 
 async def bytes_of(run: RunContext, asset: Asset) -> Path:
-    """The right bytes of an asset on this disk; ArchiveLost when neither spool nor archive has them."""
+    """Return the right bytes of an asset on this disk.
+
+    ArchiveLost when neither spool nor archive has them.
+    """
     path = await fetch(run, asset.sha256, asset.size)
     if (await asyncio.to_thread(durable.digests, path)).sha256 != asset.sha256:
         path.unlink()  # a damaged file in the spool helps nobody
@@ -140,7 +155,9 @@ async def bytes_of(run: RunContext, asset: Asset) -> Path:
 
 
 async def remake_files(work: Repair, right: set[str]) -> None:
-    """Make derived files again whose bytes are nowhere, shot by shot. `right` are the names of files that are right.
+    """Make derived files again whose bytes are nowhere, shot by shot.
+
+    `right` are the names of files that are right.
 
     Where a file made anew has other bytes than the old one, and so another name, the sidecar is rewritten.
     """

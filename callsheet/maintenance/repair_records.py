@@ -37,7 +37,10 @@ class Memory:
 
 
 async def write_lost_sidecars(work: Repair) -> None:
-    """Write lost and broken sidecars anew; one that a newer callsheet wrote, or that only the marker doubts, stays."""
+    """Write lost and broken sidecars anew.
+
+    One that a newer callsheet wrote, or that only the marker doubts, stays.
+    """
     lost = []
     for name, finding in work.wrong.items():
         there = work.evidence.sidecars.get(name)

@@ -42,7 +42,10 @@ class Repair:
             self.given_up.add(finding.what)
 
     def wanted(self) -> dict[str, Asset]:
-        """The files that are missing or changed and should be there, by name: not those that only old rows list."""
+        """Return the files that are missing or changed and should be there, by name.
+
+        Not those that only old rows list.
+        """
         return {
             name: asset
             for name, asset in self.told.items()
@@ -51,7 +54,9 @@ class Repair:
 
 
 async def make_way(run: RunContext, name: str) -> str:
-    """Keep a wrong file in the batch's `.damaged/` and take it away; "" when nothing is there, else a sentence.
+    """Keep a wrong file in the batch's `.damaged/` and take it away.
+
+    "" when nothing is there, else a sentence.
 
     ArchiveError when it was changed by somebody else meanwhile; it is then left where it is.
     """

@@ -48,7 +48,7 @@ class Checked:
 
     @property
     def whole(self) -> bool:
-        """Whether nothing that is listed is missing or other than told, now."""
+        """Return whether nothing that is listed is missing or other than told, now."""
         return is_whole(self.findings)
 
     def as_json(self) -> dict[str, Any]:
@@ -66,7 +66,9 @@ class Checked:
 async def verify_archive(
     settings: Settings, names: Sequence[str], *, deep: bool, mend: bool, tell: Tell
 ) -> list[Checked]:
-    """Verify these batches of the archive, or all of them; `mend` repairs what is wrong, without paying.
+    """Verify these batches of the archive, or all of them.
+
+    `mend` repairs what is wrong, without paying.
 
     SettingsError for a batch that is not there. Without `mend` nothing is changed anywhere.
     """
@@ -107,7 +109,7 @@ async def copy_to(settings: Settings, name: str, target_uri: str, tell: Tell) ->
 
 
 def _place(uri: str) -> str:
-    """An archive's URI in one way of writing it."""
+    """Return an archive's URI in one way of writing it."""
     return uri.rstrip("/") if "://" in uri else str(Path(uri).resolve())
 
 
@@ -118,7 +120,10 @@ def _checked(evidence: Evidence, found: tuple[Finding, ...]) -> Checked:
 
 
 async def _known_to_ledger(settings: Settings, batches: Sequence[Batch]) -> dict[str, frozenset[str]]:
-    """The files of each batch that the ledger has on record; none without a ledger, which is not made for this."""
+    """Return the files of each batch that the ledger has on record.
+
+    None without a ledger, which is not made for this.
+    """
     if not _has_ledger(settings):
         return {batch.name: frozenset() for batch in batches}
     async with await Ledger.open(settings.ledger_url, clock=Clock()) as ledger:
@@ -138,7 +143,9 @@ def _has_ledger(settings: Settings) -> bool:
 async def _repaired(
     settings: Settings, store: Store, evidence: Evidence, found: tuple[Finding, ...]
 ) -> tuple[Evidence, tuple[Finding, ...]]:
-    """The batch after a repair. What only the provider still has is fetched first, for free, while it keeps it.
+    """Return the batch after a repair.
+
+    What only the provider still has is fetched first, for free, while it keeps it.
 
     A batch that another ledger works on is left alone: what that one has in its hands is not known here.
     """

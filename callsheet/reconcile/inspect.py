@@ -48,7 +48,10 @@ class Holdings:
 
 
 async def holdings(store: Store, names: Sequence[str] = ()) -> list[Holdings]:
-    """What the archive holds of these batches, or of every batch in it; SettingsError for one that it does not have."""
+    """Return what the archive holds of these batches, or of every batch in it.
+
+    SettingsError for one that it does not have.
+    """
     if not names:
         return list(sorted_by_batch(await store.stats("")).values())
     parts = parts_by_batch(await store.list(f"{layout.CATALOGUE}/"))
@@ -56,7 +59,7 @@ async def holdings(store: Store, names: Sequence[str] = ()) -> list[Holdings]:
 
 
 def sorted_by_batch(files: Mapping[str, Stat]) -> dict[str, Holdings]:
-    """The files of an archive, by the batches that they belong to, in the order of their names."""
+    """Return the files of an archive, by the batches that they belong to, in the order of their names."""
     folders: dict[str, dict[str, Stat]] = defaultdict(dict)
     for name, stat in files.items():
         campaign, _, rest = name.partition("/")
@@ -69,7 +72,7 @@ def sorted_by_batch(files: Mapping[str, Stat]) -> dict[str, Holdings]:
 
 
 def parts_by_batch(names: Iterable[str]) -> dict[str, list[str]]:
-    """The catalogue parts among these names, by batch, oldest first."""
+    """Return the catalogue parts among these names, by batch, oldest first."""
     parts: dict[str, list[tuple[int, str]]] = defaultdict(list)
     for name in names:
         if part := layout.part_of(name):
@@ -122,7 +125,7 @@ async def inspect(
 
 
 async def _spots(store: Store, held: Holdings) -> dict[str, SpotRecord]:
-    """The records of spots that can be believed, by name."""
+    """Return the records of spots that can be believed, by name."""
     prefix = held.batch.prefix
     names = [name for name in held.files if name.endswith(".json") and layout.is_spot(prefix, name)][:MAX_RECORDS]
     read = {name: await read_spot(store, prefix, name, held.files[name]) for name in names}
@@ -168,7 +171,10 @@ async def _marker(store: Store, batch: Batch) -> Success | Unreadable | None:
 
 
 async def _stored_meanwhile(store: Store, evidence: Evidence, limit: asyncio.Semaphore) -> dict[str, Stat]:
-    """Files that records tell of and the earlier listing did not have: a run may have stored them in between."""
+    """Files that records tell of and the earlier listing did not have.
+
+    A run may have stored them in between.
+    """
 
     async def look(name: str) -> tuple[str, Stat | None]:
         async with limit:

@@ -88,7 +88,10 @@ async def rebuild(ledger: Ledger, store: Store, scopes: Mapping[Mode, Scopes], o
 
 
 async def read_believed(store: Store, names: Sequence[str], rebuilt: Rebuilt) -> list[Sidecar]:
-    """The sidecars with these names that can be believed; the others are noted as refused."""
+    """Return the sidecars with these names that can be believed.
+
+    The others are noted as refused.
+    """
     limit = asyncio.Semaphore(AT_ONCE)
     found = await all_of(_read(store, name, rebuilt, limit) for name in names)
     return [one for one in found if one]
@@ -143,7 +146,10 @@ async def _read(store: Store, name: str, rebuilt: Rebuilt, limit: asyncio.Semaph
 
 
 async def _with_manifest(store: Store, batch: Batch, names: Iterable[str]) -> Batch:
-    """The batch with its archived manifest: where the original was, no sidecar says; the next run does."""
+    """Return the batch with its archived manifest.
+
+    Where the original was, no sidecar says; the next run does.
+    """
     copies = [name for name in names if layout.is_manifest(batch.prefix, name)]
     if not copies:
         return batch
@@ -162,7 +168,7 @@ async def _order(store: Store, batch: Batch) -> _Order:
 
 
 async def _verified(store: Store, sidecar: Sidecar, names: Mapping[str, Stat], rebuilt: Rebuilt) -> list[Asset]:
-    """The assets whose files are there with the size and md5 that the sidecar tells."""
+    """Return the assets whose files are there with the size and md5 that the sidecar tells."""
     folder = layout.shot_folder(batch_of(sidecar).prefix, sidecar.shot)
     assets = []
     for one in listed(sidecar):
@@ -189,7 +195,10 @@ def _how_different(one: Listed, found: Stat | None) -> str:
 
 
 async def _thumbnail(store: Store, sidecar: Sidecar, name: str, parent: str) -> list[Asset]:
-    """A thumbnail, of which a sidecar has only the name; it is small, and read to know it. [] when it is no picture."""
+    """Return a thumbnail, of which a sidecar has only the name.
+
+    It is small, and read to know it. [] when it is no picture.
+    """
     try:
         data = await store.read_bytes(name, THUMBNAIL_LIMIT)
         probe = probe_image(data)

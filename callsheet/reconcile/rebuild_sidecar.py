@@ -39,23 +39,29 @@ class Remembered:
     pins: Sequence[FramePin] = ()
 
     def slots(self) -> dict[str, str]:
-        """The job of every slot: as the ledger has it, else as the newest row of the slot tells."""
+        """Return the job of every slot.
+
+        As the ledger has it, else as the newest row of the slot tells.
+        """
         told = {_slot(row): row["job_key"] for row in self.rows if row["kind"] in ("take", "clip") and row["job_key"]}
         return {want.slot: want.job_key for want in self.wants} or told
 
     def files(self) -> list[Asset]:
-        """The shot's files, each once, newest first."""
+        """Return the shot's files, each once, newest first."""
         found = {row["file"]: asset_of_row(row) for row in self.rows} | {one.name: one for one in self.assets}
         return sorted(found.values(), key=lambda one: one.created, reverse=True)
 
     def row_of(self, asset: Asset | None) -> Row:
-        """The newest row of a file; empty when the catalogue does not list it."""
+        """Return the newest row of a file; empty when the catalogue does not list it."""
         rows = [row for row in self.rows if asset is not None and row["file"] == asset.name]
         return rows[-1] if rows else {}
 
 
 def sidecar_from(known: Remembered, *, done: bool, updated: datetime) -> Sidecar | None:
-    """The sidecar of a shot; None when nothing is known of it. `done`: how it stands, should the ledger not know."""
+    """Return the sidecar of a shot; None when nothing is known of it.
+
+    `done`: how it stands, should the ledger not know.
+    """
     keys = known.slots()
     takes = [_take(known, slot, key) for slot, key in keys.items() if slot.startswith("take-")]
     clips = [_clip(known, slot, key) for slot, key in keys.items() if slot.startswith("clip")]
@@ -143,7 +149,7 @@ def _clip(known: Remembered, slot: str, key: str) -> ClipRecord:
 
 
 def _cuts(known: Remembered, clips: Sequence[ClipRecord]) -> list[CutRecord]:
-    """The newest cut of every clip and aspect."""
+    """Return the newest cut of every clip and aspect."""
     takes = {clip.file.sha256: clip.take for clip in clips if clip.file}
     found: dict[tuple[str, int | None], CutRecord] = {}
     for asset in known.files():

@@ -39,7 +39,7 @@ _NOT_PARAMETERS = frozenset({"prompt", "take", "inputs", TEXT_ALONE})
 
 
 def batch_of(sidecar: Sidecar) -> Batch:
-    """The batch that the sidecar says it belongs to."""
+    """Return the batch that the sidecar says it belongs to."""
     return Batch(sidecar.campaign, sidecar.edition, sidecar.mode)
 
 
@@ -122,7 +122,7 @@ def _check_decision(n: int, decision: DecisionRecord) -> None:
 
 
 def key_of(sidecar: Sidecar, part: Part) -> str:
-    """The key that the request of a part leads to."""
+    """Return the key that the request of a part leads to."""
     request = part.job.request if part.job else {}
     image = isinstance(part, TakeRecord)
     inputs = request.get("inputs")

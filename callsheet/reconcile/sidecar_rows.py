@@ -30,7 +30,7 @@ _OUTCOMES = {JobState.STORED: "finished", JobState.SUBMITTED: "open", JobState.P
 def shot_records(
     sidecar: Sidecar, assets: Sequence[Asset], *, position: int, dropped: bool, scope: Scopes, ledger: str = ""
 ) -> ShotRecords:
-    """The rows of a checked sidecar with those of its files that were verified, for a `ledger`.
+    """Return the rows of a checked sidecar with those of its files that were verified, for a `ledger`.
 
     `scope`: whose quota was used.
     """
@@ -50,7 +50,7 @@ def shot_records(
 
 
 def decisions_in(sidecar: Sidecar) -> tuple[FrameDecision, ...]:
-    """What people decided, as the sidecar tells it."""
+    """Return what people decided, as the sidecar tells it."""
     return tuple(
         FrameDecision(sidecar.batch, sidecar.shot, one.takes, one.shown, one.by, one.note, one.n, one.at)
         for one in sidecar.decisions
@@ -58,7 +58,7 @@ def decisions_in(sidecar: Sidecar) -> tuple[FrameDecision, ...]:
 
 
 def pins_in(sidecar: Sidecar) -> tuple[FramePin, ...]:
-    """Which frames were chosen, as the sidecar tells it."""
+    """Return which frames were chosen, as the sidecar tells it."""
     return tuple(
         FramePin(sidecar.batch, sidecar.shot, one.wish, one.take, one.sha256, one.why, one.n, one.at)
         for one in sidecar.pins
@@ -105,7 +105,9 @@ def _attempt(job: Job, scope: str, at: datetime, held: Decimal) -> AttemptRecord
 
 
 def state_of(part: Part) -> JobState | None:
-    """The state in which a part's job is entered; None when nothing was sent for it.
+    """Return the state in which a part's job is entered.
+
+    None when nothing was sent for it.
 
     In doubt it is the state that cannot pay twice: an operation is awaited, a lost request waits for a person.
     """
@@ -123,7 +125,10 @@ def state_of(part: Part) -> JobState | None:
 
 
 def _state_told(part: Part, operation: str | None) -> JobState | None:
-    """The same from a sidecar of before it kept the job: by the class of what went wrong."""
+    """Return the same from a sidecar of before it kept the job.
+
+    By the class of what went wrong.
+    """
     kind = getattr(errors, part.failure.kind, None) if part.failure else None
     error = kind if isinstance(kind, type) and issubclass(kind, errors.ProviderError) else None
     if error is not None and issubclass(error, errors.Blocked):
@@ -159,7 +164,7 @@ def _model(sidecar: Sidecar, part: Part) -> str:
 
 
 def _request(sidecar: Sidecar, part: Part) -> dict[str, object]:
-    """What an older sidecar tells of a request, for people and for `recover`."""
+    """Return what an older sidecar tells of a request, for people and for `recover`."""
     if isinstance(part, TakeRecord):
         return {"prompt": sidecar.prompt, "take": part.take, "inputs": []}
     frames = [take.file.sha256 for take in sidecar.takes if take.take == part.take and take.file]

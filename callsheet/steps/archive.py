@@ -24,7 +24,10 @@ _MAYBE_PAID = frozenset({JobState.SUBMITTING, JobState.SUBMITTED, JobState.UNKNO
 
 
 async def write_shot(run: RunContext, work: Work) -> None:
-    """Write the sidecar of a shot whose steps have ended. Its files are in the archive already."""
+    """Write the sidecar of a shot whose steps have ended.
+
+    Its files are in the archive already.
+    """
     state = final_state(work)
     await _recall(run, work)
     sidecar = sidecar_of(run.batch, work, state, datetime.now(UTC), run.state.files)
@@ -46,7 +49,10 @@ async def write_shot(run: RunContext, work: Work) -> None:
 
 
 def _forget_replies(run: RunContext, work: Work) -> None:
-    """Remove the kept replies of what is archived; those of what gave nothing stay as evidence."""
+    """Remove the kept replies of what is archived.
+
+    Those of what gave nothing stay as evidence.
+    """
     parts: list[TakeWork | ClipWork] = [*work.takes.values(), *work.clips]
     for part in parts:
         if part.asset is not None:
@@ -117,7 +123,10 @@ async def _pins(run: RunContext, work: Work) -> tuple[FramePin, ...]:
 
 
 async def _recall_jobs(run: RunContext, work: Work) -> None:
-    """Ask the ledger for the jobs of what gave nothing: an operation that still runs must be in the sidecar."""
+    """Ask the ledger for the jobs of what gave nothing.
+
+    An operation that still runs must be in the sidecar.
+    """
     paid: list[TakeWork | ClipWork] = [*work.takes.values(), *work.clips]
     parts = [part for part in paid if part.asset is None]
     jobs = await run.resources.ledger.jobs(part.key for part in parts) if parts else {}
@@ -126,7 +135,9 @@ async def _recall_jobs(run: RunContext, work: Work) -> None:
 
 
 def final_state(work: Work) -> ShotState:
-    """How the shot ended: done when what it was made for is there, else why it is not.
+    """Return how the shot ended.
+
+    Done when what it was made for is there, else why it is not.
 
     A still shot is made for its pictures: one is enough unless all were asked for. A take that failed is noted but
     does not spoil a shot whose clips and cuts are there.

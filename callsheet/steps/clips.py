@@ -51,7 +51,10 @@ from callsheet.steps.frames import still_approved
 
 
 async def make_clips(run: RunContext, work: Work) -> None:
-    """Make the shot's clips, side by side; the shot ends here when one of them cannot be had."""
+    """Make the shot's clips, side by side.
+
+    The shot ends here when one of them cannot be had.
+    """
     work.clips = []
     for take in work.frames():
         work.clips.append(ClipWork(take, _order(run, work, take).key))
@@ -87,14 +90,17 @@ async def _make_clip(run: RunContext, work: Work, clip: ClipWork) -> ShotState |
 
 
 def _order(run: RunContext, work: Work, take: int | None) -> JobOrder:
-    """The order for the clip of a take, or of the shot's text."""
+    """Return the order for the clip of a take, or of the shot's text."""
     if take is None:
         return text_clip_order(run.batch, work.shot, run.state.earlier.get((work.shot.id, clip_slot(None))))
     return clip_order(run.batch, work.shot, take, work.frame_sha256(take))
 
 
 async def _check_sent(run: RunContext, order: JobOrder) -> None:
-    """Return when a clip whose frame is lost was sent before; ArchiveLost when it could only be sent now."""
+    """Return when a clip whose frame is lost was sent before.
+
+    ArchiveLost when it could only be sent now.
+    """
     job = (await run.resources.ledger.jobs([order.key])).get(order.key)
     if job is None or job.state in UNSENT:
         raise ArchiveLost(
@@ -104,12 +110,15 @@ async def _check_sent(run: RunContext, order: JobOrder) -> None:
 
 
 def _kept_to(shot: Shot, order: JobOrder) -> tuple[Reference, ...]:
-    """The references that the order names: one of an earlier version names none."""
+    """Return the references that the order names.
+
+    One of an earlier version names none.
+    """
     return kept_to(shot) if order.request.get("references") else ()
 
 
 async def make_poster(run: RunContext, shot: Shot, asset: Asset) -> Asset:
-    """The archived still that stands for a clip or a cut."""
+    """Return the archived still that stands for a clip or a cut."""
     known = next((a for a in run.state.assets_of(shot) if a.kind == "poster" and a.parent == asset.sha256), None)
     if known is not None:
         return known
@@ -122,7 +131,10 @@ async def make_poster(run: RunContext, shot: Shot, asset: Asset) -> Asset:
 
 
 async def _deposit(run: RunContext, shot: Shot, job: Job, name: str, frame: Asset | None) -> Asset:
-    """The archived clip. One whose bytes are lost is fetched again from the provider, for free, while it has them."""
+    """Return the archived clip.
+
+    One whose bytes are lost is fetched again from the provider, for free, while it has them.
+    """
     parent = frame.sha256 if frame else None
     try:
         return await deposit_paid(run, shot, "clip", job, name, parent)
@@ -188,7 +200,9 @@ async def _prepare(run: RunContext, work: Work, order: JobOrder, frame: Asset | 
 
 
 async def _result_of(run: RunContext, order: JobOrder, job: Job, price: Decimal) -> Job:
-    """Await the operation and fetch its video: the job as finished, as ended, or planned for one more free try.
+    """Await the operation and fetch its video.
+
+    The job as finished, as ended, or planned for one more free try.
 
     What is no news of the operation itself (OperationOverdue, OperationWithheld, DownloadFailed) is raised: the job
     stays submitted, and the next run goes on from there. With a key that is no good any more, nothing new is sent.
@@ -208,7 +222,10 @@ _ENDS: dict[Verdict, JobState] = {Verdict.RETRY: JobState.PLANNED, Verdict.BLOCK
 
 
 async def end_operation(run: RunContext, job: Job, error: ProviderError, price: Decimal) -> Job:
-    """Record an operation that ended without a video; its job is planned again when another try is free and likely."""
+    """Record an operation that ended without a video.
+
+    Its job is planned again when another try is free and likely.
+    """
     earlier = Counter(attempt.detail.partition(":")[0] for attempt in await run.resources.ledger.attempts_on(job.key))
     given = verdict("video", error, earlier[error.kind])
     state = JobState.EXPIRED if isinstance(error, OperationExpired) else _ENDS.get(given, JobState.FAILED)

@@ -20,7 +20,7 @@ from callsheet.sources import read_bytes
 
 
 def files_of(finish: Finish) -> Mapping[str, Reference]:
-    """The files of a finish, by the names of its fields."""
+    """Return the files of a finish, by the names of its fields."""
     given = ((field.name, getattr(finish, field.name)) for field in fields(finish))
     return {name: value for name, value in given if isinstance(value, Reference)}
 
@@ -32,7 +32,10 @@ def archived_hashes(run: RunContext) -> Iterator[str]:
 
 
 async def archive_inputs(run: RunContext, finish: Finish) -> None:
-    """Archive the files of a finish, each once for the batch. MediaError for one that is not as it was planned with."""
+    """Archive the files of a finish, each once for the batch.
+
+    MediaError for one that is not as it was planned with.
+    """
     prefix = run.batch.prefix
     for file in files_of(finish).values():
         name = layout.input_name(prefix, file.sha256, file.mime_type)
@@ -45,13 +48,19 @@ async def archive_inputs(run: RunContext, finish: Finish) -> None:
 
 
 async def local_finish(run: RunContext, finish: Finish) -> Finish:
-    """The same finish with its files on this disk. MediaError for one that cannot be had any more."""
+    """Return the same finish with its files on this disk.
+
+    MediaError for one that cannot be had any more.
+    """
     paths = {name: await input_path(run, file) for name, file in files_of(finish).items()}
     return replace(finish, **{name: replace(getattr(finish, name), uri=str(path)) for name, path in paths.items()})
 
 
 async def input_path(run: RunContext, file: Reference) -> Path:
-    """The file in the spool: it was there, comes from the archive, or from where the manifest had it."""
+    """Return the file in the spool.
+
+    It was there, comes from the archive, or from where the manifest had it.
+    """
     if run.resources.spool.holds(file.sha256, file.size):
         return run.resources.spool.path(file.sha256)
     name = layout.input_name(run.batch.prefix, file.sha256, file.mime_type)
@@ -87,7 +96,9 @@ async def _from_archive(run: RunContext, name: str, file: Reference) -> Path:
 
 
 async def _places(run: RunContext) -> Places:
-    """Where finishing files may come from: what the batch's manifest may name, and the archive.
+    """Return where finishing files may come from.
+
+    What the batch's manifest may name, and the archive.
 
     Where the manifest was, the ledger says, never a sidecar.
     """

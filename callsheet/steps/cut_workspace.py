@@ -43,11 +43,11 @@ class CuttingRoom:
     _locks: dict[str, asyncio.Lock] = field(default_factory=dict)
 
     async def source(self) -> Path:
-        """The clip's file on this disk."""
+        """Return the clip's file on this disk."""
         return await self._once("source", lambda: fetch(self.run, self.clip.sha256, self.clip.size))
 
     async def analysis(self) -> Analysis:
-        """What the clip is; its subject is not looked for."""
+        """Return what the clip is; its subject is not looked for."""
 
         async def look() -> Analysis:
             return await analyse(await self.source())
@@ -55,11 +55,11 @@ class CuttingRoom:
         return await self._once("analysis", look)
 
     async def subject(self, focus: str) -> Subject:
-        """Where the clip's subject is, as the focus asks for."""
+        """Return where the clip's subject is, as the focus asks for."""
         return await self._once(f"subject {focus}", lambda: self._subject(focus))
 
     async def materials(self) -> Materials:
-        """What the finish names, read and checked."""
+        """Return what the finish names, read and checked."""
 
         async def read() -> Materials:
             if self.finish == Finish(self.finish.focus):
@@ -71,7 +71,10 @@ class CuttingRoom:
         return await self._once("materials", read)
 
     async def cut(self, spec: PlatformSpec, focus: str, target: Path) -> tuple[CutResult, Subject]:
-        """Cut the clip for a platform; see make_cut. Also where its subject was taken to be."""
+        """Cut the clip for a platform; see make_cut.
+
+        Also where its subject was taken to be.
+        """
         source, clip, materials = await self.source(), await self.analysis(), await self.materials()
         layers = await self._layers(clip, spec, materials)
         if not _keeps_aspect(clip, spec) and plan_cut(clip, spec, layers=layers, tail_s=materials.card_s).how != "copy":
@@ -127,13 +130,13 @@ class CuttingRoom:
 
 
 def _keeps_aspect(clip: Analysis, spec: PlatformSpec) -> bool:
-    """Whether the whole picture is shown, so that nobody needs to know where its subject is."""
+    """Return whether the whole picture is shown, so that nobody needs to know where its subject is."""
     shown = upright(clip.probe).shown
     return has_aspect(*shown, spec.aspect_for(*shown))
 
 
 @asynccontextmanager
 async def cutting_room(run: RunContext, clip: Asset, finish: Finish) -> AsyncIterator[CuttingRoom]:
-    """A cutting room for a clip, with a folder of its own that is removed at the end."""
+    """Yield a cutting room for a clip, with a folder of its own that is removed at the end."""
     with TemporaryDirectory(prefix="callsheet-cuts-", ignore_cleanup_errors=True) as folder:
         yield CuttingRoom(run, clip, finish, Path(folder))

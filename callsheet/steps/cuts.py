@@ -50,13 +50,19 @@ async def sign_cut(run: RunContext, signer: Signer, cut: Path, plan: CutPlan, cl
 
 
 async def carries_credentials(run: RunContext, cut: Asset) -> bool:
-    """Whether an archived cut is signed, as its file says: it may come from a run with other settings."""
+    """Return whether an archived cut is signed, as its file says.
+
+    It may come from a run with other settings.
+    """
     path = await fetch(run, cut.sha256, cut.size)
     return await asyncio.to_thread(is_signed, path)
 
 
 async def make_cuts(run: RunContext, work: Work) -> None:
-    """Make every cut of every clip; a cut that fails leaves the others alone and the shot failed."""
+    """Make every cut of every clip.
+
+    A cut that fails leaves the others alone and the shot failed.
+    """
     made = [clip for clip in work.clips if clip.asset is not None]
     specs = [run.resources.platforms.get(name) for name in work.shot.cuts]
     work.cuts = [CutWork(spec, clip.take, work.shot.finish) for clip in made for spec in specs]
@@ -65,7 +71,10 @@ async def make_cuts(run: RunContext, work: Work) -> None:
 
 
 async def make_these(run: RunContext, work: Work, cuts: Sequence[CutWork]) -> None:
-    """Make these cuts of the shot's clips. The files that finish them are archived first, asked for now or later."""
+    """Make these cuts of the shot's clips.
+
+    The files that finish them are archived first, asked for now or later.
+    """
     if not await _keep_inputs(run, work, cuts):
         return
     by_take: dict[int | None, list[CutWork]] = defaultdict(list)
@@ -76,7 +85,10 @@ async def make_these(run: RunContext, work: Work, cuts: Sequence[CutWork]) -> No
 
 
 async def _keep_inputs(run: RunContext, work: Work, cuts: Sequence[CutWork]) -> bool:
-    """Whether the files that finish the cuts are archived; if not, every cut says why."""
+    """Return whether the files that finish the cuts are archived.
+
+    If not, every cut says why.
+    """
     try:
         await archive_inputs(run, work.shot.finish)
     except CallsheetError as error:
@@ -147,7 +159,7 @@ async def _encode(run: RunContext, shot: Shot, room: CuttingRoom, cut: CutWork, 
 
 
 def making(result: CutResult, subject: Subject, cut: CutWork) -> CutMaking:
-    """How a cut was made, for its record."""
+    """Return how a cut was made, for its record."""
     plan, framing, sound = result.plan, result.plan.framing, result.sound
     looked = framing is not None and subject is not UNKNOWN
     path = tuple((key.at_s, key.x, key.y) for key in framing.path) if framing else ()
@@ -183,12 +195,15 @@ def _subject(subject: Subject) -> SubjectRecord:
 
 
 def _finite(value: float) -> float | None:
-    """A loudness; None for that of digital silence, which JSON has no word for."""
+    """Return a loudness; None for that of digital silence, which JSON has no word for."""
     return round(value, 2) if math.isfinite(value) else None
 
 
 async def _making_of(run: RunContext, shot: Shot, cut: Asset) -> CutMaking:
-    """How a cut that is there was made: as the ledger knows it, of older ones as the shot's sidecar tells it."""
+    """Return how a cut that is there was made.
+
+    As the ledger knows it, of older ones as the shot's sidecar tells it.
+    """
     if cut.details is not None:
         return making_of(cut.details)
     name = layout.sidecar_name(run.batch.prefix, shot.id)

@@ -39,7 +39,9 @@ from callsheet.steps.archive import tell_choice
 def choose_approved(
     run: RunContext, work: Work, candidates: Sequence[Candidate], to_come: Mapping[int, ShotState]
 ) -> None:
-    """Choose the takes that a person has approved; without a decision about these takes the shot ends here.
+    """Choose the takes that a person has approved.
+
+    Without a decision about these takes the shot ends here.
 
     `to_come` are takes that come later: a person is to see all of them at once. What counts are the decisions that
     there were when the run was planned: it pays for nothing that was not planned.
@@ -60,12 +62,14 @@ def choose_approved(
 
 
 def takes_of(work: Work) -> dict[int, str]:
-    """The takes that are there, by number, with the sha256 of their bytes."""
+    """Return the takes that are there, by number, with the sha256 of their bytes."""
     return {number: take.asset.sha256 for number, take in work.takes.items() if take.asset}
 
 
 async def still_approved(run: RunContext, shot: Shot, frame_sha256: str) -> None:
-    """Raise NotApproved when the take's approval was taken back since the run began; call it with the clip claimed.
+    """Raise NotApproved when the take's approval was taken back since the run began.
+
+    Call it with the clip claimed.
 
     A decision is refused while a run holds the clip, and this asks after it holds it: so one of them sees the other.
     """
@@ -85,7 +89,10 @@ JPEG = "image/jpeg"
 
 
 async def choose_takes(run: RunContext, work: Work) -> None:
-    """Score the takes, keep a thumbnail of each, and choose. A shot whose asked takes are missing ends here."""
+    """Score the takes, keep a thumbnail of each, and choose.
+
+    A shot whose asked takes are missing ends here.
+    """
     made = [take for take in work.takes.values() if take.asset]
     try:
         await all_of(_measure(run, work.shot, take, take.asset) for take in made if take.asset)
@@ -106,7 +113,10 @@ async def choose_takes(run: RunContext, work: Work) -> None:
 
 
 async def _choose_to_animate(run: RunContext, work: Work, candidates: Sequence[Candidate]) -> None:
-    """Choose the frames that are paid for: as it is on record, else from all takes; some may have to be waited for."""
+    """Choose the frames that are paid for: as it is on record, else from all takes.
+
+    Some may have to be waited for.
+    """
     shot, to_come = work.shot, await _to_come(run, work)
     work.pin = _holding(pin_of(run.batch, shot, run.state.known), work)
     sent = await _sent(run, work) if to_come else ()
@@ -132,7 +142,10 @@ async def _choose_to_animate(run: RunContext, work: Work, candidates: Sequence[C
 
 
 def _wait(work: Work, candidates: Sequence[Candidate], decided: Frames, to_come: Mapping[int, ShotState]) -> None:
-    """Leave the choice open until the awaited takes are there; clips that were sent before go on."""
+    """Leave the choice open until the awaited takes are there.
+
+    Clips that were sent before go on.
+    """
     state = most_open(to_come[take] for take in decided.awaited) or ShotState.PENDING
     failure = Failure("frames", TO_COME, awaiting(decided.awaited))
     # Nothing is chosen: what is there is only measured.
@@ -156,27 +169,33 @@ async def _to_come(run: RunContext, work: Work) -> dict[int, ShotState]:
 
 
 async def _sent(run: RunContext, work: Work) -> list[int]:
-    """The takes whose clip was sent before."""
+    """Return the takes whose clip was sent before."""
     keys = {take: order.key for take, order in _clips_of(run, work).items()}
     jobs = await run.resources.ledger.jobs(keys.values())
     return [take for take, key in keys.items() if is_sent(jobs.get(key))]
 
 
 def _clips_of(run: RunContext, work: Work) -> dict[int, JobOrder]:
-    """The orders of the clips that the takes would give."""
+    """Return the orders of the clips that the takes would give."""
     made = {number: take.asset.sha256 for number, take in work.takes.items() if take.asset}
     return {number: clip_order(run.batch, work.shot, number, sha256) for number, sha256 in made.items()}
 
 
 def _holding(pin: FramePin | None, work: Work) -> FramePin | None:
-    """The pin while its take is there as it was; a take whose file is lost has not become another one."""
+    """Return the pin while its take is there as it was.
+
+    A take whose file is lost has not become another one.
+    """
     take = work.takes.get(pin.take) if pin else None
     same = take is not None and (take.asset is None or take.asset.sha256 == pin.sha256) if pin else False
     return pin if same else None
 
 
 async def _put_on_record(run: RunContext, work: Work) -> FramePin | None:
-    """The choice as the ledger has it from now on; None when there is nothing to choose from."""
+    """Return the choice as the ledger has it from now on.
+
+    None when there is nothing to choose from.
+    """
     chosen = work.choice.chosen if work.choice else ()
     pin, takes = work.pin, takes_of(work)
     if pin is None and chosen:
@@ -189,7 +208,7 @@ async def _put_on_record(run: RunContext, work: Work) -> FramePin | None:
 
 
 def _as_pinned(candidates: Sequence[Candidate], pin: FramePin) -> Choice:
-    """The choice that is on record, in its words, whatever would be chosen today."""
+    """Return the choice that is on record, in its words, whatever would be chosen today."""
     now = choose_frames(candidates, (pin.take,))
     told = tuple(replace(one, why=pin.why) if one.chosen else one for one in now.verdicts)
     return Choice((pin.take,), told)

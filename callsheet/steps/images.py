@@ -29,7 +29,10 @@ from callsheet.shots import Shot, ShotState
 
 
 async def make_images(run: RunContext, work: Work) -> None:
-    """Make the shot's takes, side by side. The shot goes on when at least one of them is there."""
+    """Make the shot's takes, side by side.
+
+    The shot goes on when at least one of them is there.
+    """
     for number in range(1, work.shot.takes + 1):
         work.takes.setdefault(number, TakeWork(number, take_order(run.batch, work.shot, number).key))
     states = await all_of(_make_take(run, work.shot, take) for take in work.takes.values())

@@ -36,7 +36,10 @@ _NOT_SENT = frozenset({JobState.PLANNED, JobState.RESERVED})
 
 
 def sidecar_of(batch: Batch, work: Work, state: ShotState, updated: datetime, files: Collection[str] = ()) -> Sidecar:
-    """Everything that is known of the shot, as its sidecar. `files` are the names in the batch's folder."""
+    """Return everything that is known of the shot, as its sidecar.
+
+    `files` are the names in the batch's folder.
+    """
     shot = work.shot
     takes = tuple(_take(take, work) for take in work.takes.values())
     clips = tuple(_clip(clip, shot) for clip in work.clips)
@@ -159,7 +162,7 @@ def _clip(clip: ClipWork, shot: Shot) -> ClipRecord:
 
 
 def cut_record(cut: CutWork) -> CutRecord:
-    """A cut, or why there is none, as the sidecar has it."""
+    """Return a cut, or why there is none, as the sidecar has it."""
     return CutRecord(
         **dict(cut.making),
         spec=cut.spec,
@@ -174,7 +177,7 @@ def cut_record(cut: CutWork) -> CutRecord:
 
 
 def file_record(asset: Asset, *, fps: float | None = None, thumbnail: str | None = None) -> FileRecord:
-    """An archived file as its sidecar has it."""
+    """Return an archived file as its sidecar has it."""
     return FileRecord(
         file=asset.name,
         sha256=asset.sha256,
@@ -193,20 +196,20 @@ def file_record(asset: Asset, *, fps: float | None = None, thumbnail: str | None
 
 
 def decision_record(decision: FrameDecision) -> DecisionRecord:
-    """A person's decision, on record in the ledger, as the sidecar keeps it."""
+    """Return a person's decision, on record in the ledger, as the sidecar keeps it."""
     assert decision.at is not None  # noqa: S101  narrows the type: what the ledger has was decided at some time
     takes, shown = dict(decision.takes), dict(decision.shown)
     return DecisionRecord(n=decision.n, takes=takes, shown=shown, by=decision.by, note=decision.note, at=decision.at)
 
 
 def pin_record(pin: FramePin) -> PinRecord:
-    """A choice of frame, on record in the ledger, as the sidecar keeps it."""
+    """Return a choice of frame, on record in the ledger, as the sidecar keeps it."""
     assert pin.at is not None  # noqa: S101  narrows the type: what the ledger has was chosen at some time
     return PinRecord(n=pin.n, wish=pin.wish, take=pin.take, sha256=pin.sha256, why=pin.why, at=pin.at)
 
 
 def job_record(job: Job) -> JobRecord:
-    """A paid job as the sidecar keeps it."""
+    """Return a paid job as the sidecar keeps it."""
     # A finished job becomes stored with its file, which `Work` holds beside the job as it was before.
     return JobRecord(
         state=job.state.value,
@@ -227,7 +230,10 @@ def job_record(job: Job) -> JobRecord:
 
 
 def with_open_takes(sidecar: Sidecar, told: Sidecar) -> Sidecar:
-    """Return the sidecar with what another one of the shot tells of its open takes; those not listed are added."""
+    """Return the sidecar with what another one of the shot tells of its open takes.
+
+    Those not listed are added.
+    """
     now = {take.job_key: take for take in told.takes}
 
     def renew(take: TakeRecord) -> TakeRecord:
@@ -242,7 +248,7 @@ def with_open_takes(sidecar: Sidecar, told: Sidecar) -> Sidecar:
 
 
 def with_intents(sidecar: Sidecar, keys: Collection[str], ledger: str) -> Sidecar:
-    """The sidecar in which those of these clips that were not sent yet are about to be, by that ledger."""
+    """Return the sidecar in which those of these clips that were not sent yet are about to be, by that ledger."""
 
     def intended(clip: ClipRecord) -> ClipRecord:
         if clip.job_key not in keys or clip.job is None or clip.job.state not in _NOT_SENT:
@@ -264,7 +270,7 @@ def _usd(job: Job | None) -> float:
 
 
 def shot_of(sidecar: Sidecar) -> Shot:
-    """The shot as far as its derived files are concerned."""
+    """Return the shot as far as its derived files are concerned."""
     image = sidecar.image
     return Shot(
         id=sidecar.shot,

@@ -10,7 +10,9 @@ from callsheet.shots import Finish, Reference
 
 
 def finish_record(finish: Finish, files: Collection[str]) -> FinishRecord | None:
-    """The finish of a shot's cuts as its sidecar has it; None when there is none.
+    """Return the finish of a shot's cuts as its sidecar has it.
+
+    None when there is none.
 
     `files` are the names in the batch's folder: a finishing file that is not among them has no name yet.
     """
@@ -38,7 +40,7 @@ def finish_record(finish: Finish, files: Collection[str]) -> FinishRecord | None
 
 
 def finish_of(record: FinishRecord | None) -> Finish:
-    """The finish that a sidecar tells of."""
+    """Return the finish that a sidecar tells of."""
 
     def known(file: InputRecord | None) -> Reference | None:
         return Reference(file.uri, file.sha256, file.mime_type, file.size) if file else None

@@ -29,7 +29,7 @@ from callsheet.platforms import PlatformSpec
 
 
 def choose_parts(sidecars: Sequence[Sidecar], shots: Sequence[str], cut: str | None) -> tuple[SpotPartRecord, ...]:
-    """The clips (or their cuts `cut`) of these shots in their order, of all shots when none is named.
+    """Return the clips (or their cuts `cut`) of these shots in their order, of all shots when none is named.
 
     SettingsError for a shot that is not there or has none, and where there is nothing to join. Shots that are not named
     and have none are passed over.
@@ -77,12 +77,15 @@ class SpotPlanned:
 
     @property
     def recipe(self) -> str:
-        """The hash of all that determines it."""
+        """Return the hash of all that determines it."""
         return spot_recipe(self.parts, self.wanted)
 
 
 def planned(name: str, parts: tuple[SpotPartRecord, ...], spec: PlatformSpec | None, crossfade_s: float) -> SpotPlanned:
-    """The spot of these parts. `spec` is what they were cut for, None for clips."""
+    """Return the spot of these parts.
+
+    `spec` is what they were cut for, None for clips.
+    """
     if spec is None:
         return SpotPlanned(name, parts, SpotWish(crossfade_s=crossfade_s))
     wanted = SpotWish(crossfade_s=crossfade_s, lufs=spec.lufs, peak_dbtp=spec.peak_dbtp)
@@ -90,13 +93,15 @@ def planned(name: str, parts: tuple[SpotPartRecord, ...], spec: PlatformSpec | N
 
 
 def planned_again(record: SpotRecord) -> SpotPlanned:
-    """The very spot of a record, whatever the platform's numbers are now."""
+    """Return the very spot of a record, whatever the platform's numbers are now."""
     wanted = record.wanted or SpotWish(crossfade_s=record.crossfade_s)
     return SpotPlanned(record.name, record.parts, wanted, record.cut, record.title, disclosure=record.disclosure)
 
 
 async def assemble(run: RunContext, sidecars: Sequence[Sidecar], spot: SpotPlanned) -> tuple[SpotRecord, bool]:
-    """The archived spot, and whether it was made now; one that is there already is not remade.
+    """Return the archived spot, and whether it was made now.
+
+    One that is there already is not remade.
 
     ArchiveLost when a part is nowhere any more, MediaError when the parts cannot be joined.
     """
@@ -209,6 +214,6 @@ def _pixels(picture: Path) -> tuple[int, int]:
 
 
 async def _there(run: RunContext, name: str, recipe: str) -> SpotRecord | None:
-    """The record of this very spot, when all its files are there."""
+    """Return the record of this very spot, when all its files are there."""
     spots = await read_spots(run.resources.store, run.batch.prefix)
     return next((one for one in spots if (one.name, one.recipe) == (name, recipe)), None)

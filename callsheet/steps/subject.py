@@ -37,7 +37,9 @@ from callsheet.shots import Asset
 
 
 async def look_at_subject(run: RunContext, clip: Asset, source: Path, probe: VideoProbe) -> Subject:
-    """Where Gemini sees the clip's subject, how="asked"; without boxes, and why, when it cannot be had.
+    """Return where Gemini sees the clip's subject, how="asked".
+
+    Without boxes, and why, when it cannot be had.
 
     A stored answer is used again; a free run asks nothing. Only being stopped (Stopped) is raised.
     """
@@ -68,7 +70,10 @@ def _nobody(reason: str) -> Subject:
 
 
 def _paid_look(run: RunContext, order: JobOrder, source: Path, times: list[float]) -> PaidJob[LookResult]:
-    """Return what a look hands to the runner, at the prices of the day. Nobody waits a day for it."""
+    """Return what a look hands to the runner, at the prices of the day.
+
+    Nobody waits a day for it.
+    """
     model = run.resources.priced(order.model)
     price = look_price(model)
 
@@ -104,7 +109,10 @@ def _pictures(source: Path, times: list[float]) -> tuple[InputImage, ...]:
 
 
 def _kept(result: LookResult, model: Model, price: Decimal) -> JobResult:
-    """The answer for the ledger. It costs what its tokens cost, or the estimate when they were not told."""
+    """Return the answer for the ledger.
+
+    It costs what its tokens cost, or the estimate when they were not told.
+    """
     data, usd = result.text.encode(), price
     if result.input_tokens is not None and result.output_tokens is not None:
         usd = model.token_price(result.input_tokens, result.output_tokens)
