@@ -60,7 +60,8 @@ class Settings(BaseSettings):
         bool, Field(description="Requests come from the EEA, the UK, Switzerland or MENA: stricter rules about people.")
     ] = False
     input_roots: Annotated[
-        tuple[str, ...], Field(description="Further folders or gs:// prefixes that reference images may come from.")
+        tuple[str, ...],
+        Field(description="Further folders or gs:// prefixes that reference images may come from (JSON list)."),
     ] = ()
     video_output: Annotated[
         str | None,
