@@ -38,7 +38,7 @@ stop: setup ## End the local Prefect server
 	$(BIN)/callsheet ui --stop
 
 test: setup ## Run the quick suite
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 4 --dist loadgroup
 
 slow: setup ## Run the slow tests: files of more than 4 GiB, 2,000 shots by two workers (some minutes, 9 GB of disk)
 	$(BIN)/python -m pytest -m slow

@@ -107,10 +107,17 @@ def test_a_free_port_that_is_taken_meanwhile_is_left_for_another(
         ensure_server(load_settings(home=tmp_path))
 
 
+@pytest.mark.parametrize(
+    "program",
+    [
+        pytest.param("/bin/false", id="a program that ends"),
+        pytest.param(sys.executable, id="the real server", marks=pytest.mark.slow),
+    ],
+)
 def test_a_port_that_is_taken_while_the_server_starts_is_told_as_taken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str
 ) -> None:
-    """The real server ends by itself, for somebody was faster."""
+    """The server ends by itself, for somebody was faster."""
     with socket.socket() as faster:
         faster.bind(("127.0.0.1", 0))
         port, looks = faster.getsockname()[1], iter([None])
@@ -120,6 +127,7 @@ def test_a_port_that_is_taken_while_the_server_starts_is_told_as_taken(
                 check_free(host, port)
 
         monkeypatch.setattr("callsheet.orchestration.server.check_free", free_at_first)
+        monkeypatch.setattr(sys, "executable", program)
         with pytest.raises(ServiceError, match=rf"Port {port} on .* is another program's"):
             ensure_server(load_settings(home=tmp_path), port)
 
