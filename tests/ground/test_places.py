@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -21,18 +18,11 @@ from callsheet.steps.cut_inputs import input_path
 from tests.support.bucket_recovery import bucket_service, having, lose_ledger, names, rebuilt, settings_in_bucket
 from tests.support.gcs_proxy import Proxy
 from tests.support.left_behind import give_up_waiting, request_in, settings_at
+from tests.support.recorder import Recorder, recording
 from tests.support.recovery import recovered
 from tests.support.service import Service
 
 SECRET = b"what only this user may read"
-
-
-@dataclass
-class Recorder:
-    """A server on loopback that answers everything and remembers who asked."""
-
-    url: str
-    seen: list[str] = field(default_factory=list)
 
 
 @pytest.fixture
@@ -48,26 +38,8 @@ def in_bucket(service: Service, tmp_path: Path, gcs_proxy: Proxy) -> Settings:
 
 @pytest.fixture
 def recorder() -> Iterator[Recorder]:
-    seen: list[str] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            seen.append(self.path)
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(SECRET)))
-            self.end_headers()
-            self.wfile.write(SECRET)
-
-        do_HEAD = do_GET  # noqa: N815  as the library names it
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield Recorder(f"127.0.0.1:{server.server_address[1]}", seen)
-    server.shutdown()
-    server.server_close()
+    with recording(SECRET) as recorder:
+        yield recorder
 
 
 @pytest.mark.parametrize(

@@ -14,30 +14,7 @@ from callsheet.platforms import load_platforms
 from callsheet.report.page import gallery_html
 from callsheet.report.view import gallery_view
 from tests.support.cared_for import PREFIX
-from tests.support.gallery_pages import HOSTILE, NOW, SUMMARY, Elements, record, shot
-
-HASH = "0123456789abcdef" * 4
-
-
-def spot(name: str = "launch", **given: object) -> SpotRecord:
-    def file(what: str, mime: str, end: str) -> object:
-        told = record(f"{name}-{what}{HASH[:12]}.{end}", mime, width=1080, height=1920, length=8)
-        return told.model_copy(update={"sha256": HASH}).model_dump()
-
-    values = {
-        "name": name,
-        "batch": SUMMARY.batch,
-        "recipe": "r",
-        "parts": [{"shot": one, "take": 1, "file": "clip.mp4", "sha256": HASH} for one in ("hero-1", "cup")],
-        "how": "copy",
-        "file": file("", "video/mp4", "mp4"),
-        "poster": file("poster-", "image/jpeg", "jpg"),
-        "thumbnail": file("thumb-", "image/jpeg", "jpg"),
-        "sheet": file("sheet-", "image/jpeg", "jpg"),
-        "created": NOW,
-        **given,
-    }
-    return SpotRecord.model_validate(values)
+from tests.support.gallery_pages import HASH, HOSTILE, SUMMARY, Elements, shot, spot
 
 
 def page(*spots: SpotRecord) -> Elements:

@@ -13,9 +13,12 @@ from callsheet.archive.sidecar import (
     Sidecar,
     TakeRecord,
 )
+from callsheet.archive.spots import SpotRecord
 from callsheet.report.view import BatchSummary
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
+
+HASH = "0123456789abcdef" * 4
 
 SUMMARY = BatchSummary("Spring launch", "spring.2026-11.rehearsal", "rehearsal", NOW, "2026-11", Decimal("12.5"))
 
@@ -92,3 +95,24 @@ class Elements(HTMLParser):
 
     def values(self, name: str) -> list[str]:
         return [attributes[name] for _, attributes in self.tags if name in attributes]
+
+
+def spot(name: str = "launch", **given: object) -> SpotRecord:
+    def file(what: str, mime: str, end: str) -> object:
+        told = record(f"{name}-{what}{HASH[:12]}.{end}", mime, width=1080, height=1920, length=8)
+        return told.model_copy(update={"sha256": HASH}).model_dump()
+
+    values = {
+        "name": name,
+        "batch": SUMMARY.batch,
+        "recipe": "r",
+        "parts": [{"shot": one, "take": 1, "file": "clip.mp4", "sha256": HASH} for one in ("hero-1", "cup")],
+        "how": "copy",
+        "file": file("", "video/mp4", "mp4"),
+        "poster": file("poster-", "image/jpeg", "jpg"),
+        "thumbnail": file("thumb-", "image/jpeg", "jpg"),
+        "sheet": file("sheet-", "image/jpeg", "jpg"),
+        "created": NOW,
+        **given,
+    }
+    return SpotRecord.model_validate(values)
