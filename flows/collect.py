@@ -114,6 +114,6 @@ if __name__ == "__main__":
         collect.serve(
             name="collect",
             parameters={"live": False},
-            schedule=Cron("*/5 * * * *", timezone="Europe/Berlin"),
+            schedule=Cron("*/5 * * * *", timezone="Europe/Berlin", slug="every-five-minutes"),
             global_limit=1,
         )

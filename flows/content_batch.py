@@ -144,6 +144,6 @@ if __name__ == "__main__":
         content_batch.serve(
             name="daily",
             parameters={"manifest": "prompts/demo.csv", "live": False, "edition": "{date}", "budget_usd": 50},
-            schedule=Cron("0 6 * * *", timezone="Europe/Berlin"),
+            schedule=Cron("0 6 * * *", timezone="Europe/Berlin", slug="daily"),
             global_limit=1,
         )

@@ -48,5 +48,5 @@ if __name__ == "__main__":
         spend_report.serve(
             name="spend-report",
             parameters={"live": False},
-            schedule=Cron("30 7 * * *", timezone="Europe/Berlin"),
+            schedule=Cron("30 7 * * *", timezone="Europe/Berlin", slug="morning"),
         )

@@ -46,8 +46,8 @@ def test_flow_served_by_hand_has_name_schedule_and_parameters_of_its_deployment(
     assert given.get("parameters", {}) == deployed.get("parameters", {})
     assert given.get("global_limit") == deployed.get("concurrency_limit", {}).get("limit")
     schedule = given.get("schedule")
-    wanted = [(one["cron"], one["timezone"]) for one in deployed.get("schedules", [])]
-    assert ([(schedule.cron, schedule.timezone)] if schedule else []) == wanted
+    wanted = [(one["cron"], one["timezone"], one["slug"]) for one in deployed.get("schedules", [])]
+    assert ([(schedule.cron, schedule.timezone, schedule.slug)] if schedule else []) == wanted
 
 
 @given(
