@@ -12,7 +12,8 @@ def rehearsal_media(bench: Bench) -> list[Row]:
     """Measure the CPU time of a picture and of a clip; every one is different."""
     numbers = count()
     picture_s = median_cpu_s(
-        bench.size(20, 2), lambda: render_image.render(render_image.Wish(f"A lighthouse {next(numbers)}", 1376, 768))
+        bench.size(20, 2),
+        lambda: render_image.render(render_image.PictureSpec(f"A lighthouse {next(numbers)}", 1376, 768)),
     )
     clip_s = median_cpu_s(
         bench.size(5, 1),

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 from callsheet.orchestration.server import ensure_server, stop_server
-from callsheet.rehearsal.config import Latency, RehearsalConfig
+from callsheet.rehearsal.config import LatencyConfig, RehearsalConfig
 from callsheet.rehearsal.process import RehearsalProcess
 from callsheet.settings import Settings
 
@@ -28,7 +28,7 @@ def instant_service(folder: Path) -> Iterator[str]:
 
     Its pictures were painted before.
     """
-    config = RehearsalConfig(state_dir=folder, prerender=True, factor=FACTOR, latency=Latency(image=0, video=0))
+    config = RehearsalConfig(state_dir=folder, prerender=True, factor=FACTOR, latency=LatencyConfig(image=0, video=0))
     process = RehearsalProcess.start(config)
     try:
         yield process.running.base_url

@@ -10,7 +10,7 @@ from itertools import count
 from typing import Any, TypeVar
 
 
-class Turns:
+class PrioritySemaphore:
     """A semaphore for `most` callers that serves the lowest rank first.
 
     Equal ranks are served in the order of arrival. Belongs to one event loop.
@@ -55,7 +55,7 @@ class Turns:
 Result = TypeVar("Result")
 
 
-async def all_of(parts: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
+async def gather_all(parts: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
     """Run the parts side by side, each to its end; then raise the first error.
 
     Returns their results in the order of the parts. A part is never cancelled because of another: it may be in the
@@ -78,4 +78,4 @@ async def gather_bounded(most: int, parts: Iterable[Coroutine[Any, Any, Result]]
         async with limit:
             return await part
 
-    return await all_of(run(part) for part in parts)
+    return await gather_all(run(part) for part in parts)

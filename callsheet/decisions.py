@@ -50,7 +50,7 @@ class FrameDecision:
 
     def told(self) -> str:
         """Return the decision in words: "take 2 approved by Ada", "rejected by Ada: dark"."""
-        what = f"{numbered(self.takes)} approved" if self.takes else "rejected"
+        what = f"{describe_takes(self.takes)} approved" if self.takes else "rejected"
         return f"{what} by {self.by}" + (f": {self.note}" if self.note else "")
 
     def sentence(self) -> str:
@@ -84,7 +84,7 @@ class FramePin:
         return self.wish == wish and takes.get(self.take) == self.sha256
 
 
-def numbered(takes: Iterable[int]) -> str:
+def describe_takes(takes: Iterable[int]) -> str:
     """Return the takes in words, such as "take 2" or "takes 1, 3"."""
     numbers = [str(take) for take in takes]
     return f"take{'' if len(numbers) == 1 else 's'} {', '.join(numbers)}"
@@ -100,4 +100,4 @@ def holding(decisions: Sequence[FrameDecision], takes: Mapping[int, str]) -> Fra
 
 def waits(batch: str, takes: Iterable[int]) -> str:
     """Return why a shot waits for a person, and what to do."""
-    return f"A person chooses among {numbered(sorted(takes))}, in the gallery or with: callsheet approve {batch}"
+    return f"A person chooses among {describe_takes(sorted(takes))}, in the gallery or with: callsheet approve {batch}"

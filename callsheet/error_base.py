@@ -74,3 +74,25 @@ class ProviderError(CallsheetError):
     def kind(self) -> str:
         """The class name, as ledger, sidecar and gallery show it."""
         return type(self).__name__
+
+
+class SettingsError(UsageError):
+    """A setting, credential or option is missing or wrong."""
+
+
+class CatalogueError(UsageError):
+    """A file of models or platforms is unreadable or wrong, or lacks what is named."""
+
+
+class DecisionError(UsageError):
+    """A decision names a batch, shot or take that is not there, or comes too late."""
+
+
+class NotAccepted(ProviderError):
+    """Known not to have been accepted; `retry_after_s` is the provider's hint, if any."""
+
+    def __init__(
+        self, message: str, *, reason: str = "", status: int | None = None, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message, reason=reason, status=status)
+        self.retry_after_s = retry_after_s

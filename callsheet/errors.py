@@ -56,32 +56,14 @@ from __future__ import annotations
 from datetime import datetime
 
 from callsheet.error_base import CallsheetError as CallsheetError
+from callsheet.error_base import CatalogueError as CatalogueError
+from callsheet.error_base import DecisionError as DecisionError
 from callsheet.error_base import ManifestError as ManifestError
+from callsheet.error_base import NotAccepted as NotAccepted
 from callsheet.error_base import Problem as Problem
 from callsheet.error_base import ProviderError as ProviderError
+from callsheet.error_base import SettingsError as SettingsError
 from callsheet.error_base import UsageError as UsageError
-
-
-class SettingsError(UsageError):
-    """A setting, credential or option is missing or wrong."""
-
-
-class CatalogueError(UsageError):
-    """A file of models or platforms is unreadable or wrong, or lacks what is named."""
-
-
-class DecisionError(UsageError):
-    """A decision names a batch, shot or take that is not there, or comes too late."""
-
-
-class NotAccepted(ProviderError):
-    """Known not to have been accepted; `retry_after_s` is the provider's hint, if any."""
-
-    def __init__(
-        self, message: str, *, reason: str = "", status: int | None = None, retry_after_s: float | None = None
-    ) -> None:
-        super().__init__(message, reason=reason, status=status)
-        self.retry_after_s = retry_after_s
 
 
 class Unreachable(NotAccepted):

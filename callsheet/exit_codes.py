@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from enum import IntEnum
 
-from callsheet.shots import ShotState
+from callsheet.shots import ShotOutcome
 
 
 class ExitCode(IntEnum):
@@ -39,12 +39,12 @@ PRECEDENCE = (
 )
 
 _OF_SHOT = {
-    ShotState.PENDING: ExitCode.INTERNAL,
-    ShotState.PARKED: ExitCode.PARKED,
-    ShotState.WAITING: ExitCode.WAITING,
-    ShotState.BLOCKED: ExitCode.UNFINISHED,
-    ShotState.FAILED: ExitCode.UNFINISHED,
-    ShotState.DONE: ExitCode.DONE,
+    ShotOutcome.PENDING: ExitCode.INTERNAL,
+    ShotOutcome.PARKED: ExitCode.PARKED,
+    ShotOutcome.WAITING: ExitCode.WAITING,
+    ShotOutcome.BLOCKED: ExitCode.UNFINISHED,
+    ShotOutcome.FAILED: ExitCode.UNFINISHED,
+    ShotOutcome.DONE: ExitCode.DONE,
 }
 
 
@@ -53,7 +53,7 @@ def first_of(codes: Iterable[int]) -> ExitCode:
     return min((ExitCode(code) for code in codes), key=PRECEDENCE.index, default=ExitCode.DONE)
 
 
-def code_of_shots(shots: Mapping[ShotState, int], *, free: bool = False) -> ExitCode:
+def code_of_shots(shots: Mapping[ShotOutcome, int], *, free: bool = False) -> ExitCode:
     """Return the exit code for shots in these states, by number.
 
     What a free run leaves pending goes on when the batch is started as usual.

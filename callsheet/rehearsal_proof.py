@@ -48,7 +48,7 @@ def is_proof(proof: str | None, challenge: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ProofAnswer:
     """A server's answer to the question who it is.
 
     `trouble` says why there was no answer at all.
@@ -79,7 +79,7 @@ class Answer:
         return f"What answers at {self.url} is not callsheet's rehearsal service: it cannot prove that it is."
 
 
-def ask_service(url: str, timeout_s: float) -> Answer:
+def ask_service(url: str, timeout_s: float) -> ProofAnswer:
     """Ask a server whether it is the rehearsal service.
 
     Sends one GET without a key, for which nobody charges.
@@ -88,13 +88,13 @@ def ask_service(url: str, timeout_s: float) -> Answer:
     request = urllib.request.Request(f"{url.rstrip('/')}/{STATUS}", headers={CHALLENGE: challenge})  # noqa: S310  loopback
     try:
         with _OPENER.open(request, timeout=timeout_s) as reply:
-            return Answer(
+            return ProofAnswer(
                 url, is_proof(reply.headers.get(PROOF), challenge), _read_status(reply.read(MAX_STATUS_BYTES))
             )
     except urllib.error.HTTPError:
-        return Answer(url)
+        return ProofAnswer(url)
     except (OSError, HTTPException, ValueError) as error:
-        return Answer(url, trouble=str(getattr(error, "reason", "") or error)[:200] or type(error).__name__)
+        return ProofAnswer(url, trouble=str(getattr(error, "reason", "") or error)[:200] or type(error).__name__)
 
 
 def _read_status(body: bytes) -> Mapping[str, object]:

@@ -15,7 +15,7 @@ Mode = Literal["rehearsal", "live"]
 Select = Literal["best", "first", "all", "approve"] | tuple[int, ...]
 
 
-class ShotState(StrEnum):
+class ShotOutcome(StrEnum):
     """The state of a shot in its batch; `pending` means work on it has not ended."""
 
     PENDING = "pending"

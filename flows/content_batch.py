@@ -120,10 +120,10 @@ def final_state(run: RunContext, ended: Report, later: str = "") -> State[dict[s
     """Return the flow run's final state; `later` says how parked work goes on."""
     waiting = ended.summary["waiting_for"]["approval"]
     asks = f"{waiting} to be approved: callsheet approve {ended.summary['batch']}" if waiting else ""
-    return completed(run, ended.summary, asks, later)
+    return end_state(run, ended.summary, asks, later)
 
 
-def completed(run: RunContext, summary: Mapping[str, Any], *more: str) -> State[dict[str, Any]]:
+def end_state(run: RunContext, summary: Mapping[str, Any], *more: str) -> State[dict[str, Any]]:
     """Return the final state of a run, named by its exit code.
 
     `summary` has `exit_code` and `shots` by state; `more` is added to the message.

@@ -18,7 +18,7 @@ from callsheet.orchestration.run_labels import log_plan
 from callsheet.orchestration.run_parameters import request_from
 from callsheet.plan.grouping import Shard
 from callsheet.settings import load_settings
-from flows.content_batch import completed, in_groups
+from flows.content_batch import end_state, in_groups
 
 # Of a batch this large the server keeps ten groups of each shard, not every shot.
 MOST_GROUPS = 20
@@ -58,7 +58,7 @@ async def content_shard(
         with tags(run.batch.campaign, run.batch.mode):
             await in_groups(run, going, MOST_GROUPS)
         ended = await end_shard(run, plan)
-    return completed(run, ended)
+    return end_state(run, ended)
 
 
 if __name__ == "__main__":

@@ -14,11 +14,11 @@ from prefect.client.schemas.objects import State, TaskRun
 
 from callsheet.batch.pipeline import STEPS, Step
 from callsheet.context.context import RunContext, current_run
-from callsheet.context.shot_state import Work, is_transient
+from callsheet.context.shot_state import ShotState, is_transient
 from callsheet.errors import CallsheetError
 
 
-def work_on(step: str, shots: Sequence[str]) -> tuple[RunContext, Step, list[Work]]:
+def work_on(step: str, shots: Sequence[str]) -> tuple[RunContext, Step, list[ShotState]]:
     """Return what `run_step` needs to run a step for these shots (by id) of the batch that is open."""
     run = current_run()
     return run, STEPS[step], [run.state.work[shot] for shot in shots]

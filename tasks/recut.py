@@ -7,9 +7,9 @@ from typing import Any
 from prefect import task
 
 from callsheet.batch.recut import report_more_cuts, write_more_cuts
-from callsheet.concurrency import all_of
+from callsheet.concurrency import gather_all
 from callsheet.context.context import RunContext, current_run
-from callsheet.context.shot_state import Work
+from callsheet.context.shot_state import ShotState
 from callsheet.steps.cuts import make_these
 from tasks.policy import POLICY
 
@@ -18,7 +18,7 @@ from tasks.policy import POLICY
 async def cut_more(group: str, shots: list[str]) -> dict[str, Any]:
     """Cut the clips of the group's shots, and enter the cuts in their sidecars."""
     run = current_run()
-    await all_of(_cut(run, run.state.work[shot]) for shot in shots)
+    await gather_all(_cut(run, run.state.work[shot]) for shot in shots)
     return {"shots": len(shots)}
 
 
@@ -31,6 +31,6 @@ async def list_more_cuts(batch: str) -> dict[str, Any]:
     return await report_more_cuts(current_run())
 
 
-async def _cut(run: RunContext, work: Work) -> None:
+async def _cut(run: RunContext, work: ShotState) -> None:
     await make_these(run, work, work.cuts)
     await write_more_cuts(run, work)

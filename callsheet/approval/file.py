@@ -27,7 +27,7 @@ _EXAMPLE = "Write SHOT=2, SHOT=1,3 or SHOT=reject."
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class TakeSelection:
     """The takes of a shot that a person wants animated, by number.
 
     None of them rejects the shot. `seen` holds beginnings of the sha256 of the pictures that were looked at, by take.
@@ -41,7 +41,7 @@ class Wish:
     all_seen: bool = False
 
 
-def wishes_in(words: Sequence[str], note: str = "") -> list[Wish]:
+def wishes_in(words: Sequence[str], note: str = "") -> list[TakeSelection]:
     """Read the wishes in words of the command line, all with the same note.
 
     Raises DecisionError with every word that is none.
@@ -53,20 +53,20 @@ def wishes_in(words: Sequence[str], note: str = "") -> list[Wish]:
     return [wish for wish in found if wish]
 
 
-def _parse_wish(word: str, note: str) -> Wish | None:
+def _parse_wish(word: str, note: str) -> TakeSelection | None:
     shot, _, text = word.rpartition("=")
     if not shot:
         return None
     if text.casefold() == "reject":
-        return Wish(shot, (), note)
+        return TakeSelection(shot, (), note)
     found = [_TAKE.fullmatch(item.strip()) for item in re.split("[,;]", text)]
     takes = {int(one["take"]): one["seen"] for one in found if one}
     if None in found or len(takes) != len(found) or max(takes) > MAX_TAKES:
         return None
-    return Wish(shot, tuple(takes), note, {take: seen for take, seen in takes.items() if seen})
+    return TakeSelection(shot, tuple(takes), note, {take: seen for take, seen in takes.items() if seen})
 
 
-def check(wishes: Sequence[Wish]) -> None:
+def check(wishes: Sequence[TakeSelection]) -> None:
     """Raise DecisionError when a shot is decided twice, or a note is no line."""
     if any(not re.fullmatch(LINE, wish.note) or len(wish.note) > MAX_NOTE for wish in wishes):
         raise DecisionError(f"A note is one line of at most {MAX_NOTE:,} characters. Nothing was recorded.")
@@ -98,11 +98,11 @@ Note = Annotated[str, StringConstraints(pattern=LINE, max_length=MAX_NOTE)]
 Seen = Annotated[str, StringConstraints(pattern=SEEN)]
 
 
-class _Record(BaseModel):
+class _DecisionRecord(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class FileDecision(_Record):
+class FileDecision(_DecisionRecord):
     """The decision about one shot.
 
     `shown` are the pictures on the page, by take, with the start of their sha256.
@@ -122,12 +122,12 @@ class FileDecision(_Record):
             raise ValueError("each take once, and only takes that were shown")
         return self
 
-    def wish(self) -> Wish:
+    def wish(self) -> TakeSelection:
         """Return the decision as a wish about the pictures on the page only."""
-        return Wish(self.shot, self.takes, self.note, self.shown, all_seen=True)
+        return TakeSelection(self.shot, self.takes, self.note, self.shown, all_seen=True)
 
 
-class DecisionFile(_Record):
+class DecisionFile(_DecisionRecord):
     """The decisions of one person about shots of one batch."""
 
     format: Literal[1] = 1

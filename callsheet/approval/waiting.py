@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from callsheet.approval.file import Wish
+from callsheet.approval.file import TakeSelection
 from callsheet.archive.layout import link_to
 from callsheet.archive.sidecar import Sidecar, TakeRecord
-from callsheet.decisions import APPROVAL, FrameDecision, numbered
+from callsheet.decisions import APPROVAL, FrameDecision, describe_takes
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class TakeCandidate:
     """A take that may be chosen.
 
     Its number, hash, mean rank within the shot (0..1, 1 best) and where it is.
@@ -45,7 +45,7 @@ class Question:
 
     shot: str
     prompt: str
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[TakeCandidate, ...]
 
     def as_json(self) -> dict[str, Any]:
         """Return the question as `callsheet approve --json` prints it."""
@@ -68,7 +68,9 @@ def is_usable(take: TakeRecord) -> bool:
     return take.file is not None and take.failure is None
 
 
-def decision_on(wish: Wish, sidecar: Sidecar, hashes: Mapping[str, str | None], by: str) -> FrameDecision | str:
+def decision_on(
+    wish: TakeSelection, sidecar: Sidecar, hashes: Mapping[str, str | None], by: str
+) -> FrameDecision | str:
     """Return the decision that a wish makes about the takes as they are.
 
     Returns a sentence that says why when it makes none. `hashes` are those that the ledger has of the takes, by job
@@ -81,25 +83,25 @@ def decision_on(wish: Wish, sidecar: Sidecar, hashes: Mapping[str, str | None], 
         return f"{wish.shot}: none of its takes is made yet. Run the batch first."
     usable = [take.take for take in sidecar.takes if is_usable(take)]
     if strange := [take for take in wish.takes if take not in usable]:
-        return f"{wish.shot}: {numbered(strange)} cannot be animated; choose among {numbered(usable)}."
+        return f"{wish.shot}: {describe_takes(strange)} cannot be animated; choose among {describe_takes(usable)}."
     if other := _find_unseen(wish, shown):
-        return f"{wish.shot}: {numbered(other)} is another picture than the one decided on. Look at it again."
+        return f"{wish.shot}: {describe_takes(other)} is another picture than the one decided on. Look at it again."
     made_anew = [t.take for t in sidecar.takes if t.file and hashes.get(t.job_key) != t.file.sha256]
     if made_anew:
-        return f"{wish.shot}: {numbered(made_anew)} is being made again. Run the batch first, then look again."
+        return f"{wish.shot}: {describe_takes(made_anew)} is being made again. Run the batch first, then look again."
     takes = {take: shown[take] for take in wish.takes}
     return FrameDecision(sidecar.batch, sidecar.shot, takes, shown, by, wish.note)
 
 
-def _find_unseen(wish: Wish, shown: Mapping[int, str]) -> list[int]:
+def _find_unseen(wish: TakeSelection, shown: Mapping[int, str]) -> list[int]:
     """Return the takes that are not known to be the pictures that were looked at."""
     asked = shown if wish.all_seen else {take: shown[take] for take in wish.seen}
     return [take for take, sha256 in asked.items() if not (take in wish.seen and sha256.startswith(wish.seen[take]))]
 
 
-def _to_candidate(take: TakeRecord) -> Candidate:
+def _to_candidate(take: TakeRecord) -> TakeCandidate:
     assert take.file is not None  # noqa: S101  only usable takes are asked about
     score = take.score
-    return Candidate(
+    return TakeCandidate(
         take.take, take.file.sha256, score.rank if score else None, score.rejected if score else None, take.file.uri
     )

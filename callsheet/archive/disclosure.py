@@ -15,11 +15,11 @@ from callsheet.platforms.spec import PlatformSpec
 from callsheet.shots import LABEL
 
 
-class _Part(BaseModel):
+class _DisclosurePart(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class PlatformToggle(_Part):
+class PlatformToggle(_DisclosurePart):
     """The AI box of one platform: its name for a person, and in the API (None: none).
 
     `tick` "always" is for everything that AI made; "if realistic" for what could be taken for real people, places or
@@ -31,7 +31,7 @@ class PlatformToggle(_Part):
     tick: Literal["always", "if realistic"]
 
 
-class PlatformToggles(_Part):
+class PlatformToggles(_DisclosurePart):
     """The boxes of the platforms that a cut is made for.
 
     Of one, or of all where the cut is for none in particular.
@@ -50,7 +50,7 @@ class PlatformToggles(_Part):
     meta: PlatformToggle | None = PlatformToggle(setting="Add AI label (AI info)", tick="if realistic")
 
 
-class Disclosure(_Part):
+class Disclosure(_DisclosurePart):
     """The declaration for one cut.
 
     `label_text` is for wherever a platform has no box.

@@ -42,7 +42,7 @@ class Listed:
         return self.earlier and self.kind in DERIVED
 
 
-def listed(sidecar: Sidecar) -> Iterator[Listed]:
+def list_files(sidecar: Sidecar) -> Iterator[Listed]:
     """Yield every file of the sidecar but the thumbnails, those in use first.
 
     Of thumbnails it has only the names.

@@ -26,11 +26,11 @@ MAX_MARKER = 16 * 1024 * 1024
 _AT_ONCE = 32
 
 
-class _Part(BaseModel):
+class _MarkerPart(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class ListedSidecar(_Part):
+class ListedSidecar(_MarkerPart):
     """A sidecar as it was when the batch ended.
 
     Its name in the archive and the hash of its bytes.
@@ -40,7 +40,7 @@ class ListedSidecar(_Part):
     sha256: str
 
 
-class Success(_Part):
+class Success(_MarkerPart):
     """The content of `_SUCCESS.json`; `complete` only when every shot is done.
 
     `status` "continuing" means that new work was begun after the batch had ended: its files may be incomplete. A repair

@@ -33,7 +33,7 @@ def version_of(name: str) -> tuple[str, int] | None:
     return (f"{found['stem']}{found['end'] or ''}", int(found["n"] or 1)) if found else None
 
 
-def numbered(name: str, n: int) -> str:
+def name_version(name: str, n: int) -> str:
     """Return the name of version `n` of a document."""
     found = _DOCUMENT.fullmatch(name)
     if found is None:
@@ -127,4 +127,4 @@ class Versions:
         listed = not self.keeps and any(name.startswith(prefix) for prefix in self._seen)
         if version_of(name) is None or listed:
             return name
-        return numbered(name, max(await self.of(name), default=1))
+        return name_version(name, max(await self.of(name), default=1))

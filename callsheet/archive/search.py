@@ -15,7 +15,7 @@ from rapidfuzz import process
 
 from callsheet.archive import layout
 from callsheet.archive.parts import Part, PartFiles, latest, list_parts, part_files, read_parts
-from callsheet.archive.search_query import TEXT, Query, conditions, fold, named, with_text
+from callsheet.archive.search_query import TEXT, Query, conditions, fold, has_name, with_text
 from callsheet.archive.store import Store
 from callsheet.errors import SettingsError
 
@@ -38,7 +38,7 @@ class UnknownName:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SearchResult:
     """The assets that fit, newest first, each once, with all columns.
 
     `uri` is their place in the archive searched. `warnings` name the files among the parts that could not be read,
@@ -59,7 +59,7 @@ class Found:
         return {"total": round(live + rehearsal, 6), "live": live, "rehearsal": rehearsal}
 
 
-async def find(store: Store, query: Query, *, cache: Path | None = None) -> Found:
+async def find(store: Store, query: Query, *, cache: Path | None = None) -> SearchResult:
     """Search the archive's catalogue; SettingsError when it has none.
 
     Writes nothing but copies of parts to `cache`. A file among the parts that is none, or cannot be read, is named in
@@ -72,10 +72,10 @@ async def find(store: Store, query: Query, *, cache: Path | None = None) -> Foun
         assets, unreadable = await asyncio.to_thread(search, local.files, query)
         warnings = _build_warnings(local, others, unreadable)
     if not assets.is_empty():
-        return Found(_relocate(assets, store.uri), warnings, missed=_find_missed(assets, query))
+        return SearchResult(_relocate(assets, store.uri), warnings, missed=_find_missed(assets, query))
     async with part_files(store, parts, cache) as local:
         unknown, without = await asyncio.to_thread(in_the_way, local.files, query)
-    return Found(assets, warnings, unknown=unknown, without=without)
+    return SearchResult(assets, warnings, unknown=unknown, without=without)
 
 
 def search(files: Mapping[str, Path], query: Query) -> tuple[pl.DataFrame, dict[str, str]]:
@@ -117,7 +117,7 @@ def in_the_way(files: Mapping[str, Path], query: Query) -> tuple[tuple[UnknownNa
 def _find_unknown(rows: pl.DataFrame, query: Query) -> Iterator[UnknownName]:
     for column, names in {**query.names(), "tags": query.tags}.items():
         for name in names:
-            if not rows.select(named(column, name).any()).item():
+            if not rows.select(has_name(column, name).any()).item():
                 values = rows[column].explode() if column == "tags" else rows[column]
                 known = {value: fold(value) for value in values.drop_nulls().unique().to_list()}
                 near = process.extract(fold(name), known, limit=3, score_cutoff=_NEAR)
@@ -128,7 +128,7 @@ def _find_missed(assets: pl.DataFrame, query: Query) -> tuple[str, ...]:
     """Return the names, of several given for one column, that none of the assets has."""
     several = [(column, name) for column, names in query.names().items() if len(names) > 1 for name in names]
     return tuple(
-        f"--{column} {name}" for column, name in several if not assets.select(named(column, name).any()).item()
+        f"--{column} {name}" for column, name in several if not assets.select(has_name(column, name).any()).item()
     )
 
 

@@ -114,7 +114,7 @@ def like(column: pl.Expr, name: str, *, part: bool = False) -> pl.Expr:
     return column.str.contains(f"(?is)^(?:{pattern})$" if whole else f"(?is){pattern}").fill_null(value=False)
 
 
-def named(column: str, name: str) -> pl.Expr:
+def has_name(column: str, name: str) -> pl.Expr:
     """Build the condition that an asset has this name in this column."""
     if column == "tags":
         return pl.col(column).list.eval(like(pl.element(), name)).list.any().fill_null(value=False)
@@ -125,7 +125,7 @@ def _build_name_conditions(query: Query) -> Iterator[Condition]:
     for column, names in query.names().items():
         if names:
             told = " ".join(f"--{column} {name}" for name in names)
-            yield Condition(told, pl.any_horizontal(named(column, name) for name in names))
+            yield Condition(told, pl.any_horizontal(has_name(column, name) for name in names))
 
 
 def _build_fact_conditions(query: Query) -> Iterator[Condition]:
@@ -143,7 +143,7 @@ def _build_late_conditions(query: Query) -> Iterator[Condition]:
     if query.max_usd is not None:
         yield Condition(f"--max-usd {query.max_usd:f}", pl.col("usd") <= float(query.max_usd), "latest")
     for tag in query.tags:
-        yield Condition(f"--tag {tag}", named("tags", tag), "latest")
+        yield Condition(f"--tag {tag}", has_name("tags", tag), "latest")
     for word in query.words:
         yield Condition(repr(word), pl.col(TEXT).str.contains(fold(word), literal=True), "text")
 

@@ -16,11 +16,11 @@ from callsheet.platforms.spec import PlatformSpec
 SCHEMA_VERSION = 5
 
 
-class _Part(BaseModel):
+class _SidecarPart(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class FailureRecord(_Part):
+class FailureRecord(_SidecarPart):
     """A failure: `kind` is the error's class, `reason` the provider's own code."""
 
     step: str
@@ -40,7 +40,7 @@ def _check_in_folder(name: str) -> str:
 FileName = Annotated[str, AfterValidator(_check_in_folder)]
 
 
-class FileRecord(_Part):
+class FileRecord(_SidecarPart):
     """One archived file, relative to the shot's folder; bytes, pixels, seconds."""
 
     file: FileName
@@ -58,7 +58,7 @@ class FileRecord(_Part):
     thumbnail: FileName | None = None
 
 
-class ScoreRecord(_Part):
+class ScoreRecord(_SidecarPart):
     """Measures of a take (media/frames.py); `rank` is its mean rank, 0..1 (1 best)."""
 
     luma: float
@@ -72,7 +72,7 @@ class ScoreRecord(_Part):
     rejected: str | None = None
 
 
-class JobRecord(_Part):
+class JobRecord(_SidecarPart):
     """The paid job behind a take or clip as the ledger had it.
 
     `callsheet ledger rebuild` enters it again. `batch`, `shot` and `slot` wanted it first, and that batch pays. Times
@@ -97,7 +97,7 @@ class JobRecord(_Part):
     ledger: str = ""
 
 
-class TakeRecord(_Part):
+class TakeRecord(_SidecarPart):
     """A candidate picture or why there is none; `others`, `text`: of the same reply."""
 
     take: int
@@ -119,7 +119,7 @@ class TakeRecord(_Part):
     text: str = ""
 
 
-class ClipRecord(_Part):
+class ClipRecord(_SidecarPart):
     """A video made of a take (None: of text alone): its file, or why there is none.
 
     `reply` is what the provider said of its operation in the end, without bytes; `others` are further videos of it.
@@ -146,7 +146,7 @@ class ClipRecord(_Part):
 WHOLE = "the whole picture"
 
 
-class SubjectRecord(_Part):
+class SubjectRecord(_SidecarPart):
     """The place of the subject, `how` it was found, and why so.
 
     `box` is left, top, right, bottom around all its moments, in shares 0..1 of the upright picture.
@@ -157,7 +157,7 @@ class SubjectRecord(_Part):
     box: tuple[float, float, float, float] | None = None
 
 
-class CutMaking(_Part):
+class CutMaking(_SidecarPart):
     """The facts of how a cut was made.
 
     `crop` is x, y, w, h in pixels of the upright clip, at the start where it moves along `path` (seconds, x, y).
@@ -197,7 +197,7 @@ class CutRecord(CutMaking):
     disclosure: Disclosure = Disclosure()
 
 
-class DecisionRecord(_Part):
+class DecisionRecord(_SidecarPart):
     """A person's decision: the takes approved, by number and sha256 (none: rejected).
 
     `shown` are the takes that there were to choose from, `n` counts the shot's decisions from 1.
@@ -211,7 +211,7 @@ class DecisionRecord(_Part):
     at: datetime
 
 
-class PinRecord(_Part):
+class PinRecord(_SidecarPart):
     """A choice of frame before its clip was paid for; `wish` is its input's hash."""
 
     n: int
@@ -222,7 +222,7 @@ class PinRecord(_Part):
     at: datetime
 
 
-class ImageParams(_Part):
+class ImageParams(_SidecarPart):
     """The parameters that every take of the shot was requested with."""
 
     model: str
@@ -233,7 +233,7 @@ class ImageParams(_Part):
     references: tuple[dict[str, str], ...] = ()
 
 
-class InputRecord(_Part):
+class InputRecord(_SidecarPart):
     """A file used to finish cuts, from the manifest's `uri`.
 
     `file` is its name in the batch's `inputs/`, "" as long as it is not there (no clip was made yet).
@@ -246,7 +246,7 @@ class InputRecord(_Part):
     uri: str
 
 
-class FinishRecord(_Part):
+class FinishRecord(_SidecarPart):
     """The finish of the shot's cuts, in the words of callsheet.shots.Finish."""
 
     focus: str = "auto"
@@ -264,7 +264,7 @@ class FinishRecord(_Part):
         return tuple(one for one in (self.captions_file, self.logo, self.end_card, self.music, self.font) if one)
 
 
-class Sidecar(_Part):
+class Sidecar(_SidecarPart):
     """All that is known of one shot in one batch.
 
     `earlier_takes`, `earlier_clips`: paid for, or perhaps, and no longer used by the shot (its prompt was edited, say,

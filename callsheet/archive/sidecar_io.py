@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from callsheet.archive import layout
 from callsheet.archive.sidecar import SCHEMA_VERSION, ClipRecord, CutRecord, JobRecord, Sidecar, TakeRecord
-from callsheet.archive.store import Store, keep_aside, kept_name
+from callsheet.archive.store import Store, keep_aside, name_kept_file
 from callsheet.concurrency import gather_bounded
 from callsheet.errors import ArchiveConflict, ArchiveDenied, ArchiveError
 
@@ -34,7 +34,7 @@ def with_earlier(new: Sidecar, before: Sidecar, gone: Collection[str] = ()) -> S
     )
 
 
-def paid_parts(sidecar: Sidecar) -> list[TakeRecord | ClipRecord]:
+def list_paid_parts(sidecar: Sidecar) -> list[TakeRecord | ClipRecord]:
     """Return every take and clip of the shot, those in use first."""
     return [*sidecar.takes, *sidecar.clips, *sidecar.earlier_takes, *sidecar.earlier_clips]
 
@@ -242,5 +242,7 @@ async def _read_replaceable(store: Store, prefix: str, name: str) -> Sidecar | N
         raise
     except ArchiveError as error:
         kept = await keep_aside(store, prefix, name, MAX_SIDECAR)
-        log.warning("The sidecar %s is replaced and kept as %s: %s", name, kept_name(prefix, kept.md5, name), error)
+        log.warning(
+            "The sidecar %s is replaced and kept as %s: %s", name, name_kept_file(prefix, kept.md5, name), error
+        )
         return None

@@ -43,11 +43,11 @@ def _check_in_folder(file: FileRecord) -> FileRecord:
 SpotFile = Annotated[FileRecord, AfterValidator(_check_in_folder)]
 
 
-class _Part(BaseModel):
+class _SpotPart(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class SpotPartRecord(_Part):
+class SpotPartRecord(_SpotPart):
     """A clip or cut in a spot, in its place."""
 
     shot: Annotated[str, Field(max_length=1000)]
@@ -56,7 +56,7 @@ class SpotPartRecord(_Part):
     sha256: Annotated[str, Field(pattern=_SHA256)]
 
 
-class SpotWish(_Part):
+class SpotWish(_SpotPart):
     """The parameters with which a spot is joined.
 
     Seconds that neighbours share, loudness (LUFS) and true peak (dBTP) that were aimed at.
@@ -67,7 +67,7 @@ class SpotWish(_Part):
     peak_dbtp: Annotated[float, Field(ge=-20, le=0)] = -1.0
 
 
-class SpotRecord(_Part):
+class SpotRecord(_SpotPart):
     """One spot.
 
     `cut` is what its parts were cut for, "" for clips as they are, and `title` that platform's name. Seconds; loudness

@@ -170,7 +170,7 @@ async def create_document(store: Store, name: str, data: bytes, content_type: st
 DAMAGED = ".damaged"
 
 
-def kept_name(prefix: str, md5: str, name: str) -> str:
+def name_kept_file(prefix: str, md5: str, name: str) -> str:
     """Return where a wrong file of the batch at `prefix` is kept."""
     return f"{prefix}/{DAMAGED}/{md5[:12]}/{name.removeprefix(f'{prefix}/')}"
 
@@ -182,5 +182,5 @@ async def keep_aside(store: Store, prefix: str, name: str, limit: int) -> Stat:
     """
     data = await store.read_bytes(name, limit)
     md5 = md5_of_bytes(data)
-    await create_document(store, kept_name(prefix, md5, name), data, "application/octet-stream")
+    await create_document(store, name_kept_file(prefix, md5, name), data, "application/octet-stream")
     return Stat(len(data), md5)

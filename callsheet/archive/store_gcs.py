@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from callsheet import files as durable
-from callsheet.archive.numbered import Versions, newest, numbered
+from callsheet.archive.numbered import Versions, name_version, newest
 from callsheet.archive.object_metadata import resource
 from callsheet.archive.store import Stat, StoredFile, confined
 from callsheet.errors import ArchiveConflict, ArchiveError, ArchiveKept
-from callsheet.gcs.bucket import Bucket, Found
+from callsheet.gcs.bucket import Bucket, ObjectInfo
 from callsheet.gcs.content import BytesContent, Content, FileContent
 from callsheet.gcs.credentials import GoogleAccess
 from callsheet.gcs.fetch import Check, Sink, fetch_whole
-from callsheet.gcs.patience import Patience
+from callsheet.gcs.patience import RetryLimits
 from callsheet.gcs.rewrite import Rewrite
 from callsheet.gcs.write_rule import RESUMABLE, Write
 
@@ -43,7 +43,7 @@ class GcsStore:
         prefix: str = "",
         *,
         access: GoogleAccess | None = None,
-        patience: Patience | None = None,
+        patience: RetryLimits | None = None,
     ) -> None:
         self._bucket = Bucket(bucket, access or GoogleAccess(), patience)
         self._prefix = f"{confined(prefix)}/" if prefix else ""
@@ -104,11 +104,11 @@ class GcsStore:
             versions = await self._versions.of(name)
             last = max(versions, default=0)
             if last and versions[last] == Stat(len(data), durable.md5_of_bytes(data)):
-                return numbered(name, last)
-            content, write = self._prepare_document(numbered(name, last + 1), data, content_type, only_this=True)
+                return name_version(name, last)
+            content, write = self._prepare_document(name_version(name, last + 1), data, content_type, only_this=True)
             with contextlib.suppress(ArchiveConflict):  # another process had this number
                 await self._write(content, write.create)
-                return numbered(name, last + 1)
+                return name_version(name, last + 1)
         raise ArchiveConflict(f"{self.uri}/{name}: other processes write it all the time. Run again when they ended.")
 
     def _prepare_document(
@@ -132,7 +132,7 @@ class GcsStore:
     async def get_file(self, name: str, target: Path, *, sha256: str) -> None:
         """Fetch a file, verified; see Store.get_file."""
 
-        def check(_: Found, came: durable.Digests) -> str:
+        def check(_: ObjectInfo, came: durable.Digests) -> str:
             return "" if came.sha256 == sha256 else f"the bytes received have the sha256 {came.sha256}, not {sha256}"
 
         part = durable.unfinished_beside(target)
@@ -146,7 +146,7 @@ class GcsStore:
     async def read_bytes(self, name: str, limit: int) -> bytes:
         """Read a document of at most `limit` bytes; see Store.read_bytes."""
 
-        def check(found: Found, came: durable.Digests) -> str:
+        def check(found: ObjectInfo, came: durable.Digests) -> str:
             # Of an object stored compressed the plain bytes come, whose hash is not told.
             right = found.gzipped or not found.md5 or came.md5 == found.md5
             return "" if right else f"the bytes received have the md5 {came.md5}, not {found.md5}"
@@ -174,7 +174,7 @@ class GcsStore:
         """List the documents that have several versions; see Store.numbered_names."""
         if not self._versions.keeps:
             return {}
-        return {name: numbered(name, n) for name, n in newest(await self._list_objects(prefix))[1].items()}
+        return {name: name_version(name, n) for name, n in newest(await self._list_objects(prefix))[1].items()}
 
     async def _list_objects(self, prefix: str) -> dict[str, Stat]:
         """List every object below a prefix, whichever version of a document it is."""

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from callsheet.archive import layout
 from callsheet.archive.catalogue import catalogue_rows, identity
-from callsheet.archive.lineage import DERIVED, asset_of, asset_of_row, listed, thumbnails
+from callsheet.archive.lineage import DERIVED, asset_of, asset_of_row, list_files, thumbnails
 from callsheet.archive.marker import Success
 from callsheet.archive.sidecar import InputRecord, Sidecar
 from callsheet.archive.spots import SpotRecord
@@ -55,7 +55,7 @@ class Unreadable:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class ArchiveContents:
     """All that an archive has of one batch, by names in the archive.
 
     `files` are those in its folder; `hashes` the sha256 of sidecars' bytes; `known` what a ledger has on record;
@@ -100,7 +100,7 @@ class Evidence:
         found = {
             name: asset_of(one, each, each.file.uri)
             for one in self.believed.values()
-            for each in listed(one)
+            for each in list_files(one)
             if (name := self.place_of(one.shot, each.file.file)) in self.files or not each.can_be_gone
         }
         # Of several rows for a file the last one counts.
@@ -135,7 +135,7 @@ class Evidence:
         }
 
 
-def findings(evidence: Evidence) -> tuple[Finding, ...]:
+def findings(evidence: ArchiveContents) -> tuple[Finding, ...]:
     """Return everything that is wrong, by name; () when the batch is whole."""
     found = [
         *_check_marker(evidence),
@@ -156,7 +156,7 @@ def is_whole(found: Iterable[Finding]) -> bool:
     return all(one.wrong == "foreign" or one.mended for one in found)
 
 
-def is_gone_for_good(evidence: Evidence, name: str, asset: Asset) -> bool:
+def is_gone_for_good(evidence: ArchiveContents, name: str, asset: Asset) -> bool:
     """Return whether only an old catalogue row lists a missing file.
 
     Its shot has another one, made since under another name. Only files that cost nothing are made again; the row can
@@ -165,10 +165,10 @@ def is_gone_for_good(evidence: Evidence, name: str, asset: Asset) -> bool:
     sidecar = evidence.sidecars.get(layout.sidecar_name(evidence.batch.prefix, asset.shot))
     if asset.kind not in DERIVED or name in evidence.files or not isinstance(sidecar, Sidecar):
         return False
-    return all(each.file.file != asset.name for each in listed(sidecar) if not each.earlier)
+    return all(each.file.file != asset.name for each in list_files(sidecar) if not each.earlier)
 
 
-def _check_marker(evidence: Evidence) -> Iterator[Finding]:
+def _check_marker(evidence: ArchiveContents) -> Iterator[Finding]:
     name, marker = evidence.marker_name, evidence.marker
     if marker is None:
         yield Finding(name, "missing", "No run of the batch has ended, or its marker is lost.")
@@ -183,13 +183,13 @@ def _check_marker(evidence: Evidence) -> Iterator[Finding]:
         yield Finding(gallery, "missing", "The batch's gallery is not there.")
 
 
-def _find_damaged(evidence: Evidence) -> set[str]:
+def _find_damaged(evidence: ArchiveContents) -> set[str]:
     """Return the shots of which a file is missing or changed."""
     told = evidence.told()
     return {told[one.name].shot for one in _check_files(evidence) if one.name in told}
 
 
-def _check_sidecars(evidence: Evidence) -> Iterator[Finding]:
+def _check_sidecars(evidence: ArchiveContents) -> Iterator[Finding]:
     for name, sidecar in evidence.sidecars.items():
         if isinstance(sidecar, Unreadable):
             yield Finding(name, "changed", sidecar.why)
@@ -207,7 +207,7 @@ def _check_sidecars(evidence: Evidence) -> Iterator[Finding]:
             yield Finding(name, "changed", f"Its sha256 is {digest[:12]}, not {in_marker[name][:12]} as in the marker.")
 
 
-def _find_used_sidecars(evidence: Evidence) -> set[str]:
+def _find_used_sidecars(evidence: ArchiveContents) -> set[str]:
     """Return the sidecars of the folders that have files of callsheet's.
 
     A run writes files first.
@@ -217,7 +217,7 @@ def _find_used_sidecars(evidence: Evidence) -> set[str]:
     return {f"{name.rpartition('/')[0]}/{layout.SIDECAR}" for name in ours}
 
 
-def _check_parts(evidence: Evidence) -> Iterator[Finding]:
+def _check_parts(evidence: ArchiveContents) -> Iterator[Finding]:
     for name, part in evidence.parts.items():
         if isinstance(part, Unreadable):
             yield Finding(name, "changed", part.why)
@@ -229,7 +229,7 @@ def _check_parts(evidence: Evidence) -> Iterator[Finding]:
                 yield Finding(name, "uncatalogued", "Its sidecar lists it, no part of the catalogue does.")
 
 
-def _check_files(evidence: Evidence) -> Iterator[Finding]:
+def _check_files(evidence: ArchiveContents) -> Iterator[Finding]:
     for name, asset in evidence.told().items():
         stat = evidence.files.get(name)
         if stat is None:
@@ -250,7 +250,7 @@ def _check_files(evidence: Evidence) -> Iterator[Finding]:
             yield Finding(name, "changed", f"Its sha256 is {digests.sha256[:12]}, which its name does not carry.")
 
 
-def _explain_missing(evidence: Evidence, name: str, asset: Asset) -> str:
+def _explain_missing(evidence: ArchiveContents, name: str, asset: Asset) -> str:
     if is_gone_for_good(evidence, name, asset):
         return f"Only the catalogue still lists this {asset.kind}; its shot has another one."
     return f"The {asset.kind} is not there."
@@ -267,7 +267,7 @@ def _describe_difference(asset: Asset | InputRecord, stat: Stat, digests: Digest
     return ""
 
 
-def _check_spots(evidence: Evidence) -> Iterator[Finding]:
+def _check_spots(evidence: ArchiveContents) -> Iterator[Finding]:
     """Yield the spots of which a file is gone.
 
     Film and record carry the same hash in their names.
@@ -283,7 +283,7 @@ def _check_spots(evidence: Evidence) -> Iterator[Finding]:
             yield Finding(film, "missing", "The spot is not there, its record is.")
 
 
-def _find_foreign(evidence: Evidence) -> Iterator[Finding]:
+def _find_foreign(evidence: ArchiveContents) -> Iterator[Finding]:
     listed_names = evidence.told().keys() | evidence.thumbnails().keys() | evidence.sidecars.keys() | evidence.known
     for name in evidence.files:
         prefix = evidence.batch.prefix

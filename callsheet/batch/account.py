@@ -13,7 +13,7 @@ from callsheet.errors import BudgetParked
 from callsheet.exit_codes import ExitCode, first_of
 from callsheet.ledger import Job, JobState, Ledger
 from callsheet.ledger.model_usage import Use
-from callsheet.ledger.quota import PACIFIC, WINDOW, Limits, pacific_day, tightened
+from callsheet.ledger.quota import PACIFIC, WINDOW, QuotaLimits, pacific_day, tightened
 from callsheet.plan import Plan
 from callsheet.plan.money import Money
 from callsheet.plan.requests import take_order
@@ -105,10 +105,10 @@ async def _uses(run: RunContext, names: Iterable[str]) -> tuple[ModelUse, ...]:
     scope = scope_of(settings, run.batch.mode)
     used = await run.resources.ledger.use_of({name: scope(name) for name in wanted}, now)
     limits = {name: run.resources.catalogue.get(name).limits(settings.tier) for name in wanted}
-    return tuple(model_use(name, used[name], Limits(limits[name].rpm, limits[name].rpd), now) for name in wanted)
+    return tuple(model_use(name, used[name], QuotaLimits(limits[name].rpm, limits[name].rpd), now) for name in wanted)
 
 
-def model_use(model: str, use: Use, published: Limits, now: datetime) -> ModelUse:
+def model_use(model: str, use: Use, published: QuotaLimits, now: datetime) -> ModelUse:
     """Return the use of one model at `now`, held against its limits and what 429 replies said of them."""
     limits, full = tightened(published, use.learned), use.learned.day_until
     pause = use.learned.pause_until

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from callsheet.approval.file import Wish, check, name_of
+from callsheet.approval.file import TakeSelection, check, name_of
 from callsheet.approval.waiting import Question, decision_on, is_waiting, question_of
 from callsheet.archive import layout
 from callsheet.archive.claim import check_claim
@@ -23,7 +23,7 @@ from callsheet.errors import ArchiveError, DecisionError
 from callsheet.ledger import BatchRow, Ledger, Recorded
 from callsheet.models.suggestions import did_you_mean
 from callsheet.settings import Settings
-from callsheet.shots import ShotState
+from callsheet.shots import ShotOutcome
 from callsheet.steps.sidecar import decision_record
 
 log = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ async def questions(settings: Settings, batch: str) -> Decided:
         return Decided(row, (), await _waiting(ledger, store, row), ())
 
 
-async def decide(settings: Settings, batch: str, wishes: Sequence[Wish], by: str) -> Decided:
+async def decide(settings: Settings, batch: str, wishes: Sequence[TakeSelection], by: str) -> Decided:
     """Record a person's wishes in ledger and sidecars: all of them, each once.
 
     Or none, with DecisionError.
@@ -103,11 +103,11 @@ async def decide(settings: Settings, batch: str, wishes: Sequence[Wish], by: str
             log.warning("The decisions are in the ledger; the next run writes them to sidecars and gallery: %s", error)
         decided = {wish.shot for wish in wishes}
         rows = await ledger.shots_of(batch)
-        going = tuple(r.shot for r in rows if r.shot in decided and r.state is ShotState.PENDING)
+        going = tuple(r.shot for r in rows if r.shot in decided and r.state is ShotOutcome.PENDING)
         return Decided(row, recorded, await _waiting(ledger, store, row), going)
 
 
-def noted(sidecar: Sidecar, decisions: Sequence[FrameDecision], updated: datetime) -> Sidecar:
+def add_decisions(sidecar: Sidecar, decisions: Sequence[FrameDecision], updated: datetime) -> Sidecar:
     """Return the sidecar with the decisions about its shot, and the shot's state as the last of them leaves it.
 
     One that has them already is returned as it is.
@@ -119,12 +119,12 @@ def noted(sidecar: Sidecar, decisions: Sequence[FrameDecision], updated: datetim
     failures = [one for one in sidecar.failures if one.kind not in (APPROVAL, REJECTED)]
     if last.rejects:
         failures.append(FailureRecord(step="frames", kind=REJECTED, message=last.sentence()))
-    state = ShotState.BLOCKED if last.rejects else ShotState.PENDING
+    state = ShotOutcome.BLOCKED if last.rejects else ShotOutcome.PENDING
     values = {"decisions": records, "failures": tuple(failures), "state": state.value, "updated": updated}
     return sidecar.model_copy(update=values)
 
 
-async def _sidecars(ledger: Ledger, store: Store, row: BatchRow, wishes: Sequence[Wish]) -> dict[str, Sidecar]:
+async def _sidecars(ledger: Ledger, store: Store, row: BatchRow, wishes: Sequence[TakeSelection]) -> dict[str, Sidecar]:
     """Return the sidecars of the shots that are decided about.
 
     DecisionError for shots that are not there, or not begun.
@@ -145,7 +145,7 @@ def _unknown(shot: str, known: Sequence[str]) -> str:
 
 
 async def _decisions(
-    ledger: Ledger, sidecars: Mapping[str, Sidecar], wishes: Sequence[Wish], by: str
+    ledger: Ledger, sidecars: Mapping[str, Sidecar], wishes: Sequence[TakeSelection], by: str
 ) -> list[FrameDecision]:
     jobs = await ledger.jobs(take.job_key for one in sidecars.values() for take in one.takes)
     hashes = {key: job.sha256 for key, job in jobs.items()}
@@ -166,7 +166,7 @@ async def _note(ledger: Ledger, store: Store, row: BatchRow, sidecars: Mapping[s
     What the success marker lists changes, so it says so first.
     """
     decisions, now = await ledger.frame_decisions(row.batch.name, list(sidecars)), datetime.now(UTC)
-    written = {shot: noted(sidecar, decisions.get(shot, ()), now) for shot, sidecar in sidecars.items()}
+    written = {shot: add_decisions(sidecar, decisions.get(shot, ()), now) for shot, sidecar in sidecars.items()}
     changed = [sidecar for shot, sidecar in written.items() if sidecar is not sidecars[shot]]
     if changed:
         await mark_continuing(store, row.batch.prefix)
@@ -178,7 +178,7 @@ async def _note(ledger: Ledger, store: Store, row: BatchRow, sidecars: Mapping[s
 
 async def _waiting(ledger: Ledger, store: Store, row: BatchRow) -> tuple[Question, ...]:
     rows = [one for one in await ledger.shots_of(row.batch.name) if one.reason_kind == APPROVAL]
-    shots = [one.shot for one in rows if one.state is ShotState.WAITING]
+    shots = [one.shot for one in rows if one.state is ShotOutcome.WAITING]
     names = [layout.sidecar_name(row.batch.prefix, shot) for shot in shots]
     stored, _ = await read_readable(store, names)
     sidecars = in_order([one for one, _ in stored])

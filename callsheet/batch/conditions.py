@@ -17,7 +17,7 @@ from callsheet.models import Catalogue
 from callsheet.plan.inputs import LIVE, REHEARSAL, Conditions, ModelConditions, SpendConditions
 from callsheet.plan.money import Money
 from callsheet.providers.scopes import scope_of
-from callsheet.rehearsal.config import Latency
+from callsheet.rehearsal.config import LatencyConfig
 from callsheet.settings import Settings
 from callsheet.shots import Batch, Shot
 
@@ -30,7 +30,7 @@ async def outlook(
     catalogue: Catalogue,
     clock: Clock,
     budget: Decimal | None,
-    latency: Latency,
+    latency: LatencyConfig,
 ) -> Conditions:
     """Return what a run of the batch would find at this moment.
 

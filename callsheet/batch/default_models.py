@@ -26,7 +26,7 @@ _MOST_RATIOS = 100
 Begun = Mapping[str, Any]
 
 
-def begun_with(catalogue: Catalogue, shots: Iterable[Shot]) -> dict[str, Any]:
+def record_defaults(catalogue: Catalogue, shots: Iterable[Shot]) -> dict[str, Any]:
     """Return what goes on record of a batch of these shots: JSON."""
     used = {name for shot in shots for name in (shot.image_model, shot.video_model) if name}
     models = (model for name in sorted(used | catalogue.kept) if (model := catalogue.find(name)))
@@ -43,7 +43,7 @@ def as_begun(catalogue: Catalogue, begun: Begun | None) -> Catalogue:
     return catalogue.with_defaults(models if isinstance(models, Mapping) else None).with_details(details)
 
 
-async def begun_in_archive(store: Store, batch: Batch) -> Begun:
+async def read_recorded_defaults(store: Store, batch: Batch) -> Begun:
     """Return what the batch's plan in the archive tells.
 
     {} when there is none that tells anything.

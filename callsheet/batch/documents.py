@@ -13,13 +13,13 @@ from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.sidecar_io import in_order, sidecar_files
 from callsheet.archive.spots import read_spots
 from callsheet.archive.store import Store
-from callsheet.archive.verify import Evidence, Unreadable
+from callsheet.archive.verify import ArchiveContents, Unreadable
 from callsheet.context.context import RunContext
 from callsheet.errors import ArchiveError
 from callsheet.ledger import Ledger
 from callsheet.report.page import gallery_html
 from callsheet.report.view import BatchSummary, gallery_view
-from callsheet.shots import Batch, ShotState
+from callsheet.shots import Batch, ShotOutcome
 
 
 async def write_page(store: Store, ledger: Ledger, batch: Batch, sidecars: Sequence[Sidecar]) -> None:
@@ -39,7 +39,7 @@ async def write_gallery(run: RunContext, sidecars: Sequence[Sidecar]) -> None:
     await write_page(run.resources.store, run.resources.ledger, run.batch, sidecars)
 
 
-async def write_marker(run: RunContext, evidence: Evidence, lost: frozenset[str]) -> Success | None:
+async def write_marker(run: RunContext, evidence: ArchiveContents, lost: frozenset[str]) -> Success | None:
     """Write the marker over the sidecars of `evidence`, last of all.
 
     None when a run has to do it, or there are none.
@@ -76,8 +76,8 @@ async def write_marker(run: RunContext, evidence: Evidence, lost: frozenset[str]
 
 
 def _pending(sidecar: Sidecar) -> Sidecar:
-    done = sidecar.state == ShotState.DONE.value
-    return sidecar.model_copy(update={"state": ShotState.PENDING.value}) if done else sidecar
+    done = sidecar.state == ShotOutcome.DONE.value
+    return sidecar.model_copy(update={"state": ShotOutcome.PENDING.value}) if done else sidecar
 
 
 async def _planned(run: RunContext) -> list[str] | None:

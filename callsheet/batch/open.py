@@ -13,7 +13,7 @@ from functools import partial
 
 from callsheet.archive.open import open_archive
 from callsheet.archive.store import Store
-from callsheet.batch.default_models import MODEL_DEFAULTS, Begun, as_begun, begun_in_archive
+from callsheet.batch.default_models import MODEL_DEFAULTS, Begun, as_begun, read_recorded_defaults
 from callsheet.batch.request import RunRequest
 from callsheet.batch.survey import is_finished, survey
 from callsheet.clock import Clock
@@ -33,7 +33,7 @@ from callsheet.providers import load_sdk
 from callsheet.providers.routing import access_to, is_loopback, platform_for
 from callsheet.providers.scopes import scope_of
 from callsheet.rehearsal.config import RehearsalConfig
-from callsheet.rehearsal.process import named_service, rehearsal_service
+from callsheet.rehearsal.process import find_service, rehearsal_service
 from callsheet.settings import Settings
 from callsheet.shots import Batch
 
@@ -83,7 +83,7 @@ async def _begun(settings: Settings, batch: Batch, ask_archive: bool) -> Begun:
         return told
     store = open_archive(settings)
     try:
-        return {**await begun_in_archive(store, batch), **told}
+        return {**await read_recorded_defaults(store, batch), **told}
     finally:
         await store.aclose()
 
@@ -272,7 +272,7 @@ async def join_rehearsal(stack: AsyncExitStack, settings: Settings) -> tuple[str
     """
     given = settings.gemini_base_url
     if given and is_loopback(given):
-        named = await asyncio.to_thread(named_service, given)
+        named = await asyncio.to_thread(find_service, given)
         return named.base_url, named.clock
     config = RehearsalConfig(
         state_dir=settings.home / "rehearsal",

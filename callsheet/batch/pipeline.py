@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from callsheet.context.context import RunContext
-from callsheet.context.shot_state import Work, failure_of, is_transient, state_of
+from callsheet.context.shot_state import ShotState, failure_of, is_transient, state_of
 from callsheet.errors import CallsheetError
-from callsheet.shots import Failure, Shot, ShotState
+from callsheet.shots import Failure, Shot, ShotOutcome
 from callsheet.steps.archive import write_shot
 from callsheet.steps.clips import make_clips
 from callsheet.steps.cuts import make_cuts
@@ -26,11 +26,11 @@ class Step:
     """A step: what it does to one shot, and which shots go through it; `always` also those that ended before."""
 
     name: str
-    function: Callable[[RunContext, Work], Awaitable[None]]
+    function: Callable[[RunContext, ShotState], Awaitable[None]]
     is_for: Callable[[Shot], bool]
     always: bool = False
 
-    def takes(self, work: Work) -> bool:
+    def takes(self, work: ShotState) -> bool:
         """Return whether the shot, as it stands, goes through the step."""
         return self.is_for(work.shot) and (self.always or work.going)
 
@@ -45,7 +45,7 @@ PIPELINE = (
 STEPS = {step.name: step for step in PIPELINE}
 
 # Runs a step for some shots, as `run_step` does: directly, or as a task of a scheduler.
-Runner = Callable[[Step, Sequence[Work]], Awaitable[object]]
+Runner = Callable[[Step, Sequence[ShotState]], Awaitable[object]]
 
 
 async def run_pipeline(run: RunContext, shots: Sequence[Shot], runner: Runner | None = None) -> None:
@@ -68,7 +68,7 @@ async def run_pipeline(run: RunContext, shots: Sequence[Shot], runner: Runner | 
                 give_up(run, work, work.stopped_by or error)
 
 
-async def run_step(run: RunContext, step: Step, works: Iterable[Work]) -> dict[str, Any]:
+async def run_step(run: RunContext, step: Step, works: Iterable[ShotState]) -> dict[str, Any]:
     """Run a step for those of the shots that go through it, each to its end, and return the account of it.
 
     A bug ends its own shot. When archive or ledger were out of reach, that is raised once all have ended: the step is
@@ -91,7 +91,7 @@ async def run_step(run: RunContext, step: Step, works: Iterable[Work]) -> dict[s
     return {"shots": len(works), "ended": {work.shot.id: work.ended.value for work in works if work.ended}}
 
 
-def give_up(run: RunContext, work: Work, error: Exception) -> None:
+def give_up(run: RunContext, work: ShotState, error: Exception) -> None:
     """Note on a shot that has not ended what stopped it.
 
     What is no error of a known kind is a crash of ours.
@@ -103,6 +103,6 @@ def give_up(run: RunContext, work: Work, error: Exception) -> None:
         log.exception("Shot %s stopped by an error of callsheet's own", work.shot.id, exc_info=error)
         run.state.count_crashes()
         message = f"An error of callsheet's own: {error}. Run it again; if it stays, report it."
-        failure, state = Failure("batch", type(error).__name__, message), ShotState.FAILED
+        failure, state = Failure("batch", type(error).__name__, message), ShotOutcome.FAILED
     if work.going:
         work.fail(failure, state)

@@ -25,7 +25,7 @@ from callsheet.platforms import Platforms, load_platforms
 from callsheet.providers.routing import is_loopback
 from callsheet.providers.scopes import scope_of
 from callsheet.rehearsal.clock import glance
-from callsheet.rehearsal.config import Latency
+from callsheet.rehearsal.config import LatencyConfig
 from callsheet.settings import Settings
 from callsheet.shots import Batch, Mode, Shot
 
@@ -42,7 +42,7 @@ class Desk:
     store: Store
     catalogue: Catalogue
     clock: Clock
-    latency: Latency
+    latency: LatencyConfig
     budget: Decimal | None
     platforms: Platforms
 
@@ -76,10 +76,10 @@ async def check_unsent(settings: Settings, batch: Batch, sheet: Manifest, catalo
     check_sendable(plan_batch(batch, sheet.shots, known, catalogue, platforms=platforms), sheet.unsendable)
 
 
-async def time_of(settings: Settings, mode: Mode) -> tuple[Clock, Latency]:
+async def time_of(settings: Settings, mode: Mode) -> tuple[Clock, LatencyConfig]:
     """The clock that a run would have, and the latency that its service was told of. No service is started for it."""
     if mode == "live":
-        return Clock(), Latency()
+        return Clock(), LatencyConfig()
     url = settings.gemini_base_url
     here = url if url and is_loopback(url) else None
     return await asyncio.to_thread(glance, settings.home / "rehearsal", settings.rehearsal_factor, here)

@@ -11,7 +11,7 @@ from callsheet.batch.account import model_use
 from callsheet.jobs.charges import spend_limits
 from callsheet.ledger import Ledger
 from callsheet.ledger.model_usage import Use
-from callsheet.ledger.quota import WINDOW, Limits
+from callsheet.ledger.quota import WINDOW, QuotaLimits
 from callsheet.ledger.spend_window import SPEND_WINDOW, pacific_month, stricter
 from callsheet.models import Catalogue
 from callsheet.providers.routing import PLATFORMS, access_to
@@ -60,8 +60,8 @@ async def quota_rows(ledger: Ledger, settings: Settings, catalogue: Catalogue, n
         used = await ledger.use_of(dict.fromkeys(names, scope), now)
         for name in names:
             model = catalogue.find(name)
-            published = model.limits(settings.tier) if model else Limits()
-            rows.append(quota_row(scope, name, used[name], Limits(published.rpm, published.rpd), now))
+            published = model.limits(settings.tier) if model else QuotaLimits()
+            rows.append(quota_row(scope, name, used[name], QuotaLimits(published.rpm, published.rpd), now))
     return rows
 
 
@@ -71,7 +71,7 @@ def scopes_of(settings: Settings) -> list[str]:
     return [access.scope(platform) for platform in PLATFORMS]
 
 
-def quota_row(scope: str, model: str, use: Use, published: Limits, now: datetime) -> QuotaRow:
+def quota_row(scope: str, model: str, use: Use, published: QuotaLimits, now: datetime) -> QuotaRow:
     """Make the row of a model from what is published and what is on record."""
     found = model_use(model, use, published, now)
     is_learned = found.per_minute != published.rpm or use.learned.day_until is not None
@@ -107,7 +107,7 @@ async def _models(
 
 
 @dataclass(frozen=True, slots=True)
-class SpendRow:
+class RouteSpend:
     """USD of one route in the last ten minutes and this Pacific month, what is held included, and what may be spent.
 
     `goes_on_at` is until when a 429 lets everything wait, None for now.
@@ -134,9 +134,9 @@ class SpendRow:
         }
 
 
-async def spend_rows(ledger: Ledger, settings: Settings, catalogue: Catalogue, now: datetime) -> list[SpendRow]:
+async def spend_rows(ledger: Ledger, settings: Settings, catalogue: Catalogue, now: datetime) -> list[RouteSpend]:
     """Give a row for each live route whose money is limited, by tier, by the settings or by a 429."""
-    rows: list[SpendRow] = []
+    rows: list[RouteSpend] = []
     for scope in scopes_of(settings):
         limits = spend_limits(settings, catalogue, scope)
         learned, pause = await ledger.learned_spend(scope, now)
@@ -144,7 +144,7 @@ async def spend_rows(ledger: Ledger, settings: Settings, catalogue: Catalogue, n
         if per_10min is None and limits.per_month is None and pause is None:
             continue
         rows.append(
-            SpendRow(
+            RouteSpend(
                 route=scope,
                 last_10min=await ledger.spent_total(scope, now - SPEND_WINDOW, now),
                 per_10min=per_10min,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from callsheet.archive import layout
 from callsheet.batch.open import open_for, open_records, to_recover
-from callsheet.concurrency import all_of
+from callsheet.concurrency import gather_all
 from callsheet.context.context import RunContext
 from callsheet.context.poller import ENDS
 from callsheet.errors import (
@@ -42,7 +42,7 @@ async def recover(run: RunContext, missing: Sequence[Missing], batches: Mapping[
 
     What goes wrong with one job stays with it.
     """
-    return await all_of(_one(run_for(run, batches[one.batch]), one) for one in missing)
+    return await gather_all(_one(run_for(run, batches[one.batch]), one) for one in missing)
 
 
 def run_for(run: RunContext, batch: Batch) -> RunContext:
@@ -203,7 +203,7 @@ MODES: tuple[Mode, ...] = ("live", "rehearsal")
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class RecoveredFiles:
     """What is missing, most urgent first, and the batches of the ledger by name."""
 
     missing: tuple[Missing, ...]
@@ -214,7 +214,7 @@ class Found:
         return [one for one in self.missing if self.batches[one.batch].mode == mode]
 
 
-async def find_missing(settings: Settings, batch: str | None = None) -> Found:
+async def find_missing(settings: Settings, batch: str | None = None) -> RecoveredFiles:
     """Return what is paid for and not in the archive, in every batch or for one.
 
     Asks no provider.
@@ -230,10 +230,10 @@ async def find_missing(settings: Settings, batch: str | None = None) -> Found:
             # What the batch wants may have been ordered by another one first.
             wanted = {want.job_key for want in await ledger.wants_of(batch)}
             missing = [one for one in missing if one.batch == batch or (not one.file and one.job.key in wanted)]
-    return Found(tuple(missing), batches)
+    return RecoveredFiles(tuple(missing), batches)
 
 
-def check_mode(found: Found, mode: Mode, batch: str | None) -> None:
+def check_mode(found: RecoveredFiles, mode: Mode, batch: str | None) -> None:
     """SettingsError when the one batch that was named is of the other mode."""
     if batch is not None and found.batches[batch].mode != mode:
         other = "live" if mode == "rehearsal" else "a rehearsal"

@@ -11,20 +11,20 @@ from typing import Any, Literal
 from callsheet.archive import layout
 from callsheet.archive.catalogue import write_part
 from callsheet.archive.claim import check_claim
-from callsheet.archive.lineage import asset_of, listed
+from callsheet.archive.lineage import asset_of, list_files
 from callsheet.archive.marker import Success
 from callsheet.archive.open import open_archive
 from callsheet.archive.search import find
 from callsheet.archive.search_query import Query
 from callsheet.archive.sidecar import CutRecord, Sidecar
 from callsheet.archive.sidecar_io import in_order, read_sidecars, write_sidecar
-from callsheet.archive.verify import Evidence, findings, is_whole
+from callsheet.archive.verify import ArchiveContents, findings, is_whole
 from callsheet.batch.documents import write_gallery, write_marker
 from callsheet.batch.open import open_for, to_repair
 from callsheet.clock import Clock
-from callsheet.concurrency import all_of
+from callsheet.concurrency import gather_all
 from callsheet.context.context import RunContext
-from callsheet.context.shot_state import ClipWork, CutWork, Work
+from callsheet.context.shot_state import ClipState, CutState, ShotState
 from callsheet.cuts.encode.recipe import find_cut
 from callsheet.cuts.framing.focus import parse_focus
 from callsheet.errors import SettingsError, UsageError
@@ -40,7 +40,7 @@ from callsheet.steps.sidecar import cut_record, shot_of
 
 async def open_more_cuts(
     run: RunContext, names: Sequence[str], only: Collection[str] = (), focus: str | None = None
-) -> list[Work]:
+) -> list[ShotState]:
     """Return the work on shots whose clips lack cuts for some of these platforms.
 
     Those that are there count as reused.
@@ -63,24 +63,24 @@ async def open_more_cuts(
     return list(run.state.work.values())
 
 
-def _begin(run: RunContext, sidecar: Sidecar, specs: Sequence[PlatformSpec], focus: str | None) -> Work:
+def _begin(run: RunContext, sidecar: Sidecar, specs: Sequence[PlatformSpec], focus: str | None) -> ShotState:
     folder = f"{run.resources.store.uri}/{layout.shot_folder(run.batch.prefix, sidecar.shot)}"
-    files = [asset_of(sidecar, one, f"{folder}/{one.file.file}") for one in listed(sidecar)]
+    files = [asset_of(sidecar, one, f"{folder}/{one.file.file}") for one in list_files(sidecar)]
     assets: dict[str, Asset] = {asset.name: asset for asset in files}
     run.state.set_assets(sidecar.shot, assets)
-    work = Work(shot_of(sidecar))
+    work = ShotState(shot_of(sidecar))
     work.clips = [
-        ClipWork(clip.take, clip.job_key, asset=assets[clip.file.file]) for clip in sidecar.clips if clip.file
+        ClipState(clip.take, clip.job_key, asset=assets[clip.file.file]) for clip in sidecar.clips if clip.file
     ]
     finish = replace(work.shot.finish, focus=parse_focus(focus).text) if focus else work.shot.finish
-    wanted = [CutWork(spec, clip.take, finish) for clip in work.clips for spec in specs]
+    wanted = [CutState(spec, clip.take, finish) for clip in work.clips for spec in specs]
     clips = {clip.take: clip.asset.sha256 for clip in work.clips if clip.asset}
     work.cuts = [cut for cut in wanted if find_cut(files, clips[cut.take], cut.platform, cut.finish) is None]
     run.state.tally.count("cut", "reused", times=len(wanted) - len(work.cuts))
     return work
 
 
-async def write_more_cuts(run: RunContext, work: Work) -> None:
+async def write_more_cuts(run: RunContext, work: ShotState) -> None:
     """Enter the shot's new cuts in its sidecar.
 
     One that could not be made is not entered; the summary tells it.
@@ -121,7 +121,7 @@ async def report_more_cuts(run: RunContext) -> dict[str, Any]:
     return _summary(run)
 
 
-async def _evidence(run: RunContext) -> Evidence:
+async def _evidence(run: RunContext) -> ArchiveContents:
     [held] = await holdings(run.resources.store, [run.batch.name])
     return await inspect(run.resources.store, held)
 
@@ -190,7 +190,7 @@ async def clips_to_cut(settings: Settings, asked: CutsRequest) -> list[ClipsToCu
         if asked.batch and not asked.searches:
             await ledger.batch_named(asked.batch, "Nothing was cut.")
         rows = sorted(await ledger.batches(), key=lambda row: row.created, reverse=True)
-    meant = chosen(rows, asked)
+    meant = choose_batches(rows, asked)
     if not meant and not asked.searches:
         raise SettingsError(no_edition(rows, asked, "Nothing was cut."))
     if not asked.searches:
@@ -209,7 +209,7 @@ async def clips_to_cut(settings: Settings, asked: CutsRequest) -> list[ClipsToCu
     return clips
 
 
-def chosen(rows: Sequence[BatchRow], asked: CutsRequest) -> list[Batch]:
+def choose_batches(rows: Sequence[BatchRow], asked: CutsRequest) -> list[Batch]:
     """Return the batches among these, newest first, that a request means."""
     if asked.batch:
         return [row.batch for row in rows if row.batch.name == asked.batch]
@@ -229,12 +229,12 @@ async def more_cuts(settings: Settings, asked: CutsRequest) -> list[dict[str, An
     for clips in await clips_to_cut(settings, asked):
         async with open_for(to_repair(clips.batch, settings), settings) as run:
             works = await open_more_cuts(run, asked.platforms, clips.shots, asked.focus)
-            await all_of(_cut(run, work) for work in works)
+            await gather_all(_cut(run, work) for work in works)
             made.append(await report_more_cuts(run))
     return made
 
 
-async def _cut(run: RunContext, work: Work) -> None:
+async def _cut(run: RunContext, work: ShotState) -> None:
     await make_these(run, work, work.cuts)
     await write_more_cuts(run, work)
 

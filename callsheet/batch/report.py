@@ -20,7 +20,7 @@ from callsheet.batch.account import OpenRequests, find_open_requests, goes_on_at
 from callsheet.batch.pipeline import run_pipeline
 from callsheet.batch.summary import RunSummary
 from callsheet.context.context import RunContext
-from callsheet.context.shot_state import Work
+from callsheet.context.shot_state import ShotState
 from callsheet.decisions import APPROVAL
 from callsheet.errors import CallsheetError, NotApproved
 from callsheet.exit_codes import ExitCode, code_of_shots, first_of
@@ -30,7 +30,7 @@ from callsheet.ledger.spend_window import Position
 from callsheet.plan import Plan
 from callsheet.report.page import gallery_html
 from callsheet.report.view import BatchSummary, gallery_view
-from callsheet.shots import ShotState
+from callsheet.shots import ShotOutcome
 from callsheet.steps.archive import tell_open_pictures
 from callsheet.steps.cut_inputs import archived_hashes
 from callsheet.steps.sidecar import sidecar_of
@@ -78,7 +78,9 @@ async def write_report(run: RunContext, elapsed_s: float) -> Report:
     await tell_open_pictures(run, [item.shot for item in plan.shots])
     sidecars = await _sidecars(run, plan)
     absent = [item.shot for item in plan.shots if item.shot.id not in run.state.sidecars]
-    shown = in_order([*sidecars, *(sidecar_of(batch, Work(shot), ShotState.PENDING, started) for shot in absent)])
+    shown = in_order(
+        [*sidecars, *(sidecar_of(batch, ShotState(shot), ShotOutcome.PENDING, started) for shot in absent)]
+    )
     spent = await run.resources.ledger.spent_on_batch(batch.name)
     # A run with nothing left to make estimates nothing; that says little beside what the batch has cost in all.
     told = BatchSummary(batch.campaign, batch.name, batch.mode, started, batch.edition, plan.usd or None, spent)
@@ -163,8 +165,8 @@ async def _agree(run: RunContext, row: ShotRow, *, complete: bool) -> None:
     do; else the shot is what the ledger says, which was written later.
     """
     sidecar, work = run.state.sidecars[row.shot][0], run.state.work.get(row.shot)
-    told = ShotState(sidecar.state)
-    if (work and work.archived) or row.state is ShotState.DONE or (complete and told is ShotState.DONE):
+    told = ShotOutcome(sidecar.state)
+    if (work and work.archived) or row.state is ShotOutcome.DONE or (complete and told is ShotOutcome.DONE):
         first = next(iter(sidecar.failures), None)
         step, kind, reason = (first.step, first.kind, first.message) if first else ("", "", "")
         await run.resources.ledger.set_shot(row.batch, row.shot, told, step=step, kind=kind, reason=reason)
@@ -181,7 +183,7 @@ def _summary(run: RunContext, plan: Plan, standing: Standing, gallery: str, elap
     shots, money = Counter(row.state for row in standing.rows), standing.money
     asked_for = Counter(row.state for row in standing.rows if run.policy.wants(row.shot))
     code = first_of((code_of_shots(asked_for, free=run.policy.free), standing.requests.exit_code))
-    ended = (ShotState.DONE, ShotState.BLOCKED, ShotState.FAILED, ShotState.PARKED, ShotState.WAITING)
+    ended = (ShotOutcome.DONE, ShotOutcome.BLOCKED, ShotOutcome.FAILED, ShotOutcome.PARKED, ShotOutcome.WAITING)
     return RunSummary.model_validate(
         {
             "batch": run.batch.name,
@@ -201,7 +203,7 @@ def _summary(run: RunContext, plan: Plan, standing: Standing, gallery: str, elap
 
 def _waiting_for(standing: Standing) -> dict[str, int]:
     """Return how many shots wait for a person's approval of a frame, and how many for `callsheet resolve`."""
-    waiting = {row.shot: row.reason_kind for row in standing.rows if row.state is ShotState.WAITING}
+    waiting = {row.shot: row.reason_kind for row in standing.rows if row.state is ShotOutcome.WAITING}
     approval = {shot for shot, kind in waiting.items() if kind in (APPROVAL, NotApproved.__name__)}
     return {
         "approval": len(approval),

@@ -20,7 +20,7 @@ from callsheet.models import Catalogue, load_catalogue
 from callsheet.providers import Providers, open_providers
 from callsheet.providers.operations import adoptable
 from callsheet.providers.outcomes import read_picture
-from callsheet.providers.output_bucket import Evidence
+from callsheet.providers.output_bucket import SubmissionEvidence
 from callsheet.providers.reply_spool import KeptReplies
 from callsheet.settings import Settings
 from callsheet.shots import Mode
@@ -32,7 +32,7 @@ TAKEN_FOR_FREE = (
 
 
 @dataclass(frozen=True, slots=True)
-class Doubt:
+class UnknownRequest:
     """One request that may or may not have been accepted, or failed with part of a picture as evidence.
 
     `kept` are the files of its replies as they came, `has_picture` tells that the last of them holds a whole one.
@@ -44,13 +44,13 @@ class Doubt:
     attempts: tuple[AttemptRecord, ...]
     labels: tuple[tuple[str, str], ...] = ()
     prefix: str | None = None
-    evidence: Evidence | None = None
+    evidence: SubmissionEvidence | None = None
     found: str = ""
     kept: tuple[Path, ...] = ()
     has_picture: bool = False
 
 
-async def chosen(ledger: Ledger, keys: Sequence[str], batch: str | None, *, every: bool = False) -> list[Job]:
+async def choose_jobs(ledger: Ledger, keys: Sequence[str], batch: str | None, *, every: bool = False) -> list[Job]:
     """Return the jobs in doubt whose keys begin like `keys` (all when empty), in one batch or any.
 
     Those that failed with part of a picture are among them when they are named, or nothing is to be decided; a
@@ -96,12 +96,12 @@ async def _one(ledger: Ledger, doubtful: Sequence[Job], key: str) -> Job:
     raise SettingsError(f"No request in doubt has a key that begins with {key!r}. `callsheet resolve` lists them.")
 
 
-async def looked_at(ledger: Ledger, settings: Settings, jobs: Sequence[Job], *, look: bool) -> list[Doubt]:
+async def looked_at(ledger: Ledger, settings: Settings, jobs: Sequence[Job], *, look: bool) -> list[UnknownRequest]:
     """Return everything known of the jobs, in their order.
 
     With `look`, providers are asked; what fails there is told.
     """
-    seen: dict[str, Doubt] = {}
+    seen: dict[str, UnknownRequest] = {}
     kept = KeptReplies(settings.home / "spool" / "replies", ledger.identity)
     catalogue = load_catalogue(settings.catalogue)
     for mode in dict.fromkeys(job.mode for job in jobs):
@@ -115,21 +115,23 @@ async def looked_at(ledger: Ledger, settings: Settings, jobs: Sequence[Job], *, 
     return [seen[job.key] for job in jobs]
 
 
-async def _with_reply(ledger: Ledger, kept: KeptReplies, job: Job) -> Doubt:
+async def _with_reply(ledger: Ledger, kept: KeptReplies, job: Job) -> UnknownRequest:
     """Return the job with its attempts, and what the reply to the last of them holds, where it was kept."""
     attempts = tuple(await ledger.attempts_on(job.key))
     files = tuple(kept.of_job(job.key))
     reply = kept.read(job.key, job.attempts) if job.kind == "image" else None
     if reply is None or job.state is not JobState.UNKNOWN:
-        return Doubt(job, attempts, kept=files, found=job.reason if job.state is JobState.FAILED else "")
+        return UnknownRequest(job, attempts, kept=files, found=job.reason if job.state is JobState.FAILED else "")
     try:
         await asyncio.to_thread(read_picture, reply)
     except CallsheetError as error:
-        return Doubt(job, attempts, kept=files, found=f"Its reply is kept: {error}")
-    return Doubt(job, attempts, kept=files, found=TAKEN_FOR_FREE, has_picture=True)
+        return UnknownRequest(job, attempts, kept=files, found=f"Its reply is kept: {error}")
+    return UnknownRequest(job, attempts, kept=files, found=TAKEN_FOR_FREE, has_picture=True)
 
 
-async def _looked_at(providers: Providers, catalogue: Catalogue, clock: Clock, doubt: Doubt, look: bool) -> Doubt:
+async def _looked_at(
+    providers: Providers, catalogue: Catalogue, clock: Clock, doubt: UnknownRequest, look: bool
+) -> UnknownRequest:
     job, n = doubt.job, doubt.job.attempts
     if doubt.has_picture or job.state is JobState.FAILED:
         return doubt
@@ -140,14 +142,14 @@ async def _looked_at(providers: Providers, catalogue: Catalogue, clock: Clock, d
         evidence = await providers.evidence_of(job.model, job.key, n, root) if look else None
     except CallsheetError as error:
         return replace(doubt, found=_not_looked(error))
-    found = doubt.found or (told(evidence) if look else "")
+    found = doubt.found or (describe_evidence(evidence) if look else "")
     if look and evidence is None and prefix is not None:
         longest_s = catalogue.get(job.model).latency_s.max
         found = nothing_under(prefix, sent=doubt.attempts[-1].at, now=clock.now(), longest_s=longest_s)
     return replace(doubt, labels=labels, prefix=prefix, evidence=evidence, found=found)
 
 
-def told(evidence: Evidence | None) -> str:
+def describe_evidence(evidence: SubmissionEvidence | None) -> str:
     """Return what the evidence says, as a sentence."""
     if evidence is None:
         return "Nobody can tell from here whether it was accepted: the provider keeps no list of requests."
@@ -162,7 +164,7 @@ def _not_looked(error: CallsheetError) -> str:
     return f"It could not be looked for: {error}"
 
 
-async def decide(ledger: Ledger, doubt: Doubt, choice: Choice, operation: str | None, by: str) -> Job | None:
+async def decide(ledger: Ledger, doubt: UnknownRequest, choice: Choice, operation: str | None, by: str) -> Job | None:
     """Carry out a decision.
 
     The job as it is now, None when there is no evidence to decide by.

@@ -17,10 +17,10 @@ from callsheet.ledger import TERMINAL, BatchRow, Job, JobState, Ledger, ShotRow,
 from callsheet.manifest import Manifest
 from callsheet.models import load_catalogue
 from callsheet.settings import Settings
-from callsheet.shots import Mode, ShotState
+from callsheet.shots import Mode, ShotOutcome
 
 _PAID = frozenset({JobState.FINISHED, JobState.STORED})
-_OPEN = frozenset({ShotState.PENDING, ShotState.PARKED, ShotState.WAITING})
+_OPEN = frozenset({ShotOutcome.PENDING, ShotOutcome.PARKED, ShotOutcome.WAITING})
 # Steps that failed for want of a file which the ledger has had since.
 _WANTING = frozenset({"images", "clips"})
 
@@ -52,7 +52,7 @@ def _can_go_on(row: ShotRow, jobs: Sequence[Job]) -> bool:
         return False
     if row.reason_kind == APPROVAL and all(job.kind == "image" for job in jobs):
         return False  # a person is to decide, or the clip that was approved is to be paid for
-    if row.state is ShotState.FAILED:
+    if row.state is ShotOutcome.FAILED:
         return row.step in _WANTING and all(job.state in _PAID for job in jobs)
     return row.state in _OPEN
 

@@ -12,7 +12,7 @@ from callsheet.archive.sidecar_io import read_readable
 from callsheet.batch.account import find_open_requests
 from callsheet.batch.survey import is_finished, survey
 from callsheet.context.context import RunContext
-from callsheet.context.progress import How, Tally
+from callsheet.context.progress import How, RunCounts
 from callsheet.errors import CallsheetError, SettingsError
 from callsheet.exit_codes import code_of_shots, first_of
 from callsheet.ledger import AttemptRecord, JobState
@@ -20,7 +20,7 @@ from callsheet.manifest import Manifest
 from callsheet.plan import Action, Plan, ShotPlan, plan_batch
 from callsheet.plan.grouping import Shard
 from callsheet.providers.scopes import scope_of
-from callsheet.shots import Shot, ShotState
+from callsheet.shots import Shot, ShotOutcome
 
 
 async def open_shard(run: RunContext, manifest: Manifest, shard: Shard) -> Plan:
@@ -78,21 +78,21 @@ async def end_shard(run: RunContext, plan: Plan) -> dict[str, object]:
     return {"exit_code": int(code), "shots": {"total": len(plan.shots), "done": 0, **counted}}
 
 
-def _state(run: RunContext, item: ShotPlan) -> ShotState:
+def _state(run: RunContext, item: ShotPlan) -> ShotOutcome:
     """Return how a shot stands.
 
     One that was not worked on was whole, or waits for a person.
     """
     shot = item.shot.id
     if shot not in run.state.work:
-        return ShotState.DONE if is_finished(item, run.state.files) else ShotState.WAITING
-    return ShotState(run.state.sidecars[shot][0].state) if shot in run.state.sidecars else ShotState.PENDING
+        return ShotOutcome.DONE if is_finished(item, run.state.files) else ShotOutcome.WAITING
+    return ShotOutcome(run.state.sidecars[shot][0].state) if shot in run.state.sidecars else ShotOutcome.PENDING
 
 
 Sent = frozenset[tuple[str, int]]
 
 
-async def sent_of(run: RunContext) -> Sent:
+async def list_attempts(run: RunContext) -> Sent:
     """Return the attempts of the batch so far, by job and number.
 
     What is sent from now on is not among them.
@@ -106,14 +106,14 @@ async def follow_ledger(run: RunContext, wanted: int) -> None:
     `wanted` are all of the batch's.
     """
     counts = await run.resources.ledger.counts(run.batch.name)
-    ended = wanted - counts[ShotState.PENDING]
-    run.state.progress.set_shots(wanted, ended, ended - counts[ShotState.DONE])
+    ended = wanted - counts[ShotOutcome.PENDING]
+    run.state.progress.set_shots(wanted, ended, ended - counts[ShotOutcome.DONE])
 
 
 async def join_shards(run: RunContext, shots: Sequence[Shot], sent: Sent) -> None:
     """Take over the results of the `shots` that other processes worked on, for the report of the whole batch.
 
-    `sent` is what `sent_of` told before they began. A shot that nobody has brought to an end is pending.
+    `sent` is what `list_attempts` told before they began. A shot that nobody has brought to an end is pending.
     """
     if run.state.plan is None:
         raise CallsheetError("The batch has no plan yet. Nothing was joined; open it first.")
@@ -124,7 +124,7 @@ async def join_shards(run: RunContext, shots: Sequence[Shot], sent: Sent) -> Non
     run.remember(known)
     now = await asyncio.to_thread(plan_batch, batch, everything, known, run.resources.catalogue)
     whole = {item.shot.id for item in now.shots if is_finished(item, known.files)}
-    pending = {row.shot for row in await run.resources.ledger.shots_of(batch.name) if row.state is ShotState.PENDING}
+    pending = {row.shot for row in await run.resources.ledger.shots_of(batch.name) if row.state is ShotOutcome.PENDING}
     ended = [shot.id for shot in shots if shot.id in whole or shot.id not in pending]
     names = (layout.sidecar_name(batch.prefix, shot) for shot in ended if shot not in run.state.sidecars)
     there = [name for name in names if name.removeprefix(f"{batch.prefix}/") in run.state.files]
@@ -133,20 +133,20 @@ async def join_shards(run: RunContext, shots: Sequence[Shot], sent: Sent) -> Non
     # What is there instead of a sidecar is kept aside by the next run, which writes the shot's anew.
     unread = {shot for shot in ended if layout.sidecar_name(batch.prefix, shot) in broken}
     # Of a run that was killed between a sidecar and the ledger, the shot is whole and not yet told to be.
-    told = {shot for shot, (sidecar, _) in read.items() if sidecar.state == ShotState.DONE.value}
-    await run.resources.ledger.set_shots(batch.name, sorted(pending & whole & told), ShotState.DONE)
-    await run.resources.ledger.set_shots(batch.name, sorted(unread), ShotState.PENDING)
+    told = {shot for shot, (sidecar, _) in read.items() if sidecar.state == ShotOutcome.DONE.value}
+    await run.resources.ledger.set_shots(batch.name, sorted(pending & whole & told), ShotOutcome.DONE)
+    await run.resources.ledger.set_shots(batch.name, sorted(unread), ShotOutcome.PENDING)
     run.state.keep_sidecars({shot: stored for shot, stored in read.items() if shot not in pending or shot in told})
     new = [one for one in await run.resources.ledger.attempts_of(batch.name) if (one.job_key, one.n) not in sent]
     run.state.set_tally(tally_between(run.state.plan, now, new))
 
 
-def tally_between(before: Plan, now: Plan, attempts: Sequence[AttemptRecord]) -> Tally:
+def tally_between(before: Plan, now: Plan, attempts: Sequence[AttemptRecord]) -> RunCounts:
     """Return what was made between two plans of a batch, by whatever processes.
 
     `attempts` are those begun in between.
     """
-    tally, planned = Tally(), dict(_places(before))
+    tally, planned = RunCounts(), dict(_places(before))
     for place, action in _places(now):
         if action.what == "reuse":
             tally.count(action.kind, _how(planned.get(place)))

@@ -11,14 +11,14 @@ from callsheet.archive.sidecar_io import read_sidecars
 from callsheet.archive.spots import SPOT_NAME
 from callsheet.batch.documents import write_page
 from callsheet.batch.open import open_for, to_repair
-from callsheet.batch.recut import CutsRequest, chosen, no_edition
+from callsheet.batch.recut import CutsRequest, choose_batches, no_edition
 from callsheet.clock import Clock
 from callsheet.errors import SettingsError
 from callsheet.ledger import Ledger
 from callsheet.platforms import load_platforms
 from callsheet.settings import Settings
 from callsheet.shots import Batch, Mode
-from callsheet.steps.spots import assemble, choose_parts, planned
+from callsheet.steps.spots import assemble, choose_parts, plan_spot
 
 MAX_CROSSFADE_S = 5.0
 
@@ -57,7 +57,7 @@ async def make_spot_of(settings: Settings, asked: SpotRequest) -> dict[str, Any]
                 f"{run.resources.store.uri} has no batch {batch.name}. Nothing was joined. See `callsheet find`."
             )
         parts = choose_parts(sidecars, asked.shots, spec.name if spec else None)
-        record, made = await assemble(run, sidecars, planned(asked.name, parts, spec, asked.crossfade_s))
+        record, made = await assemble(run, sidecars, plan_spot(asked.name, parts, spec, asked.crossfade_s))
         await write_page(run.resources.store, run.resources.ledger, batch, sidecars)
         folder = f"{run.resources.store.uri}/{batch.prefix}/{layout.SPOTS}"
     return {
@@ -95,6 +95,6 @@ async def _batch(settings: Settings, asked: SpotRequest) -> Batch:
             return (await ledger.batch_named(asked.batch, "Nothing was joined.")).batch
         rows = sorted(await ledger.batches(), key=lambda row: row.created, reverse=True)
     wanted = CutsRequest((), campaign=asked.campaign, mode=asked.mode)
-    if found := chosen(rows, wanted):
+    if found := choose_batches(rows, wanted):
         return found[0]
     raise SettingsError(no_edition(rows, wanted, "Nothing was joined."))

@@ -11,7 +11,7 @@ from callsheet.archive import layout
 from callsheet.archive.claim import claim_batch
 from callsheet.archive.marker import mark_continuing, read_success
 from callsheet.archive.sidecar_io import read_named, read_readable
-from callsheet.batch.default_models import begun_with
+from callsheet.batch.default_models import record_defaults
 from callsheet.batch.planning import Desk, follow, make_plan, time_of
 from callsheet.batch.request import RunRequest
 from callsheet.batch.survey import awaits_decision, is_finished, survey
@@ -27,7 +27,7 @@ from callsheet.manifest import Manifest
 from callsheet.plan import Kind, Known, Plan, ShotPlan
 from callsheet.plan.plan_batch import check_sendable
 from callsheet.providers.scopes import scope_of
-from callsheet.shots import Shot, ShotState
+from callsheet.shots import Shot, ShotOutcome
 from callsheet.sources import read_bytes
 from callsheet.steps.sidecar import lists_all, tells_as_asked
 
@@ -67,7 +67,7 @@ async def open_batch(run: RunContext, manifest: Manifest, request: RunRequest) -
     check_proved(plan, known, run.policy.wants, free=run.policy.free)
     await _look_again(run, plan, known)
     positions = [(shot.id, position) for position, shot in enumerate(shots)]
-    begun = begun_with(run.resources.catalogue, shots)
+    begun = record_defaults(run.resources.catalogue, shots)
     await run.resources.ledger.open_batch(batch, positions, {**request.asked(), **followed, **begun})
     if request.remake:
         some, scope = (
@@ -109,7 +109,7 @@ async def _look_again(run: RunContext, plan: Plan, known: Known) -> None:
     and to be done in the ledger alone), and after an edit that was undone those that tell of the edit.
     """
     batch, store = run.batch, run.resources.store
-    done = {row.shot for row in await run.resources.ledger.shots_of(batch.name) if row.state is ShotState.DONE}
+    done = {row.shot for row in await run.resources.ledger.shots_of(batch.name) if row.state is ShotOutcome.DONE}
     whole = {item.shot.id: item for item in plan.shots if item.shot.id in done and is_finished(item, known.files)}
     marker = await read_success(store, batch.prefix)
     again = whole.keys() & set(marker.unfinished if marker else ())
@@ -119,7 +119,7 @@ async def _look_again(run: RunContext, plan: Plan, known: Known) -> None:
         stored, broken = await read_readable(store, list(names))
         again |= {sidecar.shot for sidecar, _ in stored if not lists_all(sidecar, whole[sidecar.shot])}
         again |= {names[name] for name in broken}
-    await run.resources.ledger.set_shots(batch.name, sorted(again), ShotState.PENDING)
+    await run.resources.ledger.set_shots(batch.name, sorted(again), ShotOutcome.PENDING)
 
 
 async def set_aside(run: RunContext, plan: Plan) -> list[Shot]:
@@ -130,7 +130,7 @@ async def set_aside(run: RunContext, plan: Plan) -> list[Shot]:
     pending. One that waits for a person, with all its takes there, is left in peace.
     """
     rows = await run.resources.ledger.shots_of(run.batch.name)
-    done = {row.shot for row in rows if row.state is ShotState.DONE}
+    done = {row.shot for row in rows if row.state is ShotOutcome.DONE}
     waiting = await _waiting(run, plan, rows)
     whole: list[ShotPlan] = []
     resting: list[ShotPlan] = []
@@ -153,7 +153,7 @@ async def set_aside(run: RunContext, plan: Plan) -> list[Shot]:
                 run.state.progress.advance(_STEP_OF[action.kind])
         run.state.progress.advance("shots")
     stale = [item.shot.id for item in (*left, *going) if item.shot.id in done]
-    await run.resources.ledger.set_shots(run.batch.name, stale, ShotState.PENDING)
+    await run.resources.ledger.set_shots(run.batch.name, stale, ShotOutcome.PENDING)
     return [item.shot for item in going]
 
 
@@ -163,7 +163,7 @@ _STEP_OF: dict[Kind, Step] = {"image": "images", "video": "clips", "cut": "cuts"
 async def _waiting(run: RunContext, plan: Plan, rows: Sequence[ShotRow]) -> set[str]:
     """The shots of which everything but a person's decision is there, and told as the manifest asks for it now."""
     ready = {item.shot.id: item.shot for item in plan.shots if awaits_decision(item)}
-    waiting = {row.shot for row in rows if (row.state, row.reason_kind) == (ShotState.WAITING, APPROVAL)}
+    waiting = {row.shot for row in rows if (row.state, row.reason_kind) == (ShotOutcome.WAITING, APPROVAL)}
     names = [layout.sidecar_name(run.batch.prefix, shot) for shot in ready if shot in waiting]
     try:
         stored = await read_named(
@@ -190,6 +190,6 @@ async def _write_documents(run: RunContext, manifest: Manifest, plan: Plan) -> N
         await mark_continuing(store, prefix)
     source = await asyncio.to_thread(read_bytes, manifest.uri)
     await store.put_bytes(layout.manifest_name(prefix, manifest.uri), source, "text/plain; charset=utf-8")
-    told = {**plan.as_json(), **begun_with(run.resources.catalogue, manifest.shots)}
+    told = {**plan.as_json(), **record_defaults(run.resources.catalogue, manifest.shots)}
     text = json.dumps(told, indent=2, ensure_ascii=False)
     await store.put_bytes(layout.document(prefix, layout.PLAN), text.encode(), "application/json")

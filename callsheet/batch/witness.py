@@ -22,7 +22,7 @@ from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.store import Stat, Store
 from callsheet.errors import CallsheetError, SettingsError
 from callsheet.ledger import Job, JobState, Ledger
-from callsheet.plan import Doubt, Known, Plan, clip_keys, frames_wanted
+from callsheet.plan import Known, Plan, UnexplainedFile, clip_keys, frames_wanted
 from callsheet.plan.requests import take_order
 from callsheet.providers.scopes import Scopes
 from callsheet.reconcile.rebuild_ledger import Rebuilt, enter_sidecars, read_believed
@@ -54,7 +54,7 @@ async def hear_archive(
     shots: Sequence[Shot],
     names: Mapping[str, Stat],
     scopes: Scopes,
-) -> tuple[Doubt, ...]:
+) -> tuple[UnexplainedFile, ...]:
     """Enter what the archive proves of the batch and the ledger does not know.
 
     What stays unexplained is returned.
@@ -115,7 +115,7 @@ def check_proved(plan: Plan, known: Known, wants: Callable[[str], bool], *, free
         )
 
 
-def doubts_of(plan: Plan, known: Known) -> list[Doubt]:
+def doubts_of(plan: Plan, known: Known) -> list[UnexplainedFile]:
     """Return the doubts about what the plan would pay for."""
     sent = {(item.shot.id, action.slot) for item in plan.shots for action in item.actions if action.sent}
     slots = {(shot, "clip" if slot.startswith("clip") else slot) for shot, slot in sent}
@@ -219,14 +219,14 @@ def _doubts(
     there: Archived,
     left: Mapping[str, Sequence[str]],
     refused: Mapping[str, str],
-) -> list[Doubt]:
-    found: list[Doubt] = []
+) -> list[UnexplainedFile]:
+    found: list[UnexplainedFile] = []
     for folder, shot in open_shots.items():
         sidecar = there.sidecars.get(folder, "")
         if sidecar in refused and shot not in told:
-            found.append(Doubt(shot, sidecar, f"It cannot be believed: {refused[sidecar]}"))
+            found.append(UnexplainedFile(shot, sidecar, f"It cannot be believed: {refused[sidecar]}"))
         for name in left.get(folder, ()):
             slot = name.rpartition("-")[0] if name.startswith("take-") else "clip"
             why = "Neither this ledger nor a sidecar nor the catalogue tells what was asked for it."
-            found.append(Doubt(shot, f"{there.root}{folder}/{name}", why, slot))
+            found.append(UnexplainedFile(shot, f"{there.root}{folder}/{name}", why, slot))
     return found

@@ -12,8 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
-from callsheet.approval.file import Wish, read_decisions, wishes_in
-from callsheet.approval.waiting import Candidate, Question
+from callsheet.approval.file import TakeSelection, read_decisions, wishes_in
+from callsheet.approval.waiting import Question, TakeCandidate
 from callsheet.batch.approve import Decided, decide, questions
 from callsheet.batch.request import RunRequest
 from callsheet.batch.resume import continuation
@@ -21,7 +21,7 @@ from callsheet.cli.options import JsonOption
 from callsheet.cli.output import out, print_json, say
 from callsheet.errors import DecisionError
 from callsheet.ledger import Recorded
-from callsheet.report.format import cut, visible
+from callsheet.report.format import truncate, visible
 from callsheet.settings import Settings, load_settings
 
 ROWS, PROMPT_CHARS = 60, 100
@@ -64,7 +64,7 @@ def _check_alone(by: str | None, note: str, run: bool) -> None:
         raise DecisionError("--by, --note and --run go with decisions: name shots (SHOT=2, SHOT=reject), or a --file.")
 
 
-def _wishes(batch: str, words: list[str], note: str, file: Path | None) -> tuple[list[Wish], str]:
+def _wishes(batch: str, words: list[str], note: str, file: Path | None) -> tuple[list[TakeSelection], str]:
     """Return the decisions in words and in the file, and the name in the file."""
     wishes, name = wishes_in(words, note), ""
     if file is not None:
@@ -146,13 +146,14 @@ def _show(decided: Decided) -> None:
 
 def _show_question(question: Question) -> None:
     out.print(
-        f"{question.shot}: waiting: approval: {cut(question.prompt, PROMPT_CHARS)}".replace("\n", " "), markup=False
+        f"{question.shot}: waiting: approval: {truncate(question.prompt, PROMPT_CHARS)}".replace("\n", " "),
+        markup=False,
     )
     for one in question.candidates:
         out.print(f"  take {one.take}  {_score(one)}", markup=False)
         out.print(f"    {visible(one.uri)}", markup=False, style=f"dim link {one.link}")
 
 
-def _score(one: Candidate) -> str:
+def _score(one: TakeCandidate) -> str:
     rank = f"rank {one.rank:.2f}" if one.rank is not None else ""
     return "  ".join(part for part in (rank, one.sha256[:12], one.rejected or "") if part)

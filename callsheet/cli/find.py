@@ -21,14 +21,14 @@ from rich.text import Text
 from callsheet.archive import search as catalogue
 from callsheet.archive.layout import link_to
 from callsheet.archive.open import open_archive
-from callsheet.archive.search import Found
+from callsheet.archive.search import SearchResult
 from callsheet.archive.search_query import KINDS, Query, conditions
 from callsheet.archive.store import Store
 from callsheet.cli.options import ArchiveOption, JsonOption
 from callsheet.cli.output import err, out, print_json, say
 from callsheet.cli.query import costs, names, nearest, one_of, period
 from callsheet.errors import SettingsError
-from callsheet.report.format import counted, cut, dollars, role, visible
+from callsheet.report.format import dollars, format_count, role, truncate, visible
 from callsheet.settings import Settings, load_settings
 from callsheet.shots import Mode
 
@@ -70,7 +70,7 @@ class Listing:
             )
         for asset in self.assets:
             cells = _cells(asset)
-            table.add_row(*(Text(cut(" ".join(cells[column].split()), _LONGEST_CELL)) for column in shown))
+            table.add_row(*(Text(truncate(" ".join(cells[column].split()), _LONGEST_CELL)) for column in shown))
         return table
 
 
@@ -97,23 +97,23 @@ def _cells(asset: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def summary(found: Found, shown: int) -> str:
+def summary(found: SearchResult, shown: int) -> str:
     """How many were found and what they cost, in one line."""
     usd, total = found.usd(), found.assets.height
     money = [dollars(usd["live"])] if usd["live"] else []
     money += [f"{dollars(usd['rehearsal'])} rehearsed, not paid"] if usd["rehearsal"] else []
     rest = f", the newest {shown} shown (--limit shows more)" if shown < total else ""
-    return f"{counted(total, 'asset')}{rest}, {' and '.join(money) or 'made for nothing'}"
+    return f"{format_count(total, 'asset')}{rest}, {' and '.join(money) or 'made for nothing'}"
 
 
-def advice(found: Found) -> Iterator[str]:
+def advice(found: SearchResult) -> Iterator[str]:
     """When nothing fits: what to loosen, in sentences."""
     yield "Nothing in the catalogue fits."
     for one in found.unknown:
         near = f" The nearest: {', '.join(one.nearest)}." if one.nearest else ""
         yield f"No asset has the {one.column.removesuffix('s')} {one.name!r}.{near}"
     if found.without:
-        told = (f"without {told} {counted(count, 'asset')}" for told, count in found.without)
+        told = (f"without {told} {format_count(count, 'asset')}" for told, count in found.without)
         yield f"What would fit: {'; '.join(told)}."
     elif not found.unknown:
         yield "No single condition is in the way: leave out two or more of them."
@@ -184,7 +184,7 @@ def find(
         )
 
 
-async def _find(settings: Settings, query: Query, cards: int) -> tuple[Found, dict[str, str], str]:
+async def _find(settings: Settings, query: Query, cards: int) -> tuple[SearchResult, dict[str, str], str]:
     """Return what was found, the stills for a page, and the address of the archive.
 
     The stills are those of the first so many cards.
@@ -199,7 +199,7 @@ async def _find(settings: Settings, query: Query, cards: int) -> tuple[Found, di
         await store.aclose()
 
 
-async def _stills(store: Store, found: Found, cards: int) -> dict[str, str]:
+async def _stills(store: Store, found: SearchResult, cards: int) -> dict[str, str]:
     """Small pictures of what is in a bucket, which a page cannot load by itself."""
     if not cards or "://" not in store.uri:
         return {}
@@ -208,7 +208,9 @@ async def _stills(store: Store, found: Found, cards: int) -> dict[str, str]:
     return await stills(store, found.assets.head(cards).rows(named=True))
 
 
-def _write_page(page: Path, place: str, query: Query, found: Found, cards: int, stills: Mapping[str, str]) -> None:
+def _write_page(
+    page: Path, place: str, query: Query, found: SearchResult, cards: int, stills: Mapping[str, str]
+) -> None:
     from callsheet.report.find_page import Search, finds_html
 
     asked = (*query.words, *(one.told for one in conditions(query) if one.on != "text"))
@@ -220,7 +222,7 @@ def _write_page(page: Path, place: str, query: Query, found: Found, cards: int, 
         raise SettingsError(f"--gallery {page}: it cannot be written: {error.strerror}. Name another file.") from error
 
 
-def _show(found: Found, rows: int, page: Path | None) -> None:
+def _show(found: SearchResult, rows: int, page: Path | None) -> None:
     for warning in found.warnings:
         say(f"warning: {warning}")
     for name in found.missed:
@@ -235,7 +237,7 @@ def _show(found: Found, rows: int, page: Path | None) -> None:
         out.print(f"Page: {page.absolute()}", markup=False)
 
 
-def _refuse_unknown_models(found: Found, settings: Settings) -> None:
+def _refuse_unknown_models(found: SearchResult, settings: Settings) -> None:
     """Refuse a model that no asset has and that nobody knows: a slip of the pen.
 
     One that is known was not used.

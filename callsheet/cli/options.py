@@ -58,7 +58,7 @@ def request_of(
     return RunRequest(manifest, live, edition, campaign, variables, _usd(budget), remake)
 
 
-def planned_request(given: RunRequest) -> RunRequest:
+def complete_request(given: RunRequest) -> RunRequest:
     """Complete a request from its plan file where nothing else is given.
 
     SettingsError when the two contradict.

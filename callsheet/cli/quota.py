@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from callsheet.batch.quota import QuotaRow, SpendRow, quota_rows, scopes_of, spend_rows
+from callsheet.batch.quota import QuotaRow, RouteSpend, quota_rows, scopes_of, spend_rows
 from callsheet.cli.options import JsonOption
 from callsheet.cli.output import out, print_json
 from callsheet.clock import Clock
@@ -50,7 +50,7 @@ def quota(
 
 async def _read(
     settings: Settings, catalogue: Catalogue, forget: str | None
-) -> tuple[list[QuotaRow], list[SpendRow], int | None]:
+) -> tuple[list[QuotaRow], list[RouteSpend], int | None]:
     clock = Clock()
     async with await Ledger.open(settings.ledger_url, clock=clock) as ledger:
         forgotten = None if forget is None else await _forget(ledger, settings, catalogue, forget)
@@ -90,7 +90,7 @@ def _show(rows: list[QuotaRow]) -> None:
     out.print(table)
 
 
-def _show_spend(rows: list[SpendRow]) -> None:
+def _show_spend(rows: list[RouteSpend]) -> None:
     for row in rows:
         source = "learned" if row.is_learned else "by tier or settings"
         pause = f" Goes on {row.goes_on_at:%Y-%m-%d %H:%M:%S} UTC." if row.goes_on_at else ""

@@ -24,10 +24,10 @@ def rehearsal(
 
     It speaks Google's wire protocol, makes real files, and costs nothing.
     """
-    from callsheet.rehearsal.server import Server
+    from callsheet.rehearsal.server import RehearsalServer
 
     folder = state or load_settings().home / "rehearsal"
-    server = Server(load_config(config, state_dir=folder, factor=factor, script=script), port=port)
+    server = RehearsalServer(load_config(config, state_dir=folder, factor=factor, script=script), port=port)
 
     def ready(url: str) -> None:
         out.print(f"Rehearsal service: {url}", markup=False)

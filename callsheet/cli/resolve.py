@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from callsheet.batch.resolve import Choice, Doubt, check_adoption, chosen, decide, expired_jobs, looked_at
+from callsheet.batch.resolve import Choice, UnknownRequest, check_adoption, choose_jobs, decide, expired_jobs, looked_at
 from callsheet.cli.options import JsonOption
 from callsheet.cli.output import out, print_json, say
 from callsheet.clock import Clock
@@ -30,7 +30,7 @@ class Shown:
     The jobs in doubt as they were, those decided as they are now, and how to go on.
     """
 
-    doubts: list[Doubt]
+    doubts: list[UnknownRequest]
     decided: list[Job]
     commands: list[str]
     notes: list[str]
@@ -90,7 +90,7 @@ async def _resolve(
         if choice == "reopen":
             jobs, look = await expired_jobs(ledger, keys, batch), False
         else:
-            jobs = await chosen(ledger, keys, batch, every=choice is not None and not keys)
+            jobs = await choose_jobs(ledger, keys, batch, every=choice is not None and not keys)
         notes = [await check_adoption(settings, jobs[0], name, look=look)] if name is not None else []
         doubts = await looked_at(ledger, settings, jobs, look=look)
         decided: list[Job] = []
@@ -136,7 +136,7 @@ def _show(shown: Shown, *, decided: bool) -> None:
         _advise(shown.doubts)
 
 
-def _advise(doubts: Sequence[Doubt]) -> None:
+def _advise(doubts: Sequence[UnknownRequest]) -> None:
     failed = [doubt for doubt in doubts if doubt.job.state is JobState.FAILED]
     doubts = [doubt for doubt in doubts if doubt not in failed]
     if failed:
@@ -151,14 +151,14 @@ def _advise(doubts: Sequence[Doubt]) -> None:
     out.print("All of them, or of one batch: callsheet resolve --all [--batch NAME] --resubmit | --drop", markup=False)
 
 
-def _lines(doubt: Doubt, now: Job | None) -> list[str]:
+def _lines(doubt: UnknownRequest, now: Job | None) -> list[str]:
     job = doubt.job
     became = f" -> {now.state}" if now else ""
     place = f"{job.batch} / {job.shot} / {job.slot}"
     return [f"{job.key[:KEY_CHARS]}  {job.state}{became}  {place}  {job.model}  {job.estimated_usd:.2f} USD"]
 
 
-def _facts(doubt: Doubt) -> list[str]:
+def _facts(doubt: UnknownRequest) -> list[str]:
     job, key = doubt.job, doubt.job.key[:KEY_CHARS]
     adopt = doubt.evidence.operation if doubt.evidence and doubt.evidence.operation else "OPERATION"
     facts = [
@@ -193,7 +193,7 @@ def plain_line(text: str) -> str:
     return "".join(char if char.isprintable() else " " for char in text)
 
 
-def _as_json(doubt: Doubt) -> dict[str, Any]:
+def _as_json(doubt: UnknownRequest) -> dict[str, Any]:
     job, evidence = doubt.job, doubt.evidence
     attempts = [
         {

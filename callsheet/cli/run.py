@@ -29,7 +29,7 @@ from callsheet.cli.options import (
     ManifestOrNone,
     PlanOption,
     VarOption,
-    planned_request,
+    complete_request,
     request_of,
 )
 from callsheet.cli.output import in_short, leave_at_once, out, print_json, say
@@ -41,7 +41,8 @@ from callsheet.exit_codes import ExitCode
 from callsheet.models import load_catalogue
 from callsheet.orchestration.own_packages import load_own_packages
 from callsheet.orchestration.run_parameters import parameters_of
-from callsheet.orchestration.server import Server, ensure_server, is_gone, is_up
+from callsheet.orchestration.server import ensure_server, is_gone, is_up
+from callsheet.orchestration.server_files import PrefectServer
 from callsheet.plan import Plan
 from callsheet.providers import live_ready
 from callsheet.settings import Settings, load_settings
@@ -88,7 +89,7 @@ def run(
     settings = load_settings()
     asked = request_of(manifest or "", live, edition, campaign, var, budget, remake)
     given = replace(asked, wait=wait, only=tuple(only or ()), free=free, plan=plan)
-    summary = carry_out(planned_request(given), settings, yes=yes)
+    summary = carry_out(complete_request(given), settings, yes=yes)
     if json:
         print_json(summary)
     sys.exit(summary["exit_code"])
@@ -155,7 +156,7 @@ def _run_flow(request: RunRequest, settings: Settings) -> dict[str, Any]:
     return summary
 
 
-def join_server(settings: Settings) -> Server:
+def join_server(settings: Settings) -> PrefectServer:
     """Find or start the Prefect server for flows of this process.
 
     Call it before Prefect is imported.
@@ -167,7 +168,7 @@ def join_server(settings: Settings) -> Server:
     return server
 
 
-def use_server(server: Server) -> None:
+def use_server(server: PrefectServer) -> None:
     """Have Prefect in this process use the server.
 
     Call it before Prefect is imported, which reads settings once.
@@ -180,7 +181,7 @@ def use_server(server: Server) -> None:
     os.environ.setdefault("DO_NOT_TRACK", "1")
 
 
-async def _follow(request: RunRequest, view: ProgressView, server: Server, settings: Settings) -> dict[str, Any]:
+async def _follow(request: RunRequest, view: ProgressView, server: PrefectServer, settings: Settings) -> dict[str, Any]:
     from callsheet.orchestration.lost_server import follow_server
     from flows.content_batch import content_batch
 
@@ -216,7 +217,7 @@ def _show(summary: dict[str, Any]) -> None:
         markup=False,
     )
     charged = "at list price, $0 charged: a rehearsal" if summary["mode"] == "rehearsal" else "spent"
-    out.print(f"USD {usd['spent']:.2f} {charged}{held_sentence(summary)}", markup=False)
+    out.print(f"USD {usd['spent']:.2f} {charged}{describe_held(summary)}", markup=False)
     out.print(f"Archive: {summary['archive']}\nGallery: {summary['gallery']}", markup=False)
     if summary["exit_code"] in (ExitCode.INTERRUPTED, ExitCode.INTERNAL, ExitCode.PARKED):
         until = summary["parked_until"]
@@ -229,7 +230,7 @@ def _show(summary: dict[str, Any]) -> None:
         say("Some requests may or may not have been accepted. `callsheet resolve` shows them and lets you decide.")
 
 
-def held_sentence(summary: Mapping[str, Any]) -> str:
+def describe_held(summary: Mapping[str, Any]) -> str:
     """Say what money is still held, and for which requests; "" when none is."""
     held, open_requests = summary["usd"]["held"], summary["open_requests"]
     if not held:

@@ -18,7 +18,7 @@ from callsheet.clock import Clock, real_now
 from callsheet.errors import BudgetParked, NoRoom, RouteParked
 from callsheet.ledger import BatchRow, Job, JobState, Ledger, ShotRow, SpendRow
 from callsheet.settings import load_settings
-from callsheet.shots import ShotState
+from callsheet.shots import ShotOutcome
 
 ROWS = 60
 # What has to happen before a request goes on that waits for no moment.
@@ -119,7 +119,7 @@ def _show(found: dict[str, Any]) -> None:
         out.print(_spend_table(found["spend"]))
     for line in _lines(found):
         out.print(line, markup=False)
-    unfinished = [shot for shot in found["shots"] if shot["state"] != ShotState.DONE.value]
+    unfinished = [shot for shot in found["shots"] if shot["state"] != ShotOutcome.DONE.value]
     for shot in unfinished[:ROWS]:
         out.print(f"{shot['shot']}: {shot['state']}: {shot['kind']} {shot['reason']}".rstrip(), markup=False)
     if len(unfinished) > ROWS:

@@ -8,7 +8,8 @@ import typer
 
 from callsheet.cli.options import JsonOption
 from callsheet.cli.output import out, print_json
-from callsheet.orchestration.server import ensure_server, password_file, stop_server
+from callsheet.orchestration.server import ensure_server, stop_server
+from callsheet.orchestration.server_files import password_file
 from callsheet.orchestration.server_settings import LOOPBACK
 from callsheet.settings import load_settings
 

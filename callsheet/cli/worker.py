@@ -16,7 +16,8 @@ from callsheet.cli.output import say
 from callsheet.cli.run import use_server
 from callsheet.errors import ServiceError
 from callsheet.orchestration.own_packages import SAFE_PATH, check_folder
-from callsheet.orchestration.server import LOADED_S, Server, find_server
+from callsheet.orchestration.server import find_server
+from callsheet.orchestration.server_files import LOADED_S, PrefectServer
 from callsheet.settings import load_settings
 
 POOL = "callsheet"
@@ -60,7 +61,7 @@ def default_limit() -> int:
     return max(FEWEST, (os.cpu_count() or 1) + SHORT_RUNS)
 
 
-def _check_pool(server: Server, pool: str) -> None:
+def _check_pool(server: PrefectServer, pool: str) -> None:
     """Raise ServiceError when the server says that it has no such work pool.
 
     What it does not say is left to Prefect.

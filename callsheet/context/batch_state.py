@@ -12,8 +12,8 @@ from callsheet.archive.layout import folder_name
 from callsheet.archive.sidecar import Sidecar
 from callsheet.clock import Clock
 from callsheet.context.gates import RouteGate
-from callsheet.context.progress import Progress, Tally
-from callsheet.context.shot_state import Work
+from callsheet.context.progress import Progress, RunCounts
+from callsheet.context.shot_state import ShotState
 from callsheet.decisions import FrameDecision
 from callsheet.errors import CallsheetError, Stopped
 from callsheet.ledger import Job
@@ -32,7 +32,7 @@ class BatchState:
     """The shots' work so far, what was found and made, and whether anything new may be sent."""
 
     #: What the steps have made of each shot, by its id.
-    work: dict[str, Work] = field(default_factory=dict)
+    work: dict[str, ShotState] = field(default_factory=dict)
     #: The archived files by shot and name.
     assets: dict[str, dict[str, Asset]] = field(default_factory=dict)
     #: The names in the batch's folder when it was surveyed, and those that were found since.
@@ -48,7 +48,7 @@ class BatchState:
     #: What the run set out to do; None before the batch is opened.
     plan: Plan | None = None
     #: How many results there are, for the summary.
-    tally: Tally = field(default_factory=Tally)
+    tally: RunCounts = field(default_factory=RunCounts)
     #: How far the batch is, for people who watch it.
     progress: Progress = field(default_factory=Progress)
     #: The error after which nothing new is sent: a person's stop, say.
@@ -66,11 +66,11 @@ class BatchState:
     #: Lets two shots that want the same job share it in this process, as the ledger does between processes; by key.
     flights: dict[str, asyncio.Lock] = field(default_factory=dict)
 
-    def hold(self, shots: Sequence[Shot]) -> list[Work]:
+    def hold(self, shots: Sequence[Shot]) -> list[ShotState]:
         """Return the shots' work, begun when it is not there yet."""
-        return [self.work.setdefault(shot.id, Work(shot)) for shot in shots]
+        return [self.work.setdefault(shot.id, ShotState(shot)) for shot in shots]
 
-    def begin(self, works: Iterable[Work]) -> None:
+    def begin(self, works: Iterable[ShotState]) -> None:
         """Work on these shots and no others."""
         self.work = {work.shot.id: work for work in works}
 
@@ -121,7 +121,7 @@ class BatchState:
         """Keep these sidecars, by shot, in place of what was known of them."""
         self.sidecars.update(sidecars)
 
-    def set_tally(self, tally: Tally) -> None:
+    def set_tally(self, tally: RunCounts) -> None:
         """Count what others have made instead of what this process has."""
         self.tally = tally
 

@@ -13,7 +13,7 @@ from typing import Protocol
 from callsheet.archive.open import open_archive
 from callsheet.archive.spool import Spool
 from callsheet.clock import Clock
-from callsheet.concurrency import Turns
+from callsheet.concurrency import PrioritySemaphore
 from callsheet.context.batch_state import BatchState
 from callsheet.context.gates import RouteGate
 from callsheet.context.poller import Poller
@@ -124,7 +124,7 @@ async def open_context(
             submit_slots=asyncio.Semaphore(SUBMITS_AT_ONCE),
             video_slots=asyncio.Semaphore(settings.video_concurrency),
             encoder_slots=EncoderSlots(settings.encoders, settings.encoder_memory_mb),
-            downloads=Turns(DOWNLOADS_AT_ONCE),
+            downloads=PrioritySemaphore(DOWNLOADS_AT_ONCE),
             poller=Poller(clock, partial(state.rest, clock)),
         )
         run = RunContext(batch, resources, policy, state)

@@ -15,7 +15,7 @@ from datetime import datetime
 from itertools import count
 
 from callsheet.clock import Clock
-from callsheet.concurrency import Turns
+from callsheet.concurrency import PrioritySemaphore
 from callsheet.errors import (
     Blocked,
     NotAccepted,
@@ -92,7 +92,7 @@ class Poller:
     def __init__(self, clock: Clock, rest: Callable[[float], Awaitable[None]]) -> None:
         self._clock = clock
         self._rest = rest
-        self._turns = Turns(LOOKS_AT_ONCE)
+        self._turns = PrioritySemaphore(LOOKS_AT_ONCE)
         self._waiting = 0
 
     async def result(self, watch: Watch) -> VideoReady:

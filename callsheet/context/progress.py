@@ -14,7 +14,7 @@ How = Literal["created", "reused", "resumed"]
 
 
 @dataclass
-class Tally:
+class RunCounts:
     """Counts of one run. A job counts when it has a result; `submissions` counts requests that were accepted."""
 
     made: Counter[tuple[Made, How]] = field(default_factory=Counter)

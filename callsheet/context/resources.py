@@ -9,7 +9,7 @@ from decimal import Decimal
 from callsheet.archive.spool import Spool
 from callsheet.archive.store import Store
 from callsheet.clock import Clock
-from callsheet.concurrency import Turns
+from callsheet.concurrency import PrioritySemaphore
 from callsheet.context.poller import Poller
 from callsheet.ledger import Ledger
 from callsheet.media.ffmpeg import EncoderSlots
@@ -49,7 +49,7 @@ class Resources:
     #: Encoders at work at once, by their number and memory.
     encoder_slots: EncoderSlots
     #: Downloads at once; what expires first goes first.
-    downloads: Turns
+    downloads: PrioritySemaphore
     #: Waits for the operations of submitted videos.
     poller: Poller
 

@@ -26,11 +26,11 @@ from callsheet.ledger import Job, JobState
 from callsheet.media.frames import Choice
 from callsheet.media.scores import FrameScore
 from callsheet.platforms import PlatformSpec
-from callsheet.shots import Asset, Failure, Finish, Shot, ShotState
+from callsheet.shots import Asset, Failure, Finish, Shot, ShotOutcome
 
 
 @dataclass
-class TakeWork:
+class TakeState:
     """One take so far: its job, its file, its score, or why there is none; `left`: how its absence leaves the shot."""
 
     number: int
@@ -42,11 +42,11 @@ class TakeWork:
     score: FrameScore | None = None
     gate: str | None = None
     failure: Failure | None = None
-    left: ShotState | None = None
+    left: ShotOutcome | None = None
 
 
 @dataclass
-class ClipWork:
+class ClipState:
     """One clip so far; `take` is None when it is made of text alone."""
 
     take: int | None
@@ -59,7 +59,7 @@ class ClipWork:
 
 
 @dataclass
-class CutWork:
+class CutState:
     """One cut of a clip so far: for which platform, and how it was made once it is there."""
 
     platform: PlatformSpec
@@ -78,7 +78,7 @@ class CutWork:
 
 
 @dataclass
-class Work:
+class ShotState:
     """Everything the steps have made of one shot, and what went wrong.
 
     `postponed` is how the shot stands at its end although the steps go on with a part of it. `stopped_by` is what kept
@@ -87,16 +87,16 @@ class Work:
     """
 
     shot: Shot
-    takes: dict[int, TakeWork] = field(default_factory=dict)
+    takes: dict[int, TakeState] = field(default_factory=dict)
     choice: Choice | None = None
-    clips: list[ClipWork] = field(default_factory=list)
-    cuts: list[CutWork] = field(default_factory=list)
+    clips: list[ClipState] = field(default_factory=list)
+    cuts: list[CutState] = field(default_factory=list)
     decisions: tuple[FrameDecision, ...] = ()
     pin: FramePin | None = None
     pins: tuple[FramePin, ...] = ()
     failures: list[Failure] = field(default_factory=list)
-    ended: ShotState | None = None
-    postponed: ShotState | None = None
+    ended: ShotOutcome | None = None
+    postponed: ShotOutcome | None = None
     stopped_by: CallsheetError | None = None
     archived: bool = False
     intended: set[str] = field(default_factory=set)
@@ -120,23 +120,23 @@ class Work:
         asset = self.takes[take].asset
         return asset.sha256 if asset else self.pin.sha256 if self.pin and self.pin.take == take else None
 
-    def fail(self, failure: Failure, state: ShotState) -> None:
+    def fail(self, failure: Failure, state: ShotOutcome) -> None:
         """Record why the shot cannot go on; the first such state stays."""
         self.failures.append(failure)
         self.ended = self.ended or state
 
     def failures_of_all(self) -> list[Failure]:
         """Every failure of the shot and of its parts, in the order of the steps."""
-        parts: list[TakeWork | ClipWork | CutWork] = [*self.takes.values(), *self.clips, *self.cuts]
+        parts: list[TakeState | ClipState | CutState] = [*self.takes.values(), *self.clips, *self.cuts]
         found = [part.failure for part in parts if part.failure] + self.failures
         return list(dict.fromkeys(found))
 
 
 # What goes on by itself comes before what waits for a person, and that before what is over.
-_MOST_OPEN = (ShotState.PENDING, ShotState.PARKED, ShotState.WAITING)
+_MOST_OPEN = (ShotOutcome.PENDING, ShotOutcome.PARKED, ShotOutcome.WAITING)
 
 
-def most_open(states: Iterable[ShotState | None]) -> ShotState | None:
+def most_open(states: Iterable[ShotOutcome | None]) -> ShotOutcome | None:
     """Return the state of a shot whose parts are left like these.
 
     The one with most still to come, else the first.
@@ -145,17 +145,17 @@ def most_open(states: Iterable[ShotState | None]) -> ShotState | None:
     return next((state for state in _MOST_OPEN if state in found), found[0] if found else None)
 
 
-_STATE_OF_JOB: dict[JobState, ShotState] = {
-    JobState.BLOCKED: ShotState.BLOCKED,
-    JobState.UNKNOWN: ShotState.WAITING,
+_STATE_OF_JOB: dict[JobState, ShotOutcome] = {
+    JobState.BLOCKED: ShotOutcome.BLOCKED,
+    JobState.UNKNOWN: ShotOutcome.WAITING,
 }
 
 
-def state_after(job: Job) -> ShotState:
+def state_after(job: Job) -> ShotOutcome:
     """Return the state of a shot whose needed job ended like this."""
     if job.state is JobState.PLANNED and job.parked_until is not None:
-        return ShotState.PARKED
-    return _STATE_OF_JOB.get(job.state, ShotState.FAILED)
+        return ShotOutcome.PARKED
+    return _STATE_OF_JOB.get(job.state, ShotOutcome.FAILED)
 
 
 def failure_of_job(step: str, job: Job, slot: str) -> Failure:
@@ -171,15 +171,15 @@ def failure_of(step: str, error: CallsheetError, slot: str = "") -> Failure:
     return Failure(step, type(error).__name__, str(error), reason, slot)
 
 
-def state_of(error: CallsheetError) -> ShotState:
+def state_of(error: CallsheetError) -> ShotOutcome:
     """Return the state of a shot that an error stopped."""
     if isinstance(error, Stopped):
-        return ShotState.PENDING
+        return ShotOutcome.PENDING
     if isinstance(error, NotApproved):
-        return ShotState.WAITING
+        return ShotOutcome.WAITING
     # What is paid for and still submitted is looked after by the next run, as what is parked is.
     goes_on = isinstance(error, Parked | OperationOverdue | OperationWithheld | DownloadFailed)
-    return ShotState.PARKED if goes_on else ShotState.FAILED
+    return ShotOutcome.PARKED if goes_on else ShotOutcome.FAILED
 
 
 def is_transient(error: CallsheetError) -> bool:

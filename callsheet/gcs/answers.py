@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from callsheet.errors import ArchiveDenied, ArchiveError, ArchiveKept
-from callsheet.gcs.patience import Doubt
+from callsheet.gcs.patience import WriteInDoubt
 
 # Besides all 5xx: trying again may help (docs.cloud.google.com/storage/docs/retry-strategy, checked 2026-11-21).
 # 409 is a change of the same object at the same time, 499 an upload that was cancelled.
@@ -69,12 +69,12 @@ _ADVICE: tuple[tuple[frozenset[str], re.Pattern[str], str], ...] = (
 )
 
 
-class Mangled(Doubt):
+class Mangled(WriteInDoubt):
     """The server received other bytes than were declared, and kept nothing."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class StorageReply:
     """An answer that came whole."""
 
     status: int
@@ -86,9 +86,9 @@ class Answer:
         try:
             found = json.loads(self.body)
         except ValueError as error:
-            raise Doubt(f"the answer is not JSON: {self.text()!r}") from error
+            raise WriteInDoubt(f"the answer is not JSON: {self.text()!r}") from error
         if not isinstance(found, dict):
-            raise Doubt(f"the answer is not a JSON object: {self.text()!r}")
+            raise WriteInDoubt(f"the answer is not a JSON object: {self.text()!r}")
         return found
 
     def text(self) -> str:
@@ -135,7 +135,7 @@ class Answer:
         return self.status == 404 and bool(_NO_BUCKET.search(self.error()[0]))
 
 
-def failure(answer: Answer, where: str, permission: str) -> Exception:
+def failure(answer: StorageReply, where: str, permission: str) -> Exception:
     """Return the error for an answer that is not the one wanted.
 
     It is a Doubt, or what is final. `permission` is what the request takes.
@@ -143,9 +143,9 @@ def failure(answer: Answer, where: str, permission: str) -> Exception:
     message, reason = answer.error()
     status = answer.status
     if status in _TRANSIENT or status >= 500 or reason in _TRANSIENT_REASONS:
-        return Doubt(f"HTTP {status}: {message}")
+        return WriteInDoubt(f"HTTP {status}: {message}")
     if status < 400:
-        return Doubt(f"HTTP {status} where none was expected: {answer.headers.get('Location', '') or message}")
+        return WriteInDoubt(f"HTTP {status} where none was expected: {answer.headers.get('Location', '') or message}")
     if status == 400 and _MANGLED.search(message):
         return Mangled(f"the server received other bytes than were sent: {message}")
     if answer.says_kept:
@@ -168,7 +168,7 @@ def no_bucket(where: str, message: str) -> ArchiveDenied:
     )
 
 
-def unauthenticated(where: str, answer: Answer) -> ArchiveDenied:
+def unauthenticated(where: str, answer: StorageReply) -> ArchiveDenied:
     """Return the error for a token that was refused twice."""
     return ArchiveDenied(
         f"{where}: the credentials were refused twice: {answer.error()[0].rstrip('.')}. Run `gcloud auth "

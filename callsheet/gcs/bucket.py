@@ -14,19 +14,19 @@ from urllib.parse import quote
 
 import aiohttp
 
-from callsheet.gcs.answers import Answer, Mangled, failure, no_bucket
-from callsheet.gcs.connection import Ask, Connection, connected, let_go
+from callsheet.gcs.answers import Mangled, StorageReply, failure, no_bucket
+from callsheet.gcs.connection import Connection, StorageRequest, connected, let_go
 from callsheet.gcs.content import Content
 from callsheet.gcs.credentials import GoogleAccess
-from callsheet.gcs.patience import Doubt, Effort, Patience
-from callsheet.gcs.upload import Multipart, Session, kept_bytes
+from callsheet.gcs.patience import RetryLimits, RetryLoop, WriteInDoubt
+from callsheet.gcs.upload import Multipart, Session, parse_kept_bytes
 
 _FIELDS = "name,size,md5Hash,crc32c,generation,contentEncoding,metadata"
 _CREATE = {"ifGenerationMatch": "0"}
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ObjectInfo:
     """An object as the bucket describes it.
 
     Size in bytes, hashes in hex digits, "" where the bucket reports none. A composite object has no md5. `declared` is
@@ -41,10 +41,10 @@ class Found:
     gzipped: bool = False
 
     @staticmethod
-    def of(resource: Mapping[str, Any]) -> Found:
+    def of(resource: Mapping[str, Any]) -> ObjectInfo:
         """Read an object resource of the JSON API; raise Doubt when it is not one."""
         try:
-            return Found(
+            return ObjectInfo(
                 int(resource["size"]),
                 _decode_hash(resource.get("md5Hash")),
                 _decode_hash(resource.get("crc32c")),
@@ -53,10 +53,10 @@ class Found:
                 resource.get("contentEncoding") == "gzip",
             )
         except (KeyError, ValueError, TypeError, AttributeError) as error:
-            raise Doubt(f"the answer does not describe an object: {str(dict(resource))[:200]}") from error
+            raise WriteInDoubt(f"the answer does not describe an object: {str(dict(resource))[:200]}") from error
 
 
-class SessionLost(Doubt):
+class SessionLost(WriteInDoubt):
     """The server knows the upload session no more; it has to be opened again."""
 
 
@@ -66,10 +66,10 @@ class Bucket:
     All buckets of this process, loop and access share it.
     """
 
-    def __init__(self, name: str, access: GoogleAccess, patience: Patience | None = None) -> None:
+    def __init__(self, name: str, access: GoogleAccess, patience: RetryLimits | None = None) -> None:
         self.name = name
         self.access = access
-        self.patience = patience or Patience()
+        self.patience = patience or RetryLimits()
         self._connection: Connection | None = None
 
     @property
@@ -79,15 +79,15 @@ class Bucket:
             self._connection = connected(self.access)
         return self._connection
 
-    def effort(self, key: str) -> Effort:
+    def effort(self, key: str) -> RetryLoop:
         """Return the attempts of one operation on an object."""
-        return Effort(self.uri(key), self.patience, self.connection.outage)
+        return RetryLoop(self.uri(key), self.patience, self.connection.outage)
 
     def uri(self, key: str) -> str:
         """Return gs://bucket/key."""
         return f"gs://{self.name}/{key}"
 
-    async def find(self, key: str) -> Found | None:
+    async def find(self, key: str) -> ObjectInfo | None:
         """Return the object's metadata, None when it is absent.
 
         Raises ArchiveDenied when the bucket is.
@@ -96,16 +96,18 @@ class Bucket:
         answer = await self._send_request(ask)
         if answer.names_no_bucket:
             raise no_bucket(ask.where, answer.error()[0])
-        return None if answer.status == 404 else Found.of(answer.json())
+        return None if answer.status == 404 else ObjectInfo.of(answer.json())
 
-    async def upload(self, resource: Mapping[str, Any], content: Content, *, replace: bool = False) -> Found | None:
+    async def upload(
+        self, resource: Mapping[str, Any], content: Content, *, replace: bool = False
+    ) -> ObjectInfo | None:
         """Create the object that `resource` describes in one request.
 
         None when its name is taken. `replace`: write it whether there is one or not.
         """
         body = Multipart.of(resource, content)
         permission = "storage.objects.create and storage.objects.delete" if replace else "storage.objects.create"
-        ask = Ask(
+        ask = StorageRequest(
             "POST",
             f"upload/storage/v1/b/{_quote_name(self.name)}/o",
             self.uri(resource["name"]),
@@ -118,11 +120,11 @@ class Bucket:
         answer = await self._send_request(ask)
         if answer.says_kept:
             raise failure(answer, ask.where, permission)
-        return None if answer.status == 412 else Found.of(answer.json())
+        return None if answer.status == 412 else ObjectInfo.of(answer.json())
 
     async def begin(self, resource: Mapping[str, Any], size: int) -> Session | None:
         """Open a create-only upload session for `size` bytes; None when the name is taken."""
-        ask = Ask(
+        ask = StorageRequest(
             "POST",
             f"upload/storage/v1/b/{_quote_name(self.name)}/o",
             self.uri(resource["name"]),
@@ -137,15 +139,15 @@ class Bucket:
             return None
         location = answer.headers.get("Location")
         if not location:
-            raise Doubt("the upload session was given no address")
+            raise WriteInDoubt("the upload session was given no address")
         return Session.at(location, resource["contentType"], self.access.endpoint)
 
-    async def send(self, session: Session, key: str, content: Content) -> Found | bool:
+    async def send(self, session: Session, key: str, content: Content) -> ObjectInfo | bool:
         """Send the session's bytes that the server lacks; return the object once whole.
 
         True: some arrived, go on. False: the name was taken in the meantime. Raises Doubt when the session is gone.
         """
-        ask = Ask(
+        ask = StorageRequest(
             "PUT",
             session.location,
             self.uri(key),
@@ -162,12 +164,12 @@ class Bucket:
         if answer.status == 412:
             return False
         if answer.status == 308:
-            kept = kept_bytes(answer.headers)
+            kept = parse_kept_bytes(answer.headers)
             if kept >= content.size or (before is not None and kept <= before):
-                raise Doubt(f"the server keeps {kept} of {content.size} bytes and goes no further")
+                raise WriteInDoubt(f"the server keeps {kept} of {content.size} bytes and goes no further")
             session.kept = kept
             return True
-        return Found.of(answer.json())
+        return ObjectInfo.of(answer.json())
 
     async def delete(self, key: str, generation: str) -> None:
         """Delete exactly this generation; one that is gone already is fine."""
@@ -188,10 +190,10 @@ class Bucket:
         ask = replace(self.ask("GET", key, "storage.objects.get", {404, 416}, params), headers=headers)
         return self.connection.stream(ask, self.patience.stall_s)
 
-    async def page(self, prefix: str, token: str | None) -> tuple[dict[str, Found], str | None]:
+    async def page(self, prefix: str, token: str | None) -> tuple[dict[str, ObjectInfo], str | None]:
         """Return one page of objects by name, and the token of the next."""
         params = {"prefix": prefix, "maxResults": "1000", "fields": f"items({_FIELDS}),nextPageToken"}
-        ask = Ask(
+        ask = StorageRequest(
             "GET",
             f"storage/v1/b/{_quote_name(self.name)}/o",
             self.uri(prefix),
@@ -199,7 +201,7 @@ class Bucket:
             params={**params, **({"pageToken": token} if token else {})},
         )
         reply = (await self._send_request(ask)).json()
-        return {str(item["name"]): Found.of(item) for item in reply.get("items", [])}, reply.get("nextPageToken")
+        return {str(item["name"]): ObjectInfo.of(item) for item in reply.get("items", [])}, reply.get("nextPageToken")
 
     def ask(
         self,
@@ -208,10 +210,10 @@ class Bucket:
         permission: str,
         expected: Collection[int],
         params: Mapping[str, str],
-    ) -> Ask:
+    ) -> StorageRequest:
         """Return a request about one object."""
         path = f"storage/v1/b/{_quote_name(self.name)}/o/{_quote_name(key)}"
-        return Ask(method, path, self.uri(key), permission, expected, params)
+        return StorageRequest(method, path, self.uri(key), permission, expected, params)
 
     async def aclose(self) -> None:
         """Give the connection back."""
@@ -219,11 +221,11 @@ class Bucket:
             connection, self._connection = self._connection, None
             await let_go(connection)
 
-    async def _send_request(self, ask: Ask) -> Answer:
+    async def _send_request(self, ask: StorageRequest) -> StorageReply:
         return await self.connection.answer(ask, self.patience.stall_s)
 
 
-def _judge_refused_part(refused: Exception, answer: Answer) -> Doubt:
+def _judge_refused_part(refused: Exception, answer: StorageReply) -> WriteInDoubt:
     """Return what a refused part of an upload means.
 
     Either other bytes arrived than were declared, or the session is of no use.

@@ -23,10 +23,10 @@ from yarl import URL
 
 from callsheet.errors import ArchiveError
 from callsheet.gcs import answers
-from callsheet.gcs.answers import Answer
+from callsheet.gcs.answers import StorageReply
 from callsheet.gcs.content import SLICE, Body
 from callsheet.gcs.credentials import Authorisation, GoogleAccess, find_credentials
-from callsheet.gcs.patience import Doubt, Outage, Stalled
+from callsheet.gcs.patience import Outage, Stalled, WriteInDoubt
 
 # Measured best on loopback: 8 writes at once, 4 when they are large (2026-11-21); reads hold less.
 _WRITES, _LARGE_WRITES, _READS = 8, 4, 32
@@ -36,7 +36,7 @@ _MAX_ANSWER = 32 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class StorageRequest:
     """One request.
 
     `path` is below the endpoint, or a whole URL; statuses in `expected` are not failures. `where` and `permission` are
@@ -92,18 +92,18 @@ class Connection:
             await self._files._set_session()
         return self._files
 
-    async def answer(self, ask: Ask, stall_s: float) -> Answer:
+    async def answer(self, ask: StorageRequest, stall_s: float) -> StorageReply:
         """Return the answer to a request.
 
         Raises Doubt, ArchiveDenied or ArchiveError unless it is a 2xx or an expected one.
         """
         async with self.stream(ask, stall_s) as (response, alive):
             body = await _read_whole(response, alive, _MAX_ANSWER)
-            return Answer(response.status, response.headers, body)
+            return StorageReply(response.status, response.headers, body)
 
     @contextlib.asynccontextmanager
     async def stream(
-        self, ask: Ask, stall_s: float
+        self, ask: StorageRequest, stall_s: float
     ) -> AsyncIterator[tuple[aiohttp.ClientResponse, Callable[[], None]]]:
         """Yield the answer to a request while its body still comes.
 
@@ -119,7 +119,7 @@ class Connection:
                     self.outage.answered()
                     yield response, alive
                     return
-                answer = Answer(
+                answer = StorageReply(
                     response.status, response.headers, await _read_whole(response, lambda: None, _MAX_ANSWER)
                 )
             if answer.asks_for_payer and self.access.payer and ask.bucket not in self._payers:
@@ -132,10 +132,10 @@ class Connection:
             refused_before = True
             await self._authorisation.renew(token)
         error = answers.failure(answer, ask.where, ask.permission)
-        self.outage.failed() if isinstance(error, Doubt) else self.outage.answered()
+        self.outage.failed() if isinstance(error, WriteInDoubt) else self.outage.answered()
         raise error
 
-    def _add_payer(self, ask: Ask) -> Ask:
+    def _add_payer(self, ask: StorageRequest) -> StorageRequest:
         """Add the project that pays to a request, where the bucket has asked for one.
 
         An upload session has it already.
@@ -146,7 +146,7 @@ class Connection:
 
     @contextlib.asynccontextmanager
     async def _send(
-        self, ask: Ask, token: dict[str, str], stall_s: float
+        self, ask: StorageRequest, token: dict[str, str], stall_s: float
     ) -> AsyncIterator[tuple[aiohttp.ClientResponse, Callable[[], None]]]:
         """Yield whatever the server answers.
 
@@ -164,10 +164,10 @@ class Connection:
             self.outage.failed()
             if isinstance(error, TimeoutError):
                 raise Stalled(f"less than 256 KiB came in {stall_s:g} s") from error
-            raise Doubt(f"{type(error).__name__}: {error}") from error
+            raise WriteInDoubt(f"{type(error).__name__}: {error}") from error
 
     def _start_request(
-        self, ask: Ask, token: dict[str, str], alive: Callable[[], None]
+        self, ask: StorageRequest, token: dict[str, str], alive: Callable[[], None]
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         headers = {"User-Agent": "callsheet", **token, **(ask.headers or {})}
         data: Any = None

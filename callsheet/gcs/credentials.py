@@ -18,7 +18,7 @@ import requests
 from google.auth import exceptions, impersonated_credentials
 
 from callsheet.errors import ArchiveDenied, SettingsError
-from callsheet.gcs.patience import Doubt
+from callsheet.gcs.patience import WriteInDoubt
 from callsheet.settings import Settings
 
 
@@ -117,10 +117,10 @@ class Authorisation:
             try:
                 self._credentials.refresh(ask)
             except exceptions.TransportError as error:
-                raise Doubt(f"Google's token service could not be reached: {_get_first_line(error)}") from error
+                raise WriteInDoubt(f"Google's token service could not be reached: {_get_first_line(error)}") from error
             except exceptions.GoogleAuthError as error:
                 if error.retryable:
-                    raise Doubt(f"Google's token service failed: {_get_first_line(error)}") from error
+                    raise WriteInDoubt(f"Google's token service failed: {_get_first_line(error)}") from error
                 raise _refuse_token(self._credentials, error) from error
 
 

@@ -14,9 +14,9 @@ import aiohttp
 
 from callsheet.errors import ArchiveError
 from callsheet.files import Digests, Hashing
-from callsheet.gcs.bucket import Bucket, Found
+from callsheet.gcs.bucket import Bucket, ObjectInfo
 from callsheet.gcs.content import SLICE
-from callsheet.gcs.patience import Doubt, Effort
+from callsheet.gcs.patience import RetryLoop, WriteInDoubt
 
 _BLOCK = 4 * SLICE
 
@@ -66,20 +66,22 @@ class Sink:
 
 
 # What is wrong with bytes that came of an object, "" when they are right.
-Check = Callable[[Found, Digests], str]
+Check = Callable[[ObjectInfo, Digests], str]
 
 
-class Gone(Doubt):
+class Gone(WriteInDoubt):
     """The generation that was looked at has been replaced or deleted since."""
 
 
-async def fetch_whole(bucket: Bucket, key: str, sink: Sink, check: Check, limit: int | None = None) -> Found | None:
+async def fetch_whole(
+    bucket: Bucket, key: str, sink: Sink, check: Check, limit: int | None = None
+) -> ObjectInfo | None:
     """Fetch an object's bytes into `sink` until `check` finds nothing wrong with them.
 
     None when the object is absent. Raises ArchiveError when it is larger than `limit` bytes.
     """
     effort = bucket.effort(key)
-    found: Found | None = None
+    found: ObjectInfo | None = None
 
     async def attempt() -> None:
         nonlocal found
@@ -98,14 +100,14 @@ async def fetch_whole(bucket: Bucket, key: str, sink: Sink, check: Check, limit:
             raise
         if wrong := check(found, sink.digests()):
             sink.restart()
-            raise Doubt(wrong)
+            raise WriteInDoubt(wrong)
 
     async with bucket.connection.reads:
         await effort.of(attempt)
     return found
 
 
-async def fetch(bucket: Bucket, key: str, found: Found, sink: Sink, effort: Effort) -> None:
+async def fetch(bucket: Bucket, key: str, found: ObjectInfo, sink: Sink, effort: RetryLoop) -> None:
     """Fetch the bytes of this generation into `sink`.
 
     Raises Doubt unless as many came as it has. What a failed attempt left in the sink is continued. Of an object that
@@ -129,7 +131,7 @@ async def fetch(bucket: Bucket, key: str, found: Found, sink: Sink, effort: Effo
         short = sink.size
         if short > found.size:
             sink.restart()
-        raise Doubt(f"{short} bytes came instead of {found.size}")
+        raise WriteInDoubt(f"{short} bytes came instead of {found.size}")
 
 
 def _starts_at(response: aiohttp.ClientResponse, start: int) -> bool:

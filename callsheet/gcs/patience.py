@@ -14,16 +14,16 @@ from callsheet.errors import ArchiveError
 T = TypeVar("T")
 
 
-class Doubt(Exception):
+class WriteInDoubt(Exception):
     """The request may or may not have had its effect; a look at the object shows."""
 
 
-class Stalled(Doubt):
+class Stalled(WriteInDoubt):
     """The transfer is slower than is waited for."""
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryLimits:
     """The waiting times of an operation, in seconds.
 
     Nothing is waited for longer than `stall_s` without 256 KiB passing. An operation is given up after `attempts`
@@ -65,13 +65,13 @@ class Outage:
         return time.monotonic() - self._since if self._since else 0.0
 
 
-class Effort:
+class RetryLoop:
     """The attempts of one operation on `where`.
 
     They end when one succeeds or patience is at its end.
     """
 
-    def __init__(self, where: str, patience: Patience, outage: Outage) -> None:
+    def __init__(self, where: str, patience: RetryLimits, outage: Outage) -> None:
         self._where = where
         self._patience = patience
         self._outage = outage
@@ -87,7 +87,7 @@ class Effort:
         while True:
             try:
                 return await attempt()
-            except Doubt as doubt:
+            except WriteInDoubt as doubt:
                 self._count_failure()
                 if self._is_over():
                     raise self._give_up(doubt) from doubt
@@ -106,7 +106,7 @@ class Effort:
         failing = max(time.monotonic() - self._first_failure, self._outage.seconds)
         return self._failures >= self._patience.attempts or failing > self._patience.give_up_s
 
-    def _give_up(self, doubt: Doubt) -> ArchiveError:
+    def _give_up(self, doubt: WriteInDoubt) -> ArchiveError:
         last = str(doubt).rstrip(".")
         tries = "1 attempt" if self._failures == 1 else f"{self._failures} attempts"
         return ArchiveError(

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from callsheet.gcs.answers import Answer
-from callsheet.gcs.bucket import Bucket, Found
-from callsheet.gcs.connection import Ask
-from callsheet.gcs.patience import Doubt
+from callsheet.gcs.answers import StorageReply
+from callsheet.gcs.bucket import Bucket, ObjectInfo
+from callsheet.gcs.connection import StorageRequest
+from callsheet.gcs.patience import WriteInDoubt
 
 # Told by the bytes, not by us: they are those of the source.
 _GIVEN = frozenset({"name", "md5Hash"})
@@ -58,7 +58,7 @@ class Rewrite:
             there = await self._copy(source.generation) or await self._target.find(self._key)
         return there is not None and self._is_right(there)
 
-    async def _copy(self, generation: str) -> Found | None:
+    async def _copy(self, generation: str) -> ObjectInfo | None:
         """Return the object that the copying made.
 
         None when its name is taken, the source is gone, or copying is not offered.
@@ -71,7 +71,7 @@ class Rewrite:
             told = answer.json()
             if told.get("done"):
                 self._token = None
-                return Found.of(told.get("resource") or {})
+                return ObjectInfo.of(told.get("resource") or {})
             self._take_token(told)
 
     def _take_token(self, told: Mapping[str, Any]) -> None:
@@ -82,16 +82,16 @@ class Rewrite:
         before, self._token = self._done_bytes, told.get("rewriteToken")
         self._done_bytes = int(told.get("totalBytesRewritten") or 0)
         if not self._token or self._done_bytes <= before:
-            raise Doubt(f"the copying stopped at {self._done_bytes} bytes")
+            raise WriteInDoubt(f"the copying stopped at {self._done_bytes} bytes")
         self._effort.progress()
 
-    async def _call(self, generation: str) -> Answer:
+    async def _call(self, generation: str) -> StorageReply:
         source, target = self._source, self._target
         path = f"{_format_place(source, self._source_key)}/rewriteTo/{_format_place(target, self._key)}"
         params = {"sourceGeneration": generation, "ifGenerationMatch": "0"}
         if self._token:
             params["rewriteToken"] = self._token
-        ask = Ask(
+        ask = StorageRequest(
             "POST",
             f"storage/v1/{path}",
             target.uri(self._key),
@@ -102,7 +102,7 @@ class Rewrite:
         )
         return await target.connection.answer(ask, target.patience.stall_s)
 
-    def _is_right(self, found: Found) -> bool:
+    def _is_right(self, found: ObjectInfo) -> bool:
         return (found.size, found.md5) == self._right
 
 

@@ -85,7 +85,7 @@ class Session:
         return f"bytes */{size}" if self.kept is None else f"bytes {self.kept}-{size - 1}/{size}"
 
 
-def kept_bytes(headers: Mapping[str, str]) -> int:
+def parse_kept_bytes(headers: Mapping[str, str]) -> int:
     """Return how many bytes a 308 says that the server has."""
     found = re.fullmatch(r"(?:bytes=)?0-(\d+)", headers.get("Range", ""))
     return int(found.group(1)) + 1 if found else 0

@@ -14,10 +14,10 @@ from typing import Any
 
 from callsheet.errors import ArchiveConflict, ArchiveError
 from callsheet.gcs.answers import Mangled
-from callsheet.gcs.bucket import Bucket, Found, SessionLost
+from callsheet.gcs.bucket import Bucket, ObjectInfo, SessionLost
 from callsheet.gcs.content import Content
 from callsheet.gcs.fetch import Sink, fetch
-from callsheet.gcs.patience import Doubt
+from callsheet.gcs.patience import WriteInDoubt
 from callsheet.gcs.upload import Session
 
 # Up to this size an object is sent in one request and again as a whole; above it, in a session that can be resumed.
@@ -60,14 +60,14 @@ class Write:
         if found is None:
             found = await self._send() or await self._bucket.find(self._key)
         if found is None:
-            raise Doubt("the name was taken, and then it was not")
+            raise WriteInDoubt("the name was taken, and then it was not")
         if await self._is_right(found):
             return
         if found.declared != self._declared or not found.generation:
             raise self._describe_conflict(found)
         await self._check_source()
         await self._bucket.delete(self._key, found.generation)
-        raise Doubt(f"the stored object was damaged ({found.size} bytes, md5 {found.md5}) and was deleted")
+        raise WriteInDoubt(f"the stored object was damaged ({found.size} bytes, md5 {found.md5}) and was deleted")
 
     async def _replace_once(self) -> None:
         found = await self._bucket.find(self._key) if self._look else None
@@ -76,9 +76,9 @@ class Write:
             return
         written = await self._bucket.upload(self._resource, self._content, replace=True)
         if written is None or not await self._is_right(written):
-            raise Doubt("the document does not have the bytes that were sent")
+            raise WriteInDoubt("the document does not have the bytes that were sent")
 
-    async def _send(self) -> Found | None:
+    async def _send(self) -> ObjectInfo | None:
         """Return the object that was made of what we sent; None when the name was taken."""
         try:
             if self._large:
@@ -88,7 +88,7 @@ class Write:
             await self._check_source()
             raise
 
-    async def _send_in_session(self) -> Found | None:
+    async def _send_in_session(self) -> ObjectInfo | None:
         while True:
             if self._session is None:
                 self._session = await self._bucket.begin(self._resource, self._content.size)
@@ -110,7 +110,7 @@ class Write:
             self._kept = session.kept or 0
             self._effort.progress()
 
-    async def _is_right(self, found: Found) -> bool:
+    async def _is_right(self, found: ObjectInfo) -> bool:
         """Return whether the object has our bytes, by the best that the server reports.
 
         At worst they are read back.
@@ -134,7 +134,7 @@ class Write:
                 f"{found} instead of {self._md5}. Nothing was stored; fetch the file again."
             )
 
-    def _describe_conflict(self, found: Found) -> ArchiveConflict:
+    def _describe_conflict(self, found: ObjectInfo) -> ArchiveConflict:
         return ArchiveConflict(
             f"{self._bucket.uri(self._key)} exists with other bytes ({found.size} bytes, md5 {found.md5}; to be "
             f"stored: {self._content.size} bytes, md5 {self._md5}). It was left as it is. Move it away if it is "

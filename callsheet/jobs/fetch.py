@@ -25,7 +25,7 @@ from callsheet.errors import (
     OperationWithheld,
     Unauthorised,
 )
-from callsheet.jobs.spool_files import check_source, fetch_once, kept_others, video_job_result
+from callsheet.jobs.spool_files import check_source, fetch_once, keep_others, video_job_result
 from callsheet.ledger import Job, JobResult
 from callsheet.providers.protocol import VideoReady
 
@@ -98,7 +98,7 @@ async def download(run: RunContext, job: Job, watch: Watch, ready: VideoReady, p
         try:
             fetched = await fetch_once(run, job, watch, ready)
             if not fetched.odd or fetched.file.sha256 in odd:
-                others = await kept_others(run, job, watch, ready)
+                others = await keep_others(run, job, watch, ready)
                 await asyncio.to_thread(run.resources.spool.damaged(job.key).unlink, missing_ok=True)
                 return video_job_result(fetched, ready, price, others)
             odd.add(fetched.file.sha256)

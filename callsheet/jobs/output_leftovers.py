@@ -12,7 +12,7 @@ from callsheet.jobs.output_bucket import output_of, own_folder, remove_output
 from callsheet.jobs.store import archived
 from callsheet.jobs.submit import ENDED
 from callsheet.ledger import Job, JobState
-from callsheet.shots import ShotState
+from callsheet.shots import ShotOutcome
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ def _is_over(run: RunContext, job: Job) -> bool:
     if job.kind != "look" or job.state not in ENDED:
         return job.state is JobState.STORED
     sidecar, _ = run.state.sidecars.get(job.shot, (None, None))
-    return sidecar is not None and sidecar.state == ShotState.DONE.value
+    return sidecar is not None and sidecar.state == ShotOutcome.DONE.value
 
 
 async def remove_leftovers(run: RunContext) -> None:

@@ -28,7 +28,7 @@ from callsheet.ledger import Attempt, AttemptRecord, Job, JobOrder, JobState
 from callsheet.providers.outcomes import BY_ADDRESS, read_picture
 from callsheet.providers.protocol import ImageResult
 from callsheet.providers.reply_spool import Keeper, Reply
-from callsheet.providers.retry_policy import Verdict, rule_for, verdict
+from callsheet.providers.retry_policy import RetryDecision, decide_retry, rule_for
 from callsheet.providers.video_replies import submitted_name
 
 log = logging.getLogger(__name__)
@@ -186,8 +186,8 @@ async def operation_of_another_ledger(run: RunContext, order: JobOrder, attempt:
 async def _settled(run: RunContext, order: JobOrder, last: AttemptRecord, error: ProviderError) -> Job:
     """Return the job after an answer without a picture that was kept before a kill."""
     attempt = Attempt(last.job_key, last.n, last.scope, last.model, last.estimated_usd)
-    again = asked_again(await run.resources.ledger.attempts_on(order.key)) - 1
-    state = _STATE_AFTER.get(verdict(order.kind, error, again), JobState.PLANNED)
+    again = count_paid_tries(await run.resources.ledger.attempts_on(order.key)) - 1
+    state = _STATE_AFTER.get(decide_retry(order.kind, error, again), JobState.PLANNED)
     if isinstance(error, NotAccepted | Rejected):
         state = JobState.PLANNED  # the next request meets it again, or does not
     usd = charge_of(error, order, run.resources.priced(order.model), max(last.estimated_usd, Decimal(0)))
@@ -196,10 +196,10 @@ async def _settled(run: RunContext, order: JobOrder, last: AttemptRecord, error:
     )
 
 
-_STATE_AFTER = {Verdict.BLOCK: JobState.BLOCKED, Verdict.FAIL: JobState.FAILED}
+_STATE_AFTER = {RetryDecision.BLOCK: JobState.BLOCKED, RetryDecision.FAIL: JobState.FAILED}
 
 
-def asked_again(attempts: list[AttemptRecord]) -> int:
+def count_paid_tries(attempts: list[AttemptRecord]) -> int:
     """Return how many of a job's attempts may have been paid for and gave nothing.
 
     The next one is a second payment.

@@ -34,11 +34,11 @@ from callsheet.jobs.submit import (
     settle_interrupted,
     wait_or_park,
 )
-from callsheet.jobs.unknown import decide
+from callsheet.jobs.unknown import settle_unknown
 from callsheet.ledger import Attempt, Job, JobOrder, JobState
 from callsheet.ledger.records import is_worth_a_look
 from callsheet.providers.reply_spool import Keeper
-from callsheet.providers.retry_policy import Verdict, backoff_s, rule_for, verdict
+from callsheet.providers.retry_policy import RetryDecision, backoff_s, decide_retry, rule_for
 
 Result = TypeVar("Result")
 
@@ -149,7 +149,7 @@ class JobRunner:
         run, order = self.context, paid.order
         earlier: Counter[type[ProviderError]] = Counter()
         if job.state is JobState.UNKNOWN:
-            job = await decide(run, order, job)
+            job = await settle_unknown(run, order, job)
         while job.state in (JobState.PLANNED, JobState.RESERVED):
             if run.state.halted is not None:
                 raise run.state.halted
@@ -165,13 +165,13 @@ class JobRunner:
                 await record_doubt(run, attempt, outcome)
                 # A job in doubt is nobody's, and only whoever has it may send it again.
                 job = await claim(run, order)
-                job = await decide(run, order, job) if job.state is JobState.UNKNOWN else job
+                job = await settle_unknown(run, order, job) if job.state is JobState.UNKNOWN else job
                 is_tried_again = job.state is JobState.PLANNED and earlier[applied] < DOUBTS
             else:
                 tries = await count_tries(run, order, outcome, earlier[applied])
-                given = verdict(order.kind, outcome, tries)
+                given = decide_retry(order.kind, outcome, tries)
                 job = await record_end(run, order, attempt, outcome, given, pause_s)
-                is_tried_again = given in (Verdict.RETRY, Verdict.AGAIN)
+                is_tried_again = given in (RetryDecision.RETRY, RetryDecision.AGAIN)
             if not is_tried_again:
                 return job
             await run.rest(pause_s)

@@ -115,7 +115,7 @@ async def fetch_once(run: RunContext, job: Job, watch: Watch, ready: VideoReady)
         raise DownloadFailed(f"It could not be written to {target.parent}: {error.strerror or error}.") from error
 
 
-async def kept_others(run: RunContext, job: Job, watch: Watch, ready: VideoReady) -> list[dict[str, Any]]:
+async def keep_others(run: RunContext, job: Job, watch: Watch, ready: VideoReady) -> list[dict[str, Any]]:
     """Return the further videos of the operation, in the spool and described.
 
     One that cannot be had is told, not raised.

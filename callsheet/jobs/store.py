@@ -53,7 +53,9 @@ class Deposit:
     details: dict[str, Any] | None = None
 
 
-async def deposit_paid(run: RunContext, shot: Shot, kind: AssetKind, job: Job, name: str, parent: str | None) -> Asset:
+async def store_paid_file(
+    run: RunContext, shot: Shot, kind: AssetKind, job: Job, name: str, parent: str | None
+) -> Asset:
     """Return the archived file of a finished job in this shot's folder.
 
     The job is `stored` when it returns.
@@ -108,7 +110,7 @@ async def _deposit_others(run: RunContext, shot: str, job: Job) -> None:
             log.warning("A further file of shot %s is lost: %s", shot, error)
 
 
-async def deposit_derived(
+async def store_derived_file(
     run: RunContext, shot: Shot, new: Deposit, source: Path, name_of: Callable[[str], str]
 ) -> Asset:
     """Archive a file that was made here for free, under the name of its hash.

@@ -28,9 +28,9 @@ from callsheet.errors import (
 from callsheet.jobs.charges import charge_of
 from callsheet.jobs.gate_news import gate_of
 from callsheet.jobs.persist import persist
-from callsheet.jobs.replies import asked_again
+from callsheet.jobs.replies import count_paid_tries
 from callsheet.ledger import Attempt, Job, JobOrder, JobState
-from callsheet.providers.retry_policy import Verdict
+from callsheet.providers.retry_policy import RetryDecision
 from callsheet.providers.sent_tracking import listening
 
 log = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ async def count_tries(run: RunContext, order: JobOrder, error: ProviderError, ea
     """
     if not isinstance(error, NoImage):
         return earlier
-    return max(earlier, asked_again(await run.resources.ledger.attempts_on(order.key)))
+    return max(earlier, count_paid_tries(await run.resources.ledger.attempts_on(order.key)))
 
 
 async def check_sendable_now(run: RunContext, order: JobOrder) -> None:
@@ -142,12 +142,12 @@ async def counted_when_sent(run: RunContext, attempt: Attempt, taken: datetime) 
                 log.warning("When a request was sent could not be noted: %s", lost)
 
 
-_STATE_AFTER: dict[Verdict, JobState] = {
-    Verdict.RETRY: JobState.PLANNED,
-    Verdict.AGAIN: JobState.PLANNED,
-    Verdict.PARK: JobState.PLANNED,
-    Verdict.BLOCK: JobState.BLOCKED,
-    Verdict.FAIL: JobState.FAILED,
+_STATE_AFTER: dict[RetryDecision, JobState] = {
+    RetryDecision.RETRY: JobState.PLANNED,
+    RetryDecision.AGAIN: JobState.PLANNED,
+    RetryDecision.PARK: JobState.PLANNED,
+    RetryDecision.BLOCK: JobState.BLOCKED,
+    RetryDecision.FAIL: JobState.FAILED,
 }
 
 
@@ -166,12 +166,12 @@ async def record_doubt(run: RunContext, attempt: Attempt, error: Unknown) -> Job
 
 
 async def record_end(
-    run: RunContext, order: JobOrder, attempt: Attempt, error: ProviderError, given: Verdict, pause_s: float
+    run: RunContext, order: JobOrder, attempt: Attempt, error: ProviderError, given: RetryDecision, pause_s: float
 ) -> Job:
     """Close the attempt in the ledger, and learn the quota that a 429 states."""
     # What was not accepted for a reason outside the request leaves the job planned: the next run tries it again.
     mendable = isinstance(error, NotAccepted | Unauthorised | ModelNotFound)
-    state = JobState.PLANNED if given is Verdict.FAIL and mendable else _STATE_AFTER[given]
+    state = JobState.PLANNED if given is RetryDecision.FAIL and mendable else _STATE_AFTER[given]
     usd = charge_of(error, order, run.resources.priced(attempt.model), attempt.estimate)
     job = await persist(
         run,
@@ -182,9 +182,9 @@ async def record_end(
     )
     if isinstance(error, RouteClosed):
         raise RouteParked(str(error))
-    if isinstance(error, RateLimited) or given is Verdict.PARK:
+    if isinstance(error, RateLimited) or given is RetryDecision.PARK:
         until = await _learn(run, attempt, error, pause_s)
-        if given is Verdict.PARK:
+        if given is RetryDecision.PARK:
             raise QuotaParked(f"{error} Nothing was sent; it goes on at {until:%Y-%m-%d %H:%M} UTC.", until=until)
     return job
 

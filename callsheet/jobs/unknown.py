@@ -8,10 +8,10 @@ from datetime import datetime
 
 from callsheet.context.context import RunContext
 from callsheet.errors import NotAccepted, Unknown
-from callsheet.jobs.replies import asked_again, judge_kept
+from callsheet.jobs.replies import count_paid_tries, judge_kept
 from callsheet.ledger import Job, JobOrder, JobState, Ledger
-from callsheet.providers.output_bucket import Evidence
-from callsheet.providers.retry_policy import Verdict, verdict
+from callsheet.providers.output_bucket import SubmissionEvidence
+from callsheet.providers.retry_policy import RetryDecision, decide_retry
 
 
 async def look_for_evidence(run: RunContext, order: JobOrder, job: Job) -> Job:
@@ -37,7 +37,7 @@ async def look_for_evidence(run: RunContext, order: JobOrder, job: Job) -> Job:
     return replace(job, reason=f"{job.reason} {found}".strip())
 
 
-async def decide_by(ledger: Ledger, key: str, evidence: Evidence) -> Job:
+async def decide_by(ledger: Ledger, key: str, evidence: SubmissionEvidence) -> Job:
     """Return the job after the only decision that the evidence leaves.
 
     Never accepted: planned again, for nothing. An accepted video: adopted. An accepted picture, whose bytes were lost
@@ -59,7 +59,7 @@ def nothing_under(prefix: str, *, sent: datetime, now: datetime, longest_s: floa
 log = logging.getLogger(__name__)
 
 
-async def decide(run: RunContext, order: JobOrder, job: Job) -> Job:
+async def settle_unknown(run: RunContext, order: JobOrder, job: Job) -> Job:
     """Return the job after what can be decided without a person.
 
     Planned again, submitted (adopted), or still unknown.
@@ -74,7 +74,7 @@ async def decide(run: RunContext, order: JobOrder, job: Job) -> Job:
         return job
     if job.state is not JobState.UNKNOWN or run.policy.free:
         return job
-    lost = asked_again(await run.resources.ledger.attempts_on(order.key))
-    if verdict(order.kind, Unknown(job.reason), lost - 1) is not Verdict.AGAIN:
+    lost = count_paid_tries(await run.resources.ledger.attempts_on(order.key))
+    if decide_retry(order.kind, Unknown(job.reason), lost - 1) is not RetryDecision.AGAIN:
         return job
     return await run.resources.ledger.resolve(order.key, "resubmit", by="the rule of one more try for a picture")

@@ -4,7 +4,7 @@ from callsheet.ledger.frame_decisions import Recorded
 from callsheet.ledger.import_records import Entered, ShotRecords
 from callsheet.ledger.job_state import TERMINAL, TRANSITIONS, JobState
 from callsheet.ledger.ledger import Ledger
-from callsheet.ledger.quota import Limits, RequestLimits
+from callsheet.ledger.quota import QuotaLimits, RequestLimits
 from callsheet.ledger.records import (
     Attempt,
     AttemptRecord,
@@ -31,7 +31,7 @@ __all__ = [
     "JobResult",
     "JobState",
     "Ledger",
-    "Limits",
+    "QuotaLimits",
     "Recorded",
     "RequestLimits",
     "ShotRecords",

@@ -14,7 +14,7 @@ from callsheet.ledger.prepared import change
 from callsheet.ledger.records import BatchRow, ShotRow
 from callsheet.ledger.rows import ZERO, at_once, bounded
 from callsheet.ledger.tables import batches, jobs, shots, wants
-from callsheet.shots import Batch, ShotState
+from callsheet.shots import Batch, ShotOutcome
 
 _ONE_SHOT = (shots.c.batch == bindparam("of_batch"), shots.c.shot == bindparam("of_shot"))
 _NO_JOBS = (
@@ -32,7 +32,7 @@ class ShotStatus:
     `kind` is the error's class, `reason` a sentence.
     """
 
-    state: ShotState
+    state: ShotOutcome
     step: str = ""
     kind: str = ""
     reason: str = ""
@@ -54,7 +54,7 @@ def open_batch(
     _forget_no_jobs(connection, batch.name)
     known = {row.shot: row for row in connection.execute(select(shots).where(shots.c.batch == batch.name))}
     new = [
-        {"batch": batch.name, "shot": shot, "position": position, "dropped": False, "state": ShotState.PENDING,
+        {"batch": batch.name, "shot": shot, "position": position, "dropped": False, "state": ShotOutcome.PENDING,
          "step": "", "reason_kind": "", "reason": "", "updated": now}
         for shot, position in wanted if shot not in known
     ]  # fmt: skip
@@ -125,13 +125,13 @@ def ever_of(connection: Connection, batch: str) -> list[str]:
     return list(connection.execute(statement).scalars())
 
 
-def counts(connection: Connection, batch: str) -> dict[ShotState, int]:
+def counts(connection: Connection, batch: str) -> dict[ShotOutcome, int]:
     """Count the shots of the manifest in each state; every state has an entry."""
     statement = (
         select(shots.c.state, func.count()).where(shots.c.batch == batch, ~shots.c.dropped).group_by(shots.c.state)
     )
-    found: dict[ShotState, int] = {state: number for state, number in connection.execute(statement)}  # noqa: C416
-    return {state: found.get(state, 0) for state in ShotState}
+    found: dict[ShotOutcome, int] = {state: number for state, number in connection.execute(statement)}  # noqa: C416
+    return {state: found.get(state, 0) for state in ShotOutcome}
 
 
 def all_batches(connection: Connection) -> list[BatchRow]:

@@ -34,7 +34,7 @@ def open_route(connection: Connection, _now: datetime, scope: str, models: Itera
     connection.execute(delete(learned_limits).where(of_them, learned_limits.c.per == CLOSED))
 
 
-def closed_models(connection: Connection, scope: str) -> dict[str, datetime]:
+def select_closed_models(connection: Connection, scope: str) -> dict[str, datetime]:
     """Return the models of a scope that are marked closed, and since when.
 
     The model ALL stands for every one.
@@ -83,4 +83,13 @@ def forget(connection: Connection, _now: datetime, scope: str, models: Iterable[
     return connection.execute(statement).rowcount
 
 
-__all__ = ["ALL", "LimitRow", "close_route", "closed_models", "forget", "learned_rows", "models_today", "open_route"]
+__all__ = [
+    "ALL",
+    "LimitRow",
+    "close_route",
+    "forget",
+    "learned_rows",
+    "models_today",
+    "open_route",
+    "select_closed_models",
+]

@@ -119,7 +119,7 @@ class Database:
             raise
         except Exception as error:
             self._forget()
-            raise dialect.told(error, self._engine) from error
+            raise dialect.as_ledger_error(error, self._engine) from error
 
     def _forget(self) -> None:
         connection, self._connection = self._connection, None
@@ -134,4 +134,4 @@ def _prepare(engine: Engine) -> None:
     except CallsheetError:
         raise
     except Exception as error:
-        raise dialect.told(error, engine) from error
+        raise dialect.as_ledger_error(error, engine) from error

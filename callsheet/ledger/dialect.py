@@ -125,7 +125,7 @@ def read_only(connection: Connection) -> None:
         connection.exec_driver_sql("SET default_transaction_read_only = on")
 
 
-def told(error: Exception, engine: Engine) -> Exception:
+def as_ledger_error(error: Exception, engine: Engine) -> Exception:
     """Convert a database error to a LedgerError with advice.
 
     Any error that is not of the database or its driver is returned as it is. The message never shows a password or the

@@ -32,7 +32,7 @@ _MADE = (
 _NEW = insert(assets)
 
 
-def stored(connection: Connection, now: datetime, key: str, files: Sequence[Asset]) -> Job:
+def store_files(connection: Connection, now: datetime, key: str, files: Sequence[Asset]) -> Job:
     """Record that the job is stored and that these are its files, both or neither.
 
     Storing it again (in another batch) adds files.
@@ -93,7 +93,7 @@ def copies_of(connection: Connection, sha256: str) -> list[Asset]:
     return [Asset(*row) for row in connection.execute(statement)]
 
 
-def paid_files(connection: Connection) -> list[Asset]:
+def select_paid_files(connection: Connection) -> list[Asset]:
     """Return the files that paid jobs gave, of every batch, ordered by batch."""
     statement = select(*_COLUMNS).where(assets.c.job_key.is_not(None)).order_by(assets.c.batch, assets.c.created)
     return [Asset(*row) for row in connection.execute(statement)]

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, insert, select
 
-from callsheet.decisions import APPROVAL, REJECTED, FrameDecision, holding, numbered
+from callsheet.decisions import APPROVAL, REJECTED, FrameDecision, describe_takes, holding
 from callsheet.errors import DecisionError
 from callsheet.ledger.batches import ShotStatus, set_shot
 from callsheet.ledger.job_state import JobState
@@ -18,7 +18,7 @@ from callsheet.ledger.leases import is_held
 from callsheet.ledger.records import Job
 from callsheet.ledger.rows import at_once
 from callsheet.ledger.tables import frame_decisions, jobs, wants
-from callsheet.shots import ShotState
+from callsheet.shots import ShotOutcome
 
 _PAID = frozenset(
     {JobState.SUBMITTING, JobState.SUBMITTED, JobState.FINISHED, JobState.STORED, JobState.UNKNOWN}
@@ -95,8 +95,9 @@ def _compare(connection: Connection, wish: FrameDecision, known: Sequence[FrameD
         return Recorded(wish, "changed", before)
     clips = "its clip is" if len(sent) == 1 else "their clips are"
     return (
-        f"{wish.shot}: {numbered(sent)} was approved by {before.by}, and {clips} sent or being sent: that is paid for. "
-        f"Keep {numbered(sent)}, and approve others beside; for something else, change the shot."
+        f"{wish.shot}: {describe_takes(sent)} was approved by {before.by}, and {clips} sent or being sent: "
+        "that is paid for. "
+        f"Keep {describe_takes(sent)}, and approve others beside; for something else, change the shot."
     )
 
 
@@ -127,7 +128,7 @@ def _record(
     wish = one.decision
     decision = replace(wish, n=len(known.get(wish.shot, ())) + 1, at=now)
     enter(connection, decision)
-    state, kind = (ShotState.BLOCKED, REJECTED) if decision.rejects else (ShotState.PENDING, APPROVAL)
+    state, kind = (ShotOutcome.BLOCKED, REJECTED) if decision.rejects else (ShotOutcome.PENDING, APPROVAL)
     go_on = "" if decision.rejects else " Run the batch to go on."
     status = ShotStatus(state, "frames", kind, f"{decision.sentence()}{go_on}")
     set_shot(connection, now, wish.batch, wish.shot, status)

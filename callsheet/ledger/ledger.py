@@ -30,10 +30,10 @@ from callsheet.ledger import (  # fmt: skip
 from callsheet.ledger.database import Database
 from callsheet.ledger.job_state import JobState
 from callsheet.ledger.lessee import Leases
-from callsheet.ledger.quota import Limits, RequestLimits
+from callsheet.ledger.quota import QuotaLimits, RequestLimits
 from callsheet.ledger.records import Attempt, BudgetScope, Decision, Job, JobResult
 from callsheet.ledger.spend_window import SpendLimits
-from callsheet.shots import Asset, Batch, ShotState
+from callsheet.shots import Asset, Batch, ShotOutcome
 
 log = logging.getLogger(__name__)
 
@@ -129,7 +129,7 @@ class Ledger(Leases):
         gs:// folder that videos go to; `credential` names the key or project that the request is sent with, never the
         key itself; `spend` bounds what the scope spends in ten minutes and a month.
         """
-        given = Limits(limits.rpm, limits.rpd) if limits else Limits()
+        given = QuotaLimits(limits.rpm, limits.rpd) if limits else QuotaLimits()
         terms = submission.Terms(
             estimate, scope, given, budget, budget_scope, batch, output, credential, spend or SpendLimits()
         )
@@ -154,7 +154,7 @@ class Ledger(Leases):
 
     async def sent(self, attempt: Attempt, moment: datetime) -> None:
         """Count the attempt from the moment (clock time) its sending began, if later."""
-        await self._write(submission.sent, attempt.key, attempt.n, moment)
+        await self._write(submission.mark_sent, attempt.key, attempt.n, moment)
 
     async def park(self, key: str, why: Parked) -> None:
         """Record that a job of ours waits for a quota or a budget.
@@ -177,7 +177,7 @@ class Ledger(Leases):
         A late second answer is paid for too; the first result stays.
         """
         n = attempt.n if attempt else None
-        return await self._write(outcomes.finished, key, result, n)
+        return await self._write(outcomes.finish, key, result, n)
 
     async def answered(self, key: str, result: JobResult, attempt: Attempt) -> Job:
         """Record a result that is no file and store the job at once.
@@ -186,14 +186,14 @@ class Ledger(Leases):
         """
 
         def record(connection: Connection, now: datetime) -> Job:
-            outcomes.finished(connection, now, key, result, attempt.n)
-            return files.stored(connection, now, key, ())
+            outcomes.finish(connection, now, key, result, attempt.n)
+            return files.store_files(connection, now, key, ())
 
         return await self._write(record)
 
     async def stored(self, key: str, assets: Sequence[Asset]) -> Job:
         """Record the job's archived files and that it is stored, both or neither."""
-        return await self._write(files.stored, key, assets)
+        return await self._write(files.store_files, key, assets)
 
     async def add_assets(self, assets: Sequence[Asset]) -> None:
         """Add files that cost nothing (cuts, posters, copies of shared takes)."""
@@ -262,7 +262,7 @@ class Ledger(Leases):
         return await self._write(outcomes.resolve, key, outcomes.Resolution(decision, operation, usd, by))
 
     async def set_shot(
-        self, batch: str, shot: str, state: ShotState, *, step: str = "", kind: str = "", reason: str = ""
+        self, batch: str, shot: str, state: ShotOutcome, *, step: str = "", kind: str = "", reason: str = ""
     ) -> None:
         """Record the state of a shot, at which step, and why."""
         await self._write(batches.set_shot, batch, shot, batches.ShotStatus(state, step, kind, reason))
@@ -285,7 +285,7 @@ class Ledger(Leases):
         """
         return await self._write(frame_pins.pin, pin, takes)
 
-    async def set_shots(self, batch: str, shots: Sequence[str], state: ShotState) -> None:
+    async def set_shots(self, batch: str, shots: Sequence[str], state: ShotOutcome) -> None:
         """Record one state for many shots, in one write and without a reason."""
 
         def all_of_them(connection: Connection, now: datetime) -> None:

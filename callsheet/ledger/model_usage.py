@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, or_, select
 
-from callsheet.ledger.closed import ALL, closed_models
+from callsheet.ledger.closed import ALL, select_closed_models
 from callsheet.ledger.quota import WINDOW, Learned, pacific_day
 from callsheet.ledger.quota_usage import AttemptTimes, learned
 from callsheet.ledger.rows import DROPPED, RESERVED
@@ -38,7 +38,7 @@ def use_of(connection: Connection, scopes: Mapping[str, str], now: datetime) -> 
 
 def _read_use(connection: Connection, scope: str, model: str, now: datetime) -> Use:
     today = AttemptTimes(connection, scope, model, now).count(*pacific_day(now))
-    closed = closed_models(connection, scope)
+    closed = select_closed_models(connection, scope)
     since = closed.get(ALL) or closed.get(model)
     return Use(tuple(_read_latest(connection, scope, model, now)), today, learned(connection, scope, model, now), since)
 

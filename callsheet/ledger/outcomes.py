@@ -77,7 +77,7 @@ class Resolution:
     by: str = ""
 
 
-def finished(connection: Connection, now: datetime, key: str, result: JobResult, n: int | None) -> Job:
+def finish(connection: Connection, now: datetime, key: str, result: JobResult, n: int | None) -> Job:
     """Record the bytes and the price.
 
     A second result for the job is paid for as well, but the first one stays.

@@ -28,7 +28,7 @@ from callsheet.ledger import (
 from callsheet.ledger.database import Database
 from callsheet.ledger.job_state import TERMINAL, JobState
 from callsheet.ledger.records import AttemptRecord, BatchRow, Job, ShotRow, SpendRow, Want
-from callsheet.shots import Asset, Mode, ShotState
+from callsheet.shots import Asset, Mode, ShotOutcome
 
 
 class Answers:
@@ -74,7 +74,7 @@ class Answers:
 
     async def parked(self) -> list[Job]:
         """Return the jobs that wait for a quota (`parked_until`) or a budget (None)."""
-        return await self._db.read(select.parked)
+        return await self._db.read(select.select_parked)
 
     async def under_way(self) -> list[Job]:
         """Return the jobs that were sent and have not ended, in every batch.
@@ -110,7 +110,7 @@ class Answers:
 
     async def paid_files(self) -> list[Asset]:
         """Return the files that paid jobs gave, of every batch."""
-        return await self._db.read(files.paid_files)
+        return await self._db.read(files.select_paid_files)
 
     async def stored_jobs(self) -> list[Job]:
         """Return the jobs whose files should be in the archive, in every batch."""
@@ -162,7 +162,7 @@ class Answers:
 
         The model "" stands for every one.
         """
-        return await self._db.read(lambda c: closed.closed_models(c, scope))
+        return await self._db.read(lambda c: closed.select_closed_models(c, scope))
 
     async def learned_rows(self, scope: str) -> list[closed.LimitRow]:
         """Return the limits that 429 replies stated for the models of a scope."""
@@ -193,7 +193,7 @@ class Answers:
         """Return the models that were sent requests today in a scope."""
         return await self._db.read(lambda c: closed.models_today(c, scope, now))
 
-    async def counts(self, batch: str) -> dict[ShotState, int]:
+    async def counts(self, batch: str) -> dict[ShotOutcome, int]:
         """Count the batch's shots in each state."""
         return await self._db.read(lambda c: batches.counts(c, batch))
 
@@ -210,14 +210,14 @@ class Answers:
 
     async def spent_on_batch(self, batch: str) -> Decimal:
         """Return what the batch's own submissions have cost (USD)."""
-        return await self._db.read(lambda c: select.spent_on_batch(c, batch))
+        return await self._db.read(lambda c: select.sum_spent(c, batch))
 
     async def held_on_batch(self, batch: str) -> Decimal:
         """Return what is reserved for the batch's own open submissions (USD).
 
         Those are the ones not settled yet.
         """
-        return await self._db.read(lambda c: select.held_on_batch(c, batch))
+        return await self._db.read(lambda c: select.sum_held(c, batch))
 
     async def attempts_of(self, batch: str) -> list[AttemptRecord]:
         """Return the attempts that the batch paid for, in order of time."""

@@ -29,7 +29,7 @@ PACIFIC = ZoneInfo("America/Los_Angeles")
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class QuotaLimits:
     """Requests per minute and per day for one model in one project.
 
     None is unlimited.
@@ -133,13 +133,13 @@ def _compute_day(day: date) -> tuple[datetime, datetime]:
     return start, end
 
 
-def tightened(limits: Limits, learned: Learned) -> Limits:
+def tightened(limits: QuotaLimits, learned: Learned) -> QuotaLimits:
     """Return the stricter of the given and the learned limits."""
     known = [rpm for rpm in (limits.rpm, learned.rpm) if rpm is not None]
-    return Limits(rpm=min(known) if known else None, rpd=limits.rpd)
+    return QuotaLimits(rpm=min(known) if known else None, rpd=limits.rpd)
 
 
-def recovered(most: int, until: datetime, now: datetime) -> int | None:
+def recover_limit(most: int, until: datetime, now: datetime) -> int | None:
     """Return what a lower limit per minute has grown to by now.
 
     It was trusted in full up to `until`; None when it is forgotten.
@@ -151,7 +151,7 @@ def recovered(most: int, until: datetime, now: datetime) -> int | None:
     return most + max(1, most // 4) * ((now - until) // _STEP + 1)
 
 
-def place(times: Times, now: datetime, limits: Limits, learned: Learned | None = None) -> Slot | DayFull:
+def place(times: Times, now: datetime, limits: QuotaLimits, learned: Learned | None = None) -> Slot | DayFull:
     """Find the earliest slot behind all `times`.
 
     DayFull when its Pacific day has no request left. A request sent at the slot makes no 60 s window contain more than

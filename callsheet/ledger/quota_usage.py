@@ -26,9 +26,9 @@ from sqlalchemy import (
 from callsheet.errors import SPEND
 from callsheet.ledger.dialect import UtcTime
 from callsheet.ledger.prepared import change, fetch, fetch_all
-from callsheet.ledger.quota import MARGIN, MINUTE_MEMORY, WINDOW, Learned, pacific_day, recovered
+from callsheet.ledger.quota import MARGIN, MINUTE_MEMORY, WINDOW, Learned, pacific_day, recover_limit
 from callsheet.ledger.rows import DROPPED, RESERVED
-from callsheet.ledger.scopes import given, is_in, names_of
+from callsheet.ledger.scopes import bind_names, is_in, names_of
 from callsheet.ledger.tables import attempts, learned_limits
 
 # The word for "every model of the scope" where one model's name would stand.
@@ -40,7 +40,7 @@ _MODEL: BindParameter[str] = bindparam("of_model")
 
 
 @dataclass(frozen=True, slots=True)
-class _Queries:
+class _QuotaQueries:
     """The statements about a scope of so many names.
 
     They are built once so that they are compiled once.
@@ -55,7 +55,7 @@ class _Queries:
 
 
 @lru_cache(maxsize=32)
-def _build_queries(names: int) -> _Queries:
+def _build_queries(names: int) -> _QuotaQueries:
     sent = (
         is_in(attempts.c.scope, names),
         attempts.c.model == _MODEL,
@@ -69,7 +69,7 @@ def _build_queries(names: int) -> _Queries:
     nth = select(attempts.c.at).where(*sent, recent).order_by(attempts.c.at.desc()).limit(1).offset(bindparam("skip"))
     learned_of = (is_in(learned_limits.c.scope, names), learned_limits.c.model == _MODEL)
     columns = (learned_limits.c.per, learned_limits.c.most, learned_limits.c.pause_until, learned_limits.c.until)
-    return _Queries(
+    return _QuotaQueries(
         nth=nth,
         nth_sent=nth.where(attempts.c.outcome != RESERVED),
         count=select(func.count())
@@ -124,7 +124,7 @@ class AttemptTimes:
 
     def _bind_scope(self) -> tuple[int, dict[str, object]]:
         names = names_of(self.connection, self.scope)
-        return len(names), {**given(names), "of_model": self.model, "latest": self.now + WINDOW}
+        return len(names), {**bind_names(names), "of_model": self.model, "latest": self.now + WINDOW}
 
 
 def learned(connection: Connection, scope: str, model: str, now: datetime) -> Learned:
@@ -133,10 +133,10 @@ def learned(connection: Connection, scope: str, model: str, now: datetime) -> Le
     Limits of 0, as earlier versions learned them, are not.
     """
     names = names_of(connection, scope)
-    found = fetch_all(connection, _build_queries(len(names)).learned, {**given(names), "of_model": model})
+    found = fetch_all(connection, _build_queries(len(names)).learned, {**bind_names(names), "of_model": model})
     believed = [row for row in found if row[1] != 0]
     minutes = [row for row in believed if row[0] == "minute"]
-    rpms = [rpm for _, most, _, until in minutes if most is not None and (rpm := recovered(most, until, now))]
+    rpms = [rpm for _, most, _, until in minutes if most is not None and (rpm := recover_limit(most, until, now))]
     return Learned(
         rpm=min(rpms, default=None),
         pause_until=max((pause for _, _, pause, _ in minutes if pause), default=None),
@@ -150,7 +150,7 @@ def learned_spend(connection: Connection, scope: str, now: datetime) -> tuple[De
     USD in ten minutes, and until when to wait.
     """
     names = names_of(connection, scope)
-    found = fetch_all(connection, _build_queries(len(names)).learned, {**given(names), "of_model": ALL})
+    found = fetch_all(connection, _build_queries(len(names)).learned, {**bind_names(names), "of_model": ALL})
     believed = [(most, pause) for per, most, pause, until in found if per == SPEND and until > now]
     usd = min((Decimal(most) / 100 for most, _ in believed if most), default=None)
     return usd, max((pause for _, pause in believed if pause and pause > now), default=None)
@@ -163,7 +163,7 @@ def redate(connection: Connection, scope: str, model: str, now: datetime) -> Non
     that, and it counts as it is.
     """
     names = names_of(connection, scope)
-    values = {**given(names), "of_model": model, "ahead": now + WINDOW, "at": now}
+    values = {**bind_names(names), "of_model": model, "ahead": now + WINDOW, "at": now}
     change(connection, _build_queries(len(names)).redate, values)
 
 
@@ -195,7 +195,7 @@ def lower_limit(connection: Connection, now: datetime, scope: str, model: str, r
         resume = now + timedelta(seconds=wait_s)
         until = max(resume, now + (SPEND_MEMORY if per == SPEND else MINUTE_MEMORY))
     names = names_of(connection, scope)
-    change(connection, _build_queries(len(names)).forget, {**given(names), "of_model": model, "of_per": per})
+    change(connection, _build_queries(len(names)).forget, {**bind_names(names), "of_model": model, "of_per": per})
     values = {"scope": scope, "model": model, "per": per, "most": limit, "pause_until": resume, "until": until}
     connection.execute(_LEARN, values)
     return resume

@@ -12,9 +12,9 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from callsheet.ledger.job_state import JobState
-from callsheet.ledger.quota import Limits
+from callsheet.ledger.quota import QuotaLimits
 from callsheet.ledger.spend_window import SpendLimits
-from callsheet.shots import Batch, Mode, ShotState
+from callsheet.shots import Batch, Mode, ShotOutcome
 
 OTHERS, TEXT = "others", "text"
 # For a support case: the provider's id of the exchange, and how it rated what was asked and made.
@@ -127,7 +127,7 @@ class Attempt:
     scope: str
     model: str
     estimate: Decimal
-    limits: Limits = field(default_factory=Limits)
+    limits: QuotaLimits = field(default_factory=QuotaLimits)
     not_before: datetime | None = None
     output: str | None = None
     spend: SpendLimits = field(default_factory=SpendLimits)
@@ -169,7 +169,7 @@ class ShotRow:
     batch: str
     shot: str
     position: int
-    state: ShotState
+    state: ShotOutcome
     step: str
     reason_kind: str
     reason: str

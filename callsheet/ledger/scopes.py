@@ -35,7 +35,7 @@ def is_in(column: Column[str], names: int) -> ColumnElement[bool]:
     return or_(*(column == bindparam(f"scope_{n}") for n in range(names)))
 
 
-def given(names: tuple[str, ...]) -> dict[str, object]:
+def bind_names(names: tuple[str, ...]) -> dict[str, object]:
     """Build the values for `is_in`."""
     return {f"scope_{n}": name for n, name in enumerate(names)}
 

@@ -82,7 +82,7 @@ def jobs_in(connection: Connection, states: Iterable[JobState]) -> list[Job]:
     return _fetch_jobs(connection, statement)
 
 
-def parked(connection: Connection) -> list[Job]:
+def select_parked(connection: Connection) -> list[Job]:
     """Return the jobs that wait for a quota or a budget, in every batch, oldest first."""
     statement = select(jobs).where(jobs.c.state == JobState.PLANNED, jobs.c.reason_kind.in_(_PARKED), _OF_FILES)
     return _fetch_jobs(connection, statement.order_by(jobs.c.created, jobs.c.key))
@@ -113,7 +113,7 @@ def open_jobs(connection: Connection, batch: str) -> list[Job]:
     return [job if shot is None else replace(job, shot=shot) for job, shot in found]
 
 
-def held_on_batch(connection: Connection, batch: str) -> Decimal:
+def sum_held(connection: Connection, batch: str) -> Decimal:
     """Return what is reserved for the batch's own open submissions (USD).
 
     Those are the ones not settled yet.
@@ -134,7 +134,7 @@ def attempts_on(connection: Connection, key: str) -> list[AttemptRecord]:
     return [AttemptRecord(*row) for row in connection.execute(statement)]
 
 
-def spent_on_batch(connection: Connection, batch: str) -> Decimal:
+def sum_spent(connection: Connection, batch: str) -> Decimal:
     """Return what the batch's own submissions have cost (USD).
 
     A job that another batch paid for costs it nothing.

@@ -20,7 +20,7 @@ from callsheet.ledger.prepared import fetch, fetch_all
 from callsheet.ledger.quota import LONGEST_PAUSE, MARGIN, WINDOW, DayFull, Slot
 from callsheet.ledger.quota_usage import learned_spend
 from callsheet.ledger.rows import DROPPED, RESERVED, ZERO
-from callsheet.ledger.scopes import given, is_in, names_of
+from callsheet.ledger.scopes import bind_names, is_in, names_of
 from callsheet.ledger.spend_window import SPEND_WINDOW, SpendLimits, pacific_month, stricter
 from callsheet.ledger.tables import attempts
 
@@ -28,7 +28,7 @@ _USD = type_coerce(attempts.c.usd + attempts.c.reserved_usd, MicroUsd())
 
 
 @dataclass(frozen=True, slots=True)
-class _Queries:
+class _SpendQueries:
     """The statements about the money of a scope of so many names.
 
     They are built once so that they are compiled once.
@@ -40,7 +40,7 @@ class _Queries:
 
 
 @lru_cache(maxsize=32)
-def _build_queries(names: int, waiting: bool) -> _Queries:
+def _build_queries(names: int, waiting: bool) -> _SpendQueries:
     since: BindParameter[datetime] = bindparam("since", type_=UtcTime)
     latest: BindParameter[datetime] = bindparam("latest", type_=UtcTime)
     counts: list[ColumnElement[bool]] = [
@@ -56,7 +56,7 @@ def _build_queries(names: int, waiting: bool) -> _Queries:
     running = func.sum(_USD).over(order_by=attempts.c.at.desc(), rows=(None, 0))
     sums = select(attempts.c.at, running.label("total")).where(*counts).subquery()
     room: BindParameter[Decimal] = bindparam("room", type_=MicroUsd)
-    return _Queries(
+    return _SpendQueries(
         each=select(attempts.c.at, _USD).where(*counts).order_by(attempts.c.at.desc()),
         total=select(func.sum(_USD, type_=MicroUsd)).where(*counts),
         crowded=select(func.max(sums.c.at, type_=UtcTime)).where(sums.c.total > room),
@@ -95,9 +95,13 @@ class Spent:
         row = fetch(self.connection, queries.crowded, {**where, "room": room})
         return row[0] if row else None
 
-    def _bind_scope(self, since: datetime) -> tuple[_Queries, dict[str, object]]:
+    def _bind_scope(self, since: datetime) -> tuple[_SpendQueries, dict[str, object]]:
         names = names_of(self.connection, self.scope)
-        return _build_queries(len(names), self.waiting), {**given(names), "since": since, "latest": self.now + WINDOW}
+        return _build_queries(len(names), self.waiting), {
+            **bind_names(names),
+            "since": since,
+            "latest": self.now + WINDOW,
+        }
 
 
 def within_spend(spent: Spent, limits: SpendLimits, usd: Decimal, slot: Slot) -> Slot | DayFull:

@@ -15,7 +15,7 @@ from callsheet.errors import BudgetParked, LedgerError, Parked, QuotaParked
 from callsheet.ledger.job_state import JobState, check
 from callsheet.ledger.leases import give_back_slot
 from callsheet.ledger.prepared import change, fetch
-from callsheet.ledger.quota import DayFull, Limits, Slot, place
+from callsheet.ledger.quota import DayFull, QuotaLimits, Slot, place
 from callsheet.ledger.quota_usage import AttemptTimes, learned, redate
 from callsheet.ledger.records import Attempt, AttemptRecord, BudgetScope, Job
 from callsheet.ledger.rows import (
@@ -56,7 +56,7 @@ class Terms:
 
     estimate: Decimal
     scope: str
-    limits: Limits
+    limits: QuotaLimits
     budget: Decimal | None = None
     budget_scope: BudgetScope = "campaign"
     payer: str | None = None
@@ -118,7 +118,7 @@ def submitting(connection: Connection, now: datetime, attempt: Attempt, owner: s
     return None
 
 
-def sent(connection: Connection, now: datetime, key: str, n: int, moment: datetime) -> None:
+def mark_sent(connection: Connection, now: datetime, key: str, n: int, moment: datetime) -> None:
     """Count an attempt from when its sending really began.
 
     That is later than its slot, when it was not ready.
@@ -161,7 +161,7 @@ def _to_submitted(connection: Connection, job: Job, operation: str, now: datetim
     )
 
 
-def _find_slot(times: AttemptTimes, mode: Mode, limits: Limits) -> Slot | DayFull:
+def _find_slot(times: AttemptTimes, mode: Mode, limits: QuotaLimits) -> Slot | DayFull:
     connection, scope, model, now = times.connection, times.scope, times.model, times.now
     if mode == "live":  # rehearsals of one scope may have had faster clocks; real time is one
         redate(connection, scope, model, now)

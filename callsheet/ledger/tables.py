@@ -19,10 +19,10 @@ from sqlalchemy import (
 
 from callsheet.ledger.dialect import MicroUsd, ToldBigInt, ToldInt, UtcTime
 from callsheet.ledger.job_state import JobState
-from callsheet.shots import ShotState
+from callsheet.shots import ShotOutcome
 
 
-def _store_as_words(enum: type[JobState] | type[ShotState]) -> Enum:
+def _store_as_words(enum: type[JobState] | type[ShotOutcome]) -> Enum:
     return Enum(enum, native_enum=False, length=16, values_callable=lambda members: [m.value for m in members])
 
 
@@ -152,7 +152,7 @@ shots = Table(
     Column("shot", String(255), primary_key=True),
     Column("position", Integer, nullable=False),
     Column("dropped", Boolean, nullable=False),
-    Column("state", _store_as_words(ShotState), nullable=False),
+    Column("state", _store_as_words(ShotOutcome), nullable=False),
     Column("step", String(64), nullable=False),
     Column("reason_kind", String(64), nullable=False),
     Column("reason", Text, nullable=False),

@@ -106,7 +106,7 @@ class Writer:
         except Exception as error:
             # The thread has to live on: without it every caller would wait for ever.
             self._disconnect()
-            given = dialect.told(error, self._engine)
+            given = dialect.as_ledger_error(error, self._engine)
             for waiting in group:
                 waiting.error = given
         _deliver(group)
@@ -135,7 +135,7 @@ def _attempt(connection: Connection, waiting: _Waiting) -> None:
         waiting.value = waiting.step(connection)
     except Exception as error:
         command(connection, "ROLLBACK TO SAVEPOINT step")
-        waiting.error = dialect.told(error, connection.engine)
+        waiting.error = dialect.as_ledger_error(error, connection.engine)
     command(connection, "RELEASE SAVEPOINT step")
 
 

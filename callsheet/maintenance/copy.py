@@ -21,7 +21,7 @@ from callsheet.archive.object_metadata import about_file
 from callsheet.archive.sidecar import ClipRecord, CutRecord, FileRecord, Sidecar, TakeRecord
 from callsheet.archive.sidecar_io import MAX_SIDECAR, parse_sidecar, sidecar_bytes
 from callsheet.archive.store import DAMAGED, Stat, Store, StoredFile
-from callsheet.archive.verify import Evidence, Unreadable, is_document
+from callsheet.archive.verify import ArchiveContents, Unreadable, is_document
 from callsheet.concurrency import gather_bounded
 from callsheet.errors import ArchiveConflict, ArchiveDenied, ArchiveError, ArchiveKept
 from callsheet.files import md5_of_bytes
@@ -79,7 +79,7 @@ def moved_marker(marker: Success, hashes: Mapping[str, str]) -> Success:
     return marker.model_copy(update={"sidecars": listed})
 
 
-def files_to_copy(evidence: Evidence) -> list[str]:
+def files_to_copy(evidence: ArchiveContents) -> list[str]:
     """Return the names of all that is copied before the records.
 
     What finishes cuts, then media, then documents.
@@ -122,7 +122,7 @@ class Copy:
 
     source: Store
     target: Store
-    evidence: Evidence
+    evidence: ArchiveContents
     there: dict[str, Stat]
     scratch: Callable[[], Path]
     tell: Tell
@@ -134,7 +134,7 @@ class Copy:
 
 
 async def copy_batch(
-    source: Store, target: Store, evidence: Evidence, scratch: Callable[[], Path], tell: Tell
+    source: Store, target: Store, evidence: ArchiveContents, scratch: Callable[[], Path], tell: Tell
 ) -> Copied:
     """Copy the batch that `evidence` tells of.
 

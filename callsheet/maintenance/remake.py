@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from callsheet.archive.sidecar import ClipRecord, CutRecord, Sidecar, TakeRecord
 from callsheet.context.context import RunContext
-from callsheet.context.shot_state import ClipWork, CutWork, TakeWork, Work
+from callsheet.context.shot_state import ClipState, CutState, ShotState, TakeState
 from callsheet.errors import CallsheetError
 from callsheet.shots import Asset, Shot
 from callsheet.steps.clips import make_poster
@@ -51,9 +51,9 @@ async def _thumbnails(
     ]
     if not wanting:
         return sidecar.takes
-    work = Work(shot)
+    work = ShotState(shot)
     work.takes = {
-        take.take: TakeWork(take.take, take.job_key, asset=whole[take.file.file]) for take in wanting if take.file
+        take.take: TakeState(take.take, take.job_key, asset=whole[take.file.file]) for take in wanting if take.file
     }
     await choose_takes(run, work)
     problems += [failure.message for failure in work.failures_of_all() if failure.kind != "MissingTake"]
@@ -87,9 +87,9 @@ async def _cuts(
     run: RunContext, shot: Shot, sidecar: Sidecar, whole: dict[str, Asset], problems: list[str]
 ) -> tuple[CutRecord, ...]:
     wanted = [cut for cut in sidecar.cuts if not _is_whole(cut, whole)]
-    work = Work(shot)
+    work = ShotState(shot)
     work.clips = [
-        ClipWork(clip.take, clip.job_key, asset=whole.get(clip.file.file) if clip.file else None)
+        ClipState(clip.take, clip.job_key, asset=whole.get(clip.file.file) if clip.file else None)
         for clip in sidecar.clips
     ]
     takes = {clip.take for clip in work.clips if clip.asset}
@@ -98,17 +98,17 @@ async def _cuts(
         return sidecar.cuts
     await make_these(run, work, work.cuts)
     problems += [cut.failure.message for cut in work.cuts if cut.failure]
-    made: dict[tuple[str, int | None], CutWork] = {(cut.spec, cut.take): cut for cut in work.cuts if cut.poster}
+    made: dict[tuple[str, int | None], CutState] = {(cut.spec, cut.take): cut for cut in work.cuts if cut.poster}
     return tuple(cut_record(made[cut.spec, cut.take]) if (cut.spec, cut.take) in made else cut for cut in sidecar.cuts)
 
 
-def _as_it_was(run: RunContext, shot: Shot, cut: CutRecord) -> CutWork:
+def _as_it_was(run: RunContext, shot: Shot, cut: CutRecord) -> CutState:
     """Return a cut to be made by the numbers and with the focus on record.
 
     By today's numbers where there are none.
     """
     platform = cut.platform or run.resources.platforms.get(cut.spec)
-    return CutWork(platform, cut.take, replace(shot.finish, focus=cut.focus))
+    return CutState(platform, cut.take, replace(shot.finish, focus=cut.focus))
 
 
 def _is_whole(cut: CutRecord, whole: dict[str, Asset]) -> bool:

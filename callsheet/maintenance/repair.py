@@ -12,7 +12,7 @@ from dataclasses import replace
 from callsheet.archive import layout
 from callsheet.archive.marker import Success
 from callsheet.archive.sidecar_io import in_order
-from callsheet.archive.verify import Evidence, Finding, findings
+from callsheet.archive.verify import ArchiveContents, Finding, findings
 from callsheet.batch.documents import write_gallery, write_marker
 from callsheet.context.context import RunContext
 from callsheet.errors import ArchiveLost
@@ -24,7 +24,7 @@ from callsheet.maintenance.repair_state import Repair
 from callsheet.reconcile.inspect import holdings, inspect
 
 
-async def only_at_provider(run: RunContext, evidence: Evidence, found: Sequence[Finding]) -> list[Job]:
+async def only_at_provider(run: RunContext, evidence: ArchiveContents, found: Sequence[Finding]) -> list[Job]:
     """The jobs whose files are missing or changed, and of which nobody but the provider may still have the bytes."""
     wanted = [asset for asset in Repair(run, evidence, found, {}).wanted().values() if asset.kind == "clip"]
     jobs = await run.resources.ledger.jobs({asset.job_key for asset in wanted if asset.job_key})
@@ -41,8 +41,8 @@ async def only_at_provider(run: RunContext, evidence: Evidence, found: Sequence[
 
 
 async def repair(
-    run: RunContext, evidence: Evidence, found: Sequence[Finding], refused: Mapping[str, str]
-) -> tuple[Evidence, tuple[Finding, ...]]:
+    run: RunContext, evidence: ArchiveContents, found: Sequence[Finding], refused: Mapping[str, str]
+) -> tuple[ArchiveContents, tuple[Finding, ...]]:
     """Put right what can be.
 
     The batch as it is then, and every finding with what was done, new ones among them.
@@ -66,7 +66,7 @@ async def repair(
     return after, _told(work, findings(after))
 
 
-async def _again(work: Repair) -> Evidence:
+async def _again(work: Repair) -> ArchiveContents:
     """Return how the batch stands now.
 
     Of the bytes, only those are read again that were wrong.
@@ -80,7 +80,7 @@ async def _again(work: Repair) -> Evidence:
     return replace(after, digests={**digests, **after.digests})
 
 
-async def _marked(work: Repair, after: Evidence) -> Evidence:
+async def _marked(work: Repair, after: ArchiveContents) -> ArchiveContents:
     """Return the same with a marker that is true of it.
 
     Written last, and only when the old one is not.
@@ -98,7 +98,7 @@ async def _marked(work: Repair, after: Evidence) -> Evidence:
     return replace(after, marker=marker or after.marker)
 
 
-def _is_true(evidence: Evidence, left: Sequence[Finding], lost: frozenset[str]) -> bool:
+def _is_true(evidence: ArchiveContents, left: Sequence[Finding], lost: frozenset[str]) -> bool:
     """Return whether the marker is there, names what is there, and does not call complete what is not."""
     if not isinstance(evidence.marker, Success) or set(evidence.marker.damaged) != lost:
         return False

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from callsheet import files as durable
 from callsheet.archive import layout
-from callsheet.archive.lineage import DERIVED, listed, thumbnails
+from callsheet.archive.lineage import DERIVED, list_files, thumbnails
 from callsheet.archive.sidecar import InputRecord, Sidecar
 from callsheet.archive.sidecar_io import in_order, write_sidecar
 from callsheet.archive.spots import SpotRecord
@@ -25,7 +25,7 @@ from callsheet.maintenance.remake import remake
 from callsheet.maintenance.repair_state import Repair, make_way
 from callsheet.shots import Asset, Reference
 from callsheet.steps.cut_inputs import input_path, put_input
-from callsheet.steps.spots import assemble, planned_again
+from callsheet.steps.spots import assemble, replan_spot
 
 
 async def put_back_inputs(work: Repair) -> None:
@@ -80,7 +80,7 @@ async def _remake(work: Repair, name: str, lost: Sequence[Finding]) -> bool:
         _note(work, lost, f"Not made again: its record cannot be believed, and was left as it is. {again}", ok=False)
         return False
     try:
-        made, _ = await assemble(run, in_order(list(work.sidecars.values())), planned_again(record))
+        made, _ = await assemble(run, in_order(list(work.sidecars.values())), replan_spot(record))
         kept = await _old_record(run, name, record, made)
     except ArchiveDenied:
         raise
@@ -199,7 +199,7 @@ def _whole(work: Repair, sidecar: Sidecar, right: set[str]) -> tuple[dict[str, A
     evidence = work.evidence
     files = {
         one.file.file: work.told[name]
-        for one in listed(sidecar)
+        for one in list_files(sidecar)
         if (name := evidence.place_of(sidecar.shot, one.file.file)) in right
     }
     small = (file for file in thumbnails(sidecar.takes) if evidence.place_of(sidecar.shot, file) not in work.wrong)
@@ -213,7 +213,7 @@ async def _is_gone(run: RunContext, finding: Finding) -> bool:
 async def _told(run: RunContext, sidecar: Sidecar, finding: Finding, problems: Sequence[str]) -> str:
     if not await _is_gone(run, finding):
         return "Made again."
-    if finding.name.rpartition("/")[2] in {one.file.file for one in listed(sidecar) if one.can_be_gone}:
+    if finding.name.rpartition("/")[2] in {one.file.file for one in list_files(sidecar) if one.can_be_gone}:
         return "Taken away: its shot uses another one."
     if problems:
         return f"Not made again: {'; '.join(problems)}"

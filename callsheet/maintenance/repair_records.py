@@ -15,7 +15,7 @@ from callsheet.archive.lineage import asset_of_row
 from callsheet.archive.marker import Success
 from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.sidecar_io import in_order, write_sidecar
-from callsheet.archive.verify import Evidence, Finding, Unreadable, is_gone_for_good
+from callsheet.archive.verify import ArchiveContents, Finding, Unreadable, is_gone_for_good
 from callsheet.context.context import RunContext
 from callsheet.errors import ArchiveKept, ArchiveLost, CallsheetError
 from callsheet.ledger import ShotRow, Want
@@ -119,7 +119,7 @@ async def mend_catalogue(work: Repair) -> None:
             work.note(finding, listed)
 
 
-async def _take_out(run: RunContext, now: Evidence, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+async def _take_out(run: RunContext, now: ArchiveContents, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Replace a part by one without the rows of derived files that were made anew under other names."""
     kept = [row for row in rows if not _is_gone(now, row)]
     if len(kept) < len(rows):
@@ -129,5 +129,5 @@ async def _take_out(run: RunContext, now: Evidence, name: str, rows: Sequence[Ma
             log.warning("%s goes on listing what is gone: %s", name, error)
 
 
-def _is_gone(evidence: Evidence, row: Mapping[str, Any]) -> bool:
+def _is_gone(evidence: ArchiveContents, row: Mapping[str, Any]) -> bool:
     return is_gone_for_good(evidence, evidence.place_of(row["shot"], row["file"]), asset_of_row(row))

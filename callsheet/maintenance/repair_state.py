@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from callsheet.archive.sidecar import Sidecar
-from callsheet.archive.store import Stat, StoredFile, kept_name
-from callsheet.archive.verify import Evidence, Finding, is_gone_for_good
+from callsheet.archive.store import Stat, StoredFile, name_kept_file
+from callsheet.archive.verify import ArchiveContents, Finding, is_gone_for_good
 from callsheet.context.context import RunContext
 from callsheet.errors import ArchiveError
 from callsheet.files import Digests
@@ -23,7 +23,7 @@ class Repair:
     """
 
     run: RunContext
-    evidence: Evidence
+    evidence: ArchiveContents
     found: Sequence[Finding]
     refused: Mapping[str, str]
     sidecars: dict[str, Sidecar] = field(default_factory=dict)
@@ -64,7 +64,7 @@ async def make_way(run: RunContext, name: str) -> str:
     if await store.stat(name) is None:
         return ""
     found = await store.digests(name)
-    kept = kept_name(prefix, found.md5, name)
+    kept = name_kept_file(prefix, found.md5, name)
     await _copy(run, name, kept, found)
     if not await store.remove(name, Stat(found.size, found.md5)):
         raise ArchiveError(f"{store.uri}/{name} changed while it was repaired. It was left as it is; verify it again.")

@@ -15,7 +15,7 @@ from callsheet.archive.marker import Success
 from callsheet.archive.open import open_archive
 from callsheet.archive.spool import Spool
 from callsheet.archive.store import Store
-from callsheet.archive.verify import Evidence, Finding, findings, is_whole
+from callsheet.archive.verify import ArchiveContents, Finding, findings, is_whole
 from callsheet.batch.open import open_for, to_recover, to_repair
 from callsheet.clock import Clock
 from callsheet.context.context import RunContext
@@ -113,7 +113,7 @@ def _place(uri: str) -> str:
     return uri.rstrip("/") if "://" in uri else str(Path(uri).resolve())
 
 
-def _checked(evidence: Evidence, found: tuple[Finding, ...]) -> Checked:
+def _checked(evidence: ArchiveContents, found: tuple[Finding, ...]) -> Checked:
     status = evidence.marker.status if isinstance(evidence.marker, Success) else ""
     size = sum(stat.size for stat in evidence.files.values())
     return Checked(evidence.batch.name, status, len(evidence.files), size, found)
@@ -141,8 +141,8 @@ def _has_ledger(settings: Settings) -> bool:
 
 
 async def _repaired(
-    settings: Settings, store: Store, evidence: Evidence, found: tuple[Finding, ...]
-) -> tuple[Evidence, tuple[Finding, ...]]:
+    settings: Settings, store: Store, evidence: ArchiveContents, found: tuple[Finding, ...]
+) -> tuple[ArchiveContents, tuple[Finding, ...]]:
     """Return the batch after a repair.
 
     What only the provider still has is fetched first, for free, while it keeps it.

@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 from typing import Literal, cast
 
 from callsheet.errors import Problem
-from callsheet.manifest.cell_rules import checked_cuts
+from callsheet.manifest.cell_rules import check_cuts
 from callsheet.manifest.columns import COLUMNS, SELECT_WORDS, items_of
 from callsheet.manifest.draft import Draft
 from callsheet.manifest.finish import Finishing
 from callsheet.manifest.inputs import InputFiles, InputKind, Refused
 from callsheet.manifest.model_rules import Legality
 from callsheet.manifest.problems import Findings
-from callsheet.models import Catalogue, Finding, Model
+from callsheet.models import Catalogue, Model, Refusal
 from callsheet.models.rules import PictureValues, VideoValues, image_findings, person_word, video_findings, video_task
 from callsheet.models.schema import PersonTask, Platform
 from callsheet.models.suggestions import nearest_ratio
@@ -106,7 +106,7 @@ class Assembler:
         if model is not None and takes:
             picture = PictureValues(ratio, size, len(shot.reference_images), person, shot.seed)
 
-            def rules(model: Model, platform: Platform | None) -> list[Finding]:
+            def rules(model: Model, platform: Platform | None) -> list[Refusal]:
                 return image_findings(model, picture, platform)
 
             combination = (model.id, ratio, size, picture.references, person, picture.seed is None)
@@ -128,7 +128,7 @@ class Assembler:
         self._note_unsendable(draft, "video", _find_unfit(kept_to, "reference_images", model) if model else ())
         task = video_task(shot.takes > 0, len(kept_to))
         shot = replace(shot, video_person_generation=self._translate(model_id, task, draft.text("person_generation")))
-        cuts = checked_cuts(draft, items_of(draft.cells.get("cuts")), self.platforms, self.legality.findings)
+        cuts = check_cuts(draft, items_of(draft.cells.get("cuts")), self.platforms, self.legality.findings)
         values = (ratio or "16:9", resolution, duration)
         if model is not None:
             self._judge_video(draft, model, _add_video(shot, motion, model_id, values=values, last=last), skip=skip)
@@ -195,30 +195,30 @@ class Assembler:
         for finding in _find_unfit(given, column, model) if model else ():
             self._note(draft, *finding)
 
-    def _note_unsendable(self, draft: Draft, kind: _Paid, findings: Iterable[Finding]) -> None:
+    def _note_unsendable(self, draft: Draft, kind: _Paid, findings: Iterable[Refusal]) -> None:
         """Note what keeps requests of a kind from being sent."""
         for finding in findings:
             draft.unsendable(self.legality.findings, kind, finding)
 
-    def _find_damaged(self, given: tuple[Reference, ...], column: str) -> list[Finding]:
+    def _find_damaged(self, given: tuple[Reference, ...], column: str) -> list[Refusal]:
         """Return a finding for each of the pictures that cannot be decoded."""
         damaged = (self.inputs.damage_of(picture) for picture in given)
-        return [Finding(column, damage, "allowed: whole pictures", "save it anew") for damage in damaged if damage]
+        return [Refusal(column, damage, "allowed: whole pictures", "save it anew") for damage in damaged if damage]
 
     def _note(self, draft: Draft, column: str, what: str, allowed: str = "", suggestion: str = "") -> None:
         draft.problem(self.legality.findings, column, what, allowed, suggestion)
 
 
-def _find_unfit(pictures: tuple[Reference, ...], column: str, model: Model) -> list[Finding]:
+def _find_unfit(pictures: tuple[Reference, ...], column: str, model: Model) -> list[Refusal]:
     """Return why the model does not take pictures."""
     found = []
     for picture in pictures:
         if picture.size > model.max_bytes:
             allowed = f"allowed for {model.id}: at most {model.max_bytes}"
-            found.append(Finding(column, f"{picture.uri} has {picture.size} bytes", allowed, "shrink it"))
+            found.append(Refusal(column, f"{picture.uri} has {picture.size} bytes", allowed, "shrink it"))
         if picture.mime_type not in model.mime_types:
             allowed = f"allowed for {model.id}: {', '.join(model.mime_types)}"
-            found.append(Finding(column, f"{picture.uri} is {picture.mime_type}", allowed, "convert it"))
+            found.append(Refusal(column, f"{picture.uri} is {picture.mime_type}", allowed, "convert it"))
     return found
 
 
@@ -230,7 +230,7 @@ def _collect_texts(draft: Draft, takes: int, motion: str | None) -> Iterator[tup
         yield from (("video", column) for column in ("motion_prompt", "negative_prompt", "tags"))
 
 
-def _find_controls(draft: Draft, column: str) -> list[Finding]:
+def _find_controls(draft: Draft, column: str) -> list[Refusal]:
     """Return findings about control characters other than tabs and line breaks.
 
     Providers refuse them, and terminals and logs obey them.
@@ -240,7 +240,7 @@ def _find_controls(draft: Draft, column: str) -> list[Finding]:
     if found is None:
         return []
     what = f"there is a control character, U+{ord(found[1]):04X}, at character {found[0]}"
-    return [Finding(column, what, "allowed: text, tabs and line breaks", "remove it")]
+    return [Refusal(column, what, "allowed: text, tabs and line breaks", "remove it")]
 
 
 def warn_of_idle_columns(draft: Draft, findings: Findings) -> None:

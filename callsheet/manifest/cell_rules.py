@@ -24,7 +24,7 @@ from callsheet.manifest.columns import (
     SELECT_WORDS,
 )
 from callsheet.manifest.draft import Draft
-from callsheet.manifest.problems import Findings, did_you_mean, shown
+from callsheet.manifest.problems import Findings, did_you_mean, quote_value
 from callsheet.platforms import Platforms
 
 _ID_ALLOWED = "allowed: 1 to 200 of A-Z a-z 0-9 . _ -, first a letter or digit, no `..` and no dot at the end"
@@ -46,7 +46,11 @@ def _make_whole_rule(column: str, low: int, high: int, *, unit: str = "") -> _Ru
         return digits & value.cast(pl.Int64, strict=False).is_between(low, high)
 
     return _Rule(
-        column, "whole", holds, lambda value: f"{shown(value)} is no such number", f"allowed: {low} to {high}{unit}"
+        column,
+        "whole",
+        holds,
+        lambda value: f"{quote_value(value)} is no such number",
+        f"allowed: {low} to {high}{unit}",
     )
 
 
@@ -62,7 +66,7 @@ def _make_pattern_rule(
             return matches
         return matches & ~value.str.contains("..", literal=True) & ~value.str.ends_with(".")
 
-    return _Rule(column, "pattern", holds, lambda value: f"{shown(value)} is not fit", allowed, suggestion)
+    return _Rule(column, "pattern", holds, lambda value: f"{quote_value(value)} is not fit", allowed, suggestion)
 
 
 _RULES: tuple[_Rule, ...] = (
@@ -149,11 +153,11 @@ def _note_duplicate(drafts: Sequence[Draft], index: int, first: dict[str, int], 
     shot_id = drafts[index].text("id") or ""
     earlier = first.setdefault(shot_id.casefold(), index)
     if earlier != index:
-        what = f"the id {shown(shot_id)} occurs twice (first in line {drafts[earlier].place_of('id')[1]})"
+        what = f"the id {quote_value(shot_id)} occurs twice (first in line {drafts[earlier].place_of('id')[1]})"
         drafts[index].problem(findings, "id", what, "allowed: each id once, without regard to case")
 
 
-def checked_cuts(draft: Draft, cuts: Sequence[str], platforms: Platforms, findings: Findings) -> tuple[str, ...]:
+def check_cuts(draft: Draft, cuts: Sequence[str], platforms: Platforms, findings: Findings) -> tuple[str, ...]:
     """Return the cuts by the names of their platforms.
 
     Every one that is not known or listed twice is noted.
@@ -163,7 +167,9 @@ def checked_cuts(draft: Draft, cuts: Sequence[str], platforms: Platforms, findin
         spec = platforms.find(cut)
         if spec is None:
             allowed = f"allowed: {', '.join(platforms.names)}"
-            draft.problem(findings, "cuts", f"unknown cut {shown(cut)}", allowed, did_you_mean(cut, platforms.names))
+            draft.problem(
+                findings, "cuts", f"unknown cut {quote_value(cut)}", allowed, did_you_mean(cut, platforms.names)
+            )
         elif spec.name in names:
             draft.problem(findings, "cuts", f"the cut {spec.name} is listed twice", "allowed: each cut once")
         else:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from callsheet.errors import Problem
 from callsheet.manifest.columns import COLUMNS, MAX_CELL_CHARS, MAX_COLUMNS, MAX_SHOTS, Cell
-from callsheet.manifest.draft import Draft, known_column
-from callsheet.manifest.problems import Findings, did_you_mean, shown
+from callsheet.manifest.draft import Draft, is_known_column
+from callsheet.manifest.problems import Findings, did_you_mean, quote_value
 from callsheet.models.suggestions import nearest
 
 
@@ -135,7 +135,7 @@ def _check_headers(headers: tuple[str, ...], file: str, line: int, *, findings: 
             )
         elif len(name) > 100 or "{" in name or "}" in name:
             findings.problem(
-                Problem(file, line, shown(name), "not fit for a header", "allowed: 100 characters, no braces")
+                Problem(file, line, quote_value(name), "not fit for a header", "allowed: 100 characters, no braces")
             )
         seen.add(name)
 
@@ -191,12 +191,12 @@ def _find_sources(sheet: Sheet, file: str, columns: Mapping[str, str], *, findin
     positions = {header: index for index, header in enumerate(sheet.headers)}
     sources = {header: index for header, index in positions.items() if header in COLUMNS}
     for column, header in columns.items():
-        if not known_column(column, (file, sheet.header_line), findings, where="columns"):
+        if not is_known_column(column, (file, sheet.header_line), findings, where="columns"):
             continue
         if header in positions:
             sources[column] = positions[header]
         elif sheet.headers:
-            what = f"the table has no column {shown(header)} to take {column} from"
+            what = f"the table has no column {quote_value(header)} to take {column} from"
             listed = f"the table has: {', '.join(sheet.headers[:30])}"
             findings.problem(
                 Problem(file, sheet.header_line, column, what, listed, did_you_mean(header, sheet.headers))
@@ -236,5 +236,5 @@ def warn_of_lookalikes(
             continue
         guess = nearest(header, missing, 85)
         if guess:
-            what = f"{shown(header)} is taken as a template variable, and no text uses it"
+            what = f"{quote_value(header)} is taken as a template variable, and no text uses it"
             findings.warn(Problem(file, sheet.header_line, header[:60], what, "", f"did you mean the column {guess}?"))

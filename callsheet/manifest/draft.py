@@ -12,9 +12,9 @@ from typing import Literal
 
 from callsheet.errors import Problem
 from callsheet.manifest.columns import COLUMNS, MAX_CELL_CHARS, MAX_PROBLEMS, Cell
-from callsheet.manifest.problems import Findings, Unsendable, did_you_mean, shown
+from callsheet.manifest.problems import Findings, Unsendable, did_you_mean, quote_value
 from callsheet.manifest.templates import render
-from callsheet.models import Finding
+from callsheet.models import Refusal
 
 
 @dataclass(slots=True)
@@ -51,7 +51,7 @@ class Draft:
         """Note a problem about a value of this shot."""
         findings.problem(Problem(*self.place_of(column), column, what, allowed, suggestion))
 
-    def unsendable(self, findings: Findings, kind: Literal["image", "video"], finding: Finding) -> None:
+    def unsendable(self, findings: Findings, kind: Literal["image", "video"], finding: Refusal) -> None:
         """Note what keeps this shot's requests of a kind from being sent."""
         problem = Problem(*self.place_of(finding.column), *finding)
         findings.unsendable.append(Unsendable(self.text("id") or "", kind, problem))
@@ -91,7 +91,7 @@ def _fill(draft: Draft, column: str, text: str, *, findings: Findings) -> str:
         hint = did_you_mean(name, draft.variables) if is_told else ""
         allowed = f"known: {known or 'none in this file'}"
         hint = hint or "write {{ and }} for braces"
-        draft.problem(findings, column, f"unknown placeholder {{{shown(name)[1:-1]}}}", allowed, hint)
+        draft.problem(findings, column, f"unknown placeholder {{{quote_value(name)[1:-1]}}}", allowed, hint)
     if rendered.overlong:
         draft.problem(findings, column, "the filled text is too long", f"allowed: at most {MAX_CELL_CHARS} characters")
     if rendered.stray:
@@ -99,7 +99,7 @@ def _fill(draft: Draft, column: str, text: str, *, findings: Findings) -> str:
     return rendered.text.strip()
 
 
-def known_column(
+def is_known_column(
     name: str, place: tuple[str, int], findings: Findings, *, where: str, barred: frozenset[str] = frozenset()
 ) -> bool:
     """Return whether `name` is a column that may stand here.
@@ -108,7 +108,7 @@ def known_column(
     """
     if name in COLUMNS and name not in barred:
         return True
-    what = f"{shown(name)} is no column that {where} may set"
+    what = f"{quote_value(name)} is no column that {where} may set"
     allowed = [column for column in COLUMNS if column not in barred]
     findings.problem(Problem(*place, where, what, f"allowed: {', '.join(allowed)}", did_you_mean(name, allowed)))
     return False

@@ -15,7 +15,7 @@ from callsheet.cuts.sound.stems import MAX_MUSIC_BYTES, sound_type
 from callsheet.errors import MediaError, SettingsError, UsageError
 from callsheet.manifest.draft import Draft
 from callsheet.manifest.inputs import InputFiles, InputKind, Refused, picture_type
-from callsheet.manifest.problems import Findings, shown
+from callsheet.manifest.problems import Findings, quote_value
 from callsheet.shots import LABEL, Finish, Reference
 
 MAX_LABEL_CHARS = 80
@@ -43,7 +43,7 @@ def _check_drawable(draw: Callable[[bytes, int, int], object]) -> Callable[[byte
         try:
             draw(data, 64, 64)
         except MediaError as error:
-            raise MediaError(f"{shown(name)}: {error}") from None
+            raise MediaError(f"{quote_value(name)}: {error}") from None
 
     return check
 
@@ -102,9 +102,11 @@ class Finishing:
 
     def _make_captions_kind(self) -> InputKind:
         def check(data: bytes, name: str) -> None:
-            text = "\n".join(cue.text for cue in read_captions(data, shown(name)))
+            text = "\n".join(cue.text for cue in read_captions(data, quote_value(name)))
             if missing := missing_glyphs(text, self._get_font_path()):
-                raise MediaError(f"{shown(name)} has characters that no font here can show: {shown(missing)}")
+                raise MediaError(
+                    f"{quote_value(name)} has characters that no font here can show: {quote_value(missing)}"
+                )
 
         return InputKind("captions file", "allowed: SRT or WebVTT", captions_type, MAX_CAPTION_BYTES, check)
 
@@ -146,7 +148,7 @@ class Finishing:
                 draft, column, f"the text has {len(text)} characters", allowed=f"allowed: at most {most}"
             )
         elif missing := missing_glyphs(text, self._get_font_path()):
-            what = f"no font here can show {shown(missing)}"
+            what = f"no font here can show {quote_value(missing)}"
             self._note_problem(
                 draft, column, what, allowed="allowed: characters of the shipped fonts, or of CALLSHEET_FONT"
             )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from callsheet.errors import ManifestError, MediaError
-from callsheet.manifest.problems import shown
+from callsheet.manifest.problems import quote_value
 from callsheet.places import Places
 from callsheet.shots import Reference
 from callsheet.sources import is_remote, read_bytes
@@ -117,7 +117,7 @@ class InputFiles:
         if is_remote(location) or (self._folder is None and not location.startswith("/")):
             return self._locate_remote(location if is_remote(location) else self._base + location)
         if self._folder is None:
-            return Refused(f"{shown(location)} is outside the manifest's folder", f"allowed: below {self._base}")
+            return Refused(f"{quote_value(location)} is outside the manifest's folder", f"allowed: below {self._base}")
         return self._locate_local(self._folder, location)
 
     def _read(self, place: str, location: str, kind: InputKind) -> Reference | Refused:
@@ -125,15 +125,15 @@ class InputFiles:
             data = read_bytes(place, kind.max_bytes)
             mime_type = kind.mime_type(data)
             if mime_type is None:
-                return Refused(f"{shown(location)} is no {kind.noun} of a known type", kind.allowed, "convert it")
+                return Refused(f"{quote_value(location)} is no {kind.noun} of a known type", kind.allowed, "convert it")
             kind.check(data, location)
         except ManifestError as error:
             problem = error.problems[0]
-            return Refused(f"{shown(location)}: {problem.what}", problem.allowed, "check the file")
+            return Refused(f"{quote_value(location)}: {problem.what}", problem.allowed, "check the file")
         except MediaError as error:
             return Refused(str(error).rstrip("."), kind.allowed)
         if damage := kind.damage(data):
-            self._damage[place] = f"{shown(location)}: {damage}"
+            self._damage[place] = f"{quote_value(location)}: {damage}"
         return Reference(place, hashlib.sha256(data).hexdigest(), mime_type, len(data))
 
     def _locate_remote(self, uri: str) -> str | Refused:
@@ -143,10 +143,10 @@ class InputFiles:
             return place
         listed = ", ".join(self._prefixes) or "no URIs here"
         hint = "add its prefix to CALLSHEET_INPUT_ROOTS"
-        return Refused(f"{shown(uri)} is outside the allowed places", f"allowed: {listed}", hint)
+        return Refused(f"{quote_value(uri)} is outside the allowed places", f"allowed: {listed}", hint)
 
     def _locate_local(self, folder: Path, location: str) -> str | Refused:
         if place := Places(tuple(self._roots)).find(location, folder):
             return place
         hint = "move it beside the manifest, or add its folder to CALLSHEET_INPUT_ROOTS"
-        return Refused(f"{shown(location)} leads out of the manifest's folder", "allowed: files below it", hint)
+        return Refused(f"{quote_value(location)} leads out of the manifest's folder", "allowed: files below it", hint)

@@ -12,13 +12,13 @@ from typing import Protocol
 
 from callsheet.errors import Problem
 from callsheet.manifest.draft import Draft
-from callsheet.manifest.problems import Findings, shown
-from callsheet.models import Catalogue, Finding, Model
+from callsheet.manifest.problems import Findings, quote_value
+from callsheet.models import Catalogue, Model, Refusal
 from callsheet.models.schema import Kind, Platform
 
 _Combination = tuple[object, ...]
 # What a model refuses on a platform; None stands for any that serves it.
-_Rules = Callable[[Model, Platform | None], list[Finding]]
+_Rules = Callable[[Model, Platform | None], list[Refusal]]
 
 
 class PlatformOf(Protocol):
@@ -63,7 +63,7 @@ class Legality:
     today: date
     findings: Findings
     serving: Serving = ANYWHERE
-    _judged: dict[_Combination, tuple[list[Finding], list[Finding]]] = field(default_factory=dict)
+    _judged: dict[_Combination, tuple[list[Refusal], list[Refusal]]] = field(default_factory=dict)
     _nearest: dict[tuple[str, Kind], str | None] = field(default_factory=dict)
     _warned: set[str] = field(default_factory=set)
 
@@ -75,7 +75,7 @@ class Legality:
         model = self.catalogue.find(model_id)
         if model is None:
             draft.problem(
-                self.findings, column, f"unknown model {shown(model_id)}", *self._suggest_usable(model_id, kind)
+                self.findings, column, f"unknown model {quote_value(model_id)}", *self._suggest_usable(model_id, kind)
             )
             return None
         if model.kind != kind:

@@ -10,7 +10,7 @@ from callsheet.errors import ManifestError, Problem
 from callsheet.manifest.columns import MAX_PROBLEMS
 from callsheet.models.suggestions import did_you_mean
 
-__all__ = ["Findings", "Unsendable", "did_you_mean", "shown"]
+__all__ = ["Findings", "Unsendable", "did_you_mean", "quote_value"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,6 @@ def _cap(problems: Iterable[Problem]) -> tuple[Problem, ...]:
     return (*ordered[:MAX_PROBLEMS], more)
 
 
-def shown(value: str, limit: int = 60) -> str:
+def quote_value(value: str, limit: int = 60) -> str:
     """Return a value quoted for a message: shortened, control characters escaped."""
     return repr(value if len(value) <= limit else value[: limit - 3] + "...")

@@ -11,12 +11,12 @@ from pathlib import Path, PurePosixPath
 
 from callsheet.errors import ManifestError, Problem
 from callsheet.manifest.columns import CAMPAIGN, MAX_TOTAL_CHARS, Cell
-from callsheet.manifest.draft import Draft, complete, known_column, size
+from callsheet.manifest.draft import Draft, complete, is_known_column, size
 from callsheet.manifest.expand import slug
 from callsheet.manifest.inputs import InputFiles, pictures
 from callsheet.manifest.load import Loaded, RawManifest, load_table, load_yaml
 from callsheet.manifest.model_rules import ANYWHERE, Legality, Serving
-from callsheet.manifest.problems import Findings, Unsendable, shown
+from callsheet.manifest.problems import Findings, Unsendable, quote_value
 from callsheet.manifest.yaml_schema import NOT_DEFAULTS
 from callsheet.models import Catalogue
 from callsheet.platforms import Platforms, load_platforms
@@ -118,7 +118,7 @@ def _check_text(given: Mapping[str, str], uri: str) -> None:
     That is, bytes of the command line that are not UTF-8.
     """
     if strange := [name for name, text in given.items() if any("\ud800" <= c <= "\udfff" for c in text)]:
-        what = f"the value of {shown(strange[0])} is not UTF-8"
+        what = f"the value of {quote_value(strange[0])} is not UTF-8"
         raise ManifestError((Problem(uri, 1, "vars", what, "allowed: text", "type it again in a UTF-8 terminal"),))
 
 
@@ -129,7 +129,14 @@ def _load(raw: RawManifest, defaulted: bool) -> Loaded:
     if kind in (".yaml", ".yml"):
         return load_yaml(raw)
     raw.findings.problem(
-        Problem(raw.uri, 1, "-", f"unknown kind of file {shown(kind)}", "allowed: .csv, .tsv, .yaml, .yml", "rename it")
+        Problem(
+            raw.uri,
+            1,
+            "-",
+            f"unknown kind of file {quote_value(kind)}",
+            "allowed: .csv, .tsv, .yaml, .yml",
+            "rename it",
+        )
     )
     return Loaded([])
 
@@ -181,7 +188,7 @@ def _build_shots(drafts: Sequence[Draft], stretch: slice, materials: _Materials)
 
 def _merge_defaults(loaded: Loaded, given: Mapping[str, str], uri: str, *, findings: Findings) -> dict[str, Cell]:
     for name in given:
-        known_column(name, (uri, 1), findings, where="defaults", barred=NOT_DEFAULTS)
+        is_known_column(name, (uri, 1), findings, where="defaults", barred=NOT_DEFAULTS)
     return {**loaded.defaults, **{name: text for name, text in given.items() if text}}
 
 
@@ -193,7 +200,9 @@ def _read_campaign_name(uri: str, given: str | None, loaded: Loaded, *, findings
         allowed = "allowed: a-z, 0-9, _ and -, first a letter or digit, at most 100 characters"
         hint = f"did you mean {slug(written)}?" if slug(written) else ""
         findings.problem(
-            Problem(uri, loaded.lines.get("campaign", 1), "campaign", f"{shown(written)} is not fit", allowed, hint)
+            Problem(
+                uri, loaded.lines.get("campaign", 1), "campaign", f"{quote_value(written)} is not fit", allowed, hint
+            )
         )
     return written
 
@@ -207,7 +216,7 @@ def _read_budget(uri: str, loaded: Loaded, findings: Findings) -> Decimal | None
         budget = Decimal("NaN")
     if budget.is_finite() and 0 <= budget <= _MAX_BUDGET:
         return budget
-    what = f"{shown(loaded.budget_usd)} is no budget"
+    what = f"{quote_value(loaded.budget_usd)} is no budget"
     allowed = f"allowed: US dollars from 0 to {_MAX_BUDGET}, such as 12.50"
     findings.problem(Problem(uri, loaded.lines.get("budget_usd", 1), "budget_usd", what, allowed))
     return None

@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from callsheet.errors import Problem
-from callsheet.manifest.problems import Findings, shown
+from callsheet.manifest.problems import Findings, quote_value
 
 _MAX_DEPTH = 10
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
@@ -102,7 +102,7 @@ class _Composer:
         if kind == "AliasEvent" or event.anchor:
             raise _BadDocument(line, "anchors and aliases are not taken", "allowed: `defaults`, `vars` and `matrix`")
         if event.tag:
-            raise _BadDocument(line, f"the tag {shown(str(event.tag))} is not taken", "allowed: plain values")
+            raise _BadDocument(line, f"the tag {quote_value(str(event.tag))} is not taken", "allowed: plain values")
         if kind == "ScalarEvent":
             plain = bool(event.implicit[0])
             return ScalarNode(None if plain and event.value in _NULLS else event.value, line)

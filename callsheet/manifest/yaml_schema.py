@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 from callsheet.errors import Problem
 from callsheet.manifest.columns import COLUMNS, MAX_CELL_CHARS, Cell
-from callsheet.manifest.draft import known_column
-from callsheet.manifest.problems import Findings, did_you_mean, shown
+from callsheet.manifest.draft import is_known_column
+from callsheet.manifest.problems import Findings, did_you_mean, quote_value
 from callsheet.manifest.yaml_reader import ListNode, MapNode, Node, ScalarNode
 
 TOP_KEYS = ("campaign", "budget_usd", "defaults", "vars", "matrix", "rows", "columns", "shots")
@@ -89,7 +89,7 @@ class _FormReader:
         elif key == "shots":
             form.shots = self._read_shots(node)
         else:
-            what = f"unknown key {shown(key)}"
+            what = f"unknown key {quote_value(key)}"
             self._note_problem(
                 line, key[:60], what, allowed=f"allowed: {', '.join(TOP_KEYS)}", suggestion=did_you_mean(key, TOP_KEYS)
             )
@@ -122,7 +122,7 @@ class _FormReader:
     def _read_defaults(self, node: Node) -> dict[str, Cell]:
         cells: dict[str, Cell] = {}
         for key, value, line in self._read_pairs(node, "defaults"):
-            if known_column(key, (self._file, line), self._findings, where="defaults", barred=NOT_DEFAULTS):
+            if is_known_column(key, (self._file, line), self._findings, where="defaults", barred=NOT_DEFAULTS):
                 cell = self._read_cell(value, key)
                 if cell:
                     cells[key] = cell
@@ -135,17 +135,17 @@ class _FormReader:
             texts = tuple(self._read_text(each, key) or "" for each in items)
             if not texts or "" in texts:
                 self._note_problem(
-                    line, "matrix", f"{shown(key)} has no list of values", allowed="needed: a list such as [a, b]"
+                    line, "matrix", f"{quote_value(key)} has no list of values", allowed="needed: a list such as [a, b]"
                 )
             elif len(set(texts)) < len(texts):
                 self._note_problem(
-                    line, "matrix", f"{shown(key)} lists a value twice", allowed="allowed: each value once"
+                    line, "matrix", f"{quote_value(key)} lists a value twice", allowed="allowed: each value once"
                 )
             elif key in NOT_DEFAULTS:
                 self._note_problem(
                     line,
                     "matrix",
-                    f"{shown(key)} cannot be an axis",
+                    f"{quote_value(key)} cannot be an axis",
                     allowed="",
                     suggestion="ids are made from the values",
                 )

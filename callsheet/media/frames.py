@@ -32,7 +32,7 @@ _MEASURES: dict[str, Callable[[FrameScore], float]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class FrameCandidate:
     """A take that was made.
 
     `gate`: why it fails the gates, or None. `score` None: it cannot be decoded, or, with a gate, it is whole and cannot
@@ -45,7 +45,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class FrameVerdict:
     """The findings about one take.
 
     `rank` is 0..1 (1 best) among the decodable takes, None if not decodable.
@@ -66,7 +66,7 @@ class Choice:
     """
 
     chosen: tuple[int, ...]
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[FrameVerdict, ...]
     missing: tuple[int, ...] = ()
 
 
@@ -91,7 +91,9 @@ def gate(score: FrameScore, probe: ImageProbe, aspect_ratio: str | None = None) 
     return "flat, without detail" if score.entropy < ENTROPY_MIN else None
 
 
-def choose_frames(candidates: Sequence[Candidate], select: Select, asked_for: str = "asked for by number") -> Choice:
+def choose_frames(
+    candidates: Sequence[FrameCandidate], select: Select, asked_for: str = "asked for by number"
+) -> Choice:
     """Choose the takes to animate, in order, with reasons.
 
     The choice is the same for any order of the candidates. "best": the highest rank after gates and near-duplicates;
@@ -128,7 +130,7 @@ def choose_frames(candidates: Sequence[Candidate], select: Select, asked_for: st
         return _explain(take, select, scores, rejected=rejected)
 
     verdicts = tuple(
-        Verdict(
+        FrameVerdict(
             take=take,
             rank=ranks.get(take),
             rejected=rejected.get(take),
@@ -153,7 +155,7 @@ def _rank(scores: dict[int, FrameScore]) -> dict[int, float]:
     return ranks
 
 
-def _find_rejections(made: dict[int, Candidate], scores: dict[int, FrameScore]) -> dict[int, str]:
+def _find_rejections(made: dict[int, FrameCandidate], scores: dict[int, FrameScore]) -> dict[int, str]:
     rejected = {take: one.gate or "" for take, one in made.items() if one.gate is not None}
     rejected.update({take: one.gate or "not decodable" for take, one in made.items() if one.score is None})
     sharpest = max((scores[take].sharpness for take in scores if take not in rejected), default=0.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from callsheet.models.catalogue import Catalogue, load_catalogue
-from callsheet.models.model import DRIVEN_SURFACES, Defaults, Latency, Limits, Model
-from callsheet.models.rules import Finding
+from callsheet.models.model import DRIVEN_SURFACES, Defaults, Latency, Model, ModelLimits
+from callsheet.models.rules import Refusal
 
-__all__ = ["DRIVEN_SURFACES", "Catalogue", "Defaults", "Finding", "Latency", "Limits", "Model", "load_catalogue"]
+__all__ = ["DRIVEN_SURFACES", "Catalogue", "Defaults", "Latency", "Model", "ModelLimits", "Refusal", "load_catalogue"]

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from pydantic import ValidationError
 
 from callsheet.errors import CatalogueError
-from callsheet.models.model import DRIVEN_SURFACES, Defaults, Latency, Limits, Model, PriceChange, Rule
+from callsheet.models.model import DRIVEN_SURFACES, Defaults, Latency, LegalityRule, Model, ModelLimits, PriceChange
 from callsheet.models.overlay import inherit, overlay, text_keys
 from callsheet.models.schema import CatalogueRecord, Kind, ModelRecord, RuleRecord, SpendRecord, parse_pixels
 from callsheet.models.suggestions import nearest
@@ -72,13 +72,13 @@ def to_model(model_id: str, record: ModelRecord, tables: Mapping[str, PixelTable
             PriceChange(each.since, _name_keys(each.per_image), _name_keys(each.per_second), _name_keys(each.per_mtok))
             for each in record.price_usd.changes
         ),
-        limits_by_tier=_name_keys({tier: Limits(each.rpm, each.rpd) for tier, each in record.limits.items()}),
+        limits_by_tier=_name_keys({tier: ModelLimits(each.rpm, each.rpd) for tier, each in record.limits.items()}),
     )
 
 
-def _to_rule(record: RuleRecord) -> Rule:
+def _to_rule(record: RuleRecord) -> LegalityRule:
     when = record.when
-    return Rule(record.duration_s, when.resolution, when.aspect_ratio, when.reference_images, when.last_frame)
+    return LegalityRule(record.duration_s, when.resolution, when.aspect_ratio, when.reference_images, when.last_frame)
 
 
 def _parse_pixel_tables(

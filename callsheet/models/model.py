@@ -28,7 +28,7 @@ _LINEAR_SIZE = {"512": 0.5, "1K": 1.0, "2K": 2.0, "4K": 4.0}
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ModelLimits:
     """Requests per minute and per day; None is unknown or unlimited."""
 
     rpm: int | None = None
@@ -76,7 +76,7 @@ class Latency:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class LegalityRule:
     """A limit on durations: when all conditions hold, only these (seconds) are legal.
 
     A condition that is not set always holds.
@@ -137,7 +137,7 @@ class Model:
     sizes: tuple[str, ...] = ()
     resolutions: tuple[str, ...] = ()
     durations_s: tuple[int, ...] = ()
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[LegalityRule, ...] = ()
     defaults: Defaults = Defaults()
     reference_images: int = 0
     first_frame: bool = False
@@ -154,7 +154,7 @@ class Model:
     per_second_usd: Mapping[str, Decimal] = field(default_factory=dict, repr=False)
     per_mtok_usd: Mapping[str, Decimal] = field(default_factory=dict, repr=False)
     image_tokens: Mapping[str, int] = field(default_factory=dict, repr=False)
-    limits_by_tier: Mapping[str, Limits] = field(default_factory=dict, repr=False)
+    limits_by_tier: Mapping[str, ModelLimits] = field(default_factory=dict, repr=False)
     price_changes: tuple[PriceChange, ...] = field(default=(), repr=False)
 
     def priced_on(self, day: date) -> Model:
@@ -190,12 +190,12 @@ class Model:
             return self.retired_on <= on
         return self.status == "retired"
 
-    def limits(self, tier: int) -> Limits:
+    def limits(self, tier: int) -> ModelLimits:
         """Return the published requests per minute and day of a usage tier (0 is free).
 
         Both are None when not known.
         """
-        return self.limits_by_tier.get(str(tier)) or self.limits_by_tier.get("any") or Limits()
+        return self.limits_by_tier.get(str(tier)) or self.limits_by_tier.get("any") or ModelLimits()
 
     def image_price(self, size: str) -> Decimal:
         """Return the USD of one picture.

@@ -18,7 +18,7 @@ _PEOPLE = (
 )
 
 
-class Finding(NamedTuple):
+class Refusal(NamedTuple):
     """One value that a model refuses.
 
     The manifest column, what is wrong, what is allowed, and a suggestion.
@@ -55,7 +55,7 @@ class VideoValues:
     references: int = 0
 
 
-def image_findings(model: Model, picture: PictureValues, platform: Platform | None = None) -> list[Finding]:
+def image_findings(model: Model, picture: PictureValues, platform: Platform | None = None) -> list[Refusal]:
     """Return everything that `model` refuses about a picture.
 
     `platform` None means that any platform may serve it.
@@ -80,7 +80,7 @@ def image_findings(model: Model, picture: PictureValues, platform: Platform | No
     return findings
 
 
-def video_findings(model: Model, video: VideoValues, platform: Platform | None = None) -> list[Finding]:
+def video_findings(model: Model, video: VideoValues, platform: Platform | None = None) -> list[Refusal]:
     """Return everything that `model` refuses about a video.
 
     `platform` None means that any platform may serve it.
@@ -127,10 +127,10 @@ def _suggest_ratio(wanted: str, model: Model) -> str:
     return f"the nearest is {ratio}" if ratio else did_you_mean(wanted, model.aspect_ratios)
 
 
-def _check_one_of(model: Model, column: str, value: str, *, allowed: Sequence[str], suggestion: str) -> list[Finding]:
+def _check_one_of(model: Model, column: str, value: str, *, allowed: Sequence[str], suggestion: str) -> list[Refusal]:
     if value in allowed:
         return []
-    return [Finding(column, f"{model.id} does not make {value!r}", f"allowed: {', '.join(allowed)}", suggestion)]
+    return [Refusal(column, f"{model.id} does not make {value!r}", f"allowed: {', '.join(allowed)}", suggestion)]
 
 
 def _suggest_size(value: str, allowed: Sequence[str], default: str | None) -> str:
@@ -144,13 +144,13 @@ def _suggest_size(value: str, allowed: Sequence[str], default: str | None) -> st
     return f"the default is {default}" if default else ""
 
 
-def _check_duration(model: Model, video: VideoValues) -> list[Finding]:
+def _check_duration(model: Model, video: VideoValues) -> list[Refusal]:
     duration_s = video.duration_s
     if duration_s not in model.durations_s:
         allowed = ", ".join(map(str, model.durations_s))
         closest = min(model.durations_s, key=lambda seconds: abs(seconds - duration_s), default=None)
         hint = f"the nearest is {closest}" if closest else ""
-        return [Finding("duration_s", f"{model.id} does not make {duration_s} s", f"allowed: {allowed}", hint)]
+        return [Refusal("duration_s", f"{model.id} does not make {duration_s} s", f"allowed: {allowed}", hint)]
     for rule in model.rules:
         if (
             rule.applies(video.aspect_ratio, video.resolution, video.references > 0, video.has_last_frame)
@@ -158,22 +158,22 @@ def _check_duration(model: Model, video: VideoValues) -> list[Finding]:
         ):
             allowed = " or ".join(map(str, rule.durations_s))
             what = f"{model.id} does not make {duration_s} s {rule.reason(video.resolution)}"
-            return [Finding("duration_s", what, f"allowed: {allowed}", f"set duration_s to {rule.durations_s[0]}")]
+            return [Refusal("duration_s", what, f"allowed: {allowed}", f"set duration_s to {rule.durations_s[0]}")]
     return []
 
 
-def _check_frames(model: Model, has_first_frame: bool, has_last_frame: bool) -> list[Finding]:
+def _check_frames(model: Model, has_first_frame: bool, has_last_frame: bool) -> list[Refusal]:
     findings = []
     if has_first_frame and not model.first_frame:
-        findings.append(Finding("takes", f"{model.id} does not animate a picture", "allowed: text to video, takes 0"))
+        findings.append(Refusal("takes", f"{model.id} does not animate a picture", "allowed: text to video, takes 0"))
     if has_last_frame and not model.last_frame:
-        findings.append(Finding("last_frame", f"{model.id} takes no last frame", "allowed: none", "leave it empty"))
+        findings.append(Refusal("last_frame", f"{model.id} takes no last frame", "allowed: none", "leave it empty"))
     elif has_last_frame and not has_first_frame:
-        findings.append(Finding("last_frame", "a last frame needs a first frame", "allowed: takes 1 or more"))
+        findings.append(Refusal("last_frame", "a last frame needs a first frame", "allowed: takes 1 or more"))
     return findings
 
 
-def _check_person(model: Model, value: str | None, task: PersonTask, *, platform: Platform | None) -> list[Finding]:
+def _check_person(model: Model, value: str | None, task: PersonTask, *, platform: Platform | None) -> list[Refusal]:
     if value is None:
         return []
     allowed = model.person_values(task, platform)
@@ -184,16 +184,16 @@ def _check_person(model: Model, value: str | None, task: PersonTask, *, platform
     listed = f"allowed: {', '.join(allowed)}" if allowed else "nothing can be said about people there"
     # A word that is understood and not allowed is no misspelling: the nearest one would say the opposite.
     guess = "" if any(value.casefold() in same for same in _PEOPLE) else did_you_mean(value, allowed)
-    return [Finding("person_generation", what, listed, guess or "leave it empty")]
+    return [Refusal("person_generation", what, listed, guess or "leave it empty")]
 
 
-def _check_seed(model: Model, seed: int | None, platform: Platform | None) -> list[Finding]:
+def _check_seed(model: Model, seed: int | None, platform: Platform | None) -> list[Refusal]:
     if seed is None or model.takes_seed(platform):
         return []
     where = f" on {platform}" if platform else ""
-    return [Finding("seed", f"{model.id} takes no seed{where}", "allowed: none", "leave it empty")]
+    return [Refusal("seed", f"{model.id} takes no seed{where}", "allowed: none", "leave it empty")]
 
 
-def _refuse_references(model: Model, references: int) -> Finding:
+def _refuse_references(model: Model, references: int) -> Refusal:
     what = f"{references} reference images are too many for {model.id}"
-    return Finding("reference_images", what, f"allowed: at most {model.reference_images}")
+    return Refusal("reference_images", what, f"allowed: at most {model.reference_images}")

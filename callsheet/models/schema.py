@@ -27,18 +27,18 @@ Count = Annotated[int, Field(ge=0, le=10_000_000)]
 Seconds = Annotated[int, Field(ge=1, le=3600)]
 
 
-class _Record(BaseModel):
+class _CatalogueModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class SourceRecord(_Record):
+class SourceRecord(_CatalogueModel):
     """The place where facts were read, and the day."""
 
     url: str
     date: str
 
 
-class DefaultsRecord(_Record):
+class DefaultsRecord(_CatalogueModel):
     """The values that a shot gets when it names none."""
 
     aspect_ratio: Ratio | None = None
@@ -47,7 +47,7 @@ class DefaultsRecord(_Record):
     duration_s: Seconds | None = None
 
 
-class InputsRecord(_Record):
+class InputsRecord(_CatalogueModel):
     """The inputs that may be sent.
 
     Number of pictures, bytes of each, MIME types, tokens of the prompt (None: not known).
@@ -61,7 +61,7 @@ class InputsRecord(_Record):
     prompt_tokens: Annotated[int, Field(gt=0)] | None = None
 
 
-class AmountsRecord(_Record):
+class AmountsRecord(_CatalogueModel):
     """List prices in USD.
 
     Of one picture by size, of one second of video by resolution, of a million tokens.
@@ -84,14 +84,14 @@ class PriceRecord(AmountsRecord):
     changes: tuple[PriceChangeRecord, ...] = ()
 
 
-class LimitsRecord(_Record):
+class LimitsRecord(_CatalogueModel):
     """Requests per minute and per day; None is unknown or unlimited."""
 
     rpm: Annotated[int, Field(gt=0)] | None = None
     rpd: Annotated[int, Field(gt=0)] | None = None
 
 
-class SpendRecord(_Record):
+class SpendRecord(_CatalogueModel):
     """USD that a project may spend on the Gemini API; None is unlimited.
 
     One amount is for any ten minutes, one for a month.
@@ -101,7 +101,7 @@ class SpendRecord(_Record):
     per_month: Annotated[Decimal, Field(ge=0, le=10_000_000)] | None = None
 
 
-class LatencyRecord(_Record):
+class LatencyRecord(_CatalogueModel):
     """Seconds from request to result."""
 
     min: Annotated[float, Field(ge=0)]
@@ -115,7 +115,7 @@ class LatencyRecord(_Record):
         return self
 
 
-class When(_Record):
+class When(_CatalogueModel):
     """The condition of a rule; all its parts must hold."""
 
     resolution: tuple[str, ...] = ()
@@ -124,7 +124,7 @@ class When(_Record):
     last_frame: bool | None = None
 
 
-class RuleRecord(_Record):
+class RuleRecord(_CatalogueModel):
     """A legal combination of a video.
 
     When the condition holds, only these durations (seconds) are taken.
@@ -134,7 +134,7 @@ class RuleRecord(_Record):
     duration_s: tuple[Seconds, ...]
 
 
-class ModelRecord(_Record):
+class ModelRecord(_CatalogueModel):
     """One model after inheritance."""
 
     name: str
@@ -201,7 +201,7 @@ _DEFAULTS: dict[Kind, tuple[str, ...]] = {
 }
 
 
-class CatalogueRecord(_Record):
+class CatalogueRecord(_CatalogueModel):
     """A whole catalogue after overlay and inheritance."""
 
     checked_on: date

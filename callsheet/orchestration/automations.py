@@ -116,7 +116,7 @@ AGAIN = ("AwaitingRetry", "AwaitingConcurrencySlot", "Scheduled")
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class SilenceLimits:
     """The waits before a silent run counts as crashed, or an idle one as late.
 
     `silent` lets two heartbeats be missed. `pending` is for machines that have to be provided first. Prefect takes no
@@ -128,7 +128,7 @@ class Patience:
     late: timedelta = timedelta(minutes=5)
 
 
-async def ensure_automations(alert_url: SecretStr | None, patience: Patience | None = None) -> list[str]:
+async def ensure_automations(alert_url: SecretStr | None, patience: SilenceLimits | None = None) -> list[str]:
     """Make the server's automations what they are to be, and return their names.
 
     Doing it again changes nothing.
@@ -138,7 +138,7 @@ async def ensure_automations(alert_url: SecretStr | None, patience: Patience | N
     """
     async with get_client() as client:
         block = await _save_block(alert_url) if alert_url else None
-        wanted = automations(patience or Patience(), block)
+        wanted = automations(patience or SilenceLimits(), block)
         await _replace(client, wanted)
     return [one.name for one in wanted]
 
@@ -149,7 +149,7 @@ async def remove_automations() -> None:
         await _replace(client, [])
 
 
-def automations(patience: Patience, block: UUID | None) -> list[AutomationCore]:
+def automations(patience: SilenceLimits, block: UUID | None) -> list[AutomationCore]:
     """Return the automations; without a notification block only those that act.
 
     `block` is the block's id.
@@ -158,7 +158,7 @@ def automations(patience: Patience, block: UUID | None) -> list[AutomationCore]:
     return [*_zombies(patience), *_restarts(block), *told]
 
 
-def _zombies(patience: Patience) -> list[AutomationCore]:
+def _zombies(patience: SilenceLimits) -> list[AutomationCore]:
     """Mark a zombie as crashed, which gives its concurrency slot back."""
     crash = ChangeFlowRunState(
         state=StateType.CRASHED, message="It gives no sign of life any more: its process or machine is gone."
@@ -212,7 +212,7 @@ def _restarts(block: UUID | None) -> list[AutomationCore]:
     ]
 
 
-def _told(alert: Alert, patience: Patience, block: UUID) -> AutomationCore:
+def _told(alert: Alert, patience: SilenceLimits, block: UUID) -> AutomationCore:
     labels: dict[str, str | list[str]] = {_STARTS: GIVEN_UP} if alert.given_up else {}
     trigger = (
         _absence(alert.states, {*alert.states, *TAKEN, *BEGUN, *ENDED, *AGAIN}, patience.late)

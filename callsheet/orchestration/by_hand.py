@@ -11,7 +11,8 @@ from typing import Any
 
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-from callsheet.orchestration.server import ensure_server, password_file
+from callsheet.orchestration.server import ensure_server
+from callsheet.orchestration.server_files import password_file
 from callsheet.settings import load_settings
 
 

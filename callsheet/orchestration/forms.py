@@ -12,7 +12,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from callsheet.approval.file import MAX_NOTE, Wish
+from callsheet.approval.file import MAX_NOTE, TakeSelection
 from callsheet.archive.spots import SPOT_NAME
 from callsheet.batch.recut import CutsRequest, Editions
 from callsheet.batch.spot import MAX_CROSSFADE_S, SpotRequest
@@ -30,7 +30,7 @@ def _with_platforms(schema: dict[str, Any]) -> None:
     schema["enum"] = list(load_platforms(load_settings().platforms).names)
 
 
-def asked(title: str) -> Any:
+def form_field(title: str) -> Any:
     """Return the field of a parameter that the form shows with this title."""
     return Field(json_schema_extra={"title": title})
 
@@ -42,34 +42,36 @@ def _empty_is_none(value: Any) -> Any:
 # What a form sends where nothing was written.
 Text = Annotated[str | None, BeforeValidator(_empty_is_none)]
 Day = Annotated[date | None, BeforeValidator(_empty_is_none)]
-Manifest = Annotated[str, asked("Manifest: CSV, TSV or YAML; a path of the worker, or gs://...")]
-Live = Annotated[bool, asked("Live: spend money (off: a rehearsal)")]
-Edition = Annotated[Text, asked("Edition: made afresh under this name; {date}, {week}, {month} are filled in")]
-Campaign = Annotated[Text, asked("Campaign (empty: as the manifest says)")]
-Variables = Annotated[dict[str, str] | None, asked("Variables of the manifest")]
-Budget = Annotated[float | None, asked("Budget of the campaign in all, USD")]
-Remake = Annotated[bool, asked("Make failed and lost work again, and pay for it")]
-Wait = Annotated[bool, asked("Sleep through full quota days (off: end parked, and go on by itself)")]
-Only = Annotated[list[str] | None, asked("Only these shots, by id")]
-Free = Annotated[bool, asked("Only finish what is paid for")]
-PlanFile = Annotated[Text, asked("Plan file to follow exactly")]
+Manifest = Annotated[str, form_field("Manifest: CSV, TSV or YAML; a path of the worker, or gs://...")]
+Live = Annotated[bool, form_field("Live: spend money (off: a rehearsal)")]
+Edition = Annotated[Text, form_field("Edition: made afresh under this name; {date}, {week}, {month} are filled in")]
+Campaign = Annotated[Text, form_field("Campaign (empty: as the manifest says)")]
+Variables = Annotated[dict[str, str] | None, form_field("Variables of the manifest")]
+Budget = Annotated[float | None, form_field("Budget of the campaign in all, USD")]
+Remake = Annotated[bool, form_field("Make failed and lost work again, and pay for it")]
+Wait = Annotated[bool, form_field("Sleep through full quota days (off: end parked, and go on by itself)")]
+Only = Annotated[list[str] | None, form_field("Only these shots, by id")]
+Free = Annotated[bool, form_field("Only finish what is paid for")]
+PlanFile = Annotated[Text, form_field("Plan file to follow exactly")]
 Platforms = Annotated[
-    tuple[Annotated[str, Field(json_schema_extra=_with_platforms)], ...], asked("Platforms and aspects to cut for")
+    tuple[Annotated[str, Field(json_schema_extra=_with_platforms)], ...], form_field("Platforms and aspects to cut for")
 ]
 SpotPlatform = Annotated[
     Annotated[str, Field(json_schema_extra=_with_platforms)] | None,
     BeforeValidator(_empty_is_none),
-    asked("Join the cuts for this platform or aspect (empty: the clips as they are)"),
+    form_field("Join the cuts for this platform or aspect (empty: the clips as they are)"),
 ]
-Crossfade = Annotated[float, Field(ge=0, le=MAX_CROSSFADE_S), asked("Seconds that neighbours fade into each other")]
-SpotName = Annotated[str, Field(pattern=SPOT_NAME), asked("Name of the spot: letters, digits, dots and dashes")]
-Focus = Annotated[Text, asked("Where to look: left, 0.3,0.5, auto ... (empty: as the manifest says)")]
-LiveBatches = Annotated[bool, asked("Live batches (off: rehearsals)")]
-OneBatch = Annotated[Text, asked("Only this batch (empty: all of them)")]
-DecidedBatch = Annotated[str, asked("Batch, as its flow run is named")]
-DecidedBy = Annotated[str, asked("By whom")]
-GoOn = Annotated[bool, asked("Then go on with the batch")]
-ReportDay = Annotated[Day, asked("Day to report on (empty: the day before)")]
+Crossfade = Annotated[
+    float, Field(ge=0, le=MAX_CROSSFADE_S), form_field("Seconds that neighbours fade into each other")
+]
+SpotName = Annotated[str, Field(pattern=SPOT_NAME), form_field("Name of the spot: letters, digits, dots and dashes")]
+Focus = Annotated[Text, form_field("Where to look: left, 0.3,0.5, auto ... (empty: as the manifest says)")]
+LiveBatches = Annotated[bool, form_field("Live batches (off: rehearsals)")]
+OneBatch = Annotated[Text, form_field("Only this batch (empty: all of them)")]
+DecidedBatch = Annotated[str, form_field("Batch, as its flow run is named")]
+DecidedBy = Annotated[str, form_field("By whom")]
+GoOn = Annotated[bool, form_field("Then go on with the batch")]
+ReportDay = Annotated[Day, form_field("Day to report on (empty: the day before)")]
 
 
 class CutsOf(BaseModel):
@@ -109,7 +111,7 @@ class CutsOf(BaseModel):
         )
 
 
-Clips = Annotated[CutsOf, asked("Clips to cut")]
+Clips = Annotated[CutsOf, form_field("Clips to cut")]
 
 
 class SpotOf(BaseModel):
@@ -144,7 +146,7 @@ class SpotOf(BaseModel):
         return SpotRequest(self.batch, name, platform, tuple(self.shots), crossfade_s, self.campaign, self.mode)
 
 
-Parts = Annotated[SpotOf, asked("What is joined")]
+Parts = Annotated[SpotOf, form_field("What is joined")]
 
 
 class FrameChoice(BaseModel):
@@ -170,9 +172,9 @@ class FrameChoice(BaseModel):
             raise ValueError(f"{self.shot}: give takes, or reject, not both and not neither")
         return self
 
-    def wish(self) -> Wish:
+    def wish(self) -> TakeSelection:
         """Return the choice as a selection."""
-        return Wish(self.shot, tuple(dict.fromkeys(self.takes)), self.note)
+        return TakeSelection(self.shot, tuple(dict.fromkeys(self.takes)), self.note)
 
 
-FrameChoices = Annotated[list[FrameChoice], Field(min_length=1), asked("Decisions, one for each shot")]
+FrameChoices = Annotated[list[FrameChoice], Field(min_length=1), form_field("Decisions, one for each shot")]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from callsheet.orchestration.server import Server, is_gone
+from callsheet.orchestration.server import is_gone
+from callsheet.orchestration.server_files import PrefectServer
 from callsheet.settings import Settings
 
 LOOKS_EVERY_S = 3.0
@@ -12,7 +13,7 @@ LOOKS_EVERY_S = 3.0
 GONE_AFTER_LOOKS = 3
 
 
-async def follow_server(server: Server, settings: Settings) -> None:
+async def follow_server(server: PrefectServer, settings: Settings) -> None:
     """Look after the server until cancelled.
 
     While it is gone, Prefect's client tries each request once.

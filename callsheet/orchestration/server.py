@@ -14,24 +14,29 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import URLError
-from urllib.request import Request, urlopen
+from urllib.request import urlopen
 
 from callsheet.errors import ServiceError
 from callsheet.files import make_private
+from callsheet.orchestration.server_files import (
+    LOADED_S,
+    PrefectServer,
+    home_of,
+    lock_file,
+    note_file,
+    read_note,
+    server_folder,
+)
 from callsheet.orchestration.server_settings import (
     EVERYWHERE,
     LOOPBACK,
-    PASSWORD_FILE,
     PortTakenError,
     check_free,
     free_port,
-    kept_password,
-    password_header,
+    port_taken_error,
     server_environment,
-    taken,
     use_password,
 )
 from callsheet.settings import Settings
@@ -40,28 +45,10 @@ logger = logging.getLogger(__name__)
 
 # A first start takes 10 s, and took 169 s on a busy machine (2026-11-30).
 START_WITHIN_S, STOP_WITHIN_S = 300.0, 30.0
-# A server under load answers late; one that is not there refuses at once.
-LOADED_S = 15.0
 PORTS_TRIED = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
-    """A running server: its process, and where API and UI are.
-
-    `pid` is None when the process is not ours.
-    """
-
-    pid: int | None
-    api_url: str
-
-    @property
-    def ui_url(self) -> str:
-        """The address to open in a browser."""
-        return self.api_url.removesuffix("/api")
-
-
-def ensure_server(settings: Settings, port: int | None = None, host: str = LOOPBACK) -> Server:
+def ensure_server(settings: Settings, port: int | None = None, host: str = LOOPBACK) -> PrefectServer:
     """Return the server of PREFECT_API_URL, else the local one, started if need be.
 
     ServiceError when that fails.
@@ -70,7 +57,7 @@ def ensure_server(settings: Settings, port: int | None = None, host: str = LOOPB
     """
     if settings.prefect_api_url:
         return _given(settings.prefect_api_url)
-    folder = _note(settings).parent
+    folder = note_file(settings).parent
     make_private(folder)
     # Of two commands that start at once, one starts the server and the other finds it running.
     with (folder / "starting.lock").open("a") as lock:
@@ -85,7 +72,7 @@ def ensure_server(settings: Settings, port: int | None = None, host: str = LOOPB
         return server or _started(settings, host, port)
 
 
-def _patiently(settings: Settings) -> Server | None:
+def _patiently(settings: Settings) -> PrefectServer | None:
     """Return the local server, waited for while its process is there.
 
     It may be busy. ServiceError when it stays silent.
@@ -101,7 +88,7 @@ def _patiently(settings: Settings) -> Server | None:
     return server
 
 
-def find_server(settings: Settings) -> Server:
+def find_server(settings: Settings) -> PrefectServer:
     """Return the server of PREFECT_API_URL, else the local one.
 
     ServiceError when none is running.
@@ -117,8 +104,8 @@ def find_server(settings: Settings) -> Server:
     return server
 
 
-def _given(api_url: str) -> Server:
-    given = Server(None, api_url.rstrip("/"))
+def _given(api_url: str) -> PrefectServer:
+    given = PrefectServer(None, api_url.rstrip("/"))
     if not _is_up(given, LOADED_S):
         raise ServiceError(
             f"No Prefect server answers at PREFECT_API_URL ({given.api_url}). Nothing was made or paid. "
@@ -127,23 +114,16 @@ def _given(api_url: str) -> Server:
     return given
 
 
-def running_server(settings: Settings) -> Server | None:
+def running_server(settings: Settings) -> PrefectServer | None:
     """Return the local server of this home folder, when it still answers.
 
     Another one that has its port by now is not taken for it.
     """
-    server = _noted(settings)
-    folder = _note(settings).parent
-    if server and _is_up(server, LOADED_S) and home_of(server, folder) in (None, _home(settings)):
+    server = read_note(settings)
+    folder = note_file(settings).parent
+    if server and _is_up(server, LOADED_S) and home_of(server, folder) in (None, server_folder(settings)):
         use_password(folder)
         return server
-    return None
-
-
-def _noted(settings: Settings) -> Server | None:
-    with suppress(OSError, ValueError, KeyError):
-        noted = json.loads(_note(settings).read_text())
-        return Server(int(noted["pid"]), str(noted["api_url"]))
     return None
 
 
@@ -153,17 +133,8 @@ def _is_guarded(settings: Settings) -> bool:
     Earlier versions started it without.
     """
     with suppress(OSError, ValueError, AttributeError):
-        return bool(json.loads(_note(settings).read_text()).get("guarded"))
+        return bool(json.loads(note_file(settings).read_text()).get("guarded"))
     return False
-
-
-def password_file(settings: Settings) -> Path | None:
-    """Return where the password of the local server is kept.
-
-    None when it asks for none of ours.
-    """
-    folder = _note(settings).parent
-    return folder / PASSWORD_FILE if kept_password(folder) else None
 
 
 def _is_alive(settings: Settings) -> bool:
@@ -171,7 +142,7 @@ def _is_alive(settings: Settings) -> bool:
 
     It holds a lock for as long as it lives.
     """
-    with suppress(FileNotFoundError), _lock(settings).open("rb") as lock:
+    with suppress(FileNotFoundError), lock_file(settings).open("rb") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -184,7 +155,7 @@ def stop_server(settings: Settings) -> bool:
 
     False when there is none.
     """
-    server = _noted(settings) if _is_alive(settings) else None
+    server = read_note(settings) if _is_alive(settings) else None
     if server is None or server.pid is None:
         return False
     give_up = time.monotonic() + STOP_WITHIN_S
@@ -194,7 +165,7 @@ def stop_server(settings: Settings) -> bool:
             if time.monotonic() > give_up:  # it waits for requests that do not end
                 os.killpg(server.pid, signal.SIGKILL)
             time.sleep(0.1)
-    _note(settings).unlink(missing_ok=True)
+    note_file(settings).unlink(missing_ok=True)
     return True
 
 
@@ -209,7 +180,7 @@ def _is_gone(pid: int) -> bool:
     return False
 
 
-def _started(settings: Settings, host: str, port: int | None) -> Server:
+def _started(settings: Settings, host: str, port: int | None) -> PrefectServer:
     """Start a server on the port that was asked for, else on a free one.
 
     If that is taken meanwhile, on another free one.
@@ -222,14 +193,14 @@ def _started(settings: Settings, host: str, port: int | None) -> Server:
     return _start(settings, host, free_port(host))
 
 
-def _start(settings: Settings, host: str, port: int) -> Server:
-    folder = _note(settings).parent
+def _start(settings: Settings, host: str, port: int) -> PrefectServer:
+    folder = note_file(settings).parent
     api_url = f"http://{LOOPBACK if host == EVERYWHERE else host}:{port}/api"
     environment = server_environment(folder, api_url, host)
     check_free(host, port)
     log = folder / "server.log"
     argv = [sys.executable, "-P", "-m", "callsheet.orchestration.guarded_server", "--host", host, "--port", str(port)]
-    with log.open("ab") as out, _lock(settings).open("ab") as lock:
+    with log.open("ab") as out, lock_file(settings).open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         process = subprocess.Popen(
             argv,
@@ -240,21 +211,21 @@ def _start(settings: Settings, host: str, port: int) -> Server:
             start_new_session=True,
             pass_fds=[lock.fileno()],
         )
-    server = Server(process.pid, api_url)
-    _note(settings).write_text(json.dumps({"pid": server.pid, "api_url": api_url, "guarded": True}))
+    server = PrefectServer(process.pid, api_url)
+    note_file(settings).write_text(json.dumps({"pid": server.pid, "api_url": api_url, "guarded": True}))
     try:
         _wait_until_up(server, process, log)
     except ServiceError:
         check_free(host, port)  # it ended because somebody was faster
         raise
-    if home_of(server, folder) not in (None, _home(settings)):
+    if home_of(server, folder) not in (None, server_folder(settings)):
         _end(process)
-        raise taken(host, port)
+        raise port_taken_error(host, port)
     use_password(folder)
     return server
 
 
-def _wait_until_up(server: Server, process: subprocess.Popen[bytes], log: Path) -> None:
+def _wait_until_up(server: PrefectServer, process: subprocess.Popen[bytes], log: Path) -> None:
     """Wait for the process to serve.
 
     ServiceError, and no process left, when it ends or takes too long.
@@ -279,32 +250,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait(timeout=START_WITHIN_S)
 
 
-def home_of(server: Server, folder: Path | None = None) -> Path | None:
-    """Return the folder that a server keeps its things in, as it says.
-
-    None when it does not say.
-
-    `folder` is where the password of the local server is kept.
-    """
-    request = Request(f"{server.api_url}/admin/settings", headers=password_header(folder))  # noqa: S310  an address of Prefect's
-    with suppress(OSError, ValueError, KeyError, TypeError), urlopen(request, timeout=LOADED_S) as reply:  # noqa: S310
-        return Path(json.load(reply)["home"])
-    return None
-
-
-def _home(settings: Settings) -> Path:
-    return _note(settings).parent.absolute()
-
-
-def _note(settings: Settings) -> Path:
-    return settings.home / "prefect" / "server.json"
-
-
-def _lock(settings: Settings) -> Path:
-    return settings.home / "prefect" / "running.lock"
-
-
-def is_gone(server: Server, settings: Settings) -> bool:
+def is_gone(server: PrefectServer, settings: Settings) -> bool:
     """Tell whether the local server has ended and none answers in its place.
 
     Never of one on another machine.
@@ -312,12 +258,12 @@ def is_gone(server: Server, settings: Settings) -> bool:
     return server.pid is not None and not _is_alive(settings) and not _is_up(server)
 
 
-def is_up(server: Server) -> bool:
+def is_up(server: PrefectServer) -> bool:
     """Tell whether the server answers, busy as it may be."""
     return _is_up(server, LOADED_S)
 
 
-def _is_up(server: Server, timeout_s: float = 2.0) -> bool:
+def _is_up(server: PrefectServer, timeout_s: float = 2.0) -> bool:
     try:
         with urlopen(f"{server.api_url}/health", timeout=timeout_s) as reply:  # noqa: S310  a loopback http address of ours
             return bool(reply.status == 200)

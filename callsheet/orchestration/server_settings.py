@@ -39,7 +39,7 @@ def check_free(host: str, port: int) -> None:
     try:
         _bound(host, port)
     except OSError:
-        raise taken(host, port) from None
+        raise port_taken_error(host, port) from None
 
 
 def _bound(host: str, port: int) -> int:
@@ -54,7 +54,7 @@ def _bound(host: str, port: int) -> int:
         return int(probe.getsockname()[1])
 
 
-def taken(host: str, port: int) -> PortTakenError:
+def port_taken_error(host: str, port: int) -> PortTakenError:
     """Return the error of a port that is not to be had."""
     return PortTakenError(
         f"Port {port} on {host} is another program's, or this is no address of this machine. Nothing was started or "
@@ -100,7 +100,7 @@ def server_environment(folder: Path, api_url: str, host: str = "127.0.0.1") -> d
     check_modules(given)
     passed_on = {name: value for name, value in given.items() if is_passed_on(name)}
     if not is_loopback_host(host_in(host)) and PASSWORD not in passed_on:
-        passed_on[PASSWORD] = passed_on.get(CLIENT_PASSWORD) or made_password(folder)
+        passed_on[PASSWORD] = passed_on.get(CLIENT_PASSWORD) or ensure_password(folder)
     if PASSWORD in passed_on:
         passed_on.setdefault(CLIENT_PASSWORD, passed_on[PASSWORD])
     if ORIGINS not in os.environ:
@@ -151,7 +151,7 @@ def foreground_environment(host: str, port: int) -> Mapping[str, str]:
     return os.environ
 
 
-def made_password(folder: Path) -> str:
+def ensure_password(folder: Path) -> str:
     """Return the password of the server of this folder, made at its first start.
 
     Its owner alone can read it.
@@ -160,10 +160,10 @@ def made_password(folder: Path) -> str:
         made = os.open(folder / PASSWORD_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(made, "w", encoding="utf-8") as file:
             file.write(f"callsheet:{secrets.token_urlsafe(24)}\n")
-    return kept_password(folder)
+    return read_password(folder)
 
 
-def kept_password(folder: Path) -> str:
+def read_password(folder: Path) -> str:
     """Return the password made for the server of this folder; "" for none."""
     try:
         return (folder / PASSWORD_FILE).read_text(encoding="utf-8").strip()
@@ -173,7 +173,7 @@ def kept_password(folder: Path) -> str:
 
 def use_password(folder: Path) -> None:
     """Have Prefect here give the local server's password, unless another is set."""
-    if (password := kept_password(folder)) and not os.environ.get(CLIENT_PASSWORD):
+    if (password := read_password(folder)) and not os.environ.get(CLIENT_PASSWORD):
         os.environ[CLIENT_PASSWORD] = password
 
 
@@ -183,7 +183,7 @@ def password_header(folder: Path | None = None) -> dict[str, str]:
     Empty when no password is known here.
     """
     given = {**server_env(), **os.environ}
-    password = given.get(PASSWORD) or given.get(CLIENT_PASSWORD) or (kept_password(folder) if folder else "")
+    password = given.get(PASSWORD) or given.get(CLIENT_PASSWORD) or (read_password(folder) if folder else "")
     return {"Authorization": f"Basic {b64encode(password.encode()).decode()}"} if password else {}
 
 

@@ -32,7 +32,7 @@ from callsheet.context.context import RunContext
 from callsheet.orchestration.run_parameters import parameters_of
 from callsheet.plan import Plan
 from callsheet.plan.grouping import Next, Shard, Stand, what_next
-from callsheet.shots import Batch, Shot, ShotState
+from callsheet.shots import Batch, Shot, ShotOutcome
 
 DEPLOYMENT = "content-shard/content-shard"
 # A run that works gives a sign of life every heartbeat; three that stay out are no accident.
@@ -150,7 +150,7 @@ class ShardRuns:
         """
         run, request, batch = self._run, self._request, self._run.batch
         pending = [shot.id for shot in self._shots(shard)]
-        await run.resources.ledger.set_shots(batch.name, pending, ShotState.PENDING)
+        await run.resources.ledger.set_shots(batch.name, pending, ShotOutcome.PENDING)
         asked = replace(request, edition=batch.edition, campaign=batch.campaign, shard=shard)
         return await arun_deployment(
             DEPLOYMENT,

@@ -19,7 +19,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.runtime import deployment
 
 from callsheet.batch.request import RunRequest
-from callsheet.batch.shards import follow_ledger, join_shards, sent_of
+from callsheet.batch.shards import follow_ledger, join_shards, list_attempts
 from callsheet.context.context import RunContext
 from callsheet.errors import Stopped
 from callsheet.orchestration.shard_runs import DEPLOYMENT, ShardRuns, at_work
@@ -68,7 +68,7 @@ async def work_in_shards(
     any number of workers. This run holds no job and no quota while it waits. When it is stopped the shards go on; the
     next run of the batch finds them.
     """
-    sent = await sent_of(run)
+    sent = await list_attempts(run)
     async with get_client() as client:
         runs = ShardRuns(client, run, request, plan, going)
         await runs.begin(shards)

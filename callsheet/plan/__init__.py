@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from callsheet.plan.actions import NOUNS, Action, Kind, Plan, ShotPlan, What
 from callsheet.plan.forecast import Forecast
-from callsheet.plan.inputs import Conditions, Doubt, Known
+from callsheet.plan.inputs import Conditions, Known, UnexplainedFile
 from callsheet.plan.money import Money
 from callsheet.plan.plan_batch import plan_batch
 from callsheet.plan.plan_shot import clip_keys, frames_wanted, plan_shot
@@ -16,13 +16,13 @@ __all__ = [
     "NOUNS",
     "Action",
     "Conditions",
-    "Doubt",
     "Forecast",
     "Kind",
     "Known",
     "Money",
     "Plan",
     "ShotPlan",
+    "UnexplainedFile",
     "What",
     "clip_keys",
     "frames_wanted",

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from callsheet.decisions import FramePin, numbered
+from callsheet.decisions import FramePin, describe_takes
 from callsheet.ledger import Job, JobState
 from callsheet.plan.inputs import Known
 from callsheet.plan.requests import clip_order, clip_slot, take_order
@@ -122,7 +122,8 @@ def awaiting(awaited: Collection[int]) -> str:
     """Return why nothing is animated yet, and what to do, as a sentence."""
     are = "is" if len(awaited) == 1 else "are"
     return (
-        f"{numbered(sorted(awaited)).capitalize()} {are} still to come, and what is animated is decided once, from all "
+        f"{describe_takes(sorted(awaited)).capitalize()} {are} still to come, and what is animated is decided once, "
+        "from all "
         "takes. Nothing was sent for it. Run the batch again to go on; to do without, name the takes to animate in "
         "`select`, such as 1."
     )

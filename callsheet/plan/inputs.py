@@ -18,7 +18,7 @@ from callsheet.shots import Asset
 
 
 @dataclass(frozen=True, slots=True)
-class Doubt:
+class UnexplainedFile:
     """A file in the archive that may be what is about to be paid for.
 
     Nothing explains it. `slot` is the take or the kind of file that it may be, "" for anything of the shot.
@@ -49,11 +49,11 @@ class Known:
     shots: tuple[str, ...] = ()
     decisions: Mapping[str, tuple[FrameDecision, ...]] = field(default_factory=dict)
     pins: Mapping[str, tuple[FramePin, ...]] = field(default_factory=dict)
-    doubts: tuple[Doubt, ...] = ()
+    doubts: tuple[UnexplainedFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Effort:
+class WorkSeconds:
     """Seconds of real time that our own work takes one of the machine's processors.
 
     `opening_s`: from the start of a run to its first request. `image_s`: a picture, until it is archived. `loading_s`:
@@ -84,8 +84,8 @@ class Effort:
 SAME_ASPECT = 0.02
 # Measured on a machine with 2 processors, 2026-11-21: the demo, `make bench`, and batches of 10 to 60 shots. In a
 # rehearsal the service, which paints the pictures and renders the clips, is at work on the same machine.
-LIVE = Effort(opening_s=0.5, image_s=0.05, loading_s=1.0, frame_s=0.3, video_s=0.4, cut_s=0.6, encode_s=0.52)
-REHEARSAL = Effort(opening_s=0.5, image_s=0.15, loading_s=1.0, frame_s=0.3, video_s=0.8, cut_s=0.6, encode_s=0.52)
+LIVE = WorkSeconds(opening_s=0.5, image_s=0.05, loading_s=1.0, frame_s=0.3, video_s=0.4, cut_s=0.6, encode_s=0.52)
+REHEARSAL = WorkSeconds(opening_s=0.5, image_s=0.15, loading_s=1.0, frame_s=0.3, video_s=0.8, cut_s=0.6, encode_s=0.52)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ class Conditions:
     models: Mapping[str, ModelConditions] = field(default_factory=dict)
     money: Money = field(default_factory=Money)
     spend: SpendConditions = field(default_factory=SpendConditions)
-    effort: Effort = LIVE
+    effort: WorkSeconds = LIVE
     factor: float = 1.0
     processors: int = 2
     images_at_once: int = 16

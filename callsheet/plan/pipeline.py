@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from callsheet.ledger.quota import MARGIN, MINUTE_MEMORY, DayFull, Learned, Limits, pacific_day, place
+from callsheet.ledger.quota import MARGIN, MINUTE_MEMORY, DayFull, Learned, QuotaLimits, pacific_day, place
 from callsheet.ledger.spend_window import SPEND_WINDOW, pacific_month
 from callsheet.models import Latency
 from callsheet.plan.event_loop import Process, Room, Simulation
@@ -79,9 +79,9 @@ class _Desk:
 
     def __init__(self, pipeline: _Pipeline, model: ModelConditions) -> None:
         self._pipeline = pipeline
-        self._limits, self._learned = Limits(model.limits.rpm, model.limits.rpd), model.use.learned
+        self._limits, self._learned = QuotaLimits(model.limits.rpm, model.limits.rpd), model.use.learned
         self._later = Learned(day_until=self._learned.day_until)
-        self._free = self._limits == Limits() and self._learned == Learned()
+        self._free = self._limits == QuotaLimits() and self._learned == Learned()
         self._times = _Times(list(model.use.times), model.use.today, pacific_day(pipeline.now()))
         self._till = pipeline.till if model.is_metered else None
         self.latency = model.latency

@@ -18,7 +18,7 @@ from callsheet.plan.cuts import clip_size
 from callsheet.plan.forecast import make_forecast, pacific
 from callsheet.plan.frames import decide_frames
 from callsheet.plan.grouping import groups
-from callsheet.plan.inputs import Conditions, Effort, Known
+from callsheet.plan.inputs import Conditions, Known, WorkSeconds
 from callsheet.plan.money import Money, fitting
 from callsheet.plan.pipeline import Errand, Item, Number
 from callsheet.plan.plan_shot import awaiting_clip, plan_shot
@@ -225,7 +225,7 @@ def _make_errand(group: Sequence[tuple[int, ShotPlan]], conditions: Conditions, 
     return Errand(takes, images, videos, cuts)
 
 
-def _estimate_work_s(shot: Shot, action: Action, effort: Effort, *, platforms: Platforms) -> float:
+def _estimate_work_s(shot: Shot, action: Action, effort: WorkSeconds, *, platforms: Platforms) -> float:
     if action.kind == "image":
         return effort.image_s
     if action.kind == "video":

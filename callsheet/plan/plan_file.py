@@ -29,11 +29,11 @@ Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Usd = Annotated[Decimal, Field(ge=0, le=1_000_000)]
 
 
-class _Record(BaseModel):
+class _PlanRecord(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class PlannedAction(_Record):
+class PlannedAction(_PlanRecord):
     """The plan for a slot.
 
     `key` names everything that is asked; of a clip without a frame, all but that.
@@ -64,7 +64,7 @@ class PlannedAction(_Record):
         return self.usd
 
 
-class PlanFile(_Record):
+class PlanFile(_PlanRecord):
     """A plan, and what it was made from.
 
     `state` is the digest of all that has to be the same.

@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from callsheet.archive.layout import folder_name
 from callsheet.cuts.encode.recipe import find_cut
-from callsheet.decisions import APPROVAL, holding, numbered
+from callsheet.decisions import APPROVAL, describe_takes, holding
 from callsheet.errors import Unknown
 from callsheet.ledger import Job, JobOrder, JobState
 from callsheet.ledger.records import is_worth_a_look
@@ -24,7 +24,7 @@ from callsheet.plan.inputs import Known
 from callsheet.plan.requests import clip_order, clip_slot, take_estimate, take_order, text_clip_order
 from callsheet.plan.subject_query import look_price
 from callsheet.platforms import Platforms, PlatformSpec, load_platforms
-from callsheet.providers.retry_policy import Verdict, verdict
+from callsheet.providers.retry_policy import RetryDecision, decide_retry
 from callsheet.shots import Asset, Batch, Shot
 
 _AGAIN = "--remake makes it again"
@@ -113,7 +113,7 @@ def _find_unfinished(takes: Sequence[Action]) -> list[int]:
 def awaiting_clip(clip: Action, takes: Sequence[Action], awaited: Sequence[int]) -> Action:
     """Return the clip of a frame that is chosen when the awaited takes are there."""
     first = max((takes[number - 1] for number in awaited), key=lambda take: take.what == "parked")
-    why = f"its frame is chosen when {numbered(awaited)} {'is' if len(awaited) == 1 else 'are'} there"
+    why = f"its frame is chosen when {describe_takes(awaited)} {'is' if len(awaited) == 1 else 'are'} there"
     parked = first.what == "parked"
     usd, extra = (clip.usd, clip.extra_usd) if parked else (ZERO, clip.usd)
     return replace(clip, what=first.what, why=why, usd=usd, extra_usd=extra, until=first.until)
@@ -234,7 +234,7 @@ def _plan_in_doubt(new: Action, order: JobOrder, job: Job, *, known: Known) -> A
     if job.state is JobState.SUBMITTING and job.key not in known.abandoned:
         return replace(new, what="resume", why="is being sent", usd=ZERO, extra_usd=new.usd + new.extra_usd)
     # What was spent on a job without a result went to an earlier attempt that was lost.
-    if verdict(order.kind, Unknown(""), 1 if job.spent_usd else 0) is Verdict.AGAIN:
+    if decide_retry(order.kind, Unknown(""), 1 if job.spent_usd else 0) is RetryDecision.AGAIN:
         return replace(new, why="may have been accepted: is sent once more, and both are counted", extra_usd=ZERO)
     why = "may have been accepted: see `callsheet resolve`"
     return replace(new, what="waiting", why=why, usd=ZERO, extra_usd=new.usd)
@@ -245,7 +245,7 @@ def _estimate_extra(kind: Kind, price: Decimal) -> Decimal:
 
     What is then sent again is counted twice (callsheet/providers/retry_policy.py).
     """
-    return price if kind == "image" and verdict("image", Unknown(""), 0) is Verdict.AGAIN else ZERO
+    return price if kind == "image" and decide_retry("image", Unknown(""), 0) is RetryDecision.AGAIN else ZERO
 
 
 def _plan_sent(new: Action, order: JobOrder, job: Job, *, known: Known) -> Action:

@@ -69,7 +69,7 @@ def clip_order(batch: Batch, shot: Shot, take: int | None, frame_sha256: str | N
     model = shot.video_model or ""
     params = _list_video_params(shot)
     frames = [sha for sha in (frame_sha256, shot.last_frame.sha256 if shot.last_frame else None) if sha]
-    inputs = [*frames, *(reference.sha256 for reference in kept_to(shot))]
+    inputs = [*frames, *(reference.sha256 for reference in video_references(shot))]
     prompt = shot.motion_prompt or ""
     key = job_key(
         kind="video", mode=batch.mode, model=model, prompt=prompt, params=params, inputs=inputs, edition=batch.edition
@@ -105,7 +105,7 @@ def text_clip_order(batch: Batch, shot: Shot, earlier: Job | None) -> JobOrder:
     return clip_order(batch, shot, None, None)
 
 
-def kept_to(shot: Shot) -> tuple[Reference, ...]:
+def video_references(shot: Shot) -> tuple[Reference, ...]:
     """Return the pictures that the video of a shot keeps to.
 
     A video made of a take has them in that already.
@@ -196,7 +196,7 @@ def _list_video_params(shot: Shot) -> dict[str, object]:
         # The order of inputs tells first from last frame only when it is known which of them there are.
         "last_frame": bool(shot.last_frame) or None,
         # So a video of references is not taken for one that begins with the same picture.
-        "references": len(kept_to(shot)) or None,
+        "references": len(video_references(shot)) or None,
     }
 
 

@@ -99,7 +99,7 @@ class VideoRecord(_Group):
         return self
 
 
-class FileRecord(_Group):
+class PlatformsFile(_Group):
     """The size of the file, in bytes."""
 
     max_bytes: Annotated[int, Field(ge=100_000, le=10**12)] | None = None
@@ -132,7 +132,7 @@ class PlatformRecord(BaseModel):
     fps: FpsRecord | None = None
     duration: DurationRecord | None = None
     video: VideoRecord | None = None
-    file: FileRecord | None = None
+    file: PlatformsFile | None = None
     safe: SafeRecord | None = None
 
 

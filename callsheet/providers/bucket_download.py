@@ -16,12 +16,12 @@ from callsheet.errors import (
 )
 from callsheet.files import Digests
 from callsheet.gcs.credentials import GoogleAccess
-from callsheet.gcs.patience import Patience, Stalled
+from callsheet.gcs.patience import RetryLimits, Stalled
 from callsheet.providers.operations import MAX_VIDEO_BYTES
-from callsheet.providers.partial_file import opened
+from callsheet.providers.partial_file import open_partial
 
 if TYPE_CHECKING:
-    from callsheet.gcs.bucket import Bucket, Found
+    from callsheet.gcs.bucket import Bucket, ObjectInfo
 
 T = TypeVar("T")
 
@@ -98,12 +98,12 @@ class BucketReader:
         except CallsheetError as error:
             raise Unreachable(f"{uri[:200]} could not be looked for: {error} Looking again is free.") from error
 
-    async def _fetch(self, uri: str, target: Path) -> Found | None:
+    async def _fetch(self, uri: str, target: Path) -> ObjectInfo | None:
         from callsheet.gcs.content import FileContent
         from callsheet.gcs.fetch import Sink, fetch_whole
 
         bucket, key = self._place(uri, FETCH_S)
-        async with opened(target) as stream:
+        async with open_partial(target) as stream:
             found = await fetch_whole(bucket, key, Sink(stream), _wrong, MAX_VIDEO_BYTES)
             if found is None:
                 # A server may not say whether it is the bucket that is missing; a listing is refused then.
@@ -123,12 +123,12 @@ class BucketReader:
         name, _, key = uri.removeprefix("gs://").partition("/")
         if (name, give_up_s) not in self._buckets:
             self._buckets[name, give_up_s] = Bucket(
-                name, self._access, Patience(stall_s=min(FLOOR_S, give_up_s), give_up_s=give_up_s)
+                name, self._access, RetryLimits(stall_s=min(FLOOR_S, give_up_s), give_up_s=give_up_s)
             )
         return self._buckets[name, give_up_s], key
 
 
-def _wrong(found: Found, came: Digests) -> str:
+def _wrong(found: ObjectInfo, came: Digests) -> str:
     if found.md5 and came.md5 != found.md5:
         return f"the bytes received have the md5 {came.md5}, not {found.md5}"
     return ""

@@ -94,7 +94,7 @@ class Phase(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class ErrorRule:
     """The error class, in each phase, of replies with a status for which `when` holds."""
 
     statuses: Iterable[int]
@@ -175,32 +175,34 @@ _SIZE = "Use fewer or smaller reference images; nothing was charged."
 E = errors
 # Sources: error bodies recorded by others until 2026-10 and Google's API documents; AIP-193 for the shapes.
 # A bad key is 400, not 401; a body that is too large is mostly 400; the front end answers 413.
-RULES: tuple[Rule, ...] = (
+RULES: tuple[ErrorRule, ...] = (
     #    statuses              when             submission         poll                download            advice
-    Rule({400, 403}, _is_bad_key, E.Unauthorised, E.Unauthorised, E.Unauthorised, _KEY),
-    Rule({400, 413}, _is_too_large, E.RequestTooLarge, E.Rejected, E.DownloadFailed, _SIZE),
+    ErrorRule({400, 403}, _is_bad_key, E.Unauthorised, E.Unauthorised, E.Unauthorised, _KEY),
+    ErrorRule({400, 413}, _is_too_large, E.RequestTooLarge, E.Rejected, E.DownloadFailed, _SIZE),
     # The account pays for nothing more. What is submitted already is still looked for.
-    Rule({400, 403, 429}, _is_billing, E.RouteClosed, E.RouteClosed, E.DownloadFailed, _FUNDS),
-    Rule({402}, _is_any, E.RouteClosed, E.RouteClosed, E.DownloadFailed, _FUNDS),
-    Rule({429}, _is_none_allowed, E.RouteClosed, E.RateLimited, E.DownloadFailed, _FUNDS),
-    Rule({400}, _is_precondition, E.Unauthorised, E.Unauthorised, E.DownloadFailed, _ACCESS),
-    Rule({400}, _is_policy, E.PromptBlocked, E.Rejected, E.DownloadFailed, "Change the prompt; nothing was charged."),
-    Rule({401}, _is_old_kind_of_key, E.Unauthorised, E.Unauthorised, E.Unauthorised, _KIND),
-    Rule({401}, _is_any, E.Unauthorised, E.Unauthorised, E.Unauthorised, _ACCESS),
+    ErrorRule({400, 403, 429}, _is_billing, E.RouteClosed, E.RouteClosed, E.DownloadFailed, _FUNDS),
+    ErrorRule({402}, _is_any, E.RouteClosed, E.RouteClosed, E.DownloadFailed, _FUNDS),
+    ErrorRule({429}, _is_none_allowed, E.RouteClosed, E.RateLimited, E.DownloadFailed, _FUNDS),
+    ErrorRule({400}, _is_precondition, E.Unauthorised, E.Unauthorised, E.DownloadFailed, _ACCESS),
+    ErrorRule(
+        {400}, _is_policy, E.PromptBlocked, E.Rejected, E.DownloadFailed, "Change the prompt; nothing was charged."
+    ),
+    ErrorRule({401}, _is_old_kind_of_key, E.Unauthorised, E.Unauthorised, E.Unauthorised, _KIND),
+    ErrorRule({401}, _is_any, E.Unauthorised, E.Unauthorised, E.Unauthorised, _ACCESS),
     # What is not Google's own (a proxy's page) must not declare a paid operation or its video dead.
-    Rule({403}, _is_from_elsewhere, E.Unauthorised, E.Unreachable, E.DownloadFailed, _ACCESS),
-    Rule({404, 410}, _is_from_elsewhere, E.ModelNotFound, E.Unreachable, E.DownloadFailed, _BASE),
-    Rule({403}, _is_any, E.Unauthorised, E.Unauthorised, E.OperationExpired, _ACCESS),
-    Rule({404, 410}, _is_any, E.ModelNotFound, E.OperationExpired, E.OperationExpired, _BASE),
-    Rule({413}, _is_any, E.RequestTooLarge, E.Rejected, E.DownloadFailed, _SIZE),
-    Rule({429}, _is_any, E.RateLimited, E.RateLimited, E.DownloadFailed, _FREE),
-    Rule({408, 499}, _is_any, E.Unknown, E.Unreachable, E.DownloadFailed, _MAYBE),
-    Rule(range(400, 500), _is_any, E.Rejected, E.Rejected, E.DownloadFailed, _SAME),
+    ErrorRule({403}, _is_from_elsewhere, E.Unauthorised, E.Unreachable, E.DownloadFailed, _ACCESS),
+    ErrorRule({404, 410}, _is_from_elsewhere, E.ModelNotFound, E.Unreachable, E.DownloadFailed, _BASE),
+    ErrorRule({403}, _is_any, E.Unauthorised, E.Unauthorised, E.OperationExpired, _ACCESS),
+    ErrorRule({404, 410}, _is_any, E.ModelNotFound, E.OperationExpired, E.OperationExpired, _BASE),
+    ErrorRule({413}, _is_any, E.RequestTooLarge, E.Rejected, E.DownloadFailed, _SIZE),
+    ErrorRule({429}, _is_any, E.RateLimited, E.RateLimited, E.DownloadFailed, _FREE),
+    ErrorRule({408, 499}, _is_any, E.Unknown, E.Unreachable, E.DownloadFailed, _MAYBE),
+    ErrorRule(range(400, 500), _is_any, E.Rejected, E.Rejected, E.DownloadFailed, _SAME),
     # Redirects of paid requests are not followed: the key and the request would go to another place, perhaps twice.
-    Rule({301, 302, 307, 308}, _is_any, E.Rejected, E.Unreachable, E.DownloadFailed, "Correct the base URL."),
-    Rule({503}, _is_cut_off, E.Unknown, E.Overloaded, E.DownloadFailed, _MAYBE),
-    Rule({503}, _is_any, E.Overloaded, E.Overloaded, E.DownloadFailed, _FREE),
-    Rule(range(1000), _is_any, E.Unknown, E.Overloaded, E.DownloadFailed, _MAYBE),
+    ErrorRule({301, 302, 307, 308}, _is_any, E.Rejected, E.Unreachable, E.DownloadFailed, "Correct the base URL."),
+    ErrorRule({503}, _is_cut_off, E.Unknown, E.Overloaded, E.DownloadFailed, _MAYBE),
+    ErrorRule({503}, _is_any, E.Overloaded, E.Overloaded, E.DownloadFailed, _FREE),
+    ErrorRule(range(1000), _is_any, E.Unknown, E.Overloaded, E.DownloadFailed, _MAYBE),
 )
 
 #                         not sent           sent (or perhaps sent)
@@ -265,7 +267,7 @@ def without_reply(
     was_sent = not never_sent(error) if sent is None else sent
     cls = WITHOUT_REPLY[phase][was_sent]
     happened = "got no usable reply" if was_sent else "found no connection"
-    message = f"The {phase} of {what} {happened}: {told(error)}. {_NO_REPLY_ADVICE.get(cls, _AGAIN)}"
+    message = f"The {phase} of {what} {happened}: {describe_exception(error)}. {_NO_REPLY_ADVICE.get(cls, _AGAIN)}"
     return cls(message, reason=type(error).__name__, status=status)
 
 
@@ -274,13 +276,13 @@ def never_sent(error: BaseException) -> bool:
     return any(cls.__name__ in NEVER_SENT for cls in type(error).__mro__)
 
 
-def told(error: BaseException) -> str:
+def describe_exception(error: BaseException) -> str:
     """Return an exception as one bounded line, its class first."""
     text = plain(str(error), 300).rstrip(".")
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def _choose_advice(rule: Rule, phase: Phase, cls: ErrorClass) -> str:
+def _choose_advice(rule: ErrorRule, phase: Phase, cls: ErrorClass) -> str:
     if phase is Phase.SUBMIT or cls is errors.Unauthorised:
         return rule.advice
     if cls is errors.OperationExpired:

@@ -28,7 +28,13 @@ from callsheet.errors import (
 )
 from callsheet.files import digest_file
 from callsheet.providers.http_errors import Phase, from_reply
-from callsheet.providers.partial_file import PARTIAL_CONTENT, RANGE_NOT_SATISFIABLE, Interrupted, PartialFile, opened
+from callsheet.providers.partial_file import (
+    PARTIAL_CONTENT,
+    RANGE_NOT_SATISFIABLE,
+    Interrupted,
+    PartialFile,
+    open_partial,
+)
 from callsheet.providers.reply_body import read_body
 from callsheet.providers.reply_spool import KEPT_HEADERS, Reply
 from callsheet.providers.reply_words import error_body, stated_error
@@ -129,7 +135,7 @@ class HttpsDownload:
         progress in three turns. The key goes to the configured host only. Redirects are followed without it. Where the
         Files API states size and hash of the file, they are compared.
         """
-        async with opened(target) as stream:
+        async with open_partial(target) as stream:
             part, turn = PartialFile(stream), 0
             while True:
                 before = part.size

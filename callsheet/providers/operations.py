@@ -28,7 +28,7 @@ _NAME_HOLDERS = ("operation", "response", "result", "data", "operations", "body"
 _NAME_DEPTH = 4
 
 
-def checked_name(name: object) -> str:
+def check_name(name: object) -> str:
     """Return the operation's name as it came.
 
     Raises ValueError for anything that would lead a URL elsewhere, or is no name.
@@ -44,7 +44,7 @@ def adoptable(name: str) -> str:
 
     An operation's name, or the gs:// object that it wrote. Raises ValueError for anything else.
     """
-    return name if _OBJECT.fullmatch(name) and len(name) <= 1200 else checked_name(name)
+    return name if _OBJECT.fullmatch(name) and len(name) <= 1200 else check_name(name)
 
 
 def name_path(name: str) -> str:
@@ -52,7 +52,7 @@ def name_path(name: str) -> str:
 
     Without a slash or an API version before it. Raises ValueError unless it is fit for that.
     """
-    path = checked_name(name).strip("/")
+    path = check_name(name).strip("/")
     return quote(_VERSION.sub("", path, count=1), safe="/:@!$&'()*+,;=~")
 
 
@@ -75,7 +75,7 @@ def _check_fit(name: str) -> str | None:
     if name.startswith("https://"):
         name = urlsplit(name).path.lstrip("/")
     try:
-        return checked_name(name)
+        return check_name(name)
     except ValueError:
         return None
 

@@ -26,7 +26,7 @@ from callsheet.providers.error_bodies import plain
 from callsheet.providers.http_errors import Phase, from_reply
 from callsheet.providers.protocol import ImageResult, LookResult, Picture
 from callsheet.providers.reply_body import ReplyBody, read_body
-from callsheet.providers.reply_pictures import Found, find_pictures
+from callsheet.providers.reply_pictures import ReplyPicture, find_pictures
 from callsheet.providers.reply_spool import Reply
 from callsheet.providers.reply_words import Said, count, either, error_body, mapping, stated_error
 
@@ -98,7 +98,7 @@ def image_result(
     found = find_pictures(body)
     pictures = (
         *found.pictures,
-        *(Found(data, picture_type(data[:HEAD_BYTES]) or "", is_answer=True) for data in fetched),
+        *(ReplyPicture(data, picture_type(data[:HEAD_BYTES]) or "", is_answer=True) for data in fetched),
     )
     whole, damage = _select_whole(pictures)
     said = Said(body)
@@ -156,7 +156,7 @@ def is_refusal(reason: str) -> bool:
     return reason in BLOCKING or any(word in reason for word in _BLOCKING_WORDS)
 
 
-def _select_whole(pictures: Sequence[Found]) -> tuple[list[tuple[tuple[bool, bool], Picture]], str]:
+def _select_whole(pictures: Sequence[ReplyPicture]) -> tuple[list[tuple[tuple[bool, bool], Picture]], str]:
     """Return the whole pictures, the one to take last, and the others' last fault."""
     whole: list[tuple[tuple[bool, bool], Picture]] = []
     damage = ""
@@ -171,7 +171,7 @@ def _select_whole(pictures: Sequence[Found]) -> tuple[list[tuple[tuple[bool, boo
     return sorted(whole, key=lambda ranked: ranked[0]), damage
 
 
-def _probe(one: Found) -> ImageProbe:
+def _probe(one: ReplyPicture) -> ImageProbe:
     if len(one.data) > MAX_IMAGE_BYTES:
         raise MediaError(f"a picture of {len(one.data)} bytes; the most taken is {MAX_IMAGE_BYTES}.")
     return probe_image(one.data)

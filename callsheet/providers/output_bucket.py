@@ -17,7 +17,7 @@ import httpx2
 from callsheet.errors import NotRehearsal, ServiceError, Unreachable
 from callsheet.keys import label_of
 from callsheet.providers.bucket_download import BucketReader
-from callsheet.providers.http_errors import told
+from callsheet.providers.http_errors import describe_exception
 from callsheet.providers.rehearsal_gate import RehearsalGate
 from callsheet.providers.routing import Access, Route, Way
 from callsheet.settings import OUTPUT_OFF, Settings
@@ -51,7 +51,7 @@ TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class SubmissionEvidence:
     """What became of one submission, for certain.
 
     `operation` is the name to wait for when a video was accepted: an operation, or the gs:// object that it wrote.
@@ -63,7 +63,7 @@ class Evidence:
     charged_usd: Decimal | None = None
 
 
-async def evidence_in(base_url: str, labels: tuple[tuple[str, str], ...], gate: RehearsalGate) -> Evidence:
+async def evidence_in(base_url: str, labels: tuple[tuple[str, str], ...], gate: RehearsalGate) -> SubmissionEvidence:
     """Return what the rehearsal service has accepted with these labels.
 
     It accepts no more of them afterwards. Raises Unreachable when it does not answer at `base_url`, or another server
@@ -77,22 +77,22 @@ async def evidence_in(base_url: str, labels: tuple[tuple[str, str], ...], gate: 
         return _read_evidence(reply.json()["submissions"])
     except (httpx2.HTTPError, NotRehearsal, ServiceError, LookupError, TypeError, ArithmeticError, ValueError) as error:
         raise Unreachable(
-            f"The rehearsal service could not be asked what it accepted: {told(error)}. Nothing was sent."
+            f"The rehearsal service could not be asked what it accepted: {describe_exception(error)}. Nothing was sent."
         ) from error
 
 
-def _read_evidence(submissions: list[dict[str, Any]]) -> Evidence:
+def _read_evidence(submissions: list[dict[str, Any]]) -> SubmissionEvidence:
     if not submissions:
-        return Evidence(accepted=False, charged_usd=Decimal(0))
+        return SubmissionEvidence(accepted=False, charged_usd=Decimal(0))
     operation = next((each["operation"] for each in submissions if each["operation"]), None)
     charged = sum((Decimal(str(each["charged_usd"])) for each in submissions), Decimal(0))
-    return Evidence(accepted=True, operation=operation, charged_usd=charged)
+    return SubmissionEvidence(accepted=True, operation=operation, charged_usd=charged)
 
 
-async def evidence_under(bucket: BucketReader, prefix: str) -> Evidence | None:
+async def evidence_under(bucket: BucketReader, prefix: str) -> SubmissionEvidence | None:
     """Return the video that an attempt wrote under its own prefix.
 
     None when there is none (yet): that proves nothing. Raises Unreachable when the bucket cannot be listed.
     """
     videos = [name for name in await bucket.names(prefix) if name.endswith(".mp4")]
-    return Evidence(accepted=True, operation=min(videos)) if videos else None
+    return SubmissionEvidence(accepted=True, operation=min(videos)) if videos else None

@@ -19,7 +19,7 @@ from callsheet.providers.operations import MAX_VIDEO_BYTES
 
 
 @asynccontextmanager
-async def opened(target: Path) -> AsyncIterator[BinaryIO]:
+async def open_partial(target: Path) -> AsyncIterator[BinaryIO]:
     """Open `target` for writing; remove it again when the block fails.
 
     Any exception counts, cancellation too.
@@ -42,7 +42,7 @@ async def write_video(data: bytes, target: Path) -> None:
     """Write bytes that came inside an operation."""
     if not data:
         raise DownloadFailed("The operation holds a video of no bytes. Poll it again: that is free.")
-    async with opened(target) as handle:
+    async with open_partial(target) as handle:
         await asyncio.to_thread(handle.write, data)
 
 

@@ -14,7 +14,7 @@ from callsheet.errors import NotRehearsal, SettingsError
 from callsheet.gcs.credentials import access_of
 from callsheet.keys import labels_of
 from callsheet.providers.bucket_download import BucketReader
-from callsheet.providers.output_bucket import Evidence, evidence_in, evidence_under, output_root, prefix_of
+from callsheet.providers.output_bucket import SubmissionEvidence, evidence_in, evidence_under, output_root, prefix_of
 from callsheet.providers.protocol import ImageProvider, LookProvider, VideoProvider
 from callsheet.providers.rehearsal_gate import RehearsalGate
 from callsheet.providers.routing import Access, RoutableModel, Way, access_to, choose_route, tell_of_other_key
@@ -113,7 +113,7 @@ class Providers:
         way = choose_route(self._catalogue.get(model_id), self._access).way
         return self._rehearsal or way is not Way.GEMINI
 
-    async def evidence_of(self, model_id: str, key: str, n: int, root: str | None = None) -> Evidence | None:
+    async def evidence_of(self, model_id: str, key: str, n: int, root: str | None = None) -> SubmissionEvidence | None:
         """Return what is certain about attempt `n`, whose reply was never seen.
 
         None when nobody can say. Call it only when that attempt has been given up: a rehearsal accepts it no more.

@@ -201,13 +201,13 @@ def _read_values(text: str) -> tuple[list[object], bool]:
         try:
             value, at = _DECODER.raw_decode(text, at)
         except (ValueError, RecursionError):
-            rest = mended(text[at:]) if text[at] in "{[" else None
+            rest = close_json(text[at:]) if text[at] in "{[" else None
             return (found, False) if rest is None else ([*found, rest[0]], True)
         found.append(value)
     return found, False
 
 
-def mended(text: str) -> tuple[object] | None:
+def close_json(text: str) -> tuple[object] | None:
     """Return the value of JSON that was cut off, closed where it ends.
 
     In a tuple; None when it is damaged otherwise.

@@ -30,7 +30,7 @@ _ANYWHERE = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ReplyPicture:
     """Bytes that a reply gave as a picture.
 
     `mime_type` is by their beginning ("" for none that is known). `is_thought` marks an interim picture, `is_answer`
@@ -47,7 +47,7 @@ class Found:
 class PicturesFound:
     """The pictures of a reply in order, and the addresses of those it only names."""
 
-    pictures: tuple[Found, ...] = ()
+    pictures: tuple[ReplyPicture, ...] = ()
     addresses: tuple[str, ...] = ()
 
 
@@ -60,7 +60,7 @@ def find_pictures(body: ReplyBody) -> PicturesFound:
         return PicturesFound()
     if body.data:
         kind = picture_type(body.data[:HEAD_BYTES])
-        return PicturesFound((Found(body.data, kind),) if kind else ())
+        return PicturesFound((ReplyPicture(body.data, kind),) if kind else ())
     walk = _Walk()
     for document in body.documents:
         walk.visit(document)
@@ -94,7 +94,7 @@ class _Walk:
     """A bounded walk through JSON values, depth first, in their order."""
 
     def __init__(self) -> None:
-        self.pictures: list[Found] = []
+        self.pictures: list[ReplyPicture] = []
         self.addresses: list[str] = []
 
     def visit(self, document: object) -> None:
@@ -136,7 +136,7 @@ class _Walk:
             data = decode_base64(data.decode("ascii", "ignore"))
             kind = picture_type(data[:HEAD_BYTES])
         if (kind or (place.is_blob and data)) and len(self.pictures) < MAX_PICTURES:
-            self.pictures.append(Found(data, kind or "", place.is_thought, place.is_answer))
+            self.pictures.append(ReplyPicture(data, kind or "", place.is_thought, place.is_answer))
 
 
 def _begins_picture(text: str) -> bool:

@@ -17,7 +17,7 @@ from callsheet.ledger.quota import LONGEST_PAUSE
 from callsheet.providers.operations import TRANSIENT
 
 
-class Verdict(StrEnum):
+class RetryDecision(StrEnum):
     """What happens to the job after a failed attempt; see MEANING."""
 
     RETRY = "retry"
@@ -28,19 +28,20 @@ class Verdict(StrEnum):
     FAIL = "fail"
 
 
-MEANING: dict[Verdict, str] = {
-    Verdict.RETRY: "Tried again after a pause: the provider's hint, else 1, 2, 4 ... 60 s. Nothing was accepted.",
-    Verdict.AGAIN: "Sent once more although it may have been charged; the money is counted twice.",
-    Verdict.PARK: "Waits until midnight Pacific, as long as the provider asked, or for a person to mend the account. "
+MEANING: dict[RetryDecision, str] = {
+    RetryDecision.RETRY: "Tried again after a pause: the provider's hint, else 1, 2, 4 ... 60 s. Nothing was accepted.",
+    RetryDecision.AGAIN: "Sent once more although it may have been charged; the money is counted twice.",
+    RetryDecision.PARK: "Waits until midnight Pacific, as long as the provider asked, or for a person to mend "
+    "the account. "
     "The run ends with exit code 4, or waits with `--wait` where it is known how long.",
-    Verdict.HOLD: "Waits for a person: `callsheet resolve`. The money stays held. The run ends with exit code 5.",
-    Verdict.BLOCK: "Final, with the provider's reason. The shot is blocked; the others go on.",
-    Verdict.FAIL: "Final for this run, with the reason. What was not accepted is tried again by the next run.",
+    RetryDecision.HOLD: "Waits for a person: `callsheet resolve`. The money stays held. The run ends with exit code 5.",
+    RetryDecision.BLOCK: "Final, with the provider's reason. The shot is blocked; the others go on.",
+    RetryDecision.FAIL: "Final for this run, with the reason. What was not accepted is tried again by the next run.",
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class RetryRule:
     """The verdicts for failures of class `error`, and how often a job may get them.
 
     One for pictures and looks, one for videos. `keeps`: the reply stays in the spool as it came, for it may have been
@@ -48,26 +49,26 @@ class Rule:
     """
 
     error: type[errors.ProviderError]
-    image: Verdict
-    video: Verdict
+    image: RetryDecision
+    video: RetryDecision
     times: int = 0
     keeps: bool = False
 
 
-RULES: tuple[Rule, ...] = (
-    Rule(errors.Unreachable, Verdict.RETRY, Verdict.RETRY, times=6),
-    Rule(errors.Overloaded, Verdict.RETRY, Verdict.RETRY, times=8),
-    Rule(errors.RouteClosed, Verdict.PARK, Verdict.PARK),
-    Rule(errors.RateLimited, Verdict.RETRY, Verdict.RETRY, times=12),
-    Rule(errors.WebPage, Verdict.FAIL, Verdict.FAIL, keeps=True),
-    Rule(errors.Rejected, Verdict.FAIL, Verdict.FAIL),
-    Rule(errors.VideoFiltered, Verdict.BLOCK, Verdict.BLOCK),
-    Rule(errors.Blocked, Verdict.BLOCK, Verdict.BLOCK),
-    Rule(errors.BadImage, Verdict.FAIL, Verdict.FAIL, keeps=True),
-    Rule(errors.NoImage, Verdict.AGAIN, Verdict.FAIL, times=1, keeps=True),
-    Rule(errors.PictureElsewhere, Verdict.HOLD, Verdict.HOLD, keeps=True),
-    Rule(errors.Unknown, Verdict.AGAIN, Verdict.HOLD, times=1, keeps=True),
-    Rule(errors.ProviderError, Verdict.FAIL, Verdict.FAIL, keeps=True),
+RULES: tuple[RetryRule, ...] = (
+    RetryRule(errors.Unreachable, RetryDecision.RETRY, RetryDecision.RETRY, times=6),
+    RetryRule(errors.Overloaded, RetryDecision.RETRY, RetryDecision.RETRY, times=8),
+    RetryRule(errors.RouteClosed, RetryDecision.PARK, RetryDecision.PARK),
+    RetryRule(errors.RateLimited, RetryDecision.RETRY, RetryDecision.RETRY, times=12),
+    RetryRule(errors.WebPage, RetryDecision.FAIL, RetryDecision.FAIL, keeps=True),
+    RetryRule(errors.Rejected, RetryDecision.FAIL, RetryDecision.FAIL),
+    RetryRule(errors.VideoFiltered, RetryDecision.BLOCK, RetryDecision.BLOCK),
+    RetryRule(errors.Blocked, RetryDecision.BLOCK, RetryDecision.BLOCK),
+    RetryRule(errors.BadImage, RetryDecision.FAIL, RetryDecision.FAIL, keeps=True),
+    RetryRule(errors.NoImage, RetryDecision.AGAIN, RetryDecision.FAIL, times=1, keeps=True),
+    RetryRule(errors.PictureElsewhere, RetryDecision.HOLD, RetryDecision.HOLD, keeps=True),
+    RetryRule(errors.Unknown, RetryDecision.AGAIN, RetryDecision.HOLD, times=1, keeps=True),
+    RetryRule(errors.ProviderError, RetryDecision.FAIL, RetryDecision.FAIL, keeps=True),
 )
 
 # Veo's audio filter removes harmless videos now and then; such a result is not charged and a second try often
@@ -77,28 +78,28 @@ AUDIO_FILTER_TRIES = 1
 OPERATION_TRIES = 2
 
 
-def verdict(kind: Literal["image", "video", "look"], error: errors.ProviderError, earlier: int) -> Verdict:
+def decide_retry(kind: Literal["image", "video", "look"], error: errors.ProviderError, earlier: int) -> RetryDecision:
     """Return the verdict on `error` after `earlier` uses of its rule for this job.
 
     A used-up RETRY fails (nothing was accepted, so the next run may try again); a used-up AGAIN holds what is
     unknown and fails the rest.
     """
     if isinstance(error, errors.RateLimited) and error.per == "day":
-        return Verdict.PARK
+        return RetryDecision.PARK
     if isinstance(error, errors.NotAccepted) and (error.retry_after_s or 0.0) > LONGEST_PAUSE.total_seconds():
-        return Verdict.PARK
+        return RetryDecision.PARK
     if isinstance(error, errors.VideoFiltered) and error.audio and earlier < AUDIO_FILTER_TRIES:
-        return Verdict.RETRY
+        return RetryDecision.RETRY
     if isinstance(error, errors.OperationFailed) and error.reason in TRANSIENT and earlier < OPERATION_TRIES:
-        return Verdict.RETRY
+        return RetryDecision.RETRY
     rule = rule_for(error)
     given = rule.video if kind == "video" else rule.image
-    if given in (Verdict.RETRY, Verdict.AGAIN) and earlier >= rule.times:
-        return Verdict.HOLD if isinstance(error, errors.Unknown) else Verdict.FAIL
+    if given in (RetryDecision.RETRY, RetryDecision.AGAIN) and earlier >= rule.times:
+        return RetryDecision.HOLD if isinstance(error, errors.Unknown) else RetryDecision.FAIL
     return given
 
 
-def rule_for(error: errors.ProviderError) -> Rule:
+def rule_for(error: errors.ProviderError) -> RetryRule:
     """Return the first rule whose class matches."""
     return next(rule for rule in RULES if isinstance(error, rule.error))
 

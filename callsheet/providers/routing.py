@@ -142,11 +142,11 @@ def access_to(settings: Settings, mode: Mode, rehearsal_url: str | None = None) 
     if mode == "rehearsal":
         if rehearsal_url is None:
             raise SettingsError("A rehearsal needs the address of the rehearsal service; none was given.")
-        url = checked_url("the rehearsal service's address", rehearsal_url)
+        url = check_url("the rehearsal service's address", rehearsal_url)
         dummy = SecretStr(_REHEARSAL)
         return Access(mode, dummy, None, _REHEARSAL, settings.google_cloud_location, url, url, dummy)
     vertex = settings.vertex_base_url
-    vertex_url = checked_url("GOOGLE_VERTEX_BASE_URL", vertex) if vertex else None
+    vertex_url = check_url("GOOGLE_VERTEX_BASE_URL", vertex) if vertex else None
     token = None
     if vertex_url and is_loopback(vertex_url) and not has_adc_file(settings):
         # Google's own search for credentials would end at a metadata server, which a loopback service never needs.
@@ -157,7 +157,7 @@ def access_to(settings: Settings, mode: Mode, rehearsal_url: str | None = None) 
         express_key=settings.agent_platform_api_key,
         project=settings.google_cloud_project,
         location=settings.google_cloud_location,
-        gemini_url=checked_url("GOOGLE_GEMINI_BASE_URL", settings.gemini_base_url or GEMINI_URL),
+        gemini_url=check_url("GOOGLE_GEMINI_BASE_URL", settings.gemini_base_url or GEMINI_URL),
         vertex_url=vertex_url,
         static_token=token,
         quota_project=settings.quota_project,
@@ -222,7 +222,7 @@ def live_ready(settings: Settings, models: Iterable[RoutableModel]) -> list[str]
     return list(dict.fromkeys(missing))
 
 
-def checked_url(name: str, url: str) -> str:
+def check_url(name: str, url: str) -> str:
     """Return the base URL with one slash at its end.
 
     Raises SettingsError unless it is https, or http to this machine.

@@ -21,7 +21,7 @@ import httpx2
 from google.genai import errors as sdk_errors
 
 from callsheet.errors import NotRehearsal, ProviderError, Rejected, ServiceError, Unauthorised, Unknown
-from callsheet.providers.http_errors import Phase, from_reply, told, without_reply
+from callsheet.providers.http_errors import Phase, describe_exception, from_reply, without_reply
 from callsheet.providers.reply_body import uncompressed
 from callsheet.providers.reply_spool import KEPT_HEADERS, MAX_KEPT_BYTES, Keeper, Reply, may_be_paid
 from callsheet.providers.reply_words import error_body
@@ -165,8 +165,12 @@ def _translate(error: Exception, exchange: Exchange, phase: Phase, what: str) ->
         return without_reply(error, phase, what=what, sent=exchange.sent, status=exchange.status)
     reason = type(error).__name__
     if isinstance(error, google.auth.exceptions.GoogleAuthError):
-        return Unauthorised(f"No access token for the {phase} of {what}: {told(error)}. {_SIGN_IN}", reason=reason)
-    return Rejected(f"The {phase} of {what} was refused before it was sent: {told(error)}. Change it.", reason=reason)
+        return Unauthorised(
+            f"No access token for the {phase} of {what}: {describe_exception(error)}. {_SIGN_IN}", reason=reason
+        )
+    return Rejected(
+        f"The {phase} of {what} was refused before it was sent: {describe_exception(error)}. Change it.", reason=reason
+    )
 
 
 def _is_in_transit(error: Exception) -> bool:

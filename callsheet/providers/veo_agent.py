@@ -13,7 +13,7 @@ from google import genai
 from google.genai import types
 
 from callsheet.providers.http_errors import Phase
-from callsheet.providers.operations import checked_name, name_path
+from callsheet.providers.operations import check_name, name_path
 from callsheet.providers.protocol import InputImage, VideoReady, VideoRequest
 from callsheet.providers.reply_spool import Keeper
 from callsheet.providers.secrets import NO_SECRETS, Secrets
@@ -71,7 +71,7 @@ class VeoAgentPlatform:
 
         async def send() -> object:
             known = types.GenerateVideosOperation()
-            known.name = routable(checked_name(operation), self._model)
+            known.name = routable(check_name(operation), self._model)
             options = types.HttpOptions(extra_body={"operationName": operation})
             return await self._poll.aio.operations.get(known, config=types.GetOperationConfig(http_options=options))
 

@@ -21,8 +21,8 @@ from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.sidecar_io import read_stored
 from callsheet.archive.spots import MAX_RECORDS, SpotRecord, read_spot
 from callsheet.archive.store import Stat, Store
-from callsheet.archive.verify import Evidence, Unreadable
-from callsheet.concurrency import all_of, gather_bounded
+from callsheet.archive.verify import ArchiveContents, Unreadable
+from callsheet.concurrency import gather_all, gather_bounded
 from callsheet.errors import ArchiveConflict, ArchiveDenied, ArchiveError, SettingsError
 from callsheet.files import Digests
 from callsheet.reconcile.sidecar_check import check
@@ -100,15 +100,15 @@ async def inspect(
     deep: bool = False,
     only: frozenset[str] | None = None,
     tell: Tell = tell_nobody,
-) -> Evidence:
+) -> ArchiveContents:
     """Read the records of a batch, and with `deep` the bytes of its files (`only` some of them).
 
     `known` are names that a ledger has on record. Raises ArchiveError when the archive cannot be read at all.
     """
     limit = asyncio.Semaphore(READS_AT_ONCE)
     names = [name for name in held.files if layout.is_sidecar(name)]
-    read = await all_of(_sidecar(store, name, limit) for name in names)
-    evidence = Evidence(
+    read = await gather_all(_sidecar(store, name, limit) for name in names)
+    evidence = ArchiveContents(
         batch=held.batch,
         files=held.files,
         sidecars={name: sidecar for name, sidecar, _ in read if sidecar},
@@ -170,7 +170,7 @@ async def _marker(store: Store, batch: Batch) -> Success | Unreadable | None:
         return Unreadable(str(error), newer=isinstance(error, ArchiveConflict))
 
 
-async def _stored_meanwhile(store: Store, evidence: Evidence, limit: asyncio.Semaphore) -> dict[str, Stat]:
+async def _stored_meanwhile(store: Store, evidence: ArchiveContents, limit: asyncio.Semaphore) -> dict[str, Stat]:
     """Files that records tell of and the earlier listing did not have.
 
     A run may have stored them in between.
@@ -181,14 +181,16 @@ async def _stored_meanwhile(store: Store, evidence: Evidence, limit: asyncio.Sem
             return name, await store.stat(name)
 
     absent = [name for name in _listed(evidence) if name not in evidence.files]
-    return {name: stat for name, stat in await all_of(look(name) for name in absent) if stat}
+    return {name: stat for name, stat in await gather_all(look(name) for name in absent) if stat}
 
 
-def _listed(evidence: Evidence) -> list[str]:
+def _listed(evidence: ArchiveContents) -> list[str]:
     return [*evidence.told(), *evidence.thumbnails(), *evidence.inputs()]
 
 
-async def _read_all(store: Store, evidence: Evidence, only: frozenset[str] | None, tell: Tell) -> dict[str, Digests]:
+async def _read_all(
+    store: Store, evidence: ArchiveContents, only: frozenset[str] | None, tell: Tell
+) -> dict[str, Digests]:
     done = 0
     names = [name for name in _listed(evidence) if name in evidence.files]
     names = [name for name in names if only is None or name in only]

@@ -13,11 +13,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from callsheet.archive import layout
-from callsheet.archive.lineage import Listed, asset_of, listed, thumbnails
+from callsheet.archive.lineage import Listed, asset_of, list_files, thumbnails
 from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.sidecar_io import read_sidecar
 from callsheet.archive.store import Stat, Store
-from callsheet.concurrency import all_of
+from callsheet.concurrency import gather_all
 from callsheet.errors import ArchiveDenied, ArchiveError, MediaError
 from callsheet.ledger import Entered, Ledger, ShotRecords
 from callsheet.media.probe import probe_image
@@ -93,7 +93,7 @@ async def read_believed(store: Store, names: Sequence[str], rebuilt: Rebuilt) ->
     The others are noted as refused.
     """
     limit = asyncio.Semaphore(AT_ONCE)
-    found = await all_of(_read(store, name, rebuilt, limit) for name in names)
+    found = await gather_all(_read(store, name, rebuilt, limit) for name in names)
     return [one for one in found if one]
 
 
@@ -126,9 +126,9 @@ async def enter_sidecars(
             ledger=ledger.identity,
         )
 
-    records = await all_of(records_of(sidecar) for sidecar in believed)
+    records = await gather_all(records_of(sidecar) for sidecar in believed)
     # In order, so that a job of several batches belongs to the oldest where its sidecars do not say whose it is.
-    for entered in await all_of(ledger.enter_shot(one) for one in records):
+    for entered in await gather_all(ledger.enter_shot(one) for one in records):
         rebuilt.count(entered)
 
 
@@ -171,7 +171,7 @@ async def _verified(store: Store, sidecar: Sidecar, names: Mapping[str, Stat], r
     """Return the assets whose files are there with the size and md5 that the sidecar tells."""
     folder = layout.shot_folder(batch_of(sidecar).prefix, sidecar.shot)
     assets = []
-    for one in listed(sidecar):
+    for one in list_files(sidecar):
         name = f"{folder}/{one.file.file}"
         found = names.get(name)
         if found is not None and not found.md5:

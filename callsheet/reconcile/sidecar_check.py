@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from callsheet.archive import layout
-from callsheet.archive.lineage import Part, listed
+from callsheet.archive.lineage import Part, list_files
 from callsheet.archive.sidecar import (
     DecisionRecord,
     FileRecord,
@@ -15,7 +15,7 @@ from callsheet.archive.sidecar import (
     Sidecar,
     TakeRecord,
 )
-from callsheet.archive.sidecar_io import paid_parts
+from callsheet.archive.sidecar_io import list_paid_parts
 from callsheet.errors import ArchiveError
 from callsheet.keys import job_key
 from callsheet.ledger import JobState
@@ -48,7 +48,7 @@ def check(name: str, sidecar: Sidecar) -> None:
     batch = batch_of(sidecar)
     if sidecar.batch != batch.name or name != layout.sidecar_name(batch.prefix, sidecar.shot):
         raise _refused(f"it is of shot {sidecar.shot!r} in batch {sidecar.batch!r}, which is another place")
-    for one in listed(sidecar):
+    for one in list_files(sidecar):
         _check_file(one.file)
     for take in (*sidecar.takes, *sidecar.earlier_takes):
         if take.file and take.file.thumbnail is not None:
@@ -56,7 +56,7 @@ def check(name: str, sidecar: Sidecar) -> None:
     for clip in sidecar.earlier_clips:
         if clip.poster:
             _check_file(clip.poster)
-    for part in paid_parts(sidecar):
+    for part in list_paid_parts(sidecar):
         _check_part(sidecar, part)
     for n, decision in enumerate(sidecar.decisions, 1):
         _check_decision(n, decision)

@@ -15,13 +15,13 @@ from callsheet.archive.sidecar import (
     Sidecar,
     TakeRecord,
 )
-from callsheet.archive.sidecar_io import paid_parts
+from callsheet.archive.sidecar_io import list_paid_parts
 from callsheet.decisions import FrameDecision, FramePin
 from callsheet.ledger import AttemptRecord, Job, JobState, ShotRecords, ShotRow, Want
 from callsheet.ledger.records import RATINGS, REQUEST_ID, TEXT
 from callsheet.plan.requests import clip_slot, take_slot
 from callsheet.providers.scopes import Scopes
-from callsheet.shots import Asset, ShotState
+from callsheet.shots import Asset, ShotOutcome
 
 # What was paid for a job that is to be sent again gave nothing: by the rule, that counts as one time in doubt.
 _OUTCOMES = {JobState.STORED: "finished", JobState.SUBMITTED: "open", JobState.PLANNED: JobState.UNKNOWN.value}
@@ -36,15 +36,15 @@ def shot_records(
     """
     first = next(iter(sidecar.failures), None)
     row = ShotRow(
-        sidecar.batch, sidecar.shot, position, ShotState(sidecar.state), first.step if first else "",
+        sidecar.batch, sidecar.shot, position, ShotOutcome(sidecar.state), first.step if first else "",
         first.kind[:64] if first else "", first.message if first else "", sidecar.updated,
     )  # fmt: skip
     # Those in use come first: of two parts with the same job the first one is entered.
-    jobs = [job for part in paid_parts(sidecar) if (job := job_of(sidecar, part, scope))]
+    jobs = [job for part in list_paid_parts(sidecar) if (job := job_of(sidecar, part, scope))]
     entered = {job.key for job, _ in jobs}
     parts: list[Part] = [*sidecar.takes, *sidecar.clips]
     wants = [Want(sidecar.batch, sidecar.shot, _slot(part), part.job_key) for part in parts if part.job_key in entered]
-    mine = (part.job_key for part in paid_parts(sidecar) if ledger and part.job and part.job.ledger == ledger)
+    mine = (part.job_key for part in list_paid_parts(sidecar) if ledger and part.job and part.job.ledger == ledger)
     told = decisions_in(sidecar), pins_in(sidecar)
     return ShotRecords(row, dropped, tuple(jobs), tuple(wants), tuple(assets), *told, frozenset(mine))
 

@@ -46,9 +46,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 async def _serve(config: RehearsalConfig, port: int, *, attached: bool) -> None:
-    from callsheet.rehearsal.server import Server
+    from callsheet.rehearsal.server import RehearsalServer
 
-    server = Server(config, port=port)
+    server = RehearsalServer(config, port=port)
     watching: list[asyncio.Task[None]] = []
 
     def ready(url: str) -> None:
@@ -68,9 +68,9 @@ async def _end_with_stdin(server: object) -> None:
 
     The starter is gone when its end of stdin is closed, even by SIGKILL.
     """
-    from callsheet.rehearsal.server import Server
+    from callsheet.rehearsal.server import RehearsalServer
 
-    assert isinstance(server, Server)  # noqa: S101
+    assert isinstance(server, RehearsalServer)  # noqa: S101
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)

@@ -32,7 +32,7 @@ from callsheet.rehearsal import (
 from callsheet.rehearsal.config import RehearsalConfig
 from callsheet.rehearsal.connections import Connections
 from callsheet.rehearsal.errors import RefusedError
-from callsheet.rehearsal.service import Service, refused
+from callsheet.rehearsal.service import Service, answer_refusal
 from callsheet.rehearsal_proof import CHALLENGE, PROOF, ROOT, proof_of
 from callsheet.web_guard import OwnPagesOnly
 
@@ -94,7 +94,7 @@ def create_app(config: RehearsalConfig, connections: Connections | None = None) 
 
 async def _refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, RefusedError)  # noqa: S101 - registered for this class only
-    return refused(error)
+    return answer_refusal(error)
 
 
 async def _answer_nobody(request: Request, error: Exception) -> Response:

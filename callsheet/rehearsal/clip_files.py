@@ -15,7 +15,7 @@ from callsheet.rehearsal.state import Operation
 
 def file_ids(operation: Operation) -> list[str]:
     """Return the ids of the operation's files: its own id and a digit."""
-    return [f"{operation.id}{sample}" for sample in range(int(stored_ask(operation)["samples"]))]
+    return [f"{operation.id}{sample}" for sample in range(int(read_ask(operation)["samples"]))]
 
 
 async def clip(service: Service, operation: Operation, file_id: str) -> bytes:
@@ -25,7 +25,7 @@ async def clip(service: Service, operation: Operation, file_id: str) -> bytes:
 
 
 def _choose_maker(service: Service, operation: Operation, sample: int) -> Callable[[], bytes]:
-    ask = stored_ask(operation)
+    ask = read_ask(operation)
     first, last = service.media.input(ask["first"]), service.media.input(ask["last"])
 
     def make() -> bytes:
@@ -48,7 +48,7 @@ def _choose_maker(service: Service, operation: Operation, sample: int) -> Callab
     return make
 
 
-def stored_ask(operation: Operation) -> dict[str, Any]:
+def read_ask(operation: Operation) -> dict[str, Any]:
     """Return the request that the operation was submitted with."""
     loaded: dict[str, Any] = json.loads(operation.ask)
     return loaded

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from callsheet.clock import Clock, real_now
-from callsheet.rehearsal.config import Latency
+from callsheet.rehearsal.config import LatencyConfig
 from callsheet.rehearsal.process import Running, service_at
 from callsheet.rehearsal.state import State
 
@@ -70,7 +70,7 @@ def _compute_origin(now: datetime, factor: float) -> datetime:
     return real - timedelta(seconds=(now - real).total_seconds() / (factor - 1))
 
 
-def glance(state_dir: Path, factor: float, url: str | None = None) -> tuple[Clock, Latency]:
+def glance(state_dir: Path, factor: float, url: str | None = None) -> tuple[Clock, LatencyConfig]:
     """Return the clock and the latency of a service.
 
     That is the service at `url`, else the one that serves, or last served, `state_dir`. A service that rests has its
@@ -81,9 +81,9 @@ def glance(state_dir: Path, factor: float, url: str | None = None) -> tuple[Cloc
         return running.clock, running.latency
     database = state_dir / "rehearsal.db"
     if url or not database.exists():
-        return Clock(1.0 if url else factor), Latency()
+        return Clock(1.0 if url else factor), LatencyConfig()
     with closing(State(database)) as state:
-        return clock_to_continue(state, factor), Latency()
+        return clock_to_continue(state, factor), LatencyConfig()
 
 
 def _find_serving(state_dir: Path) -> Running | None:

@@ -29,7 +29,7 @@ class Quota(BaseModel):
     rpd: Annotated[int | None, Field(ge=0)] = None
 
 
-class Latency(BaseModel):
+class LatencyConfig(BaseModel):
     """How long requests take, in seconds of the service's clock.
 
     A quarter more or less; None: as the catalogue says.
@@ -58,7 +58,7 @@ class RehearsalConfig(BaseModel):
 
     state_dir: Path
     factor: Annotated[float, Field(gt=0, le=100_000)] = 60.0
-    latency: Latency = Latency()
+    latency: LatencyConfig = LatencyConfig()
     quotas: dict[str, Quota] = Field(default_factory=dict)
     retention_s: Annotated[float, Field(gt=0)] = 2 * DAY_S
     script: Path | None = None

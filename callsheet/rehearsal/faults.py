@@ -116,7 +116,7 @@ class Match(BaseModel):
         return True
 
 
-class Rule(BaseModel):
+class FaultRule(BaseModel):
     """One rule: which requests go wrong, how, for how long, how often at most.
 
     `seconds` are of the service's clock. `accepted` makes a 500, 502, 503 or 504 follow acceptance: the work is done
@@ -135,7 +135,7 @@ class Rule(BaseModel):
     limit: Annotated[int, Field(ge=0)] = 10
 
     @model_validator(mode="after")
-    def _check(self) -> Rule:
+    def _check(self) -> FaultRule:
         if self.accepted and self.fault not in OPEN_ERRORS:
             raise ValueError(f"`accepted` is for the faults {', '.join(sorted(OPEN_ERRORS))}, not {self.fault}")
         return self
@@ -149,7 +149,7 @@ class Script(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    rules: Annotated[tuple[Rule, ...], Field(max_length=200)] = ()
+    rules: Annotated[tuple[FaultRule, ...], Field(max_length=200)] = ()
 
 
 class Counter(Protocol):
@@ -182,12 +182,12 @@ def parse_script(loaded: object, origin: str) -> Script:
         raise SettingsError(f"The failure script {origin} is not valid:\n  " + "\n  ".join(lines)) from None
 
 
-def choose(script: Script, counter: Counter, kind: Kind, model: str, prompt: str) -> Rule | None:
+def choose(script: Script, counter: Counter, kind: Kind, model: str, prompt: str) -> FaultRule | None:
     """Return the rule that this request plays, None for most.
 
     Every rule that concerns it counts it.
     """
-    played: Rule | None = None
+    played: FaultRule | None = None
     for number, rule in enumerate(script.rules):
         if not rule.match.concerns(kind, model, prompt):
             continue
@@ -231,12 +231,12 @@ class Outcome:
         return self.name == "made"
 
 
-def image_outcome(prompt: str, rule: Rule | None) -> Outcome:
+def image_outcome(prompt: str, rule: FaultRule | None) -> Outcome:
     """Return what an accepted request for a picture gives."""
     return _build_outcome(prompt, rule, _IMAGE)
 
 
-def video_outcome(prompt: str, rule: Rule | None) -> Outcome:
+def video_outcome(prompt: str, rule: FaultRule | None) -> Outcome:
     """Return what an accepted request for a video gives in the end."""
     return _build_outcome(prompt, rule, _VIDEO)
 
@@ -250,7 +250,7 @@ def rai_message(reason: str) -> str:
     )
 
 
-def _build_outcome(prompt: str, rule: Rule | None, known: frozenset[str]) -> Outcome:
+def _build_outcome(prompt: str, rule: FaultRule | None, known: frozenset[str]) -> Outcome:
     if rule is not None and rule.fault in known:
         return Outcome(rule.fault, rule.reason or _DEFAULT_REASON.get(rule.fault, ""))
     for name, reason in _MARKER.findall(prompt):

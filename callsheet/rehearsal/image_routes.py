@@ -12,7 +12,7 @@ from callsheet.models.model import MICRO_USD
 from callsheet.models.picture_price import PictureTokens, picture_cost
 from callsheet.rehearsal import errors, model_rules, render_image, replies
 from callsheet.rehearsal.connections import CutShort
-from callsheet.rehearsal.faults import Outcome, Rule, image_outcome
+from callsheet.rehearsal.faults import FaultRule, Outcome, image_outcome
 from callsheet.rehearsal.requests import ImageAsk
 from callsheet.rehearsal.service import Service, first_digest, new_id
 from callsheet.rehearsal.state import Submission
@@ -46,7 +46,7 @@ def check_references(ask: ImageAsk) -> None:
     """Raise the live service's 400 for a picture that is none."""
     for data in ask.references:
         try:
-            render_image.opened(data)
+            render_image.open_picture(data)
         except ValueError:
             raise errors.invalid("Unable to process input image. Please retry or report.") from None
 
@@ -96,12 +96,12 @@ def _count_image_tokens(model: Model, ask: ImageAsk) -> int:
 
 
 async def _reply_with_picture(
-    service: Service, model: Model, ask: ImageAsk, accepted: tuple[int, int], rule: Rule | None
+    service: Service, model: Model, ask: ImageAsk, accepted: tuple[int, int], rule: FaultRule | None
 ) -> Response:
     take, number = accepted
     size, mime_type = ask.size or "", ask.mime_type or ""
     width, height = model.image_pixels(ask.aspect_ratio or "", size)
-    wish = render_image.Wish(ask.prompt, width, height, mime_type, ask.seed, take, ask.references)
+    wish = render_image.PictureSpec(ask.prompt, width, height, mime_type, ask.seed, take, ask.references)
     encoded = await service.media.picture(wish, number)
     if rule is not None and rule.fault == "flip":
         encoded = base64.b64encode(flipped(base64.b64decode(encoded))).decode()
@@ -124,7 +124,7 @@ def without_picture(ask: ImageAsk, outcome: Outcome) -> errors.JsonObject:
     if outcome.name == "block":
         return replies.blocked(outcome.reason, model=ask.model, response_id=response_id, prompt=ask.prompt)
     if outcome.name in ("finish", "no-image"):
-        return replies.finished(outcome.reason, model=ask.model, response_id=response_id, prompt=ask.prompt)
+        return replies.end_candidate(outcome.reason, model=ask.model, response_id=response_id, prompt=ask.prompt)
     if outcome.name == "text-only":
         text = "I can describe that picture for you, but I have not made one."
         return replies.text_only(text, model=ask.model, response_id=response_id, prompt=ask.prompt)

@@ -36,7 +36,7 @@ class MediaPool:
         """Let the threads end; what is being made is finished first."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
-    async def picture(self, wish: render_image.Wish, draw: int) -> str:
+    async def picture(self, wish: render_image.PictureSpec, draw: int) -> str:
         """Return the picture in base64.
 
         With prerendering the `draw`-th of a pool that shows no prompt.
@@ -51,7 +51,8 @@ class MediaPool:
 
     async def _fill(self, width: int, height: int, mime_type: str) -> list[str]:
         wishes = [
-            render_image.Wish(f"prerendered picture {n + 1}", width, height, mime_type, seed=n) for n in range(POOL)
+            render_image.PictureSpec(f"prerendered picture {n + 1}", width, height, mime_type, seed=n)
+            for n in range(POOL)
         ]
         return [await self._run(_render_encoded, wish) for wish in wishes]
 
@@ -106,7 +107,7 @@ class MediaPool:
         return await asyncio.get_running_loop().run_in_executor(self._threads, make, *arguments)
 
 
-def _render_encoded(wish: render_image.Wish) -> str:
+def _render_encoded(wish: render_image.PictureSpec) -> str:
     return base64.b64encode(render_image.render(wish)).decode("ascii")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date
 
-from callsheet.models import Catalogue, Finding, Model
+from callsheet.models import Catalogue, Model, Refusal
 from callsheet.models.rules import PictureValues, VideoValues, image_findings, video_findings
 from callsheet.rehearsal import errors
 from callsheet.rehearsal.errors import RefusedError
@@ -88,7 +88,7 @@ def _choose_mime_type(ask: ImageAsk) -> str:
     return "image/jpeg" if "-lite-" in ask.model or "nano-banana-2.1" in ask.model else "image/png"
 
 
-def _build_video_refusal(model: Model, ask: VideoAsk, finding: Finding) -> RefusedError:
+def _build_video_refusal(model: Model, ask: VideoAsk, finding: Refusal) -> RefusedError:
     """Return the refusal in a text seen from the live service in 2026.
 
     The one without a field where none is known.

@@ -23,8 +23,8 @@ from urllib.parse import urlsplit
 from callsheet.clock import Clock
 from callsheet.errors import ServiceError, SettingsError
 from callsheet.files import make_private
-from callsheet.rehearsal.config import Latency, RehearsalConfig
-from callsheet.rehearsal_proof import Answer, ask_service
+from callsheet.rehearsal.config import LatencyConfig, RehearsalConfig
+from callsheet.rehearsal_proof import ProofAnswer, ask_service
 
 START_S = 15.0
 STOP_S = 5.0
@@ -44,7 +44,7 @@ class Running:
     base_url: str
     pid: int
     clock: Clock
-    latency: Latency = field(default_factory=Latency)
+    latency: LatencyConfig = field(default_factory=LatencyConfig)
 
 
 class RehearsalProcess:
@@ -129,7 +129,7 @@ def service_at(url: str) -> Running | None:
     return _ask_running(answer) if answer.is_proven else None
 
 
-def named_service(url: str) -> Running:
+def find_service(url: str) -> Running:
     """Return the rehearsal service at the base URL that was given.
 
     Raises SettingsError when it is not there, or another server is. Nothing is sent to another server: a gateway would
@@ -145,14 +145,14 @@ def named_service(url: str) -> Running:
     return _ask_running(answer)
 
 
-def _ask(url: str) -> Answer:
+def _ask(url: str) -> ProofAnswer:
     return ask_service(url.rstrip("/"), ASK_S)
 
 
-def _ask_running(answer: Answer) -> Running:
+def _ask_running(answer: ProofAnswer) -> Running:
     url, status = answer.url, answer.status
     clock = Clock(float(str(status["factor"])), datetime.fromisoformat(str(status["origin"])))
-    return Running(url, int(str(status["pid"])), clock, Latency.model_validate(status.get("latency") or {}))
+    return Running(url, int(str(status["pid"])), clock, LatencyConfig.model_validate(status.get("latency") or {}))
 
 
 def _warn_of_other_settings(running: Running, config: RehearsalConfig) -> None:

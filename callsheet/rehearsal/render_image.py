@@ -1,7 +1,7 @@
 """Rehearsal pictures: a landscape that varies with prompt, seed and take.
 
-They show the prompt's beginning, and REHEARSAL. The same `Wish` gives the same bytes (for one version of Pillow and
-numpy). Sources of every figure here: measured 2026-11-21 on two shared cores, 1376x768: about 60 ms of CPU for PNG,
+They show the prompt's beginning, and REHEARSAL. The same `PictureSpec` gives the same bytes (for one version of Pillow
+and numpy). Sources of every figure here: measured 2026-11-21 on two shared cores, 1376x768: about 60 ms of CPU for PNG,
 35 ms for JPEG.
 """
 
@@ -30,7 +30,7 @@ MAX_PIXELS = 64_000_000
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
-class Look(Enum):
+class PictureFlaw(Enum):
     """What is odd about a take, so that choosing among takes has work to do."""
 
     PLAIN = "plain"
@@ -40,7 +40,7 @@ class Look(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class PictureSpec:
     """What determines a picture.
 
     `take` counts acceptances of the same request; with a seed it does not matter.
@@ -55,17 +55,17 @@ class Wish:
     references: tuple[bytes, ...] = field(default=(), repr=False)
 
 
-def render(wish: Wish) -> bytes:
+def render(wish: PictureSpec) -> bytes:
     """Return the encoded picture."""
     return encode(picture(wish), wish.mime_type)
 
 
-def picture(wish: Wish) -> Image.Image:
+def picture(wish: PictureSpec) -> Image.Image:
     """Paint the picture in RGB, `wish.width` x `wish.height`."""
     odd = look(wish)
-    shown_take = 1 if odd is Look.NEAR_DUPLICATE else wish.take
+    shown_take = 1 if odd is PictureFlaw.NEAR_DUPLICATE else wish.take
     rng = random.Random(_compute_digest(wish, shown_take))  # noqa: S311 - a picture, not a secret
-    references = [opened(data) for data in wish.references]
+    references = [open_picture(data) for data in wish.references]
     palette = palettes.choose(rng)
     if references:
         palette = palettes.tinted(palette, *_pick_three_colours(references[0]))
@@ -78,19 +78,19 @@ def picture(wish: Wish) -> Image.Image:
     return _apply_look(image, odd)
 
 
-def look(wish: Wish) -> Look:
+def look(wish: PictureSpec) -> PictureFlaw:
     """Choose what is odd about a take.
 
     Of later takes without a seed about one in seven repeats the first take and one in nine is blurred or dark.
     """
     if wish.take <= 1 or wish.seed is not None:
-        return Look.PLAIN
+        return PictureFlaw.PLAIN
     number = int.from_bytes(hashlib.sha256(b"look" + _compute_digest(wish, wish.take)).digest()[:8], "big")
     if number % 7 == 0:
-        return Look.NEAR_DUPLICATE
+        return PictureFlaw.NEAR_DUPLICATE
     if number // 7 % 9 == 0:
-        return Look.BLURRED if number // 63 % 2 else Look.DARK
-    return Look.PLAIN
+        return PictureFlaw.BLURRED if number // 63 % 2 else PictureFlaw.DARK
+    return PictureFlaw.PLAIN
 
 
 def encode(image: Image.Image, mime_type: str) -> bytes:
@@ -106,7 +106,7 @@ def encode(image: Image.Image, mime_type: str) -> bytes:
     return out.getvalue()
 
 
-def opened(data: bytes) -> Image.Image:
+def open_picture(data: bytes) -> Image.Image:
     """Open a given picture in RGB.
 
     Raises ValueError when it is not a picture or too large to look at.
@@ -120,7 +120,7 @@ def opened(data: bytes) -> Image.Image:
         raise ValueError("not a PNG, JPEG or WebP picture") from error
 
 
-def _compute_digest(wish: Wish, take: int) -> bytes:
+def _compute_digest(wish: PictureSpec, take: int) -> bytes:
     variant = f"seed {wish.seed}" if wish.seed is not None else f"take {take}"
     digest = hashlib.sha256(f"{wish.prompt}\0{variant}\0".encode())
     for data in wish.references:
@@ -141,12 +141,12 @@ def _draw_scrim(canvas: scenes.Canvas) -> None:
     rows[...] = (rows * shade).astype(np.uint8)
 
 
-def _apply_look(image: Image.Image, odd: Look) -> Image.Image:
-    if odd is Look.BLURRED:
+def _apply_look(image: Image.Image, odd: PictureFlaw) -> Image.Image:
+    if odd is PictureFlaw.BLURRED:
         return image.filter(ImageFilter.BoxBlur(max(image.size) / 300))
-    if odd is Look.DARK:
+    if odd is PictureFlaw.DARK:
         return ImageEnhance.Brightness(image).enhance(0.16)
-    if odd is Look.NEAR_DUPLICATE:
+    if odd is PictureFlaw.NEAR_DUPLICATE:
         return ImageEnhance.Brightness(image).enhance(1.03)
     return image
 

@@ -62,7 +62,7 @@ def render(wish: ClipWish) -> bytes:
     group = _pan(first, _choose_direction(wish))
     seconds = [group] * wish.duration_s
     if wish.last_frame is not None:
-        last = _split_planes(_fit(render_image.opened(wish.last_frame), wish))
+        last = _split_planes(_fit(render_image.open_picture(wish.last_frame), wish))
         half = wish.duration_s // 2
         held = [last] * FPS
         seconds = [group] * half + [_fade(group[0], last)] + [held] * (wish.duration_s - half - 1)
@@ -71,8 +71,8 @@ def render(wish: ClipWish) -> bytes:
 
 def _paint_first(wish: ClipWish) -> Image.Image:
     if wish.first_frame is not None:
-        return _fit(render_image.opened(wish.first_frame), wish)
-    painted = render_image.Wish(wish.prompt, wish.width, wish.height, seed=wish.seed, take=wish.take)
+        return _fit(render_image.open_picture(wish.first_frame), wish)
+    painted = render_image.PictureSpec(wish.prompt, wish.width, wish.height, seed=wish.seed, take=wish.take)
     return render_image.picture(painted)
 
 

@@ -63,7 +63,7 @@ def text_only(text: str, *, model: str, response_id: str, prompt: str) -> JsonOb
     return _build_reply([candidate], _build_usage(prompt, 0, "TEXT", len(text) // 4), model, response_id)
 
 
-def finished(reason: str, *, model: str, response_id: str, prompt: str) -> JsonObject:
+def end_candidate(reason: str, *, model: str, response_id: str, prompt: str) -> JsonObject:
     """Return a candidate without content whose finishReason says why."""
     message = "Unable to show the generated image. It may violate the provider's policies. Try rephrasing the prompt."
     candidate: JsonObject = {"finishReason": reason, "index": 0, "finishMessage": message, "content": {}}

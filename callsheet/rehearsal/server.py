@@ -28,7 +28,7 @@ LOCK_FILE = "service.lock"
 logger = logging.getLogger(__name__)
 
 
-class Server:
+class RehearsalServer:
     """One service on one state directory.
 
     `run` serves until `stop` is called or the process is asked to end.
@@ -99,7 +99,7 @@ async def serve(
 
     Port 0 is any free one.
     """
-    await Server(config, host, port).run(ready)
+    await RehearsalServer(config, host, port).run(ready)
 
 
 @contextmanager

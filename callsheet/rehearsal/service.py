@@ -21,7 +21,7 @@ from callsheet.rehearsal.clock import continued_clock
 from callsheet.rehearsal.config import RehearsalConfig
 from callsheet.rehearsal.connections import Connections, Dropped
 from callsheet.rehearsal.errors import RefusedError
-from callsheet.rehearsal.faults import Kind, Rule, Script
+from callsheet.rehearsal.faults import FaultRule, Kind, Script
 from callsheet.rehearsal.media_pool import MediaPool
 from callsheet.rehearsal.requests import ImageAsk, VideoAsk
 from callsheet.rehearsal.state import State
@@ -90,7 +90,7 @@ class Service:
         """Return the real day, to judge retired models by; None serves them all."""
         return datetime.now(UTC).date() if self.config.strict_retirement else None
 
-    def fault(self, kind: Kind, model: str, prompt: str = "") -> Rule | None:
+    def fault(self, kind: Kind, model: str, prompt: str = "") -> FaultRule | None:
         """Return the failure that the script plays for this request."""
         return faults.choose(self._script, self.state, kind, model, prompt)
 
@@ -116,9 +116,9 @@ class Service:
 
         In seconds of the service's clock.
         """
-        return self.config.latency.of(model).at(drawn_share(number))
+        return self.config.latency.of(model).at(draw_share(number))
 
-    async def before(self, rule: Rule | None, kind: str, model: str) -> Response | None:
+    async def before(self, rule: FaultRule | None, kind: str, model: str) -> Response | None:
         """Play what happens before acceptance.
 
         An error (raised) or a dropped connection (returned).
@@ -133,7 +133,7 @@ class Service:
             raise self._build_refusal(rule, kind, model)
         return None
 
-    async def after(self, rule: Rule | None, kind: str, model: str) -> Response | None:
+    async def after(self, rule: FaultRule | None, kind: str, model: str) -> Response | None:
         """Play what happens to the reply of accepted work."""
         if rule is None:
             return None
@@ -145,7 +145,7 @@ class Service:
             raise self._build_refusal(rule, kind, model)
         return None
 
-    def _build_refusal(self, rule: Rule, kind: str, model: str) -> RefusedError:
+    def _build_refusal(self, rule: FaultRule, kind: str, model: str) -> RefusedError:
         if rule.fault in ("429-minute", "429-day"):
             per = rule.fault.removeprefix("429-")
             now = self.clock.now()
@@ -156,7 +156,7 @@ class Service:
         return _PLAIN_REFUSALS[rule.fault]()
 
 
-def drawn_share(number: int) -> float:
+def draw_share(number: int) -> float:
     """Return a share (0 to 1) that depends only on the submission's number.
 
     It is where its latency lies among all.
@@ -174,7 +174,7 @@ def new_id() -> str:
     return secrets.token_hex(8)
 
 
-def refused(refusal: RefusedError) -> Response:
+def answer_refusal(refusal: RefusedError) -> Response:
     """Return the answer of a refusal."""
     if refusal.form == "html":
         return HTMLResponse(refusal.html(), refusal.code)

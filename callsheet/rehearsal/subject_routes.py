@@ -78,7 +78,7 @@ def _build_answer(ask: ImageAsk) -> str:
 
     found = []
     for number, data in enumerate(ask.references):
-        image = render_image.opened(data).convert("YCbCr")
+        image = render_image.open_picture(data).convert("YCbCr")
         image.thumbnail((_SIDE, _SIDE))
         planes = np.asarray(image, dtype=np.float32)
         subject = subject_of(Glances((0.0,), *(planes[None, :, :, plane] for plane in range(3))))

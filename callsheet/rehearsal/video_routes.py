@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 
 from callsheet.models import Model
 from callsheet.rehearsal import bucket_delivery, errors, model_rules, render_image, replies
-from callsheet.rehearsal.clip_files import clip, expired, file_ids, stored_ask
+from callsheet.rehearsal.clip_files import clip, expired, file_ids, read_ask
 from callsheet.rehearsal.errors import JsonObject
 from callsheet.rehearsal.faults import RAI_AUDIO, Outcome, rai_message, video_outcome
 from callsheet.rehearsal.requests import VideoAsk
@@ -46,7 +46,7 @@ def _check_frames(ask: VideoAsk) -> None:
     for data in (ask.first_frame, ask.last_frame):
         try:
             if data is not None:
-                render_image.opened(data)
+                render_image.open_picture(data)
         except ValueError:
             raise errors.invalid("Unable to process input image. Please retry or report.") from None
 
@@ -108,7 +108,7 @@ async def poll(service: Service, name: str) -> Response:
     operation = service.state.operation(name)
     if operation is None or expired(service, operation):
         raise errors.not_found()
-    rule = service.fault("poll", operation.model, stored_ask(operation)["prompt"])
+    rule = service.fault("poll", operation.model, read_ask(operation)["prompt"])
     for play in (service.before, service.after):
         if (dropped := await play(rule, "video", operation.model)) is not None:
             return dropped
@@ -120,7 +120,7 @@ async def poll(service: Service, name: str) -> Response:
 
 
 async def _build_result(service: Service, operation: Operation) -> JsonObject:
-    surface = stored_ask(operation)["surface"]
+    surface = read_ask(operation)["surface"]
     match operation.outcome:
         case "rai":
             return replies.filtered(operation.name, surface, rai_message(operation.reason))

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from callsheet.approval.waiting import is_usable, is_waiting, question_of
 from callsheet.archive.sidecar import Sidecar
-from callsheet.decisions import numbered
+from callsheet.decisions import describe_takes
 from callsheet.report.markdown import escaped, table
-from callsheet.shots import ShotState
+from callsheet.shots import ShotOutcome
 
 # As many digits of a picture's sha256 as its file name carries.
 _SEEN = 12
@@ -18,7 +18,7 @@ _MOST_ROWS = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class ApprovalQuestion:
     """The takes that may be chosen, by number.
 
     `shown` has every take on the page with the start of its sha256.
@@ -29,7 +29,7 @@ class Ask:
     shown: dict[str, str]
 
 
-def ask_about(sidecar: Sidecar) -> Ask | None:
+def ask_about(sidecar: Sidecar) -> ApprovalQuestion | None:
     """Build the question about a shot.
 
     None when it does not wait for a person's approval.
@@ -37,18 +37,18 @@ def ask_about(sidecar: Sidecar) -> Ask | None:
     if not is_waiting(sidecar):
         return None
     takes = tuple(take.take for take in sidecar.takes if is_usable(take))
-    return Ask(sidecar.shot, takes, {str(t.take): t.file.sha256[:_SEEN] for t in sidecar.takes if t.file})
+    return ApprovalQuestion(sidecar.shot, takes, {str(t.take): t.file.sha256[:_SEEN] for t in sidecar.takes if t.file})
 
 
-def decided_about(sidecar: Sidecar) -> str:
+def describe_decision(sidecar: Sidecar) -> str:
     """Describe the decision that the shot goes on by; "" when there is none.
 
     Until a run has done so.
     """
-    if sidecar.state != ShotState.PENDING.value or not sidecar.decisions:
+    if sidecar.state != ShotOutcome.PENDING.value or not sidecar.decisions:
         return ""
     last = sidecar.decisions[-1]
-    told = f"{numbered(last.takes)} approved by {last.by}" if last.takes else f"rejected by {last.by}"
+    told = f"{describe_takes(last.takes)} approved by {last.by}" if last.takes else f"rejected by {last.by}"
     return f"{told[0].upper()}{told[1:]}" + (f": {last.note}" if last.note else "")
 
 

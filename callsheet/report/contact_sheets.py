@@ -16,14 +16,14 @@ from PIL import Image
 from callsheet.archive.layout import shot_folder
 from callsheet.archive.sidecar import CutRecord, FileRecord, Sidecar
 from callsheet.archive.store import Store
-from callsheet.cuts.framing.drawing import drawn_framing, framing_label
+from callsheet.cuts.framing.drawing import draw_framing, framing_label
 from callsheet.cuts.framing.geometry import CropKey, Framing
 from callsheet.errors import ArchiveError
 from callsheet.media.contact_sheet import SheetItem, contact_sheet
 from callsheet.media.stills import JPEG_QUALITY
 from callsheet.plan.grouping import groups
 from callsheet.platforms import Zone
-from callsheet.report.format import cut as shortened
+from callsheet.report.format import truncate as shortened
 from callsheet.report.markdown import ContactSheet
 
 
@@ -41,12 +41,12 @@ def framing_of(cut: CutRecord, clip: FileRecord) -> Framing | None:
     return Framing("crop", width, height, tuple(CropKey(*key) for key in path), cut.framing)
 
 
-def told_framing(cut: CutRecord, framing: Framing) -> str:
+def describe_framing(cut: CutRecord, framing: Framing) -> str:
     """Describe the framing in a few words."""
     return "same video" if cut.how == "copy" else framing_label(framing)
 
 
-def framed_picture(poster: bytes, clip: FileRecord, cut: CutRecord, framing: Framing) -> bytes:
+def draw_framed_picture(poster: bytes, clip: FileRecord, cut: CutRecord, framing: Framing) -> bytes:
     """Draw the crop on the clip's poster, as a JPEG.
 
     And what the platform's own controls cover of it.
@@ -55,7 +55,7 @@ def framed_picture(poster: bytes, clip: FileRecord, cut: CutRecord, framing: Fra
     safe = cut.platform.safe if cut.platform else Zone()
     buffer = BytesIO()
     with Image.open(BytesIO(poster), formats=("JPEG",)) as frame:
-        drawn_framing(frame, size, framing, safe).save(buffer, "JPEG", quality=JPEG_QUALITY)
+        draw_framing(frame, size, framing, safe).save(buffer, "JPEG", quality=JPEG_QUALITY)
     return buffer.getvalue()
 
 
@@ -156,7 +156,7 @@ def _build_tiles(sidecar: Sidecar, stills: bool) -> Iterator[_Tile]:
         clip_of = next((clip for clip in sidecar.clips if clip.take == cut.take and clip.file and clip.poster), None)
         if clip_of and clip_of.file and clip_of.poster and (framing := framing_of(cut, clip_of.file)):
             label = f"{sidecar.shot} / {cut.platform.title if cut.platform else cut.spec}"
-            poster, told = clip_of.poster.file, told_framing(cut, framing)
+            poster, told = clip_of.poster.file, describe_framing(cut, framing)
             yield _Tile(sidecar.shot, poster, THUMBNAIL_LIMIT, label, told, cut=(clip_of.file, cut))
 
 
@@ -165,7 +165,7 @@ async def _read_item(store: Store, prefix: str, tile: _Tile, limit: asyncio.Sema
         async with limit:
             data = await store.read_bytes(f"{shot_folder(prefix, tile.shot)}/{tile.file}", tile.limit)
         if tile.cut and (framing := framing_of(tile.cut[1], tile.cut[0])):
-            data = await asyncio.to_thread(framed_picture, data, *tile.cut, framing)
+            data = await asyncio.to_thread(draw_framed_picture, data, *tile.cut, framing)
     except (ArchiveError, OSError):
         data = None
     return SheetItem(data, tile.label, tile.sublabel, chosen=tile.chosen, rejected=tile.rejected)

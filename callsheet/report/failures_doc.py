@@ -12,10 +12,17 @@ from collections.abc import Iterable, Sequence
 from callsheet import errors
 from callsheet.providers.http_errors import RULES as REPLIES
 from callsheet.providers.http_errors import WITHOUT_REPLY, Phase
-from callsheet.providers.http_errors import Rule as ReplyRule
+from callsheet.providers.http_errors import ErrorRule as ReplyRule
 from callsheet.providers.operations import TRANSIENT
 from callsheet.providers.outcomes import BLOCKING
-from callsheet.providers.retry_policy import AUDIO_FILTER_TRIES, MEANING, OPERATION_TRIES, RULES, Rule, Verdict
+from callsheet.providers.retry_policy import (
+    AUDIO_FILTER_TRIES,
+    MEANING,
+    OPERATION_TRIES,
+    RULES,
+    RetryDecision,
+    RetryRule,
+)
 
 _INTRO = """# Failures: what is tried again, held, or final
 
@@ -74,14 +81,14 @@ def _build_meanings() -> str:
 
 def _build_verdicts() -> str:
     heads = ("failure", "meaning", "pictures", "videos", "how often", "charged", "reply kept")
-    retry, park = Verdict.RETRY, (Verdict.PARK, Verdict.PARK)
+    retry, park = RetryDecision.RETRY, (RetryDecision.PARK, RetryDecision.PARK)
     rows: list[Sequence[str]] = [
         ("RateLimited, per day", "429: today's requests are used up.", *park, "", "no", ""),
         (
             "a wait of more than 5 min asked for",
             "429 or 503 with RetryInfo or Retry-After.",
-            Verdict.PARK,
-            Verdict.PARK,
+            RetryDecision.PARK,
+            RetryDecision.PARK,
             "",
             "no",
             "",
@@ -90,7 +97,7 @@ def _build_verdicts() -> str:
             "VideoFiltered, audio",
             "Veo's audio filter, often wrong.",
             "",
-            Verdict.RETRY,
+            RetryDecision.RETRY,
             str(AUDIO_FILTER_TRIES),
             "no",
             "",
@@ -100,7 +107,7 @@ def _build_verdicts() -> str:
     return _build_table(heads, [*rows, *map(_build_verdict_row, RULES)])
 
 
-def _build_verdict_row(rule: Rule) -> Sequence[str]:
+def _build_verdict_row(rule: RetryRule) -> Sequence[str]:
     meaning = (rule.error.__doc__ or "").strip().splitlines()[0]
     charged = {False: "no", True: "yes", None: "perhaps"}[rule.error.charged]
     name = "any other" if rule.error is errors.ProviderError else rule.error.__name__

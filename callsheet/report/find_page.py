@@ -22,7 +22,7 @@ from callsheet.archive.store import Store
 from callsheet.concurrency import gather_bounded
 from callsheet.errors import ArchiveError, MediaError
 from callsheet.media.stills import small_picture
-from callsheet.report.format import counted, cut, dollars, role, size, visible
+from callsheet.report.format import dollars, format_count, role, size, truncate, visible
 from callsheet.report.page import page_html, part
 
 log = logging.getLogger(__name__)
@@ -121,9 +121,9 @@ def finds_html(search: Search, assets: Sequence[Mapping[str, Any]], page: Path, 
         search=search,
         cards=cards,
         shown=len(assets),
-        posters=counted(posters, "poster") if posters else "",
+        posters=format_count(posters, "poster") if posters else "",
         all_rehearsed=bool(cards) and all(card.rehearsal for card in cards),
-        kinds=[counted(count, kind) for kind, count in kinds.most_common()],
+        kinds=[format_count(count, kind) for kind, count in kinds.most_common()],
         asked=[visible(one) for one in search.asked],
         money=_format_money(search.usd),
     )
@@ -139,16 +139,16 @@ def _build_card(asset: Mapping[str, Any], page: Path, still: str) -> Card:
     name = role(asset["kind"], asset["take"], asset["spec"])
     return Card(
         what=visible(name),
-        shot=cut(str(asset["shot"]), 200),
+        shot=truncate(str(asset["shot"]), 200),
         batch=visible(str(asset["batch"])),
         href=href,
         uri=visible(uri),
-        file=cut(str(asset["file"]), 80),
+        file=truncate(str(asset["file"]), 80),
         still=still,
         video=href if moving and local else "",
-        about=cut(f"{asset['shot']}, {name}", 200),
-        prompt=cut(str(asset["prompt"] or ""), _LONGEST_TEXT),
-        frame_prompt=cut(str(asset["frame_prompt"] or ""), _LONGEST_TEXT),
+        about=truncate(f"{asset['shot']}, {name}", 200),
+        prompt=truncate(str(asset["prompt"] or ""), _LONGEST_TEXT),
+        frame_prompt=truncate(str(asset["frame_prompt"] or ""), _LONGEST_TEXT),
         tags=tuple(visible(tag) for tag in asset["tags"] or ()),
         facts=_list_facts(asset),
         usd=dollars(asset["usd"] or None),

@@ -17,7 +17,7 @@ def visible(text: str) -> str:
     return "".join("\ufffd" if _is_hidden(character) else character for character in text)
 
 
-def cut(text: str, limit: int) -> str:
+def truncate(text: str, limit: int) -> str:
     """Return the visible text, at most `limit` characters.
 
     An ellipsis says that there is more.
@@ -40,7 +40,7 @@ def size(count: int) -> str:
     return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{max(1, round(count / 1e3))} kB"
 
 
-def counted(count: int, noun: str) -> str:
+def format_count(count: int, noun: str) -> str:
     """Format a count with its noun: `1 clip`, `2 clips`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 

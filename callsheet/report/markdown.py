@@ -13,7 +13,7 @@ from callsheet.archive.sidecar import FailureRecord, Sidecar
 from callsheet.context.progress import STEPS, Progress
 from callsheet.plan import Kind, Plan
 from callsheet.report.advice import advice
-from callsheet.report.format import counted, cut, dollars
+from callsheet.report.format import dollars, format_count, truncate
 from callsheet.shots import Batch
 
 _NOUNS = {"images": "pictures", "clips": "clips", "cuts": "cuts", "shots": "shots"}
@@ -31,7 +31,7 @@ def progress_sentence(batch: Batch, progress: Progress, spent: Decimal) -> str:
     ]
     parts = [", ".join(steps) or "nothing to do"]
     if failed := progress.failed["shots"]:
-        parts.append(f"{counted(failed, 'shot')} without success")
+        parts.append(f"{format_count(failed, 'shot')} without success")
     parts.append(f"{dollars(spent)} {'spent' if batch.mode == 'live' else 'at list price'}")
     return f"{batch.name}: {'; '.join(parts)}"
 
@@ -46,7 +46,7 @@ def escaped(text: str, limit: int = _LONGEST_CELL) -> str:
     One line, cut, and nothing in it is Markdown, HTML or a link. A backslash makes any ASCII punctuation plain text
     (CommonMark 0.31.2, section 2.4). Numeric references would be shown as they are by Prefect's first UI (3.8.8).
     """
-    line = " ".join(cut(text, limit).split())
+    line = " ".join(truncate(text, limit).split())
     return "".join(
         f"\\{character}" if character in string.punctuation and character not in _PLAIN else character
         for character in line
@@ -88,7 +88,7 @@ def plan_markdown(plan: Plan) -> str:
     return "\n\n".join(
         part
         for part in (
-            f"**{escaped(plan.batch.name)}**: {counted(len(plan.shots), 'shot')}, "
+            f"**{escaped(plan.batch.name)}**: {format_count(len(plan.shots), 'shot')}, "
             f"**{_format_cost(plan.usd, plan.usd_high)}**",
             table(("", "What will be done"), totals),
             *(escaped(line, 300) for line in _describe_outlook(plan)),

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from callsheet.archive.disclosure import Disclosure
 from callsheet.archive.sidecar import FileRecord
-from callsheet.report.format import cut
+from callsheet.report.format import truncate
 
 _NAMES = {"youtube": "YouTube", "tiktok": "TikTok", "meta": "Meta"}
 
@@ -31,7 +31,7 @@ def posting(disclosures: Iterable[Disclosure]) -> str:
     always, realistic = told["always"], told["if realistic"]
     parts = (always and f"tick {always}", realistic and f"if it looks real, {realistic}")
     what = "; ".join(filter(None, parts)) or "say so where you post it"
-    return cut(f"{told_of[0].label_text}: {what}.", 400)
+    return truncate(f"{told_of[0].label_text}: {what}.", 400)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def media_view(file: FileRecord | None, folder: str, about: str, poster: FileRec
         src=quote(f"{folder}/{small}") if small else href,
         poster=quote(f"{folder}/{poster.file}") if poster else "",
         shape="a{}x{}".format(*shape(file.width, file.height)),
-        about=cut(about, 200),
+        about=truncate(about, 200),
     )
 
 

@@ -37,12 +37,12 @@ class SpendReport:
     @property
     def usd_day(self) -> Decimal:
         """The USD that the day has cost."""
-        return spent(self.of_day)
+        return sum_spend(self.of_day)
 
     @property
     def usd_month(self) -> Decimal:
         """The USD that the month has cost up to the end of the day."""
-        return spent(self.rows)
+        return sum_spend(self.rows)
 
     @property
     def held(self) -> Decimal:
@@ -61,7 +61,7 @@ def spend_report(rows: Iterable[SpendRow], day: date) -> SpendReport:
     return SpendReport(day, tuple(row for row in rows if first <= row.day <= day))
 
 
-def spent(rows: Iterable[SpendRow]) -> Decimal:
+def sum_spend(rows: Iterable[SpendRow]) -> Decimal:
     """Sum what these rows have cost, USD."""
     return sum((row.spent_usd for row in rows), ZERO)
 
@@ -105,18 +105,18 @@ def _build_totals(report: SpendReport, what: str, name: Callable[[SpendRow], str
     by_name: dict[str, list[SpendRow]] = defaultdict(list)
     for row in report.rows:
         by_name[name(row)].append(row)
-    most_first = sorted(by_name, key=lambda one: (-spent(by_name[one]), one))
+    most_first = sorted(by_name, key=lambda one: (-sum_spend(by_name[one]), one))
     rows = [[escaped(one), *_format_sums(by_name[one], report.day)] for one in most_first]
     return table((what, "That day", "Month so far", "Requests"), rows)
 
 
 def _format_sums(rows: Sequence[SpendRow], day: date) -> list[str]:
-    of_day = spent(row for row in rows if row.day == day)
-    return [dollars(of_day), dollars(spent(rows)), f"{sum(row.attempts for row in rows):,}"]
+    of_day = sum_spend(row for row in rows if row.day == day)
+    return [dollars(of_day), dollars(sum_spend(rows)), f"{sum(row.attempts for row in rows):,}"]
 
 
 def _build_days(report: SpendReport) -> str:
     days = sorted({row.day for row in report.rows}, reverse=True)
     of = {day: [row for row in report.rows if row.day == day] for day in days}
-    rows = [[day.isoformat(), dollars(spent(of[day])), f"{sum(row.attempts for row in of[day]):,}"] for day in days]
+    rows = [[day.isoformat(), dollars(sum_spend(of[day])), f"{sum(row.attempts for row in of[day]):,}"] for day in days]
     return table(("Day", "Spent", "Requests"), rows)

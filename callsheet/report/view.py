@@ -13,8 +13,8 @@ from callsheet.archive.layout import SIDECAR, SPOTS, folder_name
 from callsheet.archive.sidecar import WHOLE, ClipRecord, CutRecord, FailureRecord, FileRecord, Sidecar, TakeRecord
 from callsheet.archive.spots import SpotRecord
 from callsheet.report.advice import advice
-from callsheet.report.approval import Ask, ask_about, decided_about
-from callsheet.report.format import counted, cut, dollars, size, visible
+from callsheet.report.approval import ApprovalQuestion, ask_about, describe_decision
+from callsheet.report.format import dollars, format_count, size, truncate, visible
 from callsheet.report.media_view import MediaView, media_view, posting, shape
 from callsheet.shots import Mode
 
@@ -46,13 +46,13 @@ def _view_spot(spot: SpotRecord) -> SpotView:
     made_for = spot.title or (spot.cut.replace("x", ":") if spot.cut[:1].isdigit() else spot.cut)
     length = f"{spot.file.duration_s:.0f} s" if spot.file.duration_s else ""
     fades = f"crossfades of {spot.crossfade_s:g} s" if spot.crossfade_s else ""
-    facts = (length, counted(len(spot.parts), "part"), fades, size(spot.file.size))
+    facts = (length, format_count(len(spot.parts), "part"), fades, size(spot.file.size))
     return SpotView(
         name=visible(spot.name),
         media=media_view(spot.file, SPOTS, f"Spot {spot.name}", spot.poster),
-        made_for=cut(made_for, 100) or "Clips as they are",
+        made_for=truncate(made_for, 100) or "Clips as they are",
         note=" · ".join(filter(None, facts)),
-        joins=cut(", ".join(part.shot for part in spot.parts), _LONGEST),
+        joins=truncate(", ".join(part.shot for part in spot.parts), _LONGEST),
         sheet=quote(f"{SPOTS}/{spot.sheet.file}"),
         posting=posting([spot.disclosure]),
     )
@@ -138,7 +138,7 @@ class ShotView:
     clips: tuple[VideoView, ...]
     cuts: tuple[VideoView, ...]
     failures: tuple[FailureView, ...]
-    ask: Ask | None
+    ask: ApprovalQuestion | None
     decided: str
 
 
@@ -211,12 +211,12 @@ def _view_shot(sidecar: Sidecar, limit: int, files: Mapping[str, str]) -> ShotVi
     own = [take.failure for take in sidecar.takes] + [clip.failure for clip in sidecar.clips]
     shown = {(f.kind, f.message) for f in [*own, *(cut_.failure for cut_ in sidecar.cuts)] if f}
     return ShotView(
-        id=cut(sidecar.shot, 200),
+        id=truncate(sidecar.shot, 200),
         state=sidecar.state,
         tags=tuple(visible(tag) for tag in dict.fromkeys(sidecar.tags)),
-        prompt=cut(sidecar.prompt, limit),
-        motion_prompt=cut(sidecar.motion_prompt or "", limit // 2),
-        negative_prompt=cut(sidecar.negative_prompt or "", limit // 2),
+        prompt=truncate(sidecar.prompt, limit),
+        motion_prompt=truncate(sidecar.motion_prompt or "", limit // 2),
+        negative_prompt=truncate(sidecar.negative_prompt or "", limit // 2),
         models=_list_models(sidecar),
         facts=_list_facts(sidecar),
         usd=dollars(sidecar.usd),
@@ -226,7 +226,7 @@ def _view_shot(sidecar: Sidecar, limit: int, files: Mapping[str, str]) -> ShotVi
         cuts=tuple(_view_cut(cut_, folder, sidecar) for cut_ in sidecar.cuts),
         failures=tuple(_view_failure(f) for f in sidecar.failures if (f.kind, f.message) not in shown),
         ask=ask_about(sidecar),
-        decided=cut(decided_about(sidecar), 600),
+        decided=truncate(describe_decision(sidecar), 600),
     )
 
 
@@ -238,8 +238,8 @@ def _view_take(take: TakeRecord, folder: str, sidecar: Sidecar) -> TakeView:
         failure=_view_failure(take.failure) if take.failure else None,
         rank=None if rank is None else round(min(1.0, max(0.0, rank)) * 100),
         chosen=take.chosen,
-        why=cut(take.why, 300),
-        note=cut((take.score.rejected if take.score else None) or "", 200),
+        why=truncate(take.why, 300),
+        note=truncate((take.score.rejected if take.score else None) or "", 200),
     )
 
 
@@ -260,7 +260,7 @@ def _view_cut(record: CutRecord, folder: str, sidecar: Sidecar) -> VideoView:
         name=name,
         media=media_view(record.file, folder, f"{sidecar.shot}, cut {name}", record.poster),
         failure=_view_failure(record.failure) if record.failure else None,
-        note=cut(" · ".join(filter(None, [*_describe_framing(record), "signed" if record.signed else ""])), 300),
+        note=truncate(" · ".join(filter(None, [*_describe_framing(record), "signed" if record.signed else ""])), 300),
     )
 
 
@@ -273,7 +273,7 @@ def _view_failure(failure: FailureRecord) -> FailureView:
     reason = f" ({failure.reason})" if failure.reason and failure.reason not in failure.message else ""
     return FailureView(
         what=visible(f"{failure.step}: {failure.kind}"),
-        message=cut(failure.message + reason, 600),
+        message=truncate(failure.message + reason, 600),
         advice=advice(failure.kind),
     )
 
@@ -285,10 +285,10 @@ def _list_models(sidecar: Sidecar) -> tuple[str, ...]:
 
 def _list_facts(sidecar: Sidecar) -> tuple[str, ...]:
     image = sidecar.image
-    facts = [f"line {sidecar.line}", counted(len(sidecar.takes), "take") if sidecar.takes else ""]
+    facts = [f"line {sidecar.line}", format_count(len(sidecar.takes), "take") if sidecar.takes else ""]
     if image and sidecar.takes:
         facts += [image.aspect_ratio, image.image_size, f"seed {image.seed}" if image.seed is not None else ""]
-        facts.append(counted(len(image.references), "reference") if image.references else "")
+        facts.append(format_count(len(image.references), "reference") if image.references else "")
     return tuple(visible(fact) for fact in facts if fact)
 
 

@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from callsheet.archive.layout import SIDECAR, folder_name, sidecar_name
 from callsheet.archive.sidecar_io import read_readable, write_sidecar
 from callsheet.context.context import RunContext
-from callsheet.context.shot_state import ClipWork, TakeWork, Work
+from callsheet.context.shot_state import ClipState, ShotState, TakeState
 from callsheet.decisions import FramePin
 from callsheet.errors import ArchiveError
 from callsheet.ledger import JobState
 from callsheet.plan.requests import take_order
-from callsheet.shots import Shot, ShotState
+from callsheet.shots import Shot, ShotOutcome
 from callsheet.steps.sidecar import sidecar_of, with_intents, with_open_takes
 
 log = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 _MAYBE_PAID = frozenset({JobState.SUBMITTING, JobState.SUBMITTED, JobState.UNKNOWN})
 
 
-async def write_shot(run: RunContext, work: Work) -> None:
+async def write_shot(run: RunContext, work: ShotState) -> None:
     """Write the sidecar of a shot whose steps have ended.
 
     Its files are in the archive already.
@@ -35,7 +35,7 @@ async def write_shot(run: RunContext, work: Work) -> None:
     stored = await write_sidecar(run.resources.store, run.batch.prefix, sidecar, new=not known)
     run.state.keep_sidecars({work.shot.id: stored})
     work.archived = True
-    first = next(iter(work.failures_of_all()), None) if state is not ShotState.DONE else None
+    first = next(iter(work.failures_of_all()), None) if state is not ShotOutcome.DONE else None
     await run.resources.ledger.set_shot(
         run.batch.name,
         work.shot.id,
@@ -45,36 +45,36 @@ async def write_shot(run: RunContext, work: Work) -> None:
         reason=first.message if first else "",
     )
     await asyncio.to_thread(_forget_replies, run, work)
-    run.state.progress.advance("shots", failed=state is not ShotState.DONE)
+    run.state.progress.advance("shots", failed=state is not ShotOutcome.DONE)
 
 
-def _forget_replies(run: RunContext, work: Work) -> None:
+def _forget_replies(run: RunContext, work: ShotState) -> None:
     """Remove the kept replies of what is archived.
 
     Those of what gave nothing stay as evidence.
     """
-    parts: list[TakeWork | ClipWork] = [*work.takes.values(), *work.clips]
+    parts: list[TakeState | ClipState] = [*work.takes.values(), *work.clips]
     for part in parts:
         if part.asset is not None:
             run.resources.spool.replies.remove(part.key)
 
 
-async def tell_choice(run: RunContext, work: Work) -> None:
+async def tell_choice(run: RunContext, work: ShotState) -> None:
     """Write the sidecar of a shot whose takes are there, before a clip of one is paid for; the shot goes on."""
     async with run.state.flight(f"sidecar of {work.shot.id}"):  # its clips are sent side by side
         await _recall(run, work)
-        sidecar = sidecar_of(run.batch, work, ShotState.PENDING, datetime.now(UTC), run.state.files)
+        sidecar = sidecar_of(run.batch, work, ShotOutcome.PENDING, datetime.now(UTC), run.state.files)
         told = with_intents(sidecar, work.intended, run.resources.ledger.identity)
         await write_sidecar(run.resources.store, run.batch.prefix, told)
 
 
-async def tell_intent(run: RunContext, work: Work, key: str) -> None:
+async def tell_intent(run: RunContext, work: ShotState, key: str) -> None:
     """The same when a clip is about to be sent: whoever has another ledger must know that it may have been."""
     work.intended.add(key)
     await tell_choice(run, work)
 
 
-async def tell_sent(run: RunContext, work: Work) -> None:
+async def tell_sent(run: RunContext, work: ShotState) -> None:
     """The same once a clip is submitted, so that no lost ledger sends it again; its video is waited for in any case."""
     try:
         await tell_choice(run, work)
@@ -89,24 +89,24 @@ async def tell_open_pictures(run: RunContext, shots: Sequence[Shot]) -> None:
     know what may have been paid for. Clips are told before they are sent.
     """
     wanted = {shot.id: shot for shot in shots}
-    found: dict[str, list[TakeWork]] = {}
+    found: dict[str, list[TakeState]] = {}
     for job in await run.resources.ledger.open_jobs(run.batch.name):
         work = run.state.work.get(job.shot)
         if job.state not in _MAYBE_PAID or job.shot not in wanted or (work and work.archived):
             continue
         keys = {take_order(run.batch, wanted[job.shot], n).key: n for n in range(1, wanted[job.shot].takes + 1)}
         if job.key in keys:
-            found.setdefault(job.shot, []).append(TakeWork(keys[job.key], job.key, job))
+            found.setdefault(job.shot, []).append(TakeState(keys[job.key], job.key, job))
     for shot, takes in found.items():
-        work = Work(wanted[shot], takes={take.number: take for take in takes})
-        told = sidecar_of(run.batch, work, ShotState.PENDING, datetime.now(UTC), run.state.files)
+        work = ShotState(wanted[shot], takes={take.number: take for take in takes})
+        told = sidecar_of(run.batch, work, ShotOutcome.PENDING, datetime.now(UTC), run.state.files)
         is_there = f"shots/{folder_name(shot)}/{SIDECAR}" in run.state.files
         stored, _ = await read_readable(run.resources.store, [sidecar_name(run.batch.prefix, shot)] if is_there else [])
         now = with_open_takes(stored[0][0], told) if stored else told
         run.state.keep_sidecars({shot: await write_sidecar(run.resources.store, run.batch.prefix, now)})
 
 
-async def _recall(run: RunContext, work: Work) -> None:
+async def _recall(run: RunContext, work: ShotState) -> None:
     """Ask the ledger for what the sidecar tells beside the files."""
     await _recall_jobs(run, work)
     if work.shot.select == "approve":
@@ -116,25 +116,25 @@ async def _recall(run: RunContext, work: Work) -> None:
     work.pins = await _pins(run, work)
 
 
-async def _pins(run: RunContext, work: Work) -> tuple[FramePin, ...]:
+async def _pins(run: RunContext, work: ShotState) -> tuple[FramePin, ...]:
     if work.shot.takes < 2 or not work.shot.motion_prompt:
         return ()
     return (await run.resources.ledger.frame_pins(run.batch.name, [work.shot.id])).get(work.shot.id, ())
 
 
-async def _recall_jobs(run: RunContext, work: Work) -> None:
+async def _recall_jobs(run: RunContext, work: ShotState) -> None:
     """Ask the ledger for the jobs of what gave nothing.
 
     An operation that still runs must be in the sidecar.
     """
-    paid: list[TakeWork | ClipWork] = [*work.takes.values(), *work.clips]
+    paid: list[TakeState | ClipState] = [*work.takes.values(), *work.clips]
     parts = [part for part in paid if part.asset is None]
     jobs = await run.resources.ledger.jobs(part.key for part in parts) if parts else {}
     for part in parts:
         part.job = jobs.get(part.key, part.job)
 
 
-def final_state(work: Work) -> ShotState:
+def final_state(work: ShotState) -> ShotOutcome:
     """Return how the shot ended.
 
     Done when what it was made for is there, else why it is not.
@@ -145,5 +145,5 @@ def final_state(work: Work) -> ShotState:
     if (left := work.ended or work.postponed) is not None:
         return left
     if work.shot.motion_prompt is None and work.shot.select == "all" and any(t.failure for t in work.takes.values()):
-        return ShotState.FAILED
-    return ShotState.DONE
+        return ShotOutcome.FAILED
+    return ShotOutcome.DONE

@@ -10,12 +10,12 @@ from collections import Counter
 from decimal import Decimal
 
 from callsheet.archive.layout import clip_name, poster_name
-from callsheet.concurrency import all_of
+from callsheet.concurrency import gather_all
 from callsheet.context.context import RunContext
 from callsheet.context.poller import ENDS
 from callsheet.context.shot_state import (
-    ClipWork,
-    Work,
+    ClipState,
+    ShotState,
     failure_of,
     failure_of_job,
     is_transient,
@@ -35,34 +35,42 @@ from callsheet.jobs.fetch import fetch_video
 from callsheet.jobs.persist import persist
 from callsheet.jobs.replies import operation_of_another_ledger
 from callsheet.jobs.runner import JobRunner, PaidJob, Sending
-from callsheet.jobs.store import Deposit, deposit_derived, deposit_paid, fetch, others_of, read_frame, read_reference
+from callsheet.jobs.store import (
+    Deposit,
+    fetch,
+    others_of,
+    read_frame,
+    read_reference,
+    store_derived_file,
+    store_paid_file,
+)
 from callsheet.jobs.submit import UNSENT
 from callsheet.ledger import Attempt, Job, JobOrder, JobState
 from callsheet.ledger.records import RECORD
 from callsheet.media.provenance import Provenance, xmp_packet
 from callsheet.media.stills import poster
-from callsheet.plan.requests import clip_order, clip_slot, kept_to, text_clip_order, video_request
+from callsheet.plan.requests import clip_order, clip_slot, text_clip_order, video_references, video_request
 from callsheet.providers.output_bucket import prefix_of
 from callsheet.providers.protocol import VideoRequest
-from callsheet.providers.retry_policy import Verdict, verdict
-from callsheet.shots import Asset, Reference, Shot, ShotState
+from callsheet.providers.retry_policy import RetryDecision, decide_retry
+from callsheet.shots import Asset, Reference, Shot, ShotOutcome
 from callsheet.steps.archive import tell_intent, tell_sent
 from callsheet.steps.frames import still_approved
 
 
-async def make_clips(run: RunContext, work: Work) -> None:
+async def make_clips(run: RunContext, work: ShotState) -> None:
     """Make the shot's clips, side by side.
 
     The shot ends here when one of them cannot be had.
     """
     work.clips = []
     for take in work.frames():
-        work.clips.append(ClipWork(take, _order(run, work, take).key))
-    states = await all_of(_make_clip(run, work, clip) for clip in work.clips)
+        work.clips.append(ClipState(take, _order(run, work, take).key))
+    states = await gather_all(_make_clip(run, work, clip) for clip in work.clips)
     work.ended = work.ended or most_open(states)
 
 
-async def _make_clip(run: RunContext, work: Work, clip: ClipWork) -> ShotState | None:
+async def _make_clip(run: RunContext, work: ShotState, clip: ClipState) -> ShotOutcome | None:
     """Make one clip; None when it is there, else the state in which its absence leaves the shot."""
     shot, frame = work.shot, work.takes[clip.take].asset if clip.take is not None else None
     order = _order(run, work, clip.take)
@@ -89,7 +97,7 @@ async def _make_clip(run: RunContext, work: Work, clip: ClipWork) -> ShotState |
         run.state.progress.advance("clips", failed=clip.asset is None)
 
 
-def _order(run: RunContext, work: Work, take: int | None) -> JobOrder:
+def _order(run: RunContext, work: ShotState, take: int | None) -> JobOrder:
     """Return the order for the clip of a take, or of the shot's text."""
     if take is None:
         return text_clip_order(run.batch, work.shot, run.state.earlier.get((work.shot.id, clip_slot(None))))
@@ -114,7 +122,7 @@ def _kept_to(shot: Shot, order: JobOrder) -> tuple[Reference, ...]:
 
     One of an earlier version names none.
     """
-    return kept_to(shot) if order.request.get("references") else ()
+    return video_references(shot) if order.request.get("references") else ()
 
 
 async def make_poster(run: RunContext, shot: Shot, asset: Asset) -> Asset:
@@ -127,7 +135,7 @@ async def make_poster(run: RunContext, shot: Shot, asset: Asset) -> Asset:
     async with run.resources.encoder_slots.take():
         width, height = await asyncio.to_thread(poster, path, target, xmp=xmp)
     new = Deposit("poster", "image/jpeg", width, height, parent=asset.sha256)
-    return await deposit_derived(run, shot, new, target, lambda sha256: poster_name(sha256, "image/jpeg"))
+    return await store_derived_file(run, shot, new, target, lambda sha256: poster_name(sha256, "image/jpeg"))
 
 
 async def _deposit(run: RunContext, shot: Shot, job: Job, name: str, frame: Asset | None) -> Asset:
@@ -137,7 +145,7 @@ async def _deposit(run: RunContext, shot: Shot, job: Job, name: str, frame: Asse
     """
     parent = frame.sha256 if frame else None
     try:
-        return await deposit_paid(run, shot, "clip", job, name, parent)
+        return await store_paid_file(run, shot, "clip", job, name, parent)
     except ArchiveLost:
         if job.operation is None:
             raise
@@ -150,10 +158,10 @@ async def _deposit(run: RunContext, shot: Shot, job: Job, name: str, frame: Asse
             ) from error
         if again.sha256 != job.sha256:
             raise
-        return await deposit_paid(run, shot, "clip", job, name, parent)
+        return await store_paid_file(run, shot, "clip", job, name, parent)
 
 
-def _paid_clip(run: RunContext, work: Work, order: JobOrder, frame: Asset | None) -> PaidJob[str]:
+def _paid_clip(run: RunContext, work: ShotState, order: JobOrder, frame: Asset | None) -> PaidJob[str]:
     """Return what a clip hands to the runner, at the prices of the day."""
     shot = work.shot
     price = run.resources.priced(order.model).video_price(shot.resolution or "", shot.duration_s or 0)
@@ -183,7 +191,7 @@ def _paid_clip(run: RunContext, work: Work, order: JobOrder, frame: Asset | None
     )
 
 
-async def _prepare(run: RunContext, work: Work, order: JobOrder, frame: Asset | None) -> Sending[str]:
+async def _prepare(run: RunContext, work: ShotState, order: JobOrder, frame: Asset | None) -> Sending[str]:
     """Read the frames and references, and have the sidecar tell that the clip may be sent any moment."""
     shot = work.shot
     first = await read_frame(run, frame) if frame else None
@@ -218,7 +226,7 @@ async def _result_of(run: RunContext, order: JobOrder, job: Job, price: Decimal)
     return await persist(run, lambda: run.resources.ledger.finished(order.key, result), what)
 
 
-_ENDS: dict[Verdict, JobState] = {Verdict.RETRY: JobState.PLANNED, Verdict.BLOCK: JobState.BLOCKED}
+_ENDS: dict[RetryDecision, JobState] = {RetryDecision.RETRY: JobState.PLANNED, RetryDecision.BLOCK: JobState.BLOCKED}
 
 
 async def end_operation(run: RunContext, job: Job, error: ProviderError, price: Decimal) -> Job:
@@ -227,7 +235,7 @@ async def end_operation(run: RunContext, job: Job, error: ProviderError, price: 
     Its job is planned again when another try is free and likely.
     """
     earlier = Counter(attempt.detail.partition(":")[0] for attempt in await run.resources.ledger.attempts_on(job.key))
-    given = verdict("video", error, earlier[error.kind])
+    given = decide_retry("video", error, earlier[error.kind])
     state = JobState.EXPIRED if isinstance(error, OperationExpired) else _ENDS.get(given, JobState.FAILED)
     usd = price if error.charged else Decimal(0)
     details = {RECORD: dict(error.record)} if error.record else None

@@ -13,9 +13,9 @@ from callsheet.archive import layout
 from callsheet.archive.lineage import details_of, making_of
 from callsheet.archive.sidecar import WHOLE, CutMaking, SubjectRecord
 from callsheet.archive.sidecar_io import read_sidecar
-from callsheet.concurrency import all_of
+from callsheet.concurrency import gather_all
 from callsheet.context.context import RunContext
-from callsheet.context.shot_state import CutWork, Work, failure_of, is_transient, state_of
+from callsheet.context.shot_state import CutState, ShotState, failure_of, is_transient, state_of
 from callsheet.cuts.encode.encode import CutResult
 from callsheet.cuts.encode.fitness import UNKNOWN
 from callsheet.cuts.encode.plan import CutPlan
@@ -23,7 +23,7 @@ from callsheet.cuts.encode.recipe import find_cut, recipe
 from callsheet.cuts.framing.geometry import Subject
 from callsheet.errors import ArchiveError, CallsheetError
 from callsheet.files import digest_file
-from callsheet.jobs.store import Deposit, deposit_derived, fetch
+from callsheet.jobs.store import Deposit, fetch, store_derived_file
 from callsheet.media.signing import Parent, Signer, is_signed
 from callsheet.shots import Asset, Shot
 from callsheet.steps.clips import make_poster
@@ -58,33 +58,33 @@ async def carries_credentials(run: RunContext, cut: Asset) -> bool:
     return await asyncio.to_thread(is_signed, path)
 
 
-async def make_cuts(run: RunContext, work: Work) -> None:
+async def make_cuts(run: RunContext, work: ShotState) -> None:
     """Make every cut of every clip.
 
     A cut that fails leaves the others alone and the shot failed.
     """
     made = [clip for clip in work.clips if clip.asset is not None]
     specs = [run.resources.platforms.get(name) for name in work.shot.cuts]
-    work.cuts = [CutWork(spec, clip.take, work.shot.finish) for clip in made for spec in specs]
+    work.cuts = [CutState(spec, clip.take, work.shot.finish) for clip in made for spec in specs]
     if made:
         await make_these(run, work, work.cuts)
 
 
-async def make_these(run: RunContext, work: Work, cuts: Sequence[CutWork]) -> None:
+async def make_these(run: RunContext, work: ShotState, cuts: Sequence[CutState]) -> None:
     """Make these cuts of the shot's clips.
 
     The files that finish them are archived first, asked for now or later.
     """
     if not await _keep_inputs(run, work, cuts):
         return
-    by_take: dict[int | None, list[CutWork]] = defaultdict(list)
+    by_take: dict[int | None, list[CutState]] = defaultdict(list)
     for cut in cuts:
         by_take[cut.take].append(cut)
     clips = {clip.take: clip.asset for clip in work.clips if clip.asset}
-    await all_of(_cut_clip(run, work, clips[take], of_clip) for take, of_clip in by_take.items())
+    await gather_all(_cut_clip(run, work, clips[take], of_clip) for take, of_clip in by_take.items())
 
 
-async def _keep_inputs(run: RunContext, work: Work, cuts: Sequence[CutWork]) -> bool:
+async def _keep_inputs(run: RunContext, work: ShotState, cuts: Sequence[CutState]) -> bool:
     """Return whether the files that finish the cuts are archived.
 
     If not, every cut says why.
@@ -102,12 +102,12 @@ async def _keep_inputs(run: RunContext, work: Work, cuts: Sequence[CutWork]) -> 
     return True
 
 
-async def _cut_clip(run: RunContext, work: Work, clip: Asset, cuts: Sequence[CutWork]) -> None:
+async def _cut_clip(run: RunContext, work: ShotState, clip: Asset, cuts: Sequence[CutState]) -> None:
     async with cutting_room(run, clip, work.shot.finish) as room:
-        await all_of(_make_cut(run, work, room, cut) for cut in cuts)
+        await gather_all(_make_cut(run, work, room, cut) for cut in cuts)
 
 
-async def _make_cut(run: RunContext, work: Work, room: CuttingRoom, cut: CutWork) -> None:
+async def _make_cut(run: RunContext, work: ShotState, room: CuttingRoom, cut: CutState) -> None:
     shot, there = work.shot, find_cut(run.state.assets_of(work.shot), room.clip.sha256, cut.platform, cut.finish)
     try:
         if there is not None:
@@ -126,13 +126,13 @@ async def _make_cut(run: RunContext, work: Work, room: CuttingRoom, cut: CutWork
         _fail(run, work, cut, error)
 
 
-def _fail(run: RunContext, work: Work, cut: CutWork, error: CallsheetError) -> None:
+def _fail(run: RunContext, work: ShotState, cut: CutState, error: CallsheetError) -> None:
     cut.failure = failure_of("cuts", error, f"cut-{cut.spec}")
     work.ended = work.ended or state_of(error)
     run.state.progress.advance("cuts", failed=cut.asset is None)
 
 
-async def _encode(run: RunContext, shot: Shot, room: CuttingRoom, cut: CutWork, take: int | None) -> Asset:
+async def _encode(run: RunContext, shot: Shot, room: CuttingRoom, cut: CutState, take: int | None) -> Asset:
     target, clip = run.resources.spool.scratch(".mp4"), room.clip
     try:
         result, subject = await room.cut(cut.platform, cut.finish.focus, target)
@@ -153,12 +153,12 @@ async def _encode(run: RunContext, shot: Shot, room: CuttingRoom, cut: CutWork, 
         recipe=recipe(clip.sha256, cut.platform, cut.finish),
         details=details_of(cut.making),
     )
-    return await deposit_derived(
+    return await store_derived_file(
         run, shot, new, target, lambda sha: layout.cut_name(cut.spec, sha, "video/mp4", take=take)
     )
 
 
-def making(result: CutResult, subject: Subject, cut: CutWork) -> CutMaking:
+def making(result: CutResult, subject: Subject, cut: CutState) -> CutMaking:
     """Return how a cut was made, for its record."""
     plan, framing, sound = result.plan, result.plan.framing, result.sound
     looked = framing is not None and subject is not UNKNOWN

@@ -8,14 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from callsheet.archive.layout import thumbnail_name
-from callsheet.concurrency import all_of
+from callsheet.concurrency import gather_all
 from callsheet.context.context import RunContext
-from callsheet.context.shot_state import TakeWork, Work, failure_of, is_transient, most_open, state_of
-from callsheet.decisions import APPROVAL, REJECTED, FramePin, holding, numbered, waits
+from callsheet.context.shot_state import ShotState, TakeState, failure_of, is_transient, most_open, state_of
+from callsheet.decisions import APPROVAL, REJECTED, FramePin, describe_takes, holding, waits
 from callsheet.errors import CallsheetError, MediaError, NotApproved
-from callsheet.jobs.store import Deposit, deposit_derived, fetch
+from callsheet.jobs.store import Deposit, fetch, store_derived_file
 from callsheet.ledger import JobOrder
-from callsheet.media.frames import Candidate, Choice, choose_frames, gate
+from callsheet.media.frames import Choice, FrameCandidate, choose_frames, gate
 from callsheet.media.probe import HEIC_TYPES, probe_image
 from callsheet.media.provenance import Provenance, xmp_packet
 from callsheet.media.scores import FrameScore, score_image
@@ -32,12 +32,12 @@ from callsheet.plan.frames import (
     wish_of,
 )
 from callsheet.plan.requests import clip_order
-from callsheet.shots import Asset, Failure, Shot, ShotState
+from callsheet.shots import Asset, Failure, Shot, ShotOutcome
 from callsheet.steps.archive import tell_choice
 
 
 def choose_approved(
-    run: RunContext, work: Work, candidates: Sequence[Candidate], to_come: Mapping[int, ShotState]
+    run: RunContext, work: ShotState, candidates: Sequence[FrameCandidate], to_come: Mapping[int, ShotOutcome]
 ) -> None:
     """Choose the takes that a person has approved.
 
@@ -53,15 +53,15 @@ def choose_approved(
         return
     work.choice = choose_frames(candidates, "approve")
     if decision is not None:
-        work.fail(Failure("frames", REJECTED, decision.sentence()), ShotState.BLOCKED)
+        work.fail(Failure("frames", REJECTED, decision.sentence()), ShotOutcome.BLOCKED)
     elif (state := most_open(to_come.values())) is not None:
-        why = f"{numbered(sorted(to_come)).capitalize()} still to come; a person chooses when all are there."
+        why = f"{describe_takes(sorted(to_come)).capitalize()} still to come; a person chooses when all are there."
         work.fail(Failure("frames", TO_COME, why), state)
     else:
-        work.fail(Failure("frames", APPROVAL, waits(run.batch.name, made)), ShotState.WAITING)
+        work.fail(Failure("frames", APPROVAL, waits(run.batch.name, made)), ShotOutcome.WAITING)
 
 
-def takes_of(work: Work) -> dict[int, str]:
+def takes_of(work: ShotState) -> dict[int, str]:
     """Return the takes that are there, by number, with the sha256 of their bytes."""
     return {number: take.asset.sha256 for number, take in work.takes.items() if take.asset}
 
@@ -88,20 +88,20 @@ async def still_approved(run: RunContext, shot: Shot, frame_sha256: str) -> None
 JPEG = "image/jpeg"
 
 
-async def choose_takes(run: RunContext, work: Work) -> None:
+async def choose_takes(run: RunContext, work: ShotState) -> None:
     """Score the takes, keep a thumbnail of each, and choose.
 
     A shot whose asked takes are missing ends here.
     """
     made = [take for take in work.takes.values() if take.asset]
     try:
-        await all_of(_measure(run, work.shot, take, take.asset) for take in made if take.asset)
+        await gather_all(_measure(run, work.shot, take, take.asset) for take in made if take.asset)
     except CallsheetError as error:
         if is_transient(error):
             raise
         work.fail(failure_of("frames", error), state_of(error))
         return
-    candidates = [Candidate(take.number, take.score, take.gate) for take in made]
+    candidates = [FrameCandidate(take.number, take.score, take.gate) for take in made]
     if not work.shot.motion_prompt:
         work.choice = choose_frames(candidates, work.shot.select)
     elif work.shot.select == "approve":
@@ -112,7 +112,7 @@ async def choose_takes(run: RunContext, work: Work) -> None:
         await _tell_before_paying(run, work, work.choice)
 
 
-async def _choose_to_animate(run: RunContext, work: Work, candidates: Sequence[Candidate]) -> None:
+async def _choose_to_animate(run: RunContext, work: ShotState, candidates: Sequence[FrameCandidate]) -> None:
     """Choose the frames that are paid for: as it is on record, else from all takes.
 
     Some may have to be waited for.
@@ -135,18 +135,20 @@ async def _choose_to_animate(run: RunContext, work: Work, candidates: Sequence[C
         message = (
             f"`select` asks for take {missing}, which was not made. Choose another take and run the manifest again."
         )
-        work.fail(Failure("frames", "MissingTake", message), ShotState.FAILED)
+        work.fail(Failure("frames", "MissingTake", message), ShotOutcome.FAILED)
     elif shot.takes and work.choice and not work.choice.chosen:
         message = "None of its takes can be looked at, so none was animated. Choose one by its number in `select`."
-        work.fail(Failure("frames", "NoFrame", message), ShotState.FAILED)
+        work.fail(Failure("frames", "NoFrame", message), ShotOutcome.FAILED)
 
 
-def _wait(work: Work, candidates: Sequence[Candidate], decided: Frames, to_come: Mapping[int, ShotState]) -> None:
+def _wait(
+    work: ShotState, candidates: Sequence[FrameCandidate], decided: Frames, to_come: Mapping[int, ShotOutcome]
+) -> None:
     """Leave the choice open until the awaited takes are there.
 
     Clips that were sent before go on.
     """
-    state = most_open(to_come[take] for take in decided.awaited) or ShotState.PENDING
+    state = most_open(to_come[take] for take in decided.awaited) or ShotOutcome.PENDING
     failure = Failure("frames", TO_COME, awaiting(decided.awaited))
     # Nothing is chosen: what is there is only measured.
     work.choice = choose_frames(candidates, decided.takes, "its clip was sent before")
@@ -157,31 +159,31 @@ def _wait(work: Work, candidates: Sequence[Candidate], decided: Frames, to_come:
         work.fail(failure, state)
 
 
-async def _to_come(run: RunContext, work: Work) -> dict[int, ShotState]:
+async def _to_come(run: RunContext, work: ShotState) -> dict[int, ShotOutcome]:
     """The takes that are not there and have not ended for good, each with the state in which it leaves the shot."""
     absent = [take for take in work.takes.values() if take.asset is None]
     jobs = await run.resources.ledger.jobs([take.key for take in absent]) if absent else {}
     return {
-        take.number: take.left or ShotState.PENDING
+        take.number: take.left or ShotOutcome.PENDING
         for take in absent
         if (job := jobs.get(take.key)) is None or job.state not in OVER
     }
 
 
-async def _sent(run: RunContext, work: Work) -> list[int]:
+async def _sent(run: RunContext, work: ShotState) -> list[int]:
     """Return the takes whose clip was sent before."""
     keys = {take: order.key for take, order in _clips_of(run, work).items()}
     jobs = await run.resources.ledger.jobs(keys.values())
     return [take for take, key in keys.items() if is_sent(jobs.get(key))]
 
 
-def _clips_of(run: RunContext, work: Work) -> dict[int, JobOrder]:
+def _clips_of(run: RunContext, work: ShotState) -> dict[int, JobOrder]:
     """Return the orders of the clips that the takes would give."""
     made = {number: take.asset.sha256 for number, take in work.takes.items() if take.asset}
     return {number: clip_order(run.batch, work.shot, number, sha256) for number, sha256 in made.items()}
 
 
-def _holding(pin: FramePin | None, work: Work) -> FramePin | None:
+def _holding(pin: FramePin | None, work: ShotState) -> FramePin | None:
     """Return the pin while its take is there as it was.
 
     A take whose file is lost has not become another one.
@@ -191,7 +193,7 @@ def _holding(pin: FramePin | None, work: Work) -> FramePin | None:
     return pin if same else None
 
 
-async def _put_on_record(run: RunContext, work: Work) -> FramePin | None:
+async def _put_on_record(run: RunContext, work: ShotState) -> FramePin | None:
     """Return the choice as the ledger has it from now on.
 
     None when there is nothing to choose from.
@@ -207,14 +209,14 @@ async def _put_on_record(run: RunContext, work: Work) -> FramePin | None:
     return await run.resources.ledger.pin_frame(pin, {pin.take: pin.sha256, **takes})
 
 
-def _as_pinned(candidates: Sequence[Candidate], pin: FramePin) -> Choice:
+def _as_pinned(candidates: Sequence[FrameCandidate], pin: FramePin) -> Choice:
     """Return the choice that is on record, in its words, whatever would be chosen today."""
     now = choose_frames(candidates, (pin.take,))
     told = tuple(replace(one, why=pin.why) if one.chosen else one for one in now.verdicts)
     return Choice((pin.take,), told)
 
 
-async def _tell_before_paying(run: RunContext, work: Work, choice: Choice) -> None:
+async def _tell_before_paying(run: RunContext, work: ShotState, choice: Choice) -> None:
     """Have the sidecar tell the takes, and which were chosen, before a clip of them is sent."""
     orders = _clips_of(run, work)
     keys = [orders[take].key for take in choice.chosen if take in orders]
@@ -223,7 +225,7 @@ async def _tell_before_paying(run: RunContext, work: Work, choice: Choice) -> No
         await tell_choice(run, work)
 
 
-async def _measure(run: RunContext, shot: Shot, take: TakeWork, asset: Asset) -> None:
+async def _measure(run: RunContext, shot: Shot, take: TakeState, asset: Asset) -> None:
     """The take's score, gate and thumbnail; a take that cannot be decoded gets none of them and is never chosen."""
     if asset.mime_type in HEIC_TYPES:
         take.gate = "a HEIC, which cannot be measured here"
@@ -238,7 +240,7 @@ async def _measure(run: RunContext, shot: Shot, take: TakeWork, asset: Asset) ->
         small.unlink(missing_ok=True)
         return
     new = Deposit("thumbnail", JPEG, width, height, parent=asset.sha256)
-    take.thumbnail = await deposit_derived(run, shot, new, small, lambda sha256: thumbnail_name(sha256, JPEG))
+    take.thumbnail = await store_derived_file(run, shot, new, small, lambda sha256: thumbnail_name(sha256, JPEG))
 
 
 def _look(path: Path, small: Path, aspect_ratio: str, xmp: str) -> tuple[FrameScore, str | None, tuple[int, int]]:

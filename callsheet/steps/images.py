@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from callsheet.archive.layout import take_name
-from callsheet.concurrency import all_of
+from callsheet.concurrency import gather_all
 from callsheet.context.context import RunContext
 from callsheet.context.shot_state import (
-    TakeWork,
-    Work,
+    ShotState,
+    TakeState,
     failure_of,
     failure_of_job,
     is_transient,
@@ -21,28 +21,28 @@ from callsheet.jobs.persist import persist
 from callsheet.jobs.replies import picture_of_another_ledger
 from callsheet.jobs.runner import JobRunner, PaidJob, Sending
 from callsheet.jobs.spool_files import keep_picture
-from callsheet.jobs.store import deposit_paid, others_of, read_reference
+from callsheet.jobs.store import others_of, read_reference, store_paid_file
 from callsheet.ledger import Attempt, Job, JobOrder
 from callsheet.plan.requests import image_request, take_estimate, take_order
 from callsheet.providers.protocol import ImageResult
-from callsheet.shots import Shot, ShotState
+from callsheet.shots import Shot, ShotOutcome
 
 
-async def make_images(run: RunContext, work: Work) -> None:
+async def make_images(run: RunContext, work: ShotState) -> None:
     """Make the shot's takes, side by side.
 
     The shot goes on when at least one of them is there.
     """
     for number in range(1, work.shot.takes + 1):
-        work.takes.setdefault(number, TakeWork(number, take_order(run.batch, work.shot, number).key))
-    states = await all_of(_make_take(run, work.shot, take) for take in work.takes.values())
+        work.takes.setdefault(number, TakeState(number, take_order(run.batch, work.shot, number).key))
+    states = await gather_all(_make_take(run, work.shot, take) for take in work.takes.values())
     for take, state in zip(work.takes.values(), states, strict=True):
         take.left = state
     if work.takes and not any(take.asset for take in work.takes.values()):
         work.ended = work.ended or most_open(states)
 
 
-async def _make_take(run: RunContext, shot: Shot, take: TakeWork) -> ShotState | None:
+async def _make_take(run: RunContext, shot: Shot, take: TakeState) -> ShotOutcome | None:
     """Make one take; None when it is there, else the state in which its absence leaves the shot."""
     if take.asset is not None:
         return None
@@ -52,7 +52,7 @@ async def _make_take(run: RunContext, shot: Shot, take: TakeWork) -> ShotState |
             take.job = job = await JobRunner(run).run(lambda: _paid_take(run, shot, order, take.number))
             if job.sha256 and job.mime_type:
                 name = take_name(take.number, job.sha256, job.mime_type)
-                take.asset = await deposit_paid(run, shot, "take", job, name, None)
+                take.asset = await store_paid_file(run, shot, "take", job, name, None)
                 take.others = others_of(run, shot, take.asset)
                 return None
         take.failure = failure_of_job("images", job, order.slot)

@@ -20,13 +20,13 @@ from callsheet.archive.sidecar import (
     Sidecar,
     TakeRecord,
 )
-from callsheet.context.shot_state import ClipWork, CutWork, TakeWork, Work
+from callsheet.context.shot_state import ClipState, CutState, ShotState, TakeState
 from callsheet.decisions import FrameDecision, FramePin
 from callsheet.ledger import Job, JobState
 from callsheet.ledger.records import RATINGS, RECORD, REQUEST_ID, TEXT
-from callsheet.media.frames import Verdict
+from callsheet.media.frames import FrameVerdict
 from callsheet.plan import ShotPlan
-from callsheet.shots import Asset, Batch, Failure, Shot, ShotState
+from callsheet.shots import Asset, Batch, Failure, Shot, ShotOutcome
 from callsheet.steps.sidecar_finish import finish_of, finish_record
 
 # What the manifest alone decides about a sidecar.
@@ -35,7 +35,9 @@ _ASKED = ("line", "tags", "variables", "prompt", "negative_prompt", "motion_prom
 _NOT_SENT = frozenset({JobState.PLANNED, JobState.RESERVED})
 
 
-def sidecar_of(batch: Batch, work: Work, state: ShotState, updated: datetime, files: Collection[str] = ()) -> Sidecar:
+def sidecar_of(
+    batch: Batch, work: ShotState, state: ShotOutcome, updated: datetime, files: Collection[str] = ()
+) -> Sidecar:
     """Return everything that is known of the shot, as its sidecar.
 
     `files` are the names in the batch's folder.
@@ -73,7 +75,7 @@ def sidecar_of(batch: Batch, work: Work, state: ShotState, updated: datetime, fi
 def tells_as_asked(sidecar: Sidecar, batch: Batch, shot: Shot) -> bool:
     """Whether a sidecar tells of the shot as it is asked for now, with every take, and nothing else is to be told."""
     inputs = {f"{INPUTS}/{file.file}" for file in (sidecar.finish.files() if sidecar.finish else ())}
-    asked = sidecar_of(batch, Work(shot), ShotState(sidecar.state), sidecar.updated, inputs)
+    asked = sidecar_of(batch, ShotState(shot), ShotOutcome(sidecar.state), sidecar.updated, inputs)
     same = all(getattr(sidecar, name) == getattr(asked, name) for name in _ASKED)
     return same and [take.take for take in sidecar.takes] == list(range(1, shot.takes + 1))
 
@@ -98,7 +100,7 @@ def _image(shot: Shot) -> ImageParams:
     )
 
 
-def _take(take: TakeWork, work: Work) -> TakeRecord:
+def _take(take: TakeState, work: ShotState) -> TakeRecord:
     found = {verdict.take: verdict for verdict in work.choice.verdicts} if work.choice else {}
     verdict = found.get(take.number)
     details = (take.job.details if take.job else None) or {}
@@ -123,7 +125,7 @@ def _take(take: TakeWork, work: Work) -> TakeRecord:
     )
 
 
-def _score(take: TakeWork, verdict: Verdict | None) -> ScoreRecord | None:
+def _score(take: TakeState, verdict: FrameVerdict | None) -> ScoreRecord | None:
     if take.score is None:
         return None
     score = take.score
@@ -140,7 +142,7 @@ def _score(take: TakeWork, verdict: Verdict | None) -> ScoreRecord | None:
     )
 
 
-def _clip(clip: ClipWork, shot: Shot) -> ClipRecord:
+def _clip(clip: ClipState, shot: Shot) -> ClipRecord:
     details = (clip.job.details if clip.job else None) or {}
     return ClipRecord(
         take=clip.take,
@@ -161,7 +163,7 @@ def _clip(clip: ClipWork, shot: Shot) -> ClipRecord:
     )
 
 
-def cut_record(cut: CutWork) -> CutRecord:
+def cut_record(cut: CutState) -> CutRecord:
     """Return a cut, or why there is none, as the sidecar has it."""
     return CutRecord(
         **dict(cut.making),
@@ -210,7 +212,7 @@ def pin_record(pin: FramePin) -> PinRecord:
 
 def job_record(job: Job) -> JobRecord:
     """Return a paid job as the sidecar keeps it."""
-    # A finished job becomes stored with its file, which `Work` holds beside the job as it was before.
+    # A finished job becomes stored with its file, which `ShotState` holds beside the job as it was before.
     return JobRecord(
         state=job.state.value,
         batch=job.batch,

@@ -81,7 +81,9 @@ class SpotPlanned:
         return spot_recipe(self.parts, self.wanted)
 
 
-def planned(name: str, parts: tuple[SpotPartRecord, ...], spec: PlatformSpec | None, crossfade_s: float) -> SpotPlanned:
+def plan_spot(
+    name: str, parts: tuple[SpotPartRecord, ...], spec: PlatformSpec | None, crossfade_s: float
+) -> SpotPlanned:
     """Return the spot of these parts.
 
     `spec` is what they were cut for, None for clips.
@@ -92,7 +94,7 @@ def planned(name: str, parts: tuple[SpotPartRecord, ...], spec: PlatformSpec | N
     return SpotPlanned(name, parts, wanted, spec.name, spec.title, spec.max_s, disclosure_for(spec))
 
 
-def planned_again(record: SpotRecord) -> SpotPlanned:
+def replan_spot(record: SpotRecord) -> SpotPlanned:
     """Return the very spot of a record, whatever the platform's numbers are now."""
     wanted = record.wanted or SpotWish(crossfade_s=record.crossfade_s)
     return SpotPlanned(record.name, record.parts, wanted, record.cut, record.title, disclosure=record.disclosure)

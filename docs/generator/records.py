@@ -27,7 +27,7 @@ from callsheet.archive.sidecar import (
 )
 from callsheet.ledger import tables
 from callsheet.rehearsal import faults
-from callsheet.rehearsal.config import Latency, Quota, RehearsalConfig
+from callsheet.rehearsal.config import LatencyConfig, Quota, RehearsalConfig
 from docs.generator.markdown import NOTE, code, default_of, table, words
 from docs.generator.texts import FAULTS
 
@@ -41,9 +41,9 @@ def rehearsal_page() -> str:
         ("fault", "what happens"), ((code(name), FAULTS.get(name, "")) for name in get_args(faults.FaultName))
     )
     parts = ["# Rehearsal service\n", NOTE, _REHEARSAL, listed, "\n## Rules of a failure script\n\n"]
-    parts += [_model_fields(one, 3) for one in (faults.Script, faults.Rule, faults.Match)]
+    parts += [_model_fields(one, 3) for one in (faults.Script, faults.FaultRule, faults.Match)]
     parts += ["\n## Settings file\n\n`callsheet rehearsal --config FILE` reads these from YAML.\n\n"]
-    return "".join(parts + [_model_fields(one, 3) for one in (RehearsalConfig, Latency, Quota)])
+    return "".join(parts + [_model_fields(one, 3) for one in (RehearsalConfig, LatencyConfig, Quota)])
 
 
 _REHEARSAL = """How to use it: [Rehearse failures](../howto/rehearse-failures.md).

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from callsheet.approval.file import Wish, wishes_in
+from callsheet.approval.file import TakeSelection, wishes_in
 from callsheet.archive.open import open_archive
 from callsheet.batch.approve import Decided, decide, questions
 from callsheet.batch.report import Report
@@ -135,7 +135,7 @@ async def test_the_gallery_shows_a_decision_as_soon_as_it_is_made_and_asks_no_mo
 
 async def test_a_rejected_shot_ends_blocked_with_who_rejected_it_and_why(team: Team) -> None:
     await team.run(KITE + CUP)
-    await decide(team.settings, BATCH, [Wish("kite", (), "too dark")], "Ada")
+    await decide(team.settings, BATCH, [TakeSelection("kite", (), "too dark")], "Ada")
     ended = await team.run(KITE + CUP)
     assert ended.exit_code == 3
     assert (ended.summary["shots"]["blocked"], ended.summary["submissions"]["video"]) == (1, 0)

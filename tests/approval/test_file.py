@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callsheet.approval.file import MAX_BYTES, Wish, check, name_of, read_decisions, wishes_in
+from callsheet.approval.file import MAX_BYTES, TakeSelection, check, name_of, read_decisions, wishes_in
 from callsheet.decisions import FrameDecision, holding
 from callsheet.errors import DecisionError
 from callsheet.manifest.columns import MAX_TAKES
@@ -30,12 +30,12 @@ def saved(path: Path, *decisions: dict[str, Any], **more: Any) -> Path:
 
 @given(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._=-]{0,20}", fullmatch=True), TAKES)
 def test_words_name_a_shot_and_takes_or_reject_it(shot: str, takes: list[int]) -> None:
-    assert wishes_in([f"{shot}={','.join(map(str, takes))}"]) == [Wish(shot, tuple(takes))]
-    assert wishes_in([f"{shot}=reject"], "no") == [Wish(shot, (), "no")]
+    assert wishes_in([f"{shot}={','.join(map(str, takes))}"]) == [TakeSelection(shot, tuple(takes))]
+    assert wishes_in([f"{shot}=reject"], "no") == [TakeSelection(shot, (), "no")]
 
 
 def test_words_may_say_which_pictures_were_seen() -> None:
-    assert wishes_in([f"kite=2@{SEEN[2]};1"]) == [Wish("kite", (2, 1), seen={2: SEEN[2]})]
+    assert wishes_in([f"kite=2@{SEEN[2]};1"]) == [TakeSelection("kite", (2, 1), seen={2: SEEN[2]})]
 
 
 @pytest.mark.parametrize("word", ["kite", "=1", "kite=", "kite=0", "kite=21", "kite=1,1", "kite=1@abc", "kite=one"])
@@ -52,7 +52,7 @@ def test_who_decides_has_a_name_of_one_line(name: str) -> None:
 
 def test_a_note_is_one_line() -> None:
     with pytest.raises(DecisionError, match="one line"):
-        check([Wish("kite", (1,), "two\nlines")])
+        check([TakeSelection("kite", (1,), "two\nlines")])
 
 
 def test_a_saved_file_says_what_was_chosen_and_what_was_shown(tmp_path: Path) -> None:
@@ -60,8 +60,8 @@ def test_a_saved_file_says_what_was_chosen_and_what_was_shown(tmp_path: Path) ->
     file = read_decisions(saved(tmp_path, GOOD, refused), BATCH)
     assert file.by == "Ada"
     kite, cup = (one.wish() for one in file.decisions)
-    assert kite == Wish("kite", (2,), "calm", SEEN, all_seen=True)
-    assert cup == Wish("cup", (), "", {1: SEEN[1]}, all_seen=True)
+    assert kite == TakeSelection("kite", (2,), "calm", SEEN, all_seen=True)
+    assert cup == TakeSelection("cup", (), "", {1: SEEN[1]}, all_seen=True)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from callsheet.archive.spool import Spool
 from callsheet.batch.open import open_run
 from callsheet.batch.request import RunRequest
 from callsheet.context.context import RunContext
-from callsheet.context.shot_state import Work
+from callsheet.context.shot_state import ShotState
 from callsheet.errors import SettingsError
 from callsheet.files import digest_file
 from callsheet.ledger import Ledger
@@ -28,7 +28,7 @@ from callsheet.media.provenance import AI_GENERATED, read_jpeg_xmp, read_mp4_xmp
 from callsheet.media.signing import is_signed
 from callsheet.report.media_view import posting
 from callsheet.settings import load_settings
-from callsheet.shots import Asset, ShotState
+from callsheet.shots import Asset, ShotOutcome
 from callsheet.steps.clips import make_clips
 from callsheet.steps.cuts import make_cuts
 from callsheet.steps.frames import choose_takes
@@ -46,16 +46,16 @@ SHEET = "id,prompt,takes,seed,motion_prompt,duration_s,cuts\nkite,A kite over du
 @contextlib.asynccontextmanager
 async def studio_at(
     service: Service, folder: Path, chain: Chain | None = None, cuts: str = "16x9"
-) -> AsyncIterator[tuple[RunContext, Work]]:
+) -> AsyncIterator[tuple[RunContext, ShotState]]:
     (folder / "sheet.csv").write_text(SHEET.format(cuts=cuts))
     signing = {"c2pa_cert": chain.cert, "c2pa_key": chain.key} if chain else {}
     given = load_settings(home=folder / "home", gemini_base_url=service.url, **signing)
     async with open_run(RunRequest(str(folder / "sheet.csv")), given) as (run, manifest):
         await run.resources.ledger.open_batch(run.batch, [("kite", 0)])
-        yield run, Work(manifest.shots[0])
+        yield run, ShotState(manifest.shots[0])
 
 
-async def make(run: RunContext, work: Work) -> None:
+async def make(run: RunContext, work: ShotState) -> None:
     await make_images(run, work)
     await choose_takes(run, work)
     await make_clips(run, work)
@@ -126,7 +126,7 @@ async def test_cuts_are_signed_once_though_the_run_is_killed(
     async with studio_at(service, tmp_path, chain) as (run, work):
         await make(run, work)
         assert work.failures_of_all() == []
-        record = sidecar_of(run.batch, work, ShotState.DONE, datetime.now(UTC))
+        record = sidecar_of(run.batch, work, ShotOutcome.DONE, datetime.now(UTC))
     after = cuts_in(tmp_path)
     assert after == before, "the same one file"
     assert len(after) == 1
@@ -141,7 +141,7 @@ async def test_cuts_are_signed_once_though_the_run_is_killed(
     assert cuts_in(tmp_path) == after
 
 
-def check_signed(work: Work) -> None:
+def check_signed(work: ShotState) -> None:
     clip = work.clips[0].asset
     assert clip is not None
     assert not is_signed(Path(clip.uri)), "the clip stays as it was received"

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from benchmarks.made_catalogue import made_catalogue
 from callsheet.archive.parts import SCHEMA
-from callsheet.archive.search import Found, find, search
+from callsheet.archive.search import SearchResult, find, search
 from callsheet.archive.search_query import TEXT, Query, conditions, fold, moment, with_text
 from callsheet.archive.store_local import LocalStore
 from callsheet.cli.find import Listing
@@ -35,7 +35,7 @@ ROWS = [
 ]
 
 
-async def found_in(root: Path, **asked: object) -> Found:
+async def found_in(root: Path, **asked: object) -> SearchResult:
     return await find(LocalStore(root), Query(**asked))  # type: ignore[arg-type]
 
 

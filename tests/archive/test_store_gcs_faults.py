@@ -11,7 +11,7 @@ import pytest
 from callsheet.archive.store import Stat
 from callsheet.archive.store_gcs import GcsStore
 from callsheet.errors import ArchiveDenied, ArchiveError
-from callsheet.gcs.patience import Doubt, Effort, Outage, Patience
+from callsheet.gcs.patience import Outage, RetryLimits, RetryLoop, WriteInDoubt
 from tests.support.gcs_files import AT_ONCE, IMPATIENT, MIDDLING, SMALL, md5, put, sha256, store_at
 from tests.support.gcs_proxy import Proxy
 
@@ -283,7 +283,9 @@ async def test_wrong_bytes_are_never_fetched(store: GcsStore, gcs_proxy: Proxy, 
 async def test_a_document_that_is_replaced_while_it_is_read_comes_whole(store: GcsStore, gcs_proxy: Proxy) -> None:
     await store.put_bytes("plan.json", b"old" * 1000, "application/json")
     gcs_proxy.fault("stall", on="media")
-    slow = store_at(gcs_proxy.url, store.uri.removeprefix("gs://bucket/"), Patience(stall_s=0.3, attempts=4, pause_s=0))
+    slow = store_at(
+        gcs_proxy.url, store.uri.removeprefix("gs://bucket/"), RetryLimits(stall_s=0.3, attempts=4, pause_s=0)
+    )
     reading = asyncio.create_task(slow.read_bytes("plan.json", 9999))
     await asyncio.sleep(0.15)
     await store.put_bytes("plan.json", b"new" * 900, "application/json")
@@ -304,7 +306,7 @@ async def test_looking_and_listing_outlast_a_fault(act: str, impatient: GcsStore
 
 async def test_a_server_that_is_down_is_waited_for_once_and_not_once_a_file(tmp_path: Path) -> None:
     store = store_at(
-        "127.0.0.1:9", tmp_path.name, Patience(attempts=4, give_up_s=0.3, pause_s=0.2, longest_pause_s=0.2)
+        "127.0.0.1:9", tmp_path.name, RetryLimits(attempts=4, give_up_s=0.3, pause_s=0.2, longest_pause_s=0.2)
     )
     with pytest.raises(ArchiveError, match="gave up after"):
         await put(store, tmp_path, "take-1.png", SMALL)
@@ -316,7 +318,7 @@ async def test_a_server_that_is_down_is_waited_for_once_and_not_once_a_file(tmp_
 
 
 async def test_failures_between_which_there_is_progress_are_not_added_up() -> None:
-    effort = Effort("gs://b/o", AT_ONCE, Outage())
+    effort = RetryLoop("gs://b/o", AT_ONCE, Outage())
     tries = 0
 
     async def attempt() -> int:
@@ -324,14 +326,14 @@ async def test_failures_between_which_there_is_progress_are_not_added_up() -> No
         tries += 1
         effort.progress()
         if tries < 20:
-            raise Doubt("HTTP 503")
+            raise WriteInDoubt("HTTP 503")
         return tries
 
     assert await effort.of(attempt) == 20
 
 
 def test_pauses_grow_and_are_bounded() -> None:
-    patience = Patience(pause_s=1, longest_pause_s=10)
+    patience = RetryLimits(pause_s=1, longest_pause_s=10)
     for failures, most in [(1, 2), (2, 4), (3, 8), (4, 10), (60, 10)]:
         pauses = [patience.pause(failures) for _ in range(200)]
         assert most / 2 < max(pauses) <= most

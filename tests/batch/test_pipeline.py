@@ -17,16 +17,16 @@ from callsheet.batch.open import open_run
 from callsheet.batch.pipeline import PIPELINE, STEPS, run_pipeline, run_step
 from callsheet.batch.report import write_report
 from callsheet.batch.request import RunRequest
-from callsheet.batch.shards import end_shard, join_shards, open_shard, sent_of
+from callsheet.batch.shards import end_shard, join_shards, list_attempts, open_shard
 from callsheet.batch.start import open_batch, set_aside
 from callsheet.clock import Clock
 from callsheet.context.context import RunContext
-from callsheet.context.shot_state import Work
+from callsheet.context.shot_state import ShotState
 from callsheet.errors import ArchiveError
 from callsheet.ledger import Ledger
 from callsheet.plan.grouping import Shard
 from callsheet.settings import Settings, load_settings
-from callsheet.shots import ShotState
+from callsheet.shots import ShotOutcome
 from callsheet.steps.archive import write_shot
 from callsheet.steps.clips import make_clips
 from callsheet.steps.images import make_images
@@ -85,7 +85,7 @@ class Folder:
 
     async def set_done(self, *shots: str) -> None:
         async with await Ledger.open(self.settings.ledger_url, clock=Clock()) as ledger:
-            await ledger.set_shots("sheet.rehearsal", shots, ShotState.DONE)
+            await ledger.set_shots("sheet.rehearsal", shots, ShotOutcome.DONE)
 
     async def models(self) -> set[str]:
         """The models of the batch's jobs."""
@@ -158,7 +158,7 @@ async def test_shards_of_any_mix_are_told_alike_by_ledger_sidecars_and_marker(fo
     folder.write(*(scene(n) if n in (1, 4) else still(n, 1 + n % 2) for n in range(6)))
     async with open_run(folder.request, folder.settings) as (run, sheet):
         plan = await open_batch(run, sheet, folder.request)
-        going, sent = await set_aside(run, plan), await sent_of(run)
+        going, sent = await set_aside(run, plan), await list_attempts(run)
         for first in (1, 4):
             request = replace(folder.request, shard=Shard(first, first + 2, sheet.sha256))
             async with open_run(request, folder.settings) as (shard, part):
@@ -205,7 +205,7 @@ async def test_a_bug_in_one_shot_leaves_the_others_of_its_group_as_they_are(
 ) -> None:
     folder.write(still(0), scene(1), scene(2), still(3, 2))
 
-    async def broken(run: RunContext, work: Work) -> None:
+    async def broken(run: RunContext, work: ShotState) -> None:
         if work.shot.id == "s001":
             raise RuntimeError("a bug")
         await make_clips(run, work)
@@ -226,7 +226,7 @@ async def test_an_outage_is_raised_for_another_try_and_stops_only_the_shots_that
     folder.write(still(0), still(1), still(2))
     tries = Counter[str]()
 
-    async def unreachable(run: RunContext, work: Work) -> None:
+    async def unreachable(run: RunContext, work: ShotState) -> None:
         tries[work.shot.id] += 1
         if work.shot.id == "s001":
             raise ArchiveError("No answer. Run it again.")

@@ -21,7 +21,7 @@ from callsheet.errors import SettingsError
 from callsheet.jobs.missing import exit_code
 from callsheet.ledger import Job, JobState, Ledger, ShotRow, Want
 from callsheet.settings import Settings
-from callsheet.shots import Batch, ShotState
+from callsheet.shots import Batch, ShotOutcome
 from tests.support.ledger_rows import BATCH as SPRING
 from tests.support.ledger_rows import order
 from tests.support.left_behind import BATCH, leave_behind, request_in, settings_at
@@ -168,16 +168,16 @@ async def test_a_batch_is_carried_on_only_with_the_manifest_that_it_was_asked_fo
 
 def test_shots_go_on_for_free_when_all_their_paid_work_is_over() -> None:
     now = datetime(2026, 11, 21, tzinfo=UTC)
-    cases: dict[str, tuple[ShotState, str, list[JobState], bool]] = {
-        "all stored": (ShotState.PENDING, "", [JobState.STORED, JobState.STORED], True),
-        "one refused": (ShotState.PENDING, "", [JobState.STORED, JobState.BLOCKED], True),
-        "still running": (ShotState.PENDING, "", [JobState.STORED, JobState.SUBMITTED], False),
-        "to be paid": (ShotState.PARKED, "", [JobState.STORED, JobState.PLANNED], False),
-        "nothing wanted": (ShotState.PENDING, "", [], False),
-        "done": (ShotState.DONE, "", [JobState.STORED], False),
-        "came late": (ShotState.FAILED, "clips", [JobState.STORED, JobState.STORED], True),
-        "a bad cut": (ShotState.FAILED, "cuts", [JobState.STORED, JobState.STORED], False),
-        "a bad take": (ShotState.FAILED, "images", [JobState.FAILED], False),
+    cases: dict[str, tuple[ShotOutcome, str, list[JobState], bool]] = {
+        "all stored": (ShotOutcome.PENDING, "", [JobState.STORED, JobState.STORED], True),
+        "one refused": (ShotOutcome.PENDING, "", [JobState.STORED, JobState.BLOCKED], True),
+        "still running": (ShotOutcome.PENDING, "", [JobState.STORED, JobState.SUBMITTED], False),
+        "to be paid": (ShotOutcome.PARKED, "", [JobState.STORED, JobState.PLANNED], False),
+        "nothing wanted": (ShotOutcome.PENDING, "", [], False),
+        "done": (ShotOutcome.DONE, "", [JobState.STORED], False),
+        "came late": (ShotOutcome.FAILED, "clips", [JobState.STORED, JobState.STORED], True),
+        "a bad cut": (ShotOutcome.FAILED, "cuts", [JobState.STORED, JobState.STORED], False),
+        "a bad take": (ShotOutcome.FAILED, "images", [JobState.FAILED], False),
     }
     rows, wants, jobs = [], [], {}
     for position, (name, (state, step, states, _)) in enumerate(cases.items()):

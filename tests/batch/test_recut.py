@@ -12,7 +12,7 @@ import pytest
 
 from callsheet.archive.sidecar_io import parse_sidecar
 from callsheet.archive.spots import SpotRecord
-from callsheet.batch.recut import CutsRequest, chosen, more_cuts
+from callsheet.batch.recut import CutsRequest, choose_batches, more_cuts
 from callsheet.batch.request import RunRequest
 from callsheet.batch.spot import SpotRequest, make_spot_of
 from callsheet.errors import UsageError
@@ -100,9 +100,9 @@ def test_a_campaign_means_its_newest_batch_or_all_of_them() -> None:
 
     rows = [row("c", "rehearsal", 2), row("b", "live", 1), row("a", "live", 0)]
     asked = CutsRequest(("1x1",), campaign="ads", mode="live")
-    assert [one.name for one in chosen(rows, asked)] == ["ads.b.live"]
+    assert [one.name for one in choose_batches(rows, asked)] == ["ads.b.live"]
     every = CutsRequest(("1x1",), campaign="ads", mode="live", editions="all")
-    assert [one.name for one in chosen(rows, every)] == ["ads.b.live", "ads.a.live"]
+    assert [one.name for one in choose_batches(rows, every)] == ["ads.b.live", "ads.a.live"]
 
 
 def test_the_command_tells_what_it_cut(made: Kept, bare_cli: Cli) -> None:

@@ -19,7 +19,7 @@ from callsheet.archive.store_local import LocalStore
 from callsheet.batch.open import open_run, read_request
 from callsheet.batch.report import write_report
 from callsheet.batch.request import RunRequest
-from callsheet.batch.shards import end_shard, follow_ledger, join_shards, open_shard, sent_of, tally_between
+from callsheet.batch.shards import end_shard, follow_ledger, join_shards, list_attempts, open_shard, tally_between
 from callsheet.batch.start import open_batch, set_aside
 from callsheet.context.context import RunContext
 from callsheet.errors import ManifestError, SettingsError
@@ -28,7 +28,7 @@ from callsheet.models import load_catalogue
 from callsheet.plan import Action, Plan, ShotPlan
 from callsheet.plan.grouping import MOST_RUNS, PATIENCE_S, STARTING_S, Next, Shard, Stand, shards_of, what_next
 from callsheet.settings import Settings, load_settings
-from callsheet.shots import Batch, Shot, ShotState
+from callsheet.shots import Batch, Shot, ShotOutcome
 from callsheet.steps.archive import write_shot
 from callsheet.steps.images import make_images
 from tests.support.media_samples import encoded, picture
@@ -139,7 +139,7 @@ def team(tmp_path: Path, service: Service, monkeypatch: pytest.MonkeyPatch) -> T
 
 async def test_two_shards_make_their_own_shots_and_the_join_ends_the_whole_batch(team: Team) -> None:
     async with team.opened() as (run, _, going):
-        sent, folder = await sent_of(run), team.settings.home / "archive" / run.batch.prefix
+        sent, folder = await list_attempts(run), team.settings.home / "archive" / run.batch.prefix
         team.lists.clear()
         assert await team.work(1) == {"exit_code": 0, "shots": {"total": 3, "done": 3}}
         assert {path.name for path in (folder / "shots").iterdir()} == {"s0", "s1", "s2"}
@@ -165,10 +165,10 @@ async def test_two_shards_make_their_own_shots_and_the_join_ends_the_whole_batch
 
 async def test_shots_of_a_shard_that_nobody_brought_to_an_end_are_pending(team: Team) -> None:
     async with team.opened() as (run, _, going):
-        sent = await sent_of(run)
+        sent = await list_attempts(run)
         await team.work(2)
         # Its run was killed after the sidecars, before the ledger was told how two of the shots stand.
-        await run.resources.ledger.set_shots(run.batch.name, ["s3", "s4"], ShotState.PENDING)
+        await run.resources.ledger.set_shots(run.batch.name, ["s3", "s4"], ShotOutcome.PENDING)
         await join_shards(run, going, sent)
         ended = (await write_report(run, 1.0)).summary
     assert (ended["exit_code"], ended["shots"]["done"]) == (1, 3)
@@ -178,7 +178,7 @@ async def test_shots_of_a_shard_that_nobody_brought_to_an_end_are_pending(team: 
 
 async def test_a_sidecar_that_broke_leaves_its_shot_pending_and_the_join_goes_on(team: Team, service: Service) -> None:
     async with team.opened() as (run, _, going):
-        sent, folder = await sent_of(run), team.settings.home / "archive" / run.batch.prefix
+        sent, folder = await list_attempts(run), team.settings.home / "archive" / run.batch.prefix
         await team.work(1)
         await team.work(2)
         (folder / "shots" / "s1" / "shot.json").write_text("{")
@@ -195,7 +195,7 @@ async def test_a_batch_made_in_shards_is_paid_for_once_whatever_ledger_goes_on_w
     team: Team, service: Service, tmp_path: Path, lost: bool
 ) -> None:
     async with team.opened() as (run, _, going):
-        sent = await sent_of(run)
+        sent = await list_attempts(run)
         await team.work(1)
         if not lost:
             await team.work(2)
@@ -204,7 +204,7 @@ async def test_a_batch_made_in_shards_is_paid_for_once_whatever_ledger_goes_on_w
     archive = str(team.settings.home / "archive")
     other = Team(team.settings.model_copy(update={"home": tmp_path / "other", "archive": archive}), team.request)
     async with other.opened() as (run, _, going):
-        sent = await sent_of(run)
+        sent = await list_attempts(run)
         left = [shot.id for shot in going]
         for number in (1, 2):
             assert (await other.work(number))["exit_code"] == 0

@@ -16,14 +16,14 @@ from callsheet.archive.store import Stat
 from callsheet.archive.store_local import LocalStore
 from callsheet.batch.survey import survey
 from callsheet.clock import Clock
-from callsheet.context.shot_state import Work
+from callsheet.context.shot_state import ShotState
 from callsheet.ledger import Ledger
 from callsheet.plan import Known
 from callsheet.plan.requests import take_order
 from callsheet.providers.scopes import scope_of
 from callsheet.reconcile.sidecar_rows import job_of
 from callsheet.settings import load_settings
-from callsheet.shots import Batch, Shot, ShotState
+from callsheet.shots import Batch, Shot, ShotOutcome
 from callsheet.steps.sidecar import job_record, sidecar_of
 
 NOW = datetime(2026, 11, 30, tzinfo=UTC)
@@ -71,7 +71,7 @@ def archived_batch(root: Path, count: int) -> list[Shot]:
         )
         order = take_order(BATCH, shot, 1)
         take = TakeRecord(take=1, job_key=order.key, file=file, usd=0.05)
-        sidecar = sidecar_of(BATCH, Work(shot), ShotState.DONE, NOW).model_copy(update={"takes": (take,)})
+        sidecar = sidecar_of(BATCH, ShotState(shot), ShotOutcome.DONE, NOW).model_copy(update={"takes": (take,)})
         found = job_of(sidecar, take, lambda _: "scope")
         assert found is not None
         job = job_record(found[0]).model_copy(update={"request": dict(order.request)})

@@ -10,8 +10,8 @@ import pytest
 
 from callsheet.context.shot_state import most_open
 from callsheet.exit_codes import PRECEDENCE, ExitCode, code_of_shots, first_of
-from callsheet.shots import ShotState
-from flows.content_batch import completed
+from callsheet.shots import ShotOutcome
+from flows.content_batch import end_state
 from tests.support.cli import Cli, Ran
 from tests.support.service import Service
 
@@ -89,20 +89,20 @@ def test_of_several_codes_that_counts_which_tells_of_work_to_come() -> None:
     [("done", 0), ("done blocked", 3), ("failed waiting", 5), ("waiting parked blocked", 4), ("pending parked", 1)],
 )
 def test_the_code_of_shots_is_that_of_the_one_with_most_to_come(states: str, code: int) -> None:
-    assert code_of_shots({ShotState(state): 1 for state in states.split()}) == code
-    assert code_of_shots({ShotState.PENDING: 1}, free=True) == ExitCode.PARKED
-    assert code_of_shots({ShotState.DONE: 1, ShotState.PARKED: 0}) == ExitCode.DONE
+    assert code_of_shots({ShotOutcome(state): 1 for state in states.split()}) == code
+    assert code_of_shots({ShotOutcome.PENDING: 1}, free=True) == ExitCode.PARKED
+    assert code_of_shots({ShotOutcome.DONE: 1, ShotOutcome.PARKED: 0}) == ExitCode.DONE
 
 
 def test_a_shot_whose_clips_stand_differently_is_what_goes_on() -> None:
-    assert most_open([None, ShotState.FAILED, ShotState.PARKED]) is ShotState.PARKED
-    assert most_open([ShotState.BLOCKED, ShotState.WAITING, None]) is ShotState.WAITING
+    assert most_open([None, ShotOutcome.FAILED, ShotOutcome.PARKED]) is ShotOutcome.PARKED
+    assert most_open([ShotOutcome.BLOCKED, ShotOutcome.WAITING, None]) is ShotOutcome.WAITING
     assert most_open([None, None]) is None
 
 
 def test_the_final_state_of_a_flow_tells_what_is_held() -> None:
     summary = {"exit_code": 5, "shots": {"total": 2, "done": 2}, "usd": {"held": 0.4}}
-    state = completed(SimpleNamespace(crashed=0), summary)  # type: ignore[arg-type]
+    state = end_state(SimpleNamespace(crashed=0), summary)  # type: ignore[arg-type]
     assert (state.name, state.message) == (
         "Waiting",
         "2 of 2 shots done; $0.40 held by requests that are not settled",

@@ -14,7 +14,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from callsheet.archive.parts import latest, read_parts
-from callsheet.archive.search import Found, UnknownName
+from callsheet.archive.search import SearchResult, UnknownName
 from callsheet.cli.find import Listing, advice, summary
 from callsheet.cli.main import app
 from callsheet.cli.query import costs, names, one_of, period
@@ -91,8 +91,8 @@ def test_texts_are_neither_markup_nor_commands_to_the_terminal() -> None:
     assert "file:///x/%5Bred%5Dboat" in shown
 
 
-def found(*rows: dict[str, object], folder: Path, **more: object) -> Found:
-    return Found(latest(read_parts({"part": write(folder, rows)})[0]), **more)  # type: ignore[arg-type]
+def found(*rows: dict[str, object], folder: Path, **more: object) -> SearchResult:
+    return SearchResult(latest(read_parts({"part": write(folder, rows)})[0]), **more)  # type: ignore[arg-type]
 
 
 def test_the_last_line_tells_how_many_and_what_they_cost(tmp_path: Path) -> None:
@@ -104,14 +104,14 @@ def test_the_last_line_tells_how_many_and_what_they_cost(tmp_path: Path) -> None
 
 def test_advice_says_what_to_loosen() -> None:
     empty = read_parts({})[0]
-    told = Found(empty, without=(("--kind cut", 2), ("'fog'", 1)))
+    told = SearchResult(empty, without=(("--kind cut", 2), ("'fog'", 1)))
     assert list(advice(told))[-1] == "What would fit: without --kind cut 2 assets; without 'fog' 1 asset."
-    unknown = Found(empty, unknown=(UnknownName("tags", "nigth", ("night",)),))
+    unknown = SearchResult(empty, unknown=(UnknownName("tags", "nigth", ("night",)),))
     assert list(advice(unknown)) == [
         "Nothing in the catalogue fits.",
         "No asset has the tag 'nigth'. The nearest: night.",
     ]
-    assert "two or more" in list(advice(Found(empty)))[-1]
+    assert "two or more" in list(advice(SearchResult(empty)))[-1]
 
 
 def test_a_search_is_answered_as_table_and_json(bare_cli: Cli) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from callsheet.errors import BudgetParked, QuotaParked
-from callsheet.ledger import JobState, Ledger, Limits
+from callsheet.ledger import JobState, Ledger, QuotaLimits
 from callsheet.shots import Batch
 from tests.support.cli import Cli
 from tests.support.hand_clock import HandClock
@@ -33,7 +33,7 @@ async def fill(url: str) -> None:
         first = await ledger.begin(wishes["a"].key, **terms)  # type: ignore[arg-type]
         await ledger.finished(first.key, result(), first)
         with pytest.raises(QuotaParked):
-            await ledger.begin(wishes["e"].key, limits=Limits(rpd=1), **terms)  # type: ignore[arg-type]
+            await ledger.begin(wishes["e"].key, limits=QuotaLimits(rpd=1), **terms)  # type: ignore[arg-type]
         clock.set(EVENING + timedelta(hours=1))
         lost = await ledger.begin(wishes["b"].key, **terms)  # type: ignore[arg-type]
         await ledger.settle(lost, JobState.UNKNOWN, kind="Unknown", reason="No reply.")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from callsheet import errors
 from callsheet.clock import Clock
-from callsheet.concurrency import Turns
+from callsheet.concurrency import PrioritySemaphore
 from callsheet.context.poller import INTERVAL_S, LOOKS_PER_S, NOT_FOUND_TIMES, Poller, Watch, deadline_s, interval_s
 from callsheet.ledger.records import RETENTION
 from callsheet.models import load_catalogue
@@ -168,7 +168,7 @@ def test_each_model_has_its_own_deadline_unless_one_is_set() -> None:
 
 
 async def test_turns_go_by_rank_and_survive_cancellation() -> None:
-    turns, order = Turns(1), []
+    turns, order = PrioritySemaphore(1), []
 
     async def work(rank: float, gate: Callable[[], Awaitable[None]]) -> None:
         async with turns.turn(rank):

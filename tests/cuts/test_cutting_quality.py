@@ -11,7 +11,7 @@ import pytest
 from callsheet.cuts.encode import encode
 from callsheet.cuts.encode.encode import make_cut, memory_mb
 from callsheet.cuts.encode.fitness import Analysis, analyse
-from callsheet.cuts.encode.keyframes import Look, find_black, find_frozen, still_runs
+from callsheet.cuts.encode.keyframes import LumaSample, find_black, find_frozen, still_runs
 from callsheet.cuts.encode.plan import CutPlan, plan_cut
 from callsheet.cuts.encode.quality import Quality, check_cut
 from callsheet.errors import MediaError
@@ -155,8 +155,8 @@ async def test_a_cut_that_fails_its_check_is_not_kept(made, tmp_path, monkeypatc
 REAL = encode.cut_argv
 
 
-def look(at_s: float, luma: float) -> Look:
-    return Look(at_s, np.full((4, 4), luma, np.uint8))
+def look(at_s: float, luma: float) -> LumaSample:
+    return LumaSample(at_s, np.full((4, 4), luma, np.uint8))
 
 
 def test_night_is_not_black_and_a_fade_that_the_clip_has_is_its_own():

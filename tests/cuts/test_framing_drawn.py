@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from callsheet.cuts.framing.drawing import drawn_framing, framing_label
+from callsheet.cuts.framing.drawing import draw_framing, framing_label
 from callsheet.cuts.framing.geometry import CropKey, Framing
 from callsheet.platforms import Zone
 
@@ -18,7 +18,7 @@ def at(picture: Image.Image, x: float, y: float) -> tuple[int, ...]:
 
 
 def test_what_is_cut_away_is_dark_and_what_the_platform_covers_is_red():
-    shown = drawn_framing(GREY, (1280, 720), STEADY, Zone(bottom=0.35, right=0.1))
+    shown = draw_framing(GREY, (1280, 720), STEADY, Zone(bottom=0.35, right=0.1))
     assert shown.size == (640, 360)
     assert at(shown, 100, 300) < (70, 70, 70)
     assert at(shown, 1000, 300) == (120, 120, 120)
@@ -31,14 +31,14 @@ def test_what_is_cut_away_is_dark_and_what_the_platform_covers_is_red():
 
 def test_a_moving_crop_shows_where_it_begins_and_ends():
     moving = Framing("crop", 404, 718, (CropKey(0.0, 40, 0), CropKey(8.0, 800, 0)), "")
-    shown = drawn_framing(GREY, (1280, 720), moving, Zone())
+    shown = draw_framing(GREY, (1280, 720), moving, Zone())
     assert at(shown, 41, 300)[1] > 200
     assert at(shown, 801, 300)[2] > 200
     assert at(shown, 600, 300) < (70, 70, 70)
 
 
 def test_a_padded_cut_shows_the_whole_picture():
-    shown = drawn_framing(GREY, (1280, 720), Framing("pad", 404, 718, (), ""), Zone(bottom=0.35))
+    shown = draw_framing(GREY, (1280, 720), Framing("pad", 404, 718, (), ""), Zone(bottom=0.35))
     assert at(shown, 100, 300) == (120, 120, 120)
 
 

@@ -16,7 +16,7 @@ import pytest
 from callsheet.archive.marker import Success, read_success
 from callsheet.archive.open import open_archive
 from callsheet.archive.store import Store
-from callsheet.archive.verify import Evidence, findings
+from callsheet.archive.verify import ArchiveContents, findings
 from callsheet.batch.request import RunRequest
 from callsheet.clock import Clock
 from callsheet.ledger import JobState, Ledger
@@ -86,10 +86,10 @@ class Room:
         """The batch's success marker."""
         return asyncio.run(self._with(lambda store: read_success(store, f"sheet/{BATCH}")))
 
-    def look(self) -> Evidence:
+    def look(self) -> ArchiveContents:
         """All that the archive has of the batch, to the last byte."""
 
-        async def looked(store: Store) -> Evidence:
+        async def looked(store: Store) -> ArchiveContents:
             [held] = await holdings(store)
             return await inspect(store, held, deep=True)
 

@@ -19,7 +19,7 @@ from benchmarks.cluster import INSTALLED, Api, deploy_to, end, postgres, redis, 
 from callsheet.clock import Clock
 from callsheet.ledger import Ledger
 from callsheet.plan.grouping import groups
-from callsheet.shots import ShotState
+from callsheet.shots import ShotOutcome
 from tests.support.service import Service, start_service
 from tests.support.waiting import wait_for
 
@@ -90,7 +90,7 @@ async def told_by(ledger: str) -> tuple[int, Counter[str]]:
     """How many shots are done, and how the requests of the batch ended."""
     async with await Ledger.open(ledger, clock=Clock()) as opened:
         ended = Counter(attempt.outcome for attempt in await opened.attempts_of("lamps.rehearsal"))
-        return (await opened.counts("lamps.rehearsal"))[ShotState.DONE], ended
+        return (await opened.counts("lamps.rehearsal"))[ShotOutcome.DONE], ended
 
 
 async def test_a_worker_and_the_batchs_run_are_killed_and_every_shot_is_made(site: Site) -> None:

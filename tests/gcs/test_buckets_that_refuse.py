@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 
 from callsheet.archive import layout
 from callsheet.archive.catalogue import part_bytes, write_changed
-from callsheet.archive.numbered import newest, numbered, version_of
+from callsheet.archive.numbered import name_version, newest, version_of
 from callsheet.archive.parts import SCHEMA, latest, read_parts
 from callsheet.archive.store import Stat
 from callsheet.archive.store_gcs import GcsStore
 from callsheet.errors import ArchiveDenied, ArchiveError, ArchiveKept, ManifestError
-from callsheet.gcs.answers import Answer, failure
+from callsheet.gcs.answers import StorageReply, failure
 from callsheet.gcs.credentials import GoogleAccess, access_of
 from callsheet.settings import load_settings
 from callsheet.sources import read_bytes
@@ -120,13 +120,13 @@ async def test_what_is_no_document_is_refused_with_the_reason(
 
 @given(st.sampled_from(["shot.json", "a/shot.json", "plan.json", "x/manifest.csv", "manifest"]), st.integers(1, 99_999))
 def test_a_numbered_name_is_read_back(name: str, n: int) -> None:
-    assert version_of(numbered(name, n)) == (name, n)
+    assert version_of(name_version(name, n)) == (name, n)
 
 
 @given(st.text(max_size=30))
 def test_any_name_is_a_version_of_itself_or_of_a_document(name: str) -> None:
     version = version_of(name)
-    assert version is None or numbered(*version) == name
+    assert version is None or name_version(*version) == name
 
 
 def test_names_that_only_look_numbered_are_left_alone() -> None:
@@ -174,7 +174,7 @@ def links_and_newest(proxy: Proxy, prefix: str) -> tuple[list[str], list[str]]:
         page = (await store.read_bytes("sheet/sheet.rehearsal/gallery.html", 1 << 20)).decode()
         await store.aclose()
         names = [f"sheet/sheet.rehearsal/shots/{shot}/shot.json" for shot in "ab"]
-        real = [numbered(name, numbers.get(name, 1)).partition("rehearsal/")[2] for name in names]
+        real = [name_version(name, numbers.get(name, 1)).partition("rehearsal/")[2] for name in names]
         return re.findall(r'href="(shots/[^"]*json)"', page), real
 
     return asyncio.run(read())
@@ -255,13 +255,13 @@ def test_the_payer_is_the_project_of_the_settings(monkeypatch: pytest.MonkeyPatc
 # --- advice by reason
 
 
-def answer(status: int, message: str, reason: str = "", details: list[dict[str, Any]] | None = None) -> Answer:
+def answer(status: int, message: str, reason: str = "", details: list[dict[str, Any]] | None = None) -> StorageReply:
     error: dict[str, Any] = {"code": status, "message": message}
     if reason:
         error["errors"] = [{"message": message, "domain": "global", "reason": reason}]
     if details:
         error["details"] = details
-    return Answer(status, {}, json.dumps({"error": error}).encode())
+    return StorageReply(status, {}, json.dumps({"error": error}).encode())
 
 
 REFUSALS = [
@@ -299,7 +299,7 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(("refusal", "advice"), REFUSALS, ids=lambda value: value if isinstance(value, str) else "")
-def test_a_refusal_is_told_with_what_helps(refusal: Answer, advice: str) -> None:
+def test_a_refusal_is_told_with_what_helps(refusal: StorageReply, advice: str) -> None:
     error = failure(refusal, "gs://bucket/object", "storage.objects.create")
     assert isinstance(error, ArchiveDenied)
     assert "storage.objects.create" not in str(error), "no permission on the bucket would help"
@@ -319,4 +319,4 @@ def test_the_name_of_an_object_is_no_reason(name: str) -> None:
 )
 @pytest.mark.parametrize("status", [400, 402, 403, 412])
 def test_odd_bodies_are_told_without_a_traceback(body: bytes, status: int) -> None:
-    assert isinstance(failure(Answer(status, {}, body), "gs://b/o", "storage.objects.get"), ArchiveError)
+    assert isinstance(failure(StorageReply(status, {}, body), "gs://b/o", "storage.objects.get"), ArchiveError)

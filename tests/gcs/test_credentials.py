@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from callsheet.archive.store_gcs import GcsStore
 from callsheet.errors import ArchiveDenied, ArchiveError, SettingsError
 from callsheet.gcs.credentials import GoogleAccess, access_of
-from callsheet.gcs.patience import Patience
+from callsheet.gcs.patience import RetryLimits
 from callsheet.settings import load_settings
 from tests.support.gcs_files import AT_ONCE, MIDDLING, put
 from tests.support.gcs_proxy import Proxy
@@ -107,7 +107,7 @@ def bucket(gcs_proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> Proxy:
     return gcs_proxy
 
 
-def store_with(access: GoogleAccess, patience: Patience = AT_ONCE) -> GcsStore:
+def store_with(access: GoogleAccess, patience: RetryLimits = AT_ONCE) -> GcsStore:
     return GcsStore("bucket", "team", access=access, patience=patience)
 
 

@@ -20,11 +20,11 @@ from callsheet.clock import Clock, real_now
 from callsheet.context.gates import RouteGate
 from callsheet.jobs.gate_news import gate_of
 from callsheet.ledger import Ledger
-from callsheet.ledger.quota import LONGEST_PAUSE, DayFull, Learned, Limits, Slot, TimeList, place
+from callsheet.ledger.quota import LONGEST_PAUSE, DayFull, Learned, QuotaLimits, Slot, TimeList, place
 from callsheet.plan.grouping import groups
 from callsheet.plan.requests import take_order
 from callsheet.providers.http_errors import Phase, from_reply
-from callsheet.providers.retry_policy import Verdict, verdict
+from callsheet.providers.retry_policy import RetryDecision, decide_retry
 from callsheet.settings import load_settings
 from tests.support.cli import Cli
 from tests.support.live_runs import live, sheet
@@ -75,7 +75,7 @@ def test_refusal_of_an_account_closes_the_route_and_names_a_page_of_the_provider
     assert isinstance(error, errors.RouteClosed), error
     assert link in error.link
     assert error.link in str(error)
-    assert verdict("image", error, 0) is verdict("video", error, 0) is Verdict.PARK
+    assert decide_retry("image", error, 0) is decide_retry("video", error, 0) is RetryDecision.PARK
     polled = from_reply(status, reply, Phase.POLL, what="operation o")
     assert isinstance(polled, errors.NotAccepted), "a poll is tried again: what is submitted is collected"
 
@@ -101,9 +101,12 @@ def test_retry_after_as_a_date_is_waited_for_and_long_waits_park() -> None:
     assert isinstance(dated, errors.RateLimited)
     assert dated.retry_after_s is not None
     assert 5.9 * 3600 < dated.retry_after_s <= 6 * 3600
-    assert verdict("image", dated, 0) is Verdict.PARK
-    assert verdict("video", errors.Overloaded("x", retry_after_s=3600), 0) is Verdict.PARK
-    assert verdict("video", errors.RateLimited("x", retry_after_s=LONGEST_PAUSE.total_seconds()), 0) is Verdict.RETRY
+    assert decide_retry("image", dated, 0) is RetryDecision.PARK
+    assert decide_retry("video", errors.Overloaded("x", retry_after_s=3600), 0) is RetryDecision.PARK
+    assert (
+        decide_retry("video", errors.RateLimited("x", retry_after_s=LONGEST_PAUSE.total_seconds()), 0)
+        is RetryDecision.RETRY
+    )
     for odd in ("Fri, 31 Dec 1999 23:59:59 GMT", "tomorrow", "", "-5", "Fri, 99 Foo 2026"):
         told = from_reply(503, b"", Phase.SUBMIT, what="x", retry_after=odd)
         assert isinstance(told, errors.Overloaded)
@@ -112,7 +115,7 @@ def test_retry_after_as_a_date_is_waited_for_and_long_waits_park() -> None:
 
 def test_long_pause_parks_every_process_and_a_short_one_is_a_slot() -> None:
     for minutes, expected in ((4, Slot), (360, DayFull)):
-        found = place(TimeList([]), NOON, Limits(), Learned(pause_until=NOON + timedelta(minutes=minutes)))
+        found = place(TimeList([]), NOON, QuotaLimits(), Learned(pause_until=NOON + timedelta(minutes=minutes)))
         assert isinstance(found, expected)
 
 

@@ -17,7 +17,7 @@ from callsheet.archive.store_gcs import GcsStore
 from callsheet.batch.open import open_run
 from callsheet.batch.request import RunRequest
 from callsheet.context.context import RunContext
-from callsheet.context.shot_state import Work
+from callsheet.context.shot_state import ShotState
 from callsheet.errors import ArchiveConflict, DownloadFailed, DownloadStalled, OperationExpired, Unreachable
 from callsheet.files import digest_file
 from callsheet.gcs.credentials import GoogleAccess
@@ -173,7 +173,7 @@ async def reader(gcs_proxy: Proxy) -> AsyncIterator[BucketReader]:
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tried again without pauses, and not for long."""
-    monkeypatch.setattr("callsheet.gcs.patience.Patience.pause", lambda *_: 0)
+    monkeypatch.setattr("callsheet.gcs.patience.RetryLimits.pause", lambda *_: 0)
 
 
 @pytest.mark.usefixtures("at_once")
@@ -274,7 +274,7 @@ def platform(serving: Service) -> Iterator[Service]:
 @contextlib.asynccontextmanager
 async def studio_at(
     platform: Service, proxy: Proxy, folder: Path, live: bool = False, **more: Any
-) -> AsyncIterator[tuple[RunContext, Work]]:
+) -> AsyncIterator[tuple[RunContext, ShotState]]:
     (folder / "sheet.csv").write_text(SHEET)
     given: dict[str, Any] = {
         "home": folder / "home",
@@ -286,14 +286,14 @@ async def studio_at(
     settings = load_settings(gemini_base_url=platform.url, **{**given, **more})
     async with open_run(RunRequest(str(folder / "sheet.csv"), live=live), settings) as (run, manifest):
         await run.resources.ledger.open_batch(run.batch, [("kite", 0)])
-        yield run, Work(manifest.shots[0])
+        yield run, ShotState(manifest.shots[0])
 
 
 class Killed(BaseException):
     """The process is gone."""
 
 
-async def clip_of(run: RunContext, work: Work) -> str:
+async def clip_of(run: RunContext, work: ShotState) -> str:
     """The clip's name in the archive, made and checked."""
     await make_clips(run, work)
     assert work.failures_of_all() == []

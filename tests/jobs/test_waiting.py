@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from callsheet.concurrency import all_of
+from callsheet.concurrency import gather_all
 from callsheet.context.context import RunContext
 from callsheet.context.poller import INTERVAL_S
-from callsheet.context.shot_state import Work
+from callsheet.context.shot_state import ShotState
 from callsheet.errors import ArchiveError, DownloadFailed, LedgerError, SettingsError
 from callsheet.jobs import persist as persisting
 from callsheet.jobs.fetch import DOWNLOADS, download, watch_of
@@ -47,7 +47,7 @@ async def test_clips_are_stored_within_a_poll_interval_of_being_done_with_few_lo
     service = start_service(tmp_path / "service", factor=4, latency={"image": 0, "video": 40})
     try:
         async with batch_at(service, tmp_path, videos(8)) as (run, shots):
-            await all_of(make_clips(run, work) for work in run.state.hold(shots))
+            await gather_all(make_clips(run, work) for work in run.state.hold(shots))
             jobs = await run.resources.ledger.jobs_of(run.batch.name)
         assert [job.state for job in jobs] == [JobState.STORED] * 8
         with sqlite3.connect(f"file:{tmp_path / 'service/rehearsal.db'}?mode=ro", uri=True) as state:
@@ -175,7 +175,7 @@ async def test_what_is_paid_for_is_held_on_to_until_it_can_be_kept(
 
 async def test_a_nearly_full_disk_parks_the_work_before_anything_is_sent(service: Service, tmp_path: Path) -> None:
     async with batch_at(service, tmp_path, "id,prompt\nkite,A kite\n", min_free_mb=10**9) as (run, shots):
-        work: Work = run.state.hold(shots)[0]
+        work: ShotState = run.state.hold(shots)[0]
         await make_images(run, work)
         assert work.ended == "parked"
         assert "Free some space" in work.failures_of_all()[0].message

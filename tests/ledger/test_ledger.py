@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from callsheet.clock import Clock
 from callsheet.errors import BudgetParked, LedgerError, QuotaParked
-from callsheet.ledger import Attempt, Job, JobOrder, JobState, Ledger, Limits
+from callsheet.ledger import Attempt, Job, JobOrder, JobState, Ledger, QuotaLimits
 from callsheet.ledger.quota import MARGIN, PACIFIC, WINDOW
-from callsheet.shots import Batch, ShotState
+from callsheet.shots import Batch, ShotOutcome
 from tests.support.hand_clock import HandClock
 from tests.support.ledger_rows import BATCH, PRICE, asset, begun, books_balance, digest, order, result
 
@@ -95,7 +95,7 @@ async def test_a_batch_must_be_open_before_its_jobs_are_claimed(ledger: Ledger) 
     with pytest.raises(LedgerError, match="open_batch first"):
         await ledger.claim(replace(order("cat"), mode="live"))
     with pytest.raises(LedgerError, match="open_batch first"):
-        await ledger.set_shot(BATCH.name, "nowhere", ShotState.DONE)
+        await ledger.set_shot(BATCH.name, "nowhere", ShotOutcome.DONE)
 
 
 async def test_requests_are_bounded_and_must_be_json(ledger: Ledger) -> None:
@@ -195,13 +195,13 @@ async def test_a_shared_job_is_paid_by_one_batch_and_wanted_by_both(ledger: Ledg
 async def test_an_edited_manifest_drops_shots_and_changes_what_a_slot_wants(ledger: Ledger) -> None:
     await ledger.claim(order("cat"))
     await ledger.claim(order("dog", shot="s2"))
-    await ledger.set_shot(BATCH.name, "s1", ShotState.DONE)
+    await ledger.set_shot(BATCH.name, "s1", ShotOutcome.DONE)
     await ledger.open_batch(BATCH, [("s3", 0), ("s1", 1)])
     await ledger.claim(order("better cat"))
     assert [(row.shot, row.state) for row in await ledger.shots_of(BATCH.name)] == [
-        ("s3", ShotState.PENDING), ("s1", ShotState.DONE),
+        ("s3", ShotOutcome.PENDING), ("s1", ShotOutcome.DONE),
     ]  # fmt: skip
-    assert (await ledger.counts(BATCH.name))[ShotState.DONE] == 1
+    assert (await ledger.counts(BATCH.name))[ShotOutcome.DONE] == 1
     assert [(want.shot, want.job_key) for want in await ledger.wants_of(BATCH.name)] == [("s1", digest("better cat"))]
     assert set(await ledger.jobs([digest("cat"), digest("dog"), digest("none")])) == {digest("cat"), digest("dog")}
 
@@ -251,14 +251,14 @@ async def test_sixteen_at_once_never_exceed_the_budget(ledger: Ledger) -> None:
 
 
 async def test_a_full_day_parks_the_job_until_midnight_pacific(ledger: Ledger) -> None:
-    limits = Limits(rpd=2)
+    limits = QuotaLimits(rpd=2)
     for name in "ab":
         await begun(ledger, order(name), limits=limits)
     with pytest.raises(QuotaParked) as parked:
         await begun(ledger, order("c"), limits=limits)
     job = await ledger.job(digest("c"))
     assert (job.state, job.parked_until, job.owner) == (S.PLANNED, parked.value.until, None)
-    assert (await begun(ledger, order("c"), limits=Limits(rpd=3))).n == 1
+    assert (await begun(ledger, order("c"), limits=QuotaLimits(rpd=3))).n == 1
 
 
 async def test_a_full_minute_reserves_slots_that_keep_the_limit_when_used(url: str) -> None:
@@ -267,7 +267,7 @@ async def test_a_full_minute_reserves_slots_that_keep_the_limit_when_used(url: s
         await ledger.open_batch(BATCH, [("s1", 0)])
 
         async def one(number: int) -> None:
-            attempt = await begun(ledger, order(str(number)), limits=Limits(rpm=3))
+            attempt = await begun(ledger, order(str(number)), limits=QuotaLimits(rpm=3))
             if attempt.not_before:
                 assert (await ledger.job(attempt.key)).state is S.RESERVED
             await ledger.submitting(attempt)
@@ -280,7 +280,7 @@ async def test_a_full_minute_reserves_slots_that_keep_the_limit_when_used(url: s
 
 
 async def test_a_slot_that_was_given_back_costs_neither_money_nor_quota(ledger: Ledger) -> None:
-    limits = Limits(rpm=1)
+    limits = QuotaLimits(rpm=1)
     await begun(ledger, order("a"), limits=limits)
     held = await begun(ledger, order("b"), limits=limits)
     assert held.not_before
@@ -295,12 +295,12 @@ async def test_what_a_429_says_holds_for_everyone(ledger: Ledger, url: str) -> N
     await begun(ledger, order("a"))
     resume = await ledger.lower_limit("p", "m", "minute", 1, 20.0)
     async with await Ledger.open(url, clock=Clock()) as other:
-        attempt = await begun(other, order("b"), limits=Limits(rpm=100))
+        attempt = await begun(other, order("b"), limits=QuotaLimits(rpm=100))
         assert attempt.not_before
         assert attempt.not_before > resume
         until = await other.lower_limit("p", "m", "day", 250, 9303.0)
     with pytest.raises(QuotaParked) as parked:
-        await begun(ledger, order("c"), limits=Limits(rpd=1000))
+        await begun(ledger, order("c"), limits=QuotaLimits(rpd=1000))
     assert parked.value.until == until
     with pytest.raises(LedgerError, match="minute"):
         await ledger.lower_limit("p", "m", "week")
@@ -329,10 +329,10 @@ async def test_what_was_sent_before_the_clock_was_set_back_still_counts(url: str
         await late.open_batch(live, [("s1", 0)])
         for name in "ab":
             await begun(early, order(name, batch=live))
-        attempt = await begun(late, order("c", batch=live), limits=Limits(rpm=2))
+        attempt = await begun(late, order("c", batch=live), limits=QuotaLimits(rpm=2))
         assert attempt.not_before == NOON + WINDOW + MARGIN
         with pytest.raises(QuotaParked):
-            await begun(late, order("d", batch=live), limits=Limits(rpd=3))
+            await begun(late, order("d", batch=live), limits=QuotaLimits(rpd=3))
 
 
 async def test_what_lives_on_this_machine_keeps_its_jobs_though_its_lease_looks_over(url: str) -> None:
@@ -352,7 +352,7 @@ async def test_closing_gives_jobs_back_and_what_was_being_sent_is_unknown(url: s
     async with await Ledger.open(url, clock=Clock()) as one:
         await one.open_batch(BATCH, [("s1", 0)])
         await begun(one, order("sending"))
-        await begun(one, order("waiting"), limits=Limits(rpm=1))
+        await begun(one, order("waiting"), limits=QuotaLimits(rpm=1))
         await one.submitted(await begun(one, order("clip", kind="video")), "op/1")
     async with await Ledger.open(url, clock=Clock()) as two:
         states = {name: (await two.claim(order(name))).job for name in ("sending", "waiting", "clip")}

@@ -23,7 +23,7 @@ from sqlalchemy import create_engine, make_url, text
 
 from callsheet.clock import Clock
 from callsheet.errors import LedgerError
-from callsheet.ledger import JobOrder, JobResult, JobState, Ledger, Limits, owners
+from callsheet.ledger import JobOrder, JobResult, JobState, Ledger, QuotaLimits, owners
 from callsheet.ledger.database import HEAD, VERSION_TABLE
 from callsheet.ledger.tables import metadata
 from callsheet.shots import Batch
@@ -104,7 +104,7 @@ async def spend_to_the_limit(url: str, first: str) -> None:
             name = f"{first}-{number}"
             await ledger.claim(order(name))
             attempt = await ledger.begin(
-                key(name), estimate=PRICE, scope="p", limits=Limits(rpm=12), budget=Decimal("0.80")
+                key(name), estimate=PRICE, scope="p", limits=QuotaLimits(rpm=12), budget=Decimal("0.80")
             )
             if attempt.not_before is None:
                 await ledger.finished(key(name), result(name), attempt)

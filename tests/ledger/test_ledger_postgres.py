@@ -13,9 +13,9 @@ import pytest
 from callsheet.clock import Clock
 from callsheet.decisions import FrameDecision
 from callsheet.errors import BudgetParked, QuotaParked
-from callsheet.ledger import Entered, JobState, Ledger, Limits, ShotRecords, ShotRow, Want
+from callsheet.ledger import Entered, JobState, Ledger, QuotaLimits, ShotRecords, ShotRow, Want
 from callsheet.ledger.spend_window import SPEND_WINDOW, SpendLimits
-from callsheet.shots import Batch, ShotState
+from callsheet.shots import Batch, ShotOutcome
 from tests.support.ledger_rows import BATCH, PRICE, asset, begun, books_balance, order, result
 
 # What the module makes once is made in one process.
@@ -43,7 +43,7 @@ async def test_two_ledgers_on_postgresql_share_jobs_budget_and_quota(url: str) -
 
         async def spend(ledger: Ledger, name: str) -> int:
             try:
-                attempt = await begun(ledger, order(name), budget=Decimal("0.20"), limits=Limits(rpm=100, rpd=100))
+                attempt = await begun(ledger, order(name), budget=Decimal("0.20"), limits=QuotaLimits(rpm=100, rpd=100))
             except BudgetParked:
                 return 0
             await ledger.finished(attempt.key, result(), attempt)
@@ -51,7 +51,7 @@ async def test_two_ledgers_on_postgresql_share_jobs_budget_and_quota(url: str) -
 
         made = await asyncio.gather(*(spend(ledger, f"{ledger.owner}{n}") for n in range(5) for ledger in (one, two)))
         assert sum(made) == 5
-        held = await begun(one, order("held"), limits=Limits(rpm=5))
+        held = await begun(one, order("held"), limits=QuotaLimits(rpm=5))
         assert held.not_before
         assert await books_balance(two)
 
@@ -103,9 +103,9 @@ async def test_a_whole_life_and_its_reports_on_postgresql(url: str) -> None:
         finished = await ledger.finished(wish.key, result(), await begun(ledger, wish))
         assert finished == await ledger.job(wish.key)
         await ledger.stored(wish.key, [asset("cat", key=wish.key)])
-        await ledger.set_shot(BATCH.name, "s1", ShotState.DONE)
+        await ledger.set_shot(BATCH.name, "s1", ShotOutcome.DONE)
         assert await ledger.assets_of(BATCH.name) == [asset("cat", key=wish.key)]
-        assert (await ledger.counts(BATCH.name))[ShotState.DONE] == 1
+        assert (await ledger.counts(BATCH.name))[ShotOutcome.DONE] == 1
         assert sum(row.spent_usd for row in await ledger.spend()) == await ledger.spent_on_batch(BATCH.name)
         assert (await ledger.job(wish.key)).spent_usd == 2 * PRICE
 
@@ -118,7 +118,7 @@ async def test_what_a_sidecar_tells_is_entered_once_on_postgresql(url: str) -> N
         await ledger.finished(attempt.key, result(), attempt)
         job, tries = await ledger.job(attempt.key), await ledger.attempts_on(attempt.key)
         paid = (replace(job, key="e" * 64, batch=other.name), replace(tries[0], job_key="e" * 64))
-        row = ShotRow(other.name, "s1", 0, ShotState.DONE, "", "", "", job.updated)
+        row = ShotRow(other.name, "s1", 0, ShotOutcome.DONE, "", "", "", job.updated)
         records = ShotRecords(row, False, (paid,), (Want(other.name, "s1", "take-1", "e" * 64),))
         assert [await ledger.enter_batch(other) for _ in range(2)] == [True, False]
         assert await ledger.enter_shot(records) == Entered(shots=1, jobs=1)
@@ -144,7 +144,7 @@ async def test_numbers_of_strangers_that_no_column_holds_are_bounded(url: str, t
             await ledger.open_batch(BATCH, [("s1", 0)])
             for limit in (99_999_999_999, 10**30):
                 await ledger.lower_limit(f"told-{number}", "m", "minute", limit)
-            attempt = await begun(ledger, order(f"told-{number}"), limits=Limits(rpm=5))
+            attempt = await begun(ledger, order(f"told-{number}"), limits=QuotaLimits(rpm=5))
             told = replace(result(), size=10**30, width=2**31, height=2**40)
             await ledger.finished(attempt.key, told, attempt)
             job = (await ledger.jobs([attempt.key]))[attempt.key]

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callsheet.errors import LedgerError
-from callsheet.ledger import TERMINAL, TRANSITIONS, JobState, Limits
+from callsheet.ledger import TERMINAL, TRANSITIONS, JobState, QuotaLimits
 from callsheet.ledger.job_state import check
 from callsheet.ledger.quota import (
     MARGIN,
@@ -22,7 +22,7 @@ from callsheet.ledger.quota import (
     TimeList,
     pacific_day,
     place,
-    recovered,
+    recover_limit,
 )
 from callsheet.ledger.spend_window import Position, lacking
 
@@ -58,7 +58,7 @@ def test_no_window_and_no_pacific_day_ever_holds_more_than_the_limits(
     now = start
     for gap in gaps:
         now += timedelta(seconds=gap / 10)
-        slot = place(TimeList(sent), now, Limits(rpm, rpd))
+        slot = place(TimeList(sent), now, QuotaLimits(rpm, rpd))
         if isinstance(slot, Slot):
             assert slot.not_before >= now
             sent.append(slot.not_before)
@@ -73,14 +73,14 @@ def test_no_window_and_no_pacific_day_ever_holds_more_than_the_limits(
 def test_slots_are_handed_out_as_early_as_the_window_allows() -> None:
     sent: list[datetime] = []
     for _ in range(5):
-        slot = place(TimeList(sent), NOON, Limits(rpm=2))
+        slot = place(TimeList(sent), NOON, QuotaLimits(rpm=2))
         assert isinstance(slot, Slot)
         sent.append(slot.not_before)
     assert [(time - NOON).total_seconds() for time in sent] == [0, 0, 61, 61, 122]
 
 
 def test_a_full_day_ends_at_midnight_in_california() -> None:
-    full = place(TimeList([NOON]), NOON, Limits(rpd=1))
+    full = place(TimeList([NOON]), NOON, QuotaLimits(rpd=1))
     assert full == DayFull(datetime(2026, 11, 22, 8, tzinfo=UTC))
 
 
@@ -97,22 +97,22 @@ def test_pacific_days_follow_daylight_saving(moment: datetime, hours: int) -> No
 def test_the_slot_of_the_next_day_counts_for_that_day() -> None:
     late = datetime(2026, 11, 22, 7, 59, 30, tzinfo=UTC)
     tomorrow = pacific_day(late)[1]
-    assert place(TimeList([late]), late, Limits(rpm=1, rpd=1)) == Slot(late + WINDOW + MARGIN)
-    assert isinstance(place(TimeList([tomorrow, late]), late, Limits(rpm=2, rpd=1)), DayFull)
+    assert place(TimeList([late]), late, QuotaLimits(rpm=1, rpd=1)) == Slot(late + WINDOW + MARGIN)
+    assert isinstance(place(TimeList([tomorrow, late]), late, QuotaLimits(rpm=2, rpd=1)), DayFull)
 
 
 def test_what_a_429_said_lowers_pauses_or_ends_the_day() -> None:
     minute = Learned(rpm=1, pause_until=NOON + timedelta(seconds=20))
-    assert place(TimeList([]), NOON, Limits(rpm=10), minute) == Slot(NOON + timedelta(seconds=20))
-    assert place(TimeList([NOON]), NOON, Limits(rpm=10), minute) == Slot(NOON + WINDOW + MARGIN)
+    assert place(TimeList([]), NOON, QuotaLimits(rpm=10), minute) == Slot(NOON + timedelta(seconds=20))
+    assert place(TimeList([NOON]), NOON, QuotaLimits(rpm=10), minute) == Slot(NOON + WINDOW + MARGIN)
     day = Learned(day_until=NOON + timedelta(hours=3))
-    assert place(TimeList([]), NOON, Limits(), day) == DayFull(NOON + timedelta(hours=3))
+    assert place(TimeList([]), NOON, QuotaLimits(), day) == DayFull(NOON + timedelta(hours=3))
 
 
 def test_a_lower_limit_is_believed_then_grows_back_and_is_forgotten() -> None:
-    minutes = [recovered(20, NOON, NOON + timedelta(minutes=n)) for n in (-1, 0, 1, 2, 60)]
+    minutes = [recover_limit(20, NOON, NOON + timedelta(minutes=n)) for n in (-1, 0, 1, 2, 60)]
     assert minutes == [20, 25, 30, 35, None]
-    assert recovered(0, NOON, NOON) == 1  # a limit of none at all is tried again too
+    assert recover_limit(0, NOON, NOON) == 1  # a limit of none at all is tried again too
 
 
 @settings(max_examples=300)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from callsheet.errors import QuotaParked
-from callsheet.ledger import Ledger, Limits
+from callsheet.ledger import Ledger, QuotaLimits
 from callsheet.providers.routing import access_to
 from callsheet.settings import Settings, load_settings
 from tests.support.cli import Cli
@@ -29,7 +29,7 @@ def url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'ledger.db'}"
 
 
-async def send(ledger: Ledger, name: str, scope: str, limits: Limits | None = None) -> None:
+async def send(ledger: Ledger, name: str, scope: str, limits: QuotaLimits | None = None) -> None:
     wish = order(name)
     await ledger.open_batch(BATCH, [("s1", 0)])
     await ledger.claim(wish)
@@ -47,7 +47,7 @@ async def carries_over(url: str, earlier: str, scope: str) -> bool:
         use = (await new.use_of({"m": scope}, NOON))["m"]
         assert (use.today == 1) == (use.learned.rpm == 7) == (len(use.times) == 1)
         try:
-            await send(new, f"new {earlier} {scope}", scope, Limits(rpd=1))
+            await send(new, f"new {earlier} {scope}", scope, QuotaLimits(rpd=1))
         except QuotaParked:
             return True
     return False
@@ -81,7 +81,7 @@ async def test_learned_limit_of_none_of_an_earlier_version_parks_nothing(url: st
         for per in ("minute", "day"):
             await old.lower_limit("key-85dbe15d", "m", per, 0, 9000.0)
     async with await Ledger.open(url, clock=clock) as new:
-        await send(new, "cat", "gemini_api", Limits(rpm=10))
+        await send(new, "cat", "gemini_api", QuotaLimits(rpm=10))
 
 
 async def test_learned_limits_can_be_forgotten_by_model_and_by_scope(url: str) -> None:
@@ -167,8 +167,10 @@ async def test_slots_of_an_old_and_a_new_name_share_the_minute(url: str) -> None
     async with await Ledger.open(url, clock=clock) as old:
         await send(old, "old", "key-85dbe15d")
     async with await Ledger.open(url, clock=clock) as new:
-        await send(new, "new", "gemini_api", Limits(rpm=2))
+        await send(new, "new", "gemini_api", QuotaLimits(rpm=2))
         await new.claim(order("third"))
-        third = await new.begin(order("third").key, estimate=Decimal("0.1"), scope="gemini_api", limits=Limits(rpm=2))
+        third = await new.begin(
+            order("third").key, estimate=Decimal("0.1"), scope="gemini_api", limits=QuotaLimits(rpm=2)
+        )
         assert third.not_before is not None
         assert third.not_before > NOON + timedelta(seconds=60)

@@ -15,7 +15,7 @@ import pytest
 
 from callsheet.clock import Clock, real_now
 from callsheet.errors import BudgetParked
-from callsheet.ledger import AttemptRecord, JobOrder, JobResult, JobState, Ledger, Limits
+from callsheet.ledger import AttemptRecord, JobOrder, JobResult, JobState, Ledger, QuotaLimits
 from callsheet.shots import Batch
 from tests.support.paths import ROOT
 from tests.support.service import start_service
@@ -49,7 +49,7 @@ async def send_many(url: str, origin: str, first: str, count: str) -> None:
         async def send(name: str) -> None:
             wish = order(name)
             await ledger.claim(wish)
-            attempt = await ledger.begin(wish.key, estimate=PRICE, scope="p", limits=Limits(rpm=RPM))
+            attempt = await ledger.begin(wish.key, estimate=PRICE, scope="p", limits=QuotaLimits(rpm=RPM))
             await ledger.submitting(attempt)
             await ledger.finished(wish.key, result(name), attempt)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from callsheet.errors import QuotaParked
-from callsheet.ledger import JobOrder, JobResult, Ledger, Limits
+from callsheet.ledger import JobOrder, JobResult, Ledger, QuotaLimits
 from callsheet.ledger.quota import PACIFIC
 from callsheet.shots import Batch
 from tests.support.hand_clock import HandClock
@@ -19,7 +19,7 @@ from tests.support.hand_clock import HandClock
 VIDEOS, PER_DAY = 500, 10
 BATCH = Batch("series", None, "live")
 PRICE = Decimal("3.20")
-LIMITS = Limits(rpm=2, rpd=PER_DAY)
+LIMITS = QuotaLimits(rpm=2, rpd=PER_DAY)
 
 
 def order(n: int) -> JobOrder:

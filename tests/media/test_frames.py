@@ -8,16 +8,16 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 
 from callsheet.errors import MediaError
-from callsheet.media.frames import Candidate, choose_frames, gate
+from callsheet.media.frames import FrameCandidate, choose_frames, gate
 from callsheet.media.probe import probe_image
 from callsheet.media.scores import FrameScore, hamming, score_image
 from tests.support.media_samples import encoded, picture
 
 
-def candidate(take: int, image: Image.Image, aspect: str | None = "16:9") -> Candidate:
+def candidate(take: int, image: Image.Image, aspect: str | None = "16:9") -> FrameCandidate:
     data = encoded(image)
     score = score_image(data)
-    return Candidate(take, score, gate(score, probe_image(data), aspect))
+    return FrameCandidate(take, score, gate(score, probe_image(data), aspect))
 
 
 def dark(image: Image.Image) -> Image.Image:
@@ -54,7 +54,7 @@ def test_the_reason_tells_of_every_other_take():
         candidate(1, image),
         candidate(2, image.filter(ImageFilter.GaussianBlur(1))),
         candidate(3, dark(picture(2))),
-        Candidate(4, None),
+        FrameCandidate(4, None),
     ]
     why = choose_frames(takes, "best").verdicts[0].why
     assert why == (
@@ -73,8 +73,8 @@ def test_the_best_of_the_failing_is_chosen_and_the_reason_says_so():
 
 def test_takes_that_cannot_be_decoded_are_never_chosen_unasked():
     for select in ("best", "first", "all"):
-        assert choose_frames([Candidate(1, None), candidate(2, picture(1))], select).chosen == (2,)
-        assert choose_frames([Candidate(1, None)], select).chosen == ()
+        assert choose_frames([FrameCandidate(1, None), candidate(2, picture(1))], select).chosen == (2,)
+        assert choose_frames([FrameCandidate(1, None)], select).chosen == ()
 
 
 def test_first_takes_the_first_that_passes_else_the_first():
@@ -93,7 +93,7 @@ def test_numbers_are_taken_as_they_are_and_missing_ones_reported():
 def test_a_tie_goes_to_the_lower_number():
     score = FrameScore(100, 0, 7, 500, 50, 50, 0)
     other = FrameScore(100, 0, 7, 500, 50, 50, (1 << 64) - 1)
-    assert choose_frames([Candidate(2, other), Candidate(1, score)], "best").chosen == (1,)
+    assert choose_frames([FrameCandidate(2, other), FrameCandidate(1, score)], "best").chosen == (1,)
 
 
 def night() -> Image.Image:
@@ -152,7 +152,7 @@ number = st.floats(0, 1e6, allow_nan=False)
 scores = st.builds(FrameScore, number, st.floats(0, 1), number, number, number, number, st.integers(0, 2**64 - 1))
 gates = st.none() | st.sampled_from(["too dark", "flat"])
 candidates = st.lists(
-    st.builds(Candidate, st.integers(1, 12), st.none() | scores, gates), max_size=8, unique_by=lambda one: one.take
+    st.builds(FrameCandidate, st.integers(1, 12), st.none() | scores, gates), max_size=8, unique_by=lambda one: one.take
 )
 selects = st.sampled_from(["best", "first", "all"]) | st.lists(st.integers(1, 14), min_size=1, max_size=5).map(tuple)
 

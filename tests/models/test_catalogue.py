@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from callsheet.errors import CatalogueError
-from callsheet.models import Catalogue, Limits, Model, load_catalogue
+from callsheet.models import Catalogue, Model, ModelLimits, load_catalogue
 from callsheet.models.rules import PictureValues, VideoValues, image_findings, video_findings
 from callsheet.models.schema import Platform
 
@@ -165,9 +165,9 @@ def test_video_pixels(catalogue: Catalogue, ratio: str, resolution: str, pixels:
 
 
 def test_limits_go_by_tier_and_are_open_when_unknown(catalogue: Catalogue) -> None:
-    assert catalogue.get("veo-3.1-generate-001").limits(2) == Limits(rpm=50)
-    assert catalogue.get("gemini-3.1-flash-image").limits(1) == Limits(500, 2000)
-    assert catalogue.get("imagen-4.0-generate-001").limits(1) == Limits()
+    assert catalogue.get("veo-3.1-generate-001").limits(2) == ModelLimits(rpm=50)
+    assert catalogue.get("gemini-3.1-flash-image").limits(1) == ModelLimits(500, 2000)
+    assert catalogue.get("imagen-4.0-generate-001").limits(1) == ModelLimits()
 
 
 def test_an_unknown_model_gets_the_nearest_suggestion(catalogue: Catalogue) -> None:
@@ -190,7 +190,7 @@ def test_a_users_file_overrides_single_fields_and_adds_models(tmp_path: Path) ->
     )
     mine = load_catalogue(path)
     model = mine.get("gemini-nano-banana-2.1")
-    assert model.limits(1) == Limits(rpm=7, rpd=2000)
+    assert model.limits(1) == ModelLimits(rpm=7, rpd=2000)
     assert (model.image_price("1K"), model.image_price("2K")) == (Decimal("0.5"), Decimal("0.0504"))
     assert (mine.default_image, mine.get("my-model").sizes) == ("my-model", ("1K",))
     assert load_catalogue().get("gemini-nano-banana-2.1").limits(1).rpm == 500

@@ -28,7 +28,7 @@ from callsheet.orchestration.automations import (
     MOST_STARTS,
     PREFIX,
     WATCHED,
-    Patience,
+    SilenceLimits,
     automations,
     ensure_automations,
     remove_automations,
@@ -40,7 +40,7 @@ from tests.support.receiver import Receiver, receiving
 pytestmark = [pytest.mark.xdist_group("prefect"), pytest.mark.timeout(300)]
 
 # The least that Prefect takes.
-SHORT = Patience(timedelta(seconds=10), timedelta(seconds=10), timedelta(seconds=10))
+SHORT = SilenceLimits(timedelta(seconds=10), timedelta(seconds=10), timedelta(seconds=10))
 
 
 class Watched:
@@ -196,11 +196,11 @@ async def ours(watched: Watched) -> list[Any]:
 
 
 def test_a_run_may_miss_two_heartbeats_and_no_other_flows_are_touched() -> None:
-    for one in automations(Patience(), uuid4()):
+    for one in automations(SilenceLimits(), uuid4()):
         flows, deployments = one.trigger.match_related
         assert set(flows["prefect.resource.name"]) == set(WATCHED)
         assert deployments["prefect.resource.role"] == ["deployment"]
-    assert Patience().silent >= timedelta(seconds=2 * HEARTBEAT_S)
+    assert SilenceLimits().silent >= timedelta(seconds=2 * HEARTBEAT_S)
 
 
 def test_every_deployed_flow_is_watched_and_every_pool_has_it_send_heartbeats() -> None:

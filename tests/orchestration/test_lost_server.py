@@ -16,7 +16,8 @@ from prefect.settings import get_current_settings
 from callsheet.batch.request import RunRequest
 from callsheet.cli.output import MOST_CHARACTERS, in_short
 from callsheet.orchestration.lost_server import follow_server
-from callsheet.orchestration.server import Server, ensure_server, stop_server
+from callsheet.orchestration.server import ensure_server, stop_server
+from callsheet.orchestration.server_files import PrefectServer
 from callsheet.settings import load_settings
 from tests.support.cli import Cli
 from tests.support.service import Service
@@ -44,7 +45,7 @@ def test_requests_to_a_server_that_died_are_tried_once_and_again_for_long_when_i
     usual = client.max_retries
     try:
         with pytest.raises(IndexError):
-            asyncio.run(follow_server(Server(1, "http://127.0.0.1:1/api"), load_settings(home=tmp_path)))
+            asyncio.run(follow_server(PrefectServer(1, "http://127.0.0.1:1/api"), load_settings(home=tmp_path)))
     finally:
         client.max_retries = usual
     assert seen == [usual, usual, usual, usual, 0, usual]

@@ -18,15 +18,14 @@ import pytest
 
 from callsheet.errors import ServiceError
 from callsheet.orchestration.server import (
-    Server,
     _wait_until_up,
     check_free,
     ensure_server,
     find_server,
-    home_of,
     running_server,
     stop_server,
 )
+from callsheet.orchestration.server_files import PrefectServer, home_of
 from callsheet.settings import load_settings
 
 NOBODY = 2**22 + 1  # above the highest process id of Linux
@@ -48,20 +47,22 @@ class Foreign(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def foreign() -> Iterator[Server]:
+def foreign() -> Iterator[PrefectServer]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Foreign) as server:
         Thread(target=server.serve_forever, daemon=True).start()
-        yield Server(NOBODY, f"http://127.0.0.1:{server.server_address[1]}/api")
+        yield PrefectServer(NOBODY, f"http://127.0.0.1:{server.server_address[1]}/api")
         server.shutdown()
 
 
-def note(home: Path, server: Server) -> None:
+def note(home: Path, server: PrefectServer) -> None:
     (home / "prefect").mkdir(parents=True)
     told = {"pid": server.pid, "api_url": server.api_url}
     (home / "prefect" / "server.json").write_text(json.dumps(told))
 
 
-def test_another_server_that_has_the_port_of_ours_by_now_is_not_taken_for_it(tmp_path: Path, foreign: Server) -> None:
+def test_another_server_that_has_the_port_of_ours_by_now_is_not_taken_for_it(
+    tmp_path: Path, foreign: PrefectServer
+) -> None:
     settings = load_settings(home=tmp_path)
     note(tmp_path, foreign)
     assert running_server(settings) is None
@@ -70,7 +71,7 @@ def test_another_server_that_has_the_port_of_ours_by_now_is_not_taken_for_it(tmp
 
 
 def test_what_asks_for_a_password_is_asked_with_it_and_trusted_without(
-    tmp_path: Path, foreign: Server, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, foreign: PrefectServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = load_settings(home=tmp_path)
     note(tmp_path, foreign)
@@ -80,7 +81,7 @@ def test_what_asks_for_a_password_is_asked_with_it_and_trusted_without(
     assert running_server(settings) is None
 
 
-def test_a_port_that_is_taken_is_told_before_anything_starts(tmp_path: Path, foreign: Server) -> None:
+def test_a_port_that_is_taken_is_told_before_anything_starts(tmp_path: Path, foreign: PrefectServer) -> None:
     port = int(foreign.api_url.split(":")[2].partition("/")[0])
     with pytest.raises(ServiceError, match=rf"Port {port} on 127\.0\.0\.1 .*--port.*PREFECT_API_URL=http://127"):
         ensure_server(load_settings(home=tmp_path), port)
@@ -88,7 +89,7 @@ def test_a_port_that_is_taken_is_told_before_anything_starts(tmp_path: Path, for
 
 
 def test_a_free_port_that_is_taken_meanwhile_is_left_for_another(
-    tmp_path: Path, foreign: Server, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, foreign: PrefectServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken, free = int(foreign.api_url.split(":")[2].partition("/")[0]), 4
     choices = iter([taken, taken, free])
@@ -132,7 +133,7 @@ def test_a_port_that_is_taken_while_the_server_starts_is_told_as_taken(
             ensure_server(load_settings(home=tmp_path), port)
 
 
-def test_a_server_that_ended_is_not_up_although_another_answers(tmp_path: Path, foreign: Server) -> None:
+def test_a_server_that_ended_is_not_up_although_another_answers(tmp_path: Path, foreign: PrefectServer) -> None:
     log = tmp_path / "server.log"
     log.write_text("address already in use")
     gone: Any = subprocess.Popen([sys.executable, "-c", ""])
@@ -143,7 +144,7 @@ def test_a_server_that_ended_is_not_up_although_another_answers(tmp_path: Path, 
 
 def test_a_server_that_is_too_busy_to_answer_is_ended_all_the_same_and_no_other_is(tmp_path: Path) -> None:
     settings = load_settings(home=tmp_path)
-    silent = Server(None, "http://127.0.0.1:1/api")
+    silent = PrefectServer(None, "http://127.0.0.1:1/api")
     note(tmp_path, silent)
     assert not stop_server(settings), "nobody holds the lock: the process is gone, and its id may be another's"
     with (tmp_path / "prefect" / "running.lock").open("ab") as lock:
@@ -159,6 +160,6 @@ def test_a_server_that_is_too_busy_to_answer_is_ended_all_the_same_and_no_other_
 
 @pytest.mark.xdist_group("prefect")
 def test_a_real_server_tells_its_home(prefect_url: str) -> None:
-    home = home_of(Server(None, prefect_url))
+    home = home_of(PrefectServer(None, prefect_url))
     assert home is not None
     assert (home / "server.json").is_file()

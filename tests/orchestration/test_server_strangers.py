@@ -21,7 +21,7 @@ from callsheet.orchestration.guarded_server import is_own_host
 from callsheet.orchestration.server_settings import (
     EVERYWHERE,
     PASSWORD,
-    made_password,
+    ensure_password,
     own_origins,
     password_header,
     server_environment,
@@ -125,7 +125,7 @@ def test_server_that_others_reach_gets_a_password_of_its_own(
 ) -> None:
     first = server_environment(tmp_path, "http://127.0.0.1:4200/api", host)
     again = server_environment(tmp_path, "http://127.0.0.1:4200/api", host)
-    assert first[PASSWORD] == again[PASSWORD] == made_password(tmp_path)
+    assert first[PASSWORD] == again[PASSWORD] == ensure_password(tmp_path)
     assert len(first[PASSWORD]) > 30
     assert stat.S_IMODE((tmp_path / "auth-string").stat().st_mode) == 0o600
     assert password_header(tmp_path)

@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callsheet.ledger.model_usage import Use
-from callsheet.ledger.quota import PACIFIC, Learned, Limits
+from callsheet.ledger.quota import PACIFIC, Learned, QuotaLimits
 from callsheet.ledger.spend_window import Position
 from callsheet.models import Latency
 from callsheet.plan import Conditions, Known, Money, Plan, plan_batch
 from callsheet.plan.event_loop import Process, Room, Simulation
-from callsheet.plan.inputs import Effort, ModelConditions
+from callsheet.plan.inputs import ModelConditions, WorkSeconds
 from callsheet.plan.requests import take_estimate
 from callsheet.shots import Shot
 from tests.support.cli import Cli
@@ -31,12 +31,12 @@ from tests.support.service import start_service
 NOW = datetime(2026, 11, 21, 18, 0, tzinfo=UTC)  # 10:00 Pacific
 VIDEO = SHOT.video_model or ""
 # Neither latency nor work of ours: only quotas take time.
-AT_ONCE, NO_WORK = Latency(0.0, 0.0, 0.0), Effort(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+AT_ONCE, NO_WORK = Latency(0.0, 0.0, 0.0), WorkSeconds(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
-def conditions(limits: Limits, use: Use | None = None, latency: Latency = AT_ONCE, **more: object) -> Conditions:
+def conditions(limits: QuotaLimits, use: Use | None = None, latency: Latency = AT_ONCE, **more: object) -> Conditions:
     models = {
-        SHOT.image_model: ModelConditions(Limits(), latency, Use()),
+        SHOT.image_model: ModelConditions(QuotaLimits(), latency, Use()),
         VIDEO: ModelConditions(limits, latency, use or Use()),
     }
     return dataclasses.replace(Conditions(NOW, 1, models, effort=NO_WORK, look_s=0.0), **more)  # type: ignore[arg-type]
@@ -52,7 +52,7 @@ def planned(shots: list[Shot], given: Conditions) -> Plan:
 
 
 def test_what_does_not_fit_the_day_is_parked_until_its_day() -> None:
-    plan = planned(clips(37), conditions(Limits(rpm=2, rpd=10)))
+    plan = planned(clips(37), conditions(QuotaLimits(rpm=2, rpd=10)))
     assert plan.counts("video") == {"create": 10, "parked": 27}
     days = Counter(a.until.astimezone(PACIFIC).date().isoformat() for p in plan.shots for a in p.actions if a.until)
     assert days == {"2026-11-22": 10, "2026-11-23": 10, "2026-11-24": 7}
@@ -65,14 +65,14 @@ def test_what_does_not_fit_the_day_is_parked_until_its_day() -> None:
 
 def test_earlier_requests_and_what_a_429_said_count() -> None:
     used = Use(times=(NOW - timedelta(seconds=20), NOW - timedelta(seconds=10)), today=8)
-    plan = planned(clips(4), conditions(Limits(rpm=2, rpd=10), used))
+    plan = planned(clips(4), conditions(QuotaLimits(rpm=2, rpd=10), used))
     assert plan.counts("video") == {"create": 2, "parked": 2}
     full = Use(learned=Learned(day_until=NOW + timedelta(hours=3)))
-    assert planned(clips(1), conditions(Limits(), full)).counts("video") == {"parked": 1}
+    assert planned(clips(1), conditions(QuotaLimits(), full)).counts("video") == {"parked": 1}
 
 
 def test_500_videos_at_10_a_day_take_50_days_also_when_the_clocks_change() -> None:
-    october = dataclasses.replace(conditions(Limits(rpm=2, rpd=10)), now=datetime(2026, 10, 20, 18, 0, tzinfo=UTC))
+    october = dataclasses.replace(conditions(QuotaLimits(rpm=2, rpd=10)), now=datetime(2026, 10, 20, 18, 0, tzinfo=UTC))
     plan = planned(clips(500), october)
     days = Counter(a.until.astimezone(PACIFIC).date() for p in plan.shots for a in p.actions if a.until)
     assert len(days) == 49
@@ -82,7 +82,9 @@ def test_500_videos_at_10_a_day_take_50_days_also_when_the_clocks_change() -> No
 @settings(max_examples=30)
 @given(st.integers(1, 80), st.integers(1, 20), st.integers(1, 9))
 def test_a_limit_per_minute_is_what_time_takes(count: int, rpm: int, waits_s: int) -> None:
-    forecast = planned(clips(count), conditions(Limits(rpm=rpm), latency=Latency(waits_s, waits_s, waits_s))).forecast
+    forecast = planned(
+        clips(count), conditions(QuotaLimits(rpm=rpm), latency=Latency(waits_s, waits_s, waits_s))
+    ).forecast
     assert forecast is not None
     windows = (count - 1) // rpm
     assert forecast.seconds == pytest.approx(60 * windows + waits_s, rel=0.02)
@@ -93,7 +95,7 @@ def test_the_budget_is_for_pictures_first_and_then_for_clips() -> None:
     picture = take_estimate(CATALOGUE.get(SHOT.image_model), shots[0])
     video = CATALOGUE.get(VIDEO).video_price("720p", 8)
     money = Money(Decimal(5) + 3 * picture + 2 * video, Position(spent=Decimal(4), reserved=Decimal(1)))
-    plan = planned(shots, conditions(Limits(), money=money))
+    plan = planned(shots, conditions(QuotaLimits(), money=money))
     assert plan.counts("image") == {"create": 3}
     assert plan.counts("video") == {"create": 2, "parked": 1}
     assert plan.counts("cut") == {"create": 2, "parked": 1}
@@ -101,7 +103,7 @@ def test_the_budget_is_for_pictures_first_and_then_for_clips() -> None:
     assert plan.usd_high == plan.usd + 3 * picture, "a picture in doubt is paid for twice"
     assert plan.money is not None
     assert (plan.money.parked, plan.money.parked_usd) == (1, video)
-    none = planned(shots, conditions(Limits(), money=Money(Decimal(0))))
+    none = planned(shots, conditions(QuotaLimits(), money=Money(Decimal(0))))
     assert (none.counts("image"), none.counts("video")) == ({"parked": 3}, {"parked": 3})
     assert none.usd == 0
 
@@ -110,10 +112,10 @@ def test_the_work_of_a_forecast_grows_with_the_batch() -> None:
     def foreseeing(size: int) -> Callable[[], object]:
         shots = [dataclasses.replace(SHOT, id=str(n), prompt=str(n), takes=1) for n in range(size)]
         plain = plan_batch(BATCH, shots, Known(), CATALOGUE)
-        plan = planned(shots, conditions(Limits(rpm=50), latency=Latency(11, 60, 360)))
+        plan = planned(shots, conditions(QuotaLimits(rpm=50), latency=Latency(11, 60, 360)))
         assert plan.forecast is not None
         assert plain.usd == plan.usd
-        return lambda: planned(shots, conditions(Limits(rpm=50), latency=Latency(11, 60, 360)))
+        return lambda: planned(shots, conditions(QuotaLimits(rpm=50), latency=Latency(11, 60, 360)))
 
     assert_grows_with_its_input(foreseeing, 500)
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from callsheet.batch.request import RunRequest
-from callsheet.cli.options import planned_request
+from callsheet.cli.options import complete_request
 from callsheet.errors import SettingsError
 from callsheet.plan import Action, Plan, ShotPlan
 from callsheet.plan.plan_file import PlanFile, check_same, read_plan, write_plan
@@ -90,7 +90,7 @@ def test_of_a_plan_that_a_person_decided_about_since_the_decision_is_told() -> N
 def test_a_plan_never_makes_a_run_live_and_contradictions_are_told(tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
     write_plan(path, file_of())
-    followed = planned_request(RunRequest("", plan=str(path)))
+    followed = complete_request(RunRequest("", plan=str(path)))
     assert (followed.manifest, followed.campaign, followed.variables) == ("sheet.csv", "campaign", {"name": "Ω"})
     for given, told in (
         (RunRequest("", live=True, plan=str(path)), "It is for rehearsal: run it without --live"),
@@ -101,7 +101,7 @@ def test_a_plan_never_makes_a_run_live_and_contradictions_are_told(tmp_path: Pat
         (RunRequest(""), "Name a manifest"),
     ):
         with pytest.raises(SettingsError, match=told):
-            planned_request(given)
+            complete_request(given)
 
 
 @pytest.mark.parametrize(

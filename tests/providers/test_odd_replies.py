@@ -13,7 +13,7 @@ from callsheet.archive.open import open_archive
 from callsheet.archive.verify import findings
 from callsheet.clock import Clock
 from callsheet.ledger import Job, JobState, Ledger
-from callsheet.media.frames import Candidate, choose_frames
+from callsheet.media.frames import FrameCandidate, choose_frames
 from callsheet.media.probe import probe_image
 from callsheet.media.scores import score_image
 from callsheet.media.stills import as_png, thumbnail
@@ -177,9 +177,9 @@ def test_pictures_of_every_kind_are_measured_and_become_frames(tmp_path: Path) -
 
 def test_a_heic_is_chosen_only_where_nothing_can_be_measured() -> None:
     heic, score = "a HEIC, which cannot be measured here", score_image(a_picture("PNG"))
-    alone = choose_frames([Candidate(1, None, heic)], "best")
+    alone = choose_frames([FrameCandidate(1, None, heic)], "best")
     assert (alone.chosen, alone.verdicts[0].rejected) == ((1,), heic)
-    both = [Candidate(1, None, heic), Candidate(2, score)]
+    both = [FrameCandidate(1, None, heic), FrameCandidate(2, score)]
     assert choose_frames(both, "best").chosen == (2,)
     assert choose_frames(both, "all").chosen == (1, 2)
-    assert choose_frames([Candidate(1, None)], "best").chosen == ()
+    assert choose_frames([FrameCandidate(1, None)], "best").chosen == ()

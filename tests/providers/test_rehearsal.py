@@ -18,7 +18,7 @@ from callsheet.models import load_catalogue
 from callsheet.providers import Providers, open_providers
 from callsheet.providers.protocol import ImageRequest, InputImage, VideoReady, VideoRequest
 from callsheet.rehearsal.app import create_app
-from callsheet.rehearsal.config import Latency, RehearsalConfig
+from callsheet.rehearsal.config import LatencyConfig, RehearsalConfig
 from callsheet.rehearsal.connections import Connections
 from callsheet.settings import Settings
 
@@ -64,7 +64,7 @@ async def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     for name in ("GOOGLE_API_KEY", "GEMINI_API_KEY", "GOOGLE_CLOUD_PROJECT", "STORAGE_EMULATOR_HOST"):
         monkeypatch.delenv(name, raising=False)
     connections = Connections()
-    config = RehearsalConfig(state_dir=tmp_path / "service", factor=10_000, latency=Latency(image=1, video=60))
+    config = RehearsalConfig(state_dir=tmp_path / "service", factor=10_000, latency=LatencyConfig(image=1, video=60))
     app = create_app(config, connections)
     server = uvicorn.Server(uvicorn.Config(app, port=0, http=connections.protocol(), log_level="warning"))
     running = asyncio.create_task(server.serve())

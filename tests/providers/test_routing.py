@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from callsheet.errors import SettingsError
 from callsheet.models import load_catalogue
 from callsheet.providers import live_ready
-from callsheet.providers.routing import Route, Way, access_to, checked_url, choose_route
+from callsheet.providers.routing import Route, Way, access_to, check_url, choose_route
 from callsheet.providers.sdk_clients import base_url, open_client, open_session
 from callsheet.settings import Settings
 
@@ -128,7 +128,7 @@ def test_base_urls_are_https_or_on_this_machine(url: str) -> None:
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:8080", "http://localhost", "http://[::1]:9/x/", "https://h/x"])
 def test_sound_base_urls_end_with_one_slash(url: str) -> None:
-    assert checked_url("X", url) == url.rstrip("/") + "/"
+    assert check_url("X", url) == url.rstrip("/") + "/"
 
 
 @pytest.mark.parametrize(

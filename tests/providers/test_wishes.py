@@ -25,7 +25,14 @@ from callsheet.ledger import JobState
 from callsheet.models import load_catalogue
 from callsheet.plan import Known, plan_batch, plan_shot
 from callsheet.plan.plan_batch import check_sendable
-from callsheet.plan.requests import clip_order, image_request, kept_to, take_order, text_clip_order, video_request
+from callsheet.plan.requests import (
+    clip_order,
+    image_request,
+    take_order,
+    text_clip_order,
+    video_references,
+    video_request,
+)
 from callsheet.providers import Providers, open_providers
 from callsheet.providers.outcomes import image_result
 from callsheet.providers.protocol import ImageRequest, InputImage, LookRequest, VideoRequest
@@ -233,7 +240,7 @@ async def _send(providers: Providers, server: Server, batch: Batch, shot: Shot, 
     if "video" not in refused:
         server.script.append(Reply({"name": "models/m/operations/o"}))
         first = InputImage(picture(), "image/png") if shot.takes else None
-        wish = video_request(shot, first, last, "0" * 64, 1, None, files if kept_to(shot) else ())
+        wish = video_request(shot, first, last, "0" * 64, 1, None, files if video_references(shot) else ())
         await providers.videos_for(wish.model).submit(wish)
 
 

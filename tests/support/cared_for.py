@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from callsheet.archive.marker import Success
 from callsheet.archive.open import open_archive
 from callsheet.archive.store import Stat, Store
-from callsheet.archive.verify import Evidence, findings
+from callsheet.archive.verify import ArchiveContents, findings
 from callsheet.batch.request import RunRequest
 from callsheet.maintenance.service import Checked, copy_to, verify_archive
 from callsheet.reconcile.inspect import holdings, inspect, tell_nobody
@@ -42,10 +42,10 @@ class Kept:
         [checked] = await verify_archive(self.settings, [BATCH], deep=deep, mend=repair, tell=tell_nobody)
         return checked
 
-    async def evidence(self) -> Evidence:
+    async def evidence(self) -> ArchiveContents:
         """All that the archive has of the batch."""
 
-        async def looked(store: Store) -> Evidence:
+        async def looked(store: Store) -> ArchiveContents:
             [held] = await holdings(store, [BATCH])
             return await inspect(store, held, deep=True)
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from callsheet.archive.store import Store, StoredFile
 from callsheet.archive.store_gcs import GcsStore
 from callsheet.gcs.credentials import GoogleAccess
-from callsheet.gcs.patience import Patience
+from callsheet.gcs.patience import RetryLimits
 
 # Without pauses. A stall is one after five seconds, or at once where the test makes one.
-AT_ONCE = Patience(stall_s=5, attempts=4, pause_s=0)
-IMPATIENT = Patience(stall_s=0.2, attempts=4, pause_s=0)
+AT_ONCE = RetryLimits(stall_s=5, attempts=4, pause_s=0)
+IMPATIENT = RetryLimits(stall_s=0.2, attempts=4, pause_s=0)
 
 SMALL = b"picture" * 1000
 # Above 8 MiB: sent in a session.
@@ -29,7 +29,7 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def store_at(url: str, prefix: str, patience: Patience = AT_ONCE, bucket: str = "bucket") -> GcsStore:
+def store_at(url: str, prefix: str, patience: RetryLimits = AT_ONCE, bucket: str = "bucket") -> GcsStore:
     return GcsStore(bucket, prefix, access=GoogleAccess(url), patience=patience)
 
 

@@ -11,7 +11,7 @@ from callsheet.batch.open import open_run
 from callsheet.batch.request import RunRequest
 from callsheet.batch.start import open_batch
 from callsheet.context.context import RunContext
-from callsheet.context.shot_state import Work
+from callsheet.context.shot_state import ShotState
 from callsheet.ledger import JobState
 from callsheet.settings import Settings, load_settings
 from callsheet.steps.archive import write_shot
@@ -57,6 +57,6 @@ async def give_up_waiting(request: RunRequest, settings: Settings) -> None:
         await write_shot(run, work)
 
 
-async def framed(run: RunContext, work: Work) -> None:
+async def framed(run: RunContext, work: ShotState) -> None:
     await make_images(run, work)
     await choose_takes(run, work)

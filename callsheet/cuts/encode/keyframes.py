@@ -31,7 +31,7 @@ _GLANCE_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class LumaSample:
     """A small picture of luma, and when it is shown."""
 
     at_s: float
@@ -43,7 +43,7 @@ class Look:
         return float((self.luma > _BLACK_LUMA).mean())
 
 
-def keyframe_looks(path: Path, until_s: float) -> list[Look]:
+def keyframe_looks(path: Path, until_s: float) -> list[LumaSample]:
     """Return the keyframes that are shown before `until_s` (seconds).
 
     MediaError when they cannot be decoded.
@@ -51,13 +51,13 @@ def keyframe_looks(path: Path, until_s: float) -> list[Look]:
     return [look for look in _decode(path, keyframes_only=True) if look.at_s < until_s]
 
 
-def looks_at(path: Path, times: Sequence[float]) -> list[Look]:
+def looks_at(path: Path, times: Sequence[float]) -> list[LumaSample]:
     """Return what a clip shows at these rising times, in seconds.
 
     MediaError when it cannot be decoded. Decodes up to the last.
     """
-    found: list[Look] = []
-    shown: Look | None = None
+    found: list[LumaSample] = []
+    shown: LumaSample | None = None
     for look in _decode(path, keyframes_only=False):
         while len(found) < len(times) and look.at_s > times[len(found)] + 1e-3:
             found.append(shown or look)
@@ -72,7 +72,7 @@ def moves_after(path: Path, at_s: float) -> bool:
 
     A clip that loops has the same picture every time.
     """
-    first: Look | None = None
+    first: LumaSample | None = None
     for look in _decode(path, keyframes_only=False, from_s=at_s):
         first = first or look
         if _measure_difference(first, look) > _STILL:
@@ -82,7 +82,7 @@ def moves_after(path: Path, at_s: float) -> bool:
     return False
 
 
-def find_black(cut: Sequence[Look], clip: Sequence[Look]) -> str:
+def find_black(cut: Sequence[LumaSample], clip: Sequence[LumaSample]) -> str:
     """Describe where the cut is black although the clip is not; "" for nothing.
 
     Or that it is black as all the clip. As the end of "it ...".
@@ -95,7 +95,7 @@ def find_black(cut: Sequence[Look], clip: Sequence[Look]) -> str:
     return ""
 
 
-def find_frozen(cut: Sequence[Look], clip: Sequence[Look]) -> str:
+def find_frozen(cut: Sequence[LumaSample], clip: Sequence[LumaSample]) -> str:
     """Describe where a cut stands still while the clip moves; "" when it does not.
 
     As the end of "it ...".
@@ -107,17 +107,17 @@ def find_frozen(cut: Sequence[Look], clip: Sequence[Look]) -> str:
     return ""
 
 
-def part_of(look: Look, shares: tuple[float, float, float, float], turned: int) -> Look:
+def part_of(look: LumaSample, shares: tuple[float, float, float, float], turned: int) -> LumaSample:
     """Cut out the part of a stored picture that is shown.
 
     Left, top, right, bottom as shares of it when `turned` upright.
     """
     upright = np.rot90(look.luma, -turned // 90)
     left, top, right, bottom = (round(share * _SIDE) for share in shares)
-    return Look(look.at_s, upright[top : max(bottom, top + 1), left : max(right, left + 1)])
+    return LumaSample(look.at_s, upright[top : max(bottom, top + 1), left : max(right, left + 1)])
 
 
-def still_runs(looks: Sequence[Look]) -> list[tuple[int, int]]:
+def still_runs(looks: Sequence[LumaSample]) -> list[tuple[int, int]]:
     """Return the first and last index of every long time in which nothing moves."""
     runs, first = [], 0
     for last in range(1, len(looks) + 1):
@@ -128,16 +128,16 @@ def still_runs(looks: Sequence[Look]) -> list[tuple[int, int]]:
     return runs
 
 
-def is_black(look: Look) -> bool:
+def is_black(look: LumaSample) -> bool:
     """Return whether next to nothing is to be seen."""
     return look.bright < _BLACK_SHARE
 
 
-def _measure_difference(one: Look, other: Look) -> float:
+def _measure_difference(one: LumaSample, other: LumaSample) -> float:
     return float(np.abs(one.luma.astype(np.int16) - other.luma).mean())
 
 
-def _decode(path: Path, *, keyframes_only: bool, from_s: float = 0.0) -> Iterator[Look]:
+def _decode(path: Path, *, keyframes_only: bool, from_s: float = 0.0) -> Iterator[LumaSample]:
     try:
         with av.open(str(path.absolute()), format="mp4", options=SAFE_OPTIONS) as container:
             stream = container.streams.video[0]
@@ -148,7 +148,7 @@ def _decode(path: Path, *, keyframes_only: bool, from_s: float = 0.0) -> Iterato
             if from_s:
                 container.seek(int((start_s + from_s) / (stream.time_base or 1)), stream=stream)
             for frame in container.decode(stream):
-                yield Look(float(frame.time or 0.0) - start_s, _read_luma(frame))
+                yield LumaSample(float(frame.time or 0.0) - start_s, _read_luma(frame))
     except (av.error.FFmpegError, ValueError) as error:
         raise MediaError(f"{path.name} cannot be decoded ({error}). It has to be made or fetched again.") from error
 

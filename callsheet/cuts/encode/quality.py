@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from callsheet.cuts.encode.keyframes import (
-    Look,
+    LumaSample,
     find_black,
     find_frozen,
     is_black,
@@ -145,7 +145,7 @@ def _compare_pictures(plan: CutPlan, clip: VideoProbe, source: Path, cut: Path) 
         yield frozen
 
 
-def _stands_still(looks: Sequence[Look], cut: Path) -> bool:
+def _stands_still(looks: Sequence[LumaSample], cut: Path) -> bool:
     return any(not moves_after(cut, looks[(first + last) // 2].at_s) for first, last in still_runs(looks))
 
 

@@ -12,7 +12,7 @@ _SHADE, _CROP, _LATER, _COVERED = (0, 0, 0, 130), (74, 222, 128, 255), (96, 165,
 Box = tuple[float, float, float, float]
 
 
-def drawn_framing(frame: Image.Image, size: tuple[int, int], framing: Framing, safe: Zone) -> Image.Image:
+def draw_framing(frame: Image.Image, size: tuple[int, int], framing: Framing, safe: Zone) -> Image.Image:
     """Draw on a small copy of a frame of the clip what the cut shows of it.
 
     What is cut away is dark, the crop has a green edge (where it moves, the last place is blue), and what the
