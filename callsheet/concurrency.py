@@ -61,13 +61,10 @@ async def gather_all(parts: Iterable[Coroutine[Any, Any, Result]]) -> list[Resul
     Returns their results in the order of the parts. A part is never cancelled because of another: it may be in the
     middle of something paid.
     """
-    ended = await asyncio.gather(*parts, return_exceptions=True)
-    results: list[Result] = []
-    for one in ended:
-        if isinstance(one, BaseException):
-            raise one
-        results.append(one)
-    return results
+    tasks = [asyncio.ensure_future(part) for part in parts]
+    await asyncio.gather(*tasks, return_exceptions=True)
+    # An error that a part returned is its result; one that it raised is raised here.
+    return [task.result() for task in tasks]
 
 
 async def gather_bounded(most: int, parts: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
