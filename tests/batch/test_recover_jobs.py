@@ -136,7 +136,7 @@ async def test_an_unreachable_provider_loses_nothing(service: Service, tmp_path:
     await leave_behind(request_in(tmp_path), settings)
     away = settings.model_copy(update={"gemini_base_url": "http://127.0.0.1:1"})
     [one] = await recover_all(away)
-    assert one.how == "failed"
+    assert one.how == "withheld"
     assert (await the_clip(settings)).state is JobState.SUBMITTED
     assert [one.how for one in await recovered(settings)] == ["fetched"]
 
