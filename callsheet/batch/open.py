@@ -91,7 +91,9 @@ async def _begun(settings: Settings, batch: Batch, ask_archive: bool) -> Begun:
 def read_request(
     request: RunRequest, settings: Settings, catalogue: Catalogue | None = None
 ) -> tuple[Manifest, Catalogue, Batch]:
-    """The manifest of a request, checked, with the catalogue and the batch it stands for; UsageError otherwise.
+    """Read the manifest of a request, with its catalogue and its batch.
+
+    The manifest is checked: UsageError when it is not valid.
 
     Without a `catalogue` it is that of the settings. Of a shard the manifest has the shots of this shard alone.
     """

@@ -77,7 +77,10 @@ async def check_unsent(settings: Settings, batch: Batch, sheet: Manifest, catalo
 
 
 async def time_of(settings: Settings, mode: Mode) -> tuple[Clock, LatencyConfig]:
-    """The clock that a run would have, and the latency that its service was told of. No service is started for it."""
+    """Return the clock that a run would have, and its service's latency.
+
+    No service is started for it.
+    """
     if mode == "live":
         return Clock(), LatencyConfig()
     url = settings.gemini_base_url

@@ -39,7 +39,10 @@ class RunRequest:
         return not self.only or shot in self.only
 
     def asked(self) -> dict[str, Any]:
-        """What the ledger keeps, so that the batch can be carried on later as it was asked for: JSON, no secrets."""
+        """Return what the ledger keeps of the request: JSON, no secrets.
+
+        The batch can be carried on later as it was asked for.
+        """
         return {
             "campaign": self.campaign,
             "variables": dict(self.variables),

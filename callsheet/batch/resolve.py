@@ -69,7 +69,9 @@ async def choose_jobs(ledger: Ledger, keys: Sequence[str], batch: str | None, *,
 
 
 async def expired_jobs(ledger: Ledger, keys: Sequence[str], batch: str | None) -> list[Job]:
-    """The expired jobs whose keys begin like `keys` (all when empty), in one batch or any: to be looked for once more.
+    """Find expired jobs that are to be looked for once more.
+
+    Their keys begin like `keys` (all when empty), in one batch or any.
 
     SettingsError when a beginning names no such job.
     """

@@ -72,7 +72,10 @@ async def resumable(ledger: Ledger, settings: Settings, mode: Mode, batch: str |
 
 
 def _asked_again(row: BatchRow, shots: tuple[str, ...], settings: Settings) -> Resumable:
-    """The batch as it was asked for, limited to these shots and to what is free. Its manifest must be the same."""
+    """Ask for the batch as before, limited to these shots and to what is free.
+
+    Its manifest must be the same.
+    """
     manifest, request, why_not = _as_before(row, settings)
     if manifest is None or request is None:
         return Resumable(row.batch.name, shots, None, why_not)

@@ -161,7 +161,10 @@ _STEP_OF: dict[Kind, Step] = {"image": "images", "video": "clips", "cut": "cuts"
 
 
 async def _waiting(run: RunContext, plan: Plan, rows: Sequence[ShotRow]) -> set[str]:
-    """The shots of which everything but a person's decision is there, and told as the manifest asks for it now."""
+    """Find the shots that lack nothing but a person's decision.
+
+    Their sidecars say what the manifest asks for now.
+    """
     ready = {item.shot.id: item.shot for item in plan.shots if awaits_decision(item)}
     waiting = {row.shot for row in rows if (row.state, row.reason_kind) == (ShotOutcome.WAITING, APPROVAL)}
     names = [layout.sidecar_name(run.batch.prefix, shot) for shot in ready if shot in waiting]

@@ -140,7 +140,9 @@ class Poller:
         return self._clock.now() > watch.expires
 
     def judged(self, watch: Watch, error: OperationExpired | Unauthorised) -> ProviderError:
-        """What it means that the provider says an operation or its file is gone, or not for this key to see.
+        """Judge a provider's word that an operation or its file is gone.
+
+        Or that it is not for this key to see.
 
         The end when its retention is over; else it is withheld. A key that is no good at all stays Unauthorised.
         """

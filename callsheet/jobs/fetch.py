@@ -121,5 +121,8 @@ async def download(run: RunContext, job: Job, watch: Watch, ready: VideoReady, p
 
 
 def _from_elsewhere(ready: VideoReady) -> VideoReady | None:
-    """The same video from its address, when the bytes that came in the answer were no good; None when it has none."""
+    """Fetch the same video from its address; None when it has none.
+
+    For when the bytes that came in the answer were no good.
+    """
     return replace(ready, data=None) if ready.data is not None and ready.uri else None

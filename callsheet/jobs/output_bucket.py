@@ -21,13 +21,19 @@ OUTPUT = "output"
 
 
 def output_of(job: Job) -> str | None:
-    """The object that a job's video was fetched from, when it lies in a folder that callsheet made for the job."""
+    """Return the object that a job's video was fetched from.
+
+    None unless it lies in a folder that callsheet made for the job.
+    """
     uri = (job.details or {}).get(OUTPUT)
     return uri if isinstance(uri, str) and uri.startswith("gs://") and own_folder(job) in uri else None
 
 
 def own_folder(job: Job) -> str:
-    """What the names of all objects have in common that attempts at the job wrote: see `providers.output.prefix_of`."""
+    """Return the common prefix of all objects that attempts at the job wrote.
+
+    See `callsheet.providers.output_bucket.prefix_of`.
+    """
     return f"/{label_of(job.key)}-"
 
 

@@ -94,7 +94,9 @@ def name_kept(run: RunContext, key: str, n: int, error: ProviderError) -> Provid
 
 
 async def judge_kept(run: RunContext, order: JobOrder, job: Job, last: AttemptRecord) -> Job:
-    """A picture's or video's job in doubt, decided by the reply that was kept before a kill; as it was without one.
+    """Decide a job in doubt by the reply that was kept before a kill.
+
+    For pictures and videos. Without such a reply the job is as it was.
 
     Whole: it is finished, or submitted under the operation that it names. Part of a picture: it failed. Another answer
     is what it would have been in time. Raises Unreachable when the picture is at an address from which it does not

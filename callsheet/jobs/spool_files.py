@@ -27,7 +27,10 @@ from callsheet.providers.video_addresses import object_of
 
 
 async def keep_picture(run: RunContext, result: ImageResult, usd: Decimal) -> JobResult:
-    """The reply's picture, and all others in it, durable in the spool, as a result for the ledger. It cost `usd`."""
+    """Keep the reply's pictures in the spool, as a result for the ledger.
+
+    All of them are durable then. The first cost `usd`.
+    """
     try:
         probe = await asyncio.to_thread(probe_image, result.data)
     except MediaError as error:

@@ -50,7 +50,10 @@ async def decide_by(ledger: Ledger, key: str, evidence: SubmissionEvidence) -> J
 
 
 def nothing_under(prefix: str, *, sent: datetime, now: datetime, longest_s: float) -> str:
-    """What it means that nothing lies under an attempt's output prefix, when a video takes up to `longest_s`."""
+    """Judge that nothing lies under an attempt's output prefix.
+
+    A video takes up to `longest_s` seconds.
+    """
     passed_s = max(0.0, (now - sent).total_seconds())
     found = f"Nothing is under {prefix} {passed_s:.0f} s after it was sent, and it takes up to {longest_s:.0f} s"
     return f"{found}: it was hardly accepted." if passed_s > longest_s else f"{found}: look again later."

@@ -25,7 +25,10 @@ from callsheet.reconcile.inspect import holdings, inspect
 
 
 async def only_at_provider(run: RunContext, evidence: ArchiveContents, found: Sequence[Finding]) -> list[Job]:
-    """The jobs whose files are missing or changed, and of which nobody but the provider may still have the bytes."""
+    """Find the jobs whose files only the provider may still have.
+
+    Theirs are missing or changed.
+    """
     wanted = [asset for asset in Repair(run, evidence, found, {}).wanted().values() if asset.kind == "clip"]
     jobs = await run.resources.ledger.jobs({asset.job_key for asset in wanted if asset.job_key})
     gone = []

@@ -195,7 +195,10 @@ async def _remake_shot(work: Repair, name: str, findings: Sequence[Finding], rig
 
 
 def _whole(work: Repair, sidecar: Sidecar, right: set[str]) -> tuple[dict[str, Asset], frozenset[str]]:
-    """The shot's files that are right, by their names in its folder, and the names of its thumbnails that are there."""
+    """Return the shot's files that are right, and its thumbnails' names.
+
+    The files by their names in its folder; of thumbnails those that are there.
+    """
     evidence = work.evidence
     files = {
         one.file.file: work.told[name]

@@ -68,7 +68,10 @@ def check(name: str, sidecar: Sidecar) -> None:
 
 
 def _check_input(file: InputRecord) -> None:
-    """A finishing file lies in the batch's `inputs/`, and may be fetched from where its manifest was."""
+    """Check that a finishing file lies in the batch's `inputs/`.
+
+    It may be fetched from where its manifest was.
+    """
     named = not file.file or (
         file.file == f"{file.sha256[:12]}{Path(file.file).suffix}" and layout.is_file_name(file.file)
     )

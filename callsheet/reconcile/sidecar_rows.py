@@ -66,7 +66,10 @@ def pins_in(sidecar: Sidecar) -> tuple[FramePin, ...]:
 
 
 def job_of(sidecar: Sidecar, part: Part, scope: Scopes) -> tuple[Job, AttemptRecord] | None:
-    """The job behind a take or clip, and one attempt that stands for all of its own; None when nothing was sent."""
+    """Return the job behind a take or clip, None when nothing was sent.
+
+    One attempt stands for all of its own.
+    """
     state = state_of(part)
     if state is None:
         return None

@@ -69,13 +69,19 @@ async def tell_choice(run: RunContext, work: ShotState) -> None:
 
 
 async def tell_intent(run: RunContext, work: ShotState, key: str) -> None:
-    """The same when a clip is about to be sent: whoever has another ledger must know that it may have been."""
+    """Write in the sidecar that a clip is about to be sent.
+
+    Whoever has another ledger must know that it may have been.
+    """
     work.intended.add(key)
     await tell_choice(run, work)
 
 
 async def tell_sent(run: RunContext, work: ShotState) -> None:
-    """The same once a clip is submitted, so that no lost ledger sends it again; its video is waited for in any case."""
+    """Write in the sidecar that a clip is submitted.
+
+    No lost ledger sends it again then; its video is waited for in any case.
+    """
     try:
         await tell_choice(run, work)
     except ArchiveError as error:

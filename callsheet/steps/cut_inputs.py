@@ -26,7 +26,10 @@ def files_of(finish: Finish) -> Mapping[str, Reference]:
 
 
 def archived_hashes(run: RunContext) -> Iterator[str]:
-    """The hashes of all that the archive has of this batch, as far as this process knows: it may leave the spool."""
+    """Return the hashes of all that the archive has of this batch.
+
+    As far as this process knows: these files may leave the spool.
+    """
     yield from (asset.sha256 for assets in run.state.assets.values() for asset in assets.values())
     yield from (file.sha256 for work in run.state.work.values() for file in files_of(work.shot.finish).values())
 

@@ -32,7 +32,9 @@ from callsheet.steps.cut_workspace import CuttingRoom, cutting_room
 
 
 async def sign_cut(run: RunContext, signer: Signer, cut: Path, plan: CutPlan, clip: Asset, source: Path) -> Path:
-    """The cut of `clip` (its file is `source`) with Content Credentials, in the spool; `cut` itself is removed.
+    """Sign the cut of `clip` with Content Credentials, in the spool.
+
+    The clip's file is `source`; `cut` itself is removed.
 
     The same cut is signed once, also when the process is killed before the archive has it, or another one signs it
     too: cuts come out the same every time, and the spool notes which signed file was made of one.

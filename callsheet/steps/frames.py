@@ -160,7 +160,10 @@ def _wait(
 
 
 async def _to_come(run: RunContext, work: ShotState) -> dict[int, ShotOutcome]:
-    """The takes that are not there and have not ended for good, each with the state in which it leaves the shot."""
+    """Find the takes that may still come, with the state they leave the shot in.
+
+    They are not there and have not ended for good.
+    """
     absent = [take for take in work.takes.values() if take.asset is None]
     jobs = await run.resources.ledger.jobs([take.key for take in absent]) if absent else {}
     return {
@@ -226,7 +229,10 @@ async def _tell_before_paying(run: RunContext, work: ShotState, choice: Choice) 
 
 
 async def _measure(run: RunContext, shot: Shot, take: TakeState, asset: Asset) -> None:
-    """The take's score, gate and thumbnail; a take that cannot be decoded gets none of them and is never chosen."""
+    """Set the take's score, gate and thumbnail.
+
+    A take that cannot be decoded gets none of them and is never chosen.
+    """
     if asset.mime_type in HEIC_TYPES:
         take.gate = "a HEIC, which cannot be measured here"
         return
