@@ -33,7 +33,7 @@ def callsheet(url: str, files: Sequence[Path]) -> Spent:
 
 async def _into_the_store(url: str, files: Mapping[Path, Digests]) -> Spent:
     from callsheet.archive.store_gcs import GcsStore
-    from callsheet.gcs.credentials import GoogleAccess
+    from callsheet.gcs.access import GoogleAccess
 
     store = GcsStore(BUCKET, "callsheet", access=GoogleAccess(url))
     await store.stat("warm")

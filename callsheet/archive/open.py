@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from callsheet.archive.store import Store
 from callsheet.archive.store_local import LocalStore
 from callsheet.errors import SettingsError
-from callsheet.gcs.credentials import GoogleAccess, access_of
+from callsheet.gcs.access import GoogleAccess, access_of
 from callsheet.settings import Settings
 
 

@@ -20,9 +20,9 @@ from callsheet.archive.numbered import Versions, name_version, newest
 from callsheet.archive.object_metadata import resource
 from callsheet.archive.store import Stat, StoredFile, confined
 from callsheet.errors import ArchiveConflict, ArchiveError, ArchiveKept
+from callsheet.gcs.access import GoogleAccess
 from callsheet.gcs.bucket import Bucket, ObjectInfo
 from callsheet.gcs.content import BytesContent, Content, FileContent
-from callsheet.gcs.credentials import GoogleAccess
 from callsheet.gcs.fetch import Check, Sink, fetch_whole
 from callsheet.gcs.patience import RetryLimits
 from callsheet.gcs.rewrite import Rewrite

@@ -6,8 +6,9 @@ import asyncio
 
 from callsheet.batch.open import read_as_begun
 from callsheet.batch.planning import check_unsent
-from callsheet.cli.options import CampaignOption, JsonOption, LiveOption, ManifestArgument, VarOption, request_of
+from callsheet.cli.options import CampaignOption, JsonOption, LiveOption, ManifestArgument, VarOption
 from callsheet.cli.output import out, print_json, say
+from callsheet.cli.request import request_of
 from callsheet.settings import load_settings
 
 

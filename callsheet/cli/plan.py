@@ -27,9 +27,9 @@ from callsheet.cli.options import (
     LiveOption,
     ManifestArgument,
     VarOption,
-    request_of,
 )
 from callsheet.cli.output import out, print_json, say
+from callsheet.cli.request import request_of
 from callsheet.ledger import Ledger
 from callsheet.manifest import Manifest
 from callsheet.plan import NOUNS, Action, Kind, Plan

@@ -29,12 +29,11 @@ from callsheet.cli.options import (
     ManifestOrNone,
     PlanOption,
     VarOption,
-    complete_request,
-    request_of,
 )
 from callsheet.cli.output import in_short, leave_at_once, out, print_json, say
 from callsheet.cli.plan import plan_of, show_plan, warn, warn_of
 from callsheet.cli.progress import ProgressView
+from callsheet.cli.request import complete_request, request_of
 from callsheet.context.context import watcher
 from callsheet.errors import CallsheetError, SettingsError
 from callsheet.exit_codes import ExitCode

@@ -14,10 +14,10 @@ from urllib.parse import quote
 
 import aiohttp
 
+from callsheet.gcs.access import GoogleAccess
 from callsheet.gcs.answers import Mangled, StorageReply, failure, no_bucket
 from callsheet.gcs.connection import Connection, StorageRequest, connected, let_go
 from callsheet.gcs.content import Content
-from callsheet.gcs.credentials import GoogleAccess
 from callsheet.gcs.patience import RetryLimits, RetryLoop, WriteInDoubt
 from callsheet.gcs.upload import Multipart, Session, parse_kept_bytes
 

@@ -15,7 +15,7 @@ from callsheet.errors import (
     Unreachable,
 )
 from callsheet.files import Digests
-from callsheet.gcs.credentials import GoogleAccess
+from callsheet.gcs.access import GoogleAccess
 from callsheet.gcs.patience import RetryLimits, Stalled
 from callsheet.providers.operations import MAX_VIDEO_BYTES
 from callsheet.providers.partial_file import open_partial

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from callsheet.errors import NotRehearsal, SettingsError
-from callsheet.gcs.credentials import access_of
+from callsheet.gcs.access import access_of
 from callsheet.keys import labels_of
 from callsheet.providers.bucket_download import BucketReader
 from callsheet.providers.output_bucket import SubmissionEvidence, evidence_in, evidence_under, output_root, prefix_of

@@ -15,9 +15,9 @@ from callsheet.archive.open import open_archive
 from callsheet.archive.store import Stat, StoredFile
 from callsheet.archive.store_gcs import GcsStore
 from callsheet.errors import ArchiveConflict, ArchiveDenied, ArchiveError
+from callsheet.gcs.access import GoogleAccess
 from callsheet.gcs.bucket import Bucket
 from callsheet.gcs.connection import connected, let_go
-from callsheet.gcs.credentials import GoogleAccess
 from callsheet.settings import Settings
 from tests.support.gcs_files import AT_ONCE, LARGE, MIDDLING, SMALL, md5, put, sha256, store_at
 from tests.support.gcs_proxy import Proxy

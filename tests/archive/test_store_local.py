@@ -21,7 +21,7 @@ from callsheet.archive.open import open_store
 from callsheet.archive.store import Stat, StoredFile, confined
 from callsheet.archive.store_local import LocalStore
 from callsheet.errors import ArchiveConflict, ArchiveDenied, ArchiveError, SettingsError
-from callsheet.gcs.credentials import GoogleAccess
+from callsheet.gcs.access import GoogleAccess
 
 DATA = b"picture" * 1000
 

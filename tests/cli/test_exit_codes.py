@@ -102,7 +102,7 @@ def test_a_shot_whose_clips_stand_differently_is_what_goes_on() -> None:
 
 def test_the_final_state_of_a_flow_tells_what_is_held() -> None:
     summary = {"exit_code": 5, "shots": {"total": 2, "done": 2}, "usd": {"held": 0.4}}
-    state = end_state(SimpleNamespace(crashed=0), summary)  # type: ignore[arg-type]
+    state = end_state(SimpleNamespace(state=SimpleNamespace(crashed=0)), summary)  # type: ignore[arg-type]
     assert (state.name, state.message) == (
         "Waiting",
         "2 of 2 shots done; $0.40 held by requests that are not settled",

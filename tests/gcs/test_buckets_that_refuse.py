@@ -22,8 +22,8 @@ from callsheet.archive.parts import SCHEMA, latest, read_parts
 from callsheet.archive.store import Stat
 from callsheet.archive.store_gcs import GcsStore
 from callsheet.errors import ArchiveDenied, ArchiveError, ArchiveKept, ManifestError
+from callsheet.gcs.access import GoogleAccess, access_of
 from callsheet.gcs.answers import StorageReply, failure
-from callsheet.gcs.credentials import GoogleAccess, access_of
 from callsheet.settings import load_settings
 from callsheet.sources import read_bytes
 from tests.support.cli import Cli

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from callsheet.archive.store_gcs import GcsStore
 from callsheet.errors import ArchiveDenied, ArchiveError, SettingsError
-from callsheet.gcs.credentials import GoogleAccess, access_of
+from callsheet.gcs.access import GoogleAccess, access_of
 from callsheet.gcs.patience import RetryLimits
 from callsheet.settings import load_settings
 from tests.support.gcs_files import AT_ONCE, MIDDLING, put

@@ -20,7 +20,7 @@ from callsheet.context.context import RunContext
 from callsheet.context.shot_state import ShotState
 from callsheet.errors import ArchiveConflict, DownloadFailed, DownloadStalled, OperationExpired, Unreachable
 from callsheet.files import digest_file
-from callsheet.gcs.credentials import GoogleAccess
+from callsheet.gcs.access import GoogleAccess
 from callsheet.jobs import store as deposit
 from callsheet.jobs.output_bucket import output_of, remove_output
 from callsheet.jobs.output_leftovers import remove_leftovers

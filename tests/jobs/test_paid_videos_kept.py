@@ -19,7 +19,7 @@ from callsheet.cli import resolve
 from callsheet.clock import Clock
 from callsheet.context.batch_state import BatchState
 from callsheet.errors import DownloadFailed, DownloadStalled, SettingsError
-from callsheet.gcs.credentials import GoogleAccess
+from callsheet.gcs.access import GoogleAccess
 from callsheet.jobs.missing import exit_code
 from callsheet.ledger import Job, JobState, Ledger
 from callsheet.ledger.records import RETENTION

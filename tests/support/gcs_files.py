@@ -7,7 +7,7 @@ from pathlib import Path
 
 from callsheet.archive.store import Store, StoredFile
 from callsheet.archive.store_gcs import GcsStore
-from callsheet.gcs.credentials import GoogleAccess
+from callsheet.gcs.access import GoogleAccess
 from callsheet.gcs.patience import RetryLimits
 
 # Without pauses. A stall is one after five seconds, or at once where the test makes one.

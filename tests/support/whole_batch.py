@@ -40,7 +40,7 @@ MOMENTS: dict[str, tuple[str, str, int]] = {
     "between sidecars and catalogue": ("before", "callsheet.batch.report:write_part", 1),
     "between catalogue and marker": ("before", "callsheet.batch.report:write_success", 1),
     "after a choice of frame": ("after", "callsheet.ledger.ledger:Ledger.pin_frame", 1),
-    "before a clip is claimed": ("before", "callsheet.steps.clips:claim", 1),
+    "before a clip is claimed": ("before", "callsheet.jobs.runner:claim", 2),
     "between a clip's record and its sidecar": ("before", "callsheet.steps.clips:tell_sent", 1),
     "before a clip is sent": ("before", "callsheet.steps.clips:operation_of_another_ledger", 1),
     "between a clip's sidecar and its record": ("after", "callsheet.steps.clips:tell_intent", 1),
