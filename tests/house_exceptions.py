@@ -75,7 +75,6 @@ TODAY: dict[str, set[str]] = {
         "tests/ground/test_clock.py:_TICK",
         "tests/jobs/test_output_bucket.py:_put",
         "tests/providers/test_secrets.py:_told",
-        "tests/providers/test_sent_tracking.py:_genai_images",
     },
 }
 

@@ -14,7 +14,6 @@ from callsheet.batch.request import RunRequest
 from callsheet.context.context import current_run
 from callsheet.ledger import AttemptRecord, Ledger
 from callsheet.providers.genai import GenaiImages
-from callsheet.providers.registry import Providers
 from callsheet.settings import load_settings
 from tests.support.service import Service
 from tests.support.whole_batch import whole_batch
@@ -45,17 +44,17 @@ async def test_place_in_the_minute_is_taken_after_the_client_is_open(
     batch: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[datetime] = []
-    real = Providers._genai_images
+    real = GenaiImages.__init__
 
-    def slowly(self: Providers, *given: Any) -> Any:
+    def slowly(self: GenaiImages, *given: Any, **named: Any) -> None:
         import time
 
         time.sleep(SLOW_S)  # as the import of the SDK
         current_clock[:] = [current_run().resources.clock]
         opened.append(current_run().resources.clock.now())
-        return real(self, *given)
+        real(self, *given, **named)
 
-    monkeypatch.setattr(Providers, "_genai_images", slowly)
+    monkeypatch.setattr(GenaiImages, "__init__", slowly)
     attempts = await batch()
     assert len(opened) == 1
     assert all(attempt.at >= opened[0] for attempt in attempts)

@@ -147,10 +147,10 @@ ADDRESSES = (
     Odd("an address of our own", poll=done("{url}/out/clip.mp4"), files={"/out/clip.mp4": Reply(MP4)}),
     Odd("redirected", files={FILE: Reply(b"", 302, {"Location": "/signed/clip"}), "/signed/clip": Reply(MP4)}),
     Odd("gcsUri is a Google file", poll=over({"videos": [{"gcsUri": GOOGLE + ":download?alt=media"}]})),
-    Odd("a host without a name", poll=done("https://10.0.0.8/clip.mp4"), want="DownloadFailed", says="not fetched"),
-    Odd("plain http elsewhere", poll=done("http://cdn.example.com/x"), want="DownloadFailed", says="not fetched"),
-    Odd("a file of this machine", poll=done("file:///etc/passwd"), want="DownloadFailed", says="not fetched"),
-    Odd("nobody's scheme", poll=done("//cdn.example.com/x"), want="DownloadFailed", says="not fetched"),
+    Odd("a host without a name", poll=done("https://10.0.0.8/clip.mp4"), want="DownloadRefused", says="not fetched"),
+    Odd("plain http elsewhere", poll=done("http://cdn.example.com/x"), want="DownloadRefused", says="not fetched"),
+    Odd("a file of this machine", poll=done("file:///etc/passwd"), want="DownloadRefused", says="not fetched"),
+    Odd("nobody's scheme", poll=done("//cdn.example.com/x"), want="DownloadRefused", says="not fetched"),
 )
 FILES = (
     Odd("whole with 206", files={FILE: ranged(MP4, most=len(MP4))}),
