@@ -31,7 +31,7 @@ from callsheet.ledger import AttemptRecord, JobState
 from tests.support.chaos_books import TOLD, disagreements, files_of, never_accepted_usd, sent_again, unexplained_prompts
 from tests.support.chaos_faults import FAULTS, FULL_DAYS
 from tests.support.chaos_stage import UNFINISHED, Stage
-from tests.support.cli import Cli, kill
+from tests.support.cli import Cli, Ran, kill
 
 FACTOR = 600
 LATENCY = {"image": 240.0, "video": 900.0}  # 0.4 s and 1.5 s of real time
@@ -174,12 +174,19 @@ def claims(peace: Stage, chaos: Stage, size: Size) -> dict[str, tuple[bool, str]
             str(dict(Counter(job.state.value for job in jobs))),
         ),
         "ledger, sidecars, marker and summary agree": (not disagreeing, str(disagreeing)[:3000]),
-        # Parked is what the colleague's own full day leaves of a request that was refused for the team: no money.
         "the colleague's last run pays for nothing": (
-            left.exit_code in (UNFINISHED, ExitCode.PARKED) and chaos.service.counts()["accepted"] == sent,
+            is_at_rest(left) and chaos.service.counts()["accepted"] == sent,
             f"exit code {left.exit_code}, visits ended with {dict(Counter(chaos.visits))}",
         ),
     }
+
+
+def is_at_rest(left: Ran) -> bool:
+    """Whether a last run found all made, or parked what it never sent: nothing under way, in doubt or held."""
+    if left.exit_code != ExitCode.PARKED:
+        return left.exit_code == UNFINISHED
+    waits = left.json["open_requests"]
+    return waits["submitted"] == waits["in_doubt"] == 0 and left.json["usd"]["held"] == 0
 
 
 def battle(command: Cli, size: Size, kills: int, seed: int, *, live: bool = False) -> dict[str, Any]:
