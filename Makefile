@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-LOCK := pyproject.toml --extra postgres --extra c2pa --extra redis --universal --generate-hashes --python-version 3.11 \
+LOCK := pyproject.toml --extra postgres --extra c2pa --extra redis --extra heif --universal --generate-hashes --python-version 3.11 \
 	--strip-extras --no-header --no-annotate --quiet
 
 .DEFAULT_GOAL := help
@@ -40,8 +40,9 @@ stop: setup ## End the local Prefect server
 test: setup ## Run the quick suite
 	$(BIN)/python -m pytest -n 4 --dist loadgroup
 
-slow: setup ## Run the slow tests: files of more than 4 GiB, 2,000 shots by two workers (some minutes, 9 GB of disk)
+slow: setup ## Run the slow tests: every case of the dear ones, files of more than 4 GiB, 2,000 shots (9 GB of disk)
 	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m "hypothesis and not slow" --hypothesis-profile thorough
 
 chaos: setup ## Kill a batch 50 times under every fault class, with lost ledgers and days that turn, beside one left in peace
 	$(BIN)/python -m tests.e2e.chaos --kills 50

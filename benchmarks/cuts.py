@@ -21,7 +21,7 @@ from benchmarks.bench import Bench, Row, Spent, median_cpu_s, spent
 from callsheet.cuts.encode.encode import CutResult, make_cut
 from callsheet.cuts.encode.fitness import Analysis, analyse
 from callsheet.cuts.encode.quality import check_cut
-from callsheet.cuts.sound.shelf import Sounds
+from callsheet.cuts.sound.make import Sounds
 from callsheet.media.ffmpeg import EncoderSlots, ffmpeg_exe
 from callsheet.platforms import PlatformSpec, load_platforms
 from callsheet.rehearsal import render_video

@@ -79,8 +79,8 @@ async def _work(ledger: Ledger, numbers: range) -> None:
             details={},
             usd=PRICE,
         )
-        await ledger.finished(key, result, attempt)
-        await ledger.stored(key, [_build_asset(n, key)])
+        await ledger.record_result(key, result, attempt)
+        await ledger.record_files(key, [_build_asset(n, key)])
 
 
 def _build_asset(n: int, key: str) -> Asset:

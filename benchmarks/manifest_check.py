@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.bench import Bench, Row, spent
 from callsheet.errors import ManifestError
-from callsheet.manifest import read_manifest
+from callsheet.manifest import CheckRules, read_manifest
 from callsheet.models import load_catalogue
 
 GOOD = "shot-{n},A lighthouse number {n} in fog,16:9,2\n"
@@ -38,7 +38,7 @@ def _measure_median_s(bench: Bench, sheet: Path) -> float:
 def _check(sheet: Path) -> int:
     """Check a sheet and return the number of problems."""
     try:
-        read_manifest(str(sheet), catalogue=load_catalogue(), today=datetime.now(UTC).date())
+        read_manifest(str(sheet), CheckRules(load_catalogue(), datetime.now(UTC).date()))
     except ManifestError as error:
         return len(error.problems)
     return 0

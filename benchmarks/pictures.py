@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.bench import Bench, Row, Samples, callsheet_exe, environment, run
 from benchmarks.prompts_table import ROWS, prompts_table
 from benchmarks.services import instant_service, last_flow_s, prefect_server
-from callsheet.manifest import read_manifest
+from callsheet.manifest import CheckRules, UserValues, read_manifest
 from callsheet.models import load_catalogue
 
 MANIFEST = Path(__file__).parent.parent / "prompts" / "partiprompts.yaml"
@@ -88,7 +88,7 @@ def _run_bare(bench: Bench, stage: Stage, samples: Samples) -> None:
 def _write_requests(table: Path, target: Path) -> tuple[Path, int]:
     """Write what the bare loop is to request: the very same pictures."""
     sheet = read_manifest(
-        str(MANIFEST), catalogue=load_catalogue(), today=datetime.now(UTC).date(), variables={"table": str(table)}
+        str(MANIFEST), CheckRules(load_catalogue(), datetime.now(UTC).date()), UserValues({"table": str(table)})
     )
     requests = [
         {

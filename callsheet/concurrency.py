@@ -68,7 +68,10 @@ async def gather_all(parts: Iterable[Coroutine[Any, Any, Result]]) -> list[Resul
 
 
 async def gather_bounded(most: int, parts: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
-    """Run the parts, at most `most` at once, each to its end, and only then raise the first error."""
+    """Run the parts, at most `most` at once, each to its end.
+
+    Only then the first error is raised.
+    """
     limit = asyncio.Semaphore(most)
 
     async def run(part: Coroutine[Any, Any, Result]) -> Result:

@@ -6,8 +6,9 @@ Pure values and rules.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TypeVar
 
 # The kinds under which ledger, sidecar and plan tell that a shot waits for a decision, or ended by one.
 APPROVAL = "approval"
@@ -48,14 +49,14 @@ class FrameDecision:
         """Return whether both decide the same, whoever decided and in whatever words."""
         return dict(self.takes) == dict(other.takes)
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """Return the decision in words: "take 2 approved by Ada", "rejected by Ada: dark"."""
         what = f"{describe_takes(self.takes)} approved" if self.takes else "rejected"
         return f"{what} by {self.by}" + (f": {self.note}" if self.note else "")
 
     def sentence(self) -> str:
         """Return the decision as a sentence."""
-        told = self.told()
+        told = self.describe()
         return f"{told[0].upper()}{told[1:].rstrip('.')}."
 
 
@@ -63,7 +64,8 @@ class FrameDecision:
 class FramePin:
     """A frame that callsheet chose, on record before its clip is paid for.
 
-    `wish` is what the choice answers: the clip that is asked for, and how its frame is selected. `n` counts the choices
+    Or a clip among several of a frame: `take` is its number then. `wish` is what the choice answers: the clip that is
+    asked for, and how its frame is selected. `n` counts the choices
     for a shot from 1; it is 0, and `at` None, until the ledger has it.
     """
 
@@ -82,6 +84,20 @@ class FramePin:
         Other takes do not matter.
         """
         return self.wish == wish and takes.get(self.take) == self.sha256
+
+
+Told = TypeVar("Told", bound=FrameDecision | FramePin)
+
+
+def merge_told(known: Sequence[Told], told: Sequence[Told]) -> list[Told]:
+    """Return what is on record about a shot and what is told, each once.
+
+    All have a time, and are numbered in its order: the newest counts, in whichever ledger it was taken.
+    """
+    own = [replace(one, n=0) for one in known]
+    every = [*known, *(one for one in told if replace(one, n=0) not in own)]
+    every.sort(key=lambda one: one.at or datetime.min.replace(tzinfo=UTC))
+    return [replace(one, n=n) for n, one in enumerate(every, 1)]
 
 
 def describe_takes(takes: Iterable[int]) -> str:

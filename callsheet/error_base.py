@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
     """A problem at one place of a manifest.
 
-    Its text is `file:line: column: what is wrong; what is allowed; suggestion`.
+    Its text is `file:line: column: what is wrong; what is allowed; suggestion`. Of a workbook the `cell` stands in
+    place of the line: Sheet1!B7.
     """
 
     file: str
@@ -22,10 +24,11 @@ class Problem:
     what: str
     allowed: str = ""
     suggestion: str = ""
+    cell: str = ""
 
     def __str__(self) -> str:
         tail = "".join(f"; {part}" for part in (self.allowed, self.suggestion) if part)
-        return f"{self.file}:{self.line}: {self.column}: {self.what}{tail}"
+        return f"{self.file}:{self.cell or self.line}: {self.column}: {self.what}{tail}"
 
 
 class CallsheetError(Exception):
@@ -80,12 +83,20 @@ class SettingsError(UsageError):
     """A setting, credential or option is missing or wrong."""
 
 
+class BegunElsewhere(SettingsError):
+    """Another process began the batch meanwhile, with other models or routes."""
+
+
 class CatalogueError(UsageError):
     """A file of models or platforms is unreadable or wrong, or lacks what is named."""
 
 
 class DecisionError(UsageError):
     """A decision names a batch, shot or take that is not there, or comes too late."""
+
+
+class CannotContinue(UsageError):
+    """A batch cannot be asked for again: its manifest is gone or another one now."""
 
 
 class NotAccepted(ProviderError):
@@ -96,3 +107,23 @@ class NotAccepted(ProviderError):
     ) -> None:
         super().__init__(message, reason=reason, status=status)
         self.retry_after_s = retry_after_s
+
+
+class ParentAwaited(CallsheetError):
+    """A take that this shot is made of is still to come (exit code 4)."""
+
+
+class ParentStuck(ParentAwaited):
+    """It comes only when a person decides, or changes its shot (exit code 5)."""
+
+
+class Parked(CallsheetError):
+    """Work that goes on later, `until` (UTC) or, if None, when a limit is raised."""
+
+    def __init__(self, message: str, *, until: datetime | None = None) -> None:
+        super().__init__(message)
+        self.until = until
+
+
+class RouteMissing(Parked, SettingsError):
+    """No credentials lead to a model: its shots are parked, the others are made."""

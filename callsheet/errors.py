@@ -4,8 +4,10 @@ CallsheetError
 ├── UsageError                  exit code 2: the user can mend it before anything is created
 │   ├── ManifestError           the manifest has problems (all of them are in `.problems`)
 │   ├── SettingsError           a setting, credential or option is missing or wrong
+│   │   └── BegunElsewhere      another process began the batch at the same moment, with other default models
 │   ├── CatalogueError          a file of models or platforms is wrong, or does not hold what is named
-│   └── DecisionError           a decision about frames names what is not there, or comes too late
+│   ├── DecisionError           a decision about frames names what is not there, or comes too late
+│   └── CannotContinue          a batch cannot be asked for again as before: its manifest is gone or another one
 ├── ProviderError               the provider (or the way to it) did not give the asset
 │   ├── NotAccepted             known not to have been accepted: trying again costs nothing
 │   │   ├── Unreachable         no connection could be made
@@ -20,13 +22,13 @@ CallsheetError
 │   ├── Blocked                 refused for safety or policy: final, with the provider's reason
 │   │   ├── PromptBlocked       promptFeedback.blockReason
 │   │   ├── ImageBlocked        a finishReason such as IMAGE_SAFETY
-│   │   └── VideoFiltered       Veo's RAI filter; not charged
+│   │   └── VideoFiltered       Veo's RAI filter, or words by Omni; no video is charged
 │   ├── NothingMade             answered, charged or not, but without an asset
 │   │   ├── NoAnswer            asked to look, answered without text
 │   │   ├── NoImage             text only, or no image part
 │   │   │   └── BadImage        part of a picture came, or only its address: kept, never asked for again unasked
 │   │   └── NoVideo             done without a video and without a reason
-│   ├── OperationFailed         a long-running operation ended with an error
+│   ├── OperationFailed         a long-running operation ended with an error, or (OperationCancelled) was cancelled
 │   ├── OperationExpired        the operation or its file is gone: final once the retention is over
 │   ├── OperationWithheld       said to be gone, or not for this key, before the retention is over: still submitted
 │   ├── OperationOverdue        not done within the deadline: still running as far as we know
@@ -36,11 +38,14 @@ CallsheetError
 ├── Parked                      quota, budget or disk: goes on later (exit code 4)
 │   ├── QuotaParked             today's requests are used up, or the provider asked for a long wait
 │   ├── RouteParked             the provider takes no requests until a person has mended the account
+│   ├── RouteMissing            no credentials lead to a model: its shots are parked (also a SettingsError)
 │   ├── BudgetParked            the next submission could exceed the budget
 │   └── NoRoom                  the disk is nearly full: what is paid for next could not be kept
 ├── Stopped                     a person stopped the run; nothing new is sent
 │   └── NotRehearsal            a rehearsal met another server than its service, which gets nothing more
 ├── NotApproved                 the approval of a take was taken back before its clip was sent (exit code 5)
+├── ParentAwaited               the take of another shot that this one is made of is still to come (exit code 4)
+│   └── ParentStuck             it comes only when a person decides, or changes that shot (exit code 5)
 ├── LedgerError                 the ledger cannot be opened or contradicts itself
 ├── ArchiveError                the archive refused, or a file there is not what was written
 │   ├── ArchiveLost             a file that was stored is not there any more
@@ -53,15 +58,19 @@ CallsheetError
 
 from __future__ import annotations
 
-from datetime import datetime
-
+from callsheet.error_base import BegunElsewhere as BegunElsewhere
 from callsheet.error_base import CallsheetError as CallsheetError
+from callsheet.error_base import CannotContinue as CannotContinue
 from callsheet.error_base import CatalogueError as CatalogueError
 from callsheet.error_base import DecisionError as DecisionError
 from callsheet.error_base import ManifestError as ManifestError
 from callsheet.error_base import NotAccepted as NotAccepted
+from callsheet.error_base import ParentAwaited as ParentAwaited
+from callsheet.error_base import ParentStuck as ParentStuck
+from callsheet.error_base import Parked as Parked
 from callsheet.error_base import Problem as Problem
 from callsheet.error_base import ProviderError as ProviderError
+from callsheet.error_base import RouteMissing as RouteMissing
 from callsheet.error_base import SettingsError as SettingsError
 from callsheet.error_base import UsageError as UsageError
 
@@ -140,7 +149,10 @@ class ImageBlocked(Blocked):
 
 
 class VideoFiltered(Blocked):
-    """Veo's filter removed the video; not charged. Hits of `audio` may be false."""
+    """Veo's filter removed the video, or Omni refused it: no video is charged.
+
+    Hits of `audio` may be false.
+    """
 
     def __init__(self, message: str, *, reason: str = "", status: int | None = None, audio: bool = False) -> None:
         super().__init__(message, reason=reason, status=status)
@@ -174,7 +186,13 @@ class NoVideo(NothingMade):
 
 
 class OperationFailed(ProviderError):
-    """A long-running operation ended with an error; Veo charges only on success."""
+    """An operation ended with an error: charged only where its usage bills a video."""
+
+
+class OperationCancelled(OperationFailed):
+    """An operation was cancelled: what it cost is known where its usage tells."""
+
+    charged: bool | None = None
 
 
 class OperationExpired(ProviderError):
@@ -219,15 +237,7 @@ class Unknown(ProviderError):
 
 
 class PictureElsewhere(Unknown):
-    """The reply names its picture by an address, which did not come yet; the next run fetches it."""
-
-
-class Parked(CallsheetError):
-    """Work that goes on later, `until` (UTC) or, if None, when a limit is raised."""
-
-    def __init__(self, message: str, *, until: datetime | None = None) -> None:
-        super().__init__(message)
-        self.until = until
+    """The reply names its picture by an address: the next run fetches it."""
 
 
 class QuotaParked(Parked):

@@ -19,7 +19,7 @@ class ExitCode(IntEnum):
     USAGE = 2
     #: Everything has ended; some of it is blocked or failed, or could not be made.
     UNFINISHED = 3
-    #: Something goes on later by itself: parked for a quota or a budget, or still being made by the provider.
+    #: Something goes on later: parked for a quota, a budget or missing credentials, or still being made.
     PARKED = 4
     #: A person has to decide: takes to approve, or requests in doubt.
     WAITING = 5

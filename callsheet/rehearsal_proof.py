@@ -67,7 +67,7 @@ class ProofAnswer:
         """
         return not self.is_proven and self.status.get("service") == NAME
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """Return in a sentence why it is not taken for the rehearsal service."""
         if self.trouble:
             return f"Nobody answers at {self.url} ({self.trouble})."

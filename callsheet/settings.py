@@ -6,7 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from callsheet.errors import SettingsError
@@ -15,6 +15,15 @@ MIB = 1024 * 1024
 OUTPUT_OFF = "off"
 # The algorithms of the C2PA technical specification 2.4, "Digital signatures".
 C2paAlg = Literal["es256", "es384", "es512", "ps256", "ps384", "ps512", "ed25519"]
+
+
+_CREDENTIALS = (
+    "gemini_api_key",
+    "key_in_gemini",
+    "agent_platform_api_key",
+    "google_cloud_project",
+    "google_application_credentials",
+)
 
 
 class Settings(BaseSettings):
@@ -56,6 +65,14 @@ class Settings(BaseSettings):
     tier: Annotated[
         int, Field(ge=0, le=3, description="Usage tier of the project: selects limits of the catalogue.")
     ] = 1
+    region: Annotated[
+        str | None,
+        Field(
+            max_length=10,
+            description="Where requests come from: a country (DE, GB), or EEA, UK, CH, MENA; each model's rules for it "
+            "hold in check and plan.",
+        ),
+    ] = None
     restricted_region: Annotated[
         bool, Field(description="Requests come from the EEA, the UK, Switzerland or MENA: stricter rules about people.")
     ] = False
@@ -94,6 +111,14 @@ class Settings(BaseSettings):
     alert_url: Annotated[
         SecretStr | None,
         Field(description="Webhook of a chat that is told of batches which need a person; set when deploying."),
+    ] = None
+    webhook_hosts: Annotated[
+        tuple[str, ...],
+        Field(description="Hosts, or host:port, that webhooks of runs may be sent to (JSON list)."),
+    ] = ()
+    webhook_secret: Annotated[
+        SecretStr | None,
+        Field(description="Signs these webhooks: whsec_ and base64, or a text of 24 bytes and more."),
     ] = None
     c2pa_cert: Annotated[
         Path | None, Field(description="PEM file of the certificates that cuts are signed with, the signer's first.")
@@ -135,7 +160,11 @@ class Settings(BaseSettings):
         Field(validation_alias="GOOGLE_CLOUD_PROJECT", description="Project for Veo on Agent Platform."),
     ] = None
     google_cloud_location: Annotated[
-        str, Field(validation_alias="GOOGLE_CLOUD_LOCATION", description="Location of Agent Platform.")
+        str,
+        Field(
+            validation_alias="GOOGLE_CLOUD_LOCATION",
+            description="Location of Agent Platform, for models that are served there.",
+        ),
     ] = "us-central1"
     google_application_credentials: Annotated[
         Path | None,
@@ -169,15 +198,31 @@ class Settings(BaseSettings):
         str | None,
         Field(validation_alias="STORAGE_EMULATOR_HOST", description="A storage emulator in place of Cloud Storage."),
     ] = None
+    sheets_base_url: Annotated[
+        str | None,
+        Field(description="A stand-in on this machine in place of https://docs.google.com, to try Google Sheets out."),
+    ] = None
     prefect_api_url: Annotated[
         str | None,
         Field(validation_alias="PREFECT_API_URL", description="An existing Prefect server; default: a local one."),
     ] = None
 
+    @field_validator(*_CREDENTIALS, mode="before")
+    @classmethod
+    def _strip(cls, given: object) -> object:
+        """Take off the spaces that come along with a copy; spaces alone are nothing."""
+        value = given.get_secret_value() if isinstance(given, SecretStr) else given
+        return given if not isinstance(value, str) else value.strip() or None
+
+    @field_validator("google_cloud_location", mode="before")
+    @classmethod
+    def _place(cls, given: object) -> object:
+        return "us-central1" if isinstance(given, str) and not given.strip() else given
+
     @model_validator(mode="after")
     def _pass_over_empty_key(self) -> Self:
         """Pass over an empty GOOGLE_API_KEY: the SDK takes the other one then."""
-        if self.gemini_api_key is not None and not self.gemini_api_key.get_secret_value():
+        if self.gemini_api_key is None:
             object.__setattr__(self, "gemini_api_key", self.key_in_gemini)
         return self
 

@@ -61,13 +61,96 @@ class Finish:
 
 
 @dataclass(frozen=True, slots=True)
+class Guidance:
+    """What a model of pictures is told beside the prompt.
+
+    Of a Guidance() nothing is sent. `safety` has categories and thresholds in the words of the provider, `thinking`
+    a level in ours.
+    """
+
+    system_instruction: str | None = None
+    safety: tuple[tuple[str, str], ...] = ()
+    thinking: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ParentPicture:
+    """The bytes of a take that something is made of, and which take of its shot it is.
+
+    `is_stored`: the archive has it, so that every process can read it.
+    """
+
+    take: int
+    sha256: str
+    size: int
+    mime_type: str
+    is_stored: bool = field(default=True, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ParentTake:
+    """A take of another shot that a picture or video is made of.
+
+    `take` None is the one that the shot's `select` chooses. `picture` is None until it is known. The shot is whole, so
+    that whoever has the child can name the parent's job, in whatever process the parent is made.
+    """
+
+    shot: Shot
+    take: int | None = None
+    picture: ParentPicture | None = None
+
+    def __str__(self) -> str:
+        """Return it as a manifest names it: `kite:2`, `kite:chosen`."""
+        only = 1 if self.shot.takes == 1 else None
+        take = self.picture.take if self.picture else self.take or only
+        return f"{self.shot.id}:{take or CHOSEN}"
+
+    @property
+    def record(self) -> str:
+        """What a request keeps of it: `kite:2`, or `kite:chosen:2` when no one named it."""
+        is_chosen = self.take is None and self.picture and self.shot.takes > 1
+        return f"{self.shot.id}:{CHOSEN}:{self.picture.take}" if is_chosen and self.picture else str(self)
+
+
+# What a manifest calls the take that a shot's `select` chooses.
+CHOSEN = "chosen"
+
+
+@dataclass(frozen=True, slots=True)
+class VideoReference:
+    """A picture that a video keeps to: a file, or a take of another shot.
+
+    `is_style`: the video takes its style from it, and not its subject.
+    """
+
+    source: Reference | ParentTake
+    is_style: bool = False
+
+    @property
+    def sha256(self) -> str:
+        """The hash of its bytes, "" as long as it is not known which take it is."""
+        if isinstance(self.source, Reference):
+            return self.source.sha256
+        return self.source.picture.sha256 if self.source.picture else ""
+
+    def __str__(self) -> str:
+        """Return it as a manifest names it."""
+        name = self.source.uri if isinstance(self.source, Reference) else str(self.source)
+        return f"style={name}" if self.is_style else name
+
+
+@dataclass(frozen=True, slots=True)
 class Shot:
     """One row of the manifest after templates and matrix.
 
     It has everything that determines its pictures and clips. `takes` 0 with a motion prompt is text-to-video;
     `motion_prompt` None stays a picture. `duration_s` is in seconds, `line` the 1-based line of the manifest. Values
     are complete: defaults are already applied, and wishes about people are in the words of the image model and of the
-    video model. The pictures keep to `reference_images`, or the video where there are none.
+    video model. The pictures keep to `reference_images`, or the video where there are none. With `edit_of` they are
+    made from that picture, the prompt being the instruction; `is_parent`: something else is made of a take of it. The
+    clip is edited by each of `clip_edits`, then made longer in `extend` steps of `extend_s` seconds each. Of each frame
+    there are `clips`, of which `select_clip` goes on (None: the best). A model's fallbacks are asked in order when
+    nothing was accepted; keys know the first model alone.
     """
 
     id: str
@@ -89,18 +172,48 @@ class Shot:
     resolution: str | None = None
     duration_s: int | None = None
     last_frame: Reference | None = None
+    audio: bool | None = None
+    enhance_prompt: bool | None = None
     cuts: tuple[str, ...] = ()
     finish: Finish = Finish()
     tags: tuple[str, ...] = ()
     variables: tuple[tuple[str, str], ...] = ()
+    guidance: Guidance = Guidance()
+    edit_of: ParentTake | None = None
+    is_parent: bool = False
+    video_references: tuple[VideoReference, ...] = ()
+    clip_edits: tuple[str, ...] = ()
+    extend: int = 0
+    extend_s: int = 0
+    clips: int = 1
+    select_clip: int | None = None
+    image_fallbacks: tuple[str, ...] = ()
+    video_fallbacks: tuple[str, ...] = ()
+    fallback_on_quota: bool = False
+
+    @property
+    def length_s(self) -> int:
+        """How long its finished clip is, in seconds; 0 without one."""
+        return (self.duration_s or 0) + self.extend * self.extend_s
+
+    @property
+    def kept_references(self) -> tuple[VideoReference, ...]:
+        """What a video of text alone keeps to: first subjects, then styles.
+
+        A video made of a take has them in that already.
+        """
+        own = () if self.takes else tuple(VideoReference(one) for one in self.reference_images)
+        return tuple(sorted((*own, *self.video_references), key=lambda one: one.is_style))
+
+    @property
+    def input_pictures(self) -> int:
+        """How many pictures are sent with a request for one of its own."""
+        return len(self.reference_images) + (self.edit_of is not None)
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A campaign in one edition and mode.
-
-    `name` is unique among all batches and safe in paths.
-    """
+    """A campaign in one edition and mode; its `name` is unique and safe in paths."""
 
     campaign: str
     edition: str | None
@@ -109,7 +222,7 @@ class Batch:
     manifest_sha256: str = ""
 
     @classmethod
-    def named(cls, name: str) -> Batch | None:
+    def parse(cls, name: str) -> Batch | None:
         """Return the batch of this name, without its manifest.
 
         None when no batch can have it.
@@ -171,47 +284,6 @@ class Asset:
 
 
 @dataclass(frozen=True, slots=True)
-class Take:
-    """One candidate picture of a shot, stored."""
-
-    number: int
-    asset: Asset
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """The take chosen to be animated, and why in one sentence."""
-
-    take: Take
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Clip:
-    """The stored video made of a frame (or of text alone).
-
-    `operation` is the name of the operation that made it.
-    """
-
-    asset: Asset
-    operation: str
-    frame: Frame | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """A clip conformed to one aspect.
-
-    `how` is "copy" (same video packets) or "crop"; `crop` is x, y, w, h in px.
-    """
-
-    spec: str
-    asset: Asset
-    how: Literal["copy", "crop"]
-    crop: tuple[int, int, int, int] | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Failure:
     """A failure of a shot's step: the error's class, message and provider's reason."""
 
@@ -220,13 +292,6 @@ class Failure:
     message: str
     reason: str = ""
     slot: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """The tokens of one paid request, as the provider reported them."""
-
-    tokens: dict[str, int] = field(default_factory=dict)
 
 
 # The words of the label that is drawn on a picture, and told wherever a platform has no box.

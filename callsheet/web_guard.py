@@ -97,12 +97,12 @@ def _is_visit(headers: Headers) -> bool:
 def _forbid_frames(send: Send) -> Send:
     """Return a `send` after which browsers show the answer in no foreign frame."""
 
-    async def sent(message: Message) -> None:
+    async def send_guarded(message: Message) -> None:
         if message["type"] == "http.response.start":
             message = {**message, "headers": [*message.get("headers", ()), *_NO_FRAMES]}
         await send(message)
 
-    return sent
+    return send_guarded
 
 
 async def _refuse(scope: Scope, send: Send, why: str) -> None:

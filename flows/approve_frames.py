@@ -10,20 +10,23 @@ from prefect.states import Completed
 
 from callsheet.batch.approve import Decided, decide
 from callsheet.batch.resume import continuation
-from callsheet.orchestration.by_hand import local_server
-from callsheet.orchestration.continuation import continue_batch
+from callsheet.errors import CannotContinue
+from callsheet.orchestration.end_states import tell_mistakes
 from callsheet.orchestration.forms import DecidedBatch, DecidedBy, FrameChoices, GoOn
+from callsheet.orchestration.local_server import local_server
+from callsheet.orchestration.resume import continue_batch
 from callsheet.settings import Settings, load_settings
-from flows.content_batch import content_batch
+from flows.content_batch import flow_of
 
 
 @flow(
     name="approve-frames",
     flow_run_name="approve · {batch}",
-    description="Decide which takes of waiting shots are animated. Deciding the same twice is harmless.",
+    description="Decide which takes of waiting shots are chosen. Deciding the same twice is harmless.",
     persist_result=False,
     validate_parameters=True,
 )
+@tell_mistakes
 async def approve_frames(batch: DecidedBatch, decisions: FrameChoices, by: DecidedBy, go_on: GoOn = True) -> Any:
     """Record the decisions, all or none, as `callsheet approve` does.
 
@@ -35,7 +38,7 @@ async def approve_frames(batch: DecidedBatch, decisions: FrameChoices, by: Decid
     settings = load_settings()
     decided = await decide(settings, batch, [choice.wish() for choice in decisions], by)
     for one in decided.recorded:
-        get_run_logger().info("%s: %s (%s)", one.decision.shot, one.decision.told(), one.how)
+        get_run_logger().info("%s: %s (%s)", one.decision.shot, one.decision.describe(), one.how)
     went_on = await _go_on(decided, settings) if go_on else {}
     return _final_state(decided, went_on)
 
@@ -43,11 +46,12 @@ async def approve_frames(batch: DecidedBatch, decisions: FrameChoices, by: Decid
 async def _go_on(decided: Decided, settings: Settings) -> dict[str, Any]:
     if not decided.goes_on:
         return {}
-    request, why_not = continuation(decided.row, settings)
-    if request is None:
-        get_run_logger().warning("The decisions are recorded, and the batch does not go on by itself. %s", why_not)
-        return {"left": why_not}
-    return await continue_batch(decided.row.batch, request, content_batch)
+    try:
+        asked = await continuation(decided.row, settings)
+    except CannotContinue as error:
+        get_run_logger().warning("The decisions are recorded, and the batch does not go on by itself. %s", error)
+        return {"left": str(error)}
+    return await continue_batch(decided.row.batch, asked.request, flow_of(asked))
 
 
 def _final_state(decided: Decided, went_on: dict[str, Any]) -> State[dict[str, Any]]:

@@ -9,9 +9,10 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from callsheet.orchestration.artifacts import publish_spot
-from callsheet.orchestration.by_hand import local_server
+from callsheet.orchestration.end_states import tell_mistakes
 from callsheet.orchestration.forms import Crossfade, Parts, SpotName, SpotPlatform
-from tasks.spots import join_spot
+from callsheet.orchestration.local_server import local_server
+from tasks.on_demand import join_spot
 
 
 @flow(
@@ -21,6 +22,7 @@ from tasks.spots import join_spot
     persist_result=False,
     validate_parameters=True,
 )
+@tell_mistakes
 async def assemble(
     of: Parts, platform: SpotPlatform = None, crossfade_s: Crossfade = 0.0, name: SpotName = "spot"
 ) -> State[dict[str, Any]]:

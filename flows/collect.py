@@ -13,22 +13,24 @@ from typing import Any
 
 from prefect import flow, get_run_logger
 from prefect.schedules import Cron
+from prefect.states import Completed, Failed
 
 from callsheet.batch.open import open_for, to_recover
 from callsheet.batch.recover import check_mode, find_missing
 from callsheet.batch.resume import Resumable, resumable
 from callsheet.clock import Clock
 from callsheet.errors import CallsheetError
-from callsheet.exit_codes import first_of
+from callsheet.exit_codes import ExitCode, first_of
 from callsheet.jobs.missing import Recovered, exit_code
 from callsheet.ledger import Ledger
-from callsheet.orchestration.by_hand import local_server
+from callsheet.orchestration.end_states import carry_out, tell_mistakes
 from callsheet.orchestration.forms import LiveBatches, OneBatch
+from callsheet.orchestration.local_server import local_server
 from callsheet.orchestration.run_parameters import parameters_of
 from callsheet.settings import Settings, load_settings
 from callsheet.shots import Mode
-from flows.content_batch import content_batch
-from tasks.recover import recover_batch
+from flows.content_batch import flow_of
+from tasks.on_demand import recover_batch
 
 
 @flow(
@@ -38,7 +40,8 @@ from tasks.recover import recover_batch
     persist_result=False,
     validate_parameters=True,
 )
-async def collect(live: LiveBatches = False, batch: OneBatch = None) -> dict[str, Any]:
+@tell_mistakes
+async def collect(live: LiveBatches = False, batch: OneBatch = None) -> Any:
     """Recover the batches of one mode, or one batch, and finish their shots.
 
     It is what `callsheet recover` does, and free.
@@ -50,16 +53,15 @@ async def collect(live: LiveBatches = False, batch: OneBatch = None) -> dict[str
     settings, mode = load_settings(), _mode(live)
     jobs = await _recover(settings, mode, batch)
     async with await Ledger.open(settings.ledger_url, clock=Clock()) as ledger:
-        found = await resumable(ledger, settings, mode, batch)
-    carried, left = await _carry_on(found)
-    codes = [exit_code(jobs), *(summary["exit_code"] for summary in carried)]
-    return {
-        "exit_code": int(first_of(codes)),
-        "counts": dict(Counter(job.how for job in jobs)),
-        "jobs": [job.as_json() for job in jobs],
-        "carried_on": carried,
-        "left": left,
-    }
+        found = await resumable(ledger, mode, batch)
+    carried, left = await _carry_on(found, settings)
+    code = first_of([exit_code(jobs), *(summary["exit_code"] for summary in carried)])
+    counts = dict(Counter(job.how for job in jobs))
+    jobs_of = [job.as_json() for job in jobs]
+    told = {"exit_code": int(code), "counts": counts, "jobs": jobs_of, "carried_on": carried, "left": left}
+    how = ", ".join(f"{count} {what}" for what, count in counts.items()) or "nothing to fetch"
+    message = f"{how}; {len(carried)} batches carried on, {len(left)} left"
+    return Failed(message=message, data=told) if code is ExitCode.INTERNAL else Completed(message=message, data=told)
 
 
 def _mode(live: bool) -> Mode:
@@ -85,28 +87,20 @@ async def _recover(settings: Settings, mode: Mode, batch: str | None) -> list[Re
     return jobs
 
 
-async def _carry_on(found: list[Resumable]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+async def _carry_on(found: list[Resumable], settings: Settings) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Carry the batches on; return their summaries, and which were left.
 
     With the reason for each that was left.
     """
     carried, left = [], []
     for one in found:
-        why_not = one.why_not
-        if one.request is not None:
-            try:
-                carried.append(await _run(one))
-                continue
-            except CallsheetError as error:
-                why_not = str(error)
-        get_run_logger().warning("%s is not carried on: %s", one.batch, why_not)
-        left.append({"batch": one.batch, "shots": list(one.shots), "why": why_not})
+        try:
+            asked = await one.prepare(settings)
+            carried.append(await carry_out(flow_of(asked), parameters_of(asked.request)))
+        except CallsheetError as error:
+            get_run_logger().warning("%s is not carried on: %s", one.batch, error)
+            left.append({"batch": one.batch, "shots": list(one.shots), "why": str(error)})
     return carried, left
-
-
-async def _run(one: Resumable) -> dict[str, Any]:
-    assert one.request is not None  # noqa: S101  narrows the type: the caller has looked
-    return dict(await content_batch(**parameters_of(one.request)))
 
 
 if __name__ == "__main__":

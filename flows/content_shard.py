@@ -13,12 +13,14 @@ from pydantic import Field
 from callsheet.batch.open import open_run
 from callsheet.batch.shards import end_shard, open_shard
 from callsheet.batch.start import set_aside
-from callsheet.orchestration.by_hand import local_server
+from callsheet.exit_codes import ExitCode
+from callsheet.orchestration.end_states import end_state_of_part, tell_mistakes
+from callsheet.orchestration.local_server import local_server
 from callsheet.orchestration.run_labels import log_plan
 from callsheet.orchestration.run_parameters import request_from
 from callsheet.plan.grouping import Shard
 from callsheet.settings import load_settings
-from flows.content_batch import end_state, in_groups
+from flows.content_batch import in_groups
 
 # Of a batch this large the server keeps ten groups of each shard, not every shot.
 MOST_GROUPS = 20
@@ -30,6 +32,7 @@ MOST_GROUPS = 20
     persist_result=False,
     validate_parameters=True,
 )
+@tell_mistakes
 async def content_shard(
     manifest: str,
     first: Annotated[int, Field(ge=1, description="The first shot, by its place in the manifest.")],
@@ -51,14 +54,15 @@ async def content_shard(
     manifest, the ledger and the archive of the batch.
     """
     request = request_from(locals())
-    async with open_run(request, load_settings()) as (run, sheet):
-        plan = await open_shard(run, sheet, Shard(first, last, revision))
+    async with open_run(request, load_settings()) as (run, asked):
+        plan = await open_shard(run, asked.manifest, Shard(first, last, revision))
         log_plan(plan)
         going = await set_aside(run, plan)
         with tags(run.batch.campaign, run.batch.mode):
             await in_groups(run, going, MOST_GROUPS)
         ended = await end_shard(run, plan)
-    return end_state(run, ended)
+    part = dict(ended, exit_code=int(ExitCode.INTERNAL)) if run.state.crashed else ended
+    return end_state_of_part(part)
 
 
 if __name__ == "__main__":

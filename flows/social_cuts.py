@@ -13,11 +13,12 @@ from prefect.states import Completed
 from callsheet.batch.open import open_for, to_repair
 from callsheet.batch.recut import ClipsToCut, CutsRequest, clips_to_cut, open_more_cuts
 from callsheet.orchestration.artifacts import publish_cuts
-from callsheet.orchestration.by_hand import local_server
+from callsheet.orchestration.end_states import tell_mistakes
 from callsheet.orchestration.forms import Clips, Focus, Platforms
+from callsheet.orchestration.local_server import local_server
 from callsheet.plan.grouping import groups
 from callsheet.settings import load_settings
-from tasks.recut import cut_more, list_more_cuts
+from tasks.on_demand import cut_more, list_more_cuts
 
 
 @flow(
@@ -27,6 +28,7 @@ from tasks.recut import cut_more, list_more_cuts
     persist_result=False,
     validate_parameters=True,
 )
+@tell_mistakes
 async def social_cuts(of: Clips, platforms: Platforms = ("9x16",), focus: Focus = None) -> Any:
     """Cut the clips of the batches that are meant, group by group.
 

@@ -13,8 +13,9 @@ from prefect.states import Completed
 
 from callsheet.batch.account import spend_until
 from callsheet.orchestration.artifacts import publish_spend
-from callsheet.orchestration.by_hand import local_server
+from callsheet.orchestration.end_states import tell_mistakes
 from callsheet.orchestration.forms import LiveBatches, ReportDay
+from callsheet.orchestration.local_server import local_server
 from callsheet.settings import load_settings
 
 
@@ -25,6 +26,7 @@ from callsheet.settings import load_settings
     persist_result=False,
     validate_parameters=True,
 )
+@tell_mistakes
 async def spend_report(live: LiveBatches = True, day: ReportDay = None) -> Any:
     """Publish what was spent on a day, and in its month up to it.
 

@@ -19,7 +19,7 @@ from callsheet.errors import CallsheetError
 
 
 def work_on(step: str, shots: Sequence[str]) -> tuple[RunContext, Step, list[ShotState]]:
-    """Return what `run_step` needs to run a step for these shots (by id) of the batch that is open."""
+    """Return what `run_step` needs for these shots (by id) of the open batch."""
     run = current_run()
     return run, STEPS[step], [run.state.work[shot] for shot in shots]
 

@@ -2,34 +2,90 @@
 
 from __future__ import annotations
 
+import gc
+import shutil
 import socket
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
+from _pytest.nodeid import coerce_node_id
 
 from tests.support.environment import clean_environment
 
 clean_environment()
-# An example that takes long on a busy machine is no failure.
-hypothesis.settings.register_profile("callsheet", deadline=None)
-hypothesis.settings.load_profile("callsheet")
+# An example that takes long on a busy machine is no failure. `make slow` takes the thorough profile.
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=30)
+hypothesis.settings.register_profile("thorough", deadline=None, max_examples=300)
+hypothesis.settings.load_profile("quick")
 
-from tests.support.cli import QUIET, Cli  # noqa: E402  after the environment is clean
-from tests.support.forked import COMMANDS, LATER, Forge  # noqa: E402
+from tests.support import forked  # noqa: E402  after the environment is clean
+from tests.support.cli import QUIET, Cli  # noqa: E402
+from tests.support.environment import FIRST_LOOK_S, PLATFORMS  # noqa: E402
+from tests.support.forked import Forge  # noqa: E402
+from tests.support.forked_services import fork_services  # noqa: E402
+from tests.support.forked_workers import fork_workers  # noqa: E402
+from tests.support.prefect_database import lay_database  # noqa: E402
+from tests.support.quick_cases import mark_slow_cases  # noqa: E402
 from tests.support.service import Service, start_service  # noqa: E402
 
 if TYPE_CHECKING:
     from selenium import webdriver
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Let all workers of a session share their forges; collect no garbage while modules are imported."""
+    if not hasattr(config, "workerinput"):
+        folder = Path(tempfile.mkdtemp(prefix="forges-"))
+        forked.open_session(folder)
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+        config.option.tx = fork_workers(getattr(config.option, "tx", []))
+    fork_services()
+    gc.disable()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+    """Mark what is slow, and give the tests with a Prefect server to one worker: there is one server."""
+    mark_slow_cases(items)
+    for item in items:
+        if "prefect_url" in getattr(item, "fixturenames", ()) and item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group("prefect"))
+    yield
+    # xdist 3.8 notes a test's group in `_nodeid`, which pytest 9.2 does not read any more: no test was grouped.
+    for item in items:
+        grouped = getattr(item, "_nodeid", item.nodeid)
+        if grouped != item.nodeid:
+            item._id = coerce_node_id(grouped)
+
+
+def pytest_collection_finish() -> None:
+    """Have the collector pass over what was imported, which stays."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+
+
 @pytest.fixture(autouse=True)
 def _no_emulator(monkeypatch: pytest.MonkeyPatch) -> None:
     """The emulator's wrapper leaves its address in the environment; here it is always given explicitly."""
     monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Live runs look at a clip of the service for the first time when it is done, and not only after 4 real seconds."""
+    monkeypatch.setattr("callsheet.context.poller.FIRST_LOOK_S", FIRST_LOOK_S)
+
+
+@pytest.fixture
+def full_size_cuts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cuts are as large as the platforms take them; those of other tests are small, for they are made sooner."""
+    monkeypatch.delenv(PLATFORMS)
 
 
 @pytest.fixture
@@ -48,6 +104,7 @@ def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     from callsheet.settings import load_settings
 
     settings = load_settings(home=tmp_path_factory.mktemp("server"))
+    lay_database(settings)
     # Not 4200: of two servers that are started there at once, one would be taken for the other.
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -68,27 +125,17 @@ def _tell_the_last_events() -> None:
 
 
 @pytest.fixture(scope="session")
-def forge(prefect_url: str) -> Iterator[Forge]:
+def forge(prefect_url: str) -> Forge:
     """Forks commands that use the tests' Prefect server."""
-    prefect = [
-        "flows.content_batch",
-        "flows.collect",
-        "prefect.flow_engine",
-        "prefect.task_engine",
-        "fastapi",
-        "graphviz",
-    ]
-    forge = Forge({"PREFECT_API_URL": prefect_url, **QUIET}, [*COMMANDS, *LATER, *prefect])
-    yield forge
-    forge.close()
+    modules = (*forked.COMMANDS, *forked.LATER, *forked.PREFECT)
+    environment = (("PREFECT_API_URL", prefect_url), *QUIET.items())
+    return forked.forge("prefect", modules, environment, forked.bare_forge())
 
 
 @pytest.fixture(scope="session")
-def bare_forge() -> Iterator[Forge]:
+def bare_forge() -> Forge:
     """Forks commands that need no Prefect."""
-    forge = Forge({}, [*COMMANDS, *LATER, "tests.support.whole_batch"])
-    yield forge
-    forge.close()
+    return forked.bare_forge()
 
 
 @pytest.fixture

@@ -146,20 +146,23 @@ def _build_take_rows(sidecar: Sidecar) -> Iterator[Row]:
 
 
 def _build_clip_rows(sidecar: Sidecar) -> Iterator[Row]:
-    for clip in sidecar.clips:
+    for clip in (*sidecar.beginnings, *sidecar.clips):
         made: Row = {
             "take": clip.take,
             **_choose_prompts(sidecar),
             "model": clip.model,
             "parameters": _encode_json(
                 clip.model_dump(exclude_none=True, include={"resolution", "aspect_ratio", "requested_duration_s"})
+                | ({"step": clip.step} if clip.step else {})
+                | ({"edit": True} if clip.is_edit else {})
+                | ({"variant": clip.variant} if clip.variant > 1 else {})
             ),
             "job_key": clip.job_key,
             "operation": clip.operation,
             "thumbnail": clip.poster.file if clip.poster else None,
         }
         if clip.file:
-            yield _build_row(sidecar, clip.file, kind="clip", usd=clip.usd, **made)
+            yield _build_row(sidecar, clip.file, kind="clip", usd=clip.usd, chosen=clip.chosen, **made)
         if clip.poster:
             yield _build_row(sidecar, clip.poster, kind="poster", **made)
         for other in clip.others:

@@ -14,9 +14,12 @@ from datetime import date
 from pathlib import Path
 from urllib.parse import quote
 
+from callsheet.sources import split_sheet
+
 # Asks for a Google login and then gives the object to whoever may read it
 # (docs.cloud.google.com/storage/docs/request-endpoints#cookieauth, checked 2026-11-21).
 _BROWSER_DOWNLOADS = "https://storage.cloud.google.com/"
+_WORKBOOK_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 
 def link_to(uri: str, *, beside: Path | None = None) -> str:
@@ -45,6 +48,8 @@ SPOTS = "spots"
 OUTSIDE = r"[/\\\x00-\x1f]"
 
 _HASH = 12
+STATUS_SHEET = re.compile(r"sheet\.status\.(csv|tsv|tab|xlsx)")
+SENT_ROWS = re.compile(r"rows-[0-9a-f]{12}\.csv")
 # A folder name longer than this is cut: file systems allow 255 bytes, and people read these.
 _MAX_FOLDER = 120
 _EXTENSIONS = {
@@ -117,12 +122,13 @@ def take_name(number: int, sha256: str, mime_type: str) -> str:
     return _build_name(("take", str(number)), sha256, mime_type)
 
 
-def clip_name(sha256: str, mime_type: str, *, take: int | None = None) -> str:
+def clip_name(sha256: str, mime_type: str, *, take: int | None = None, variant: int = 1) -> str:
     """Return `clip-<sha12>.mp4`, or `clip-2-<sha12>.mp4` with the take's number.
 
-    The number is given when the shot has clips of several takes.
+    The number is given when the shot has clips of several takes. A further clip of the same frame has its own number:
+    `clip-v2-<sha12>.mp4`.
     """
-    return _build_name(("clip", _format_number(take)), sha256, mime_type)
+    return _build_name(("clip", _format_number(take), f"v{variant}" if variant > 1 else ""), sha256, mime_type)
 
 
 def cut_name(spec: str, sha256: str, mime_type: str, *, take: int | None = None) -> str:
@@ -198,13 +204,40 @@ def manifest_name(prefix: str, uri: str) -> str:
 
     `manifest.csv`, `manifest.yaml`.
     """
-    suffix = re.search(r"\.[A-Za-z0-9]{1,8}$", uri)
+    suffix = re.search(r"\.[A-Za-z0-9]{1,8}$", split_sheet(uri)[0])
     return f"{prefix}/manifest{suffix.group().lower() if suffix else ''}"
+
+
+def manifest_type(name: str) -> str:
+    """Return the content type of a manifest's copy: plain text, or a workbook."""
+    return _WORKBOOK_TYPE if name.endswith((".xlsx", ".xlsm")) else "text/plain; charset=utf-8"
 
 
 def is_manifest(prefix: str, name: str) -> bool:
     """Return whether this is the name of the batch's copy of its manifest."""
     return re.fullmatch(rf"{re.escape(prefix)}/manifest(\.[a-z0-9]{{1,8}})?", name) is not None
+
+
+def holds_manifest(prefix: str, name: str) -> bool:
+    """Return whether a file is a manifest of the batch: its copy, sent rows, status."""
+    own = name.removeprefix(f"{prefix}/")
+    return is_manifest(prefix, name) or SENT_ROWS.fullmatch(own) is not None or STATUS_SHEET.fullmatch(own) is not None
+
+
+def name_sent_rows(sha256: str) -> str:
+    """Return `rows-<sha12>.csv`: the rows that a program sent as a manifest."""
+    return f"rows-{sha256[:_HASH]}.csv"
+
+
+def locate_sent_rows(home: Path) -> Path:
+    """Return the folder in which rows that were sent are checked."""
+    return home.absolute() / "rows"
+
+
+def is_sent_rows(uri: str, archive_uri: str, home: Path) -> bool:
+    """Return whether a manifest's address is one of rows that a program sent."""
+    below = uri.startswith((f"{archive_uri.rstrip('/')}/", f"{locate_sent_rows(home)}/"))
+    return below and SENT_ROWS.fullmatch(uri.rpartition("/")[2]) is not None
 
 
 def is_sidecar(name: str) -> bool:
@@ -228,18 +261,6 @@ def part_of(name: str) -> tuple[date, str, int] | None:
         return (date.fromisoformat(found[1]), found[2], int(found[3])) if found else None
     except ValueError:  # a day that no calendar has
         return None
-
-
-def part_number(name: str, batch: str) -> int | None:
-    """Return the n of a catalogue part of this batch, None for every other name."""
-    told = part_of(name)
-    return told[2] if told and told[1] == batch else None
-
-
-def batch_of_part(name: str) -> str | None:
-    """Return the batch's name of a catalogue part, None for every other name."""
-    told = part_of(name)
-    return told[1] if told else None
 
 
 def _build_name(parts: tuple[str, ...], sha256: str, mime_type: str) -> str:

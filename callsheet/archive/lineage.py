@@ -47,7 +47,7 @@ def list_files(sidecar: Sidecar) -> Iterator[Listed]:
 
     Of thumbnails it has only the names.
     """
-    used = _list_parts(sidecar.takes, sidecar.clips, sidecar.cuts)
+    used = _list_parts(sidecar.takes, (*sidecar.clips, *sidecar.beginnings), sidecar.cuts)
     earlier = _list_parts(sidecar.earlier_takes, sidecar.earlier_clips, sidecar.earlier_cuts)
     in_use = {one.file.file: one for one in used}
     yield from in_use.values()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
@@ -63,25 +64,30 @@ class Success(_MarkerPart):
     ledger: str | None = None
 
 
-async def write_success(
-    store: Store,
-    prefix: str,
-    sidecars: Sequence[Sidecar],
-    *,
-    catalogue: str | None,
-    finished: datetime,
-    hashes: Mapping[str, str] | None = None,
-    absent: Sequence[str] = (),
-    damaged: Sequence[str] = (),
-    ledger: str | None = None,
-) -> Success:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchEnd:
+    """How a batch ended, beside its sidecars."""
+
+    #: The newest part of the catalogue; None without one.
+    catalogue: str | None
+    #: When the run that ends it ended.
+    finished: datetime
+    #: The sha256 of stored sidecars by shot, as far as they are known; the others are read.
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    #: The ids of pending shots that have no sidecar yet.
+    absent: Sequence[str] = ()
+    #: The ids of shots of which files are lost.
+    damaged: Sequence[str] = ()
+    #: The identity of the ledger that it was made with.
+    ledger: str | None = None
+
+
+async def write_success(store: Store, prefix: str, sidecars: Sequence[Sidecar], end: BatchEnd) -> Success:
     """Write the marker over the sidecars as they are stored now; call it last.
 
-    `sidecars` must not be empty. `hashes` are the sha256 of stored sidecars by shot, as far as they are known; the
-    others are read. `absent` are the ids of pending shots that have no sidecar yet; of the `damaged` ones files are
-    lost.
+    `sidecars` must not be empty.
     """
-    known = hashes or {}
+    known = end.hashes
 
     async def list_one(sidecar: Sidecar) -> ListedSidecar:
         name = layout.sidecar_name(prefix, sidecar.shot)
@@ -91,8 +97,8 @@ async def write_success(
         return ListedSidecar(name=name, sha256=hashlib.sha256(data).hexdigest())
 
     files = await gather_bounded(_AT_ONCE, (list_one(sidecar) for sidecar in sidecars))
-    marker = _build_marker(sidecars, files, catalogue, finished, absent)
-    marker = marker.model_copy(update={"damaged": tuple(damaged), "ledger": ledger})
+    marker = _build_marker(sidecars, files, end)
+    marker = marker.model_copy(update={"damaged": tuple(end.damaged), "ledger": end.ledger})
     await write_marker(store, prefix, marker)
     return marker
 
@@ -126,27 +132,21 @@ async def read_success(store: Store, prefix: str) -> Success | None:
         ) from error
 
 
-def _build_marker(
-    sidecars: Sequence[Sidecar],
-    files: Sequence[ListedSidecar],
-    catalogue: str | None,
-    finished: datetime,
-    absent: Sequence[str],
-) -> Success:
+def _build_marker(sidecars: Sequence[Sidecar], files: Sequence[ListedSidecar], end: BatchEnd) -> Success:
     first = sidecars[0]
-    unfinished = (*(sidecar.shot for sidecar in sidecars if sidecar.state != "done"), *absent)
-    states = Counter([*(sidecar.state for sidecar in sidecars), *("pending" for _ in absent)])
+    unfinished = (*(sidecar.shot for sidecar in sidecars if sidecar.state != "done"), *end.absent)
+    states = Counter([*(sidecar.state for sidecar in sidecars), *("pending" for _ in end.absent)])
     return Success(
         campaign=first.campaign,
         batch=first.batch,
         mode=first.mode,
         status="finished",
         complete=not unfinished,
-        shots={"total": len(sidecars) + len(absent), **states},
+        shots={"total": len(sidecars) + len(end.absent), **states},
         unfinished=unfinished,
         sidecars=tuple(files),
-        catalogue=catalogue,
-        finished=finished,
+        catalogue=end.catalogue,
+        finished=end.finished,
     )
 
 

@@ -97,7 +97,7 @@ class Versions:
         self.keeps = True
         return True
 
-    def shown(self, prefix: str, files: Mapping[str, Stat]) -> dict[str, Stat]:
+    def show_newest(self, prefix: str, files: Mapping[str, Stat]) -> dict[str, Stat]:
         """Return a listing with each document once, as its newest version is."""
         shown, numbers = newest(files)
         self._several |= numbers.keys()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import Field, JsonValue
 
-from callsheet.archive.disclosure import Disclosure
-from callsheet.archive.layout import is_file_name
+from callsheet.archive.sidecar_parts import Disclosure, FileName, FinishRecord, Moment, SidecarPart
 from callsheet.platforms.spec import PlatformSpec
 
 # 5: `pins`, `earlier_takes`, `earlier_clips`, `earlier_cuts` (2026-11-30).
@@ -16,11 +14,7 @@ from callsheet.platforms.spec import PlatformSpec
 SCHEMA_VERSION = 5
 
 
-class _SidecarPart(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class FailureRecord(_SidecarPart):
+class FailureRecord(SidecarPart):
     """A failure: `kind` is the error's class, `reason` the provider's own code."""
 
     step: str
@@ -30,17 +24,7 @@ class FailureRecord(_SidecarPart):
     slot: str = ""
 
 
-def _check_in_folder(name: str) -> str:
-    if not is_file_name(name):
-        raise ValueError(f"{name[:200]!r} is not the name of a file in its folder")
-    return name
-
-
-# A stranger's sidecar names nothing outside of its folder: pages link to it, and steps read it.
-FileName = Annotated[str, AfterValidator(_check_in_folder)]
-
-
-class FileRecord(_SidecarPart):
+class FileRecord(SidecarPart):
     """One archived file, relative to the shot's folder; bytes, pixels, seconds."""
 
     file: FileName
@@ -49,7 +33,7 @@ class FileRecord(_SidecarPart):
     size: int
     mime_type: str
     uri: str
-    created: datetime
+    created: Moment
     width: int | None = None
     height: int | None = None
     duration_s: float | None = None
@@ -58,7 +42,7 @@ class FileRecord(_SidecarPart):
     thumbnail: FileName | None = None
 
 
-class ScoreRecord(_SidecarPart):
+class ScoreRecord(SidecarPart):
     """Measures of a take (media/frames.py); `rank` is its mean rank, 0..1 (1 best)."""
 
     luma: float
@@ -72,12 +56,11 @@ class ScoreRecord(_SidecarPart):
     rejected: str | None = None
 
 
-class JobRecord(_SidecarPart):
+class JobRecord(SidecarPart):
     """The paid job behind a take or clip as the ledger had it.
 
-    `callsheet ledger rebuild` enters it again. `batch`, `shot` and `slot` wanted it first, and that batch pays. Times
-    are the ledger's, so rehearsal time in a rehearsal. Money in USD. `ledger` is the one that was about to send it when
-    this was written, "submitting" by then: for any other ledger the request is in doubt.
+    `ledger rebuild` enters it again. `batch`, `shot` and `slot` wanted it first, and that batch pays. Times are the
+    ledger's. USD. `ledger` was about to send it ("submitting"): for any other ledger the request is in doubt.
     """
 
     state: str
@@ -91,13 +74,13 @@ class JobRecord(_SidecarPart):
     reason_kind: str = ""
     reason: str = ""
     reason_code: str = ""
-    created: datetime
-    submitted_at: datetime | None = None
-    finished_at: datetime | None = None
+    created: Moment
+    submitted_at: Moment | None = None
+    finished_at: Moment | None = None
     ledger: str = ""
 
 
-class TakeRecord(_SidecarPart):
+class TakeRecord(SidecarPart):
     """A candidate picture or why there is none; `others`, `text`: of the same reply."""
 
     take: int
@@ -119,10 +102,14 @@ class TakeRecord(_SidecarPart):
     text: str = ""
 
 
-class ClipRecord(_SidecarPart):
+class ClipRecord(SidecarPart):
     """A video made of a take (None: of text alone): its file, or why there is none.
 
-    `reply` is what the provider said of its operation in the end, without bytes; `others` are further videos of it.
+    `step`: after how many edits and extensions; then it is made of the clip of the step before (`is_edit`: edited).
+    `variant` is its number among the clips of its frame; of several one is `chosen`, and `why`, by what it looks like
+    (`score`).
+    `reply` is what the provider said of its operation in the end, without bytes, and `request_id` its id of that poll;
+    `submission_request_id` is that of the submission. `others` are further videos of it.
     """
 
     take: int | None
@@ -132,6 +119,7 @@ class ClipRecord(_SidecarPart):
     resolution: str | None = None
     aspect_ratio: str | None = None
     requested_duration_s: int | None = None
+    references: tuple[dict[str, str], ...] = ()
     file: FileRecord | None = None
     poster: FileRecord | None = None
     failure: FailureRecord | None = None
@@ -139,14 +127,22 @@ class ClipRecord(_SidecarPart):
     usd: float = 0.0
     attempts: int = 0
     reply: dict[str, JsonValue] = Field(default_factory=dict)
+    request_id: str = ""
+    submission_request_id: str = ""
     others: tuple[FileRecord, ...] = ()
+    step: int = 0
+    is_edit: bool = False
+    variant: int = 1
+    score: ScoreRecord | None = None
+    chosen: bool = False
+    why: str = ""
 
 
 # The framing of a cut that is encoded in the clip's own aspect.
 WHOLE = "the whole picture"
 
 
-class SubjectRecord(_SidecarPart):
+class SubjectRecord(SidecarPart):
     """The place of the subject, `how` it was found, and why so.
 
     `box` is left, top, right, bottom around all its moments, in shares 0..1 of the upright picture.
@@ -157,7 +153,7 @@ class SubjectRecord(_SidecarPart):
     box: tuple[float, float, float, float] | None = None
 
 
-class CutMaking(_SidecarPart):
+class CutMaking(SidecarPart):
     """The facts of how a cut was made.
 
     `crop` is x, y, w, h in pixels of the upright clip, at the start where it moves along `path` (seconds, x, y).
@@ -197,7 +193,7 @@ class CutRecord(CutMaking):
     disclosure: Disclosure = Disclosure()
 
 
-class DecisionRecord(_SidecarPart):
+class DecisionRecord(SidecarPart):
     """A person's decision: the takes approved, by number and sha256 (none: rejected).
 
     `shown` are the takes that there were to choose from, `n` counts the shot's decisions from 1.
@@ -208,10 +204,10 @@ class DecisionRecord(_SidecarPart):
     shown: dict[int, str]
     by: str
     note: str = ""
-    at: datetime
+    at: Moment
 
 
-class PinRecord(_SidecarPart):
+class PinRecord(SidecarPart):
     """A choice of frame before its clip was paid for; `wish` is its input's hash."""
 
     n: int
@@ -219,11 +215,11 @@ class PinRecord(_SidecarPart):
     take: int
     sha256: str
     why: str = ""
-    at: datetime
+    at: Moment
 
 
-class ImageParams(_SidecarPart):
-    """The parameters that every take of the shot was requested with."""
+class ImageParams(SidecarPart):
+    """The parameters of all takes' requests; `edit_of`: made of such as `kite:2`."""
 
     model: str
     aspect_ratio: str
@@ -231,44 +227,19 @@ class ImageParams(_SidecarPart):
     seed: int | None = None
     person_generation: str | None = None
     references: tuple[dict[str, str], ...] = ()
+    edit_of: str | None = None
+    system_instruction: str | None = None
+    safety: dict[str, str] = Field(default_factory=dict)
+    thinking: str | None = None
 
 
-class InputRecord(_SidecarPart):
-    """A file used to finish cuts, from the manifest's `uri`.
-
-    `file` is its name in the batch's `inputs/`, "" as long as it is not there (no clip was made yet).
-    """
-
-    file: str = ""
-    sha256: str
-    size: int
-    mime_type: str
-    uri: str
-
-
-class FinishRecord(_SidecarPart):
-    """The finish of the shot's cuts, in the words of callsheet.shots.Finish."""
-
-    focus: str = "auto"
-    captions: str | None = None
-    captions_file: InputRecord | None = None
-    logo: InputRecord | None = None
-    end_card: InputRecord | None = None
-    end_card_s: float = 2.0
-    music: InputRecord | None = None
-    label: str | None = None
-    font: InputRecord | None = None
-
-    def files(self) -> tuple[InputRecord, ...]:
-        """Return the files among it."""
-        return tuple(one for one in (self.captions_file, self.logo, self.end_card, self.music, self.font) if one)
-
-
-class Sidecar(_SidecarPart):
+class Sidecar(SidecarPart):
     """All that is known of one shot in one batch.
 
     `earlier_takes`, `earlier_clips`: paid for, or perhaps, and no longer used by the shot (its prompt was edited, say,
     or another frame animated). They are never taken out. `earlier_cuts`: no longer used, their files kept.
+    `beginnings` are the clips that the clips were made from, step by step, and those of several of a frame that were
+    not chosen.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -291,10 +262,11 @@ class Sidecar(_SidecarPart):
     image: ImageParams | None = None
     takes: tuple[TakeRecord, ...] = ()
     clips: tuple[ClipRecord, ...] = ()
+    beginnings: tuple[ClipRecord, ...] = ()
     cuts: tuple[CutRecord, ...] = ()
     earlier_takes: tuple[TakeRecord, ...] = ()
     earlier_clips: tuple[ClipRecord, ...] = ()
     earlier_cuts: tuple[CutRecord, ...] = ()
     finish: FinishRecord | None = None
     usd: float = 0.0
-    updated: datetime
+    updated: Moment

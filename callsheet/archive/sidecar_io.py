@@ -25,10 +25,11 @@ def with_earlier(new: Sidecar, before: Sidecar, gone: Collection[str] = ()) -> S
 
     Their cuts are added too: they lie beside them. `gone` are names of files that are not there any more.
     """
+    clips = (*new.earlier_clips, *before.earlier_clips, *before.beginnings, *before.clips)
     return new.model_copy(
         update={
             "earlier_takes": _keep_earlier(new.takes, (*new.earlier_takes, *before.earlier_takes, *before.takes)),
-            "earlier_clips": _keep_earlier(new.clips, (*new.earlier_clips, *before.earlier_clips, *before.clips)),
+            "earlier_clips": _keep_earlier((*new.beginnings, *new.clips), clips),
             "earlier_cuts": _keep_earlier_cuts(new.cuts, (*new.earlier_cuts, *before.earlier_cuts, *before.cuts), gone),
         }
     )
@@ -36,7 +37,8 @@ def with_earlier(new: Sidecar, before: Sidecar, gone: Collection[str] = ()) -> S
 
 def list_paid_parts(sidecar: Sidecar) -> list[TakeRecord | ClipRecord]:
     """Return every take and clip of the shot, those in use first."""
-    return [*sidecar.takes, *sidecar.clips, *sidecar.earlier_takes, *sidecar.earlier_clips]
+    used: list[TakeRecord | ClipRecord] = [*sidecar.takes, *sidecar.beginnings, *sidecar.clips]
+    return [*used, *sidecar.earlier_takes, *sidecar.earlier_clips]
 
 
 def _keep_earlier(now: Sequence[Part], before: Iterable[Part]) -> tuple[Part, ...]:
@@ -48,7 +50,7 @@ def _keep_earlier(now: Sequence[Part], before: Iterable[Part]) -> tuple[Part, ..
         # Without a file there is only the job to tell of, and the part in use tells of it.
         told = _identify(part) in in_use or (part.file is None and part.job_key in known)
         if not told and _is_paid(part):
-            kept[_identify(part)] = part.model_copy(update={"chosen": False}) if isinstance(part, TakeRecord) else part
+            kept[_identify(part)] = part.model_copy(update={"chosen": False})
     with_file = {key for key, file in kept if file}
     return tuple(part for part in kept.values() if part.file or part.job_key not in with_file)
 
@@ -216,8 +218,11 @@ async def read_readable(store: Store, names: Sequence[str]) -> tuple[list[Stored
 
 
 async def sidecar_files(store: Store, prefix: str) -> dict[str, str]:
-    """Return the file names of the batch's sidecars that are stored under a number, by the folders of their shots."""
-    names = (await store.numbered_names(f"{prefix}/")).items()
+    """Return the batch's sidecars that are stored under a number.
+
+    Their file names, by the folders of their shots.
+    """
+    names = (await store.list_numbered(f"{prefix}/")).items()
     return {name.split("/")[-2]: real.rpartition("/")[2] for name, real in names if layout.is_sidecar(name)}
 
 

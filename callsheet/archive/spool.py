@@ -114,7 +114,7 @@ class Spool:
         (self.root / "damaged").mkdir(exist_ok=True)
         return self.root / "damaged" / key
 
-    def made_of(self, sha256: str) -> Path | None:
+    def find_derived(self, sha256: str) -> Path | None:
         """Return the file here that was noted as made of the one with this hash."""
         try:
             made = self.path((self.root / "made" / sha256).read_text())
@@ -138,13 +138,13 @@ class Spool:
             os.fsync(file.fileno())
         part = Path(file.name)
         with _describe_disk_errors(self.root):
-            if self.made_of(sha256) is None:
+            if self.find_derived(sha256) is None:
                 note.unlink(missing_ok=True)
                 with suppress(FileExistsError):
                     note.hardlink_to(part)
                 _sync(note.parent)
             part.unlink()
-        return self.made_of(sha256) or made
+        return self.find_derived(sha256) or made
 
     def check_room(self, megabytes: int) -> None:
         """Raise NoRoom when the disk has less than this free (megabytes).

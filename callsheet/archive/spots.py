@@ -14,8 +14,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from callsheet.archive import layout
-from callsheet.archive.disclosure import Disclosure
 from callsheet.archive.sidecar import FileRecord
+from callsheet.archive.sidecar_parts import Disclosure
 from callsheet.archive.store import Stat, Store
 from callsheet.concurrency import gather_bounded
 

@@ -17,16 +17,13 @@ from typing import Any
 
 from callsheet import files as durable
 from callsheet.archive.numbered import Versions, name_version, newest
-from callsheet.archive.object_metadata import resource
-from callsheet.archive.store import Stat, StoredFile, confined
+from callsheet.archive.store import Stat, StoredFile, confined, disposition, resource
 from callsheet.errors import ArchiveConflict, ArchiveError, ArchiveKept
-from callsheet.gcs.access import GoogleAccess
+from callsheet.gcs.access import GoogleAccess, RetryLimits
 from callsheet.gcs.bucket import Bucket, ObjectInfo
-from callsheet.gcs.content import BytesContent, Content, FileContent
 from callsheet.gcs.fetch import Check, Sink, fetch_whole
-from callsheet.gcs.patience import RetryLimits
-from callsheet.gcs.rewrite import Rewrite
-from callsheet.gcs.write_rule import RESUMABLE, Write
+from callsheet.gcs.upload import BytesContent, Content, FileContent
+from callsheet.gcs.write_rule import RESUMABLE, Rewrite, Write
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +61,7 @@ class GcsStore:
             content_type=file.content_type,
             md5=file.md5,
             metadata={"sha256": file.sha256, **(file.metadata or {})},
-            download_name=file.download_name,
+            headers={"contentDisposition": disposition(file.download_name)} if file.download_name else None,
         )
 
     async def adopt_file(self, source_uri: str, file: StoredFile) -> str | None:
@@ -125,7 +122,7 @@ class GcsStore:
             content_type=content_type,
             md5=md5,
             metadata={"sha256": hashlib.sha256(data).hexdigest()} if only_this else None,
-            cache_control="no-cache",
+            headers={"cacheControl": "no-cache"},
         )
         return content, Write(self._bucket, about, content, md5)
 
@@ -168,10 +165,22 @@ class GcsStore:
 
     async def stats(self, prefix: str) -> dict[str, Stat]:
         """List names with size and md5, one request per thousand; see Store.stats."""
-        return dict(sorted(self._versions.shown(prefix, await self._list_objects(prefix)).items()))
+        return dict(sorted(self._versions.show_newest(prefix, await self._list_objects(prefix)).items()))
 
-    async def numbered_names(self, prefix: str) -> dict[str, str]:
-        """List the documents that have several versions; see Store.numbered_names."""
+    async def top_folders(self) -> tuple[str, ...]:
+        """List what stands before the first slash of names; see Store.top_folders."""
+        found: set[str] = set()
+        token: str | None = None
+        effort = self._bucket.effort(self._prefix)
+        while True:
+            page, token = await effort.of(partial(self._bucket.folders, self._prefix, token))
+            found |= {key.removeprefix(self._prefix).rstrip("/") for key in page}
+            effort.progress()
+            if not token:
+                return tuple(sorted(found - {""}))
+
+    async def list_numbered(self, prefix: str) -> dict[str, str]:
+        """List the documents that have several versions; see Store.list_numbered."""
         if not self._versions.keeps:
             return {}
         return {name: name_version(name, n) for name, n in newest(await self._list_objects(prefix))[1].items()}

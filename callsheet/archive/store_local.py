@@ -73,8 +73,12 @@ class LocalStore:
             confined(prefix.rstrip("/"))
         return await asyncio.to_thread(self._read_sizes, prefix)
 
-    async def numbered_names(self, prefix: str) -> dict[str, str]:
-        """Return nothing: in a folder documents are replaced; see Store.numbered_names."""
+    async def top_folders(self) -> tuple[str, ...]:
+        """List the folders of the archive; see Store.top_folders."""
+        return await asyncio.to_thread(self._list_folders)
+
+    async def list_numbered(self, prefix: str) -> dict[str, str]:
+        """Return nothing: in a folder documents are replaced; see Store.list_numbered."""
         return {}
 
     async def digests(self, name: str) -> durable.Digests:
@@ -198,6 +202,13 @@ class LocalStore:
                     name = (Path(parent) / file).relative_to(self._root).as_posix()
                     if name.startswith(prefix) and not file.startswith(durable.UNFINISHED):
                         yield name
+
+    def _list_folders(self) -> tuple[str, ...]:
+        with _describe_disk_errors(self._root, "could not be listed"):
+            try:
+                return tuple(sorted(entry.name for entry in os.scandir(self._root) if entry.is_dir()))
+            except FileNotFoundError:
+                return ()
 
     def _make_folder(self, folder: Path) -> None:
         """Create `folder`; each folder made is itself synced into its parent, once."""

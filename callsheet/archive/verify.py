@@ -13,7 +13,8 @@ from callsheet.archive import layout
 from callsheet.archive.catalogue import catalogue_rows, identity
 from callsheet.archive.lineage import DERIVED, asset_of, asset_of_row, list_files, thumbnails
 from callsheet.archive.marker import Success
-from callsheet.archive.sidecar import InputRecord, Sidecar
+from callsheet.archive.sidecar import Sidecar
+from callsheet.archive.sidecar_parts import InputRecord
 from callsheet.archive.spots import SpotRecord
 from callsheet.archive.store import DAMAGED, Stat
 from callsheet.files import Digests
@@ -92,7 +93,7 @@ class ArchiveContents:
         """Return the name of a shot's file."""
         return f"{layout.shot_folder(self.batch.prefix, shot)}/{file}"
 
-    def told(self) -> dict[str, Asset]:
+    def list_all(self) -> dict[str, Asset]:
         """Return the files that sidecars and catalogue list, without thumbnails.
 
         What a sidecar says comes first. Of what a shot used earlier and costs nothing, only what is there.
@@ -185,7 +186,7 @@ def _check_marker(evidence: ArchiveContents) -> Iterator[Finding]:
 
 def _find_damaged(evidence: ArchiveContents) -> set[str]:
     """Return the shots of which a file is missing or changed."""
-    told = evidence.told()
+    told = evidence.list_all()
     return {told[one.name].shot for one in _check_files(evidence) if one.name in told}
 
 
@@ -230,7 +231,7 @@ def _check_parts(evidence: ArchiveContents) -> Iterator[Finding]:
 
 
 def _check_files(evidence: ArchiveContents) -> Iterator[Finding]:
-    for name, asset in evidence.told().items():
+    for name, asset in evidence.list_all().items():
         stat = evidence.files.get(name)
         if stat is None:
             yield Finding(name, "missing", _explain_missing(evidence, name, asset))
@@ -284,7 +285,7 @@ def _check_spots(evidence: ArchiveContents) -> Iterator[Finding]:
 
 
 def _find_foreign(evidence: ArchiveContents) -> Iterator[Finding]:
-    listed_names = evidence.told().keys() | evidence.thumbnails().keys() | evidence.sidecars.keys() | evidence.known
+    listed_names = evidence.list_all().keys() | evidence.thumbnails().keys() | evidence.sidecars.keys() | evidence.known
     for name in evidence.files:
         prefix = evidence.batch.prefix
         own = is_document(evidence.batch, name) or layout.is_input(prefix, name) or layout.is_spot(prefix, name)
@@ -296,4 +297,4 @@ def is_document(batch: Batch, name: str) -> bool:
     """Return whether this is a document of the batch, or something a repair kept."""
     relative = name.removeprefix(f"{batch.prefix}/")
     own = relative in (layout.PLAN, layout.GALLERY, layout.SUCCESS, layout.CLAIM)
-    return own or layout.is_manifest(batch.prefix, name) or relative.startswith(f"{DAMAGED}/")
+    return own or layout.holds_manifest(batch.prefix, name) or relative.startswith(f"{DAMAGED}/")

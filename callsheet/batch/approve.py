@@ -1,15 +1,25 @@
-"""Asking and deciding, with the ledger and the archive: what waits, and a person's decisions put on record."""
+"""Asking and deciding, with the ledger and the archive.
+
+What waits, and a person's decisions put on record.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from callsheet.approval.file import TakeSelection, check, name_of
-from callsheet.approval.waiting import Question, decision_on, is_waiting, question_of
+from callsheet.approval.decision_input import (
+    Question,
+    TakeSelection,
+    check,
+    decision_on,
+    is_waiting,
+    name_of,
+    question_of,
+)
 from callsheet.archive import layout
 from callsheet.archive.claim import check_claim
 from callsheet.archive.marker import mark_continuing
@@ -22,6 +32,8 @@ from callsheet.decisions import APPROVAL, REJECTED, FrameDecision
 from callsheet.errors import ArchiveError, DecisionError
 from callsheet.ledger import BatchRow, Ledger, Recorded
 from callsheet.models.suggestions import did_you_mean
+from callsheet.providers.routing import scope_of
+from callsheet.reconcile.rebuild_ledger import Rebuilt, Records, enter_sidecars, read_believed
 from callsheet.settings import Settings
 from callsheet.shots import ShotOutcome
 from callsheet.steps.sidecar import decision_record
@@ -34,7 +46,7 @@ _NOTHING = "Nothing was recorded."
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """What became of a person's decisions about a batch, and the shots that still wait for one."""
+    """What became of decisions about a batch, and the shots that still wait for one."""
 
     row: BatchRow
     recorded: tuple[Recorded, ...]
@@ -53,12 +65,12 @@ class Decided:
         """As `callsheet approve --json` prints it."""
         return {
             "batch": self.row.batch.name,
-            "decided": [_recorded_json(one) for one in self.recorded],
+            "decided": [_describe_recorded(one) for one in self.recorded],
             "waiting": [question.as_json() for question in self.waiting],
         }
 
 
-def _recorded_json(one: Recorded) -> dict[str, Any]:
+def _describe_recorded(one: Recorded) -> dict[str, Any]:
     decision = one.decision
     return {
         "shot": decision.shot,
@@ -68,7 +80,7 @@ def _recorded_json(one: Recorded) -> dict[str, Any]:
         "by": decision.by,
         "note": decision.note,
         "at": decision.at.isoformat() if decision.at else None,
-        "before": one.before.told() if one.before and one.how == "changed" else None,
+        "before": one.before.describe() if one.before and one.how == "changed" else None,
     }
 
 
@@ -94,7 +106,14 @@ async def decide(settings: Settings, batch: str, wishes: Sequence[TakeSelection]
     async with open_records(settings) as (ledger, store):
         row = await ledger.batch_named(batch, _NOTHING, error=DecisionError)
         await check_claim(store, row.batch, ledger.identity)
-        sidecars = await _sidecars(ledger, store, row, wishes)
+        names = await store.stats(f"{row.batch.prefix}/")
+        sidecars = await _sidecars(ledger, store, row, wishes, names)
+        # Another ledger may have taken decisions, or sent clips, since this one looked.
+        scopes = {row.batch.mode: scope_of(settings, row.batch.mode)}
+        believed = await read_believed(
+            store, [layout.sidecar_name(row.batch.prefix, one) for one in sidecars], Rebuilt()
+        )
+        await enter_sidecars(Records(ledger, store, scopes), believed, names, Rebuilt())
         decisions = await _decisions(ledger, sidecars, wishes, name)
         recorded = await ledger.decide_frames(batch, decisions)
         try:
@@ -108,9 +127,9 @@ async def decide(settings: Settings, batch: str, wishes: Sequence[TakeSelection]
 
 
 def add_decisions(sidecar: Sidecar, decisions: Sequence[FrameDecision], updated: datetime) -> Sidecar:
-    """Return the sidecar with the decisions about its shot, and the shot's state as the last of them leaves it.
+    """Return the sidecar with the decisions about its shot.
 
-    One that has them already is returned as it is.
+    The shot's state is as the last of them leaves it. One that has them already is returned as it is.
     """
     records = tuple(decision_record(decision) for decision in decisions)
     if records == sidecar.decisions:
@@ -124,7 +143,9 @@ def add_decisions(sidecar: Sidecar, decisions: Sequence[FrameDecision], updated:
     return sidecar.model_copy(update=values)
 
 
-async def _sidecars(ledger: Ledger, store: Store, row: BatchRow, wishes: Sequence[TakeSelection]) -> dict[str, Sidecar]:
+async def _sidecars(
+    ledger: Ledger, store: Store, row: BatchRow, wishes: Sequence[TakeSelection], stored: Collection[str]
+) -> dict[str, Sidecar]:
     """Return the sidecars of the shots that are decided about.
 
     DecisionError for shots that are not there, or not begun.
@@ -134,7 +155,6 @@ async def _sidecars(ledger: Ledger, store: Store, row: BatchRow, wishes: Sequenc
     problems = [_unknown(wish.shot, known) for wish in wishes if wish.shot not in there]
     _refuse(problems)
     names = {wish.shot: layout.sidecar_name(row.batch.prefix, wish.shot) for wish in wishes}
-    stored = set(await store.list(f"{row.batch.prefix}/shots/"))
     _refuse([f"{shot}: nothing is made of it yet. Run the batch first." for shot in names if names[shot] not in stored])
     return {one.shot: one for one, _ in await read_named(store, list(names.values()))}
 

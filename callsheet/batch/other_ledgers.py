@@ -1,4 +1,7 @@
-"""What tells that a batch may be known to another ledger than the one in use: sentences for plan and run."""
+"""What tells that a batch may be known to another ledger than the one in use.
+
+Sentences for plan and run.
+"""
 
 from __future__ import annotations
 
@@ -16,17 +19,18 @@ from callsheet.batch.witness import doubts_of, enter_catalogue, unexplained_file
 from callsheet.errors import ArchiveConflict, ArchiveDenied, ArchiveError
 from callsheet.ledger import JobState, Ledger
 from callsheet.plan import Known, Plan
-from callsheet.providers.scopes import Scopes
-from callsheet.reconcile.rebuild_ledger import Rebuilt, rebuild
+from callsheet.providers.routing import Scopes
+from callsheet.reconcile.rebuild_ledger import Rebuilt, Records, rebuild
 from callsheet.settings import Settings
 from callsheet.shots import Asset, Batch, Mode
 
 
 @dataclass(frozen=True, slots=True)
 class TakenOver:
-    """What a ledger learned of a batch, whose claim it was (None: nobody's), and what nobody explains or can read.
+    """What a ledger learned of a batch from its archive.
 
-    `in_doubt` are the shots and slots of which the other ledger may have sent a request that nobody knows of.
+    Whose claim it was (None: nobody's), and what nobody explains or can read. `in_doubt` are the shots and slots of
+    which the other ledger may have sent a request that nobody knows of.
     """
 
     rebuilt: Rebuilt
@@ -43,7 +47,7 @@ async def take_over(ledger: Ledger, store: Store, batch: Batch, scopes: Mapping[
     """
     rebuilt = await rebuild(ledger, store, scopes, batch)
     names = await store.stats(f"{batch.prefix}/")
-    await enter_catalogue(ledger, store, batch, names, scopes[batch.mode], rebuilt)
+    await enter_catalogue(Records(ledger, store, scopes), batch, names, rebuilt)
     await ledger.enter_batch(batch)
     left = await unexplained_files(ledger, batch, names)
     await ledger.add_assets([await _foundling(store, batch, name) for name in left])
@@ -61,7 +65,7 @@ async def _doubts(ledger: Ledger, batch: Batch) -> tuple[tuple[str, str], ...]:
 
 
 async def _foundling(store: Store, batch: Batch, name: str) -> Asset:
-    """Return a paid file that no job is known of, on record under the folder that it lies in."""
+    """Return a paid file without a known job, under the folder that it lies in."""
     folder, _, file = name.removeprefix(f"{batch.prefix}/shots/").partition("/")
     found = await store.digests(name)
     return Asset(
@@ -97,7 +101,10 @@ _TOLD = 5
 
 
 def home_warning(settings: Settings, folder: Path) -> str:
-    """Whether a home that depends on the working `folder` hides one in a folder above; "" when it does not."""
+    """Warn of a home that depends on `folder` and hides one in a folder above.
+
+    "" when it does not.
+    """
     home = settings.home
     if home.is_absolute() or settings.ledger is not None or ".." in home.parts:
         return ""
@@ -128,7 +135,7 @@ async def ledger_warnings(store: Store, batch: Batch, ledger: str) -> list[str]:
 
 
 def doubt_warnings(plan: Plan, known: Known) -> list[str]:
-    """Return what the archive has and nothing explains, where the plan would pay for it."""
+    """Return what the archive has unexplained, where the plan would pay for it."""
     doubts = doubts_of(plan, known)
     more = [f"... and {len(doubts) - _TOLD} more such files."] if len(doubts) > _TOLD else []
     return [f"{one.name} may be what is planned to be paid for. {one.why}" for one in doubts[:_TOLD]] + more

@@ -1,4 +1,7 @@
-"""The pipeline: the steps of a shot in their order, and which shots go through each. Every run follows this one."""
+"""The pipeline: the steps of a shot in their order.
+
+It says which shots go through each; every run follows this one.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,11 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from callsheet.concurrency import gather_all
 from callsheet.context.context import RunContext
 from callsheet.context.shot_state import ShotState, failure_of, is_transient, state_of
 from callsheet.errors import CallsheetError
+from callsheet.plan.parents import by_depth
 from callsheet.shots import Failure, Shot, ShotOutcome
 from callsheet.steps.archive import write_shot
 from callsheet.steps.clips import make_clips
@@ -20,10 +25,16 @@ from callsheet.steps.images import make_images
 
 log = logging.getLogger(__name__)
 
+# Of a foreign error, in the report.
+_MOST_CHARACTERS = 500
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step: what it does to one shot, and which shots go through it; `always` also those that ended before."""
+    """A step: what it does to one shot, and which shots go through it.
+
+    `always` also those that ended before.
+    """
 
     name: str
     function: Callable[[RunContext, ShotState], Awaitable[None]]
@@ -37,7 +48,7 @@ class Step:
 
 PIPELINE = (
     Step("images", make_images, lambda shot: shot.takes > 0),
-    Step("frames", choose_takes, lambda shot: shot.takes > 1 or bool(shot.motion_prompt)),
+    Step("frames", choose_takes, lambda shot: shot.takes > 1 or bool(shot.motion_prompt) or shot.is_parent),
     Step("clips", make_clips, lambda shot: bool(shot.motion_prompt)),
     Step("cuts", make_cuts, lambda shot: bool(shot.motion_prompt)),
     Step("archive", write_shot, lambda _: True, always=True),
@@ -51,11 +62,25 @@ Runner = Callable[[Step, Sequence[ShotState]], Awaitable[object]]
 async def run_pipeline(run: RunContext, shots: Sequence[Shot], runner: Runner | None = None) -> None:
     """Take a group of shots through the pipeline.
 
-    Each shot goes through the steps that are its own.
+    Each shot goes through the steps that are its own. Shots that others of the group are made of go beside these, not
+    with them: a step of a shot waits for steps of its parent.
 
     What goes wrong with one ends that shot alone, and is recorded on it. Nothing but a cancellation is raised.
     """
-    works = run.state.hold(shots)
+    parts = [run.state.hold(some) for some in by_depth(shots)]
+    await gather_all(_run_steps(run, works, runner) for works in parts)
+
+
+async def _run_steps(run: RunContext, works: Sequence[ShotState], runner: Runner | None) -> None:
+    try:
+        await _run_each(run, works, runner)
+    finally:
+        for work in works:
+            work.is_over = True
+            work.move()
+
+
+async def _run_each(run: RunContext, works: Sequence[ShotState], runner: Runner | None) -> None:
     for step in PIPELINE:
         chosen = [work for work in works if step.takes(work)]
         if not chosen:
@@ -66,13 +91,16 @@ async def run_pipeline(run: RunContext, shots: Sequence[Shot], runner: Runner | 
             stopped = [work for work in chosen if work.stopped_by is not None] or chosen
             for work in stopped:
                 give_up(run, work, work.stopped_by or error)
+        for work in chosen:
+            work.move()
 
 
 async def run_step(run: RunContext, step: Step, works: Iterable[ShotState]) -> dict[str, Any]:
-    """Run a step for those of the shots that go through it, each to its end, and return the account of it.
+    """Run a step for the shots that go through it, each to its end.
 
-    A bug ends its own shot. When archive or ledger were out of reach, that is raised once all have ended: the step is
-    worth repeating, and `Work.stopped_by` tells for which shots. The account is what a scheduler keeps, as JSON.
+    Returns the account of it. A bug ends its own shot. When archive or ledger were out of reach, that is raised once
+    all have ended: the step is worth repeating, and `Work.stopped_by` tells for which shots. The account is what a
+    scheduler keeps, as JSON.
     """
     works = list(works)
     chosen = [work for work in works if step.takes(work)]
@@ -102,7 +130,7 @@ def give_up(run: RunContext, work: ShotState, error: Exception) -> None:
     else:
         log.exception("Shot %s stopped by an error of callsheet's own", work.shot.id, exc_info=error)
         run.state.count_crashes()
-        message = f"An error of callsheet's own: {error}. Run it again; if it stays, report it."
+        message = f"An error of callsheet's own: {str(error)[:_MOST_CHARACTERS]}. Run it again; if it stays, report it."
         failure, state = Failure("batch", type(error).__name__, message), ShotOutcome.FAILED
     if work.going:
         work.fail(failure, state)

@@ -1,4 +1,7 @@
-"""How the quotas of the live routes stand, for a person: read from settings, catalogue and ledger; sends nothing."""
+"""How the quotas of the live routes stand, for a person.
+
+Read from settings, catalogue and ledger; sends nothing.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +17,17 @@ from callsheet.ledger.model_usage import Use
 from callsheet.ledger.quota import WINDOW, QuotaLimits
 from callsheet.ledger.spend_window import SPEND_WINDOW, pacific_month, stricter
 from callsheet.models import Catalogue
-from callsheet.providers.routing import PLATFORMS, access_to
-from callsheet.providers.scopes import Scopes, scope_of
+from callsheet.providers.access import PLATFORMS, access_to
+from callsheet.providers.routing import Scopes, scope_of
 from callsheet.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class QuotaRow:
-    """One model on one route: its limits, which of them a 429 taught, and its use this minute and today (Pacific).
+    """One model on one route.
 
-    `goes_on_at` is when the next request may be sent, None for now. `closed_since`: the provider refused for good.
+    Its limits, which of them a 429 taught, and its use this minute and today (Pacific). `goes_on_at` is when the next
+    request may be sent, None for now. `closed_since`: the provider refused for good.
     """
 
     route: str
@@ -52,7 +56,10 @@ class QuotaRow:
 
 
 async def quota_rows(ledger: Ledger, settings: Settings, catalogue: Catalogue, now: datetime) -> list[QuotaRow]:
-    """Give a row for each model that was used today, that a 429 was about, or that is the catalogue's default."""
+    """Return a row for each model that matters today.
+
+    Those are models that were used today, that a 429 was about, or that are the catalogue's default.
+    """
     scope_by_model = scope_of(settings, "live")
     rows: list[QuotaRow] = []
     for scope in scopes_of(settings):
@@ -108,9 +115,9 @@ async def _models(
 
 @dataclass(frozen=True, slots=True)
 class RouteSpend:
-    """USD of one route in the last ten minutes and this Pacific month, what is held included, and what may be spent.
+    """USD of one route in ten minutes and this Pacific month, and their limits.
 
-    `goes_on_at` is until when a 429 lets everything wait, None for now.
+    What is held is included. `goes_on_at` is until when a 429 lets everything wait, None for now.
     """
 
     route: str
@@ -135,7 +142,10 @@ class RouteSpend:
 
 
 async def spend_rows(ledger: Ledger, settings: Settings, catalogue: Catalogue, now: datetime) -> list[RouteSpend]:
-    """Give a row for each live route whose money is limited, by tier, by the settings or by a 429."""
+    """Return a row for each live route whose money is limited.
+
+    The limit is the tier's, the settings' or that of a 429.
+    """
     rows: list[RouteSpend] = []
     for scope in scopes_of(settings):
         limits = spend_limits(settings, catalogue, scope)
@@ -146,9 +156,9 @@ async def spend_rows(ledger: Ledger, settings: Settings, catalogue: Catalogue, n
         rows.append(
             RouteSpend(
                 route=scope,
-                last_10min=await ledger.spent_total(scope, now - SPEND_WINDOW, now),
+                last_10min=await ledger.sum_spending(scope, now - SPEND_WINDOW, now),
                 per_10min=per_10min,
-                this_month=await ledger.spent_total(scope, pacific_month(now)[0], now),
+                this_month=await ledger.sum_spending(scope, pacific_month(now)[0], now),
                 per_month=limits.per_month,
                 is_learned=per_10min != limits.per_10min or pause is not None,
                 goes_on_at=pause,

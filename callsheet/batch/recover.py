@@ -1,6 +1,7 @@
-"""Recovery: fetch, for free, what was paid for and is not in the archive, from the ledger alone.
+"""Recovery: fetch, for free, what was paid for and is not in the archive.
 
-Works without manifest, plan or Prefect, in whatever batch, and submits nothing. What expires first comes first.
+It needs the ledger alone. Works without manifest, plan or Prefect, in whatever batch, and submits nothing. What expires
+first comes first.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ from callsheet.errors import (
     SettingsError,
 )
 from callsheet.jobs.fetch import download, fetch_video, naming_the_key, watch_of
-from callsheet.jobs.missing import How, Missing, Recovered, missing_in
+from callsheet.jobs.missing import How, Missing, Recovered, look_for_evidence, missing_in
 from callsheet.jobs.persist import persist
 from callsheet.jobs.spool_files import check_source
-from callsheet.jobs.store import deposit_result
-from callsheet.jobs.unknown import look_for_evidence
+from callsheet.jobs.store import PaidFile, deposit_result
 from callsheet.ledger import Job, JobOrder, JobState
-from callsheet.ledger.records import is_worth_a_look
+from callsheet.ledger.records import EDIT_OF, is_worth_a_look
+from callsheet.plan.extensions import EDIT, EXTEND, read_clip_slot
 from callsheet.settings import Settings
 from callsheet.shots import Asset, AssetKind, Batch, Mode
 from callsheet.steps.clips import end_operation
@@ -61,7 +62,7 @@ async def _one(run: RunContext, one: Missing) -> Recovered:
     except CallsheetError as error:
         now = (await run.resources.ledger.jobs([one.job.key])).get(one.job.key, one.job)
         how, reason = one.unreached(now.state), str(error)
-    return one.told(how, reason)
+    return one.conclude(how, reason)
 
 
 async def _claimed(run: RunContext, job: Job) -> tuple[How, str]:
@@ -84,7 +85,7 @@ async def _claimed(run: RunContext, job: Job) -> tuple[How, str]:
 
 async def _collect(run: RunContext, job: Job) -> tuple[How, str]:
     if job.state is JobState.UNKNOWN:
-        job = await _decided(run, job)
+        job = await _decide_submitted(run, job)
     if job.state is JobState.SUBMITTED:
         return await _from_operation(run, job)
     if job.state is JobState.FINISHED:
@@ -99,7 +100,7 @@ async def _collect(run: RunContext, job: Job) -> tuple[How, str]:
     return "doubt", f"{job.reason} Decide with `callsheet resolve`."
 
 
-async def _decided(run: RunContext, job: Job) -> Job:
+async def _decide_submitted(run: RunContext, job: Job) -> Job:
     """Return a job in doubt, adopted when it is certain that it was accepted.
 
     Nothing is sent either way.
@@ -118,8 +119,8 @@ async def _from_operation(run: RunContext, job: Job) -> tuple[How, str]:
 
     Fetch its video, record its end, or leave it running.
     """
-    watch = watch_of(run, job)
     try:
+        watch = await watch_of(run, job)
         await check_source(run, job, watch.operation)
         async with naming_the_key(run, job):
             ready = await run.resources.poller.find(watch)
@@ -134,7 +135,7 @@ async def _from_operation(run: RunContext, job: Job) -> tuple[How, str]:
         again = " The next run tries it once more." if ended.state is JobState.PLANNED else ""
         return "lost" if ended.state is JobState.EXPIRED else "ended", f"{error.kind}: {error}{again}"
     what = f"the video of {job.operation}, {result.sha256}"
-    job = await persist(run, lambda: run.resources.ledger.finished(job.key, result), what)
+    job = await persist(run, lambda: run.resources.ledger.record_result(job.key, result), what)
     return await _from_anywhere(run, job, None)
 
 
@@ -144,7 +145,10 @@ async def _again(run: RunContext, one: Missing) -> tuple[How, str]:
 
 
 async def _from_anywhere(run: RunContext, job: Job, file: Asset | None) -> tuple[How, str]:
-    """Deposit the job's bytes from the spool, from another copy in the archive, or from the provider once more."""
+    """Store the job's bytes in the archive again.
+
+    They come from the spool, another copy in the archive, or the provider once more.
+    """
     try:
         asset = await _deposit(run, job, file)
         return "fetched", f"Stored as {asset.uri}."
@@ -165,10 +169,10 @@ async def _from_anywhere(run: RunContext, job: Job, file: Asset | None) -> tuple
 
 async def _deposit(run: RunContext, job: Job, file: Asset | None) -> Asset:
     if file is not None:
-        return await deposit_result(run, file.shot, file.kind, job, file.name, file.parent)
+        return await deposit_result(run, file.shot, PaidFile(file.kind, job, file.name, file.parent))
     kind: AssetKind = "take" if job.kind == "image" else "clip"
     slots = [want.slot for want in await run.resources.ledger.wants_of(job.batch) if want.shot == job.shot]
-    return await deposit_result(run, job.shot, kind, job, name_of(job, slots), parent_of(job))
+    return await deposit_result(run, job.shot, PaidFile(kind, job, name_of(job, slots), parent_of(job)))
 
 
 def name_of(job: Job, slots: Sequence[str]) -> str:
@@ -178,21 +182,23 @@ def name_of(job: Job, slots: Sequence[str]) -> str:
 
     A clip carries its take's number when its shot has several clips.
     """
-    _, _, number = job.slot.partition("-")
-    take = int(number) if number else None
     if job.kind == "image":
-        return layout.take_name(take or 1, job.sha256 or "", job.mime_type or "")
-    several = sum(slot.startswith("clip") for slot in slots) > 1
-    return layout.clip_name(job.sha256 or "", job.mime_type or "", take=take if several else None)
+        number = job.slot.partition("-")[2]
+        return layout.take_name(int(number) if number else 1, job.sha256 or "", job.mime_type or "")
+    several = len({read_clip_slot(slot).take for slot in slots if slot.startswith("clip")}) > 1
+    place = read_clip_slot(job.slot)
+    take = place.take if several else None
+    return layout.clip_name(job.sha256 or "", job.mime_type or "", take=take, variant=place.variant)
 
 
 def parent_of(job: Job) -> str | None:
-    """Return the hash of the frame that a clip was made of.
+    """Return the hash of the take or clip that a clip or an edit was made of.
 
-    None for a picture, and for a clip made of text alone.
+    None for another picture, and for a clip made of text alone.
     """
     inputs = job.request.get("inputs")
-    framed = job.kind == "video" and job.request.get("take") is not None and bool(inputs)
+    is_edit = EDIT_OF in job.request if job.kind == "image" else bool({EXTEND, EDIT} & job.request.keys())
+    framed = is_edit or (job.kind == "video" and job.request.get("take") is not None and bool(inputs))
     return str(inputs[0]) if framed and inputs else None
 
 
@@ -259,4 +265,6 @@ async def _of_mode(
             return await recover(run, missing, batches)
     except CallsheetError as error:
         log.debug("The recovery of the %s batches stopped", mode, exc_info=True)
-        return [one.told(one.unreached(), f"The {mode} batches cannot be looked after now: {error}") for one in missing]
+        return [
+            one.conclude(one.unreached(), f"The {mode} batches cannot be looked after now: {error}") for one in missing
+        ]

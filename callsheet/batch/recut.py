@@ -1,4 +1,7 @@
-"""Social cuts on demand: the batches and shots that are meant, and new cuts of their archived clips, for nothing."""
+"""Social cuts on demand.
+
+The batches and shots that are meant, and new cuts of their archived clips, for nothing.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +28,8 @@ from callsheet.clock import Clock
 from callsheet.concurrency import gather_all
 from callsheet.context.context import RunContext
 from callsheet.context.shot_state import ClipState, CutState, ShotState
-from callsheet.cuts.encode.recipe import find_cut
-from callsheet.cuts.framing.focus import parse_focus
+from callsheet.cuts.encode.cut_plan import find_cut
+from callsheet.cuts.framing.geometry import parse_focus
 from callsheet.errors import SettingsError, UsageError
 from callsheet.ledger import BatchRow, Ledger
 from callsheet.platforms import PlatformSpec, load_platforms
@@ -102,9 +105,10 @@ def with_cuts(there: Sequence[CutRecord], made: Sequence[CutRecord]) -> tuple[Cu
 
 
 async def report_more_cuts(run: RunContext) -> dict[str, Any]:
-    """List the new cuts in catalogue and gallery, make the marker true of them, and return what was done.
+    """List the new cuts in catalogue and gallery, and return what was done.
 
-    What a killed process had cut and not listed is listed now. The marker of a batch on which a run works is the run's.
+    The marker is made true of them. What a killed process had cut and not listed is listed now. The marker of a batch
+    on which a run works is the run's.
     """
     store, batch = run.resources.store, run.batch
     before = await _evidence(run)
@@ -149,11 +153,11 @@ Editions = Literal["newest", "all"]
 
 @dataclass(frozen=True, slots=True)
 class CutsRequest:
-    """Which cuts are wanted, of which clips: those of one batch, of a campaign, or whatever words find.
+    """Which cuts are wanted, of which clips.
 
-    Of a campaign its newest or all batches of a mode are meant; `words` and `tags` are looked for as `callsheet find`
-    does, in clips of these batches, or of all of the mode. `shots` limits it to some shots. `focus` takes the place of
-    the one that the manifest gave.
+    Those of one batch, of a campaign, or whatever words find. Of a campaign its newest or all batches of a mode are
+    meant; `words` and `tags` are looked for as `callsheet find` does, in clips of these batches, or of all of the mode.
+    `shots` limits it to some shots. `focus` takes the place of the one that the manifest gave.
     """
 
     platforms: tuple[str, ...]
@@ -195,7 +199,7 @@ async def clips_to_cut(settings: Settings, asked: CutsRequest) -> list[ClipsToCu
         raise SettingsError(no_edition(rows, asked, "Nothing was cut."))
     if not asked.searches:
         return [ClipsToCut(batch, asked.shots) for batch in meant]
-    found = await _found(settings, asked)
+    found = await _find_shots(settings, asked)
     if not found:
         raise SettingsError(_nothing_found(asked))
     clips = [ClipsToCut(batch, found[batch.name]) for batch in meant if batch.name in found]
@@ -239,7 +243,7 @@ async def _cut(run: RunContext, work: ShotState) -> None:
     await write_more_cuts(run, work)
 
 
-async def _found(settings: Settings, asked: CutsRequest) -> Mapping[str, tuple[str, ...]]:
+async def _find_shots(settings: Settings, asked: CutsRequest) -> Mapping[str, tuple[str, ...]]:
     """Return the shots whose clips the words and tags find, by batch."""
     query = Query(
         words=asked.words,

@@ -1,4 +1,7 @@
-"""The report step: gallery, catalogue part and, last of all, `_SUCCESS.json`; then the summary of the run."""
+"""The report step: gallery, catalogue part and, last of all, `_SUCCESS.json`.
+
+Then the summary of the run.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +10,23 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from callsheet.archive import layout
 from callsheet.archive.catalogue import write_part
 from callsheet.archive.claim import claim_batch, release_batch
-from callsheet.archive.marker import write_success
+from callsheet.archive.marker import BatchEnd, write_success
 from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.sidecar_io import in_order, read_readable, sidecar_files, write_sidecar
 from callsheet.archive.spots import read_spots
 from callsheet.batch.account import OpenRequests, find_open_requests, goes_on_at, in_real_time
+from callsheet.batch.documents import RunSummary
 from callsheet.batch.pipeline import run_pipeline
-from callsheet.batch.summary import RunSummary
 from callsheet.context.context import RunContext
 from callsheet.context.shot_state import ShotState
 from callsheet.decisions import APPROVAL
-from callsheet.errors import CallsheetError, NotApproved
+from callsheet.errors import CallsheetError, NotApproved, ParentStuck
 from callsheet.exit_codes import ExitCode, code_of_shots, first_of
 from callsheet.jobs.output_leftovers import forget_stored_replies, remove_leftovers
 from callsheet.ledger import ShotRow
@@ -38,9 +42,10 @@ from callsheet.steps.sidecar import sidecar_of
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How a batch stands after a run: the object that `run --json` prints, and the sidecars it was made from.
+    """How a batch stands after a run.
 
-    `until` is when (real time) the quota's day turns for what is parked, None when no quota parks anything.
+    The object that `run --json` prints, and the sidecars it was made from. `until` is when (real time) the quota's day
+    turns for what is parked, None when no quota parks anything.
     """
 
     result: RunSummary
@@ -60,11 +65,15 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a batch stands in the ledger when its run ends: its shots, what is open, and its own money."""
+    """How a batch stands in the ledger when its run ends.
+
+    Its shots, what is open, and its own money. Of that, only the bill can settle `usd_in_doubt`.
+    """
 
     rows: Sequence[ShotRow]
     requests: OpenRequests
     money: Position
+    usd_in_doubt: Decimal
 
 
 async def write_report(run: RunContext, elapsed_s: float) -> Report:
@@ -81,7 +90,7 @@ async def write_report(run: RunContext, elapsed_s: float) -> Report:
     shown = in_order(
         [*sidecars, *(sidecar_of(batch, ShotState(shot), ShotOutcome.PENDING, started) for shot in absent)]
     )
-    spent = await run.resources.ledger.spent_on_batch(batch.name)
+    spent = await run.resources.ledger.sum_spent(batch.name)
     # A run with nothing left to make estimates nothing; that says little beside what the batch has cost in all.
     told = BatchSummary(batch.campaign, batch.name, batch.mode, started, batch.edition, plan.usd or None, spent)
     spots, files = await read_spots(store, batch.prefix), await sidecar_files(store, batch.prefix)
@@ -90,27 +99,25 @@ async def write_report(run: RunContext, elapsed_s: float) -> Report:
     now = datetime.now(UTC)
     part = await write_part(store, batch.name, sidecars, now.date(), cache=run.resources.settings.parts_cache)
     if sidecars:
-        hashes = {shot: written for shot, (_, written) in run.state.sidecars.items() if written}
-        ids = [shot.id for shot in absent]
-        await write_success(
-            store,
-            batch.prefix,
-            sidecars,
+        end = BatchEnd(
             catalogue=part,
             finished=now,
-            hashes=hashes,
-            absent=ids,
+            hashes={shot: written for shot, (_, written) in run.state.sidecars.items() if written},
+            absent=[shot.id for shot in absent],
             ledger=run.resources.ledger.identity,
         )
+        await write_success(store, batch.prefix, sidecars, end)
     if batch.mode == "live":
         await _leave(run)
     await remove_leftovers(run)
     await forget_stored_replies(run)
     await asyncio.to_thread(_empty_spool, run)
+    doubts = await run.resources.ledger.sum_doubts()
     standing = Standing(
         await run.resources.ledger.shots_of(batch.name),
         await find_open_requests(run, (item.shot for item in plan.shots)),
-        Position(spent, await run.resources.ledger.held_on_batch(batch.name)),
+        Position(spent, await run.resources.ledger.sum_held(batch.name)),
+        doubts.get(batch.name, Decimal(0)),
     )
     summary = _summary(run, plan, standing, gallery, elapsed_s)
     until = await _until(run, summary.exit_code)
@@ -119,7 +126,7 @@ async def write_report(run: RunContext, elapsed_s: float) -> Report:
 
 
 async def _leave(run: RunContext) -> None:
-    """Take back the ledger's claim on the batch, unless another of its runs works on it."""
+    """Take back the ledger's claim on the batch, unless another run works on it."""
     batch, ledger = run.batch, run.resources.ledger
     if await ledger.leave_run(batch.name):
         await release_batch(run.resources.store, batch, ledger.identity)
@@ -193,7 +200,12 @@ def _summary(run: RunContext, plan: Plan, standing: Standing, gallery: str, elap
             "waiting_for": _waiting_for(standing),
             "open_requests": standing.requests.as_json(),
             **run.state.tally.as_json(),
-            "usd": {"estimated": float(plan.usd), "spent": float(money.spent), "held": float(money.reserved)},
+            "usd": {
+                "estimated": float(plan.usd),
+                "spent": float(money.spent),
+                "held": float(money.reserved),
+                "in_doubt": float(standing.usd_in_doubt),
+            },
             "archive": f"{run.resources.store.uri}/{run.batch.prefix}",
             "gallery": gallery,
             "elapsed_s": round(elapsed_s, 2),
@@ -202,12 +214,14 @@ def _summary(run: RunContext, plan: Plan, standing: Standing, gallery: str, elap
 
 
 def _waiting_for(standing: Standing) -> dict[str, int]:
-    """Return how many shots wait for a person's approval of a frame, and how many for `callsheet resolve`."""
+    """Return how many shots wait for a person, by what is to be decided."""
     waiting = {row.shot: row.reason_kind for row in standing.rows if row.state is ShotOutcome.WAITING}
     approval = {shot for shot, kind in waiting.items() if kind in (APPROVAL, NotApproved.__name__)}
+    parent = {shot for shot, kind in waiting.items() if kind == ParentStuck.__name__}
     return {
         "approval": len(approval),
-        "resolve": len((waiting.keys() - approval) | set(standing.requests.in_doubt)),
+        "resolve": len((waiting.keys() - approval - parent) | set(standing.requests.in_doubt)),
+        "parent": len(parent),
     }
 
 

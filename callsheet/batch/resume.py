@@ -1,4 +1,7 @@
-"""Carrying on: which shots of a batch can be finished for nothing, and how their batch is asked for again."""
+"""Carrying on: which shots of a batch can be finished for nothing.
+
+Also how their batch is asked for again.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,11 @@ from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from callsheet.batch.default_models import as_begun
-from callsheet.batch.open import read_request
+from callsheet.batch.prepare import PreparedRun, prepare_run
 from callsheet.batch.request import RunRequest
 from callsheet.decisions import APPROVAL
-from callsheet.errors import UsageError
+from callsheet.errors import CannotContinue, ParentAwaited, ParentStuck, UsageError
 from callsheet.ledger import TERMINAL, BatchRow, Job, JobState, Ledger, ShotRow, Want
-from callsheet.manifest import Manifest
-from callsheet.models import load_catalogue
 from callsheet.settings import Settings
 from callsheet.shots import Mode, ShotOutcome
 
@@ -27,12 +27,24 @@ _WANTING = frozenset({"images", "clips"})
 
 @dataclass(frozen=True, slots=True)
 class Resumable:
-    """Shots of a batch that can be finished for nothing: with the request to do it, or the reason why it cannot be."""
+    """Shots that can be finished for nothing, if their batch can be asked for again."""
 
-    batch: str
+    row: BatchRow
     shots: tuple[str, ...]
-    request: RunRequest | None
-    why_not: str = ""
+
+    @property
+    def batch(self) -> str:
+        """Return the name of the batch."""
+        return self.row.batch.name
+
+    async def prepare(self, settings: Settings) -> PreparedRun:
+        """Ask for the batch as before, limited to these shots and to what is free.
+
+        CannotContinue when it cannot be asked the same.
+        """
+        asked = await prepare_again(self.row, settings)
+        known = {shot.id for shot in asked.shots}
+        return asked.with_request(replace(asked.request, only=tuple(shot for shot in self.shots if shot in known)))
 
 
 def resumable_shots(shots: Iterable[ShotRow], wants: Iterable[Want], jobs: Mapping[str, Job]) -> list[str]:
@@ -50,6 +62,8 @@ def resumable_shots(shots: Iterable[ShotRow], wants: Iterable[Want], jobs: Mappi
 def _can_go_on(row: ShotRow, jobs: Sequence[Job]) -> bool:
     if not jobs or any(job.state not in TERMINAL | _PAID for job in jobs):
         return False
+    if row.reason_kind in (ParentAwaited.__name__, ParentStuck.__name__):
+        return False  # what it is to be made of is not there, and what is made of it then is paid for
     if row.reason_kind == APPROVAL and all(job.kind == "image" for job in jobs):
         return False  # a person is to decide, or the clip that was approved is to be paid for
     if row.state is ShotOutcome.FAILED:
@@ -57,7 +71,7 @@ def _can_go_on(row: ShotRow, jobs: Sequence[Job]) -> bool:
     return row.state in _OPEN
 
 
-async def resumable(ledger: Ledger, settings: Settings, mode: Mode, batch: str | None = None) -> list[Resumable]:
+async def resumable(ledger: Ledger, mode: Mode, batch: str | None = None) -> list[Resumable]:
     """Return what can be carried on in the batches of a mode, or in one of them."""
     found = []
     for row in await ledger.batches():
@@ -67,47 +81,37 @@ async def resumable(ledger: Ledger, settings: Settings, mode: Mode, batch: str |
         jobs = {job.key: job for job in await ledger.jobs_of(name)}
         shots = resumable_shots(await ledger.shots_of(name), await ledger.wants_of(name), jobs)
         if shots:
-            found.append(_asked_again(row, tuple(shots), settings))
+            found.append(Resumable(row, tuple(shots)))
     return found
 
 
-def _asked_again(row: BatchRow, shots: tuple[str, ...], settings: Settings) -> Resumable:
-    """Ask for the batch as before, limited to these shots and to what is free.
-
-    Its manifest must be the same.
-    """
-    manifest, request, why_not = _as_before(row, settings)
-    if manifest is None or request is None:
-        return Resumable(row.batch.name, shots, None, why_not)
-    known = {shot.id for shot in manifest.shots}
-    return Resumable(row.batch.name, shots, replace(request, only=tuple(shot for shot in shots if shot in known)))
-
-
-def continuation(row: BatchRow, settings: Settings) -> tuple[RunRequest | None, str]:
+async def continuation(row: BatchRow, settings: Settings) -> PreparedRun:
     """Return the batch as it was asked for, to be gone on with and paid for.
 
-    Or None, and why it cannot be asked the same.
+    CannotContinue when it cannot be asked the same.
     """
-    _, request, why_not = _as_before(row, settings)
-    return (replace(request, free=False) if request else None), why_not
+    asked = await prepare_again(row, settings)
+    return asked.with_request(replace(asked.request, free=False))
 
 
-def _as_before(row: BatchRow, settings: Settings) -> tuple[Manifest | None, RunRequest | None, str]:
-    """Return the manifest and the free request of a batch while both are as they were; else why they are not."""
+async def prepare_again(row: BatchRow, settings: Settings) -> PreparedRun:
+    """Return the free request of a batch while it and its manifest are as they were.
+
+    CannotContinue, with the reason, when they are not.
+    """
     batch = row.batch
     by_hand = f"Run its manifest ({batch.manifest_uri}) to go on with it."
     request = request_again(row)
     if request is None:
-        return None, None, f"It is not on record how the batch was asked for. {by_hand}"
+        raise CannotContinue(f"It is not on record how the batch was asked for. {by_hand}")
     try:
-        begun = as_begun(load_catalogue(settings.catalogue), row.request)
-        manifest, _, now = read_request(request, settings, begun)
+        asked = await prepare_run(request, settings)
     except UsageError as error:
         first = str(error).splitlines()[0]
-        return None, None, f"Its manifest cannot be read any more: {first}. {by_hand}"
-    if manifest.sha256 != batch.manifest_sha256 or now.name != batch.name:
-        return None, None, f"Its manifest has changed since. {by_hand}"
-    return manifest, request, ""
+        raise CannotContinue(f"Its manifest cannot be read any more: {first}. {by_hand}") from None
+    if asked.manifest.sha256 != batch.manifest_sha256 or asked.batch.name != batch.name:
+        raise CannotContinue(f"Its manifest has changed since. {by_hand}")
+    return asked
 
 
 def request_again(row: BatchRow) -> RunRequest | None:

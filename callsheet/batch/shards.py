@@ -1,4 +1,7 @@
-"""The join: what the shards of a batch have made is read from ledger and archive, as if this run had made it."""
+"""The join: what the shards of a batch have made is taken over.
+
+It is read from ledger and archive, as if this run had made it.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +13,18 @@ from callsheet.archive import layout
 from callsheet.archive.claim import check_claim
 from callsheet.archive.sidecar_io import read_readable
 from callsheet.batch.account import find_open_requests
-from callsheet.batch.survey import is_finished, survey
+from callsheet.batch.survey import is_finished, records_of, survey
 from callsheet.context.context import RunContext
 from callsheet.context.progress import How, RunCounts
-from callsheet.errors import CallsheetError, SettingsError
+from callsheet.errors import CallsheetError, ParentAwaited, ParentStuck, SettingsError
 from callsheet.exit_codes import code_of_shots, first_of
 from callsheet.ledger import AttemptRecord, JobState
 from callsheet.manifest import Manifest
 from callsheet.plan import Action, Plan, ShotPlan, plan_batch
 from callsheet.plan.grouping import Shard
-from callsheet.providers.scopes import scope_of
+from callsheet.plan.parents import with_parents
 from callsheet.shots import Shot, ShotOutcome
+from callsheet.steps.parents import read_takes
 
 
 async def open_shard(run: RunContext, manifest: Manifest, shard: Shard) -> Plan:
@@ -33,8 +37,7 @@ async def open_shard(run: RunContext, manifest: Manifest, shard: Shard) -> Plan:
     """
     await _check_same(run, manifest, shard)
     await run.resources.ledger.enter_run(run.batch.name)
-    scope = scope_of(run.resources.settings, run.batch.mode)
-    known = await survey(run.resources.ledger, run.resources.store, run.batch, manifest.shots, scope, part=True)
+    known = await survey(records_of(run), run.batch, manifest.shots, part=True)
     plan = await asyncio.to_thread(plan_batch, run.batch, manifest.shots, known, run.resources.catalogue)
     run.remember(known)
     run.state.set_plan(plan)
@@ -66,7 +69,10 @@ async def _check_same(run: RunContext, manifest: Manifest, shard: Shard) -> None
 
 
 async def end_shard(run: RunContext, plan: Plan) -> dict[str, object]:
-    """Let go of what the archive has, and tell how the shard's shots stand: `shots` by state, and `exit_code`."""
+    """Let go of what the archive has, and tell how the shard's shots stand.
+
+    `shots` by state, and `exit_code`.
+    """
     archived = await run.resources.ledger.archived_among(
         run.batch.name, await asyncio.to_thread(run.resources.spool.hashes)
     )
@@ -111,16 +117,15 @@ async def follow_ledger(run: RunContext, wanted: int) -> None:
 
 
 async def join_shards(run: RunContext, shots: Sequence[Shot], sent: Sent) -> None:
-    """Take over the results of the `shots` that other processes worked on, for the report of the whole batch.
+    """Take over the results of the `shots` that other processes worked on.
 
-    `sent` is what `list_attempts` told before they began. A shot that nobody has brought to an end is pending.
+    The report is of the whole batch. `sent` is what `list_attempts` told before they began. A shot that nobody has
+    brought to an end is pending.
     """
     if run.state.plan is None:
         raise CallsheetError("The batch has no plan yet. Nothing was joined; open it first.")
     batch, everything = run.batch, [item.shot for item in run.state.plan.shots]
-    known = await survey(
-        run.resources.ledger, run.resources.store, batch, everything, scope_of(run.resources.settings, batch.mode)
-    )
+    known = await survey(records_of(run), batch, everything)
     run.remember(known)
     now = await asyncio.to_thread(plan_batch, batch, everything, known, run.resources.catalogue)
     whole = {item.shot.id for item in now.shots if is_finished(item, known.files)}
@@ -139,6 +144,21 @@ async def join_shards(run: RunContext, shots: Sequence[Shot], sent: Sent) -> Non
     run.state.keep_sidecars({shot: stored for shot, stored in read.items() if shot not in pending or shot in told})
     new = [one for one in await run.resources.ledger.attempts_of(batch.name) if (one.job_key, one.n) not in sent]
     run.state.set_tally(tally_between(run.state.plan, now, new))
+
+
+async def find_freed(run: RunContext, shots: Sequence[Shot]) -> list[Shot]:
+    """Return the shots that ended waiting for a parent which is there by now.
+
+    Two shards may have been made one after the other, that of the children first.
+    """
+    ids = [shot.id for shot in shots if shot.edit_of]
+    kinds = {ParentAwaited.__name__, ParentStuck.__name__}
+    left = {row.shot for row in await run.resources.ledger.shots_among(run.batch.name, ids) if row.reason_kind in kinds}
+    waiting = [shot for shot in shots if shot.id in left]
+    filled = with_parents(run.batch, waiting, await read_takes(run.resources.ledger, run.batch, waiting))
+    freed = [shot for shot in filled if shot.edit_of and shot.edit_of.picture]
+    run.state.renew(freed)
+    return freed
 
 
 def tally_between(before: Plan, now: Plan, attempts: Sequence[AttemptRecord]) -> RunCounts:

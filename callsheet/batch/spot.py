@@ -25,10 +25,11 @@ MAX_CROSSFADE_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class SpotRequest:
-    """A spot that is wanted: clips of a batch, or their cuts for the platform `cut`, of these shots in this order.
+    """A spot that is wanted.
 
-    Without `batch` the newest of the campaign in this mode is meant, without `shots` all. `name` is that of the files.
-    Neighbours share `crossfade_s` seconds.
+    Clips of a batch, or their cuts for the platform `cut`, of these shots in this order. Without `batch` the newest of
+    the campaign in this mode is meant, without `shots` all. `name` is that of the files. Neighbours share `crossfade_s`
+    seconds.
     """
 
     batch: str | None = None

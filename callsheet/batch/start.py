@@ -1,90 +1,88 @@
-"""The opening: the batch is entered in the ledger, the plan is made, and finished shots are set aside."""
+"""The opening: a batch is entered in the ledger and planned.
+
+Finished shots are set aside.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
+from collections import Counter
 from collections.abc import Sequence
 
 from callsheet.archive import layout
 from callsheet.archive.claim import claim_batch
 from callsheet.archive.marker import mark_continuing, read_success
 from callsheet.archive.sidecar_io import read_named, read_readable
-from callsheet.batch.default_models import record_defaults
-from callsheet.batch.planning import Desk, follow, make_plan, time_of
-from callsheet.batch.request import RunRequest
-from callsheet.batch.survey import awaits_decision, is_finished, survey
+from callsheet.batch.planning import follow, make_plan
+from callsheet.batch.prepare import PreparedRun, check_credentials
+from callsheet.batch.request import check_archived, pick_decisions, read_recorded_defaults, record_defaults
+from callsheet.batch.survey import awaits_decision, is_finished, records_of, survey
 from callsheet.batch.witness import check_proved
 from callsheet.context.context import RunContext
 from callsheet.context.progress import Step
 from callsheet.decisions import APPROVAL
-from callsheet.errors import ArchiveError
+from callsheet.errors import ArchiveError, SettingsError
 from callsheet.jobs.store import is_lost
 from callsheet.ledger import JobState, ShotRow
 from callsheet.ledger.records import is_worth_a_look
 from callsheet.manifest import Manifest
 from callsheet.plan import Kind, Known, Plan, ShotPlan
+from callsheet.plan.parents import list_ancestor_keys
 from callsheet.plan.plan_batch import check_sendable
-from callsheet.providers.scopes import scope_of
 from callsheet.shots import Shot, ShotOutcome
-from callsheet.sources import read_bytes
+from callsheet.sources import split_sheet
 from callsheet.steps.sidecar import lists_all, tells_as_asked
 
 log = logging.getLogger(__name__)
 
 
-async def open_batch(run: RunContext, manifest: Manifest, request: RunRequest) -> Plan:
+async def open_batch(run: RunContext, asked: PreparedRun) -> Plan:
     """Return the plan of the batch, entered in ledger and archive.
 
     `remake` gives failed and lost jobs another, paid, try.
 
     Before anything is sent: ManifestError when something to be sent cannot carry what is asked for; SettingsError when
-    the request names a plan file and the plan is another one now, when another ledger works on the live batch, or when
-    the archive has what may be what would be paid for.
+    the request names a plan file and the plan is another one now, when it costs more than was agreed to, when another
+    ledger works on the live batch, or when the archive has what may be what would be paid for; BegunElsewhere when
+    another process has begun it with other models since the request was prepared.
     Shots that are complete count as done at once; the others are pending.
     """
-    batch, shots = run.batch, manifest.shots
-    _, latency = await time_of(run.resources.settings, batch.mode)
-    desk = Desk(
-        run.resources.settings,
-        run.resources.ledger,
-        run.resources.store,
-        run.resources.catalogue,
-        run.resources.clock,
-        latency,
-        run.policy.budget_usd,
-        run.resources.platforms,
-    )
-    plan, known = await make_plan(desk, batch, shots)
-    _check_sendable(run, plan, manifest)
+    batch, shots, request, resources = run.batch, asked.shots, asked.request, run.resources
+    begun = record_defaults(resources.catalogue, shots)
+    plan, known = await make_plan(asked, resources.ledger, resources.store, resources.clock)
+    check_credentials(plan, free=run.policy.free)
+    _check_sendable(run, plan, asked.manifest)
     if _is_claimed(run, plan):
         await run.resources.ledger.enter_run(batch.name)
         if await claim_batch(run.resources.store, batch, run.resources.ledger.identity):
             # Another ledger's run may have ended between the look and the claim.
-            plan, known = await make_plan(desk, batch, shots)
-    followed = await follow(plan, request, run.resources.settings, run.resources.ledger)
+            check_archived(await read_recorded_defaults(resources.store, batch), asked.begun, begun)
+            plan, known = await make_plan(asked, resources.ledger, resources.store, resources.clock)
+    followed = await follow(plan, asked, resources.ledger)
+    _check_agreed(plan, asked)
     check_proved(plan, known, run.policy.wants, free=run.policy.free)
     await _look_again(run, plan, known)
     positions = [(shot.id, position) for position, shot in enumerate(shots)]
-    begun = record_defaults(run.resources.catalogue, shots)
-    await run.resources.ledger.open_batch(batch, positions, {**request.asked(), **followed, **begun})
+    record = {**request.to_record(), **followed, **begun}
+    await run.resources.ledger.open_batch(batch, positions, record, pick_decisions(asked.begun))
     if request.remake:
-        some, scope = (
-            [shot for shot in shots if run.policy.wants(shot.id)],
-            scope_of(run.resources.settings, batch.mode),
-        )
-        asked_for = await survey(run.resources.ledger, run.resources.store, batch, some, scope)
+        some = [shot for shot in shots if run.policy.wants(shot.id)]
+        asked_for = await survey(records_of(run), batch, some)
+        others = list_ancestor_keys(batch, some, asked_for)
         for key, job in asked_for.jobs.items():
+            if key in others:
+                continue
             given_up = job.state in (JobState.FAILED, JobState.EXPIRED) and not is_worth_a_look(job)
             if given_up or await is_lost(run, job):
                 await run.resources.ledger.reopen(key)
-        plan, known = await make_plan(desk, batch, shots)
-        _check_sendable(run, plan, manifest)
+        plan, known = await make_plan(asked, resources.ledger, resources.store, resources.clock)
+        _check_agreed(plan, asked)
+        _check_sendable(run, plan, asked.manifest)
         check_proved(plan, known, run.policy.wants, free=run.policy.free)
     run.remember(known)
     run.state.set_plan(plan)
-    await _write_documents(run, manifest, plan)
+    await _write_documents(run, asked.manifest, plan)
     return plan
 
 
@@ -96,6 +94,15 @@ def _is_claimed(run: RunContext, plan: Plan) -> bool:
     return run.batch.mode == "live" and not all(item.complete for item in plan.shots)
 
 
+def _check_agreed(plan: Plan, asked: PreparedRun) -> None:
+    """Refuse what has become dearer since a person looked at it."""
+    if asked.agreed_usd is not None and plan.usd_high > asked.agreed_usd:
+        raise SettingsError(
+            f"{plan.batch.name} would now cost up to ${plan.usd_high:.2f}, and ${asked.agreed_usd:.2f} were agreed to: "
+            "ledger, archive or prices have changed since. Nothing was sent. Run it again to see what it costs now."
+        )
+
+
 def _check_sendable(run: RunContext, plan: Plan, manifest: Manifest) -> None:
     """Refuse what no request of this run may ask for; a free run sends none."""
     if not run.policy.free:
@@ -103,10 +110,11 @@ def _check_sendable(run: RunContext, plan: Plan, manifest: Manifest) -> None:
 
 
 async def _look_again(run: RunContext, plan: Plan, known: Known) -> None:
-    """Have done shots gone through once more, for nothing, whose sidecar tells something else than the ledger.
+    """Reopen done shots whose sidecar tells something else than the ledger.
 
-    Those are shots that the marker calls unfinished (up to 2026-11 a still beside clips could be told to have failed,
-    and to be done in the ledger alone), and after an edit that was undone those that tell of the edit.
+    They go through their steps once more, for nothing. Those are shots that the marker calls unfinished (up to 2026-11
+    a still beside clips could be told to have failed, and to be done in the ledger alone), and after an edit that was
+    undone those that tell of the edit.
     """
     batch, store = run.batch, run.resources.store
     done = {row.shot for row in await run.resources.ledger.shots_of(batch.name) if row.state is ShotOutcome.DONE}
@@ -123,11 +131,11 @@ async def _look_again(run: RunContext, plan: Plan, known: Known) -> None:
 
 
 async def set_aside(run: RunContext, plan: Plan) -> list[Shot]:
-    """Count what is complete and return the shots that are to be worked on, in the manifest's order.
+    """Count what is complete and return the shots that are to be worked on.
 
-    A shot that is complete is only set aside when the ledger calls it done: else its steps are gone through once more,
-    for nothing, so that its sidecar says how it stands. One that is not asked for, and not complete any more, is
-    pending. One that waits for a person, with all its takes there, is left in peace.
+    They are in the manifest's order. A shot that is complete is only set aside when the ledger calls it done: else its
+    steps are gone through once more, for nothing, so that its sidecar says how it stands. One that is not asked for,
+    and not complete any more, is pending. One that waits for a person, with all its takes there, is left in peace.
     """
     rows = await run.resources.ledger.shots_of(run.batch.name)
     done = {row.shot for row in rows if row.state is ShotOutcome.DONE}
@@ -146,13 +154,15 @@ async def set_aside(run: RunContext, plan: Plan) -> list[Shot]:
         chosen.append(item)
         if chosen is not left:
             _announce(run, item)
-    for item in (*whole, *resting):
-        for action in item.actions:
-            if action.what == "reuse":
-                run.state.tally.count(action.kind, "reused")
-                run.state.progress.advance(_STEP_OF[action.kind])
-        run.state.progress.advance("shots")
+    set_apart = (*whole, *resting)
+    reused = Counter(action.kind for item in set_apart for action in item.actions if action.what == "reuse")
+    for kind, count in reused.items():
+        run.state.tally.count(kind, "reused", times=count)
+        run.state.progress.advance(_STEP_OF[kind], count)
+    run.state.progress.advance("shots", len(set_apart))
+    # Whoever waits for a parent, in whatever process, sees by its row that it is worked on.
     stale = [item.shot.id for item in (*left, *going) if item.shot.id in done]
+    stale += [item.shot.id for item in going if item.shot.is_parent and item.shot.id not in done]
     await run.resources.ledger.set_shots(run.batch.name, stale, ShotOutcome.PENDING)
     return [item.shot for item in going]
 
@@ -191,8 +201,10 @@ async def _write_documents(run: RunContext, manifest: Manifest, plan: Plan) -> N
     store, prefix = run.resources.store, run.batch.prefix
     if any(not item.complete for item in plan.shots):
         await mark_continuing(store, prefix)
-    source = await asyncio.to_thread(read_bytes, manifest.uri)
-    await store.put_bytes(layout.manifest_name(prefix, manifest.uri), source, "text/plain; charset=utf-8")
+    name = layout.manifest_name(prefix, manifest.uri)
+    await store.put_bytes(name, manifest.source, layout.manifest_type(name))
+    sheet = split_sheet(manifest.uri)[1]
     told = {**plan.as_json(), **record_defaults(run.resources.catalogue, manifest.shots)}
+    told |= {"sheet": sheet} if sheet else {}
     text = json.dumps(told, indent=2, ensure_ascii=False)
     await store.put_bytes(layout.document(prefix, layout.PLAN), text.encode(), "application/json")

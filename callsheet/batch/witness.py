@@ -1,8 +1,9 @@
-"""The archive as the second witness: what it proves of a batch is entered in a ledger that does not know it.
+"""The archive as the second witness.
 
-A ledger may be lost, restored from an old copy, or another one than the batch was made with. Before anything is paid
-for, the batch's listing is compared with it. Only sidecars of shots that would be paid for, or that the ledger has
-never heard of, are read; of a batch that is done nothing is.
+What it proves of a batch is entered in a ledger that does not know it. A ledger may be lost, restored from an old copy,
+or another one than the batch was made with. Before anything is paid for, the batch's listing is compared with it. Only
+sidecars of shots that would be paid for, or that the ledger has never heard of, are read; of a batch that is done
+nothing is.
 """
 
 from __future__ import annotations
@@ -23,24 +24,27 @@ from callsheet.archive.store import Stat, Store
 from callsheet.errors import CallsheetError, SettingsError
 from callsheet.ledger import Job, JobState, Ledger
 from callsheet.plan import Known, Plan, UnexplainedFile, clip_keys, frames_wanted
-from callsheet.plan.requests import take_order
-from callsheet.providers.scopes import Scopes
-from callsheet.reconcile.rebuild_ledger import Rebuilt, enter_sidecars, read_believed
+from callsheet.plan.extensions import count_steps
+from callsheet.plan.parents import with_parents
+from callsheet.plan.requests import take_keys
+from callsheet.reconcile.rebuild_ledger import Rebuilt, Records, enter_sidecars, read_believed
 from callsheet.reconcile.rebuild_sidecar import Remembered, sidecar_from
 from callsheet.reconcile.sidecar_check import check
 from callsheet.shots import Batch, Shot
+from callsheet.steps.parents import read_clips, read_takes
 
 log = logging.getLogger(__name__)
 
 _PAID_FILE = re.compile(r"(take-\d+|clip)-(?:\d+-)?([0-9a-f]{12})\.\w+")
 _TOLD = 10
-# A job in one of these states is sent, sent again, or awaited.
-_UNSETTLED = frozenset({JobState.PLANNED, JobState.RESERVED, JobState.SUBMITTING, JobState.SUBMITTED, JobState.UNKNOWN})
 
 
 @dataclass(frozen=True, slots=True)
 class Archived:
-    """What an archive lists of a batch: sidecars and paid files by the folder of their shot."""
+    """What an archive lists of a batch.
+
+    Sidecars and paid files by the folder of their shot.
+    """
 
     root: str
     sidecars: Mapping[str, str]
@@ -48,33 +52,29 @@ class Archived:
 
 
 async def hear_archive(
-    ledger: Ledger,
-    store: Store,
-    batch: Batch,
-    shots: Sequence[Shot],
-    names: Mapping[str, Stat],
-    scopes: Scopes,
+    records: Records, batch: Batch, shots: Sequence[Shot], names: Mapping[str, Stat]
 ) -> tuple[UnexplainedFile, ...]:
     """Enter what the archive proves of the batch and the ledger does not know.
 
     What stays unexplained is returned.
 
-    `names` is the listing of the batch; `scopes` says whose quota was used.
+    `names` is the listing of the batch.
     """
+    ledger, store = records.ledger, records.store
     there = _archived(batch, names)
     if not there.sidecars and not there.files:
         return ()
-    open_shots = {layout.folder_name(shot.id): shot.id for shot in await _unsettled(ledger, batch, shots)}
+    open_shots = {layout.folder_name(shot.id): shot.id for shot in await _unsettled(ledger, batch, shots, there)}
     known = {layout.folder_name(shot): shot for shot in await ledger.ever_of(batch.name)}
     strange = sorted((there.sidecars.keys() | there.files.keys()) - known.keys() - open_shots.keys())
     folders = [*open_shots, *strange]
     rebuilt = Rebuilt()
     wanted = [there.sidecars[folder] for folder in folders if folder in there.sidecars]
     believed = await read_believed(store, wanted, rebuilt)
-    await enter_sidecars(ledger, store, believed, names, {batch.mode: scopes}, rebuilt)
+    await enter_sidecars(records, believed, names, rebuilt)
     if left := await _unexplained(ledger, batch, there, folders, open_shots):
         lost = await _from_catalogue(store, batch, left)
-        await enter_sidecars(ledger, store, lost, names, {batch.mode: scopes}, rebuilt)
+        await enter_sidecars(records, lost, names, rebuilt)
         left = await _unexplained(ledger, batch, there, folders, open_shots)
     if rebuilt.jobs or rebuilt.assets:
         log.info("The archive told the ledger of %d jobs and %d files", rebuilt.jobs, rebuilt.assets)
@@ -83,14 +83,12 @@ async def hear_archive(
     return tuple(_doubts(open_shots, {want.shot for want in told}, there, left, refused))
 
 
-async def enter_catalogue(
-    ledger: Ledger, store: Store, batch: Batch, names: Mapping[str, Stat], scopes: Scopes, rebuilt: Rebuilt
-) -> None:
-    """Enter what only the catalogue's parts tell of paid files that nothing else explains."""
+async def enter_catalogue(records: Records, batch: Batch, names: Mapping[str, Stat], rebuilt: Rebuilt) -> None:
+    """Enter paid files that only the catalogue's parts explain."""
     there = _archived(batch, names)
-    if left := await _unexplained(ledger, batch, there, list(there.files), {}):
-        lost = await _from_catalogue(store, batch, left)
-        await enter_sidecars(ledger, store, lost, names, {batch.mode: scopes}, rebuilt)
+    if left := await _unexplained(records.ledger, batch, there, list(there.files), {}):
+        lost = await _from_catalogue(records.store, batch, left)
+        await enter_sidecars(records, lost, names, rebuilt)
 
 
 async def unexplained_files(ledger: Ledger, batch: Batch, names: Mapping[str, Stat]) -> list[str]:
@@ -101,7 +99,7 @@ async def unexplained_files(ledger: Ledger, batch: Batch, names: Mapping[str, St
 
 
 def check_proved(plan: Plan, known: Known, wants: Callable[[str], bool], *, free: bool) -> None:
-    """Raise SettingsError when a live run would pay for what the archive may have already."""
+    """Raise SettingsError when a live run would pay for what the archive may have."""
     if plan.batch.mode != "live" or free:
         return
     doubts = [doubt for doubt in doubts_of(plan, known) if wants(doubt.shot)]
@@ -137,32 +135,48 @@ def _archived(batch: Batch, names: Mapping[str, Stat]) -> Archived:
     return Archived(root, sidecars, {folder: tuple(each) for folder, each in files.items()})
 
 
-async def _unsettled(ledger: Ledger, batch: Batch, shots: Sequence[Shot]) -> list[Shot]:
-    """Return the shots for which something would be sent, sent again or awaited, as far as the ledger knows."""
-    keys = {shot.id: [take_order(batch, shot, take).key for take in range(1, shot.takes + 1)] for shot in shots}
-    takes = await ledger.jobs(key for some in keys.values() for key in some)
-    pictures = Known(jobs=takes)
+async def _unsettled(ledger: Ledger, batch: Batch, shots: Sequence[Shot], there: Archived) -> list[Shot]:
+    """Return the shots of which the ledger lacks something.
+
+    Or has what is not in their folder. What ended badly here may have been made by another ledger since, and so may
+    what was lost.
+    """
+    pictures = await read_takes(ledger, batch, shots)
+    takes, filled = pictures.jobs, with_parents(batch, shots, pictures)
+    keys = {shot.id: take_keys(batch, shot) for shot in filled}
+    known = await read_clips(ledger, batch, filled, pictures)
+    videos = known.jobs
     clips = {
-        shot.id: [key for _, key in clip_keys(batch, shot, pictures)] if shot.motion_prompt else [] for shot in shots
+        shot.id: [key for _, key in clip_keys(batch, shot, known)] if shot.motion_prompt else [] for shot in filled
     }
-    videos = await ledger.jobs(key for some in clips.values() for key in some)
 
     def is_unsettled(shot: Shot) -> bool:
-        settled = [key for key in clips[shot.id] if _is_settled(videos.get(key))]
-        lacks_clips = shot.motion_prompt is not None and len(settled) < frames_wanted(shot)
-        return lacks_clips or not all(_is_settled(takes.get(key)) for key in keys[shot.id])
+        files = {_hash_of(name) for name in there.files.get(layout.folder_name(shot.id), ())}
+        settled = [key for key in clips[shot.id] if _is_settled(videos.get(key), files)]
+        wanted = frames_wanted(shot) * (count_steps(shot) + shot.clips)
+        lacks_clips = shot.motion_prompt is not None and len(settled) < wanted
+        return lacks_clips or not all(_is_settled(takes.get(key), files) for key in keys[shot.id])
 
     return [shot for shot in shots if is_unsettled(shot)]
 
 
-def _is_settled(job: Job | None) -> bool:
-    return job is not None and job.state not in _UNSETTLED
+def _is_settled(job: Job | None, files: Collection[str]) -> bool:
+    """Return whether the ledger has what was paid for.
+
+    It is one of the `files` of its shot's folder, by their hashes.
+    """
+    if job is None or job.sha256 is None:
+        return False
+    return job.state is JobState.FINISHED or (job.state is JobState.STORED and job.sha256[:12] in files)
 
 
 async def _unexplained(
     ledger: Ledger, batch: Batch, there: Archived, folders: Sequence[str], open_shots: Mapping[str, str]
 ) -> dict[str, list[str]]:
-    """Return the paid files by folder that the ledger knows neither as files nor as what a job gave."""
+    """Return the paid files by folder that the ledger does not know.
+
+    It knows them neither as files nor as what a job gave.
+    """
     files = {folder: there.files[folder] for folder in folders if folder in there.files}
     if not files:
         return {}
@@ -186,7 +200,7 @@ def _hash_of(name: str) -> str:
 
 
 async def _from_catalogue(store: Store, batch: Batch, folders: Collection[str]) -> list[Sidecar]:
-    """Return what the catalogue's parts tell of the shots in these folders, as sidecars made of their rows."""
+    """Return sidecars made of the catalogue's rows about the shots in these folders."""
     rows = defaultdict[str, list[Mapping[str, Any]]](list)
     for row in await _rows(store, batch):
         if isinstance(row["shot"], str) and layout.folder_name(row["shot"]) in folders:

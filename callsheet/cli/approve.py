@@ -1,4 +1,4 @@
-"""`callsheet approve`: which takes are animated, decided by a person."""
+"""`callsheet approve`: which takes are chosen, decided by a person."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from typing import Annotated, Any
 
 import typer
 
-from callsheet.approval.file import TakeSelection, read_decisions, wishes_in
-from callsheet.approval.waiting import Question, TakeCandidate
+from callsheet.approval.decision_input import Question, TakeCandidate, TakeSelection, read_decisions, wishes_in
 from callsheet.batch.approve import Decided, decide, questions
 from callsheet.batch.request import RunRequest
 from callsheet.batch.resume import continuation
 from callsheet.cli.options import JsonOption
 from callsheet.cli.output import out, print_json, say
-from callsheet.errors import DecisionError
+from callsheet.errors import CannotContinue, DecisionError
 from callsheet.ledger import Recorded
 from callsheet.report.format import truncate, visible
 from callsheet.settings import Settings, load_settings
@@ -30,7 +29,8 @@ ROWS, PROMPT_CHARS = 60, 100
 def approve(
     batch: Annotated[str, typer.Argument(help="Batch name, such as demo.rehearsal.")],
     words: Annotated[
-        list[str] | None, typer.Argument(metavar="[SHOT=1,2 | SHOT=reject]...", help="The takes to animate, or none.")
+        list[str] | None,
+        typer.Argument(metavar="[SHOT=1,2 | SHOT=reject]...", help="The takes that are chosen, or none."),
     ] = None,
     by: Annotated[str | None, typer.Option(help="Who decides; default: the name in the file, or the user's.")] = None,
     note: Annotated[str, typer.Option(help="Why, in a line; kept with these decisions.")] = "",
@@ -43,7 +43,7 @@ def approve(
 ) -> None:
     """Show the shots that wait for approval, or decide about them.
 
-    A decision says which takes are animated, or that a shot is rejected.
+    A decision says which takes are chosen (animated where there is a motion prompt), or that a shot is rejected.
 
     All decisions are recorded, or none. With --run it ends as `callsheet run` does.
     """
@@ -86,16 +86,17 @@ def _go_on(decided: Decided, settings: Settings, *, run: bool, yes: bool) -> dic
     if not decided.goes_on:
         say("Nothing is left to go on with.")
         return {}
-    request, why_not = continuation(decided.row, settings)
-    if request is None:
-        say(why_not)
+    try:
+        asked = asyncio.run(continuation(decided.row, settings))
+    except CannotContinue as error:
+        say(str(error))
         return {}
     if not run:
-        out.print(f"Go on: {command_of(request)}", markup=False)
-        return {"next": command_of(request)}
+        out.print(f"Go on: {command_of(asked.request)}", markup=False)
+        return {"next": command_of(asked.request)}
     from callsheet.cli.run import carry_out
 
-    return {"run": carry_out(request, settings, yes=yes)}
+    return {"run": carry_out(asked, yes=yes)}
 
 
 def command_of(request: RunRequest) -> str:
@@ -112,9 +113,9 @@ def command_of(request: RunRequest) -> str:
 def _line(one: Recorded) -> str:
     decision = one.decision
     if one.how == "same":
-        return f"{decision.shot}: as decided before: {decision.told()}"
-    instead = f" (before: {one.before.told()})" if one.before else ""
-    return f"{decision.shot}: {decision.told()}{instead}"
+        return f"{decision.shot}: as decided before: {decision.describe()}"
+    instead = f" (before: {one.before.describe()})" if one.before else ""
+    return f"{decision.shot}: {decision.describe()}{instead}"
 
 
 def _answer(decided: Decided, more: dict[str, Any], json: bool) -> None:

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import asyncio
 
-from callsheet.batch.open import read_as_begun
 from callsheet.batch.planning import check_unsent
-from callsheet.cli.options import CampaignOption, JsonOption, LiveOption, ManifestArgument, VarOption
+from callsheet.batch.prepare import check_strictly, prepare_run
+from callsheet.cli.options import (
+    CampaignOption,
+    JsonOption,
+    LiveOption,
+    ManifestArgument,
+    StrictOption,
+    VarOption,
+    request_of,
+)
 from callsheet.cli.output import out, print_json, say
-from callsheet.cli.request import request_of
 from callsheet.settings import load_settings
 
 
@@ -17,16 +24,18 @@ def check(
     live: LiveOption = False,
     campaign: CampaignOption = None,
     var: VarOption = None,
+    strict: StrictOption = False,
     json: JsonOption = False,
 ) -> None:
     """Check a manifest: every problem of every row in one pass.
 
     Creates nothing, sends nothing.
     """
-    settings = load_settings()
     request = request_of(manifest, live, None, campaign, var)
-    sheet, catalogue, batch = asyncio.run(read_as_begun(request, settings, ask_archive=False))
-    asyncio.run(check_unsent(settings, batch, sheet, catalogue))
+    asked = asyncio.run(prepare_run(request, load_settings(), ask_archive=False))
+    asked = check_strictly(asked) if strict else asked
+    sheet = asked.manifest
+    asyncio.run(check_unsent(asked))
     for warning in sheet.warnings:
         say(f"warning: {warning}")
     moving = sum(1 for shot in sheet.shots if shot.motion_prompt)
@@ -36,6 +45,5 @@ def check(
     )
     if json:
         warnings = [str(warning) for warning in sheet.warnings]
-        print_json(
-            {"exit_code": 0, "batch": batch.name, "shots": len(sheet.shots), "clips": moving, "warnings": warnings}
-        )
+        told = {"exit_code": 0, "batch": asked.batch.name, "shots": len(sheet.shots), "clips": moving}
+        print_json({**told, "warnings": warnings})

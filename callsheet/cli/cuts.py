@@ -11,7 +11,7 @@ import typer
 from callsheet.batch.recut import CutsRequest, more_cuts
 from callsheet.cli.options import JsonOption
 from callsheet.cli.output import out, print_json
-from callsheet.cuts.encode.recipe import PLAIN
+from callsheet.cuts.encode.cut_plan import PLAIN
 from callsheet.exit_codes import ExitCode
 from callsheet.settings import load_settings
 

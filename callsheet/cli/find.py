@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -24,9 +25,8 @@ from callsheet.archive.open import open_archive
 from callsheet.archive.search import SearchResult
 from callsheet.archive.search_query import KINDS, Query, conditions
 from callsheet.archive.store import Store
-from callsheet.cli.options import ArchiveOption, JsonOption
+from callsheet.cli.options import ArchiveOption, JsonOption, costs, names, nearest, one_of, period
 from callsheet.cli.output import err, out, print_json, say
-from callsheet.cli.query import costs, names, nearest, one_of, period
 from callsheet.errors import SettingsError
 from callsheet.report.format import dollars, format_count, role, truncate, visible
 from callsheet.settings import Settings, load_settings
@@ -88,13 +88,23 @@ def _cells(asset: Mapping[str, Any]) -> dict[str, str]:
     created = asset["created"]
     return {
         "created (UTC)": f"{created:%Y-%m-%d %H:%M}" if created else "",
-        "what": role(asset["kind"], asset["take"], asset["spec"]),
+        "what": role(asset["kind"], asset["take"], asset["spec"]) + describe_parent(asset["parameters"]),
         "shot": asset["shot"],
         "batch": asset["batch"],
         "model": asset["model"] or "",
         "USD": dollars(asset["usd"] or None).removeprefix("$"),
         "prompt": asset["prompt"] or "",
     }
+
+
+def describe_parent(parameters: str | None) -> str:
+    """Say what a picture is made of: ", edit of kite:2", or "" for none."""
+    try:
+        told = json.loads(parameters or "{}")
+    except ValueError:
+        return ""
+    parent = told.get("edit_of") if isinstance(told, dict) else None
+    return f", edit of {parent}" if isinstance(parent, str) else ""
 
 
 def summary(found: SearchResult, shown: int) -> str:
@@ -203,7 +213,7 @@ async def _stills(store: Store, found: SearchResult, cards: int) -> dict[str, st
     """Small pictures of what is in a bucket, which a page cannot load by itself."""
     if not cards or "://" not in store.uri:
         return {}
-    from callsheet.report.find_page import stills
+    from callsheet.report.page import stills
 
     return await stills(store, found.assets.head(cards).rows(named=True))
 
@@ -211,7 +221,7 @@ async def _stills(store: Store, found: SearchResult, cards: int) -> dict[str, st
 def _write_page(
     page: Path, place: str, query: Query, found: SearchResult, cards: int, stills: Mapping[str, str]
 ) -> None:
-    from callsheet.report.find_page import Search, finds_html
+    from callsheet.report.page import Search, finds_html
 
     asked = (*query.words, *(one.told for one in conditions(query) if one.on != "text"))
     search = Search(asked, place, datetime.now(UTC), found.assets.height, found.usd())

@@ -18,7 +18,7 @@ from callsheet.clock import Clock
 from callsheet.errors import SettingsError
 from callsheet.exit_codes import ExitCode
 from callsheet.ledger import Ledger
-from callsheet.providers.scopes import Scopes, scope_of
+from callsheet.providers.routing import Scopes, scope_of
 from callsheet.reconcile.rebuild_ledger import rebuild as rebuild_from
 from callsheet.settings import load_settings
 from callsheet.shots import Batch, Mode
@@ -80,7 +80,7 @@ def rebuild(
 
 async def _rebuild(archive: str | None, name: str | None, everything: bool) -> TakenOver:
     settings = load_settings(archive=archive)
-    batch = Batch.named(name) if name else None
+    batch = Batch.parse(name) if name else None
     if name and batch is None:
         raise SettingsError(f"{name[:200]!r} is not the name of a batch, such as spring.live. Nothing was changed.")
     store = open_archive(settings)

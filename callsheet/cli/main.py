@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -15,6 +18,7 @@ from typer.main import get_command, get_group
 from callsheet.cli.output import end_if_asked, err, fail, in_short, warnings_to
 from callsheet.errors import CallsheetError, UsageError
 from callsheet.exit_codes import ExitCode
+from callsheet.imports import pause_collection
 
 
 def lazy_group(places: Mapping[str, str]) -> type[TyperGroup]:
@@ -32,6 +36,11 @@ def lazy_group(places: Mapping[str, str]) -> type[TyperGroup]:
         def list_commands(self, ctx: Any) -> list[str]:
             return list(self.commands)
 
+        def format_commands(self, ctx: Any, formatter: Any) -> None:
+            TyperGroup(commands={name: _read_help(name, place) for name, place in places.items()}).format_commands(
+                ctx, formatter
+            )
+
     return LazyGroup
 
 
@@ -41,12 +50,11 @@ class _Commands(Mapping[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         module, _, attribute = self._places[name].partition(":")
-        found = getattr(import_module(module), attribute)
+        with pause_collection():
+            found = getattr(import_module(module), attribute)
         if isinstance(found, typer.Typer):
             return get_group(found)
-        alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-        alone.command(name)(found)
-        return get_command(alone)
+        return _make_command(name, found)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)
@@ -55,8 +63,30 @@ class _Commands(Mapping[str, Any]):
         return len(self._places)
 
 
+def _make_command(name: str, function: Callable[..., None]) -> Any:
+    alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+    alone.command(name)(function)
+    return get_command(alone)
+
+
+def _read_help(name: str, place: str) -> Any:
+    """Return a command with the help of the one at this place, without importing it.
+
+    Its function is found in the text of its module; that of a Typer app has the app's name.
+    """
+    spec = find_spec(place.partition(":")[0])
+    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8") if spec and spec.origin else "")
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name]
+
+    def describe() -> None: ...
+
+    describe.__doc__ = next((ast.get_docstring(node) for node in functions), None)
+    return _make_command(name, describe)
+
+
 # In the order of the help. Where each is found; it is loaded when it is called.
 COMMANDS = {
+    "doctor": "callsheet.cli.doctor:doctor",
     "check": "callsheet.cli.check:check",
     "plan": "callsheet.cli.plan:plan",
     "run": "callsheet.cli.run:run",
@@ -64,6 +94,7 @@ COMMANDS = {
     "approve": "callsheet.cli.approve:approve",
     "resolve": "callsheet.cli.resolve:resolve",
     "recover": "callsheet.cli.recover:recover",
+    "cancel": "callsheet.cli.cancel:cancel",
     "cuts": "callsheet.cli.cuts:cuts",
     "assemble": "callsheet.cli.assemble:assemble",
     "find": "callsheet.cli.find:find",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -52,6 +53,8 @@ def _cells(model: Model) -> tuple[str, ...]:
         status += f" {model.retired_on}"
     if model.replacement:
         status += f" -> {model.replacement}"
+    if not model.driven:
+        status += ", not driven"
     return (
         model.id,
         model.kind,
@@ -88,7 +91,17 @@ def _record(model: Model, tier: int) -> dict[str, Any]:
         "sizes": list(model.sizes),
         "resolutions": list(model.resolutions),
         "durations_s": list(model.durations_s),
+        "extension": asdict(model.extension) if model.extension else None,
         "reference_images": model.reference_images,
+        "style_references": model.style_references,
+        "input_types": list(model.mime_types),
+        "controls": {
+            "system_instruction": model.controls.system_instruction,
+            "safety": {place: list(taken) for place, taken in model.controls.safety.items()},
+            "thinking": list(model.controls.thinking),
+            "audio": {place: list(taken) for place, taken in model.controls.audio.items()},
+            "enhance_prompt": {place: list(taken) for place, taken in model.controls.enhance_prompt.items()},
+        },
         "person_generation": {
             place: {task: list(v) for task, v in rules.items()} for place, rules in model.person_generation.items()
         },

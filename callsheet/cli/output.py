@@ -63,16 +63,21 @@ class BriefHandler(RichHandler):
     def emit(self, record: logging.LogRecord) -> None:
         """Show a record in a few lines.
 
-        Those of other programs that look the same are shown a few times only.
+        Of one cause there may be as many as there are shots: those of other programs, and traces, are shown a few times
+        when they look the same. Of another program's only the first paragraph is shown: the rest is advice to
+        whoever writes flows, and the trace leads through its own files.
         """
-        text = record.getMessage()
-        self._told[record.name, text[:40]] += 1
-        if not record.name.startswith("callsheet") and self._told[record.name, text[:40]] > MOST_TIMES:
-            return
-        brief = copy.copy(record)
+        text, own = record.getMessage(), record.name.startswith("callsheet")
         error = record.exc_info[1] if record.exc_info else None
-        trace = "".join(traceback.format_exception(error))[-MOST_CHARACTERS:] if error is not None else ""
-        brief.msg, brief.args = f"{text[:MOST_CHARACTERS]}\n{trace}".rstrip(), ()
+        if not own or error is not None:
+            # By its words before the names of shots and tags are put in.
+            self._told[record.name, str(record.msg)[:40]] += 1
+            if self._told[record.name, str(record.msg)[:40]] > MOST_TIMES:
+                return
+        brief = copy.copy(record)
+        trace = "".join(traceback.format_exception(error))[-MOST_CHARACTERS:] if own and error is not None else ""
+        shown = text if own else text.strip().partition("\n\n")[0].partition("\n")[0]
+        brief.msg, brief.args = f"{shown[:MOST_CHARACTERS]}\n{trace}".rstrip(), ()
         brief.exc_info = brief.exc_text = None
         super().emit(brief)
 

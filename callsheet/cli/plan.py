@@ -13,11 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from callsheet.archive.claim import check_claim
-from callsheet.archive.open import open_archive
-from callsheet.batch.open import budget_of, read_as_begun
+from callsheet.batch.open import open_records
 from callsheet.batch.other_ledgers import doubt_warnings, home_warning, ledger_warnings
-from callsheet.batch.planning import Desk, follow, make_plan, plan_file, time_of
-from callsheet.batch.request import RunRequest
+from callsheet.batch.planning import follow, make_plan, plan_file, plan_remake, read_clock
+from callsheet.batch.prepare import PreparedRun, check_credentials, check_strictly, describe_cut_off, prepare_run
 from callsheet.batch.witness import check_proved
 from callsheet.cli.options import (
     BudgetOption,
@@ -26,23 +25,29 @@ from callsheet.cli.options import (
     JsonOption,
     LiveOption,
     ManifestArgument,
+    StrictOption,
     VarOption,
+    request_of,
 )
 from callsheet.cli.output import out, print_json, say
-from callsheet.cli.request import request_of
-from callsheet.ledger import Ledger
 from callsheet.manifest import Manifest
 from callsheet.plan import NOUNS, Action, Kind, Plan
-from callsheet.plan.money import amount
+from callsheet.plan.inputs import amount
 from callsheet.plan.plan_batch import check_sendable
 from callsheet.plan.plan_file import write_plan
-from callsheet.platforms import load_platforms
-from callsheet.settings import Settings, load_settings
+from callsheet.settings import load_settings
 
 # A longer table helps nobody; the totals below it count every shot.
 ROWS = 60
 ADVICE = 10
+MODELS = 12
 SIGNS = {"create": "+", "reuse": "=", "resume": ">", "parked": "z", "waiting": "?", "blocked": "x", "failed": "!"}
+CHOICES = {
+    "": "",
+    "scores": "which take is edited is chosen now",
+    "approval": "a person chooses what is edited",
+    "clips": "which of its clips goes on is chosen now",
+}
 OutOption = Annotated[str | None, typer.Option("--out", help="Write the plan to this file, for `run --plan`.")]
 
 
@@ -53,6 +58,7 @@ def plan(
     campaign: CampaignOption = None,
     var: VarOption = None,
     budget: BudgetOption = None,
+    strict: StrictOption = False,
     out_file: OutOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -60,43 +66,39 @@ def plan(
 
     Also says when it is done. Sends nothing.
     """
-    settings = load_settings()
-    request = request_of(manifest, live, edition, campaign, var, budget)
-    made = asyncio.run(plan_of(request, settings))
+    asked = asyncio.run(prepare_run(request_of(manifest, live, edition, campaign, var, budget), load_settings()))
+    asked = check_strictly(asked) if strict else asked
+    made = asyncio.run(plan_of(asked))
     show_plan(made)
     if out_file is not None:
-        write_plan(Path(out_file), plan_file(made, request, settings))
+        write_plan(Path(out_file), plan_file(made, asked))
         say(f"Written to {out_file}. To execute exactly this: callsheet run --plan {out_file}{' --live' * live}")
     if json:
         print_json({"exit_code": 0, **made.as_json()})
 
 
-async def plan_of(request: RunRequest, settings: Settings, *, paying: bool = False) -> Plan:
-    """Return the plan of a request, from ledger, archive and clock as they are.
+async def plan_of(asked: PreparedRun, *, paying: bool = False) -> Plan:
+    """Return the plan of a run, from ledger, archive and clock as they are.
 
     It agrees with the request's plan file.
 
     `paying`: a live run is to follow, which SettingsError refuses where it could pay for what another ledger has.
     """
-    sheet, catalogue, batch = await read_as_begun(request, settings)
-    warn_of(sheet)
-    clock, latency = await time_of(settings, batch.mode)
-    store = open_archive(settings)
-    try:
-        async with await Ledger.open(settings.ledger_url, clock=clock) as ledger:
-            budget = budget_of(request, sheet, settings)
-            desk = Desk(settings, ledger, store, catalogue, clock, latency, budget, load_platforms(settings.platforms))
-            made, known = await make_plan(desk, batch, sheet.shots)
-            told = await ledger_warnings(store, batch, ledger.identity)
-            warn([home_warning(settings, Path.cwd()), *told, *doubt_warnings(made, known)])
-            if paying and any(not item.complete for item in made.shots):
-                await check_claim(store, batch, ledger.identity)
-                check_proved(made, known, request.wants, free=request.free)
-            check_sendable(made, sheet.unsendable)
-            await follow(made, request, settings, ledger)
-            return made
-    finally:
-        await store.aclose()
+    warn_of(asked.manifest)
+    batch, request = asked.batch, asked.request
+    async with open_records(asked.settings, clock=(await read_clock(asked.settings, batch.mode))[0]) as (ledger, store):
+        made, known = await make_plan(asked, ledger, store)
+        made = plan_remake(asked, made, known) if request.remake else made
+        told = await ledger_warnings(store, batch, ledger.identity)
+        warn([home_warning(asked.settings, Path.cwd()), *told, *doubt_warnings(made, known)])
+        if paying:
+            check_credentials(made, free=request.free)
+        if paying and any(not item.complete for item in made.shots):
+            await check_claim(store, batch, ledger.identity)
+            check_proved(made, known, request.wants, free=request.free)
+        check_sendable(made, asked.manifest.unsendable)
+        await follow(made, asked, ledger)
+        return made
 
 
 def warn_of(sheet: Manifest) -> None:
@@ -112,14 +114,18 @@ def warn(warnings: Iterable[str]) -> None:
 
 
 def show_plan(made: Plan) -> None:
-    """Print the plan as a table with totals, and below it money and time."""
+    """Print what cannot be finished, the plan as a table, then money and time."""
+    for line in describe_cut_off(made):
+        out.print(line, markup=False)
     table = Table(title=f"Plan of {made.batch.name}", title_justify="left")
     for column in ("shot", "pictures", "clips", "cuts", "why"):
         table.add_column(column)
     table.add_column("USD", justify="right")
     for item in made.shots[:ROWS]:
-        cells = [Text(_counted(item.actions, kind)) for kind in NOUNS]
-        table.add_row(Text(item.shot.id), *cells, Text(_reasons(item.actions)), amount(item.usd, item.usd_high))
+        cells = [Text(_describe_counts(item.actions, kind)) for kind in NOUNS]
+        of = f" (edit of {item.shot.edit_of})" if item.shot.edit_of else ""
+        why = "; ".join(part for part in (_reasons(item.actions), CHOICES[item.choice]) if part)
+        table.add_row(Text(item.shot.id + of), *cells, Text(why), amount(item.usd, item.usd_high))
     out.print(table)
     for line in _advice(made):
         out.print(line, markup=False)
@@ -128,7 +134,7 @@ def show_plan(made: Plan) -> None:
     if made.dropped:
         names = ", ".join(made.dropped[:10]) + (f" and {len(made.dropped) - 10} more" if len(made.dropped) > 10 else "")
         out.print(f"No longer in the manifest, kept in the archive: {names}", markup=False)
-    for line in _totals(made):
+    for line in (*_list_models(made), *_totals(made)):
         out.print(line, markup=False)
 
 
@@ -143,6 +149,15 @@ def _advice(made: Plan) -> list[str]:
             shots.setdefault(item.advice, []).append(item.shot.id)
     more = {advice: f" and {len(ids) - 5} more" if len(ids) > 5 else "" for advice, ids in shots.items()}
     return [f"{', '.join(ids[:5])}{more[advice]}: {advice}." for advice, ids in list(shots.items())[:ADVICE]]
+
+
+def _list_models(made: Plan) -> list[str]:
+    """Return lines on the models to be paid: their routes and prices.
+
+    They also say what else could make the same.
+    """
+    lines = [line for model in made.models[:MODELS] for line in model.sentences()]
+    return [*lines, f"... and {len(made.models) - MODELS} more models and prices"] if made.models[MODELS:] else lines
 
 
 def _totals(made: Plan) -> list[str]:
@@ -161,7 +176,7 @@ def _reasons(actions: tuple[Action, ...]) -> str:
     return "; ".join(dict.fromkeys(action.why for action in actions if action.why))
 
 
-def _counted(actions: tuple[Action, ...], kind: Kind) -> str:
+def _describe_counts(actions: tuple[Action, ...], kind: Kind) -> str:
     counts = Counter(action.what for action in actions if action.kind == kind)
     ways = Counter(action.how for action in actions if action.how and action.what == "create" and action.kind == kind)
     told = f" ({', '.join(f'{count} {how}' for how, count in ways.items())})" if ways else ""

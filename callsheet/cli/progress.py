@@ -49,7 +49,7 @@ class Bars:
 
 
 class ProgressView:
-    """Follows one batch, and can stop it. A Watcher of `callsheet.context.progress`."""
+    """Follows one batch, and can stop it."""
 
     def __init__(self) -> None:
         self.run: RunContext | None = None

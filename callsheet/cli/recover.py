@@ -37,16 +37,16 @@ def recover(
     decide (`callsheet resolve`), 3 when something ended without a file or is lost; the first of these that is so.
     """
     settings = load_settings()
-    summary = _collected(settings, batch) if carry_on else _recovered(settings, batch)
+    summary = _collected(settings, batch) if carry_on else _recover_alone(settings, batch)
     _show(summary)
     if json:
         print_json(summary)
     sys.exit(summary["exit_code"])
 
 
-def _recovered(settings: Settings, batch: str | None) -> dict[str, Any]:
+def _recover_alone(settings: Settings, batch: str | None) -> dict[str, Any]:
     found = asyncio.run(recover_all(settings, batch))
-    return {"exit_code": exit_code(found), **_counted([one.as_json() for one in found])}
+    return {"exit_code": exit_code(found), **_count_jobs([one.as_json() for one in found])}
 
 
 def _collected(settings: Settings, batch: str | None) -> dict[str, Any]:
@@ -56,22 +56,24 @@ def _collected(settings: Settings, batch: str | None) -> dict[str, Any]:
     """
     batches = asyncio.run(find_missing(settings, batch)).batches
     modes = [mode for mode in MODES if any(mode == one.mode for name, one in batches.items() if batch in (None, name))]
-    parts = []
+    parts: list[dict[str, Any]] = []
     if modes:
         server = join_server(settings)
+        from callsheet.orchestration.end_states import carry_out
         from flows.collect import collect
 
-        parts = [asyncio.run(collect(live=mode == "live", batch=batch)) for mode in modes]
+        asked = [{"live": mode == "live", "batch": batch} for mode in modes]
+        parts = [asyncio.run(carry_out(collect, parameters)) for parameters in asked]
         say(f"Prefect UI: {server.ui_url}")
     return {
         "exit_code": int(first_of(part["exit_code"] for part in parts)),
-        **_counted([job for part in parts for job in part["jobs"]]),
+        **_count_jobs([job for part in parts for job in part["jobs"]]),
         "carried_on": [summary for part in parts for summary in part["carried_on"]],
         "left": [left for part in parts for left in part["left"]],
     }
 
 
-def _counted(jobs: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+def _count_jobs(jobs: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     return {"counts": dict(Counter(job["how"] for job in jobs)), "jobs": list(jobs)}
 
 

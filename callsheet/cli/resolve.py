@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import math
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Annotated, Any
 
 import typer
 
-from callsheet.batch.resolve import Choice, UnknownRequest, check_adoption, choose_jobs, decide, expired_jobs, looked_at
+from callsheet.batch.resolve import (
+    Choice,
+    PersonDecision,
+    UnknownRequest,
+    check_adoption,
+    choose_jobs,
+    decide,
+    expired_jobs,
+    looked_at,
+    unbilled_jobs,
+)
 from callsheet.cli.options import JsonOption
 from callsheet.cli.output import out, print_json, say
 from callsheet.clock import Clock
@@ -27,13 +39,15 @@ PROMPT_CHARS, KEY_CHARS = 120, 16
 class Shown:
     """The result of the command.
 
-    The jobs in doubt as they were, those decided as they are now, and how to go on.
+    The jobs in doubt as they were, those decided as they are now, and how to go on. `unbilled` were decided before, and
+    nobody knows what they cost.
     """
 
     doubts: list[UnknownRequest]
     decided: list[Job]
     commands: list[str]
     notes: list[str]
+    unbilled: list[Job]
 
 
 def resolve(
@@ -45,6 +59,10 @@ def resolve(
     reopen: Annotated[bool, typer.Option("--reopen", help="An expired video: have it looked for again, free.")] = False,
     every: Annotated[bool, typer.Option("--all", help="Decide about all of them (of one batch with --batch).")] = False,
     batch: Annotated[str | None, typer.Option(help="Only the requests of this batch.")] = None,
+    usd: Annotated[
+        float | None,
+        typer.Option(min=0, help="What the bill says that each job's doubt cost; alone: of those decided before."),
+    ] = None,
     look: Annotated[bool, typer.Option("--look/--no-look", help="Ask providers and buckets for evidence.")] = True,
     json: JsonOption = False,
 ) -> None:
@@ -60,14 +78,28 @@ def resolve(
         "resubmit": resubmit, "adopt": adopt is not None, "drop": drop, "by-evidence": by_evidence, "reopen": reopen
     }  # fmt: skip
     choices = [choice for choice, wanted in given.items() if wanted]
+    if usd is not None and not choices:
+        choices = ["bill"]
     _check(choices, keys or [], every, look)
-    shown = asyncio.run(_resolve(load_settings(), keys or [], batch, choices[0] if choices else None, adopt, look))
+    if usd is not None and (choices not in (["resubmit"], ["drop"], ["bill"]) or not math.isfinite(usd)):
+        raise SettingsError(
+            "--usd goes with --resubmit or --drop, or alone with requests decided before: it is what counts as spent."
+        )
+    cost = None if usd is None else Decimal(str(usd))
+    made = PersonDecision(choices[0], getpass.getuser(), adopt, cost) if choices else None
+    shown = asyncio.run(_resolve(load_settings(), keys or [], batch, made, look))
     _show(shown, decided=bool(choices))
     if json:
         jobs = [_as_json(doubt) for doubt in shown.doubts]
         done = [{"key": job.key, "state": job.state.value, "operation": job.operation} for job in shown.decided]
         held = sum(float(doubt.job.estimated_usd) for doubt in shown.doubts if doubt.job.state is JobState.UNKNOWN)
-        print_json({"exit_code": 0, "jobs": jobs, "usd_in_doubt": held, "decided": done, "next": shown.commands})
+        late = [{"key": job.key, "batch": job.batch, "shot": job.shot, "slot": job.slot} for job in shown.unbilled]
+        print_json(
+            {
+                "exit_code": 0, "jobs": jobs, "usd_in_doubt": held, "decided": done, "next": shown.commands,
+                "unbilled": late,
+            }
+        )  # fmt: skip
 
 
 def _check(choices: Sequence[Choice], keys: Sequence[str], every: bool, look: bool) -> None:
@@ -76,7 +108,8 @@ def _check(choices: Sequence[Choice], keys: Sequence[str], every: bool, look: bo
     if every and (keys or not choices):
         raise SettingsError("--all goes with a decision and without keys; `callsheet resolve` alone lists everything.")
     if choices and not (keys or every):
-        raise SettingsError(f"--{choices[0]} needs the key of a job, or --all. `callsheet resolve` lists the keys.")
+        name = "usd" if choices == ["bill"] else choices[0]
+        raise SettingsError(f"--{name} needs the key of a job, or --all. `callsheet resolve` lists the keys.")
     if choices == ["adopt"] and (every or len(keys) != 1):
         raise SettingsError("--adopt is about one job: give its key.")
     if choices == ["by-evidence"] and not look:
@@ -84,19 +117,28 @@ def _check(choices: Sequence[Choice], keys: Sequence[str], every: bool, look: bo
 
 
 async def _resolve(
-    settings: Settings, keys: Sequence[str], batch: str | None, choice: Choice | None, name: str | None, look: bool
+    settings: Settings, keys: Sequence[str], batch: str | None, made: PersonDecision | None, look: bool
 ) -> Shown:
+    name = made.operation if made else None
     async with await Ledger.open(settings.ledger_url, clock=Clock()) as ledger:
-        if choice == "reopen":
+        if made is not None and made.choice == "reopen":
             jobs, look = await expired_jobs(ledger, keys, batch), False
+        elif made is not None and made.choice == "bill":
+            jobs, look = await unbilled_jobs(ledger, keys, batch), False
+            if not jobs:
+                raise SettingsError(
+                    "No decided request has a cost in doubt. Nothing was changed. While one waits for a decision, "
+                    "--usd goes with --resubmit or --drop."
+                )
         else:
-            jobs = await choose_jobs(ledger, keys, batch, every=choice is not None and not keys)
+            jobs = await choose_jobs(ledger, keys, batch, every=made is not None and not keys)
         notes = [await check_adoption(settings, jobs[0], name, look=look)] if name is not None else []
         doubts = await looked_at(ledger, settings, jobs, look=look)
         decided: list[Job] = []
-        for doubt in doubts if choice else ():
+        for doubt in doubts if made else ():
+            assert made is not None  # noqa: S101  narrows the type
             try:
-                job = await decide(ledger, doubt, choice or "drop", name, by=getpass.getuser())
+                job = await decide(ledger, doubt, made)
             except SettingsError as error:
                 if len(doubts) == 1:
                     raise
@@ -104,7 +146,8 @@ async def _resolve(
                 continue
             decided += [job] if job else []
         rows = await ledger.batches()
-        return Shown(doubts, decided, _commands(rows, decided), [note for note in notes if note])
+        unbilled = await unbilled_jobs(ledger, (), batch)
+        return Shown(doubts, decided, _commands(rows, decided), [note for note in notes if note], unbilled)
 
 
 def _commands(rows: Sequence[BatchRow], decided: Sequence[Job]) -> list[str]:
@@ -134,6 +177,14 @@ def _show(shown: Shown, *, decided: bool) -> None:
             out.print(f"Run the batch again: {plain_line(command)}", markup=False)
     else:
         _advise(shown.doubts)
+    if shown.unbilled and not decided:
+        out.print(
+            f"{len(shown.unbilled)} decided requests count as spent, though nobody knows whether they were charged. "
+            "When the bill is there: callsheet resolve KEY --usd AMOUNT",
+            markup=False,
+        )
+        for job in shown.unbilled:
+            out.print(plain_line(_lines(UnknownRequest(job, ()), None)[0]), markup=False)
 
 
 def _advise(doubts: Sequence[UnknownRequest]) -> None:

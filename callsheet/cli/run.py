@@ -15,11 +15,13 @@ from typing import Annotated, Any
 
 import typer
 
-from callsheet.batch.open import open_run, read_as_begun, signer_of
+from callsheet.batch.open import open_prepared, signer_of
 from callsheet.batch.other_ledgers import home_warning
+from callsheet.batch.prepare import PreparedRun, check_strictly, count_cut_off, describe_cut_off, prepare_run
 from callsheet.batch.report import write_report
-from callsheet.batch.request import RunRequest
+from callsheet.batch.sent_rows import archive_google_sheet
 from callsheet.batch.start import open_batch
+from callsheet.batch.write_back import check_can_be_written_back, write_status
 from callsheet.cli.options import (
     BudgetOption,
     CampaignOption,
@@ -28,33 +30,33 @@ from callsheet.cli.options import (
     LiveOption,
     ManifestOrNone,
     PlanOption,
+    StrictOption,
     VarOption,
+    complete_request,
+    request_of,
 )
 from callsheet.cli.output import in_short, leave_at_once, out, print_json, say
 from callsheet.cli.plan import plan_of, show_plan, warn, warn_of
 from callsheet.cli.progress import ProgressView
-from callsheet.cli.request import complete_request, request_of
-from callsheet.context.context import watcher
 from callsheet.errors import CallsheetError, SettingsError
 from callsheet.exit_codes import ExitCode
-from callsheet.models import load_catalogue
+from callsheet.imports import pause_collection
 from callsheet.orchestration.own_packages import load_own_packages
-from callsheet.orchestration.run_parameters import parameters_of
 from callsheet.orchestration.server import ensure_server, is_gone, is_up
 from callsheet.orchestration.server_files import PrefectServer
 from callsheet.plan import Plan
-from callsheet.providers import live_ready
 from callsheet.settings import Settings, load_settings
 
 
-async def summary_without_server(request: RunRequest, settings: Settings) -> dict[str, Any]:
+async def summary_without_server(asked: PreparedRun) -> dict[str, Any]:
     """Write the batch's report from ledger and archive. Sends nothing.
 
     Returns its summary, with exit code 1.
     """
-    looking = replace(request, free=True, remake=False, wait=False, plan=None)
-    async with open_run(looking, settings) as (run, manifest):
-        await open_batch(run, manifest, request=replace(request, remake=False, plan=None))
+    looking = replace(asked.request, free=True, remake=False, wait=False, plan=None)
+    begun = replace(asked.request, remake=False, plan=None)
+    async with open_prepared(asked.with_request(looking)) as run:
+        await open_batch(run, asked.with_request(begun))
         report = await write_report(run, 0.0)
     return {**report.summary, "exit_code": ExitCode.INTERNAL}
 
@@ -79,6 +81,10 @@ def run(
         bool, typer.Option("--free", help="Finish what was paid for, and send no new paid request.")
     ] = False,
     plan: PlanOption = None,
+    strict: StrictOption = False,
+    write_back: Annotated[
+        bool, typer.Option("--write-back", help="Write state, link and cost of each row into a copy of the sheet.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Make what the manifest asks for and is not there yet.
@@ -88,55 +94,64 @@ def run(
     settings = load_settings()
     asked = request_of(manifest or "", live, edition, campaign, var, budget, remake)
     given = replace(asked, wait=wait, only=tuple(only or ()), free=free, plan=plan)
-    summary = carry_out(complete_request(given), settings, yes=yes)
+    whole = complete_request(given)
+    if write_back:
+        check_can_be_written_back(whole.manifest)
+    prepared = asyncio.run(prepare_run(whole, settings))
+    summary = carry_out(check_strictly(prepared) if strict else prepared, yes=yes)
+    if write_back:
+        summary["status_sheet"] = asyncio.run(write_status(prepared))
+        say(f"Status of each row: {summary['status_sheet']}")
     if json:
         print_json(summary)
     sys.exit(summary["exit_code"])
 
 
-def carry_out(request: RunRequest, settings: Settings, *, yes: bool) -> dict[str, Any]:
-    """Run a request, a live one when its cost is agreed to, and show how it ended.
+def carry_out(asked: PreparedRun, *, yes: bool) -> dict[str, Any]:
+    """Run what is prepared and show how it ended.
 
-    Returns what `run --json` prints.
+    A live batch is run when its cost is agreed to. Returns what `run --json` prints.
     """
     started = time.monotonic()
-    signer_of(settings)  # bad input is told before a server is started or anything is agreed to
-    if request.live or request.plan:
-        made = asyncio.run(plan_of(request, settings, paying=request.live))
-        if request.live:
-            _agree(request, settings, made, yes)
+    signer_of(asked.settings)  # bad input is told before a server is started or anything is agreed to
+    if asked.request.live or asked.request.plan:
+        made = asyncio.run(plan_of(asked, paying=asked.request.live))
+        if asked.request.live:
+            asked = _agree(asked, made, yes)
     else:
-        warn_of(asyncio.run(read_as_begun(request, settings))[0])
-        warn([home_warning(settings, Path.cwd())])
-    summary = _run_flow(request, settings)
+        warn_of(asked.manifest)
+        warn([home_warning(asked.settings, Path.cwd())])
+    summary = run_flow(asyncio.run(archive_google_sheet(asked)))
     summary["elapsed_s"] = round(time.monotonic() - started, 2)
     _show(summary)
     return summary
 
 
-def _agree(request: RunRequest, settings: Settings, made: Plan, yes: bool) -> None:
-    """Refuse without credentials; show the cost, and have it agreed to."""
-    shots, catalogue = [item.shot for item in made.shots], load_catalogue(settings.catalogue)
-    ids = {shot.image_model for shot in shots if shot.takes}
-    ids |= {shot.video_model for shot in shots if shot.motion_prompt and shot.video_model}
-    if missing := live_ready(settings, [catalogue.get(model) for model in sorted(ids)]):
-        raise SettingsError("A live run needs credentials. Nothing was sent.\n  " + "\n  ".join(missing))
+def _agree(asked: PreparedRun, made: Plan, yes: bool) -> PreparedRun:
+    """Show the cost, and which shots cannot be finished, and have it agreed to.
+
+    Returns the run with what was agreed to: it may not cost more when it begins.
+    """
     if yes or made.usd == 0:
-        return
+        warn(describe_cut_off(made))
+        return asked
     show_plan(made)
+    cost, short = f"${made.usd_high:.2f}", f" ({told})" if (told := count_cut_off(made)) else ""
     if not sys.stdin.isatty():
         raise SettingsError(
-            f"This would cost up to ${made.usd_high:.2f}. Without a terminal, agree with --yes. Nothing was sent."
+            f"This would cost up to {cost}{short}. Without a terminal, agree with --yes. Nothing was sent."
         )
-    if not typer.confirm(f"Spend up to ${made.usd_high:.2f}?", err=True):
+    if not typer.confirm(f"Spend up to {cost}?{short}", err=True):
         raise SettingsError("Not agreed to. Nothing was sent.")
+    return replace(asked, agreed_usd=made.usd_high)
 
 
-def _run_flow(request: RunRequest, settings: Settings) -> dict[str, Any]:
+def run_flow(asked: PreparedRun) -> dict[str, Any]:
     """Run the flow in this process against the Prefect server; the summary it returns."""
-    server, view = join_server(settings), ProgressView()
+    settings, view = asked.settings, ProgressView()
+    server = join_server(settings)
     try:
-        summary = asyncio.run(_follow(request, view, server, settings))
+        summary = asyncio.run(_follow(asked, view, server))
     except CallsheetError:
         raise
     except Exception as error:
@@ -146,7 +161,7 @@ def _run_flow(request: RunRequest, settings: Settings) -> dict[str, Any]:
             f"The Prefect server at {server.api_url} is gone ({in_short(error)}). Nothing that was paid for is lost: "
             "the ledger has it. This is how the batch stands:"
         )
-        summary = asyncio.run(summary_without_server(request, settings))
+        summary = asyncio.run(summary_without_server(asked))
         return {**summary, **(view.run.state.tally.as_json() if view.run is not None else {})}
     finally:
         if is_gone(server, settings):
@@ -180,26 +195,25 @@ def use_server(server: PrefectServer) -> None:
     os.environ.setdefault("DO_NOT_TRACK", "1")
 
 
-async def _follow(request: RunRequest, view: ProgressView, server: PrefectServer, settings: Settings) -> dict[str, Any]:
-    from callsheet.orchestration.lost_server import follow_server
-    from flows.content_batch import content_batch
-
-    summary: Any
+async def _follow(asked: PreparedRun, view: ProgressView, server: PrefectServer) -> dict[str, Any]:
+    with pause_collection():
+        from callsheet.orchestration.end_states import carry_out as carry_out_flow
+        from callsheet.orchestration.local_server import follow_server
+        from callsheet.orchestration.run_parameters import parameters_of
+        from flows.content_batch import flow_of
 
     with view:
-        token = watcher.set(view)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGINT, _stop, view, loop)
-        looking = loop.create_task(follow_server(server, settings))
+        looking = loop.create_task(follow_server(server, asked.settings))
         try:
-            summary = await content_batch(**parameters_of(request))
+            summary = await carry_out_flow(flow_of(asked, view.watch), parameters_of(asked.request))
         finally:
             looking.cancel()
             loop.remove_signal_handler(signal.SIGINT)
-            watcher.reset(token)
     if view.is_stopped:
         summary["exit_code"] = int(ExitCode.INTERRUPTED)
-    return dict(summary)
+    return summary
 
 
 def _stop(view: ProgressView, loop: asyncio.AbstractEventLoop) -> None:
@@ -225,6 +239,8 @@ def _show(summary: dict[str, Any]) -> None:
     waiting = summary["waiting_for"]
     if waiting["approval"]:
         say(f"{waiting['approval']} to be approved: in the gallery, or with: callsheet approve {summary['batch']}")
+    if waiting.get("parent"):
+        say(f"{waiting['parent']} wait for a picture of another shot: callsheet status {summary['batch']}")
     if waiting["resolve"]:
         say("Some requests may or may not have been accepted. `callsheet resolve` shows them and lets you decide.")
 

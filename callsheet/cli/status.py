@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Annotated, Any
 
 import typer
@@ -15,7 +16,7 @@ from rich.text import Text
 from callsheet.cli.options import JsonOption
 from callsheet.cli.output import out, print_json
 from callsheet.clock import Clock, real_now
-from callsheet.errors import BudgetParked, NoRoom, RouteParked
+from callsheet.errors import BudgetParked, NoRoom, RouteMissing, RouteParked
 from callsheet.ledger import BatchRow, Job, JobState, Ledger, ShotRow, SpendRow
 from callsheet.settings import load_settings
 from callsheet.shots import ShotOutcome
@@ -25,6 +26,7 @@ ROWS = 60
 _WHEN = {
     BudgetParked.__name__: "the budget is raised",
     RouteParked.__name__: "the provider's account is mended",
+    RouteMissing.__name__: "the credentials that its reason names are set",
     NoRoom.__name__: "there is room on the disk",
 }
 
@@ -46,16 +48,17 @@ async def _read(batch: str | None) -> dict[str, Any]:
         jobs = {
             "under_way": [job for job in await ledger.under_way() if job.state is not JobState.UNKNOWN],
             "unresolved": await ledger.unresolved(),
-            "parked": await ledger.parked(),
+            "parked": await ledger.find_parked(),
         }
         mine = {name: [job for job in found if batch in (None, job.batch)] for name, found in jobs.items()}
         campaigns = {(row.batch.campaign, row.batch.mode) for row in chosen}
+        doubts = await ledger.sum_doubts()
         return {
-            "batches": [{**_batch(row, mine), "shots": await _counts(ledger, row)} for row in chosen],
+            "batches": [{**_batch(row, mine, doubts), "shots": await _counts(ledger, row)} for row in chosen],
             "shots": [_shot(row) for row in await ledger.shots_of(batch)] if batch else [],
             "spend": [_spend(row) for row in await ledger.spend() if (row.campaign, row.mode) in campaigns],
-            "parked": [_job(job, until=_told(job.parked_until), kind=job.reason_kind) for job in mine["parked"]],
-            "under_way": [_sent(job) for job in mine["under_way"]],
+            "parked": [_job(job, until=_format_time(job.parked_until), kind=job.reason_kind) for job in mine["parked"]],
+            "under_way": [_describe_sent(job) for job in mine["under_way"]],
             "unresolved": [_job(job, reason=job.reason) for job in mine["unresolved"]],
         }
 
@@ -64,11 +67,14 @@ async def _counts(ledger: Ledger, row: BatchRow) -> dict[str, int]:
     return {state.value: count for state, count in (await ledger.counts(row.batch.name)).items()}
 
 
-def _batch(row: BatchRow, jobs: Mapping[str, Sequence[Job]]) -> dict[str, Any]:
+def _batch(row: BatchRow, jobs: Mapping[str, Sequence[Job]], doubts: Mapping[str, Decimal]) -> dict[str, Any]:
+    usd = {
+        "reserved": row.reserved_usd, "spent": row.spent_usd, "in_doubt": doubts.get(row.batch.name, Decimal(0))
+    }  # fmt: skip
     return {
         "batch": row.batch.name,
         "mode": row.batch.mode,
-        "usd": {"reserved": float(row.reserved_usd), "spent": float(row.spent_usd)},
+        "usd": {name: float(value) for name, value in usd.items()},
         **{name: sum(job.batch == row.batch.name for job in found) for name, found in jobs.items()},
         "updated": row.updated.isoformat(),
     }
@@ -94,11 +100,11 @@ def _job(job: Job, **more: Any) -> dict[str, Any]:
     return {"batch": job.batch, "shot": job.shot, "slot": job.slot, "model": job.model, "key": job.key, **more}
 
 
-def _sent(job: Job) -> dict[str, Any]:
+def _describe_sent(job: Job) -> dict[str, Any]:
     return _job(job, state=job.state.value, operation=job.operation, age_s=_age_s(job))
 
 
-def _told(moment: datetime | None) -> str | None:
+def _format_time(moment: datetime | None) -> str | None:
     """Return a time as JSON has it."""
     return moment.isoformat() if moment else None
 
@@ -162,6 +168,11 @@ def _lines(found: dict[str, Any]) -> list[str]:
         f"{row['batch']}: USD {row['usd']['reserved']:.2f} held by requests that are not settled"
         for row in found["batches"]
         if row["usd"]["reserved"]
+    ]
+    lines += [
+        f"{row['batch']}: USD {row['usd']['in_doubt']:.2f} of these in doubt: only the bill tells (callsheet resolve)"
+        for row in found["batches"]
+        if row["usd"]["in_doubt"]
     ]
     if found["unresolved"]:
         lines.append(f"{len(found['unresolved'])} may or may not have been accepted: `callsheet resolve` shows them.")

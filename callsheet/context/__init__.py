@@ -1,1 +1,4 @@
-"""What the steps of one run share: open resources, policy, and the state of each shot."""
+"""What the steps of one run share.
+
+Open resources, policy, and the state of each shot.
+"""

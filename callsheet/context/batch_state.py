@@ -1,4 +1,7 @@
-"""What changes while one process works on a batch. It is changed by its own methods alone."""
+"""What changes while one process works on a batch.
+
+It is changed by its own methods alone.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,10 @@ StoredSidecar = tuple[Sidecar, str | None]
 
 @dataclass
 class BatchState:
-    """The shots' work so far, what was found and made, and whether anything new may be sent."""
+    """The shots' work so far, and whether anything new may be sent.
+
+    Also what was found and made.
+    """
 
     #: What the steps have made of each shot, by its id.
     work: dict[str, ShotState] = field(default_factory=dict)
@@ -66,9 +72,20 @@ class BatchState:
     #: Lets two shots that want the same job share it in this process, as the ledger does between processes; by key.
     flights: dict[str, asyncio.Lock] = field(default_factory=dict)
 
+    #: What the ledger told last of what shots are made of, by their parents: many may wait for one.
+    heard: dict[str, tuple[object, Known]] = field(default_factory=dict)
+
     def hold(self, shots: Sequence[Shot]) -> list[ShotState]:
         """Return the shots' work, begun when it is not there yet."""
         return [self.work.setdefault(shot.id, ShotState(shot)) for shot in shots]
+
+    def renew(self, shots: Iterable[Shot]) -> None:
+        """Work on these shots once more, from the beginning."""
+        self.work |= {shot.id: ShotState(shot) for shot in shots}
+
+    def shot_now(self, shot: Shot) -> Shot:
+        """Return a shot with what is known by now of the pictures it is made of."""
+        return self.work[shot.id].shot if shot.id in self.work else shot
 
     def begin(self, works: Iterable[ShotState]) -> None:
         """Work on these shots and no others."""
@@ -180,6 +197,20 @@ class BatchState:
         with suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, seconds)):
                 await self.stopping.wait()
+        if self.stopping.is_set() and self.halted is not None:
+            raise self.halted
+
+    async def await_event(self, event: asyncio.Event, seconds: float) -> None:
+        """Wait for an event, at most so many real seconds.
+
+        Raises as `rest` does.
+        """
+        waits = [asyncio.ensure_future(one.wait()) for one in (event, self.stopping)]
+        try:
+            await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waits:
+                one.cancel()
         if self.stopping.is_set() and self.halted is not None:
             raise self.halted
 

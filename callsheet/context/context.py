@@ -1,4 +1,7 @@
-"""The run context: what the steps of one run share, opened and closed together."""
+"""The run context: what the steps of one run share, opened and closed together.
+
+Resources and policy, which never change, and the state of the batch, which does.
+"""
 
 from __future__ import annotations
 
@@ -7,30 +10,95 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import partial
-from typing import Protocol
 
 from callsheet.archive.open import open_archive
 from callsheet.archive.spool import Spool
+from callsheet.archive.store import Store
 from callsheet.clock import Clock
 from callsheet.concurrency import PrioritySemaphore
 from callsheet.context.batch_state import BatchState
 from callsheet.context.gates import RouteGate
 from callsheet.context.poller import Poller
-from callsheet.context.resources import Resources, RunPolicy
 from callsheet.errors import CallsheetError
 from callsheet.ledger import JobOrder, Ledger
 from callsheet.media.ffmpeg import EncoderSlots
-from callsheet.models import Catalogue
+from callsheet.media.signing import Signer
+from callsheet.models import Catalogue, Model
 from callsheet.plan import Known
-from callsheet.platforms import load_platforms
-from callsheet.providers import open_providers
+from callsheet.platforms import Platforms, load_platforms
+from callsheet.providers import Providers, open_providers
 from callsheet.settings import Settings
 from callsheet.shots import Batch
 
 # Submissions that hold a frame's bytes in memory at the same time: 8 x 30 MB at worst.
 SUBMITS_AT_ONCE = 8
 DOWNLOADS_AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """The open resources of one batch in one process.
+
+    `open_context` opens and closes them together.
+    """
+
+    #: The settings of this process.
+    settings: Settings
+    #: The models, with the defaults that the batch was begun with.
+    catalogue: Catalogue
+    #: The time of the provider: that of the rehearsal service in a rehearsal.
+    clock: Clock
+    #: Jobs, attempts, money and quota.
+    ledger: Ledger
+    #: The archive.
+    store: Store
+    #: Bytes that were paid for and are not archived yet, on this disk.
+    spool: Spool
+    #: The platforms that clips are cut for.
+    platforms: Platforms
+    #: The clients of the models' routes.
+    providers: Providers
+    #: Picture requests in flight at once (CALLSHEET_IMAGE_CONCURRENCY).
+    image_slots: asyncio.Semaphore
+    #: Submissions that hold a frame's bytes in memory at once.
+    submit_slots: asyncio.Semaphore
+    #: Videos being made by the provider at once (CALLSHEET_VIDEO_CONCURRENCY).
+    video_slots: asyncio.Semaphore
+    #: Encoders at work at once, by their number and memory.
+    encoder_slots: EncoderSlots
+    #: Downloads at once; what expires first goes first.
+    downloads: PrioritySemaphore
+    #: Waits for the operations of submitted videos.
+    poller: Poller
+
+    def price_model(self, model: str) -> Model:
+        """Return the model with the prices of the clock's day.
+
+        That on which a request is sent.
+        """
+        return self.catalogue.price_at(self.clock.now()).get(model)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPolicy:
+    """What a run may do, as its request and the settings say."""
+
+    #: The shots that are worked on; all of them when there are none here.
+    only: frozenset[str] = frozenset()
+    #: Send nothing that costs.
+    free: bool = False
+    #: Sleep through a day whose quota is used up, instead of ending parked.
+    wait: bool = False
+    #: The campaign's budget; None for no limit.
+    budget_usd: Decimal | None = None
+    #: Signs the cuts; None for nobody.
+    signer: Signer | None = None
+
+    def wants(self, shot: str) -> bool:
+        """Return whether this run works on the shot."""
+        return not self.only or shot in self.only
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,22 +197,8 @@ async def open_context(
         )
         run = RunContext(batch, resources, policy, state)
         providers.when_answered_by_another(state.halt)
-        if (watching := watcher.get()) is not None:
-            watching.watch(run)
         token = _current.set(run)
         try:
             yield run
         finally:
             _current.reset(token)
-
-
-class Watcher(Protocol):
-    """Whoever wants to follow a batch and may stop it: the command line, say."""
-
-    def watch(self, run: RunContext) -> None:
-        """Follow a batch of this context, which has just been opened."""
-        ...
-
-
-# Set before a batch is run in the same context; a worker's batch has no watcher.
-watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)

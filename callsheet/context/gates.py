@@ -1,4 +1,7 @@
-"""Which routes take requests: what one refused for good is not asked of it again, while the others go on."""
+"""Which routes take requests.
+
+What one refused for good is not asked of it again, while the others go on.
+"""
 
 from __future__ import annotations
 
@@ -32,10 +35,11 @@ def place_of(model: str, error: ProviderError) -> str:
 
 @dataclass
 class RouteGate:
-    """One route of a process, by its quota's scope: `closed` has why nothing more is sent, by model (ALL: every one).
+    """One route of a process, by its quota's scope.
 
-    `suspects` are the models that an earlier run found closed: they are tried with one request before the others.
-    `heard` has those that another process found closed meanwhile, `first` the ledger's marks when it was asked first.
+    `closed` has why nothing more is sent, by model (ALL: every one). `suspects` are the models that an earlier run
+    found closed: they are tried with one request before the others. `heard` has those that another process found closed
+    meanwhile, `first` the ledger's marks when it was asked first.
     """
 
     scope: str
@@ -90,7 +94,7 @@ class RouteGate:
         if not alone:
             yield
 
-    def refused(self, model: str, error: RouteClosed | Unauthorised) -> CallsheetError:
+    def close_after(self, model: str, error: RouteClosed | Unauthorised) -> CallsheetError:
         """Close the route, or the model on it, after this refusal.
 
         Returns what others are told.

@@ -1,7 +1,8 @@
-"""The poller: looks at all operations of a process, often enough, never too often, and first at what expires first.
+"""The poller of all operations of a process.
 
-Every operation that is waited for has a coroutine that sleeps between its looks; what they share is here: how many
-looks there are at once and a second, whose turn it is, and what a failed look means.
+It looks often enough, never too often, and first at what expires first. Every operation that is waited for has a
+coroutine that sleeps between its looks; what they share is here: how many looks there are at once and a second, whose
+turn it is, and what a failed look means.
 """
 
 from __future__ import annotations
@@ -56,9 +57,10 @@ STOPS = (Unauthorised, OperationWithheld)
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """An operation to wait for: its name, who knows of it, since when it runs (clock time), and for how long to wait.
+    """An operation to wait for.
 
-    `deadline_s` counts clock seconds from the first look.
+    Its name, who knows of it, since when it runs (clock time), and for how long to wait. `deadline_s` counts clock
+    seconds from the first look.
     """
 
     operation: str
@@ -81,13 +83,19 @@ def deadline_s(model: Model, setting: float | None = None) -> float:
 
 
 def interval_s(looks: int, waiting: int) -> float:
-    """Clock seconds until the next look at an operation that was looked at `looks` times, beside `waiting` others."""
+    """Return the clock seconds until the next look at an operation.
+
+    It was looked at `looks` times, beside `waiting` others.
+    """
     alone = min(INTERVAL_S, FIRST_LOOK_S * GROWTH ** min(looks, 10))
     return max(alone, waiting / LOOKS_PER_S)
 
 
 class Poller:
-    """Waits for operations. `rest` sleeps clock seconds and may raise to end the waiting."""
+    """Waits for operations.
+
+    `rest` sleeps clock seconds and may raise to end the waiting.
+    """
 
     def __init__(self, clock: Clock, rest: Callable[[float], Awaitable[None]]) -> None:
         self._clock = clock

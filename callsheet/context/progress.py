@@ -15,7 +15,10 @@ How = Literal["created", "reused", "resumed"]
 
 @dataclass
 class RunCounts:
-    """Counts of one run. A job counts when it has a result; `submissions` counts requests that were accepted."""
+    """Counts of one run.
+
+    A job counts when it has a result; `submissions` counts requests that were accepted.
+    """
 
     made: Counter[tuple[Made, How]] = field(default_factory=Counter)
     submissions: Counter[Literal["image", "video", "look"]] = field(default_factory=Counter)

@@ -1,7 +1,11 @@
-"""What is known of a shot while its batch runs: the results and failures that each step leaves for the next."""
+"""What is known of a shot while its batch runs.
+
+The results and failures that each step leaves for the next.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -18,6 +22,8 @@ from callsheet.errors import (
     NotApproved,
     OperationOverdue,
     OperationWithheld,
+    ParentAwaited,
+    ParentStuck,
     Parked,
     ProviderError,
     Stopped,
@@ -31,7 +37,10 @@ from callsheet.shots import Asset, Failure, Finish, Shot, ShotOutcome
 
 @dataclass
 class TakeState:
-    """One take so far: its job, its file, its score, or why there is none; `left`: how its absence leaves the shot."""
+    """One take so far: its job, its file, its score, or why there is none.
+
+    `left`: how its absence leaves the shot.
+    """
 
     number: int
     key: str
@@ -47,20 +56,34 @@ class TakeState:
 
 @dataclass
 class ClipState:
-    """One clip so far; `take` is None when it is made of text alone."""
+    """One clip so far; `take` is None when it is made of text alone.
+
+    `step`: how often it was made longer; `source` is the job of the clip before it then. `variant` is its number among
+    the clips of its frame; of several, one is `chosen`, and `why`.
+    """
 
     take: int | None
     key: str
+    step: int = 0
+    source: Job | None = None
+    variant: int = 1
     job: Job | None = None
     asset: Asset | None = None
     poster: Asset | None = None
     others: tuple[Asset, ...] = ()
     failure: Failure | None = None
+    score: FrameScore | None = None
+    rank: float | None = None
+    chosen: bool = False
+    why: str = ""
 
 
 @dataclass
 class CutState:
-    """One cut of a clip so far: for which platform, and how it was made once it is there."""
+    """One cut of a clip so far.
+
+    For which platform, and how it was made once it is there.
+    """
 
     platform: PlatformSpec
     take: int | None
@@ -82,14 +105,17 @@ class ShotState:
     """Everything the steps have made of one shot, and what went wrong.
 
     `postponed` is how the shot stands at its end although the steps go on with a part of it. `stopped_by` is what kept
-    the last step from its end although another try may help. `archived`: its sidecar is written. `intended`: the keys
-    of clips that may be sent any moment, as the sidecar tells.
+    the last step from its end although another try may help. `beginnings` are the clips that are made longer, or not
+    chosen of several, `clips` those that are finished. `archived`: its sidecar is written. `intended`: the keys of
+    clips that may be sent any moment, as the sidecar tells. `is_over`: this process is done with the shot; `moves`
+    counts what became of it so far, and `moved` wakes those who wait for that.
     """
 
     shot: Shot
     takes: dict[int, TakeState] = field(default_factory=dict)
     choice: Choice | None = None
     clips: list[ClipState] = field(default_factory=list)
+    beginnings: list[ClipState] = field(default_factory=list)
     cuts: list[CutState] = field(default_factory=list)
     decisions: tuple[FrameDecision, ...] = ()
     pin: FramePin | None = None
@@ -100,6 +126,9 @@ class ShotState:
     stopped_by: CallsheetError | None = None
     archived: bool = False
     intended: set[str] = field(default_factory=set)
+    is_over: bool = False
+    moves: int = 0
+    moved: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def going(self) -> bool:
@@ -120,6 +149,12 @@ class ShotState:
         asset = self.takes[take].asset
         return asset.sha256 if asset else self.pin.sha256 if self.pin and self.pin.take == take else None
 
+    def move(self) -> None:
+        """Wake those who wait for something of this shot: there is news."""
+        self.moves += 1
+        self.moved.set()
+        self.moved.clear()
+
     def fail(self, failure: Failure, state: ShotOutcome) -> None:
         """Record why the shot cannot go on; the first such state stays."""
         self.failures.append(failure)
@@ -127,7 +162,12 @@ class ShotState:
 
     def failures_of_all(self) -> list[Failure]:
         """Every failure of the shot and of its parts, in the order of the steps."""
-        parts: list[TakeState | ClipState | CutState] = [*self.takes.values(), *self.clips, *self.cuts]
+        parts: list[TakeState | ClipState | CutState] = [
+            *self.takes.values(),
+            *self.beginnings,
+            *self.clips,
+            *self.cuts,
+        ]
         found = [part.failure for part in parts if part.failure] + self.failures
         return list(dict.fromkeys(found))
 
@@ -175,10 +215,10 @@ def state_of(error: CallsheetError) -> ShotOutcome:
     """Return the state of a shot that an error stopped."""
     if isinstance(error, Stopped):
         return ShotOutcome.PENDING
-    if isinstance(error, NotApproved):
+    if isinstance(error, NotApproved | ParentStuck):
         return ShotOutcome.WAITING
     # What is paid for and still submitted is looked after by the next run, as what is parked is.
-    goes_on = isinstance(error, Parked | OperationOverdue | OperationWithheld | DownloadFailed)
+    goes_on = isinstance(error, Parked | ParentAwaited | OperationOverdue | OperationWithheld | DownloadFailed)
     return ShotOutcome.PARKED if goes_on else ShotOutcome.FAILED
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from callsheet.errors import ArchiveDenied, ArchiveError, ArchiveKept
-from callsheet.gcs.patience import WriteInDoubt
+from callsheet.gcs.access import WriteInDoubt
 
 # Besides all 5xx: trying again may help (docs.cloud.google.com/storage/docs/retry-strategy, checked 2026-11-21).
 # 409 is a change of the same object at the same time, 499 an upload that was cancelled.

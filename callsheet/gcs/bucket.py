@@ -14,12 +14,10 @@ from urllib.parse import quote
 
 import aiohttp
 
-from callsheet.gcs.access import GoogleAccess
+from callsheet.gcs.access import GoogleAccess, RetryLimits, RetryLoop, WriteInDoubt
 from callsheet.gcs.answers import Mangled, StorageReply, failure, no_bucket
 from callsheet.gcs.connection import Connection, StorageRequest, connected, let_go
-from callsheet.gcs.content import Content
-from callsheet.gcs.patience import RetryLimits, RetryLoop, WriteInDoubt
-from callsheet.gcs.upload import Multipart, Session, parse_kept_bytes
+from callsheet.gcs.upload import Content, Multipart, Session, parse_kept_bytes
 
 _FIELDS = "name,size,md5Hash,crc32c,generation,contentEncoding,metadata"
 _CREATE = {"ifGenerationMatch": "0"}
@@ -192,7 +190,16 @@ class Bucket:
 
     async def page(self, prefix: str, token: str | None) -> tuple[dict[str, ObjectInfo], str | None]:
         """Return one page of objects by name, and the token of the next."""
-        params = {"prefix": prefix, "maxResults": "1000", "fields": f"items({_FIELDS}),nextPageToken"}
+        reply = await self._list(prefix, token, {"fields": f"items({_FIELDS}),nextPageToken"})
+        return {str(item["name"]): ObjectInfo.of(item) for item in reply.get("items", [])}, reply.get("nextPageToken")
+
+    async def folders(self, prefix: str, token: str | None) -> tuple[list[str], str | None]:
+        """Return one page of the folders in a folder, and the token of the next."""
+        reply = await self._list(prefix, token, {"delimiter": "/", "fields": "prefixes,nextPageToken"})
+        return [str(one) for one in reply.get("prefixes", [])], reply.get("nextPageToken")
+
+    async def _list(self, prefix: str, token: str | None, asked: Mapping[str, str]) -> dict[str, Any]:
+        params = {"prefix": prefix, "maxResults": "1000", **asked}
         ask = StorageRequest(
             "GET",
             f"storage/v1/b/{_quote_name(self.name)}/o",
@@ -200,8 +207,8 @@ class Bucket:
             "storage.objects.list",
             params={**params, **({"pageToken": token} if token else {})},
         )
-        reply = (await self._send_request(ask)).json()
-        return {str(item["name"]): ObjectInfo.of(item) for item in reply.get("items", [])}, reply.get("nextPageToken")
+        reply: dict[str, Any] = (await self._send_request(ask)).json()
+        return reply
 
     def ask(
         self,

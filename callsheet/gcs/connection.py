@@ -23,11 +23,10 @@ from yarl import URL
 
 from callsheet.errors import ArchiveError
 from callsheet.gcs import answers
-from callsheet.gcs.access import GoogleAccess
+from callsheet.gcs.access import GoogleAccess, Outage, Stalled, WriteInDoubt
 from callsheet.gcs.answers import StorageReply
-from callsheet.gcs.content import SLICE, Body
 from callsheet.gcs.credentials import Authorisation, find_credentials
-from callsheet.gcs.patience import Outage, Stalled, WriteInDoubt
+from callsheet.gcs.upload import SLICE, Body
 
 # Measured best on loopback: 8 writes at once, 4 when they are large (2026-11-21); reads hold less.
 _WRITES, _LARGE_WRITES, _READS = 8, 4, 32

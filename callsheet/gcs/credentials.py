@@ -17,15 +17,14 @@ import requests
 from google.auth import exceptions, impersonated_credentials
 
 from callsheet.errors import ArchiveDenied, SettingsError
-from callsheet.gcs.access import GoogleAccess
-from callsheet.gcs.patience import WriteInDoubt
+from callsheet.gcs.access import GoogleAccess, WriteInDoubt
 
 SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
 _RENEWAL_S = 30.0
 _LOG_IN = "Run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS to a service account file"
 
 
-def find_credentials(access: GoogleAccess) -> Any:
+def find_credentials(access: GoogleAccess, scope: str = SCOPE) -> Any:
     """Find google-auth's credentials, without asking for a token yet.
 
     Raises SettingsError when there are none. Blocks. Without a file it may ask the metadata server, for some seconds
@@ -34,16 +33,16 @@ def find_credentials(access: GoogleAccess) -> Any:
     try:
         if access.credentials_file:
             info = _read_file(access.credentials_file)
-            found, _ = google.auth.load_credentials_from_dict(info, scopes=[SCOPE])  # type: ignore[no-untyped-call]
+            found, _ = google.auth.load_credentials_from_dict(info, scopes=[scope])  # type: ignore[no-untyped-call]
         else:
-            found, _ = google.auth.default(scopes=[SCOPE])
+            found, _ = google.auth.default(scopes=[scope])
     except (exceptions.GoogleAuthError, ValueError, KeyError, AttributeError, TypeError) as error:
         named = f"{access.credentials_file} holds no usable credentials" if access.credentials_file else "none found"
         raise SettingsError(
             f"Google credentials: {named}: {_get_first_line(error)}. {_LOG_IN}. Nothing was read or written."
         ) from error
     if access.impersonate:
-        return impersonated_credentials.Credentials(found, access.impersonate, [SCOPE])  # type: ignore[no-untyped-call]
+        return impersonated_credentials.Credentials(found, access.impersonate, [scope])  # type: ignore[no-untyped-call]
     return found
 
 

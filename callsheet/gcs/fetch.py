@@ -14,9 +14,9 @@ import aiohttp
 
 from callsheet.errors import ArchiveError
 from callsheet.files import Digests, Hashing
+from callsheet.gcs.access import RetryLoop, WriteInDoubt
 from callsheet.gcs.bucket import Bucket, ObjectInfo
-from callsheet.gcs.content import SLICE
-from callsheet.gcs.patience import RetryLoop, WriteInDoubt
+from callsheet.gcs.upload import SLICE
 
 _BLOCK = 4 * SLICE
 

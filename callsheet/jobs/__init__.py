@@ -1,1 +1,1 @@
-"""The life of a paid job: submit, keep the reply, fetch, store, and what is unknown."""
+"""The life of a paid job: submitted, kept, fetched, stored, or unknown."""

@@ -1,6 +1,7 @@
-"""From an accepted submission to a video on this disk: wait for its operation, fetch it, look whether it is whole.
+"""From an accepted submission to a video on this disk.
 
-Nothing here is paid for, so everything may be done again: by the next run, or by `callsheet recover`.
+Wait for its operation, fetch it, look whether it is whole. Nothing here is paid for, so everything may be done again:
+by the next run, or by `callsheet recover`.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ from callsheet.errors import (
     NotAccepted,
     OperationExpired,
     OperationWithheld,
+    RouteMissing,
     Unauthorised,
 )
+from callsheet.jobs.charges import video_charge
 from callsheet.jobs.spool_files import check_source, fetch_once, keep_others, video_job_result
 from callsheet.ledger import Job, JobResult
 from callsheet.providers.protocol import VideoReady
@@ -32,18 +35,31 @@ from callsheet.providers.protocol import VideoReady
 log = logging.getLogger(__name__)
 
 DOWNLOADS = 4
+# The reason code of a video whose route this process has no credentials for.
+ROUTE_MISSING = "NO_CREDENTIALS"
 
 
-def watch_of(run: RunContext, job: Job) -> Watch:
-    """Return the watch on the operation of a submitted job.
+async def watch_of(run: RunContext, job: Job) -> Watch:
+    """Return the watch on a submitted job's operation, on the route of its attempt.
 
-    LedgerError when it has none.
+    LedgerError when it has none; OperationWithheld when this process has no credentials for that route.
     """
     if job.operation is None:
         raise LedgerError(f"Job {job.key[:12]} of shot {job.shot} is {job.state} without an operation's name.")
+    attempts = await run.resources.ledger.attempts_on(job.key)
+    last = attempts[-1] if attempts else None
+    try:
+        provider = run.resources.providers.of_attempt(last, job.operation).videos_for(job.model)
+    except RouteMissing as error:
+        whose = f" with {last.credential}" if last and last.credential else ""
+        raise OperationWithheld(
+            f"{job.operation} was submitted{whose}, and this run cannot look there. {error} It was paid for and is not "
+            "submitted again: run the same command with that key or project, or `callsheet recover`.",
+            reason=ROUTE_MISSING,
+        ) from error
     return Watch(
         operation=job.operation,
-        provider=run.resources.providers.videos_for(job.model),
+        provider=provider,
         since=job.submitted_at or run.resources.clock.now(),
         deadline_s=deadline_s(run.resources.catalogue.get(job.model), run.resources.settings.video_deadline_s),
     )
@@ -55,7 +71,7 @@ async def fetch_video(run: RunContext, job: Job, price: Decimal) -> JobResult:
     Raises the operation's outcome when that is no video (see `poller.ENDS`). After OperationOverdue, OperationWithheld,
     Unauthorised, and DownloadFailed (four tries) the job is still submitted, and the next run goes on from there.
     """
-    watch = watch_of(run, job)
+    watch = await watch_of(run, job)
     await check_source(run, job, watch.operation)
     async with naming_the_key(run, job):
         return await download(run, job, watch, await run.resources.poller.result(watch), price)
@@ -74,13 +90,20 @@ async def naming_the_key(run: RunContext, job: Job) -> AsyncIterator[None]:
         raise type(error)(f"{error} {whose}".strip(), reason=error.reason, status=error.status) from error
 
 
+async def close_route(run: RunContext, job: Job, error: Unauthorised) -> None:
+    """Have nothing new sent with credentials that are refused at a look."""
+    attempts = await run.resources.ledger.attempts_on(job.key)
+    asked = run.resources.providers.of_attempt(attempts[-1] if attempts else None, job.operation or "")
+    run.state.gate(asked.scope(job.model)).close_after(job.model, error)
+
+
 async def _submitted_with(run: RunContext, job: Job) -> str:
-    """Return with which key or project the job was submitted, and whether this run has it, as a sentence."""
+    """Say with which key or project the job was submitted, and if this run has it."""
     attempts = await run.resources.ledger.attempts_on(job.key)
     then = (attempts[-1].credential or attempts[-1].scope) if attempts else ""
-    now = run.resources.providers.credential(job.model)
     if not then:
         return ""
+    now = run.resources.providers.of_attempt(attempts[-1], job.operation or "").credential(job.model)
     if now.endswith(then):  # earlier attempts have a key's fingerprint alone
         return f"It was submitted with {now}, which this run has too."
     return f"It was submitted with {then}, and this run has {now}: set the one that submitted it."
@@ -100,7 +123,8 @@ async def download(run: RunContext, job: Job, watch: Watch, ready: VideoReady, p
             if not fetched.odd or fetched.file.sha256 in odd:
                 others = await keep_others(run, job, watch, ready)
                 await asyncio.to_thread(run.resources.spool.damaged(job.key).unlink, missing_ok=True)
-                return video_job_result(fetched, ready, price, others)
+                usd = video_charge(ready.tokens, job.request, run.resources.price_model(job.model), price)
+                return video_job_result(fetched, ready, usd, others)
             odd.add(fetched.file.sha256)
             raise DownloadFailed(fetched.odd)
         except OperationExpired as error:

@@ -1,6 +1,7 @@
-"""What Agent Platform wrote to a bucket: copied into the archive by the service, and removed once that is certain.
+"""What Agent Platform wrote to a bucket.
 
-Only the copy in the job's own folder is ever removed, exactly as it was found, after ledger and archive have the file.
+Copied into the archive by the service, and removed once that is certain. Only the copy in the job's own folder is ever
+removed, exactly as it was found, after ledger and archive have the file.
 """
 
 from __future__ import annotations

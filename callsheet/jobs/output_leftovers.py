@@ -1,4 +1,4 @@
-"""First copies of archived videos that a killed process left where Agent Platform wrote them."""
+"""First copies of archived videos that a killed process left in the output bucket."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ async def remove_leftovers(run: RunContext) -> None:
 
 
 async def _there(run: RunContext, outputs: dict[str, Job]) -> list[str]:
-    """Return those of the objects that exist, by one listing of every folder of videos."""
+    """Return the objects that exist, by one listing of every folder of videos."""
     found: list[str] = []
     for folder in sorted({uri.partition(own_folder(job))[0] for uri, job in outputs.items()}):
         store = open_archive(run.resources.settings, uri=folder)

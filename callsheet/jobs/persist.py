@@ -1,4 +1,7 @@
-"""Keeping what was paid for when the disk is full or the database is away: hold on to it, tell, and try again."""
+"""Keeping what was paid for when the disk is full or the database is away.
+
+Hold on to it, tell, and try again.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +24,11 @@ HELD_S, FIRST_PAUSE_S, LONGEST_PAUSE_S = 600.0, 0.5, 20.0
 
 
 async def persist(run: RunContext, write: Callable[[], Awaitable[T]], what: str) -> T:
-    """Return the value of `write()`, tried again for ten minutes while spool or ledger cannot be written to.
+    """Return the value of `write()`, tried again for ten minutes.
 
-    `what` names the thing that would be lost, an operation say, so that a person who reads the log can save it by
-    hand (`callsheet resolve --adopt`). Nothing new is sent meanwhile. Raises the last error when time is up.
+    It is tried again while spool or ledger cannot be written to. `what` names the thing that would be lost, an
+    operation say, so that a person who reads the log can save it by hand (`callsheet resolve --adopt`). Nothing new is
+    sent meanwhile. Raises the last error when time is up.
     """
     give_up, pause = time.monotonic() + HELD_S, FIRST_PAUSE_S
     while True:

@@ -1,4 +1,7 @@
-"""The replies to paid requests: kept before they are read, read again after a kill, named when nothing came of them."""
+"""The replies to paid requests.
+
+Kept before they are read, read again after a kill, named when nothing came of them.
+"""
 
 from __future__ import annotations
 
@@ -27,33 +30,36 @@ from callsheet.jobs.spool_files import keep_picture
 from callsheet.ledger import Attempt, AttemptRecord, Job, JobOrder, JobState
 from callsheet.providers.outcomes import BY_ADDRESS, read_picture
 from callsheet.providers.protocol import ImageResult
-from callsheet.providers.reply_spool import Keeper, Reply
+from callsheet.providers.reply_spool import Reply
 from callsheet.providers.retry_policy import RetryDecision, decide_retry, rule_for
 from callsheet.providers.video_replies import submitted_name
 
 log = logging.getLogger(__name__)
 
 
-def keeper_of(run: RunContext, key: str, n: int) -> Keeper:
-    """Return what makes the reply to attempt `n` at a job durable, in the spool."""
-    return _Keeper(run, key, n)
+class SpoolKeeper:
+    """A writer of the reply to attempt `n` at a job into the spool, while it comes.
 
-
-class _Keeper:
-    """Writes while the reply comes; when the disk does not take it, all of it once more at the end, patiently."""
+    When the disk does not take it, all of it is written once more at the end, patiently.
+    """
 
     def __init__(self, run: RunContext, key: str, n: int) -> None:
+        #: The provider's id of the exchange, "" until it has replied with one.
+        self.request_id = ""
         self._run, self._key, self._n = run, key, n
         self._file = run.resources.spool.replies.open(key, n)
         self._is_failed = False
 
     def begin(self, status: int, headers: Mapping[str, str]) -> None:
+        """Note status and headers; a disk that does not take them is tried again."""
+        self.request_id = Reply(status, headers).request_id
         try:
             self._file.begin(status, headers)
         except OSError:
             self._is_failed = True
 
     def add(self, data: bytes) -> None:
+        """Note the next piece of the body."""
         try:
             if not self._is_failed:
                 self._file.add(data)
@@ -61,6 +67,7 @@ class _Keeper:
             self._is_failed = True
 
     async def end(self, reply: Reply) -> None:
+        """Return when the reply is durable."""
         try:
             if not self._is_failed:
                 await asyncio.to_thread(self._file.end)
@@ -110,8 +117,10 @@ async def judge_kept(run: RunContext, order: JobOrder, job: Job, last: AttemptRe
     try:
         if order.kind == "video":
             name = await asyncio.to_thread(submitted_name, reply, f"a video by {order.model}")
-            return await run.resources.ledger.resolve(job.key, "adopt", name, by="its kept reply")
-        result = await _read_kept(run, order, reply)
+            return await run.resources.ledger.resolve(
+                job.key, "adopt", name, by="its kept reply", request_id=reply.request_id
+            )
+        result = await _read_kept(run, order, reply, last)
     except PictureElsewhere as error:
         raise Unreachable(str(error)) from error
     except Unknown:
@@ -119,18 +128,20 @@ async def judge_kept(run: RunContext, order: JobOrder, job: Job, last: AttemptRe
             job, reason=f"{job.reason} Its reply is kept: {run.resources.spool.replies.path(job.key, last.n)}."
         )
     except ProviderError as error:
-        return await _settled(run, order, last, name_kept(run, job.key, last.n, error))
+        return await _settle_kept(run, order, last, name_kept(run, job.key, last.n, error))
     log.info("Job %s of shot %s: its kept reply holds the picture; nothing is sent again.", job.key[:12], order.shot)
-    usd = picture_charge(result.tokens, order, run.resources.priced(order.model), max(last.estimated_usd, Decimal(0)))
+    usd = picture_charge(
+        result.tokens, order, run.resources.price_model(order.model), max(last.estimated_usd, Decimal(0))
+    )
     kept = await keep_picture(run, result, usd)
-    return await persist(run, lambda: run.resources.ledger.finished(job.key, kept), f"picture {kept.sha256[:12]}")
+    return await persist(run, lambda: run.resources.ledger.record_result(job.key, kept), f"picture {kept.sha256[:12]}")
 
 
 async def picture_of_another_ledger(run: RunContext, order: JobOrder, attempt: Attempt) -> ImageResult | None:
-    """Return the picture in a reply that another ledger, lost since, had kept on this disk: it is paid for.
+    """Return the picture in a reply that a lost ledger had kept on this disk.
 
-    Only the first attempt looks for it: who asks once more wants something else. Raises Unreachable when the reply
-    names the picture by an address from which it does not come now: nothing is sent then.
+    It is paid for. Only the first attempt looks for it: who asks once more wants something else. Raises Unreachable
+    when the reply names the picture by an address from which it does not come now: nothing is sent then.
     """
     if attempt.n != 1:
         return None
@@ -148,8 +159,8 @@ async def picture_of_another_ledger(run: RunContext, order: JobOrder, attempt: A
     return None
 
 
-async def _read_kept(run: RunContext, order: JobOrder, reply: Reply) -> ImageResult:
-    """Return the picture of a kept reply, fetched, which is free, where it only names one.
+async def _read_kept(run: RunContext, order: JobOrder, reply: Reply, sent: AttemptRecord | None = None) -> ImageResult:
+    """Return the picture of a kept reply, fetched for free where it only names one.
 
     Raises PictureElsewhere when it did not come, and what else is wrong with the reply.
     """
@@ -162,14 +173,17 @@ async def _read_kept(run: RunContext, order: JobOrder, reply: Reply) -> ImageRes
         named = error
     about_people = order.request.get("person_generation") is not None
     try:
-        provider = run.resources.providers.images_for(order.model, about_people=about_people)
+        provider = run.resources.providers.of_attempt(sent).images_for(order.model, about_people=about_people)
     except SettingsError as error:
         raise PictureElsewhere(f"{named} It was not fetched: {error}", reason=BY_ADDRESS) from error
     return await provider.read(reply, what)
 
 
 async def operation_of_another_ledger(run: RunContext, order: JobOrder, attempt: Attempt) -> str | None:
-    """Return the operation that is named in a reply which another ledger, lost since, had kept; as for pictures."""
+    """Return the operation named in a reply that a lost ledger had kept.
+
+    It is as for pictures.
+    """
 
     def read() -> str | None:
         for reply in run.resources.spool.replies.of_other_ledgers(order.key) if attempt.n == 1 else ():
@@ -185,14 +199,14 @@ async def operation_of_another_ledger(run: RunContext, order: JobOrder, attempt:
     return found
 
 
-async def _settled(run: RunContext, order: JobOrder, last: AttemptRecord, error: ProviderError) -> Job:
+async def _settle_kept(run: RunContext, order: JobOrder, last: AttemptRecord, error: ProviderError) -> Job:
     """Return the job after an answer without a picture that was kept before a kill."""
     attempt = Attempt(last.job_key, last.n, last.scope, last.model, last.estimated_usd)
     again = count_paid_tries(await run.resources.ledger.attempts_on(order.key)) - 1
     state = _STATE_AFTER.get(decide_retry(order.kind, error, again), JobState.PLANNED)
     if isinstance(error, NotAccepted | Rejected):
         state = JobState.PLANNED  # the next request meets it again, or does not
-    usd = charge_of(error, order, run.resources.priced(order.model), max(last.estimated_usd, Decimal(0)))
+    usd = charge_of(error, order, run.resources.price_model(order.model), max(last.estimated_usd, Decimal(0)))
     return await run.resources.ledger.settle(
         attempt, state, kind=error.kind, reason=str(error), code=error.reason, status=error.status, usd=usd
     )

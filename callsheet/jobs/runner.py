@@ -1,4 +1,6 @@
-"""The life of a paid job, from claim to stored. The intent is durable before each request, the result at once after.
+"""The life of a paid job, from claim to stored.
+
+The intent is durable before each request, the result at once after.
 
 claim -> begin (budget, quota, intent) -> request -> submitted (videos) -> finished -> stored
 
@@ -12,7 +14,7 @@ import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Generic, TypeVar
 
@@ -20,21 +22,24 @@ from callsheet.context.context import RunContext
 from callsheet.context.progress import How
 from callsheet.errors import Parked, ProviderError, Unknown
 from callsheet.jobs.charges import spend_limits
-from callsheet.jobs.gate_news import gate_of, tell_gate
-from callsheet.jobs.replies import keeper_of, name_kept
+from callsheet.jobs.fallback import choose_model, fall_back
+from callsheet.jobs.missing import settle_unknown
+from callsheet.jobs.replies import SpoolKeeper, name_kept
 from callsheet.jobs.submit import (
     DOUBTS,
     UNSENT,
+    FailedAttempt,
     check_sendable_now,
     claim,
     count_tries,
-    counted_when_sent,
+    count_when_sent,
+    gate_of,
     record_doubt,
     record_end,
     settle_interrupted,
+    tell_gate,
     wait_or_park,
 )
-from callsheet.jobs.unknown import settle_unknown
 from callsheet.ledger import Attempt, Job, JobOrder, JobState
 from callsheet.ledger.records import is_worth_a_look
 from callsheet.providers.reply_spool import Keeper
@@ -94,24 +99,30 @@ class PaidJob(Generic[Result]):
 
 @dataclass(frozen=True, slots=True)
 class JobRunner:
-    """Brings paid jobs to their end: sends what is not sent, follows what is under way, never pays twice."""
+    """Brings paid jobs to their end, and never pays twice.
+
+    Sends what is not sent, and follows what is under way.
+    """
 
     #: The run that it works for.
     context: RunContext
 
-    async def run(self, describe: Callable[[], PaidJob[Result]]) -> Job:
+    async def run(self, order: JobOrder, describe: Callable[[JobOrder], PaidJob[Result]]) -> Job:
         """Return the job with its result, or as it ended.
 
         Still `unknown` when a person has to decide.
 
-        `describe` is called again after a day was waited for: prices are those of the day. Raises QuotaParked or
+        `describe` takes the order with the model that is asked: another one of the sheet's list where nothing was
+        accepted. It is called again after a day was waited for: prices are those of the day. Raises QuotaParked or
         BudgetParked when the job may not be sent now, and the error that halted the batch. What is no news of an
         operation itself (OperationOverdue, OperationWithheld, DownloadFailed) is raised: the job stays submitted.
         """
         while True:
-            paid = describe()
+            paid = describe(order)
             try:
-                job = await self._claim(paid.order)
+                job = await choose_model(self.context, order, await self._claim(order))
+                if job.model != order.model:
+                    paid = describe(replace(order, model=job.model))
                 how: How = "created" if job.state in UNSENT else "reused" if job.state is JobState.STORED else "resumed"
                 if job.state in UNSENT:
                     await paid.check()
@@ -127,9 +138,13 @@ class JobRunner:
                     if job.state is JobState.PLANNED:
                         continue
             except Parked as parked:
+                if await fall_back(self.context, order, parked):
+                    continue
                 if not paid.is_patient:
                     raise
                 await wait_or_park(self.context, paid.order, parked)
+                continue
+            if job.state is JobState.PLANNED and await fall_back(self.context, order):
                 continue
             self.context.state.tally.count(paid.order.kind, how, job)
             return job
@@ -170,7 +185,7 @@ class JobRunner:
             else:
                 tries = await count_tries(run, order, outcome, earlier[applied])
                 given = decide_retry(order.kind, outcome, tries)
-                job = await record_end(run, order, attempt, outcome, given, pause_s)
+                job = await record_end(run, order, attempt, FailedAttempt(outcome, given, pause_s))
                 is_tried_again = given in (RetryDecision.RETRY, RetryDecision.AGAIN)
             if not is_tried_again:
                 return job
@@ -200,11 +215,12 @@ class JobRunner:
                     await run.resources.ledger.submitting(attempt)
                 if place is None:
                     try:
-                        async with counted_when_sent(run, attempt, taken):
+                        async with count_when_sent(run, attempt, taken):
                             result = await paid.recall(attempt)
                             if result is None:
-                                keeper = keeper_of(run, order.key, attempt.n)
+                                keeper = SpoolKeeper(run, order.key, attempt.n)
                                 result = await sending.post(sending.request(attempt), keeper)
+                                attempt = replace(attempt, request_id=keeper.request_id)
                                 run.state.tally.accepted(order.kind)
                             return attempt, await paid.keep(result, attempt)
                     except ProviderError as error:

@@ -1,4 +1,7 @@
-"""Videos that were fetched, from a scratch file to the spool: looked at, durable, and described for the ledger."""
+"""Videos that were fetched, from a scratch file to the spool.
+
+Looked at, durable, and described for the ledger.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +22,11 @@ from callsheet.jobs.output_bucket import OUTPUT
 from callsheet.jobs.persist import persist
 from callsheet.ledger import Job, JobResult
 from callsheet.ledger.records import OTHERS, RATINGS, RECORD, REQUEST_ID, TEXT
-from callsheet.media.kinds import HEAD_BYTES, video_type
+from callsheet.media.containers import HEAD_BYTES, video_type
 from callsheet.media.probe import VideoProbe, probe_foreign, probe_image, probe_video
-from callsheet.places import Places, refusal
 from callsheet.providers.protocol import ImageResult, Picture, VideoReady
 from callsheet.providers.video_addresses import object_of
+from callsheet.sources import Places, refusal
 
 
 async def keep_picture(run: RunContext, result: ImageResult, usd: Decimal) -> JobResult:
@@ -46,7 +49,7 @@ async def keep_picture(run: RunContext, result: ImageResult, usd: Decimal) -> Jo
     if result.safety_ratings:
         details[RATINGS] = [dict(one) for one in result.safety_ratings]
     if result.others:
-        details[OTHERS] = [_described_picture(one, await _spooled(run, one.data)) for one in result.others]
+        details[OTHERS] = [_describe_picture(one, await _spooled(run, one.data)) for one in result.others]
     if result.text:
         details[TEXT] = result.text
     if result.is_thought:
@@ -68,7 +71,7 @@ async def _spooled(run: RunContext, data: bytes) -> Spooled:
     return await persist(run, lambda: asyncio.to_thread(run.resources.spool.write, data), "a picture")
 
 
-def _described_picture(picture: Picture, file: Spooled) -> dict[str, Any]:
+def _describe_picture(picture: Picture, file: Spooled) -> dict[str, Any]:
     return {
         "sha256": file.sha256, "md5": file.md5, "size": file.size, "mime_type": picture.mime_type,
         "width": picture.width, "height": picture.height, "thought": picture.is_thought,
@@ -85,7 +88,10 @@ _TAKEN = frozenset({"video/mp4", "video/quicktime"})
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A whole video in the spool; `odd` says what it is that was not ordered, "" for nothing."""
+    """A whole video in the spool.
+
+    `odd` says what it is that was not ordered, "" for nothing.
+    """
 
     file: Spooled
     mime_type: str
@@ -126,15 +132,15 @@ async def keep_others(run: RunContext, job: Job, watch: Watch, ready: VideoReady
     described = []
     for number, other in enumerate(ready.others, 2):
         try:
-            described.append(_described(await fetch_once(run, job, watch, other)))
+            described.append(_describe_video(await fetch_once(run, job, watch, other)))
         except CallsheetError as error:
             log.warning("Video %d of %s could not be fetched: %s", number, watch.operation, error)
             described.append({"failure": f"Video {number} of the operation could not be fetched: {error}"[:1000]})
     return described
 
 
-def video_job_result(fetched: Fetched, ready: VideoReady, price: Decimal, others: list[dict[str, Any]]) -> JobResult:
-    """Return what the ledger keeps of a fetched video."""
+def video_job_result(fetched: Fetched, ready: VideoReady, usd: Decimal, others: list[dict[str, Any]]) -> JobResult:
+    """Return what the ledger keeps of a fetched video, which cost `usd`."""
     probe = fetched.probe
     details: dict[str, Any] = {
         "fps": probe.fps, "video_codec": probe.video_codec, "audio_codec": probe.audio_codec
@@ -143,6 +149,10 @@ def video_job_result(fetched: Fetched, ready: VideoReady, price: Decimal, others
         details[OUTPUT] = ready.uri
     if ready.record:
         details[RECORD] = dict(ready.record)
+    if ready.request_id:
+        details[REQUEST_ID] = ready.request_id
+    if ready.tokens:
+        details["tokens"] = dict(ready.tokens)
     if others:
         details[OTHERS] = others
     return JobResult(
@@ -154,15 +164,15 @@ def video_job_result(fetched: Fetched, ready: VideoReady, price: Decimal, others
         height=probe.height,
         duration_s=probe.duration_s,
         details=details | ({"warning": fetched.odd} if fetched.odd else {}),
-        usd=price,
+        usd=usd,
     )
 
 
 async def check_source(run: RunContext, job: Job, address: str) -> None:
-    """Raise DownloadFailed for a file in a bucket that only a sidecar led to, and that no place of ours holds.
+    """Raise DownloadFailed for a bucket's file that only a sidecar led to.
 
-    An operation that this ledger sent is its provider's word. One that a sidecar told of may be anybody's, and what it
-    names would be copied with our rights to where others can read it.
+    That is, one that no place of ours holds. An operation that this ledger sent is its provider's word. One that a
+    sidecar told of may be anybody's, and what it names would be copied with our rights to where others can read it.
     """
     name = object_of(address) or (address if "://" in address and not address.startswith("http") else None)
     if name is None:
@@ -193,7 +203,7 @@ def _odd(job: Job, mime_type: str, probe: VideoProbe) -> str:
     return " ".join(said)
 
 
-def _described(fetched: Fetched) -> dict[str, Any]:
+def _describe_video(fetched: Fetched) -> dict[str, Any]:
     return {
         "sha256": fetched.file.sha256, "md5": fetched.file.md5, "size": fetched.file.size,
         "mime_type": fetched.mime_type, "width": fetched.probe.width, "height": fetched.probe.height,

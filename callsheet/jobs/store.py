@@ -1,4 +1,7 @@
-"""From the spool to the archive: a file gets its name in the shot's folder, and its paid job becomes `stored`."""
+"""From the spool to the archive.
+
+A file gets its name in the shot's folder, and its paid job becomes `stored`.
+"""
 
 from __future__ import annotations
 
@@ -13,23 +16,23 @@ from pathlib import Path
 from typing import Any
 
 from callsheet.archive import layout
-from callsheet.archive.object_metadata import about_file
 from callsheet.archive.spool import Spooled
-from callsheet.archive.store import StoredFile
+from callsheet.archive.store import StoredFile, about_file
 from callsheet.context.context import RunContext
 from callsheet.errors import ArchiveLost, LedgerError, MediaError
 from callsheet.jobs.output_bucket import output_of, remove_output
 from callsheet.ledger import Job, JobState
 from callsheet.ledger.records import OTHERS
+from callsheet.media.input_pictures import prepare_picture
 from callsheet.media.stills import NOT_TAKEN, as_png
 from callsheet.providers.protocol import InputImage
-from callsheet.shots import Asset, AssetKind, Batch, Reference, Shot
+from callsheet.shots import Asset, AssetKind, Batch, ParentPicture, Reference, Shot
 from callsheet.sources import read_bytes
 
 log = logging.getLogger(__name__)
 
 
-def stored_file(asset: Asset, name: str) -> StoredFile:
+def describe_file(asset: Asset, name: str) -> StoredFile:
     """Return an archived file as a store takes it, under this name in the archive."""
     told = about_file(asset.batch.partition(".")[0], asset.batch, asset.shot, asset.name)
     return StoredFile(name, asset.sha256, asset.md5, asset.size, asset.mime_type, **told)
@@ -37,9 +40,10 @@ def stored_file(asset: Asset, name: str) -> StoredFile:
 
 @dataclass(frozen=True, slots=True)
 class Deposit:
-    """A file to archive: pixels, seconds, the hash of what it was made from, and the job that paid for it.
+    """A file to archive.
 
-    Of a cut also its recipe, and how it was made.
+    Pixels, seconds, the hash of what it was made from, and the job that paid for it. Of a cut also its recipe, and how
+    it was made.
     """
 
     kind: AssetKind
@@ -53,9 +57,20 @@ class Deposit:
     details: dict[str, Any] | None = None
 
 
-async def store_paid_file(
-    run: RunContext, shot: Shot, kind: AssetKind, job: Job, name: str, parent: str | None
-) -> Asset:
+@dataclass(frozen=True, slots=True)
+class PaidFile:
+    """The file that a finished job gave.
+
+    `parent` is the hash of what it was made from.
+    """
+
+    kind: AssetKind
+    job: Job
+    name: str
+    parent: str | None = None
+
+
+async def store_paid_file(run: RunContext, shot: Shot, file: PaidFile) -> Asset:
     """Return the archived file of a finished job in this shot's folder.
 
     The job is `stored` when it returns.
@@ -64,26 +79,33 @@ async def store_paid_file(
     folders.
     """
     for known in run.state.assets_of(shot):
-        if known.kind == kind and known.job_key == job.key:
+        if known.kind == file.kind and known.job_key == file.job.key:
             return known
-    return await deposit_result(run, shot.id, kind, job, name, parent)
+    return await deposit_result(run, shot.id, file)
 
 
-async def deposit_result(run: RunContext, shot: str, kind: AssetKind, job: Job, name: str, parent: str | None) -> Asset:
-    """Return the same for a shot of which nothing but its id is known, whether the file is there or not."""
+async def deposit_result(run: RunContext, shot: str, file: PaidFile) -> Asset:
+    """Return the same for a shot of which nothing but its id is known.
+
+    The file may be there or not.
+    """
+    job = file.job
     if not (job.sha256 and job.md5 and job.mime_type and job.size is not None):
         raise LedgerError(f"Job {job.key[:12]} is {job.state} without a result. Look at it with `callsheet status`.")
-    if kind in ("take", "clip"):
+    if file.kind in ("take", "clip"):
         await _deposit_others(run, shot, job)
-    new = Deposit(kind, job.mime_type, job.width, job.height, job.duration_s, parent, job)
-    file = Spooled(run.resources.spool.path(job.sha256), job.sha256, job.md5, job.size)
-    asset = await _deposit(run, shot, new, file, name)
+    new = Deposit(file.kind, job.mime_type, job.width, job.height, job.duration_s, file.parent, job)
+    spooled = Spooled(run.resources.spool.path(job.sha256), job.sha256, job.md5, job.size)
+    asset = await _deposit(run, shot, new, spooled, file.name)
     await remove_output(run, job)
     return asset
 
 
 def others_of(run: RunContext, shot: Shot, made: Asset) -> tuple[Asset, ...]:
-    """Return the archived further pictures or videos of the answer that gave a take or clip."""
+    """Return the further pictures or videos of the answer that gave a take or clip.
+
+    They are in the archive.
+    """
     return tuple(one for one in run.state.assets_of(shot) if one.kind == "extra" and one.parent == made.sha256)
 
 
@@ -92,7 +114,7 @@ async def _deposit_others(run: RunContext, shot: str, job: Job) -> None:
 
     Only what is stored is looked at no more.
     """
-    number = job.slot.rpartition("-")[2]
+    number = job.slot.partition("-extend-")[0].rpartition("-")[2]
     for one in (job.details or {}).get(OTHERS, ()):
         if "sha256" not in one:
             continue  # it could not be fetched
@@ -146,7 +168,7 @@ async def _deposit(run: RunContext, shot: str, new: Deposit, file: Spooled, name
         details=new.details,
     )
     if new.job is not None and new.job.state is JobState.FINISHED:
-        await run.resources.ledger.stored(new.job.key, [asset])
+        await run.resources.ledger.record_files(new.job.key, [asset])
     else:
         await run.resources.ledger.add_assets([asset])
     run.state.add_asset(asset)
@@ -201,7 +223,7 @@ async def archived(run: RunContext, sha256: str) -> str | None:
     One that is damaged does not count.
     """
     for asset in await run.resources.ledger.copies_of(sha256):
-        if (batch := Batch.named(asset.batch)) is None:
+        if (batch := Batch.parse(asset.batch)) is None:
             continue
         # By its place, not by its URI: an archive may have been moved as a whole.
         name = f"{layout.shot_folder(batch.prefix, asset.shot)}/{asset.name}"
@@ -211,21 +233,23 @@ async def archived(run: RunContext, sha256: str) -> str | None:
     return None
 
 
-async def read_reference(run: RunContext, reference: Reference) -> InputImage:
-    """Return a picture that the manifest names.
+async def read_reference(run: RunContext, reference: Reference, model: str) -> InputImage:
+    """Return a picture that the manifest names, as it is sent to a model.
 
-    MediaError when it is not the one that the batch was planned with.
+    That is upright, and in a type that the model takes. MediaError when it is not the one that the batch was
+    planned with.
     """
     data = await asyncio.to_thread(read_bytes, reference.uri, reference.size)
     if hashlib.sha256(data).hexdigest() != reference.sha256:
         raise MediaError(
             f"{reference.uri} has changed since the manifest was read. Nothing was sent; run the same command again."
         )
-    return InputImage(data, reference.mime_type)
+    taken = run.resources.catalogue.get(model).mime_types
+    return InputImage(*await asyncio.to_thread(prepare_picture, data, taken))
 
 
-async def read_frame(run: RunContext, asset: Asset) -> InputImage:
-    """Return a take's bytes, to be sent as a frame.
+async def read_frame(run: RunContext, asset: Asset | ParentPicture) -> InputImage:
+    """Return a take's bytes, to be sent as a frame, or as what a picture is made of.
 
     As a PNG where Google takes no such picture.
     """

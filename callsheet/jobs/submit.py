@@ -1,4 +1,7 @@
-"""What surrounds a request: claiming its job, leave to send it now, and the record of what became of it."""
+"""What surrounds a request.
+
+Claiming its job, leave to send it now, and the record of what became of it.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,11 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from callsheet.context.context import RunContext
-from callsheet.context.gates import ALL
+from callsheet.context.gates import ALL, RouteGate, place_of
 from callsheet.errors import (
     SPEND,
     LedgerError,
@@ -24,14 +28,45 @@ from callsheet.errors import (
     RouteParked,
     Unauthorised,
     Unknown,
+    WebPage,
 )
 from callsheet.jobs.charges import charge_of
-from callsheet.jobs.gate_news import gate_of
 from callsheet.jobs.persist import persist
 from callsheet.jobs.replies import count_paid_tries
 from callsheet.ledger import Attempt, Job, JobOrder, JobState
 from callsheet.providers.retry_policy import RetryDecision
 from callsheet.providers.sent_tracking import listening
+from callsheet.providers.video_replies import WEB_PAGE
+
+
+async def gate_of(run: RunContext, order: JobOrder) -> RouteGate:
+    """Return the gate of the order's route.
+
+    It knows what any process has found closed until now.
+    """
+    gate = run.gate(order)
+    gate.hear(await run.resources.ledger.find_closed_models(gate.scope))
+    return gate
+
+
+async def tell_gate(gate: RouteGate, run: RunContext, order: JobOrder, outcome: Job | ProviderError) -> None:
+    """Close the route after a refusal that holds for every request.
+
+    A cut does without the look, whatever its key.
+
+    The ledger remembers what is closed for billing: the next run tries with one request, and opens it when that is
+    taken.
+    """
+    if isinstance(outcome, Unknown) and outcome.reason == WEB_PAGE:
+        gate.close_after(order.model, WebPage(str(outcome), reason=WEB_PAGE, status=outcome.status))
+    if isinstance(outcome, RouteClosed):
+        gate.close_after(order.model, outcome)
+        await run.resources.ledger.close_route(gate.scope, place_of(order.model, outcome))
+    elif isinstance(outcome, Unauthorised) and order.kind != "look":
+        gate.close_after(order.model, outcome)
+    elif gate.is_opened_by(order.model, outcome):
+        await run.resources.ledger.open_route(gate.scope, [ALL, order.model])
+
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +148,7 @@ async def check_sendable_now(run: RunContext, order: JobOrder) -> None:
 
 
 async def settle_interrupted(run: RunContext, attempt: Attempt, error: BaseException) -> None:
-    """Record that a request is in doubt because we failed, or were cancelled, in the middle of it."""
+    """Record that a request is in doubt because we ended in the middle of it."""
     reason = f"{type(error).__name__} while the request was under way: {error}"
     await asyncio.shield(
         run.resources.ledger.settle(attempt, JobState.UNKNOWN, kind=Unknown.__name__, reason=reason[:2000])
@@ -121,7 +156,7 @@ async def settle_interrupted(run: RunContext, attempt: Attempt, error: BaseExcep
 
 
 @asynccontextmanager
-async def counted_when_sent(run: RunContext, attempt: Attempt, taken: datetime) -> AsyncIterator[None]:
+async def count_when_sent(run: RunContext, attempt: Attempt, taken: datetime) -> AsyncIterator[None]:
     """Let the attempt count from when it was really sent.
 
     Connecting may take long, and the others wait by it.
@@ -131,7 +166,7 @@ async def counted_when_sent(run: RunContext, attempt: Attempt, taken: datetime) 
     def note() -> None:
         moment = run.resources.clock.now()
         if moment - taken > SENT_AT_ONCE:
-            notes.append(asyncio.create_task(run.resources.ledger.sent(attempt, moment)))
+            notes.append(asyncio.create_task(run.resources.ledger.mark_sent(attempt, moment)))
 
     try:
         with listening(note):
@@ -165,14 +200,25 @@ async def record_doubt(run: RunContext, attempt: Attempt, error: Unknown) -> Job
     )
 
 
-async def record_end(
-    run: RunContext, order: JobOrder, attempt: Attempt, error: ProviderError, given: RetryDecision, pause_s: float
-) -> Job:
+@dataclass(frozen=True, slots=True)
+class FailedAttempt:
+    """How an attempt ended without a result, and what follows from it.
+
+    `pause_s` is the pause before another try.
+    """
+
+    error: ProviderError
+    decision: RetryDecision
+    pause_s: float
+
+
+async def record_end(run: RunContext, order: JobOrder, attempt: Attempt, failed: FailedAttempt) -> Job:
     """Close the attempt in the ledger, and learn the quota that a 429 states."""
+    error, given = failed.error, failed.decision
     # What was not accepted for a reason outside the request leaves the job planned: the next run tries it again.
     mendable = isinstance(error, NotAccepted | Unauthorised | ModelNotFound)
     state = JobState.PLANNED if given is RetryDecision.FAIL and mendable else _STATE_AFTER[given]
-    usd = charge_of(error, order, run.resources.priced(attempt.model), attempt.estimate)
+    usd = charge_of(error, order, run.resources.price_model(attempt.model), attempt.estimate)
     job = await persist(
         run,
         lambda: run.resources.ledger.settle(
@@ -183,9 +229,10 @@ async def record_end(
     if isinstance(error, RouteClosed):
         raise RouteParked(str(error))
     if isinstance(error, RateLimited) or given is RetryDecision.PARK:
-        until = await _learn(run, attempt, error, pause_s)
+        until = await _learn(run, attempt, error, failed.pause_s)
         if given is RetryDecision.PARK:
-            raise QuotaParked(f"{error} Nothing was sent; it goes on at {until:%Y-%m-%d %H:%M} UTC.", until=until)
+            parked = QuotaParked(f"{error} Nothing was sent; it goes on at {until:%Y-%m-%d %H:%M} UTC.", until=until)
+            raise parked from error
     return job
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
-from callsheet.errors import LedgerError
+from callsheet.errors import BegunElsewhere, LedgerError
 from callsheet.ledger.prepared import change
 from callsheet.ledger.records import BatchRow, ShotRow
 from callsheet.ledger.rows import ZERO, at_once, bounded
@@ -38,19 +38,33 @@ class ShotStatus:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class StartRecord:
+    """What a run puts on record of how its batch was started.
+
+    `request` (JSON, no secrets) holds the settings of the run, `begun` those of its values that only the first run
+    decides, as this run read them before.
+    """
+
+    request: Mapping[str, Any]
+    begun: Mapping[str, Any] = field(default_factory=dict)
+
+
 def open_batch(
     connection: Connection,
     now: datetime,
     batch: Batch,
     wanted: Sequence[tuple[str, int]],
-    request: Mapping[str, Any] | None = None,
+    started: StartRecord | None = None,
 ) -> None:
     """Bring the batch's rows in line with its manifest.
 
-    Shots that are gone from the manifest are kept, but marked dropped. `request` says with which settings the batch was
-    started; None leaves on record what is there.
+    Shots that are gone from the manifest are kept, but marked dropped. Without a record of the start that which is
+    there stays. BegunElsewhere when another run has begun the batch otherwise meanwhile.
     """
-    put_batch(connection, batch, now, request)
+    if started is not None:
+        _check_begun(connection, batch, started)
+    put_batch(connection, batch, now, started.request if started else None)
     _forget_no_jobs(connection, batch.name)
     known = {row.shot: row for row in connection.execute(select(shots).where(shots.c.batch == batch.name))}
     new = [
@@ -66,6 +80,16 @@ def open_batch(
         if (place, dropped) != (row.position, row.dropped):
             values = {"position": place, "dropped": dropped, "updated": now}
             connection.execute(_SET_SHOT, {"of_batch": batch.name, "of_shot": shot, **values})
+
+
+def _check_begun(connection: Connection, batch: Batch, started: StartRecord) -> None:
+    recorded = connection.execute(select(batches.c.request).where(batches.c.name == batch.name)).scalar() or {}
+    if all(recorded.get(name, read) in (read, started.request.get(name)) for name, read in started.begun.items()):
+        return
+    raise BegunElsewhere(
+        f"Another process has begun {batch.name} meanwhile, with other default models or on another route. Nothing was "
+        "sent. Run the same command again: it goes on with those."
+    )
 
 
 def _forget_no_jobs(connection: Connection, batch: str) -> None:
@@ -117,6 +141,14 @@ def shots_of(connection: Connection, batch: str) -> list[ShotRow]:
     columns = [shots.c[name] for name in ShotRow.__slots__]
     statement = select(*columns).where(shots.c.batch == batch, ~shots.c.dropped).order_by(shots.c.position)
     return [ShotRow(*row) for row in connection.execute(statement)]
+
+
+def shots_among(connection: Connection, batch: str, wanted: Sequence[str]) -> list[ShotRow]:
+    """Return some of the shots that the manifest has."""
+    columns = [shots.c[name] for name in ShotRow.__slots__]
+    statement = select(*columns).where(shots.c.batch == batch, ~shots.c.dropped)
+    asked = (statement.where(shots.c.shot.in_(some)) for some in at_once(wanted))
+    return [ShotRow(*row) for each in asked for row in connection.execute(each)]
 
 
 def ever_of(connection: Connection, batch: str) -> list[str]:

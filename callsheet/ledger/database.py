@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import as_file, files
@@ -11,12 +12,12 @@ from typing import TypeVar
 from sqlalchemy import Connection, Engine, inspect, text
 
 from callsheet.errors import CallsheetError, LedgerError
-from callsheet.ledger import dialect
+from callsheet.ledger import dialect, tables
 from callsheet.ledger.dialect import begin_write
 from callsheet.ledger.writer import Step, Writer
 
 # The revision this code works with: the newest file in migrations/versions (a test compares).
-HEAD = "0010"
+HEAD = "0011"
 # Its own name, so that a database may be shared with other programs that use alembic.
 VERSION_TABLE = "callsheet_schema"
 
@@ -27,12 +28,14 @@ def migrate(connection: Connection) -> None:
     Of several processes that start at once, one does it and the others find it done. Raises LedgerError when a newer
     callsheet made the ledger.
     """
-    if _read_revision(connection) == HEAD:
+    if read_revision(connection) == HEAD:
         return
     begin_write(connection)
     try:
-        found = _read_revision(connection)
-        if found != HEAD:
+        found = read_revision(connection)
+        if found is None:
+            _create(connection)
+        elif found != HEAD:
             _upgrade(connection, found)
     except BaseException:
         connection.exec_driver_sql("ROLLBACK")
@@ -40,14 +43,29 @@ def migrate(connection: Connection) -> None:
     connection.exec_driver_sql("COMMIT")
 
 
-def _read_revision(connection: Connection) -> str | None:
+def read_revision(connection: Connection) -> str | None:
+    """Return the schema of a ledger; None when it has no tables yet."""
     if not inspect(connection).has_table(VERSION_TABLE):
         return None
     found: str | None = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608
     return found
 
 
-def _upgrade(connection: Connection, found: str | None) -> None:
+def _create(connection: Connection) -> None:
+    """Create the tables of a new ledger at once.
+
+    A test compares them with what the migrations make.
+    """
+    tables.metadata.create_all(connection, checkfirst=False)
+    connection.execute(tables.identity.insert().values(id=secrets.token_hex(16)))
+    connection.exec_driver_sql(
+        f"CREATE TABLE {VERSION_TABLE} (version_num VARCHAR(32) NOT NULL, "
+        f"CONSTRAINT {VERSION_TABLE}_pkc PRIMARY KEY (version_num))"
+    )
+    connection.execute(text(f"INSERT INTO {VERSION_TABLE} VALUES (:head)"), {"head": HEAD})  # noqa: S608
+
+
+def _upgrade(connection: Connection, found: str) -> None:
     # Imported here: it takes longer than opening a ledger that is up to date.
     from alembic import command
     from alembic.config import Config
@@ -59,8 +77,7 @@ def _upgrade(connection: Connection, found: str | None) -> None:
         config.set_main_option("script_location", str(folder).replace("%", "%%"))
         config.attributes["connection"] = connection
         try:
-            if found is not None:
-                ScriptDirectory.from_config(config).get_revision(found)
+            ScriptDirectory.from_config(config).get_revision(found)
             command.upgrade(config, "head")
         except CommandError as error:
             raise LedgerError(

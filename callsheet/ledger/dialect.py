@@ -104,6 +104,22 @@ def open_engine(url: str) -> Engine:
     return engine
 
 
+def find_file(url: str) -> Path | None:
+    """Return the file of a SQLite URL; None for any other."""
+    with suppress(ArgumentError):
+        parsed = make_url(url)
+        if parsed.get_backend_name() == "sqlite" and parsed.database and parsed.database != ":memory:":
+            return Path(parsed.database).absolute()
+    return None
+
+
+def name_place(engine: Engine) -> str:
+    """Return where a ledger is: its file, or its URL without the password."""
+    url = engine.url
+    is_file = url.get_backend_name() == "sqlite"
+    return str(url.database) if is_file else url.render_as_string(hide_password=True)
+
+
 def begin_write(connection: Connection) -> None:
     """Begin a transaction that excludes every other writer of this ledger.
 
@@ -134,8 +150,7 @@ def as_ledger_error(error: Exception, engine: Engine) -> Exception:
     if not isinstance(error, (SQLAlchemyError, engine.dialect.loaded_dbapi.Error)):
         return error
     what = str(getattr(error, "orig", None) or error).splitlines()[0]
-    url = engine.url
-    place = url.database if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
+    place = name_place(engine)
     for sign, advice in _ADVICE:
         if sign in what:
             return LedgerError(f"The ledger {place} cannot be used: {what}. {advice}")

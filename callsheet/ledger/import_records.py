@@ -7,18 +7,19 @@ what is proved.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import Connection, bindparam, insert, select
+from sqlalchemy import Column, Connection, bindparam, insert, select
 
 from callsheet.decisions import FrameDecision, FramePin
-from callsheet.ledger import frame_decisions, frame_pins
+from callsheet.ledger import frame_decisions
 from callsheet.ledger.batches import put_batch
 from callsheet.ledger.job_state import JobState
 from callsheet.ledger.leases import give_back_slot, is_held
+from callsheet.ledger.outcomes import FORGET_FILES, REOPENED
 from callsheet.ledger.prepared import change, fetch
 from callsheet.ledger.records import AttemptRecord, Job, ShotRow, Want
 from callsheet.ledger.rows import ZERO, change_attempt, change_job, find_job, post, read_attempt
@@ -37,8 +38,6 @@ _ASSET = select(assets.c.sha256).where(
 )
 _NEW_SHOT, _NEW_WANT, _NEW_ASSET = insert(shots), insert(wants), insert(assets)
 _NEW_JOB, _NEW_ATTEMPT = insert(jobs), insert(attempts)
-# Files that are in the archive as told: the job that gave each, and its hash.
-Files = Collection[tuple[str | None, str | None]]
 # Of these the ledger itself has the bytes; a slot that is held in a quota is given back first.
 _WITH_RESULT = frozenset({JobState.FINISHED, JobState.STORED, JobState.RESERVED})
 # In these the newest attempt has not ended.
@@ -46,6 +45,8 @@ _OPEN = frozenset({JobState.SUBMITTING, JobState.SUBMITTED, JobState.UNKNOWN})
 _MAY_BE_PAID = frozenset({JobState.SUBMITTING, JobState.SUBMITTED, JobState.UNKNOWN})
 # In which of them another ledger's requests left a job that has no result yet.
 _STILL_TO_COME = frozenset({JobState.PLANNED, JobState.SUBMITTED, JobState.UNKNOWN})
+# In these nothing came, and only a person's decision sends anything again.
+_ENDED_BADLY = frozenset({JobState.BLOCKED, JobState.FAILED, JobState.EXPIRED})
 _BY_ANOTHER = "resubmit by another ledger, as the sidecar tells it"
 
 
@@ -55,6 +56,7 @@ class ShotRecords:
 
     Each job comes with the one attempt that stands for all of its own. `dropped`: the shot is no longer in the
     manifest. `own` are the keys of jobs that this very ledger was about to send: what became of them it knows itself.
+    `listed` are the names of the files in the shot's folder.
     """
 
     row: ShotRow
@@ -65,6 +67,15 @@ class ShotRecords:
     decisions: tuple[FrameDecision, ...] = ()
     pins: tuple[FramePin, ...] = ()
     own: frozenset[str] = frozenset()
+    listed: tuple[str, ...] = ()
+
+    def proves(self, told: Job) -> bool:
+        """Return whether the file that a job is told to have given is there."""
+        return any((one.job_key, one.sha256) == (told.key, told.sha256) for one in self.assets)
+
+    def lacks(self, found: Job) -> bool:
+        """Return whether no file here is the one that a job gave: names carry hashes."""
+        return found.sha256 is None or not any(found.sha256[:12] in name for name in self.listed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +109,9 @@ def enter_shot(connection: Connection, records: ShotRecords) -> Entered:
     if new_shot:
         values = {field.name: getattr(row, field.name) for field in fields(row)}
         change(connection, _NEW_SHOT, {**values, "dropped": records.dropped})
-    there = {(asset.job_key, asset.sha256) for asset in records.assets}
     new_jobs = sum(
         _enter_job(connection, job, attempt, row.batch)
-        or (job.key not in records.own and _take_over(connection, job, attempt, there))
+        or (job.key not in records.own and _take_over(connection, job, attempt, records))
         for job, attempt in records.jobs
     )
     for want in records.wants:
@@ -109,12 +119,8 @@ def enter_shot(connection: Connection, records: ShotRecords) -> Entered:
             values = {field.name: getattr(want, field.name) for field in fields(want)}
             change(connection, _NEW_WANT, values)
     new_assets = sum(_enter_asset(connection, asset) for asset in records.assets)
-    if records.decisions and not frame_decisions.decisions_of(connection, row.batch, [row.shot]):
-        for decision in records.decisions:
-            frame_decisions.enter(connection, decision)
-    if records.pins and not frame_pins.pins_of(connection, row.batch, [row.shot]):
-        for pin in records.pins:
-            frame_pins.enter(connection, pin)
+    frame_decisions.merge_decisions(connection, row.batch, row.shot, records.decisions)
+    frame_decisions.merge_pins(connection, row.batch, row.shot, records.pins)
     return Entered(int(new_shot), new_jobs, new_assets)
 
 
@@ -150,18 +156,28 @@ def _build_attempts(attempt: AttemptRecord, after: int, paid: Decimal) -> list[A
 
 
 def _enter_attempts(connection: Connection, rows: Sequence[AttemptRecord]) -> None:
-    for one in rows:
+    for one in map(_with_doubt, rows):
         change(connection, _NEW_ATTEMPT, {name: getattr(one, name) for name in AttemptRecord.__slots__})
         post(connection, one.batch, held=one.reserved_usd, paid=one.usd)
 
 
-def _take_over(connection: Connection, told: Job, attempt: AttemptRecord, there: Files) -> bool:
+def _with_doubt(attempt: AttemptRecord) -> AttemptRecord:
+    """Return the attempt with what of its cost only the bill can settle.
+
+    A sidecar tells the sum of what was paid, and not which part of it was in doubt.
+    """
+    return replace(attempt, doubt_usd=attempt.usd or None) if attempt.outcome == JobState.UNKNOWN else attempt
+
+
+def _take_over(connection: Connection, told: Job, attempt: AttemptRecord, records: ShotRecords) -> bool:
     """Update a job on record with what a sidecar proves; False if nothing is new."""
     found = find_job(connection, told.key)
     if found is not None and found.state is JobState.RESERVED and not is_held(found):
         found = give_back_slot(connection, found, told.updated)
-    if found is None or not _is_proved(connection, found, told, there):
+    if found is None or not _is_proved(connection, found, told, records):
         return False
+    if found.state is JobState.STORED:
+        change(connection, FORGET_FILES, {"job": told.key})
     if told.state in _STILL_TO_COME and _count_usd(told) > _count_usd(found):
         found = _close_own(connection, found, told)
     more = max(told.spent_usd - found.spent_usd, ZERO)
@@ -189,30 +205,46 @@ def _close_own(connection: Connection, found: Job, told: Job) -> Job:
         return found
     last = read_attempt(connection, found.key, found.attempts)
     change_attempt(
-        connection, last, reserved=ZERO, usd=last.usd + last.reserved_usd, detail=f"{last.detail} [{_BY_ANOTHER}]"
+        connection,
+        last,
+        reserved=ZERO,
+        usd=last.usd + last.reserved_usd,
+        detail=f"{last.detail} [{_BY_ANOTHER}]",
+        doubt_usd=last.usd + last.reserved_usd,
     )
     spent = found.spent_usd + last.reserved_usd
     return change_job(connection, found, told.updated, state=JobState.PLANNED, spent_usd=spent)
 
 
-def _is_proved(connection: Connection, found: Job, told: Job, there: Files) -> bool:
+def _is_proved(connection: Connection, found: Job, told: Job, records: ShotRecords) -> bool:
     """Return whether a sidecar knows more of a job that nobody works on here.
 
-    A file that is there says most. An operation counts when none of the ledger's own attempts had it; whatever else the
-    sidecar states counts where nothing was ever sent from here, for a person may have decided since to try again.
+    A file that is there says most, also in place of one that is not there any more. An operation counts when none of
+    the ledger's own attempts had it. An end counts when none of them had it, and when it came after the job was opened
+    again here, if it was: a person may have decided to try again. What was paid elsewhere counts, but opens nothing
+    that has ended here.
     """
-    if is_held(found) or found.state in _WITH_RESULT:
+    if is_held(found):
         return False
     if told.state is JobState.STORED:
-        return (told.key, told.sha256) in there
-    if found.state not in (JobState.PLANNED, JobState.SUBMITTING, JobState.UNKNOWN):
+        lost = found.state is JobState.STORED and records.lacks(found)
+        return (lost or found.state not in _WITH_RESULT) and records.proves(told)
+    if found.state in _WITH_RESULT:
         return False
     if told.state is JobState.SUBMITTED:
-        sent = select(attempts.c.operation).where(attempts.c.job_key == told.key)
-        return told.operation not in set(connection.execute(sent).scalars())
+        return told.operation not in _read_attempts(connection, attempts.c.operation, told)
     if (_count_usd(told), told.spent_usd) > (_count_usd(found), found.spent_usd):
-        return True
+        return told.state is not JobState.PLANNED or found.state not in _ENDED_BADLY
+    if found.state is JobState.PLANNED and told.state in _ENDED_BADLY:
+        if found.reason_kind == REOPENED and told.updated <= found.updated:
+            return False
+        return told.state.value not in _read_attempts(connection, attempts.c.outcome, told)
     return found.attempts == 0 and told.state is not JobState.PLANNED
+
+
+def _read_attempts(connection: Connection, column: Column[str], job: Job) -> set[str]:
+    """Return what one column has of all attempts of a job."""
+    return set(connection.execute(select(column).where(attempts.c.job_key == job.key)).scalars())
 
 
 def _count_usd(job: Job) -> Decimal:

@@ -13,10 +13,10 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 
 from callsheet.errors import LedgerError
 from callsheet.ledger.job_state import TERMINAL, JobState
+from callsheet.ledger.owners import is_at_work
 from callsheet.ledger.prepared import change, fetch
-from callsheet.ledger.records import Claim, Job, JobOrder
+from callsheet.ledger.records import ASKED_MODEL, Claim, Job, JobOrder, find_asked_model
 from callsheet.ledger.rows import DROPPED, ZERO, change_job, end_attempt, find_job, move_job, read_attempt, read_job
-from callsheet.ledger.runs import is_at_work
 from callsheet.ledger.tables import batches, jobs, wants
 
 _REQUEST_MAX = 256 * 1024
@@ -77,6 +77,25 @@ def _lease_if_free(connection: Connection, job: Job, holder: Holder, now: dateti
     if mine and job.owner != holder.owner:
         job = _take_over(connection, job, holder, now)
     return job, mine
+
+
+def change_model(connection: Connection, now: datetime, key: str, model: str, holder: Holder) -> Job:
+    """Have another model asked for our job, of which nothing was accepted.
+
+    Its key stays, and its request tells which model that was made with. LedgerError for a job that was sent.
+    """
+    job = read_job(connection, key)
+    if job.owner == holder.owner:
+        job = give_back_slot(connection, job, now)
+    if job.owner != holder.owner or job.state is not JobState.PLANNED:
+        raise LedgerError(
+            f"Job {key[:12]} is {job.state}, held by {job.owner or 'nobody'}: it stays with {job.model}. "
+            "Nothing was changed."
+        )
+    asked = find_asked_model(job)
+    request = {name: value for name, value in job.request.items() if name != ASKED_MODEL}
+    request |= {} if model == asked else {ASKED_MODEL: asked}
+    return change_job(connection, job, now, model=model, request=request, parked_until=None)
 
 
 def renew(connection: Connection, holder: Holder) -> None:

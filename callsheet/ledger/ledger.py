@@ -15,15 +15,14 @@ from sqlalchemy import Connection
 from callsheet.clock import Clock
 from callsheet.decisions import FrameDecision, FramePin
 from callsheet.errors import Parked
-from callsheet.ledger import (  # fmt: skip
+from callsheet.ledger import (
     batches,
-    files,
     frame_decisions,
-    frame_pins,
     import_records,
     leases,
     outcomes,
     owners,
+    rows,
     select,
     submission,
 )
@@ -84,14 +83,15 @@ class Ledger(Leases):
         await self.aclose()
 
     async def open_batch(
-        self, batch: Batch, shots: Sequence[tuple[str, int]], request: Mapping[str, Any] | None = None
+        self,
+        batch: Batch,
+        shots: Sequence[tuple[str, int]],
+        request: Mapping[str, Any] | None = None,
+        begun: Mapping[str, Any] | None = None,
     ) -> None:
-        """Bring the batch in line with its manifest: ids and positions of its shots.
-
-        Other shots are dropped from it. `request` (JSON, no secrets) holds the settings of the run, so that `collect`
-        can use the same; None keeps the last.
-        """
-        await self._write(batches.open_batch, batch, shots, request)
+        """Bring the batch in line with its manifest's shots; see `StartRecord`."""
+        started = None if request is None else batches.StartRecord(request, begun or {})
+        await self._write(batches.open_batch, batch, shots, started)
 
     async def enter_batch(self, batch: Batch) -> bool:
         """Insert a batch that only the archive knows of; False when it is on record.
@@ -152,7 +152,7 @@ class Ledger(Leases):
                 raise got
             await self._clock.sleep((got - self._clock.now()).total_seconds())
 
-    async def sent(self, attempt: Attempt, moment: datetime) -> None:
+    async def mark_sent(self, attempt: Attempt, moment: datetime) -> None:
         """Count the attempt from the moment (clock time) its sending began, if later."""
         await self._write(submission.mark_sent, attempt.key, attempt.n, moment)
 
@@ -164,14 +164,10 @@ class Ledger(Leases):
         await self._write(submission.park, key, why, self.owner)
 
     async def submitted(self, attempt: Attempt, operation: str) -> Job:
-        """Record the operation's name.
+        """Record the operation's name: from now on a restart polls."""
+        return await self._write(submission.submitted, attempt, operation)
 
-        From now on a restart polls and never submits again.
-        """
-        key, n = attempt.key, attempt.n
-        return await self._write(submission.submitted, key, n, operation)
-
-    async def finished(self, key: str, result: JobResult, attempt: Attempt | None = None) -> Job:
+    async def record_result(self, key: str, result: JobResult, attempt: Attempt | None = None) -> Job:
         """Record the bytes' hash and the price.
 
         A late second answer is paid for too; the first result stays.
@@ -180,24 +176,21 @@ class Ledger(Leases):
         return await self._write(outcomes.finish, key, result, n)
 
     async def answered(self, key: str, result: JobResult, attempt: Attempt) -> Job:
-        """Record a result that is no file and store the job at once.
-
-        The result lies in `details`.
-        """
+        """Record a result that is no file, but lies in `details`, and store the job."""
 
         def record(connection: Connection, now: datetime) -> Job:
             outcomes.finish(connection, now, key, result, attempt.n)
-            return files.store_files(connection, now, key, ())
+            return rows.store_files(connection, now, key, ())
 
         return await self._write(record)
 
-    async def stored(self, key: str, assets: Sequence[Asset]) -> Job:
+    async def record_files(self, key: str, assets: Sequence[Asset]) -> Job:
         """Record the job's archived files and that it is stored, both or neither."""
-        return await self._write(files.store_files, key, assets)
+        return await self._write(rows.store_files, key, assets)
 
     async def add_assets(self, assets: Sequence[Asset]) -> None:
         """Add files that cost nothing (cuts, posters, copies of shared takes)."""
-        await self._db.write(lambda c: files.add(c, assets))
+        await self._db.write(lambda c: rows.add_files(c, assets))
 
     async def settle(
         self,
@@ -228,14 +221,16 @@ class Ledger(Leases):
         reason: str,
         code: str = "",
         usd: Decimal | None = None,
+        doubt: Decimal = Decimal(0),
         details: Mapping[str, Any] | None = None,
     ) -> Job:
         """Record that the operation of a job's current attempt gave no video.
 
-        It was filtered, failed or expired. `details` is what the provider said of it.
+        It was filtered, failed, expired or cancelled. `doubt` is what of `usd` only the bill can tell, `details` what
+        the provider said of it.
         """
         why = outcomes.Reason(kind, reason, code, details=details)
-        return await self._write(outcomes.settle, key, None, outcomes.AttemptEnd(state, why, usd))
+        return await self._write(outcomes.settle, key, None, outcomes.AttemptEnd(state, why, usd, doubt))
 
     async def reopen(self, key: str, reason: str = "") -> Job:
         """Plan an ended job again (bytes lost, or another try wanted).
@@ -245,21 +240,30 @@ class Ledger(Leases):
         return await self._write(outcomes.reopen, key, reason)
 
     async def look_again(self, key: str) -> Job:
-        """Submit an expired job again under its operation, for a free look.
-
-        LedgerError when it has none.
-        """
+        """Submit an expired job again for a free look; LedgerError without operation."""
         return await self._write(outcomes.look_again, key)
 
     async def resolve(
-        self, key: str, decision: Decision, operation: str | None = None, by: str = "", usd: Decimal | None = None
+        self,
+        key: str,
+        decision: Decision,
+        operation: str | None = None,
+        *,
+        by: str = "",
+        usd: Decimal | None = None,
+        request_id: str = "",
     ) -> Job:
         """Decide about an unknown job: "resubmit", "adopt" or "drop".
 
         "resubmit" it, "adopt" an operation that was found, or "drop" it. Resubmitting and dropping count the lost
-        attempt as spent, unless `usd` says what it cost.
+        attempt as spent, unless `usd` says what it cost. `request_id` is the provider's, of the submission adopted.
         """
-        return await self._write(outcomes.resolve, key, outcomes.Resolution(decision, operation, usd, by))
+        resolution = outcomes.Resolution(decision, operation, usd, by, request_id)
+        return await self._write(outcomes.resolve, key, resolution)
+
+    async def enter_bill(self, key: str, usd: Decimal, by: str) -> Job:
+        """Record what the bill says that a decided job's requests in doubt cost."""
+        return await self._write(outcomes.enter_bill, key, usd, by)
 
     async def set_shot(
         self, batch: str, shot: str, state: ShotOutcome, *, step: str = "", kind: str = "", reason: str = ""
@@ -283,7 +287,7 @@ class Ledger(Leases):
         `takes` are the shot's takes, sha256 by number. The pin returned is another one when somebody was first; to be
         called before the clip is claimed.
         """
-        return await self._write(frame_pins.pin, pin, takes)
+        return await self._write(frame_decisions.pin, pin, takes)
 
     async def set_shots(self, batch: str, shots: Sequence[str], state: ShotOutcome) -> None:
         """Record one state for many shots, in one write and without a reason."""

@@ -15,10 +15,10 @@ from sqlalchemy import Connection
 
 from callsheet.clock import Clock
 from callsheet.errors import SPEND, LedgerError
-from callsheet.ledger import closed, leases, quota_usage, runs
+from callsheet.ledger import leases, model_usage, owners, quota_usage
 from callsheet.ledger.database import Database
 from callsheet.ledger.queries import Answers
-from callsheet.ledger.records import Claim, JobOrder
+from callsheet.ledger.records import Claim, Job, JobOrder
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -57,18 +57,18 @@ class LearnedLimits(Answers):
 
         It is tried with one request from then on.
         """
-        await self._write(closed.close_route, scope, model)
+        await self._write(model_usage.close_route, scope, model)
 
     async def open_route(self, scope: str, models: Sequence[str]) -> None:
         """Remove the marks of closed models, after a request was accepted again."""
-        await self._write(closed.open_route, scope, models)
+        await self._write(model_usage.open_route, scope, models)
 
     async def forget_limits(self, scope: str, models: Sequence[str] | None = None) -> int:
         """Delete what 429 replies said of these models (None: of all) in a scope.
 
         Returns the number of rows deleted.
         """
-        return await self._write(closed.forget, scope, models)
+        return await self._write(model_usage.forget_limits, scope, models)
 
     async def _write(
         self, step: Callable[Concatenate[Connection, datetime, P], T], *args: P.args, **kwargs: P.kwargs
@@ -108,6 +108,13 @@ class Leases(LearnedLimits):
         """
         return await self._write(leases.take, key, self._holder)
 
+    async def change_model(self, key: str, model: str) -> Job:
+        """Have another model asked for a job of ours, of which nothing was accepted.
+
+        LedgerError when it was sent.
+        """
+        return await self._write(leases.change_model, key, model, self._holder)
+
     async def release(self, key: str) -> None:
         """Give a job's lease back before its end.
 
@@ -120,21 +127,21 @@ class Leases(LearnedLimits):
 
         It counts until `leave_run`, `aclose`, or our end.
         """
-        await self._write(runs.enter, batch, self.owner, self._holder.until())
+        await self._write(owners.enter_run, batch, self.owner, self._holder.until())
 
     async def leave_run(self, batch: str) -> bool:
         """Record that our run of the batch ended; True when no other run works on it."""
-        return await self._write(runs.leave, batch, self.owner)
+        return await self._write(owners.leave_run, batch, self.owner)
 
     async def _give_back(self) -> None:
         await self._write(leases.release, self._holder)
-        await self._db.write(lambda c: runs.leave_all(c, self.owner))
+        await self._db.write(lambda c: owners.leave_all_runs(c, self.owner))
 
     async def _renew_leases(self) -> None:
         while True:
             await asyncio.sleep(self._holder.lease_s / 3)
             try:
                 await self._db.write(lambda c: leases.renew(c, self._holder))
-                await self._db.write(lambda c: runs.renew(c, self.owner, self._holder.until()))
+                await self._db.write(lambda c: owners.renew_runs(c, self.owner, self._holder.until()))
             except LedgerError:
                 log.warning("The ledger's leases could not be renewed; trying again", exc_info=True)

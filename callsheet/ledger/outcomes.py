@@ -9,12 +9,13 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete
+from sqlalchemy import Connection, bindparam, delete, exists, select, update
 
 from callsheet.errors import LedgerError
+from callsheet.ledger.dialect import UtcTime
 from callsheet.ledger.job_state import JobState, check
 from callsheet.ledger.prepared import change
-from callsheet.ledger.records import AttemptRecord, Decision, Job, JobResult
+from callsheet.ledger.records import SUBMISSION_ID, AttemptRecord, Decision, Job, JobResult
 from callsheet.ledger.rows import (
     OPEN,
     ZERO,
@@ -25,12 +26,28 @@ from callsheet.ledger.rows import (
     move_job,
     read_attempt,
     read_job,
+    with_submission_id,
 )
-from callsheet.ledger.tables import assets
+from callsheet.ledger.tables import assets, attempts, shots, wants
+from callsheet.shots import ShotOutcome
 
 log = logging.getLogger(__name__)
 
-_FORGET_FILES = delete(assets).where(assets.c.job_key == bindparam("job"))
+#: The kind of the reason of a job that is to be made again.
+REOPENED = "Reopened"
+#: Removes the rows of the files that a job had given.
+FORGET_FILES = delete(assets).where(assets.c.job_key == bindparam("job"))
+_DOUBTS = select(attempts).where(attempts.c.job_key == bindparam("job"), attempts.c.doubt_usd > ZERO)
+_TELL_ANEW = (
+    update(shots)
+    .where(
+        shots.c.state == ShotOutcome.DONE,
+        exists().where(
+            wants.c.batch == shots.c.batch, wants.c.shot == shots.c.shot, wants.c.job_key == bindparam("job")
+        ),
+    )
+    .values(state=ShotOutcome.PENDING, updated=bindparam("now", type_=UtcTime))
+)
 _NO_RESULT: dict[str, Any] = dict.fromkeys(
     ("sha256", "md5", "size", "mime_type", "width", "height", "duration_s", "details", "finished_at")
 )
@@ -56,11 +73,13 @@ class AttemptEnd:
     """The end of an attempt without an asset: the job's new state, and why.
 
     `usd` is what it cost. None: nothing, but for UNKNOWN, where the reserved money stays reserved until it is resolved.
+    `doubt` is what of it is not known to have been charged.
     """
 
     state: JobState
     reason: Reason
     usd: Decimal | None = None
+    doubt: Decimal = ZERO
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +87,14 @@ class Resolution:
     """A decision about an unknown job, and who made it.
 
     `by` is "" when that is not known. `operation` is the one to adopt; `usd` is what the attempt cost, None when that
-    is not known.
+    is not known. `request_id` is the provider's, of the submission that is adopted.
     """
 
     decision: Decision
     operation: str | None = None
     usd: Decimal | None = None
     by: str = ""
+    request_id: str = ""
 
 
 def finish(connection: Connection, now: datetime, key: str, result: JobResult, n: int | None) -> Job:
@@ -92,7 +112,8 @@ def finish(connection: Connection, now: datetime, key: str, result: JobResult, n
     return move_job(
         connection, job, JobState.FINISHED, now,
         sha256=result.sha256, md5=result.md5, size=result.size, mime_type=result.mime_type, width=result.width,
-        height=result.height, duration_s=result.duration_s, details=dict(result.details), finished_at=now,
+        height=result.height, duration_s=result.duration_s, details=_submission_of(job) | dict(result.details),
+        finished_at=now,
         spent_usd=job.spent_usd + paid, reason_kind="", reason="", reason_code="", parked_until=None,
     )  # fmt: skip
 
@@ -108,7 +129,7 @@ def settle(connection: Connection, now: datetime, key: str, n: int | None, end: 
     holds = state is JobState.UNKNOWN and end.usd is None
     paid = end_attempt(
         connection, record, now, state, usd=end.usd or ZERO, reserved=record.estimated_usd if holds else ZERO,
-        status=reason.status, detail=f"{reason.kind}: {reason.text}",
+        doubt=end.doubt, status=reason.status, detail=f"{reason.kind}: {reason.text}",
     )  # fmt: skip
     spent = job.spent_usd + paid
     if not current:
@@ -116,8 +137,13 @@ def settle(connection: Connection, now: datetime, key: str, n: int | None, end: 
     return move_job(
         connection, job, state, now, spent_usd=spent,
         reason_kind=reason.kind, reason=bounded(reason.text), reason_code=bounded(reason.code),
-        **({"details": dict(reason.details)} if reason.details else {}),
+        **({"details": _submission_of(job) | dict(reason.details)} if reason.details else {}),
     )  # fmt: skip
+
+
+def _submission_of(job: Job) -> dict[str, Any]:
+    """Return of a job's details what its result does not tell again."""
+    return {name: value for name, value in (job.details or {}).items() if name == SUBMISSION_ID}
 
 
 def reopen(connection: Connection, now: datetime, key: str, reason: str) -> Job:
@@ -129,10 +155,10 @@ def reopen(connection: Connection, now: datetime, key: str, reason: str) -> Job:
     job = read_job(connection, key)
     if job.state not in (JobState.FINISHED, JobState.STORED, JobState.BLOCKED, JobState.FAILED, JobState.EXPIRED):
         raise LedgerError(f"Job {key[:12]} is {job.state}: only ended jobs can be reopened. Nothing was changed.")
-    change(connection, _FORGET_FILES, {"job": key})
+    change(connection, FORGET_FILES, {"job": key})
     return move_job(
         connection, job, JobState.PLANNED, now, operation=None, parked_until=None, submitted_at=None,
-        reason_kind="Reopened", reason=bounded(reason), reason_code="", **_NO_RESULT,
+        reason_kind=REOPENED, reason=bounded(reason), reason_code="", **_NO_RESULT,
     )  # fmt: skip
 
 
@@ -166,23 +192,54 @@ def resolve(connection: Connection, now: datetime, key: str, resolution: Resolut
     decision, by = resolution.decision, f" by {resolution.by}" if resolution.by else ""
     why = bounded(f"{decision}{by}: {job.reason}")
     if decision == "adopt":
-        return _adopt(connection, job, record, resolution.operation, now)
+        return _adopt(connection, job, record, resolution, now)
     # What may have been charged counts as spent: the reserved money, or what was already put down for it.
-    cost = resolution.usd if resolution.usd is not None else max(record.reserved_usd, record.usd)
+    known, most = resolution.usd, max(record.reserved_usd, record.usd)
+    cost, doubt = (most, most) if known is None else (known, ZERO)
     paid = end_attempt(
-        connection, record, now, JobState.UNKNOWN, usd=cost, status=record.status, detail=f"{record.detail} [{why}]"
-    )
+        connection, record, now, JobState.UNKNOWN, usd=cost, doubt=doubt, status=record.status,
+        detail=f"{record.detail} [{why}]",
+    )  # fmt: skip
     state = JobState.PLANNED if decision == "resubmit" else JobState.FAILED
     return move_job(connection, job, state, now, spent_usd=job.spent_usd + paid, reason_kind="Resolved", reason=why)
 
 
-def _adopt(connection: Connection, job: Job, record: AttemptRecord, operation: str | None, now: datetime) -> Job:
+def enter_bill(connection: Connection, now: datetime, key: str, usd: Decimal, by: str) -> Job:
+    """Record what the bill says that a decided job's requests in doubt cost together.
+
+    The shots that want the job are pending: their next run tells their sidecars, for nothing. LedgerError when nothing
+    about the job's cost is in doubt.
+    """
+    job = read_job(connection, key)
+    doubts = [AttemptRecord(*row) for row in connection.execute(_DOUBTS, {"job": key})]
+    if not doubts:
+        raise LedgerError(
+            f"What job {key[:12]} cost is not in doubt: there is nothing to correct. Nothing was changed."
+        )
+    paid = ZERO
+    for number, record in enumerate(doubts):
+        told = bounded(f"{record.detail} [the bill says {usd} USD for {len(doubts)}, read by {by}]")
+        paid += change_attempt(connection, record, usd=ZERO if number else usd, doubt_usd=None, detail=told)
+    connection.execute(_TELL_ANEW, {"job": key, "now": now})
+    return change_job(connection, job, now, spent_usd=job.spent_usd + paid)
+
+
+def _adopt(connection: Connection, job: Job, record: AttemptRecord, found: Resolution, now: datetime) -> Job:
+    operation = found.operation
     if not operation:
         raise LedgerError(f"To adopt job {job.key[:12]}, give the operation's name. Nothing was changed.")
     paid = change_attempt(
-        connection, record, reserved=record.estimated_usd, usd=ZERO, outcome=OPEN, ended_at=None, operation=operation
+        connection,
+        record,
+        reserved=record.estimated_usd,
+        usd=ZERO,
+        outcome=OPEN,
+        ended_at=None,
+        operation=operation,
+        doubt_usd=None,
     )
     return move_job(
         connection, job, JobState.SUBMITTED, now, operation=operation, submitted_at=record.at,
-        spent_usd=job.spent_usd + paid, reason_kind="", reason="", reason_code="",
+        spent_usd=job.spent_usd + paid, details=with_submission_id(job, found.request_id),
+        reason_kind="", reason="", reason_code="",
     )  # fmt: skip

@@ -13,18 +13,7 @@ from rapidfuzz import process
 
 from callsheet.decisions import FrameDecision, FramePin
 from callsheet.errors import BadImage, SettingsError, UsageError
-from callsheet.ledger import (
-    batches,
-    closed,
-    files,
-    frame_decisions,
-    frame_pins,
-    model_usage,
-    quota_usage,
-    rows,
-    select,
-    spent,
-)
+from callsheet.ledger import batches, frame_decisions, model_usage, quota_usage, rows, select
 from callsheet.ledger.database import Database
 from callsheet.ledger.job_state import TERMINAL, JobState
 from callsheet.ledger.records import AttemptRecord, BatchRow, Job, ShotRow, SpendRow, Want
@@ -49,6 +38,10 @@ class Answers:
         """Return the jobs that the batch's shots want, whoever paid for them."""
         return await self._db.read(lambda c: select.jobs_of(c, batch))
 
+    async def edits_of(self, batch: str, shot: str) -> list[Job]:
+        """Return the pictures that shots of the batch want made of a shot, oldest first."""
+        return await self._db.read(lambda c: select.edits_of(c, batch, shot))
+
     async def open_jobs(self, batch: str) -> list[Job]:
         """Return the parked, running and unknown jobs that the batch wants or has sent.
 
@@ -64,7 +57,7 @@ class Answers:
         """Return the jobs that wait for `resolve`."""
         return await self._db.read(lambda c: select.jobs_in(c, [JobState.UNKNOWN]))
 
-    async def held_as_evidence(self) -> list[Job]:
+    async def find_kept_parts(self) -> list[Job]:
         """Return the jobs that failed with part of a picture, in every batch.
 
         Only a person has them made again.
@@ -72,7 +65,7 @@ class Answers:
         failed = await self._db.read(lambda c: select.jobs_in(c, [JobState.FAILED]))
         return [job for job in failed if job.reason_kind == BadImage.__name__]
 
-    async def parked(self) -> list[Job]:
+    async def find_parked(self) -> list[Job]:
         """Return the jobs that wait for a quota (`parked_until`) or a budget (None)."""
         return await self._db.read(select.select_parked)
 
@@ -90,11 +83,11 @@ class Answers:
 
     async def assets_of(self, batch: str, shot: str | None = None) -> list[Asset]:
         """Return the files of a batch, or of one of its shots."""
-        return await self._db.read(lambda c: files.assets_of(c, batch, shot))
+        return await self._db.read(lambda c: rows.assets_of(c, batch, shot))
 
     async def assets_among(self, batch: str, shots: Sequence[str]) -> list[Asset]:
         """Return the files of some of a batch's shots."""
-        return await self._db.read(lambda c: files.assets_among(c, batch, shots))
+        return await self._db.read(lambda c: rows.assets_among(c, batch, shots))
 
     async def wants_among(self, batch: str, shots: Sequence[str]) -> list[Want]:
         """Return which job fills which slot of some of a batch's shots."""
@@ -102,17 +95,17 @@ class Answers:
 
     async def archived_among(self, batch: str, hashes: Iterable[str]) -> set[str]:
         """Return those of the hashes that archived files of the batch have."""
-        return await self._db.read(lambda c: files.archived_among(c, batch, hashes))
+        return await self._db.read(lambda c: rows.archived_among(c, batch, hashes))
 
     async def copies_of(self, sha256: str) -> list[Asset]:
         """Return the files with these bytes, of every batch, oldest first."""
-        return await self._db.read(lambda c: files.copies_of(c, sha256))
+        return await self._db.read(lambda c: rows.copies_of(c, sha256))
 
-    async def paid_files(self) -> list[Asset]:
+    async def find_paid_files(self) -> list[Asset]:
         """Return the files that paid jobs gave, of every batch."""
-        return await self._db.read(files.select_paid_files)
+        return await self._db.read(rows.select_paid_files)
 
-    async def stored_jobs(self) -> list[Job]:
+    async def find_stored(self) -> list[Job]:
         """Return the jobs whose files should be in the archive, in every batch."""
         return await self._db.read(lambda c: select.jobs_in(c, [JobState.STORED]))
 
@@ -138,6 +131,10 @@ class Answers:
         """Return the rows of the batch's shots, in the manifest's order."""
         return await self._db.read(lambda c: batches.shots_of(c, batch))
 
+    async def shots_among(self, batch: str, shots: Sequence[str]) -> list[ShotRow]:
+        """Return some of the shots that the batch's manifest has."""
+        return await self._db.read(lambda c: batches.shots_among(c, batch, shots))
+
     async def ever_of(self, batch: str) -> list[str]:
         """Return every shot the batch ever had, also those no longer in its manifest."""
         return await self._db.read(lambda c: batches.ever_of(c, batch))
@@ -148,7 +145,7 @@ class Answers:
 
     async def frame_pins(self, batch: str, shots: Sequence[str]) -> dict[str, tuple[FramePin, ...]]:
         """Return the frames chosen for these shots, by shot in order of time."""
-        return await self._db.read(lambda c: frame_pins.pins_of(c, batch, shots))
+        return await self._db.read(lambda c: frame_decisions.pins_of(c, batch, shots))
 
     async def use_of(self, scopes: Mapping[str, str], now: datetime) -> dict[str, model_usage.Use]:
         """Return how much of each model's quota is used at `now`.
@@ -157,30 +154,30 @@ class Answers:
         """
         return await self._db.read(lambda c: model_usage.use_of(c, scopes, now))
 
-    async def closed_models(self, scope: str) -> dict[str, datetime]:
+    async def find_closed_models(self, scope: str) -> dict[str, datetime]:
         """Return the models of a scope that were refused for good, and since when.
 
         The model "" stands for every one.
         """
-        return await self._db.read(lambda c: closed.select_closed_models(c, scope))
+        return await self._db.read(lambda c: model_usage.select_closed_models(c, scope))
 
-    async def learned_rows(self, scope: str) -> list[closed.LimitRow]:
+    async def learned_rows(self, scope: str) -> list[model_usage.LimitRow]:
         """Return the limits that 429 replies stated for the models of a scope."""
-        return await self._db.read(lambda c: closed.learned_rows(c, scope))
+        return await self._db.read(lambda c: model_usage.learned_rows(c, scope))
 
-    async def spent_since(self, scope: str, since: datetime, now: datetime) -> list[tuple[datetime, Decimal]]:
+    async def list_spending(self, scope: str, since: datetime, now: datetime) -> list[tuple[datetime, Decimal]]:
         """Return time and USD of each attempt in a scope since then, the latest first.
 
         Attempts are those that were sent or have a slot.
         """
-        return await self._db.read(lambda c: list(spent.Spent(c, scope, now).each(since)))
+        return await self._db.read(lambda c: list(model_usage.Spent(c, scope, now).each(since)))
 
-    async def spent_total(self, scope: str, since: datetime, now: datetime) -> Decimal:
+    async def sum_spending(self, scope: str, since: datetime, now: datetime) -> Decimal:
         """Return the USD of attempts in a scope since then.
 
         Attempts are those that were sent or have a slot.
         """
-        return await self._db.read(lambda c: spent.Spent(c, scope, now).total(since))
+        return await self._db.read(lambda c: model_usage.Spent(c, scope, now).total(since))
 
     async def learned_spend(self, scope: str, now: datetime) -> tuple[Decimal | None, datetime | None]:
         """Return the limits of a scope's money that 429 replies stated.
@@ -191,7 +188,7 @@ class Answers:
 
     async def models_today(self, scope: str, now: datetime) -> list[str]:
         """Return the models that were sent requests today in a scope."""
-        return await self._db.read(lambda c: closed.models_today(c, scope, now))
+        return await self._db.read(lambda c: model_usage.models_today(c, scope, now))
 
     async def counts(self, batch: str) -> dict[ShotOutcome, int]:
         """Count the batch's shots in each state."""
@@ -208,16 +205,24 @@ class Answers:
         """
         return await self._db.read(lambda c: select.spend(c, campaign, mode))
 
-    async def spent_on_batch(self, batch: str) -> Decimal:
+    async def sum_spent(self, batch: str) -> Decimal:
         """Return what the batch's own submissions have cost (USD)."""
         return await self._db.read(lambda c: select.sum_spent(c, batch))
 
-    async def held_on_batch(self, batch: str) -> Decimal:
+    async def sum_held(self, batch: str) -> Decimal:
         """Return what is reserved for the batch's own open submissions (USD).
 
         Those are the ones not settled yet.
         """
         return await self._db.read(lambda c: select.sum_held(c, batch))
+
+    async def sum_doubts(self) -> dict[str, Decimal]:
+        """Return the USD of each batch's requests whose cost only the bill tells."""
+        return await self._db.read(select.sum_doubts)
+
+    async def jobs_with_doubts(self) -> list[Job]:
+        """Return the decided jobs of whose cost a part is in doubt, in every batch."""
+        return await self._db.read(select.jobs_with_doubts)
 
     async def attempts_of(self, batch: str) -> list[AttemptRecord]:
         """Return the attempts that the batch paid for, in order of time."""

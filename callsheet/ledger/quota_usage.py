@@ -26,9 +26,18 @@ from sqlalchemy import (
 from callsheet.errors import SPEND
 from callsheet.ledger.dialect import UtcTime
 from callsheet.ledger.prepared import change, fetch, fetch_all
-from callsheet.ledger.quota import MARGIN, MINUTE_MEMORY, WINDOW, Learned, pacific_day, recover_limit
+from callsheet.ledger.quota import (
+    MARGIN,
+    MINUTE_MEMORY,
+    WINDOW,
+    Learned,
+    bind_names,
+    is_in,
+    names_of,
+    pacific_day,
+    recover_limit,
+)
 from callsheet.ledger.rows import DROPPED, RESERVED
-from callsheet.ledger.scopes import bind_names, is_in, names_of
 from callsheet.ledger.tables import attempts, learned_limits
 
 # The word for "every model of the scope" where one model's name would stand.

@@ -17,8 +17,13 @@ from callsheet.ledger.spend_window import SpendLimits
 from callsheet.shots import Batch, Mode, ShotOutcome
 
 OTHERS, TEXT = "others", "text"
-# For a support case: the provider's id of the exchange, and how it rated what was asked and made.
-REQUEST_ID, RATINGS = "request_id", "safety_ratings"
+# In a picture's request: the take that it was made of, as `kite:2`, whose sha256 is the first of its inputs.
+EDIT_OF = "edit_of"
+# In a request: the model that its sheet names first, where another one of its list was asked. The key is made with it.
+ASKED_MODEL = "asked_model"
+# For a support case: the provider's id of the exchange, and how it rated what was asked and made. A video has two such
+# exchanges: its submission, and the poll that told of it.
+REQUEST_ID, RATINGS, SUBMISSION_ID = "request_id", "safety_ratings", "submission_request_id"
 # What the provider said of a video's operation in the end, as JSON without bytes.
 RECORD = "operation_reply"
 
@@ -32,7 +37,9 @@ BudgetScope = Literal["campaign", "batch"]
 class JobOrder:
     """An order of one paid request: who wants it (batch, shot, slot) and its content.
 
-    `request` is kept as JSON for people and for `resolve`: no bytes, no secrets, at most 256 KiB.
+    `request` is kept as JSON for people and for `resolve`: no bytes, no secrets, at most 256 KiB. The `fallbacks` are
+    asked in their order when nothing was accepted: the model before is overloaded for long, or gone; with
+    `fallback_on_quota` also when its day is full.
     """
 
     key: str
@@ -44,6 +51,8 @@ class JobOrder:
     shot: str
     slot: str
     request: Mapping[str, Any] = field(default_factory=dict)
+    fallbacks: tuple[str, ...] = ()
+    fallback_on_quota: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +128,8 @@ class Attempt:
     """One paid POST about to be sent.
 
     `not_before` is its slot (clock time) when that lies in the future, else None. `output` is the gs:// folder of
-    videos that its own one is to be written under, "" or None for none.
+    videos that its own one is to be written under, "" or None for none. `request_id` is the provider's, once it has
+    replied with one.
     """
 
     key: str
@@ -131,6 +141,7 @@ class Attempt:
     not_before: datetime | None = None
     output: str | None = None
     spend: SpendLimits = field(default_factory=SpendLimits)
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +151,8 @@ class AttemptRecord:
     `outcome` is "reserved" and "open" while it lives, "dropped" when nothing was sent, else the state it put the job in
     ("planned": given back to be tried again). `reserved_usd` is still reserved, `usd` was spent. `output` is where its
     video was to be written, "" for no bucket, None when that is not known. `credential` names the key or project that
-    it was sent with, None when that is not known.
+    it was sent with, None when that is not known. `doubt_usd` is what of `usd` is not known to have been charged: the
+    request was in doubt, and only the bill can settle it.
     """
 
     job_key: str
@@ -160,6 +172,7 @@ class AttemptRecord:
     operation: str | None
     output: str | None = None
     credential: str | None = None
+    doubt_usd: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +229,11 @@ class SpendRow:
     estimated_usd: Decimal
     reserved_usd: Decimal
     spent_usd: Decimal
+
+
+def find_asked_model(job: Job) -> str:
+    """Return the model that a job's sheet names first, whichever was asked."""
+    return str(job.request.get(ASKED_MODEL) or job.model)
 
 
 # Two days (ai.google.dev/gemini-api/docs/video, read 2026-10).

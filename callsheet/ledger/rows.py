@@ -1,24 +1,25 @@
-"""Reads and changes of single rows inside a write transaction.
+"""Reads and changes of single rows inside a write transaction: jobs, money, files.
 
 The only code that moves a job or its money.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import fields, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from callsheet.errors import LedgerError
 from callsheet.ledger.dialect import MicroUsd
 from callsheet.ledger.job_state import TERMINAL, JobState, check
 from callsheet.ledger.prepared import change, fetch
-from callsheet.ledger.records import AttemptRecord, Job
-from callsheet.ledger.tables import attempts, batches, jobs
+from callsheet.ledger.records import SUBMISSION_ID, AttemptRecord, Job
+from callsheet.ledger.tables import assets, attempts, batches, jobs
+from callsheet.shots import Asset
 
 ZERO = Decimal(0)
 # Outcomes of attempts beside the states they lead to.
@@ -43,6 +44,20 @@ _POST = (
         spent_usd=batches.c.spent_usd + bindparam("paid", type_=MicroUsd),
     )
 )
+_FIELDS = tuple(field.name for field in fields(Asset))
+_COLUMNS = [assets.c[name] for name in _FIELDS]
+_PLACE = (
+    assets.c.batch == bindparam("of_batch"),
+    assets.c.shot == bindparam("of_shot"),
+    assets.c.name == bindparam("of_name"),
+)
+_THERE = select(assets.c.sha256, assets.c.recipe).where(*_PLACE)
+_MADE = (
+    update(assets)
+    .where(*_PLACE)
+    .values(recipe=bindparam("made_by"), details=bindparam("made_so", type_=assets.c.details.type))
+)
+_NEW = insert(assets)
 
 
 def at_once(values: Sequence[str]) -> list[Sequence[str]]:
@@ -132,11 +147,12 @@ def end_attempt(
     reserved: Decimal = ZERO,
     status: int | None = None,
     detail: str = "",
+    doubt: Decimal = ZERO,
 ) -> Decimal:
     """Close an attempt, and record what it cost; returns what was spent more (USD).
 
     What it reserved is released (but `reserved`). Closing one again corrects it: the money is the difference, never
-    added twice.
+    added twice. `doubt` is what of `usd` is not known to have been charged.
     """
     return change_attempt(
         connection,
@@ -147,9 +163,86 @@ def end_attempt(
         ended_at=now,
         status=status,
         detail=bounded(detail),
+        doubt_usd=doubt or None,
     )
+
+
+def with_submission_id(job: Job, request_id: str) -> dict[str, Any] | None:
+    """Return the job's details with the provider's id of its newest submission.
+
+    That of an earlier one does not stand for it.
+    """
+    details = {name: value for name, value in (job.details or {}).items() if name != SUBMISSION_ID}
+    return details | ({SUBMISSION_ID: request_id} if request_id else {}) or None
 
 
 def bounded(text: str) -> str:
     """Cut the text to what a row may contain; replies of providers have any length."""
     return text if len(text) <= _REASON_MAX else text[: _REASON_MAX - 1] + "…"
+
+
+def store_files(connection: Connection, now: datetime, key: str, files: Sequence[Asset]) -> Job:
+    """Record that the job is stored and that these are its files, both or neither.
+
+    Storing it again (in another batch) adds files.
+    """
+    job = read_job(connection, key)
+    add_files(connection, files)
+    return move_job(connection, job, JobState.STORED, now)
+
+
+def add_files(connection: Connection, files: Sequence[Asset]) -> None:
+    """Add rows of files; a file that is already on record is left alone.
+
+    Raises LedgerError when its name stands for other bytes. Where another recipe led to the same bytes, the file has
+    the new recipe from then on.
+    """
+    for asset in files:
+        place = {"of_batch": asset.batch, "of_shot": asset.shot, "of_name": asset.name}
+        there = fetch(connection, _THERE, place)
+        if there is None:
+            change(connection, _NEW, {name: getattr(asset, name) for name in _FIELDS})
+        elif there[0] != asset.sha256:
+            raise LedgerError(
+                f"{asset.batch}/{asset.shot}/{asset.name} is on record with sha256 {there[0][:12]}, "
+                f"not {asset.sha256[:12]}. Nothing was recorded. "
+                "File names carry the hash, so one of the two files is not what it says."
+            )
+        elif asset.recipe not in (None, there[1]):
+            change(connection, _MADE, {**place, "made_by": asset.recipe, "made_so": asset.details})
+
+
+def assets_of(connection: Connection, batch: str, shot: str | None) -> list[Asset]:
+    """Return the files of a batch, or of one shot of it, oldest first."""
+    statement = (
+        select(*_COLUMNS).where(assets.c.batch == batch).order_by(assets.c.created, assets.c.shot, assets.c.name)
+    )
+    if shot is not None:
+        statement = statement.where(assets.c.shot == shot)
+    return [Asset(*row) for row in connection.execute(statement)]
+
+
+def assets_among(connection: Connection, batch: str, shots: Sequence[str]) -> list[Asset]:
+    """Return the files of some of a batch's shots, reading only their rows."""
+    statement = select(*_COLUMNS).where(assets.c.batch == batch).order_by(assets.c.shot, assets.c.created)
+    asked = (statement.where(assets.c.shot.in_(some)) for some in at_once(shots))
+    return [Asset(*row) for each in asked for row in connection.execute(each)]
+
+
+def archived_among(connection: Connection, batch: str, hashes: Iterable[str]) -> set[str]:
+    """Return those of the hashes that archived files of the batch have."""
+    statement = select(assets.c.sha256).where(assets.c.batch == batch)
+    asked = (statement.where(assets.c.sha256.in_(some)) for some in at_once(list(hashes)))
+    return {sha256 for each in asked for sha256 in connection.execute(each).scalars()}
+
+
+def copies_of(connection: Connection, sha256: str) -> list[Asset]:
+    """Return the files with these bytes, of every batch, oldest first."""
+    statement = select(*_COLUMNS).where(assets.c.sha256 == sha256).order_by(assets.c.created, assets.c.batch)
+    return [Asset(*row) for row in connection.execute(statement)]
+
+
+def select_paid_files(connection: Connection) -> list[Asset]:
+    """Return the files that paid jobs gave, of every batch, ordered by batch."""
+    statement = select(*_COLUMNS).where(assets.c.job_key.is_not(None)).order_by(assets.c.batch, assets.c.created)
+    return [Asset(*row) for row in connection.execute(statement)]

@@ -9,18 +9,18 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Select, func, or_, select, type_coerce
+from sqlalchemy import BigInteger, Connection, Select, case, func, or_, select, type_coerce
 
-from callsheet.errors import BudgetParked, LedgerError, NoRoom, QuotaParked, RouteParked
+from callsheet.errors import BudgetParked, LedgerError, NoRoom, QuotaParked, RouteMissing, RouteParked
 from callsheet.ledger import tables
-from callsheet.ledger.dialect import EPOCH
+from callsheet.ledger.dialect import EPOCH, MicroUsd
 from callsheet.ledger.job_state import JobState
 from callsheet.ledger.quota import PACIFIC
-from callsheet.ledger.records import AttemptRecord, Job, SpendRow, Want
+from callsheet.ledger.records import EDIT_OF, AttemptRecord, Job, SpendRow, Want
 from callsheet.ledger.rows import DROPPED, ZERO, at_once
 from callsheet.ledger.tables import attempts, batches, jobs, shots, wants
 
-_PARKED = tuple(error.__name__ for error in (BudgetParked, QuotaParked, RouteParked, NoRoom))
+_PARKED = tuple(error.__name__ for error in (BudgetParked, QuotaParked, RouteParked, RouteMissing, NoRoom))
 _HOUR_US = 3600 * 1_000_000
 # A look gives no file, and no shot waits for one: nobody has to collect, resume or resolve it.
 _OF_FILES = jobs.c.kind != "look"
@@ -76,6 +76,18 @@ def jobs_of(connection: Connection, batch: str) -> list[Job]:
     return sorted(found, key=lambda job: (job.created, job.key))
 
 
+def edits_of(connection: Connection, batch: str, shot: str) -> list[Job]:
+    """Return the pictures that shots of the batch want made of takes of a shot."""
+    statement = (
+        select(jobs)
+        .join(wants, wants.c.job_key == jobs.c.key)
+        .where(wants.c.batch == batch, jobs.c.kind == "image")
+        .where(jobs.c.request[EDIT_OF].as_string().startswith(f"{shot}:", autoescape=True))
+        .order_by(jobs.c.created, jobs.c.key)
+    )
+    return _fetch_jobs(connection, statement)
+
+
 def jobs_in(connection: Connection, states: Iterable[JobState]) -> list[Job]:
     """Return all pictures and videos in these states, of every batch, oldest first."""
     statement = select(jobs).where(jobs.c.state.in_(list(states)), _OF_FILES).order_by(jobs.c.created, jobs.c.key)
@@ -120,6 +132,24 @@ def sum_held(connection: Connection, batch: str) -> Decimal:
     """
     held: Decimal | None = connection.execute(select(batches.c.reserved_usd).where(batches.c.name == batch)).scalar()
     return held or ZERO
+
+
+def sum_doubts(connection: Connection) -> dict[str, Decimal]:
+    """Return by batch the USD of requests whose cost only the bill tells.
+
+    Held for those that wait for a decision, counted as spent for those that were decided without knowing. Batches
+    without any are left out.
+    """
+    held = case((attempts.c.outcome == JobState.UNKNOWN.value, attempts.c.reserved_usd), else_=0)
+    doubt = func.sum(held + func.coalesce(attempts.c.doubt_usd, 0), type_=MicroUsd)
+    statement = select(attempts.c.batch, doubt).group_by(attempts.c.batch).having(doubt > ZERO)
+    return {row[0]: row[1] for row in connection.execute(statement)}
+
+
+def jobs_with_doubts(connection: Connection) -> list[Job]:
+    """Return the decided jobs of whose cost a part is in doubt."""
+    doubtful = select(attempts.c.job_key).where(attempts.c.doubt_usd > ZERO)
+    return _fetch_jobs(connection, select(jobs).where(jobs.c.key.in_(doubtful)).order_by(jobs.c.created, jobs.c.key))
 
 
 def attempts_of(connection: Connection, batch: str) -> list[AttemptRecord]:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, bindparam, func, insert, select
 from callsheet.errors import BudgetParked, LedgerError, Parked, QuotaParked
 from callsheet.ledger.job_state import JobState, check
 from callsheet.ledger.leases import give_back_slot
+from callsheet.ledger.model_usage import Spent, within_spend
 from callsheet.ledger.prepared import change, fetch
 from callsheet.ledger.quota import DayFull, QuotaLimits, Slot, place
 from callsheet.ledger.quota_usage import AttemptTimes, learned, redate
@@ -29,9 +30,9 @@ from callsheet.ledger.rows import (
     post,
     read_attempt,
     read_job,
+    with_submission_id,
 )
 from callsheet.ledger.spend_window import Position, SpendLimits, lacking
-from callsheet.ledger.spent import Spent, within_spend
 from callsheet.ledger.tables import attempts, batches
 from callsheet.shots import Mode
 
@@ -128,25 +129,24 @@ def mark_sent(connection: Connection, now: datetime, key: str, n: int, moment: d
         change_attempt(connection, record, at=moment)
 
 
-def submitted(connection: Connection, now: datetime, key: str, n: int, operation: str) -> Job:
+def submitted(connection: Connection, now: datetime, attempt: Attempt, operation: str) -> Job:
     """Record the operation's name.
 
     News of an attempt that was given up is kept with the attempt.
     """
-    job = read_job(connection, key)
-    record = read_attempt(connection, key, n)
+    job = read_job(connection, attempt.key)
+    record = read_attempt(connection, attempt.key, attempt.n)
     change_attempt(connection, record, operation=operation)
-    if job.attempts != n:
+    if job.attempts != attempt.n:
         return job
     if job.state is JobState.SUBMITTED and job.operation == operation:
         return job
     if record.outcome != OPEN:  # it was taken for lost, and is not: its money is held again
-        paid = change_attempt(connection, record, outcome=OPEN, reserved=record.estimated_usd, usd=ZERO, ended_at=None)
-        return _to_submitted(connection, job, operation, now, paid)
-    return _to_submitted(connection, job, operation, now, ZERO)
-
-
-def _to_submitted(connection: Connection, job: Job, operation: str, now: datetime, paid: Decimal) -> Job:
+        paid = change_attempt(
+            connection, record, outcome=OPEN, reserved=record.estimated_usd, usd=ZERO, ended_at=None, doubt_usd=None
+        )
+    else:
+        paid = ZERO
     return move_job(
         connection,
         job,
@@ -155,6 +155,7 @@ def _to_submitted(connection: Connection, job: Job, operation: str, now: datetim
         operation=operation,
         submitted_at=now,
         spent_usd=job.spent_usd + paid,
+        details=with_submission_id(job, attempt.request_id),
         reason_kind="",
         reason="",
         reason_code="",

@@ -90,7 +90,7 @@ jobs = Table(
 # One row per paid POST (or slot held for one). `at` is the clock time that counts for the quota; reserved_usd is what
 # is still held, usd what was spent. `batch` pays. `output` is the gs:// folder that the video goes to, "" for none,
 # NULL where nobody knows (schema 0002, rebuilt). `credential` names the key or project that it was sent with, never the
-# key itself; NULL before schema 0007.
+# key itself; NULL before schema 0007. `doubt_usd` is what of `usd` only the bill can settle, NULL for nothing.
 attempts = Table(
     "attempts",
     metadata,
@@ -111,6 +111,7 @@ attempts = Table(
     Column("operation", Text),
     Column("output", Text),
     Column("credential", String(255)),
+    Column("doubt_usd", MicroUsd),
     Index("attempts_quota", "scope", "model", "at", "outcome"),
     Index("attempts_spent", "scope", "at", "outcome", "reserved_usd", "usd"),
     Index("attempts_batch", "batch"),
@@ -136,7 +137,7 @@ assets = Table(
     Column("parent", String(64)),
     Column("usd", MicroUsd, nullable=False),
     Column("model", String(255)),
-    # What determines a cut (see cuts/encode/recipe.py), and how it came out; NULL for other kinds, and for cuts of
+    # What determines a cut (see cuts/encode/cut_plan.py), and how it came out; NULL for other kinds, and for cuts of
     # before (schema 0004).
     Column("recipe", String(64)),
     Column("details", JSON),

@@ -49,7 +49,6 @@ class Writer:
         self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
         self._connection: Connection | None = None
         self._closed = False
-        self.commits = 0
         self._thread = threading.Thread(target=self._serve, name="ledger-writer", daemon=True)
         self._thread.start()
 
@@ -102,7 +101,6 @@ class Writer:
             for waiting in group:
                 _attempt(connection, waiting)
             command(connection, "COMMIT")
-            self.commits += 1
         except Exception as error:
             # The thread has to live on: without it every caller would wait for ever.
             self._disconnect()

@@ -1,7 +1,7 @@
-"""Copying a batch into another archive, every file verified, in the order of truth; an interrupted copy goes on.
+"""Copying a batch into another archive, every file verified.
 
-Files that are there already are left, so the same command ends what was interrupted. The success marker comes last,
-and not at all while something is missing.
+It goes in the order of truth; an interrupted copy goes on. Files that are there already are left, so the same command
+ends what was interrupted. The success marker comes last, and not at all while something is missing.
 """
 
 from __future__ import annotations
@@ -17,15 +17,14 @@ from typing import Any, TypeVar
 from callsheet.archive import layout
 from callsheet.archive.catalogue import PARQUET, part_bytes, write_changed
 from callsheet.archive.marker import ListedSidecar, Success, mark_continuing, read_success, write_marker
-from callsheet.archive.object_metadata import about_file
 from callsheet.archive.sidecar import ClipRecord, CutRecord, FileRecord, Sidecar, TakeRecord
 from callsheet.archive.sidecar_io import MAX_SIDECAR, parse_sidecar, sidecar_bytes
-from callsheet.archive.store import DAMAGED, Stat, Store, StoredFile
+from callsheet.archive.store import DAMAGED, Stat, Store, StoredFile, about_file
 from callsheet.archive.verify import ArchiveContents, Unreadable, is_document
 from callsheet.concurrency import gather_bounded
 from callsheet.errors import ArchiveConflict, ArchiveDenied, ArchiveError, ArchiveKept
 from callsheet.files import md5_of_bytes
-from callsheet.jobs.store import stored_file
+from callsheet.jobs.store import describe_file
 from callsheet.reconcile.inspect import Tell
 from callsheet.shots import Asset, Batch
 
@@ -58,6 +57,7 @@ def moved_sidecar(sidecar: Sidecar, batch: Batch, uri: str) -> Sidecar:
         update={
             "takes": pictures(sidecar.takes),
             "clips": clips(sidecar.clips),
+            "beginnings": clips(sidecar.beginnings),
             "cuts": films(sidecar.cuts),
             "earlier_takes": pictures(sidecar.earlier_takes),
             "earlier_clips": clips(sidecar.earlier_clips),
@@ -105,7 +105,10 @@ _CONTENT_TYPES = {layout.GALLERY: "text/html; charset=utf-8", layout.PLAN: "appl
 
 @dataclass
 class Copied:
-    """A copy: `files` and `bytes` that were sent, files that were `present`, and what was `left` behind, with why."""
+    """The account of a copy.
+
+    `files` and `bytes` that were sent, files that were `present`, and what was `left` behind, with why.
+    """
 
     files: int = 0
     bytes: int = 0
@@ -116,8 +119,10 @@ class Copied:
 
 @dataclass
 class Copy:
-    """One copy on its way. `hashes` are those of the sidecars there; `begun`: the target's marker, if it had one, says
-    that records are being replaced.
+    """One copy on its way.
+
+    `hashes` are those of the sidecars there; `begun`: the target's marker, if it had one, says that records are being
+    replaced.
     """
 
     source: Store
@@ -169,7 +174,7 @@ async def _check_target(work: Copy) -> None:
 
 async def _files(work: Copy) -> None:
     names, done = files_to_copy(work.evidence), 0
-    told = work.evidence.told()
+    told = work.evidence.list_all()
     gone = [
         name
         for name in (*told, *work.evidence.thumbnails(), *work.evidence.inputs())
@@ -195,7 +200,7 @@ async def _file(work: Copy, name: str, asset: Asset | None) -> None:
             data = await work.source.read_bytes(name, DOCUMENT_LIMIT)
             await _document(work, name, data, _CONTENT_TYPES.get(name.rpartition("/")[2], "text/plain; charset=utf-8"))
             return
-        file = stored_file(asset, name) if asset else await _read_file(work, name)
+        file = describe_file(asset, name) if asset else await _read_file(work, name)
         if await _is_there(work, name, Stat(file.size, file.md5)):
             work.copied.present += 1
             return
@@ -216,7 +221,7 @@ async def _read_file(work: Copy, name: str) -> StoredFile:
 
 
 async def _send(work: Copy, file: StoredFile) -> None:
-    """Have the storage service copy the file where it has both archives, else send it by way of this disk."""
+    """Have a storage service that has both archives copy the file, else send it."""
     uri = f"{work.source.uri}/{file.name}"
     if uri.startswith("gs://") and await work.target.adopt_file(uri, file):
         return
@@ -229,7 +234,7 @@ async def _send(work: Copy, file: StoredFile) -> None:
 
 
 async def _is_there(work: Copy, name: str, wanted: Stat) -> bool:
-    """Whether the target has these very bytes under the name, asked as cheaply as the target can answer it."""
+    """Return whether the target has these bytes, asked as cheaply as it can answer."""
     found = work.there.get(name)
     if found is not None and not found.md5 and found.size == wanted.size:
         found = await work.target.stat(name)

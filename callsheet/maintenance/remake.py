@@ -1,6 +1,7 @@
-"""Making a shot's derived files again from what is archived: thumbnails, posters and cuts, by the steps that made them.
+"""Making a shot's derived files again from what is archived.
 
-Works from the sidecar alone, without the manifest, and costs nothing.
+Thumbnails, posters and cuts, by the steps that made them. Works from the sidecar alone, without the manifest, and costs
+nothing.
 """
 
 from __future__ import annotations
@@ -21,28 +22,24 @@ from callsheet.steps.sidecar import cut_record, file_record, shot_of
 async def remake(
     run: RunContext, sidecar: Sidecar, whole: dict[str, Asset], thumbnails: frozenset[str]
 ) -> tuple[Sidecar, list[str]]:
-    """Make what is missing, and return the sidecar that tells of it with the reasons of what could not be made.
+    """Make what is missing, and return the sidecar that tells of it.
 
-    `whole` are the shot's files, by name, that are as they should be, `thumbnails` the names of those that are there. A
-    file made anew has the name of its own hash, which is that of the old one where the encoder is the same.
+    With it come the reasons of what could not be made. `whole` are the shot's files, by name, that are as they should
+    be, `thumbnails` the names of those that are there. A file made anew has the name of its own hash, which is that of
+    the old one where the encoder is the same.
     """
     shot, problems = shot_of(sidecar), list[str]()
     if not any(cut.signed for cut in sidecar.cuts):
         run = replace(run, policy=replace(run.policy, signer=None))
     run.state.set_assets(shot.id, whole)
-    takes = await _thumbnails(run, shot, sidecar, whole, thumbnails, problems)
+    takes = await _thumbnails(run, sidecar, whole, thumbnails, problems)
     clips = await _posters(run, shot, sidecar, whole, problems)
     cuts = await _cuts(run, shot, sidecar, whole, problems)
     return sidecar.model_copy(update={"takes": takes, "clips": clips, "cuts": cuts}), problems
 
 
 async def _thumbnails(
-    run: RunContext,
-    shot: Shot,
-    sidecar: Sidecar,
-    whole: dict[str, Asset],
-    thumbnails: frozenset[str],
-    problems: list[str],
+    run: RunContext, sidecar: Sidecar, whole: dict[str, Asset], thumbnails: frozenset[str], problems: list[str]
 ) -> tuple[TakeRecord, ...]:
     wanting = [
         take
@@ -51,7 +48,7 @@ async def _thumbnails(
     ]
     if not wanting:
         return sidecar.takes
-    work = ShotState(shot)
+    work = ShotState(shot_of(sidecar))
     work.takes = {
         take.take: TakeState(take.take, take.job_key, asset=whole[take.file.file]) for take in wanting if take.file
     }

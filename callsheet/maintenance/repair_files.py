@@ -1,4 +1,7 @@
-"""Repairing a batch's files: their very bytes from spool, other copies or provider; derived ones are made again."""
+"""Repairing a batch's files.
+
+Their very bytes from spool, other copies or provider; derived ones are made again.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,15 @@ from pathlib import Path
 from callsheet import files as durable
 from callsheet.archive import layout
 from callsheet.archive.lineage import DERIVED, list_files, thumbnails
-from callsheet.archive.sidecar import InputRecord, Sidecar
+from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.sidecar_io import in_order, write_sidecar
+from callsheet.archive.sidecar_parts import InputRecord
 from callsheet.archive.spots import SpotRecord
 from callsheet.archive.verify import Finding, is_gone_for_good
 from callsheet.concurrency import gather_bounded
 from callsheet.context.context import RunContext
 from callsheet.errors import ArchiveDenied, ArchiveLost, CallsheetError
-from callsheet.jobs.store import fetch, stored_file
+from callsheet.jobs.store import describe_file, fetch
 from callsheet.maintenance.remake import remake
 from callsheet.maintenance.repair_state import Repair, make_way
 from callsheet.shots import Asset, Reference
@@ -97,7 +101,10 @@ def _note(work: Repair, lost: Sequence[Finding], done: str, *, ok: bool = True) 
 
 
 async def _old_record(run: RunContext, name: str, old: SpotRecord, made: SpotRecord) -> str:
-    """Keep the old record aside when another encoder gave the film other bytes, so another name."""
+    """Keep the old record aside when another encoder gave the film another name.
+
+    Other bytes are another name.
+    """
     if old.file.file == made.file.file:
         return ""
     return f" It is {made.file.file} now.{await make_way(run, name)}"
@@ -120,7 +127,7 @@ async def put_back(work: Repair) -> set[str]:
 
     The names of all files that are as they should be then.
     """
-    wanted = work.wanted()
+    wanted = work.list_wanted()
     back = await gather_bounded(AT_ONCE, (_put_back(work, name, asset) for name, asset in wanted.items()))
     right = {name for name in work.told if name not in work.wrong}
     return right | {name for name, done in zip(wanted, back, strict=True) if done}
@@ -131,7 +138,7 @@ async def _put_back(work: Repair, name: str, asset: Asset) -> bool:
     try:
         path = await bytes_of(run, asset)
         kept = await make_way(run, name)
-        uri = await run.resources.store.put_file(path, stored_file(asset, name))
+        uri = await run.resources.store.put_file(path, describe_file(asset, name))
         await run.resources.ledger.add_assets([replace(asset, uri=uri)])
     except CallsheetError as error:
         if not (isinstance(error, ArchiveLost) and asset.kind in DERIVED):
@@ -191,7 +198,7 @@ async def _remake_shot(work: Repair, name: str, findings: Sequence[Finding], rig
             work.note(finding, f"Not made again: {error}", ok=False)
         return
     for finding in findings:
-        work.note(finding, await _told(run, sidecar, finding, problems) + kept[finding.what])
+        work.note(finding, await _describe_left(run, sidecar, finding, problems) + kept[finding.what])
 
 
 def _whole(work: Repair, sidecar: Sidecar, right: set[str]) -> tuple[dict[str, Asset], frozenset[str]]:
@@ -213,7 +220,7 @@ async def _is_gone(run: RunContext, finding: Finding) -> bool:
     return await run.resources.store.stat(finding.name) is None
 
 
-async def _told(run: RunContext, sidecar: Sidecar, finding: Finding, problems: Sequence[str]) -> str:
+async def _describe_left(run: RunContext, sidecar: Sidecar, finding: Finding, problems: Sequence[str]) -> str:
     if not await _is_gone(run, finding):
         return "Made again."
     if finding.name.rpartition("/")[2] in {one.file.file for one in list_files(sidecar) if one.can_be_gone}:

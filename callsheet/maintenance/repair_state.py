@@ -1,4 +1,7 @@
-"""What a repair of one batch works with, and how a wrong file is kept aside before another takes its place."""
+"""What a repair of one batch works with.
+
+Also how a wrong file is kept aside before another takes its place.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,10 @@ from callsheet.shots import Asset
 
 @dataclass
 class Repair:
-    """One batch's repair so far; `done` says by finding what was done, or why nothing could be.
+    """One batch's repair so far.
 
-    `refused` says by job why its provider did not give a file again. `sidecars` are those that can be believed, by
-    name, the ones written by the repair among them.
+    `done` says by finding what was done, or why nothing could be. `refused` says by job why its provider did not give a
+    file again. `sidecars` are those that can be believed, by name, the ones written by the repair among them.
     """
 
     run: RunContext
@@ -33,7 +36,7 @@ class Repair:
     def __post_init__(self) -> None:
         self.sidecars.update(self.evidence.believed)
         self.wrong = {one.name: one for one in self.found if one.wrong in ("missing", "changed")}
-        self.told = self.evidence.told()
+        self.told = self.evidence.list_all()
 
     def note(self, finding: Finding, done: str, *, ok: bool = True) -> None:
         """Say what was done about a finding, or why (`ok` False) nothing could be."""
@@ -41,7 +44,7 @@ class Repair:
         if not ok:
             self.given_up.add(finding.what)
 
-    def wanted(self) -> dict[str, Asset]:
+    def list_wanted(self) -> dict[str, Asset]:
         """Return the files that are missing or changed and should be there, by name.
 
         Not those that only old rows list.

@@ -1,4 +1,7 @@
-"""Care of an archive: its batches verified and repaired, with the stores and runs that takes."""
+"""Care of an archive.
+
+Its batches verified and repaired, with the stores and runs that takes.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +27,8 @@ from callsheet.jobs.fetch import fetch_video
 from callsheet.ledger import Job, Ledger
 from callsheet.maintenance.copy import Copied, copy_batch
 from callsheet.maintenance.repair import only_at_provider, repair
-from callsheet.providers.scopes import scope_of
-from callsheet.reconcile.inspect import Tell, holdings, inspect
+from callsheet.providers.routing import scope_of
+from callsheet.reconcile.inspect import ByteReading, Tell, holdings, inspect
 from callsheet.reconcile.rebuild_ledger import rebuild
 from callsheet.settings import Settings
 from callsheet.shots import Batch, Mode
@@ -35,9 +38,10 @@ MODES: tuple[Mode, ...] = ("live", "rehearsal")
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A batch that was verified: how many files its folder has, their bytes, and what was found.
+    """A batch that was verified.
 
-    `status` is that of its marker: finished, continuing, or "" when there is none that can be read.
+    How many files its folder has, their bytes, and what was found. `status` is that of its marker: finished,
+    continuing, or "" when there is none that can be read.
     """
 
     batch: str
@@ -75,9 +79,11 @@ async def verify_archive(
     store, checked = open_archive(settings), []
     try:
         every = await holdings(store, names)
-        known = await _known_to_ledger(settings, [held.batch for held in every])
+        known = await _read_ledger_files(settings, [held.batch for held in every])
         for held in every:
-            evidence = await inspect(store, held, known=known[held.batch.name], deep=deep, tell=tell)
+            evidence = await inspect(
+                store, held, known=known[held.batch.name], reading=ByteReading(tell=tell) if deep else None
+            )
             found = findings(evidence)
             if mend and not is_whole(found):
                 evidence, found = await _repaired(settings, store, evidence, found)
@@ -99,7 +105,7 @@ async def copy_to(settings: Settings, name: str, target_uri: str, tell: Tell) ->
         if _place(source.uri) == target.uri:
             raise SettingsError(f"{target.uri} is the archive that the batch is in. Nothing was copied.")
         [held] = await holdings(source, [name])
-        evidence = await inspect(source, held, tell=tell)
+        evidence = await inspect(source, held)
         copied = await copy_batch(source, target, evidence, spool.scratch, tell)
         return copied, f"{target.uri}/{held.batch.prefix}"
     finally:
@@ -119,7 +125,7 @@ def _checked(evidence: ArchiveContents, found: tuple[Finding, ...]) -> Checked:
     return Checked(evidence.batch.name, status, len(evidence.files), size, found)
 
 
-async def _known_to_ledger(settings: Settings, batches: Sequence[Batch]) -> dict[str, frozenset[str]]:
+async def _read_ledger_files(settings: Settings, batches: Sequence[Batch]) -> dict[str, frozenset[str]]:
     """Return the files of each batch that the ledger has on record.
 
     None without a ledger, which is not made for this.

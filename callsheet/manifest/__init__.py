@@ -3,6 +3,25 @@
 from __future__ import annotations
 
 from callsheet.manifest.columns import COLUMNS
-from callsheet.manifest.reader import WHOLE, Manifest, read_campaign, read_manifest
+from callsheet.manifest.reader import (
+    WHOLE,
+    CheckRules,
+    Manifest,
+    ManifestFile,
+    UserValues,
+    check_manifest,
+    load_manifest,
+    read_manifest,
+)
 
-__all__ = ["COLUMNS", "WHOLE", "Manifest", "read_campaign", "read_manifest"]
+__all__ = [
+    "COLUMNS",
+    "WHOLE",
+    "CheckRules",
+    "Manifest",
+    "ManifestFile",
+    "UserValues",
+    "check_manifest",
+    "load_manifest",
+    "read_manifest",
+]

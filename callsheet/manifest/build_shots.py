@@ -5,28 +5,24 @@ Defaults of the models, legality, pictures, and what depends on each other.
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, cast
+from typing import cast
 
-from callsheet.errors import Problem
-from callsheet.manifest.cell_rules import check_cuts
-from callsheet.manifest.columns import COLUMNS, SELECT_WORDS, items_of
+from callsheet.manifest.cell_rules import check_cuts, collect_texts, find_controls
+from callsheet.manifest.chains import Chains, read_clip_edits
+from callsheet.manifest.columns import COLUMNS, SELECT_WORDS, items_of, models_of
 from callsheet.manifest.draft import Draft
 from callsheet.manifest.finish import Finishing
-from callsheet.manifest.inputs import InputFiles, InputKind, Refused
 from callsheet.manifest.model_rules import Legality
-from callsheet.manifest.problems import Findings
+from callsheet.manifest.picture_cells import COLUMN as REFERENCES
+from callsheet.manifest.picture_cells import PaidKind, PictureCells, read_guidance, read_switch, reference_items
 from callsheet.models import Catalogue, Model, Refusal
+from callsheet.models.guidance_rules import guidance_findings, switch_findings
 from callsheet.models.rules import PictureValues, VideoValues, image_findings, person_word, video_findings, video_task
 from callsheet.models.schema import PersonTask, Platform
 from callsheet.models.suggestions import nearest_ratio
 from callsheet.platforms import Platforms
-from callsheet.shots import Reference, Select, Shot
-
-_Paid = Literal["image", "video"]
-_VIDEO_COLUMNS = tuple(name for name, column in COLUMNS.items() if column.video)
+from callsheet.shots import ParentTake, Reference, Select, Shot, VideoReference
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,36 +34,44 @@ class Assembler:
 
     legality: Legality
     platforms: Platforms
-    inputs: InputFiles
-    pictures: InputKind
+    pictures: PictureCells
     finishing: Finishing
     wrong: set[tuple[int, str]]
+    chains: Chains
 
     @property
     def catalogue(self) -> Catalogue:
         """The models that shots may name."""
         return self.legality.catalogue
 
-    def shots(self, drafts: Sequence[Draft], stretch: slice) -> tuple[Shot, ...]:
-        """Build one shot per draft of the stretch.
+    def shots(self, stretch: slice) -> tuple[Shot, ...]:
+        """Build one shot per draft of the stretch, and what these are made of.
 
         The shots are worthless if any problem was noted on the way.
         """
-        return tuple(self._build_shot(index, draft) for index, draft in list(enumerate(drafts))[stretch])
+        return tuple(self._find_shot(index) for index in range(len(self.chains.drafts))[stretch])
 
-    def _build_shot(self, index: int, draft: Draft) -> Shot:
+    def _find_shot(self, index: int) -> Shot:
+        """Return the shot at a place, built after all that it is made of."""
+        built, link = self.chains.built, self.chains.links.of.get(index)
+        if index not in built:
+            parent = ParentTake(self._find_shot(link.parent), link.take) if link else None
+            built[index] = self._build_shot(index, self.chains.drafts[index], parent)
+        return built[index]
+
+    def _build_shot(self, index: int, draft: Draft, parent: ParentTake | None) -> Shot:
         skip = frozenset(column for column in COLUMNS if (index, column) in self.wrong) if self.wrong else frozenset()
         takes = _parse_number(draft, "takes", skip, default=1)
         motion = draft.text("motion_prompt")
         if takes == 0 and not motion:
             self._note(draft, "takes", "0 takes make nothing without a motion prompt", "allowed: 1 to 20")
-        references = self._open_pictures(draft, "reference_images")
+        references = self.pictures.open(draft, "reference_images")
         seed = _parse_number(draft, "seed", skip, default=-1)
         shot = Shot(
             id=draft.text("id") or "",
             line=draft.line,
             prompt=draft.text("prompt") or motion or "",
-            image_model=draft.text("image_model") or self.catalogue.default_image,
+            image_model=self._first_model(draft, "image"),
             aspect_ratio="",
             image_size="",
             takes=takes,
@@ -75,16 +79,27 @@ class Assembler:
             seed=None if seed < 0 else seed,
             reference_images=references,
             person_generation=draft.text("person_generation"),
+            guidance=read_guidance(draft, self.legality.findings, "image" if takes else "video"),
             tags=items_of(draft.cells.get("tags")),
             variables=tuple(sorted(draft.variables.items())),
+            edit_of=parent,
+            is_parent=index in self.chains.parents,
+            fallback_on_quota=read_switch(draft, self.legality.findings, "fallback_on_quota") or False,
         )
-        shot = self._add_image(draft, shot, motion is not None, skip=skip)
-        self._note_unsendable(draft, "image" if takes else "video", self._find_damaged(references, "reference_images"))
-        for kind, column in _collect_texts(draft, takes, motion):
-            self._note_unsendable(draft, kind, _find_controls(draft, column))
+        shot = self._add_image(draft, shot, motion is not None or draft.begins_clip, skip=skip)
+        self.pictures.note_damage(draft, "reference_images", references, "image" if takes else "video")
+        for kind, column in collect_texts(draft, takes, motion):
+            self.pictures.note_unsendable(draft, kind, find_controls(draft, column))
         if takes or motion is None:
-            self._check_fit(draft, references, "reference_images", model_id=shot.image_model)
-        return shot if motion is None else self._animate(draft, shot, motion, skip=skip)
+            for name in (shot.image_model, *shot.image_fallbacks):
+                self.pictures.note_unfit(draft, {"reference_images": references}, self.catalogue.find(name))
+        if motion is not None:
+            return self._animate(draft, shot, motion, skip=skip)
+        return replace(shot, select=self._parse_select(draft, takes, skip)) if shot.is_parent else shot
+
+    def _first_model(self, draft: Draft, kind: PaidKind) -> str:
+        default = self.catalogue.default_image if kind == "image" else self.catalogue.default_video
+        return next(iter(models_of(draft.cells.get(f"{kind}_model"))), default)
 
     def _translate(self, model_id: str, task: PersonTask, wish: str | None) -> str | None:
         """Return the model's word for a wish about people.
@@ -97,49 +112,100 @@ class Assembler:
     def _add_image(self, draft: Draft, shot: Shot, animated: bool, *, skip: frozenset[str]) -> Shot:
         """Return the shot with the values of its pictures, defaults applied."""
         model_id, takes = shot.image_model, shot.takes
+        others = self.legality.fallbacks(draft, "image_model", "image") if takes else []
         model = self.legality.model(draft, "image_model", model_id, "image") if takes else self.catalogue.find(model_id)
-        video = self.catalogue.find(draft.text("video_model") or self.catalogue.default_video) if animated else None
+        video = self.catalogue.find(self._first_model(draft, "video")) if animated else None
         ratio = draft.text("aspect_ratio") or (draft.text("video_aspect_ratio") if animated else None)
-        ratio = ratio or _choose_ratio(model, video)
-        size = draft.text("image_size") or (model.defaults.size if model else None) or "1K"
+        above = shot.edit_of.shot if shot.edit_of else None
+        ratio = ratio or (above.aspect_ratio if above else _choose_ratio(model, video))
+        size = draft.text("image_size") or _choose_size(model, above)
+        shot = replace(shot, aspect_ratio=ratio, image_size=size, image_fallbacks=tuple(each.id for each in others))
+        for each in [model, *others] if takes else ():
+            if each is not None:
+                self._judge_picture(draft, each, shot, skip=skip)
         person = self._translate(model_id, "image", shot.person_generation) if takes else shot.person_generation
-        if model is not None and takes:
-            picture = PictureValues(ratio, size, len(shot.reference_images), person, shot.seed)
+        return replace(shot, person_generation=person)
 
-            def rules(model: Model, platform: Platform | None) -> list[Refusal]:
-                return image_findings(model, picture, platform)
+    def _judge_picture(self, draft: Draft, model: Model, shot: Shot, *, skip: frozenset[str]) -> None:
+        person = self._translate(model.id, "image", shot.person_generation)
+        picture = PictureValues(
+            shot.aspect_ratio, shot.image_size, shot.input_pictures, person, shot.seed, shot.edit_of is not None
+        )
 
-            combination = (model.id, ratio, size, picture.references, person, picture.seed is None)
-            self.legality.judge(draft, model, combination, (rules, rules), skip)
-        return replace(shot, aspect_ratio=ratio, image_size=size, person_generation=person)
+        def anywhere(model: Model, platform: Platform | None) -> list[Refusal]:
+            return image_findings(model, picture, platform)
+
+        def here(model: Model, platform: Platform | None) -> list[Refusal]:
+            return anywhere(model, platform) + guidance_findings(model, shot.guidance, platform)
+
+        combination = (model.id, replace(picture, seed=None), picture.seed is None, shot.guidance)
+        self.legality.judge(draft, model, combination, (anywhere, here), skip)
 
     def _animate(self, draft: Draft, shot: Shot, motion: str, *, skip: frozenset[str]) -> Shot:
-        model_id = draft.text("video_model") or self.catalogue.default_video
+        model_id = self._first_model(draft, "video")
         model = self.legality.model(draft, "video_model", model_id, "video")
         ratio = draft.text("video_aspect_ratio") or nearest_ratio(
             shot.aspect_ratio, model.kept_defaults.ratios if model else ()
         )
         resolution = draft.text("resolution") or (model.defaults.resolution if model else None) or "720p"
         duration = _parse_number(draft, "duration_s", skip, default=(model.defaults.duration_s if model else None) or 8)
-        last = self._open_pictures(draft, "last_frame")
-        self._check_fit(draft, last, "last_frame", model_id=model_id)
-        self._note_unsendable(draft, "video", self._find_damaged(last, "last_frame"))
-        kept_to = () if shot.takes else shot.reference_images
-        self._note_unsendable(draft, "video", _find_unfit(kept_to, "reference_images", model) if model else ())
-        task = video_task(shot.takes > 0, len(kept_to))
-        shot = replace(shot, video_person_generation=self._translate(model_id, task, draft.text("person_generation")))
-        cuts = check_cuts(draft, items_of(draft.cells.get("cuts")), self.platforms, self.legality.findings)
-        values = (ratio or "16:9", resolution, duration)
-        if model is not None:
-            self._judge_video(draft, model, _add_video(shot, motion, model_id, values=values, last=last), skip=skip)
-        select = self._parse_select(draft, shot.takes, skip)
-        finish = self.finishing.of(draft, duration)
-        return replace(
-            _add_video(shot, motion, model_id, values=values, last=last), cuts=cuts, finish=finish, select=select
+        extend, rule = _parse_number(draft, "extend", skip, default=0), model.extension if model else None
+        shot = replace(shot, extend=extend, extend_s=rule.step_s if extend and rule else 0)
+        shot = self._add_clips(draft, replace(shot, clip_edits=read_clip_edits(draft, self.legality.findings)), skip)
+        last = self.pictures.open(draft, "last_frame")
+        self.pictures.note_damage(draft, "last_frame", last, "video")
+        shot = replace(
+            shot,
+            audio=read_switch(draft, self.legality.findings, "audio"),
+            enhance_prompt=read_switch(draft, self.legality.findings, "enhance_prompt"),
         )
+        shot = replace(shot, video_references=self._read_video_references(draft))
+        cuts = check_cuts(draft, items_of(draft.cells.get("cuts")), self.platforms, self.legality.findings)
+        shot = _add_video(shot, motion, model_id, values=(ratio or "16:9", resolution, duration), last=last)
+        others = self.legality.fallbacks(draft, "video_model", "video")
+        if others and (extend or shot.clip_edits):
+            self._note(draft, "video_model", "a clip goes on by the model that began it", "allowed: one model")
+        for each in (model, *others):
+            if each is not None:
+                self._judge_video(draft, each, self._name_people(draft, shot, each.id), skip=skip)
+        select, finish = self._parse_select(draft, shot.takes, skip), self.finishing.of(draft, shot.length_s)
+        fallbacks = tuple(each.id for each in others)
+        shot = self._name_people(draft, shot, model_id)
+        return replace(shot, cuts=cuts, finish=finish, select=select, video_fallbacks=fallbacks)
+
+    def _add_clips(self, draft: Draft, shot: Shot, skip: frozenset[str]) -> Shot:
+        """Return the shot with how many clips are made of a frame, and which goes on."""
+        clips, chosen = _parse_number(draft, "clips", skip, default=1), draft.text("select_clip")
+        number = int(chosen) if chosen and chosen.isdecimal() and "select_clip" not in skip else None
+        if number and number > clips:
+            self._note(draft, "select_clip", f"there is no clip {number}", f"allowed: 1 to {clips}", "raise clips")
+            number = None
+        return replace(shot, clips=clips, select_clip=number)
+
+    def _name_people(self, draft: Draft, shot: Shot, model_id: str) -> Shot:
+        """Return the shot with its wish about people in the words of a video model."""
+        task = video_task(shot.takes > 0, len(shot.kept_references))
+        return replace(shot, video_person_generation=self._translate(model_id, task, draft.text("person_generation")))
+
+    def _read_video_references(self, draft: Draft) -> tuple[VideoReference, ...]:
+        """Return what a video keeps to besides its shot's reference images."""
+        found, links = [], self.chains.links.videos.get(draft.text("id") or "", {})
+        for item in reference_items(draft):
+            if (link := links.get(item.text)) is not None:
+                found.append(VideoReference(ParentTake(self._find_shot(link.parent), link.take), item.is_style))
+            elif not item.names_take and (file := self.pictures.open_one(draft, REFERENCES, item.text)) is not None:
+                found.append(VideoReference(file, item.is_style))
+        files = [one.source for one in found if isinstance(one.source, Reference)]
+        self.pictures.note_damage(draft, REFERENCES, files, "video")
+        return tuple(found)
 
     def _judge_video(self, draft: Draft, model: Model, shot: Shot, *, skip: frozenset[str]) -> None:
-        motion, references = shot.motion_prompt or "", 0 if shot.takes else len(shot.reference_images)
+        motion, kept_to = shot.motion_prompt or "", shot.kept_references
+        files = [one.source for one in shot.video_references if isinstance(one.source, Reference)]
+        frame, kept = (shot.last_frame,) if shot.last_frame else (), () if shot.takes else shot.reference_images
+        self.pictures.note_unfit(draft, {"last_frame": frame, "reference_images": kept, REFERENCES: files}, model)
+        of = REFERENCES if shot.video_references else "reference_images"
+        references = (len(kept_to), sum(one.is_style for one in kept_to), of, shot.extend, len(shot.clip_edits))
         asked = (
             shot.video_aspect_ratio or "",
             shot.resolution or "",
@@ -149,17 +215,24 @@ class Assembler:
             shot.seed,
             shot.video_person_generation,
         )
+        told = (shot.audio, shot.enhance_prompt, shot.takes or shot.guidance)
         # What a video keeps to was not sent before 2026-11-30: what was made without it stays made.
         self.legality.judge(
             draft,
             model,
-            ("video", model.id, *asked[:5], shot.seed is None, asked[6], references),
+            ("video", model.id, *asked[:5], shot.seed is None, asked[6], references, told),
             (
                 lambda model, platform: video_findings(model, VideoValues(*asked), platform),
-                lambda model, platform: video_findings(model, VideoValues(*asked, references), platform),
+                lambda model, platform: [
+                    *video_findings(model, VideoValues(*asked, *references), platform),
+                    *(() if shot.takes else guidance_findings(model, shot.guidance, platform)),
+                    *switch_findings(model, shot, platform),
+                ],
             ),
             skip,
         )
+        pictures = shot.takes > 0 or bool(kept_to) or shot.last_frame is not None
+        self.legality.judge_region(draft, model, pictures=pictures, uploads="extend" if shot.extend else "")
         # A token is about four characters of English (ai.google.dev/gemini-api/docs/tokens, 2026).
         if model.prompt_tokens and len(motion) > 4 * model.prompt_tokens:
             what = f"the text has {len(motion)} characters, about {len(motion) // 4} tokens"
@@ -177,83 +250,8 @@ class Assembler:
             self._note(draft, "select", f"there is no take {max(numbers)}", f"allowed: 1 to {takes}", "raise takes")
         return numbers
 
-    def _open_pictures(self, draft: Draft, column: str) -> tuple[Reference, ...]:
-        cell = draft.cells.get(column)
-        locations = items_of(cell) if COLUMNS[column].kind == "list" else ((draft.text(column) or "",) if cell else ())
-        found = []
-        for location in locations:
-            opened = self.inputs.open(location, self.pictures)
-            if isinstance(opened, Refused):
-                self._note(draft, column, opened.what, opened.allowed, opened.suggestion)
-            else:
-                found.append(opened)
-        return tuple(found)
-
-    def _check_fit(self, draft: Draft, given: tuple[Reference, ...], column: str, *, model_id: str) -> None:
-        """Note pictures that the model does not take."""
-        model = self.catalogue.find(model_id)
-        for finding in _find_unfit(given, column, model) if model else ():
-            self._note(draft, *finding)
-
-    def _note_unsendable(self, draft: Draft, kind: _Paid, findings: Iterable[Refusal]) -> None:
-        """Note what keeps requests of a kind from being sent."""
-        for finding in findings:
-            draft.unsendable(self.legality.findings, kind, finding)
-
-    def _find_damaged(self, given: tuple[Reference, ...], column: str) -> list[Refusal]:
-        """Return a finding for each of the pictures that cannot be decoded."""
-        damaged = (self.inputs.damage_of(picture) for picture in given)
-        return [Refusal(column, damage, "allowed: whole pictures", "save it anew") for damage in damaged if damage]
-
     def _note(self, draft: Draft, column: str, what: str, allowed: str = "", suggestion: str = "") -> None:
         draft.problem(self.legality.findings, column, what, allowed, suggestion)
-
-
-def _find_unfit(pictures: tuple[Reference, ...], column: str, model: Model) -> list[Refusal]:
-    """Return why the model does not take pictures."""
-    found = []
-    for picture in pictures:
-        if picture.size > model.max_bytes:
-            allowed = f"allowed for {model.id}: at most {model.max_bytes}"
-            found.append(Refusal(column, f"{picture.uri} has {picture.size} bytes", allowed, "shrink it"))
-        if picture.mime_type not in model.mime_types:
-            allowed = f"allowed for {model.id}: {', '.join(model.mime_types)}"
-            found.append(Refusal(column, f"{picture.uri} is {picture.mime_type}", allowed, "convert it"))
-    return found
-
-
-def _collect_texts(draft: Draft, takes: int, motion: str | None) -> Iterator[tuple[_Paid, str]]:
-    """Yield the texts that go out with a request of a kind, or with what comes of it."""
-    if takes:
-        yield from (("image", column) for column in ("prompt", "negative_prompt", "tags"))
-    if motion:
-        yield from (("video", column) for column in ("motion_prompt", "negative_prompt", "tags"))
-
-
-def _find_controls(draft: Draft, column: str) -> list[Refusal]:
-    """Return findings about control characters other than tabs and line breaks.
-
-    Providers refuse them, and terminals and logs obey them.
-    """
-    text = draft.text(column) or ""
-    found = next(((n, c) for n, c in enumerate(text, 1) if unicodedata.category(c) == "Cc" and c not in "\t\n\r"), None)
-    if found is None:
-        return []
-    what = f"there is a control character, U+{ord(found[1]):04X}, at character {found[0]}"
-    return [Refusal(column, what, "allowed: text, tabs and line breaks", "remove it")]
-
-
-def warn_of_idle_columns(draft: Draft, findings: Findings) -> None:
-    """Warn of video settings that have no effect because the shot stays a picture.
-
-    Only of the shot's own settings.
-    """
-    if "motion_prompt" in draft.cells:
-        return
-    idle = [column for column in _VIDEO_COLUMNS if column in draft.own]
-    if idle:
-        what = "no effect: the shot has no motion prompt and stays a picture"
-        findings.warn(Problem(*draft.place_of(idle[0]), ", ".join(idle), what, "", "add motion_prompt"))
 
 
 def _choose_ratio(image: Model | None, video: Model | None) -> str:
@@ -266,6 +264,13 @@ def _choose_ratio(image: Model | None, video: Model | None) -> str:
     if wanted and wanted in allowed:
         return wanted
     return (image.defaults.aspect_ratio if image else None) or "1:1"
+
+
+def _choose_size(model: Model | None, parent: Shot | None) -> str:
+    """Return the size of pictures that name none: an edit is as large as its parent."""
+    if parent is not None and (model is None or parent.image_size in model.sizes):
+        return parent.image_size
+    return (model.defaults.size if model else None) or "1K"
 
 
 def _parse_number(draft: Draft, column: str, skip: frozenset[str], *, default: int) -> int:

@@ -1,10 +1,12 @@
 """A shot on its way from text to value.
 
-Its cells, its variables, and where each was written.
+Its cells, its variables, and where each was written; and the filling of `{placeholders}` in its texts, which is plain
+replacement: nothing is ever evaluated.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from heapq import nsmallest
@@ -13,8 +15,10 @@ from typing import Literal
 from callsheet.errors import Problem
 from callsheet.manifest.columns import COLUMNS, MAX_CELL_CHARS, MAX_PROBLEMS, Cell
 from callsheet.manifest.problems import Findings, Unsendable, did_you_mean, quote_value
-from callsheet.manifest.templates import render
 from callsheet.models import Refusal
+
+_VIDEO_COLUMNS = tuple(name for name, column in COLUMNS.items() if column.video)
+_TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 
 
 @dataclass(slots=True)
@@ -22,7 +26,7 @@ class Draft:
     """One shot before checks.
 
     Blank cells are absent; `literal` columns hold no placeholders. `label` is the shot's position, used as its id when
-    it has none; `id_suffix` tells the shots of a matrix apart.
+    it has none; `id_suffix` tells the shots of a matrix apart. `begins_clip`: its picture is edited, and then animated.
     """
 
     file: str
@@ -34,6 +38,7 @@ class Draft:
     places: Mapping[str, tuple[str, int]] = field(default_factory=dict)
     own: frozenset[str] = frozenset()
     id_suffix: str = ""
+    begins_clip: bool = False
 
     def place_of(self, column: str) -> tuple[str, int]:
         """Return file and line of one value.
@@ -112,3 +117,67 @@ def is_known_column(
     allowed = [column for column in COLUMNS if column not in barred]
     findings.problem(Problem(*place, where, what, f"allowed: {', '.join(allowed)}", did_you_mean(name, allowed)))
     return False
+
+
+def warn_of_idle_columns(draft: Draft, findings: Findings, *, is_parent: bool = False) -> None:
+    """Warn of video settings that have no effect because the shot stays a picture.
+
+    Only of the shot's own settings. What a parent selects counts for what is made of it.
+    """
+    if "motion_prompt" in draft.cells:
+        return
+    idle = [column for column in _VIDEO_COLUMNS if column in draft.own and not (is_parent and column == "select")]
+    if idle:
+        what = "no effect: the shot has no motion prompt and stays a picture"
+        findings.warn(Problem(*draft.place_of(idle[0]), ", ".join(idle), what, "", "add motion_prompt"))
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """The filled text, and what is wrong with it.
+
+    The placeholders that have no value, whether a single brace stands alone, or it is too long.
+    """
+
+    text: str
+    unknown: tuple[str, ...] = ()
+    stray: bool = False
+    overlong: bool = False
+
+
+def render(text: str, variables: Mapping[str, str], limit: int = MAX_CELL_CHARS) -> Rendered:
+    """Replace every `{name}` by its value; `{{` and `}}` are braces.
+
+    Values are not filled again. A name is looked up as it is written (outer blanks apart), so `{a.b}`, `{a[0]}` or
+    `{a!r}` are only unknown names.
+    """
+    if "{" not in text and "}" not in text:
+        return Rendered(text)
+    unknown: list[str] = []
+    stray, room = False, limit
+
+    def fill(token: re.Match[str]) -> str:
+        nonlocal stray, room
+        name = token.group(1)
+        if name is None:
+            stray = stray or len(token.group()) == 1
+            return token.group()[0]
+        value = variables.get(name.strip())
+        if value is None:
+            unknown.append(name.strip())
+            return token.group()
+        # Counted while filling, so that many large values never become one huge text.
+        room -= len(value)
+        return value if room >= 0 else ""
+
+    return Rendered(_TOKEN.sub(fill, text), tuple(unknown), stray, room < 0)
+
+
+def placeholders(text: str) -> frozenset[str]:
+    """Return the names of all placeholders in the text."""
+    return frozenset(token.group(1).strip() for token in _TOKEN.finditer(text) if token.group(1) is not None)
+
+
+def escape(text: str) -> str:
+    """Return the text with braces doubled, so that `render` gives it back unchanged."""
+    return text.replace("{", "{{").replace("}", "}}")

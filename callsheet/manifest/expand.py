@@ -16,9 +16,8 @@ from math import prod
 
 from callsheet.errors import Problem
 from callsheet.manifest.columns import COLUMNS, MAX_SHOTS, Cell
-from callsheet.manifest.draft import Draft
+from callsheet.manifest.draft import Draft, placeholders
 from callsheet.manifest.problems import Findings
-from callsheet.manifest.templates import placeholders
 from callsheet.manifest.yaml_schema import CampaignForm, ShotForm
 
 _SLUG_CHARS = 40

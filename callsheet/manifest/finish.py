@@ -10,7 +10,7 @@ from pathlib import Path
 from callsheet.cuts.finishing.brand import MAX_CAPTION_BYTES, MAX_PICTURE_BYTES, card_picture, logo_picture
 from callsheet.cuts.finishing.captions import read_captions, spread_text
 from callsheet.cuts.finishing.lettering import missing_glyphs
-from callsheet.cuts.framing.focus import ALLOWED, parse_focus
+from callsheet.cuts.framing.geometry import ALLOWED, parse_focus
 from callsheet.cuts.sound.stems import MAX_MUSIC_BYTES, sound_type
 from callsheet.errors import MediaError, SettingsError, UsageError
 from callsheet.manifest.draft import Draft

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from callsheet.errors import ManifestError, MediaError
 from callsheet.manifest.problems import quote_value
-from callsheet.places import Places
+from callsheet.media import containers
 from callsheet.shots import Reference
-from callsheet.sources import is_remote, read_bytes
+from callsheet.sources import Places, is_remote, read_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +30,26 @@ def _accept_anything(_data: bytes, _name: str) -> None:
     """Accept any file of the type."""
 
 
-def _find_no_damage(_data: bytes) -> str:
-    return ""
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What sending a file takes.
+
+    `damage` keeps it from being sent; one that `changes` does not go out as it is.
+    """
+
+    damage: str = ""
+    changes: bool = False
 
 
-def _find_damage(data: bytes) -> str:
-    from callsheet.media.kinds import picture_damage  # Pillow is not needed by manifests without pictures
+def _inspect_nothing(_data: bytes) -> Inspection:
+    return Inspection()
 
-    return picture_damage(data)
+
+def _inspect_picture(data: bytes) -> Inspection:
+    from callsheet.media.input_pictures import needs_change, picture_damage  # Pillow is for pictures only
+
+    damage = picture_damage(data)
+    return Inspection(damage, not damage and needs_change(data))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +57,8 @@ class InputKind:
     """A kind of file.
 
     What it is called, its MIME type by its bytes (None: not of this kind), its largest size. `check` raises MediaError
-    for a file of the right type that cannot be used. `damage` says what keeps it from being sent; what was made with it
-    before stays.
+    for a file of the right type that cannot be used. `inspect` says what sending it takes; what was made with it before
+    stays.
     """
 
     noun: str
@@ -54,7 +66,7 @@ class InputKind:
     mime_type: Callable[[bytes], str | None]
     max_bytes: int
     check: Callable[[bytes, str], None] = _accept_anything
-    damage: Callable[[bytes], str] = _find_no_damage
+    inspect: Callable[[bytes], Inspection] = _inspect_nothing
 
 
 def picture_type(data: bytes) -> str | None:
@@ -68,25 +80,36 @@ def picture_type(data: bytes) -> str | None:
     return None
 
 
+def reference_type(data: bytes) -> str | None:
+    """Return the MIME type of a picture that can be sent, else None."""
+    found = containers.picture_type(data[: containers.HEAD_BYTES])
+    return found if found in containers.REFERENCE_TYPES else None
+
+
 def pictures(max_bytes: int) -> InputKind:
     """Return the kind of pictures to be sent to a model, at most so large."""
-    return InputKind("picture", "allowed: PNG, JPEG or WebP", picture_type, max_bytes, damage=_find_damage)
+    allowed = "allowed: PNG, JPEG, WebP, HEIC, HEIF or GIF"
+    return InputKind("picture", allowed, reference_type, max_bytes, inspect=_inspect_picture)
 
 
 class InputFiles:
     """Opens the files of one manifest.
 
-    Each is read at most once as one kind, and never more than that allows.
+    Each is read at most once as one kind, and never more than that allows. Of a manifest that a program sent
+    (`is_sent`) only those below the gs:// prefixes of `input_roots` are.
     """
 
-    def __init__(self, manifest_uri: str, input_roots: tuple[str, ...]) -> None:
+    def __init__(self, manifest_uri: str, input_roots: tuple[str, ...], *, is_sent: bool = False) -> None:
         self._cache: dict[tuple[str, str], Reference | Refused] = {}
-        self._damage: dict[str, str] = {}
+        self._inspected: dict[str, Inspection] = {}
+        self._sizes: dict[tuple[str, tuple[str, ...]], int] = {}
         self._folder: Path | None = None
         self._prefixes = [root.rstrip("/") + "/" for root in input_roots if is_remote(root)]
         self._roots = [Path(root).resolve() for root in input_roots if not is_remote(root)]
         self._base = manifest_uri.rpartition("/")[0] + "/"
-        if is_remote(manifest_uri):
+        if is_sent:
+            self._prefixes = [prefix for prefix in self._prefixes if prefix.startswith("gs://")]
+        elif is_remote(manifest_uri):
             self._prefixes.append(self._base)
         else:
             self._folder = Path(manifest_uri).parent.resolve()
@@ -105,7 +128,21 @@ class InputFiles:
 
     def damage_of(self, file: Reference) -> str:
         """Return what keeps an opened file from being sent, "" when nothing does."""
-        return self._damage.get(file.uri, "")
+        return self._inspected.get(file.uri, Inspection()).damage
+
+    def measure_sent(self, file: Reference, taken: tuple[str, ...]) -> int:
+        """Return the size of an opened picture as it is sent.
+
+        `taken` are the MIME types that the model takes.
+        """
+        inspection = self._inspected.get(file.uri, Inspection())
+        if inspection.damage or (file.mime_type in taken and not inspection.changes):
+            return file.size
+        if (file.uri, taken) not in self._sizes:
+            from callsheet.media.input_pictures import prepare_picture
+
+            self._sizes[file.uri, taken] = len(prepare_picture(read_bytes(file.uri, file.size), taken)[0])
+        return self._sizes[file.uri, taken]
 
     def locate(self, location: str) -> str | Refused:
         """Return the resolved path or URI of a location within the allowed places.
@@ -132,8 +169,8 @@ class InputFiles:
             return Refused(f"{quote_value(location)}: {problem.what}", problem.allowed, "check the file")
         except MediaError as error:
             return Refused(str(error).rstrip("."), kind.allowed)
-        if damage := kind.damage(data):
-            self._damage[place] = f"{quote_value(location)}: {damage}"
+        if (found := kind.inspect(data)) != Inspection():
+            self._inspected[place] = replace(found, damage=found.damage and f"{quote_value(location)}: {found.damage}")
         return Reference(place, hashlib.sha256(data).hexdigest(), mime_type, len(data))
 
     def _locate_remote(self, uri: str) -> str | Refused:

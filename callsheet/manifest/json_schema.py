@@ -9,12 +9,14 @@ from callsheet.manifest.columns import (
     CAMPAIGN_PATTERN,
     COLUMNS,
     MAX_CELL_CHARS,
+    MAX_CHAIN,
+    MAX_CLIPS,
     MAX_SEED,
     MAX_SHOTS,
     MAX_TAKES,
     SELECT_PATTERN,
 )
-from callsheet.manifest.yaml_schema import NOT_DEFAULTS
+from callsheet.manifest.yaml_schema import MAPPINGS, NOT_DEFAULTS
 from callsheet.platforms import load_platforms
 
 _Schema = dict[str, object]
@@ -22,6 +24,7 @@ _TEXT: _Schema = {"type": ["string", "number", "boolean", "null"], "maxLength": 
 # A value that a template makes is checked when it is filled, not by an editor.
 _TEMPLATE: _Schema = {"type": "string", "pattern": r"\{"}
 _RANGES = {"takes": (0, MAX_TAKES), "seed": (0, MAX_SEED), "duration_s": (1, 3600)}
+_RANGES |= {"extend": (0, MAX_CHAIN), "clips": (1, MAX_CLIPS)}
 _MATRIX: _Schema = {
     "type": "object",
     "description": "Variables or columns with their values; the shot is made once for each combination.",
@@ -108,9 +111,14 @@ def _describe_cell(name: str) -> _Schema:
         numbers: _Schema = {"type": "integer", "minimum": 1, "maximum": MAX_TAKES}
         text: _Schema = {"type": "string", "pattern": SELECT_PATTERN}
         return {**described, "anyOf": [text, numbers, {"type": "array", "items": numbers}, _TEMPLATE]}
+    if column.kind == "texts":
+        texts: _Schema = {"type": "array", "items": {"type": "string"}, "maxItems": MAX_CHAIN}
+        return {**described, "anyOf": [texts, {"type": ["string", "null"]}]}
     if column.kind == "list":
         item: _Schema = {"enum": list(load_platforms().names)} if name == "cuts" else {"type": ["string", "number"]}
-        return {**described, "anyOf": [{"type": "array", "items": item}, {"type": ["string", "null"]}]}
+        forms: list[_Schema] = [{"type": "array", "items": item}, {"type": ["string", "null"]}]
+        pairs: _Schema = {"type": "object", "additionalProperties": {"type": "string"}}
+        return {**described, "anyOf": [*forms, pairs] if name in MAPPINGS else forms}
     return {**described, **_TEXT}
 
 

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 from callsheet.errors import ManifestError, Problem
+from callsheet.google_sheets import parse_sheet_address
+from callsheet.imports import hide_package, pause_collection
+from callsheet.manifest.chains import Chains, expand_edits, read_links
 from callsheet.manifest.columns import CAMPAIGN, MAX_TOTAL_CHARS, Cell
-from callsheet.manifest.draft import Draft, complete, is_known_column, size
+from callsheet.manifest.draft import Draft, complete, is_known_column, size, warn_of_idle_columns
 from callsheet.manifest.expand import slug
 from callsheet.manifest.inputs import InputFiles, pictures
-from callsheet.manifest.load import Loaded, RawManifest, load_table, load_yaml
+from callsheet.manifest.load import Loaded, RawManifest, is_workbook, load_table, load_yaml, restore_variables
 from callsheet.manifest.model_rules import ANYWHERE, Legality, Serving
 from callsheet.manifest.problems import Findings, Unsendable, quote_value
+from callsheet.manifest.spellings import check_texts, respell, take_json_literally, warn_of_foreign_placeholders
+from callsheet.manifest.status_columns import drop_status
+from callsheet.manifest.table_shape import decode_sheet
 from callsheet.manifest.yaml_schema import NOT_DEFAULTS
 from callsheet.models import Catalogue
 from callsheet.platforms import Platforms, load_platforms
 from callsheet.shots import Shot
-from callsheet.sources import decode, read_bytes
+from callsheet.sources import read_bytes, split_sheet
 
 _MAX_BUDGET = Decimal(10_000_000)
 WHOLE = slice(None)
@@ -33,7 +40,7 @@ class Manifest:
 
     `sha256` covers the file, its table and the variables of the user. `budget_usd` is None when the file sets none;
     `warnings` do not stop a batch. `unsendable` are the requests that may not be sent, which matters for those that
-    were not sent before.
+    were not sent before. `source` are the bytes of the file, as they were read. `unused` are headers that nothing uses.
     """
 
     uri: str
@@ -43,73 +50,126 @@ class Manifest:
     shots: tuple[Shot, ...]
     warnings: tuple[Problem, ...] = ()
     unsendable: tuple[Unsendable, ...] = ()
+    source: bytes = field(default=b"", repr=False)
+    unused: tuple[Problem, ...] = ()
 
 
-def read_manifest(
-    uri: str,
-    *,
-    catalogue: Catalogue,
-    today: date,
-    live: bool = False,
-    columns: Mapping[str, str] | None = None,
-    defaults: Mapping[str, str] | None = None,
-    campaign: str | None = None,
-    input_roots: tuple[str, ...] = (),
-    variables: Mapping[str, str] | None = None,
-    stretch: slice = WHOLE,
-    platforms: Platforms | None = None,
-    focus: str = "auto",
-    font: Path | None = None,
-    serving: Serving = ANYWHERE,
-) -> Manifest:
-    """Read the manifest at a local path or fsspec URI.
+@dataclass(frozen=True, slots=True)
+class UserValues:
+    """What a user gives besides the file.
 
-    Raises ManifestError with all problems of all rows. `columns` maps a column to a header of a foreign table, whose
-    cells are then taken literally. `defaults` and `variables` win over the file's own `defaults` and `vars`, not over a
-    shot. With `live` a retired model is a problem, without it a warning. Files must lie beside the manifest or below
-    `input_roots`. Of a `stretch` of the shots only these are looked at closely, their files read, and returned.
-    `platforms` are those that cuts may name, the built-in ones by default; `focus` is for shots that do not name one,
-    `font` the user's own for captions and labels (SettingsError when it cannot be used). `serving` says where requests
-    go.
+    `variables` and `defaults` win over the file's own `vars` and `defaults`, not over a shot; `campaign` over its own.
+    `columns` maps a column to a header of a foreign table, whose cells are then taken literally.
+    """
+
+    variables: Mapping[str, str] = field(default_factory=dict)
+    campaign: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRules:
+    """What the shots of a manifest are held against.
+
+    With `live` a retired model is a problem, without it a warning. Files must lie beside the manifest or below
+    `input_roots`. `platforms` are those that cuts may name, the built-in ones by default; `focus` is for shots that do
+    not name one, `font` the user's own for captions and labels. `serving` says where requests go. Of a `stretch` of the
+    shots only these are looked at closely, their files read, and returned. One that a program sent (`is_sent`) has no
+    files beside it.
+    """
+
+    catalogue: Catalogue
+    today: date
+    live: bool = False
+    input_roots: tuple[str, ...] = ()
+    platforms: Platforms | None = None
+    focus: str = "auto"
+    font: Path | None = None
+    serving: Serving = ANYWHERE
+    stretch: slice = field(default_factory=lambda: WHOLE)
+    is_sent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestFile:
+    """A manifest that was read, once, with its table; it is checked once, too.
+
+    `campaign` is None when it cannot be known, for what is wrong with the file.
+    """
+
+    uri: str
+    data: bytes
+    values: UserValues
+    loaded: Loaded
+    campaign: str | None
+    findings: Findings
+
+
+def read_manifest(uri: str, rules: CheckRules, values: UserValues | None = None) -> Manifest:
+    """Read and check the manifest at a local path or fsspec URI.
+
+    Raises ManifestError with all problems of all rows, SettingsError when the font cannot be used.
+    """
+    return check_manifest(load_manifest(uri, values or UserValues()), rules)
+
+
+def load_manifest(uri: str, values: UserValues) -> ManifestFile:
+    """Read a manifest and the table that it names, unchecked.
+
+    Raises ManifestError when the file cannot be read; what is wrong inside it is for `check_manifest` to raise.
     """
     findings = Findings()
-    data = read_bytes(uri)
-    given = dict(variables or {})
-    _check_text(given, uri)
-    raw = RawManifest(uri, decode(data, uri), columns or {}, given, findings)
-    loaded = _load(raw, "prompt" in (defaults or {}))
-    chosen = _merge_defaults(loaded, defaults or {}, uri, findings=findings)
+    place, sheet = split_sheet(uri)
+    data = read_bytes(place)
+    of_google = parse_sheet_address(uri)
+    name = of_google.name if of_google else place
+    _check_text(values.variables, uri)
+    text = "" if is_workbook(name) else decode_sheet(data, name, findings)
+    raw = RawManifest(name, text, values.columns, values.variables, findings, data, sheet)
+    loaded = _load(raw, "prompt" in values.defaults)
+    campaign = _read_campaign_name(uri if of_google is None else name, values.campaign, loaded, findings=findings)
+    return ManifestFile(uri, data, values, loaded, None if findings.problems else campaign, findings)
+
+
+def check_manifest(file: ManifestFile, rules: CheckRules) -> Manifest:
+    """Return the manifest whose every shot is legal, its drafts completed and checked.
+
+    Raises ManifestError with all problems of all rows, SettingsError when the font cannot be used.
+    """
+    uri, loaded, findings = file.uri, file.loaded, file.findings
+    chosen = _merge_defaults(loaded, file.values.defaults, uri, findings=findings)
+    restore_variables(loaded.drafts, chosen)
+    take_json_literally(loaded.drafts)
+    warn_of_foreign_placeholders(loaded.drafts, findings)
     _complete(loaded, chosen, findings)
-    legality, inputs = Legality(catalogue, live, today, findings, serving), InputFiles(uri, input_roots)
-    materials = _Materials(legality, platforms or load_platforms(), inputs, focus, font)
-    shots = _build_shots(loaded.drafts, stretch, materials)
-    name = _read_campaign_name(uri, campaign, loaded, findings=findings)
+    respell(loaded.drafts, rules.catalogue, findings)
+    loaded.drafts = expand_edits(loaded.drafts, findings)
+    check_texts(loaded.drafts, findings)
+    shots = _build_shots(
+        loaded.drafts, rules, findings, InputFiles(split_sheet(uri)[0], rules.input_roots, is_sent=rules.is_sent)
+    )
     budget = _read_budget(uri, loaded, findings)
+    findings.name_cells()
     findings.raise_if_any()
     return Manifest(
         uri,
-        name,
-        _hash_manifest(data, loaded, given),
+        file.campaign or "",
+        _hash_manifest(file, loaded),
         budget,
         shots,
-        tuple(findings.warnings),
-        tuple(findings.unsendable),
+        (*findings.warnings, *findings.near_misses),
+        (*findings.unsendable, *_bar_near_misses(shots, findings, live=rules.live)),
+        file.data,
+        tuple(findings.unused),
     )
 
 
-def read_campaign(uri: str, campaign: str | None, variables: Mapping[str, str]) -> str | None:
-    """Return the campaign of the manifest, whatever is wrong with its shots.
-
-    None when that cannot be known.
-    """
-    findings = Findings()
-    try:
-        loaded = _load(RawManifest(uri, decode(read_bytes(uri), uri), {}, dict(variables), findings), False)
-        name = _read_campaign_name(uri, campaign, loaded, findings=findings)
-        findings.raise_if_any()
-    except ManifestError:
-        return None
-    return name
+def _bar_near_misses(shots: Sequence[Shot], findings: Findings, *, live: bool) -> list[Unsendable]:
+    """Return what keeps a live run from paying while a column is misspelt."""
+    kinds: tuple[Literal["image", "video"], ...] = ("image", "video")
+    barred = findings.near_misses if live else []
+    return [Unsendable(shot.id, kind, each) for each in barred for shot in shots for kind in kinds]
 
 
 def _check_text(given: Mapping[str, str], uri: str) -> None:
@@ -124,7 +184,7 @@ def _check_text(given: Mapping[str, str], uri: str) -> None:
 
 def _load(raw: RawManifest, defaulted: bool) -> Loaded:
     kind = PurePosixPath(raw.uri.partition("?")[0]).suffix.lower()
-    if kind in (".csv", ".tsv", ".tab"):
+    if kind in (".csv", ".tsv", ".tab") or is_workbook(raw.uri):
         return load_table(raw, tabs=kind != ".csv", defaulted=defaulted)
     if kind in (".yaml", ".yml"):
         return load_yaml(raw)
@@ -134,7 +194,7 @@ def _load(raw: RawManifest, defaulted: bool) -> Loaded:
             1,
             "-",
             f"unknown kind of file {quote_value(kind)}",
-            "allowed: .csv, .tsv, .yaml, .yml",
+            "allowed: .csv, .tsv, .xlsx, .yaml, .yml",
             "rename it",
         )
     )
@@ -159,31 +219,27 @@ def _complete(loaded: Loaded, defaults: Mapping[str, Cell], findings: Findings) 
             draft.cells.setdefault("prompt", "")
 
 
-@dataclass(frozen=True, slots=True)
-class _Materials:
-    """The things that shots are built with besides their drafts."""
-
-    legality: Legality
-    platforms: Platforms
-    inputs: InputFiles
-    focus: str
-    font: Path | None
-
-
-def _build_shots(drafts: Sequence[Draft], stretch: slice, materials: _Materials) -> tuple[Shot, ...]:
+def _build_shots(
+    drafts: Sequence[Draft], rules: CheckRules, findings: Findings, inputs: InputFiles
+) -> tuple[Shot, ...]:
     # pandera takes a second to import; commands that read no manifest need not wait for it.
-    from callsheet.manifest.build_shots import Assembler, warn_of_idle_columns
-    from callsheet.manifest.cell_rules import check_table
+    with pause_collection(), hide_package("hypothesis"):  # pandera makes up data with it: half a second
+        from callsheet.manifest.cell_rules import check_table
+    from callsheet.manifest.build_shots import Assembler
     from callsheet.manifest.finish import Finishing, read_font
+    from callsheet.manifest.picture_cells import PictureCells, add_video_links
 
-    legality, inputs = materials.legality, materials.inputs
-    findings = legality.findings
-    for draft in drafts:
-        warn_of_idle_columns(draft, findings)
+    links = add_video_links(drafts, read_links(drafts, findings), findings)
+    parents = links.parents
+    for index, draft in enumerate(drafts):
+        warn_of_idle_columns(draft, findings, is_parent=index in parents)
     wrong = check_table(drafts, findings)
-    sent = pictures(max((model.max_bytes for model in legality.catalogue.models()), default=0))
-    finishing = Finishing(findings, inputs, materials.focus, read_font(materials.font))
-    return Assembler(legality, materials.platforms, inputs, sent, finishing, wrong).shots(drafts, stretch)
+    kind = pictures(max((model.max_bytes for model in rules.catalogue.models()), default=0))
+    legality = Legality(rules.catalogue, rules.live, rules.today, findings, rules.serving)
+    finishing = Finishing(findings, inputs, rules.focus, read_font(rules.font))
+    sent = PictureCells(findings, inputs, kind)
+    platforms = rules.platforms or load_platforms()
+    return Assembler(legality, platforms, sent, finishing, wrong, Chains(drafts, links, parents)).shots(rules.stretch)
 
 
 def _merge_defaults(loaded: Loaded, given: Mapping[str, str], uri: str, *, findings: Findings) -> dict[str, Cell]:
@@ -195,7 +251,10 @@ def _merge_defaults(loaded: Loaded, given: Mapping[str, str], uri: str, *, findi
 def _read_campaign_name(uri: str, given: str | None, loaded: Loaded, *, findings: Findings) -> str:
     written = given if given is not None else loaded.campaign
     if written is None:
-        return slug(PurePosixPath(uri.rstrip("/")).stem.replace("_", "-")) or "campaign"
+        place, sheet = split_sheet(uri.rstrip("/"))
+        stem = PurePosixPath(place).stem
+        stem = "-".join(part for part in (stem.removesuffix(".status") if loaded.is_copy else stem, sheet) if part)
+        return slug(stem.replace("_", "-")) or "campaign"
     if not CAMPAIGN.match(written):
         allowed = "allowed: a-z, 0-9, _ and -, first a letter or digit, at most 100 characters"
         hint = f"did you mean {slug(written)}?" if slug(written) else ""
@@ -222,12 +281,15 @@ def _read_budget(uri: str, loaded: Loaded, findings: Findings) -> Decimal | None
     return None
 
 
-def _hash_manifest(data: bytes, loaded: Loaded, variables: Mapping[str, str]) -> str:
+def _hash_manifest(file: ManifestFile, loaded: Loaded) -> str:
     """Return the sha256 of a manifest.
 
     It is that of the file alone when it stands alone, so that anyone can check it with sha256sum.
     """
-    digest = hashlib.sha256(data)
+    data = drop_status(file.data, tabs=not file.uri.endswith(".csv")) if loaded.is_copy else file.data
+    digest, variables = hashlib.sha256(data), file.values.variables
+    if sheet := split_sheet(file.uri)[1]:
+        digest.update(f"\0#{sheet}".encode())
     if loaded.table is not None or variables:
         digest.update(b"\0")
         digest.update(loaded.table or b"")

@@ -16,7 +16,9 @@ from callsheet.manifest.yaml_reader import ListNode, MapNode, Node, ScalarNode
 TOP_KEYS = ("campaign", "budget_usd", "defaults", "vars", "matrix", "rows", "columns", "shots")
 # `id` must differ and so cannot be a default or an axis.
 NOT_DEFAULTS = frozenset({"id"})
-_LISTS = frozenset(name for name, column in COLUMNS.items() if column.kind == "list") | {"select"}
+# Lists of names with values, which may be written as a mapping.
+MAPPINGS = frozenset({"safety"})
+_LISTS = frozenset(name for name, column in COLUMNS.items() if column.kind in ("list", "texts")) | {"select"}
 
 
 @dataclass(slots=True)
@@ -155,8 +157,18 @@ class _FormReader:
 
     def _read_cell(self, node: Node, column: str) -> Cell | None:
         if isinstance(node, ListNode) and column in _LISTS:
-            return tuple(text for each in node.items if (text := self._read_text(each, column)))
+            return tuple(text for each in node.items for text in self._read_items(each, column))
+        if isinstance(node, MapNode) and column in MAPPINGS:
+            return tuple(self._read_items(node, column))
         return self._read_text(node, column)
+
+    def _read_items(self, node: Node, column: str) -> list[str]:
+        """Return an item of a list, or the pairs of a mapping as `name=value`."""
+        if isinstance(node, MapNode) and column in MAPPINGS:
+            pairs = ((key, self._read_text(each, column)) for key, each in node.items.items())
+            return [f"{key}={text}" for key, text in pairs if text]
+        text = self._read_text(node, column)
+        return [text] if text else []
 
     def _read_texts(self, node: Node, where: str) -> dict[str, str]:
         return {key: self._read_text(value, where) or "" for key, value, _ in self._read_pairs(node, where)}

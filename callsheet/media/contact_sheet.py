@@ -1,4 +1,4 @@
-"""The contact sheet: all takes of a shot or batch on one small JPEG."""
+"""Sheets of small pictures on one JPEG: the takes of a shot, or tiles of a film."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from callsheet.errors import MediaError
-from callsheet.media.stills import small_picture
+from callsheet.files import replacing
+from callsheet.media.probe import probe_video
+from callsheet.media.provenance import stamp_jpeg
+from callsheet.media.stills import JPEG_QUALITY, small_picture, video_frame
 
 # A sheet travels as a data URI inside a Prefect artifact.
 MAX_BYTES = 150_000
@@ -21,6 +24,8 @@ _GAP, _LINE, _INK, _PAPER = 8, 16, (235, 235, 235), (24, 24, 27)
 _CHOSEN, _REJECTED = (74, 222, 128), (248, 113, 113)
 # Tile side and JPEG quality, from the best downwards until the sheet is small enough.
 _STEPS = ((256, 80), (224, 70), (192, 60), (144, 55), (112, 45), (80, 35), (56, 30))
+TILES = 12
+_TILE_PX = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,3 +132,25 @@ def _encode_jpeg(image: Image.Image, quality: int) -> bytes:
     buffer = BytesIO()
     image.save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()
+
+
+def preview_sheet(video: Path, target: Path, tiles: int = TILES, *, xmp: str | None = None) -> None:
+    """Write a JPEG of up to `tiles` frames at equal distances, each with its time.
+
+    It is stamped with `xmp`. A short film has a tile a second, at least four. `target` appears only whole. Raises
+    MediaError when the video cannot be decoded.
+    """
+    length_s = probe_video(video).duration_s
+    count = min(tiles, max(4, round(length_s)))
+    sheet = contact_sheet([_make_tile(video, length_s * (number + 0.5) / count) for number in range(count)])
+    with replacing(target) as part:
+        part.write_bytes(sheet)
+        if xmp is not None:
+            stamp_jpeg(part, xmp)
+
+
+def _make_tile(video: Path, at_s: float) -> SheetItem:
+    frame, buffer = video_frame(video, at_s), BytesIO()
+    frame.thumbnail((_TILE_PX, _TILE_PX))
+    frame.save(buffer, "JPEG", quality=JPEG_QUALITY)
+    return SheetItem(buffer.getvalue(), f"{at_s:.1f} s")

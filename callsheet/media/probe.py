@@ -14,8 +14,17 @@ import av.error
 from PIL import Image, UnidentifiedImageError
 
 from callsheet.errors import MediaError
-from callsheet.media.boxes import Mp4Layout, boxes_of, find_box, read_layout
-from callsheet.media.kinds import HEAD_BYTES, picture_type, video_type
+from callsheet.media.containers import (
+    HEAD_BYTES,
+    HEIC_TYPES,
+    MAX_PIXELS,
+    Mp4Layout,
+    boxes_of,
+    find_box,
+    picture_type,
+    read_layout,
+    video_type,
+)
 
 _META_HEAD = 4  # version and flags of a full box
 
@@ -37,14 +46,11 @@ def heic_size(data: bytes) -> tuple[int, int] | None:
     return max(sizes, key=lambda size: size[0] * size[1], default=None)
 
 
-# Below Pillow's own warning (89 MP). The largest pictures made today have 19 MP (12288x1536), 2026-11-21.
-MAX_PIXELS = 80_000_000
 MAX_VIDEO_SIDE = 8192
 MAX_DURATION_S = 900.0
 IMAGE_FORMATS = ("PNG", "JPEG", "WEBP")
 # What a provider's answer may be besides (ComfyUI#12511): taken, shown and measured, but not asked for.
 ANSWER_FORMATS = (*IMAGE_FORMATS, "AVIF", "GIF", "BMP", "TIFF")
-HEIC_TYPES = frozenset({"image/heic", "image/heif"})
 # Nothing but the given file may be opened, whatever it claims to refer to.
 SAFE_OPTIONS = {"protocol_whitelist": "file"}
 _PNG_END = b"IEND\xaeB`\x82"  # the last chunk with its checksum
@@ -175,6 +181,21 @@ def probe_video(path: Path) -> VideoProbe:
     Raises MediaError when it is empty, foreign, cut short or out of bounds.
     """
     return _probe_container(path, "mp4", read_layout(path))
+
+
+def container_of(path: Path) -> str:
+    """Return FFmpeg's name of a video's container; "mp4" for what is none."""
+    with path.open("rb") as file:
+        kind = video_type(file.read(HEAD_BYTES))
+    return kind[1] if kind else "mp4"
+
+
+def probe_any(path: Path) -> VideoProbe:
+    """Return all that is known of a video in any container.
+
+    MediaError as for one of them.
+    """
+    return probe_video(path) if container_of(path) == "mp4" else probe_foreign(path)
 
 
 def probe_foreign(path: Path) -> VideoProbe:

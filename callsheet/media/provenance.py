@@ -12,7 +12,7 @@ from pathlib import Path
 
 from callsheet.errors import MediaError
 from callsheet.files import replacing
-from callsheet.media.boxes import read_top_boxes
+from callsheet.media.containers import read_top_boxes
 
 # IPTC NewsCodes, http://cv.iptc.org/newscodes/digitalsourcetype/, checked 2026-11-21.
 AI_GENERATED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"

@@ -1,12 +1,13 @@
-"""Technical measures of a picture, taken on a copy of at most 512 px.
+"""Technical measures of a picture or clip, taken on copies of at most 512 px.
 
-They say which of several takes of one shot is technically better; across shots they mean little.
+They say which of several takes or clips of one shot is technically better; across shots they mean little.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from callsheet.errors import MediaError
-from callsheet.media.probe import ANSWER_FORMATS, open_image
+from callsheet.media.probe import ANSWER_FORMATS, open_image, probe_any
+from callsheet.media.stills import video_frame
 
 SIDE = 512
 # Luma at or beyond these counts as lost detail.
@@ -43,7 +45,28 @@ class FrameScore:
 
 def score_image(source: Path | bytes) -> FrameScore:
     """Measure a picture; raise MediaError when it cannot be decoded."""
-    small = _decode_small(source)
+    return _measure(_decode_small(source))
+
+
+def score_clip(video: Path, moments: int = 5) -> tuple[FrameScore, float]:
+    """Measure a clip by pictures from all of it, and how much these differ.
+
+    Returns means, with the hash of the middle one, and the mean difference of luma (0-255) between one and the next.
+    Raises MediaError when it cannot be decoded.
+    """
+    length_s = probe_any(video).duration_s
+    pictures = [video_frame(video, length_s * (n + 0.5) / moments) for n in range(moments)]
+    for picture in pictures:
+        picture.thumbnail((SIDE, SIDE), Image.Resampling.BILINEAR)
+    scores = [_measure(picture.convert("RGB")) for picture in pictures]
+    names = ("luma", "clipped", "entropy", "sharpness", "contrast", "colourfulness")
+    means = {name: round(sum(getattr(score, name) for score in scores) / moments, 4) for name in names}
+    lights = [np.asarray(picture.convert("L"), dtype=np.float32) for picture in pictures]
+    motion = sum(float(np.abs(a - b).mean()) for a, b in pairwise(lights)) / (moments - 1)
+    return FrameScore(**means, dhash=scores[moments // 2].dhash), round(motion, 4)
+
+
+def _measure(small: Image.Image) -> FrameScore:
     grey = small.convert("L")
     luma = np.asarray(grey, dtype=np.float32)
     return FrameScore(

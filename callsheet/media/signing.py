@@ -18,7 +18,7 @@ from PIL import Image
 
 from callsheet.errors import MediaError, SettingsError
 from callsheet.files import replacing
-from callsheet.media.boxes import read_top_boxes
+from callsheet.media.containers import read_top_boxes
 from callsheet.media.probe import probe_video
 from callsheet.media.provenance import AI_GENERATED
 

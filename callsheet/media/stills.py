@@ -11,9 +11,8 @@ from PIL import Image, ImageOps
 
 from callsheet.errors import MediaError
 from callsheet.files import replacing
-from callsheet.media.boxes import is_mp4
-from callsheet.media.kinds import HEAD_BYTES, picture_type
-from callsheet.media.probe import ANSWER_FORMATS, SAFE_OPTIONS, VideoProbe, open_image, probe_video
+from callsheet.media.containers import HEAD_BYTES, picture_type, video_type
+from callsheet.media.probe import ANSWER_FORMATS, SAFE_OPTIONS, VideoProbe, container_of, open_image, probe_any
 from callsheet.media.provenance import stamp_jpeg
 
 JPEG_QUALITY = 85
@@ -81,7 +80,7 @@ def video_frame(video: Path, at_s: float) -> Image.Image:
 
     It is the last one before, when none begins just then.
     """
-    probe = probe_video(video)
+    probe = probe_any(video)
     try:
         frame = _decode_at(video, max(0.0, at_s))
     except (av.error.FFmpegError, ValueError) as error:
@@ -92,11 +91,13 @@ def video_frame(video: Path, at_s: float) -> Image.Image:
 
 
 def _decode_at(video: Path, at_s: float) -> Image.Image | None:
-    with av.open(str(video.absolute()), format="mp4", options=SAFE_OPTIONS) as container:
+    kind = container_of(video)
+    with av.open(str(video.absolute()), format=kind, options=SAFE_OPTIONS) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
         start_s = float((stream.start_time or 0) * (stream.time_base or 0))
-        container.seek(int((start_s + at_s) / (stream.time_base or 1)), stream=stream)
+        if kind == "mp4":  # others may have no index, and are read from their start
+            container.seek(int((start_s + at_s) / (stream.time_base or 1)), stream=stream)
         shown: av.VideoFrame | None = None
         for frame in container.decode(stream):
             if shown is not None and frame.time is not None and frame.time > start_s + at_s + 1e-6:
@@ -126,7 +127,7 @@ def _flatten(image: Image.Image) -> Image.Image:
 def _is_video(path: Path) -> bool:
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
-    return is_mp4(head) and picture_type(head) is None  # AVIF and HEIC are in boxes as well
+    return video_type(head) is not None and picture_type(head) is None  # AVIF and HEIC are in boxes as well
 
 
 def _save(image: Image.Image, target: Path, xmp: str | None) -> tuple[int, int]:

@@ -16,11 +16,20 @@ from zoneinfo import ZoneInfo
 from pydantic import ValidationError
 
 from callsheet.errors import CatalogueError
+from callsheet.models.controls import Controls, Extension
+from callsheet.models.data_files import inherit, overlay, read_yaml, text_keys
 from callsheet.models.model import DRIVEN_SURFACES, Defaults, Latency, LegalityRule, Model, ModelLimits, PriceChange
-from callsheet.models.overlay import inherit, overlay, text_keys
-from callsheet.models.schema import CatalogueRecord, Kind, ModelRecord, RuleRecord, SpendRecord, parse_pixels
+from callsheet.models.schema import (
+    CatalogueRecord,
+    ExtensionRecord,
+    Kind,
+    ModelRecord,
+    Platform,
+    RuleRecord,
+    SpendRecord,
+    parse_pixels,
+)
 from callsheet.models.suggestions import nearest
-from callsheet.yaml_file import read_yaml
 
 _Key = TypeVar("_Key", bound=str)
 _Value = TypeVar("_Value")
@@ -32,7 +41,7 @@ def to_model(model_id: str, record: ModelRecord, tables: Mapping[str, PixelTable
 
     `tables` are the named pixel tables of its catalogue.
     """
-    inputs, defaults, latency = record.inputs, record.defaults, record.latency_s
+    inputs, defaults, latency, controls = record.inputs, record.defaults, record.latency_s, record.controls
     return Model(
         id=model_id,
         name=record.name,
@@ -40,11 +49,15 @@ def to_model(model_id: str, record: ModelRecord, tables: Mapping[str, PixelTable
         surface=record.surface,
         status=record.status,
         platforms=record.platforms,
+        locations=record.locations,
+        no_minors=frozenset(record.no_minors),
+        no_video_uploads=frozenset(record.no_video_uploads),
         latency_s=Latency(latency.min, latency.typical, latency.max),
         checked_on=record.checked_on,
         released=record.released,
         retired_on=record.retired_on,
         replacement=record.replacement,
+        better=record.better,
         aspect_ratios=record.aspect_ratios,
         sizes=record.sizes,
         resolutions=record.resolutions,
@@ -52,28 +65,42 @@ def to_model(model_id: str, record: ModelRecord, tables: Mapping[str, PixelTable
         rules=tuple(_to_rule(rule) for rule in record.rules),
         defaults=Defaults(defaults.aspect_ratio, defaults.size, defaults.resolution, defaults.duration_s),
         reference_images=inputs.reference_images,
+        style_references=inputs.style_references,
         first_frame=inputs.first_frame,
+        edit_video=inputs.edit_video,
         last_frame=inputs.last_frame,
         max_bytes=inputs.max_bytes,
         mime_types=inputs.mime_types,
         prompt_tokens=inputs.prompt_tokens,
+        controls=Controls(
+            controls.system_instruction,
+            _name_keys(controls.safety),
+            controls.thinking,
+            _name_keys(controls.audio),
+            _name_keys(controls.enhance_prompt),
+        ),
+        extension=_to_extension(record.extension) if record.extension else None,
         source=record.source,
         confidence=record.confidence,
         pixels=_parse_pixel_tables(record, tables),
-        person_generation=_name_keys(
-            {str(name): _name_keys(values) for name, values in record.person_generation.items()}
-        ),
+        person_generation=_name_keys({str(at): _name_keys(each) for at, each in record.person_generation.items()}),
         seed=_name_keys(record.seed),
         per_image_usd=_name_keys(record.price_usd.per_image),
         per_second_usd=_name_keys(record.price_usd.per_second),
         per_mtok_usd=_name_keys(record.price_usd.per_mtok),
         image_tokens=_name_keys(record.image_tokens),
+        video_tokens=_name_keys(record.video_tokens),
         price_changes=tuple(
             PriceChange(each.since, _name_keys(each.per_image), _name_keys(each.per_second), _name_keys(each.per_mtok))
             for each in record.price_usd.changes
         ),
         limits_by_tier=_name_keys({tier: ModelLimits(each.rpm, each.rpd) for tier, each in record.limits.items()}),
     )
+
+
+def _to_extension(record: ExtensionRecord) -> Extension:
+    sources = _name_keys(record.longest_source_s)
+    return Extension(record.step_s, record.longest_s, record.most_steps, record.resolutions, sources)
 
 
 def _to_rule(record: RuleRecord) -> LegalityRule:
@@ -104,7 +131,8 @@ _BUILT_IN = Path(__file__).with_name("catalogue.yaml")
 class Catalogue:
     """All known models by id, with the ids that a manifest gets when it names none.
 
-    `kept` are the models whose defaults are those of a batch's record (callsheet/batch/default_models.py).
+    `default_video_with_key` is the default of those who have a Gemini API key and nothing else. `kept` are the models
+    whose defaults are those of a batch's record (callsheet/batch/request.py).
     """
 
     by_id: Mapping[str, Model] = field(repr=False)
@@ -114,6 +142,7 @@ class Catalogue:
     checked_on: date
     spend_usd: Mapping[str, SpendRecord] = field(default_factory=dict, repr=False)
     kept: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
+    default_video_with_key: str | None = None
 
     @property
     def defaults(self) -> dict[str, str]:
@@ -145,6 +174,13 @@ class Catalogue:
         }
         return replace(self, by_id={**self.by_id, **other}, kept=frozenset(known))
 
+    def keep_platform(self, platform: Platform | None) -> Catalogue:
+        """Return the catalogue whose default video model is served on this platform alone."""
+        model = self.by_id[self.default_video]
+        if model.begun_on == platform:
+            return self
+        return replace(self, by_id={**self.by_id, model.id: replace(model, begun_on=platform)})
+
     def find(self, model_id: str) -> Model | None:
         """Return the model, None when the catalogue does not know it."""
         return self.by_id.get(model_id)
@@ -164,12 +200,34 @@ class Catalogue:
             )
         return model
 
-    def priced_at(self, moment: datetime) -> Catalogue:
+    def find_replacement(self, model_id: str, today: date) -> str | None:
+        """Return the living model at the end of a model's chain of replacements.
+
+        It is driven, and neither retired nor deprecated. None when there is none.
+        """
+        seen, model = {model_id}, self.find(model_id)
+        while model and model.replacement and model.replacement not in seen:
+            seen.add(model.replacement)
+            model = self.find(model.replacement)
+            if model and model.driven and model.status != "deprecated" and not model.is_retired(today):
+                return model.id
+        return None
+
+    def list_better(self, model_id: str) -> list[str]:
+        """Return the better models of the same family, the nearest first."""
+        found: list[str] = []
+        model = self.find(model_id)
+        while model and model.better and model.better not in (*found, model_id):
+            found.append(model.better)
+            model = self.find(model.better)
+        return found
+
+    def price_at(self, moment: datetime) -> Catalogue:
         """Return the catalogue with the prices of the moment's Pacific day."""
         day = moment.astimezone(PACIFIC).date()
         if all(change.since > day for model in self.by_id.values() for change in model.price_changes):
             return self
-        return replace(self, by_id={name: model.priced_on(day) for name, model in self.by_id.items()})
+        return replace(self, by_id={name: model.price_on(day) for name, model in self.by_id.items()})
 
     def models(self, kind: Kind | None = None) -> tuple[Model, ...]:
         """Return all models (of a kind), in the order of the file."""
@@ -182,7 +240,8 @@ class Catalogue:
         """
         if kind is None:
             return nearest(model_id, self.by_id)
-        usable = [m.id for m in self.models(kind) if m.status != "retired" and m.surface == DRIVEN_SURFACES.get(kind)]
+        driven = DRIVEN_SURFACES.get(kind, ())
+        usable = [m.id for m in self.models(kind) if m.status != "retired" and m.surface in driven]
         return nearest(model_id, usable)
 
 
@@ -195,8 +254,11 @@ def load_catalogue(extra: Path | None = None) -> Catalogue:
     """
     if extra is None:
         return _load_built_in()
+    own = text_keys(_read(extra))
+    if "default_video" in own:  # who names one means it, whatever the credentials
+        own = {"default_video_with_key": None, **own}
     # Built-in models are complete before the overlay: a change to one does not spread to those that inherit from it.
-    return _parse(inherit(overlay(_read_built_in(), text_keys(_read(extra))), extra), extra)
+    return _parse(inherit(overlay(_read_built_in(), own), extra), extra)
 
 
 @cache
@@ -222,4 +284,12 @@ def _parse(data: dict[str, object], path: Path) -> Catalogue:
     tables = record.pixel_tables
     by_id = {model_id: to_model(model_id, model, tables) for model_id, model in record.models.items()}
     spend = {str(tier): limits for tier, limits in record.spend_usd.items()}
-    return Catalogue(by_id, record.default_image, record.default_video, record.default_look, record.checked_on, spend)
+    return Catalogue(
+        by_id,
+        record.default_image,
+        record.default_video,
+        record.default_look,
+        record.checked_on,
+        spend,
+        default_video_with_key=record.default_video_with_key,
+    )

@@ -1,7 +1,4 @@
-"""A model of the catalogue as a frozen value.
-
-It has capabilities, legality, price, limits and retirement.
-"""
+"""A model of the catalogue: capabilities, legality, price, limits, retirement."""
 
 from __future__ import annotations
 
@@ -12,14 +9,15 @@ from decimal import Decimal
 from math import sqrt
 
 from callsheet.errors import CatalogueError
+from callsheet.models.controls import Controls, Extension
 from callsheet.models.schema import Confidence, Kind, PersonTask, Platform, Status, Surface
 from callsheet.models.suggestions import ratio_value
 
 # The surfaces whose requests callsheet can make; models on other surfaces are listed but not used.
-DRIVEN_SURFACES: Mapping[str, str] = {
-    "image": "generate_content",
-    "video": "predict_long_running",
-    "look": "generate_content",
+DRIVEN_SURFACES: Mapping[str, tuple[str, ...]] = {
+    "image": ("generate_content",),
+    "video": ("predict_long_running", "interactions"),
+    "look": ("generate_content",),
 }
 _VIDEO_PIXELS = {"360p": (640, 360), "720p": (1280, 720), "1080p": (1920, 1080), "4k": (3840, 2160)}
 # To what sums of money are rounded, in the ledger and in the rehearsal service.
@@ -101,7 +99,9 @@ class LegalityRule:
         """Return what about the video makes the rule apply, for a message."""
         if self.resolutions:
             return f"at {resolution}"
-        return "with reference images" if self.references else "with these inputs"
+        if self.references:
+            return "with reference images"
+        return "with a last frame" if self.last_frame else "with these inputs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,8 @@ class Model:
     """One model, live or retired.
 
     Prices are USD list prices; `latency_s` is in seconds, `max_bytes` per picture. `image_tokens` are those of one
-    picture that is made, by size.
+    picture that is made, by size, `video_tokens` those of a second of video, by resolution. `begun_on` is the platform
+    that a batch was begun with for this model, which no later run of it leaves; None leaves it to the credentials.
     """
 
     id: str
@@ -133,6 +134,10 @@ class Model:
     released: date | None = None
     retired_on: date | None = None
     replacement: str | None = None
+    better: str | None = None
+    locations: tuple[str, ...] = ()
+    no_minors: frozenset[str] = frozenset()
+    no_video_uploads: frozenset[str] = frozenset()
     aspect_ratios: tuple[str, ...] = ()
     sizes: tuple[str, ...] = ()
     resolutions: tuple[str, ...] = ()
@@ -140,11 +145,15 @@ class Model:
     rules: tuple[LegalityRule, ...] = ()
     defaults: Defaults = Defaults()
     reference_images: int = 0
+    style_references: bool = False
     first_frame: bool = False
+    edit_video: bool = False
     last_frame: bool = False
     max_bytes: int = 20 * 1024 * 1024
     mime_types: tuple[str, ...] = ()
     prompt_tokens: int | None = None
+    controls: Controls = field(default_factory=Controls)
+    extension: Extension | None = None
     source: tuple[str, ...] = ()
     confidence: Confidence = "low"
     pixels: Mapping[str, Mapping[str, tuple[int, int]]] = field(default_factory=dict, repr=False)
@@ -154,10 +163,12 @@ class Model:
     per_second_usd: Mapping[str, Decimal] = field(default_factory=dict, repr=False)
     per_mtok_usd: Mapping[str, Decimal] = field(default_factory=dict, repr=False)
     image_tokens: Mapping[str, int] = field(default_factory=dict, repr=False)
+    video_tokens: Mapping[str, int] = field(default_factory=dict, repr=False)
     limits_by_tier: Mapping[str, ModelLimits] = field(default_factory=dict, repr=False)
     price_changes: tuple[PriceChange, ...] = field(default=(), repr=False)
+    begun_on: Platform | None = None
 
-    def priced_on(self, day: date) -> Model:
+    def price_on(self, day: date) -> Model:
         """Return the model with the prices of that (Pacific) day."""
         due = [change for change in self.price_changes if change.since <= day]
         if not due:
@@ -174,7 +185,7 @@ class Model:
     @property
     def driven(self) -> bool:
         """Return whether callsheet speaks the surface this model is served on."""
-        return DRIVEN_SURFACES.get(self.kind) == self.surface
+        return self.surface in DRIVEN_SURFACES.get(self.kind, ())
 
     @property
     def kept_defaults(self) -> Defaults:
@@ -184,17 +195,14 @@ class Model:
         """
         return replace(self.defaults, ratios=self.defaults.ratios or self.aspect_ratios)
 
-    def retired(self, on: date) -> bool:
+    def is_retired(self, on: date) -> bool:
         """Return whether the model is shut down on that day."""
         if self.retired_on is not None:
             return self.retired_on <= on
         return self.status == "retired"
 
     def limits(self, tier: int) -> ModelLimits:
-        """Return the published requests per minute and day of a usage tier (0 is free).
-
-        Both are None when not known.
-        """
+        """Return a tier's published requests per minute and day; None where unknown."""
         return self.limits_by_tier.get(str(tier)) or self.limits_by_tier.get("any") or ModelLimits()
 
     def image_price(self, size: str) -> Decimal:
@@ -260,10 +268,7 @@ class Model:
         return tuple(dict.fromkeys(found))
 
     def in_restricted_regions(self) -> Model:
-        """Return the model as it is served in the EEA, the UK, Switzerland and MENA.
-
-        Less may be said about people there.
-        """
+        """Return the model as it is served where less may be said about people."""
         people: dict[str, Mapping[str, tuple[str, ...]]] = {}
         for platform, tasks in self.person_generation.items():
             only = tasks.get("restricted_regions")

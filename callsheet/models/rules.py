@@ -32,18 +32,26 @@ class Refusal(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PictureValues:
-    """The values of a picture that a model may refuse; `references` is their number."""
+    """The values of a picture that a model may refuse.
+
+    `references` is the number of pictures that are sent; `is_edit`: one of them is what the picture is made from.
+    """
 
     aspect_ratio: str
     size: str
     references: int = 0
     person_generation: str | None = None
     seed: int | None = None
+    is_edit: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class VideoValues:
-    """The values of a video that a model may refuse; `references` is their number."""
+    """The values of a video that a model may refuse.
+
+    `references` is their number, `styles` how many of them give the style; `references_of` is the column of them. It is
+    edited by `edits` instructions, and made longer in `extend` steps.
+    """
 
     aspect_ratio: str
     resolution: str
@@ -53,6 +61,10 @@ class VideoValues:
     seed: int | None = None
     person_generation: str | None = None
     references: int = 0
+    styles: int = 0
+    references_of: str = "reference_images"
+    extend: int = 0
+    edits: int = 0
 
 
 def image_findings(model: Model, picture: PictureValues, platform: Platform | None = None) -> list[Refusal]:
@@ -75,7 +87,9 @@ def image_findings(model: Model, picture: PictureValues, platform: Platform | No
         *_check_person(model, picture.person_generation, "image", platform=platform),
         *_check_seed(model, picture.seed, platform),
     ]
-    if picture.references > model.reference_images:
+    if picture.is_edit and not model.reference_images:
+        findings.append(Refusal("edit_of", f"{model.id} makes no picture from a picture", "", "name another model"))
+    elif picture.references > model.reference_images:
         findings.append(_refuse_references(model, picture.references))
     return findings
 
@@ -98,9 +112,10 @@ def video_findings(model: Model, video: VideoValues, platform: Platform | None =
         *_check_person(model, video.person_generation, task, platform=platform),
         *_check_seed(model, video.seed, platform),
     ]
-    if video.references > model.reference_images:
-        findings.append(_refuse_references(model, video.references))
-    return findings
+    if video.edits and not model.edit_video:
+        other = "name one that does, such as gemini-omni-1.2-flash, or edit the picture that it begins with (`edits`)"
+        findings.append(Refusal("clip_edits", f"{model.id} edits no video", "allowed: none", other))
+    return findings + _check_video_references(model, video) + _check_extension(model, video, platform)
 
 
 def video_task(has_first_frame: bool, references: int = 0) -> PersonTask:
@@ -194,6 +209,40 @@ def _check_seed(model: Model, seed: int | None, platform: Platform | None) -> li
     return [Refusal("seed", f"{model.id} takes no seed{where}", "allowed: none", "leave it empty")]
 
 
-def _refuse_references(model: Model, references: int) -> Refusal:
+def _check_video_references(model: Model, video: VideoValues) -> list[Refusal]:
+    found = []
+    if video.references > model.reference_images:
+        found.append(_refuse_references(model, video.references, video.references_of))
+    if video.references and video.has_first_frame:
+        what = f"{model.id} begins with a picture, or keeps to pictures"
+        found.append(Refusal(video.references_of, what, "allowed: takes 0, the video made of text", "set takes to 0"))
+    if video.styles and not model.style_references:
+        what = f"{model.id} is not told which picture is a style"
+        found.append(Refusal(video.references_of, what, "allowed: pictures of what is shown", "leave out style="))
+    return found
+
+
+def _check_extension(model: Model, video: VideoValues, platform: Platform | None) -> list[Refusal]:
+    if not video.extend:
+        return []
+    rule = model.extension
+    if rule is None:
+        return [Refusal("extend", f"{model.id} makes no video longer", "allowed: none", "leave it empty")]
+    if video.resolution not in rule.resolutions:
+        what = f"{model.id} makes no video of {video.resolution} longer"
+        allowed = ", ".join(rule.resolutions)
+        return [Refusal("extend", what, f"allowed: {allowed}", f"set resolution to {rule.resolutions[0]}")]
+    most = rule.count_steps(video.duration_s, platform)
+    if video.extend > most:
+        where = f" on {platform}" if platform else ""
+        what = f"{model.id} does not make {video.duration_s} s longer {video.extend} times by {rule.step_s} s{where}"
+        return [Refusal("extend", what, f"allowed: 0 to {most}", "begin with a shorter video" if not most else "")]
+    if video_task(video.has_first_frame, video.references) == "text_to_video":
+        return []
+    # A step is made of its prompt alone: about people that may be said which may be said there.
+    return _check_person(model, video.person_generation, "text_to_video", platform=platform)
+
+
+def _refuse_references(model: Model, references: int, column: str = "reference_images") -> Refusal:
     what = f"{references} reference images are too many for {model.id}"
-    return Refusal("reference_images", what, f"allowed: at most {model.reference_images}")
+    return Refusal(column, what, f"allowed: at most {model.reference_images}")

@@ -11,6 +11,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from callsheet.models.controls import Region, ThinkingLevel
+
 Kind = Literal["image", "video", "look", "other"]
 Status = Literal["live", "preview", "deprecated", "retired"]
 Platform = Literal["gemini_api", "agent_platform"]
@@ -54,11 +56,36 @@ class InputsRecord(_CatalogueModel):
     """
 
     reference_images: Count = 0
+    style_references: bool = False
     first_frame: bool = False
+    edit_video: bool = False
     last_frame: bool = False
     max_bytes: Annotated[int, Field(gt=0)] = 20 * 1024 * 1024
     mime_types: tuple[str, ...] = ("image/png", "image/jpeg", "image/webp")
     prompt_tokens: Annotated[int, Field(gt=0)] | None = None
+
+
+class ControlsRecord(_CatalogueModel):
+    """The controls beside the prompt; `safety` are categories of harm.
+
+    Of `audio` and `enhance_prompt` it is told what may be said.
+    """
+
+    system_instruction: bool = False
+    safety: dict[Platform, tuple[str, ...]] = {}
+    thinking: tuple[ThinkingLevel, ...] = ()
+    audio: dict[Platform, tuple[Literal["on", "off"], ...]] = {}
+    enhance_prompt: dict[Platform, tuple[Literal["on", "off"], ...]] = {}
+
+
+class ExtensionRecord(_CatalogueModel):
+    """Steps that make a video longer: seconds of each, of a source, and of the result."""
+
+    step_s: Seconds
+    longest_s: Seconds
+    most_steps: Annotated[int, Field(gt=0, le=20)]
+    resolutions: tuple[str, ...]
+    longest_source_s: dict[Platform, Seconds]
 
 
 class AmountsRecord(_CatalogueModel):
@@ -69,7 +96,7 @@ class AmountsRecord(_CatalogueModel):
 
     per_image: dict[str, Usd] = {}
     per_second: dict[str, Usd] = {}
-    per_mtok: dict[Literal["input", "output", "image"], Usd] = {}
+    per_mtok: dict[Literal["input", "output", "image", "video"], Usd] = {}
 
 
 class PriceChangeRecord(AmountsRecord):
@@ -142,9 +169,11 @@ class ModelRecord(_CatalogueModel):
     surface: Surface
     status: Status
     platforms: tuple[Platform, ...]
+    locations: tuple[Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,40}$")], ...] = ()
     released: date | None = None
     retired_on: date | None = None
     replacement: ModelId | None = None
+    better: ModelId | None = None
     aspect_ratios: tuple[Ratio, ...] = ()
     sizes: tuple[str, ...] = ()
     pixels: str | dict[Ratio, dict[str, Pixels]] | None = None
@@ -153,10 +182,16 @@ class ModelRecord(_CatalogueModel):
     rules: tuple[RuleRecord, ...] = ()
     defaults: DefaultsRecord = DefaultsRecord()
     inputs: InputsRecord = InputsRecord()
+    controls: ControlsRecord = ControlsRecord()
+    extension: ExtensionRecord | None = None
     person_generation: dict[Platform, dict[PersonTask, tuple[str, ...]]] = {}
+    # Regions in which pictures of minors may not be sent.
+    no_minors: tuple[Region, ...] = ()
+    no_video_uploads: tuple[Region, ...] = ()
     seed: dict[Platform, bool] = {}
     price_usd: PriceRecord = PriceRecord()
     image_tokens: dict[str, Count] = {}
+    video_tokens: dict[str, Count] = {}
     limits: dict[Tier, LimitsRecord] = {}
     latency_s: LatencyRecord = LatencyRecord(min=1, typical=10, max=60)
     source: tuple[str, ...] = ()
@@ -207,6 +242,7 @@ class CatalogueRecord(_CatalogueModel):
     checked_on: date
     default_image: ModelId
     default_video: ModelId
+    default_video_with_key: ModelId | None = None
     default_look: ModelId
     sources: dict[str, SourceRecord] = {}
     pixel_tables: dict[str, dict[Ratio, dict[str, Pixels]]] = {}
@@ -219,9 +255,14 @@ class CatalogueRecord(_CatalogueModel):
             model = self.models.get(getattr(self, name))
             if model is None or model.kind != kind:
                 raise ValueError(f"{name} names no {kind} model of the catalogue")
+        keyed = self.default_video_with_key
+        if keyed is not None and (keyed not in self.models or self.models[keyed].kind != "video"):
+            raise ValueError("default_video_with_key names no video model of the catalogue")
         for model_id, model in self.models.items():
             if model.replacement and model.replacement not in self.models:
                 raise ValueError(f"models.{model_id}.replacement: {model.replacement} is not in the catalogue")
+            if model.better and model.better not in self.models:
+                raise ValueError(f"models.{model_id}.better: {model.better} is not in the catalogue")
             if isinstance(model.pixels, str) and model.pixels not in self.pixel_tables:
                 raise ValueError(f"models.{model_id}.pixels: there is no pixel table {model.pixels}")
             if unknown := set(model.source) - set(self.sources):

@@ -47,12 +47,12 @@ GOES_ON = (
     "{{ flow_run.name }} crashed. {{ flow_run.state.message }} "
     "It goes on by itself; what was paid for is not paid for again."
 )
-# The states are those of `flows.content_batch.final_state` and of Prefect itself.
+# The states are those of `end_states.end_state` and of Prefect itself.
 ALERTS = (
     Alert(
         "failed batches",
         "A run failed, or ended with shots that are blocked or failed.",
-        ("Failed", "Unfinished", "Partly done", "TimedOut"),
+        ("Failed", "Partly done", "TimedOut"),
         "{{ flow_run.name }}: {{ flow_run.state.name | lower }}. {{ flow_run.state.message }}. "
         "Reasons, and what to do: see its failures and its log.",
     ),
@@ -75,13 +75,13 @@ ALERTS = (
     Alert(
         "waiting batches",
         "A batch waits for a person.",
-        ("Waiting",),
+        ("Paused",),
         "{{ flow_run.name }} waits for you. {{ flow_run.state.message }}",
     ),
     Alert(
         "parked batches",
         "A batch is parked by the quota or by the budget.",
-        ("Parked",),
+        ("Suspended",),
         "{{ flow_run.name }} is parked. {{ flow_run.state.message }}",
     ),
 )
@@ -111,7 +111,10 @@ GIVEN_UP = [str(count) for count in range(MOST_STARTS, 100)]
 # Names of states by what they say of a run. What is marked as crashed although it has ended stays as it ended.
 TAKEN = ("Pending", "Submitting", "InfrastructurePending")
 BEGUN = ("Running", "Retrying", "Rerunning")
-ENDED = ("Completed", "Partly done", "Parked", "Waiting", "Unfinished", "Failed", "TimedOut", "Cancelling", "Cancelled")
+ENDED = (
+    *("Completed", "Partly done", "Failed", "TimedOut", "Cancelling", "Cancelled", "Paused", "Suspended"),
+    *("Parked", "Waiting", "Unfinished"),  # of content-shard, and of runs of earlier versions
+)
 AGAIN = ("AwaitingRetry", "AwaitingConcurrencySlot", "Scheduled")
 
 
@@ -154,7 +157,7 @@ def automations(patience: SilenceLimits, block: UUID | None) -> list[AutomationC
 
     `block` is the block's id.
     """
-    told = [_told(alert, patience, block) for alert in ALERTS] if block else []
+    told = [_build_automation(alert, patience, block) for alert in ALERTS] if block else []
     return [*_zombies(patience), *_restarts(block), *told]
 
 
@@ -212,7 +215,7 @@ def _restarts(block: UUID | None) -> list[AutomationCore]:
     ]
 
 
-def _told(alert: Alert, patience: SilenceLimits, block: UUID) -> AutomationCore:
+def _build_automation(alert: Alert, patience: SilenceLimits, block: UUID) -> AutomationCore:
     labels: dict[str, str | list[str]] = {_STARTS: GIVEN_UP} if alert.given_up else {}
     trigger = (
         _absence(alert.states, {*alert.states, *TAKEN, *BEGUN, *ENDED, *AGAIN}, patience.late)

@@ -23,10 +23,9 @@ from prefect.exceptions import ObjectNotFound
 
 from callsheet.errors import ServiceError, SettingsError
 from callsheet.orchestration.automations import ensure_automations
-from callsheet.orchestration.own_packages import SAFE_PATH
+from callsheet.orchestration.own_packages import DEPLOYMENTS, SAFE_PATH, shipped
 from callsheet.orchestration.work_pools import PoolType, template_of
 from callsheet.settings import Settings
-from callsheet.shipped_files import DEPLOYMENTS, shipped
 
 POOL = "callsheet"
 # Read by deployments/prefect.yaml.

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from callsheet.approval.file import MAX_NOTE, TakeSelection
+from callsheet.approval.decision_input import MAX_NOTE, TakeSelection
 from callsheet.archive.spots import SPOT_NAME
 from callsheet.batch.recut import CutsRequest, Editions
 from callsheet.batch.spot import MAX_CROSSFADE_S, SpotRequest
@@ -42,7 +42,10 @@ def _empty_is_none(value: Any) -> Any:
 # What a form sends where nothing was written.
 Text = Annotated[str | None, BeforeValidator(_empty_is_none)]
 Day = Annotated[date | None, BeforeValidator(_empty_is_none)]
-Manifest = Annotated[str, form_field("Manifest: CSV, TSV or YAML; a path of the worker, or gs://...")]
+Manifest = Annotated[
+    str,
+    form_field("Manifest: CSV, TSV, XLSX or YAML; a path of the worker, gs://..., or a Google Sheet"),
+]
 Live = Annotated[bool, form_field("Live: spend money (off: a rehearsal)")]
 Edition = Annotated[Text, form_field("Edition: made afresh under this name; {date}, {week}, {month} are filled in")]
 Campaign = Annotated[Text, form_field("Campaign (empty: as the manifest says)")]
@@ -52,6 +55,11 @@ Remake = Annotated[bool, form_field("Make failed and lost work again, and pay fo
 Wait = Annotated[bool, form_field("Sleep through full quota days (off: end parked, and go on by itself)")]
 Only = Annotated[list[str] | None, form_field("Only these shots, by id")]
 Free = Annotated[bool, form_field("Only finish what is paid for")]
+Rows = Annotated[
+    list[dict[str, Any]] | None,
+    form_field("Rows of a sheet in place of a manifest: [{column: value}]"),
+]
+WebhookUrl = Annotated[Text, form_field("Webhook: https address that is told how the run ended")]
 PlanFile = Annotated[Text, form_field("Plan file to follow exactly")]
 Platforms = Annotated[
     tuple[Annotated[str, Field(json_schema_extra=_with_platforms)], ...], form_field("Platforms and aspects to cut for")
@@ -158,7 +166,7 @@ class FrameChoice(BaseModel):
     takes: Annotated[
         list[Annotated[int, Field(ge=1, le=MAX_TAKES)]],
         Field(
-            title="Takes to animate",
+            title="Takes that are chosen: animated, or used as pictures",
             description="Their numbers; each makes a clip.",
             default_factory=list,
         ),

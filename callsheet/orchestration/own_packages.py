@@ -1,19 +1,27 @@
-"""The packages `flows` and `tasks`, beside a project that has its own."""
+"""What comes with callsheet: `flows`, `tasks`, and the data beside the code.
+
+A project that has packages of these names does not come before them. `deployments/` and `prompts/` are at the top of a
+clone; a wheel has them inside the package, so that a project of any shape can stand beside it.
+"""
 
 from __future__ import annotations
 
 import sys
 from importlib import import_module
+from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from types import ModuleType
 
 from callsheet.errors import SettingsError
+from callsheet.imports import pause_collection
 
 OWN_PACKAGES = ("flows", "tasks")
 # The folder that holds callsheet and these packages: a clone, or the site-packages of an environment.
 HOME = Path(__file__).parents[2]
 # For a Python that runs flows: the working folder is no place to find modules in, as with `python -P`.
 SAFE_PATH = {"PYTHONSAFEPATH": "1"}
+DEPLOYMENTS, PROMPTS = "deployments", "prompts"
 
 
 def load_own_packages() -> None:
@@ -40,7 +48,8 @@ def load_flow_module(name: str) -> ModuleType:
     before, here = list(sys.path), Path.cwd()
     try:
         sys.path[:] = [*(place for place in before if Path(place).resolve() != here), str(HOME)]
-        return import_module(f"flows.{name}")
+        with pause_collection():
+            return import_module(f"flows.{name}")
     finally:
         sys.path[:] = before
 
@@ -65,3 +74,9 @@ def _check(package: ModuleType) -> None:
             f"{file} hides callsheet's own package {package.__name__!r}, so nothing was started: "
             "take its folder out of PYTHONPATH, or rename it."
         )
+
+
+def shipped(folder: str) -> Traversable:
+    """Return the folder `DEPLOYMENTS` or `PROMPTS` that belongs to this code."""
+    in_wheel = files("callsheet").joinpath(folder)
+    return in_wheel if in_wheel.is_dir() else HOME / folder

@@ -17,10 +17,13 @@ from prefect.client.schemas.objects import State, StateType
 from prefect.runtime import flow_run
 from prefect.states import Crashed
 
+from callsheet.batch.prepare import describe_cut_off
 from callsheet.batch.report import Report
-from callsheet.editions import has_placeholder
+from callsheet.batch.request import has_placeholder
+from callsheet.google_sheets import is_google_sheet
 from callsheet.plan import NOUNS, Plan
 from callsheet.shots import Batch
+from callsheet.sources import split_sheet
 
 # Beyond this the log repeats what the failures artifact says better.
 FAILURES_LOGGED = 50
@@ -32,7 +35,9 @@ def run_name() -> str:
     As a batch: campaign (else the file), edition and mode.
     """
     asked = flow_run.parameters
-    campaign = asked.get("campaign") or PurePosixPath(str(asked["manifest"]).partition("?")[0]).stem
+    manifest = str(asked.get("manifest") or "rows")
+    file = "google-sheet" if is_google_sheet(manifest) else split_sheet(manifest.partition("?")[0])[0]
+    campaign = asked.get("campaign") or PurePosixPath(file).stem
     edition = asked.get("edition") or ""
     settled = [] if not edition or has_placeholder(edition) else [edition]
     return ".".join([campaign, *settled, "live" if asked.get("live") else "rehearsal"])
@@ -62,12 +67,14 @@ async def _close_interrupted(client: PrefectClient) -> None:
 
 
 def log_plan(plan: Plan) -> None:
-    """One line on what the run is going to do."""
+    """Log what the run is going to do, and which shots it cannot finish."""
     doing = [
         f"{what} {count} {noun}" for kind, noun in NOUNS.items() for what, count in plan.counts(kind).most_common()
     ]
     told = ", ".join(doing) or "nothing to do"
     get_run_logger().info("%s: %d shots, at most $%.2f: %s", plan.batch.name, len(plan.shots), plan.usd_high, told)
+    for line in describe_cut_off(plan):
+        get_run_logger().warning(line)
 
 
 def log_report(ended: Report) -> None:

@@ -1,4 +1,7 @@
-"""A run's request as parameters of the batch flows, and back."""
+"""A run's request as parameters of the batch flows.
+
+The command line reads it before it knows its server, so nothing here may import Prefect.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ def request_from(parameters: Mapping[str, Any]) -> RunRequest:
     budget = parameters.get("budget_usd")
     first, last, revision = (parameters.get(name) for name in ("first", "last", "revision"))
     return RunRequest(
-        manifest=parameters["manifest"],
+        manifest=parameters.get("manifest") or "",
         live=parameters.get("live", False),
         edition=parameters.get("edition"),
         campaign=parameters.get("campaign"),

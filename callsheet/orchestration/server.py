@@ -56,7 +56,7 @@ def ensure_server(settings: Settings, port: int | None = None, host: str = LOOPB
     One that is started listens on `host`; 0.0.0.0 lets other machines in.
     """
     if settings.prefect_api_url:
-        return _given(settings.prefect_api_url)
+        return _use_given(settings.prefect_api_url)
     folder = note_file(settings).parent
     make_private(folder)
     # Of two commands that start at once, one starts the server and the other finds it running.
@@ -69,7 +69,7 @@ def ensure_server(settings: Settings, port: int | None = None, host: str = LOOPB
                 "use it. End it when no run is under way (callsheet ui --stop); the next one is guarded.",
                 server.api_url,
             )
-        return server or _started(settings, host, port)
+        return server or _start_server(settings, host, port)
 
 
 def _patiently(settings: Settings) -> PrefectServer | None:
@@ -94,7 +94,7 @@ def find_server(settings: Settings) -> PrefectServer:
     ServiceError when none is running.
     """
     if settings.prefect_api_url:
-        return _given(settings.prefect_api_url)
+        return _use_given(settings.prefect_api_url)
     server = running_server(settings)
     if server is None:
         raise ServiceError(
@@ -104,7 +104,7 @@ def find_server(settings: Settings) -> PrefectServer:
     return server
 
 
-def _given(api_url: str) -> PrefectServer:
+def _use_given(api_url: str) -> PrefectServer:
     given = PrefectServer(None, api_url.rstrip("/"))
     if not _is_up(given, LOADED_S):
         raise ServiceError(
@@ -180,7 +180,7 @@ def _is_gone(pid: int) -> bool:
     return False
 
 
-def _started(settings: Settings, host: str, port: int | None) -> PrefectServer:
+def _start_server(settings: Settings, host: str, port: int | None) -> PrefectServer:
     """Start a server on the port that was asked for, else on a free one.
 
     If that is taken meanwhile, on another free one.

@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from callsheet.errors import ServiceError, SettingsError
-from callsheet.shipped_files import DEPLOYMENTS, shipped
+from callsheet.orchestration.own_packages import DEPLOYMENTS, shipped
 from callsheet.web_guard import host_in, is_loopback_host
 
 LOOPBACK, EVERYWHERE = "127.0.0.1", "0.0.0.0"  # noqa: S104  only when a person asks for it
@@ -30,19 +30,19 @@ def free_port(host: str) -> int:
     """Return 4200, as people expect it, when it is free, else another port."""
     for wish in (4200, 0):
         with suppress(OSError):
-            return _bound(host, wish)
+            return _bind_port(host, wish)
     raise ServiceError(f"No free port on {host} for the Prefect server. Nothing was started.")
 
 
 def check_free(host: str, port: int) -> None:
     """Raise PortTakenError when the port is another program's."""
     try:
-        _bound(host, port)
+        _bind_port(host, port)
     except OSError:
         raise port_taken_error(host, port) from None
 
 
-def _bound(host: str, port: int) -> int:
+def _bind_port(host: str, port: int) -> int:
     """Return the port, after a moment in which it was ours.
 
     OSError when it is another's.

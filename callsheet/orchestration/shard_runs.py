@@ -29,6 +29,7 @@ from prefect.states import Cancelled, Cancelling, Crashed
 
 from callsheet.batch.request import RunRequest
 from callsheet.context.context import RunContext
+from callsheet.orchestration.end_states import UNFINISHED
 from callsheet.orchestration.run_parameters import parameters_of
 from callsheet.plan import Plan
 from callsheet.plan.grouping import Next, Shard, Stand, what_next
@@ -182,7 +183,7 @@ class ShardRuns:
         state = one.run.state
         if one.run.state_type is not StateType.COMPLETED:
             self._tell(one, "is given up; its shots are pending")
-        elif state is not None and state.name == "Unfinished":
+        elif state is not None and state.name == UNFINISHED:
             self.crashed += 1
 
     def _tell(self, one: Watched, what: str) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from httpx import HTTPError
@@ -19,12 +20,13 @@ from prefect.exceptions import ObjectNotFound
 from prefect.runtime import deployment
 
 from callsheet.batch.request import RunRequest
-from callsheet.batch.shards import follow_ledger, join_shards, list_attempts
+from callsheet.batch.shards import find_freed, follow_ledger, join_shards, list_attempts
 from callsheet.context.context import RunContext
 from callsheet.errors import Stopped
 from callsheet.orchestration.shard_runs import DEPLOYMENT, ShardRuns, at_work
 from callsheet.plan import Plan
 from callsheet.plan.grouping import Shard, shards_of
+from callsheet.plan.parents import by_depth
 from callsheet.shots import Shot
 
 LOOK_S = 3.0
@@ -53,14 +55,17 @@ async def shards_for(run: RunContext, request: RunRequest, plan: Plan, going: Se
     return found if split else []
 
 
-async def work_in_shards(
-    run: RunContext,
-    request: RunRequest,
-    plan: Plan,
-    shards: Sequence[Shard],
-    going: Sequence[Shot],
-    run_locally: RunLocally,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class SplitBatch:
+    """A batch that is split: request, plan, shards, and the shots that are left."""
+
+    request: RunRequest
+    plan: Plan
+    shards: Sequence[Shard]
+    going: Sequence[Shot]
+
+
+async def work_in_shards(run: RunContext, split: SplitBatch, run_locally: RunLocally) -> None:
     """Have the shards worked on by runs of their own and take over what they made.
 
     Returns when every shard is over: a run that crashes, fails or falls silent is followed by another one, up to
@@ -68,14 +73,17 @@ async def work_in_shards(
     any number of workers. This run holds no job and no quota while it waits. When it is stopped the shards go on; the
     next run of the batch finds them.
     """
-    sent = await list_attempts(run)
+    sent, going = await list_attempts(run), split.going
     async with get_client() as client:
-        runs = ShardRuns(client, run, request, plan, going)
-        await runs.begin(shards)
+        runs = ShardRuns(client, run, split.request, split.plan, going)
+        await runs.begin(split.shards)
         with suppress(Stopped):
-            await _see_through(run, runs, len(plan.shots), run_locally)
+            await _see_through(run, runs, len(split.plan.shots), run_locally)
     await join_shards(run, [shot for shot in going if shot.id in runs.remote_shots], sent)
     run.state.count_crashes(runs.crashed)
+    for _ in by_depth(going):
+        if run.state.halted is None and (freed := await find_freed(run, going)):
+            await run_locally(freed)
 
 
 async def _see_through(run: RunContext, runs: ShardRuns, total: int, run_locally: RunLocally) -> None:

@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from callsheet.shipped_files import DEPLOYMENTS, shipped
+from callsheet.orchestration.own_packages import DEPLOYMENTS, shipped
 
 PoolType = Literal["process", "docker", "kubernetes", "cloud-run-v2"]
 PACKAGES: dict[PoolType, str] = {

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from callsheet.plan.actions import NOUNS, Action, Kind, Plan, ShotPlan, What
 from callsheet.plan.forecast import Forecast
-from callsheet.plan.inputs import Conditions, Known, UnexplainedFile
-from callsheet.plan.money import Money
+from callsheet.plan.inputs import Conditions, Known, Money, UnexplainedFile
 from callsheet.plan.plan_batch import plan_batch
 from callsheet.plan.plan_shot import clip_keys, frames_wanted, plan_shot
 

@@ -1,15 +1,18 @@
-"""Forecasts of a shot's cuts before its clip is there. Pure."""
+"""The plan of a shot's cuts, and forecasts of them before its clip is there. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import Literal
 
-from callsheet.cuts.encode.recipe import is_lettered
+from callsheet.cuts.encode.cut_plan import find_cut, is_lettered
 from callsheet.models import Catalogue
+from callsheet.plan.actions import LEFT_OVER, Action, What
+from callsheet.plan.inputs import Known
+from callsheet.plan.subject_query import look_price
 from callsheet.platforms import PlatformSpec
 from callsheet.platforms.spec import has_aspect
 from callsheet.shots import Shot
@@ -131,6 +134,35 @@ def foreseen(shot: Shot, spec: PlatformSpec) -> Foreseen:
     return "copy" if fits and not _is_drawn(shot) else "encode"
 
 
+def plan_cuts(
+    shot: Shot, clip: Action, specs: Sequence[PlatformSpec], known: Known, catalogue: Catalogue
+) -> list[Action]:
+    """Return the actions for the cuts of a clip, which ends as its own action says."""
+    job = known.jobs.get(clip.job_key or "")
+    cuts = [a for a in known.assets.get(shot.id, ()) if a.kind == "cut" and known.has_file(shot.id, a)]
+    what: What = clip.what if clip.what in LEFT_OVER else "create"
+
+    def is_made(spec: PlatformSpec) -> bool:
+        return bool(job and job.sha256 and find_cut(cuts, job.sha256, spec, shot.finish))
+
+    actions = [
+        Action("cut", f"cut-{spec.name}", "reuse" if is_made(spec) else what, how=foreseen(shot, spec))
+        for spec in specs
+    ]
+    return _add_look(actions, catalogue) if shot.finish.focus == "ask" else actions
+
+
+def _add_look(cuts: list[Action], catalogue: Catalogue) -> list[Action]:
+    """Return the cuts of a clip, with the price of the look at it.
+
+    The first of them to be cropped pays for it, unless it is stored already.
+    """
+    price = look_price(catalogue.get(catalogue.default_look))
+    first = next((n for n, cut in enumerate(cuts) if cut.what == "create" and cut.how == "crop"), None)
+    why = "Gemini is asked once where the clip's subject is"
+    return [replace(cut, why=why, extra_usd=price) if n == first else cut for n, cut in enumerate(cuts)]
+
+
 def better_aspect(shot: Shot, specs: Sequence[PlatformSpec], catalogue: Catalogue) -> str:
     """Return in a sentence why the clip had better be made in another aspect.
 
@@ -139,8 +171,9 @@ def better_aspect(shot: Shot, specs: Sequence[PlatformSpec], catalogue: Catalogu
     model = catalogue.find(shot.video_model or "")
     if model is None or not specs:
         return ""
-    usd = model.video_price(shot.resolution, shot.duration_s)
-    clip = ClipOffer(shot.video_aspect_ratio or "16:9", shot.resolution or "720p", float(shot.duration_s or 8), usd)
+    length_s = shot.length_s or 8
+    usd = model.video_price(shot.resolution, length_s)
+    clip = ClipOffer(shot.video_aspect_ratio or "16:9", shot.resolution or "720p", float(length_s), usd)
     found = advise_native(specs, clip, model.aspect_ratios, drawn=_is_drawn(shot))
     return found.sentence if found else ""
 

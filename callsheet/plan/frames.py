@@ -14,7 +14,7 @@ from datetime import datetime
 from callsheet.decisions import FramePin, describe_takes
 from callsheet.ledger import Job, JobState
 from callsheet.plan.inputs import Known
-from callsheet.plan.requests import clip_order, clip_slot, take_order
+from callsheet.plan.requests import clip_order, clip_slot, take_key
 from callsheet.shots import Batch, Shot
 
 # Jobs that gave nothing and never will, unless a person wants them again.
@@ -59,9 +59,9 @@ def needed_takes(shot: Shot) -> tuple[int, ...]:
 def is_chosen_by_scores(shot: Shot) -> bool:
     """Return whether one of several takes is chosen by what they look like.
 
-    Such a choice could come out in another way.
+    To be animated, or for what is made of it. Such a choice could come out in another way.
     """
-    return bool(shot.motion_prompt) and shot.takes > 1 and shot.select in ("best", "first")
+    return (bool(shot.motion_prompt) or shot.is_parent) and shot.takes > 1 and shot.select in ("best", "first")
 
 
 def wish_of(batch: Batch, shot: Shot) -> str:
@@ -80,12 +80,23 @@ def pin_of(batch: Batch, shot: Shot, known: Known) -> FramePin | None:
     """
     if not is_chosen_by_scores(shot):
         return None
-    jobs = {take: known.jobs.get(take_order(batch, shot, take).key) for take in range(1, shot.takes + 1)}
-    takes = {take: job.sha256 for take, job in jobs.items() if job and job.sha256}
+    takes = list_made_takes(batch, shot, known)
     if pins := known.pins.get(shot.id):
-        wish = wish_of(batch, shot)
-        return next((pin for pin in reversed(pins) if pin.holds_for(wish, takes)), None)
-    return _find_pin_by_clips(batch, shot, takes, known=known)
+        # What was made of a take before the shot was animated has chosen for it.
+        wishes = (wish_of(batch, shot), child_wish_of(shot)) if shot.motion_prompt else (child_wish_of(shot),)
+        return next((pin for wish in wishes for pin in reversed(pins) if pin.holds_for(wish, takes)), None)
+    return _find_pin_by_clips(batch, shot, takes, known=known) if shot.motion_prompt else None
+
+
+def child_wish_of(shot: Shot) -> str:
+    """Return the sha256 of what a choice of take answers that is not for a clip."""
+    return hashlib.sha256(json.dumps(["child", shot.select]).encode()).hexdigest()
+
+
+def list_made_takes(batch: Batch, shot: Shot, known: Known) -> dict[int, str]:
+    """Return the sha256 of the takes that were made of a shot, by number."""
+    jobs = {take: known.jobs.get(take_key(batch, shot, take)) for take in range(1, shot.takes + 1)}
+    return {take: job.sha256 for take, job in jobs.items() if job and job.sha256}
 
 
 def _find_pin_by_clips(batch: Batch, shot: Shot, takes: Mapping[int, str], *, known: Known) -> FramePin | None:

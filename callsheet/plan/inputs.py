@@ -1,20 +1,81 @@
-"""The circumstances of a run: clock, limits, use so far, money, and speed of work."""
+"""The circumstances of a run: clock, limits, use so far, money, and speed of work.
+
+Also which of the paid requests still fit a budget, in the order in which they are sent.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
+from callsheet.archive.layout import folder_name
 from callsheet.decisions import FrameDecision, FramePin
 from callsheet.ledger import Job
 from callsheet.ledger.model_usage import Use
 from callsheet.ledger.quota import RequestLimits
-from callsheet.ledger.spend_window import SpendLimits
+from callsheet.ledger.spend_window import Position, SpendLimits, lacking
 from callsheet.models import Latency
-from callsheet.plan.money import Money
+from callsheet.models.schema import Platform
 from callsheet.shots import Asset
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """The money of a campaign and mode (USD): the budget, what is spent, and reserved.
+
+    The budget is None when there is none. `parked` requests worth `parked_usd` do not fit the budget any more.
+    """
+
+    budget: Decimal | None = None
+    position: Position = field(default_factory=Position)
+    parked: int = 0
+    parked_usd: Decimal = Decimal(0)
+
+    @property
+    def left(self) -> Decimal | None:
+        """The USD that may still be started; None without a budget."""
+        return None if self.budget is None else max(Decimal(0), self.budget - self.position.committed)
+
+    def sentence(self) -> str:
+        """Return the budget for a person; "" without one."""
+        if self.budget is None:
+            return ""
+        committed = f"${self.position.committed:.2f} of ${self.budget:.2f} is spent or held, ${self.left:.2f} is left"
+        if not self.parked:
+            return f"Budget: {committed}; the plan fits."
+        return f"Budget: {committed}; {self.parked} requests worth ${self.parked_usd:.2f} do not fit and are parked."
+
+    def as_json(self) -> dict[str, object]:
+        """Return the money as `callsheet plan --json` prints it."""
+        return {
+            "usd": None if self.budget is None else float(self.budget),
+            "spent": float(self.position.spent),
+            "reserved": float(self.position.reserved),
+            "left": None if self.left is None else float(self.left),
+            "parked": self.parked,
+            "parked_usd": float(self.parked_usd),
+        }
+
+
+def fitting(prices: Iterable[Decimal], budget: Decimal | None, position: Position) -> list[bool]:
+    """Return for each price in turn whether its request may be sent.
+
+    All that may have to be paid stays in the budget.
+    """
+    fits: list[bool] = []
+    for price in prices:
+        fits.append(not lacking(position, price, budget))
+        if fits[-1]:
+            position = Position(position.spent + price, position.reserved)
+    return fits
+
+
+def amount(low: Decimal, high: Decimal, places: int = 3) -> str:
+    """Return an amount in USD, or the span of it: "0.034", "0.034-0.067"."""
+    told = f"{low:.{places}f}", f"{high:.{places}f}"
+    return told[0] if told[0] == told[1] else "-".join(told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +111,10 @@ class Known:
     decisions: Mapping[str, tuple[FrameDecision, ...]] = field(default_factory=dict)
     pins: Mapping[str, tuple[FramePin, ...]] = field(default_factory=dict)
     doubts: tuple[UnexplainedFile, ...] = ()
+
+    def has_file(self, shot: str, asset: Asset) -> bool:
+        """Return whether an asset's file is really there, in the folder of this shot."""
+        return f"shots/{folder_name(shot)}/{asset.name}" in self.files
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +154,14 @@ REHEARSAL = WorkSeconds(opening_s=0.5, image_s=0.15, loading_s=1.0, frame_s=0.3,
 
 
 @dataclass(frozen=True, slots=True)
+class RouteName:
+    """The route that requests to a model would take: platform, and name for people."""
+
+    platform: Platform
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class ModelConditions:
     """One model: its limits, its speed, and what was sent to it lately.
 
@@ -118,7 +191,8 @@ class Conditions:
     """The conditions that a run would find if it began at `now`.
 
     `factor` is how much faster than real time its clock goes. `look_s` is the time between two looks at an operation,
-    in seconds of the clock.
+    in seconds of the clock. `unreachable` are the models that no credentials of this process lead to, with what to set;
+    `has_credentials`: there are some at all. `routes` has the route to each model of the catalogue that has one.
     """
 
     now: datetime
@@ -133,3 +207,6 @@ class Conditions:
     videos_at_once: int = 64
     encoders: int = 2
     look_s: float = 10.0
+    unreachable: Mapping[str, str] = field(default_factory=dict)
+    has_credentials: bool = True
+    routes: Mapping[str, RouteName] = field(default_factory=dict)

@@ -30,7 +30,7 @@ class Item:
     """Something to make.
 
     `paid`: a request has to be sent; `running_s`: for how long its operation is under way. `work_s` are the real
-    seconds of our own work for it.
+    seconds of our own work for it. `after` is what it is made of, as far as that is made in this run.
     """
 
     number: Number
@@ -40,6 +40,7 @@ class Item:
     running_s: float | None = None
     work_s: float = 0.0
     usd: Decimal = Decimal(0)
+    after: tuple[Number, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +182,7 @@ class _Pipeline:
         self.video_places = Room(simulation, conditions.videos_at_once)
         self.encoders = Room(simulation, conditions.encoders)
         self.processors = Room(simulation, conditions.processors)
+        self.lines: dict[Number, Room] = {}
 
     def now(self) -> datetime:
         """Return the simulated time."""
@@ -201,16 +203,31 @@ class _Pipeline:
         yield [self._make_clip(item) for item in errand.videos]
         yield [self._make_cut(item) for item in errand.cuts]
 
+    def _await_items(self, item: Item) -> Process:
+        for number in item.after:
+            if number not in self.course.done:
+                line = self.lines.setdefault(number, Room(self.simulation, 0))
+                yield line
+                line.leave()
+
     def _make_picture(self, item: Item) -> Process:
+        yield from self._await_items(item)
         if item.paid:
             yield self.image_places
             yield from self._wait_for_quota(item, self.image_places)
             yield self._find_latency(item).at(self.dice.random())
             self.image_places.leave()
         yield from self._work(item.work_s)
+        self._end(item)
+
+    def _end(self, item: Item) -> None:
+        """Wake what is made of the item."""
         self.course.done[item.number] = self.simulation.now
+        if item.number in self.lines:
+            self.lines[item.number].leave()
 
     def _make_clip(self, item: Item) -> Process:
+        yield from self._await_items(item)
         if item.paid:
             yield self.video_places
             yield from self._wait_for_quota(item, self.video_places)
@@ -222,7 +239,7 @@ class _Pipeline:
         yield from self._work(item.work_s)
         if item.paid:
             self.video_places.leave()
-        self.course.done[item.number] = self.simulation.now
+        self._end(item)
 
     def _make_cut(self, item: Item) -> Process:
         yield self.encoders

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from callsheet.decisions import APPROVAL
 from callsheet.errors import SettingsError
 from callsheet.plan.actions import Action, Plan
+from callsheet.plan.extensions import read_clip_slot
 from callsheet.shots import Mode
 
 # A batch of 100,000 actions has about 20 MB.
@@ -36,7 +37,8 @@ class _PlanRecord(BaseModel):
 class PlannedAction(_PlanRecord):
     """The plan for a slot.
 
-    `key` names everything that is asked; of a clip without a frame, all but that.
+    `key` names everything that is asked; of a clip without a frame, all but that. `awaits`: of an edit whose parent is
+    made before it, all but the parent.
     """
 
     shot: Line
@@ -46,6 +48,7 @@ class PlannedAction(_PlanRecord):
     usd: Usd = Decimal(0)
     list_usd: Usd | None = None
     why: Line = ""
+    awaits: bool = False
 
     def is_as(self, planned: PlannedAction) -> bool:
         """Return whether it is what was planned, apart from quota.
@@ -186,6 +189,7 @@ def _to_planned(shot: str, action: Action) -> PlannedAction:
         usd=action.usd,
         list_usd=action.list_usd,
         why=" ".join(action.why.split())[:2000],
+        awaits=action.kind == "image" and action.job_key is None,
     )
 
 
@@ -224,8 +228,14 @@ def _describe_approved(clips: list[PlannedAction]) -> str:
     stopped = [clip.why for clip in clips if clip.what == "blocked"]
     if stopped:
         return f"it is {stopped[0]}"
-    usd = sum(clip.usd for clip in clips)
-    return f"{len(clips)} {'take is' if len(clips) == 1 else 'takes are'} approved, ${usd:.2f}"
+    usd, takes = sum(clip.usd for clip in clips), [one for one in clips if _begins(one)]
+    return f"{len(takes)} {'take is' if len(takes) == 1 else 'takes are'} approved, ${usd:.2f}"
+
+
+def _begins(clip: PlannedAction) -> bool:
+    """Return whether a clip is the first of its frame."""
+    place = read_clip_slot(clip.slot)
+    return place.step == 0 and place.variant == 1
 
 
 def _is_clip(action: PlannedAction) -> bool:
@@ -239,7 +249,7 @@ def _is_progress(old: PlannedAction | None, new: PlannedAction | None) -> bool:
     """
     if old is None or new is None:
         return False
-    same = old.key == new.key or (_is_clip(old) and _is_clip(new))
+    same = old.key == new.key or (_is_clip(old) and _is_clip(new)) or (old.awaits and old.slot == new.slot)
     return same and old.what in ("create", "resume") and new.usd <= old.usd
 
 

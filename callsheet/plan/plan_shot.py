@@ -9,26 +9,34 @@ from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 
-from callsheet.archive.layout import folder_name
-from callsheet.cuts.encode.recipe import find_cut
 from callsheet.decisions import APPROVAL, describe_takes, holding
-from callsheet.errors import Unknown
+from callsheet.errors import RouteMissing, Unknown
 from callsheet.ledger import Job, JobOrder, JobState
 from callsheet.ledger.records import is_worth_a_look
 from callsheet.models import Catalogue
-from callsheet.plan.actions import ZERO, Action, Kind, ShotPlan, What
-from callsheet.plan.changes import changed
-from callsheet.plan.cuts import better_aspect, foreseen
+from callsheet.plan.actions import LEFT_OVER, ZERO, Action, Kind, ShotPlan
+from callsheet.plan.changes import advise_prompt, changed, explain_new, find_earlier
+from callsheet.plan.clip_choice import (
+    find_leader,
+    is_choice_open,
+    list_whole_clips,
+    order_variants,
+    plan_variants,
+    split_by_frame,
+)
+from callsheet.plan.cuts import better_aspect, plan_cuts
+from callsheet.plan.extensions import await_step, count_steps, follow_steps, read_clip_slot, step_order
 from callsheet.plan.frames import decide_frames, is_chosen_by_scores, is_sent, pin_of
 from callsheet.plan.inputs import Known
-from callsheet.plan.requests import clip_order, clip_slot, take_estimate, take_order, text_clip_order
-from callsheet.plan.subject_query import look_price
-from callsheet.platforms import Platforms, PlatformSpec, load_platforms
+from callsheet.plan.models_used import price_fallbacks
+from callsheet.plan.parents import AwaitedTake, find_awaited
+from callsheet.plan.plan_edits import find_open_choice, plan_awaited_clips, plan_awaited_take
+from callsheet.plan.requests import clip_order, clip_slot, take_estimate, take_keys, take_order, text_clip_order
+from callsheet.platforms import Platforms, load_platforms
 from callsheet.providers.retry_policy import RetryDecision, decide_retry
-from callsheet.shots import Asset, Batch, Shot
+from callsheet.shots import Batch, Shot
 
 _AGAIN = "--remake makes it again"
-_LEFT_OVER: tuple[What, ...] = ("waiting", "blocked", "failed")
 
 
 def plan_shot(
@@ -38,22 +46,38 @@ def plan_shot(
 
     `platforms` are those of its cuts, the built-in ones by default.
     """
-    takes = [_plan_take(batch, shot, take, known=known, catalogue=catalogue) for take in range(1, shot.takes + 1)]
+    awaited = find_awaited(batch, shot, known)
+    takes = [
+        _plan_take(batch, shot, take, awaited=awaited, known=known, catalogue=catalogue)
+        for take in range(1, shot.takes + 1)
+    ]
     animate = _plan_approved_clips if shot.select == "approve" else _plan_clips
     clips = animate(batch, shot, takes, known, catalogue) if shot.motion_prompt else []
+    begun = plan_awaited_clips(batch, shot, known, _plan_variants(batch, shot, clips, known, catalogue))
+    frames = split_by_frame(shot, begun, 0)
+    clips = [part for some in frames for part in _plan_steps(batch, shot, some, known=known, catalogue=catalogue)]
     specs = [(platforms or load_platforms()).get(name) for name in shot.cuts] if clips else []
-    cuts = [cut for clip in clips for cut in _plan_cuts(shot, clip, specs, known=known, catalogue=catalogue)]
+    whole = list_whole_clips(shot, clips)
+    cuts = [cut for clip in whole for cut in plan_cuts(shot, clip, specs, known, catalogue)]
     new = any(clip.what == "create" for clip in clips)
-    return ShotPlan(shot, (*takes, *clips, *cuts), better_aspect(shot, specs, catalogue) if new else "")
+    told = (better_aspect(shot, specs, catalogue), *advise_prompt(shot, catalogue)) if new else ()
+    choice = find_open_choice(batch, shot, known) or ("clips" if is_choice_open(shot, clips) else "")
+    actions = price_fallbacks(shot, (*takes, *clips, *cuts), known, catalogue)
+    return ShotPlan(shot, tuple(actions), "; ".join(filter(None, told)), choice)
 
 
 def clip_keys(batch: Batch, shot: Shot, known: Known) -> list[tuple[int | None, str]]:
     """Return the keys that the shot's clips could have.
 
-    One for each take that is made, or the one of text alone.
+    Those of each take that is made, or of text alone; each with the steps that make it longer, as far as these can be
+    known.
     """
-    keys = [take_order(batch, shot, take).key for take in range(1, shot.takes + 1)]
-    return [(take, order.key) for take, order in _order_clips(batch, shot, keys, known=known)]
+    keys = take_keys(batch, shot)
+    found: list[tuple[int | None, str]] = []
+    for take, first in _order_clips(batch, shot, keys, known=known):
+        for order in order_variants(batch, shot, first):
+            found += [(take, one.key) for one in (order, *follow_steps(batch, shot, order, known))]
+    return found
 
 
 def frames_wanted(shot: Shot) -> int:
@@ -76,10 +100,48 @@ def _order_clips(
     return [(take, clip_order(batch, shot, take, job.sha256)) for take, job in made if job and job.sha256]
 
 
-def _plan_take(batch: Batch, shot: Shot, take: int, *, known: Known, catalogue: Catalogue) -> Action:
+def _plan_variants(batch: Batch, shot: Shot, clips: list[Action], known: Known, catalogue: Catalogue) -> list[Action]:
+    """Return the actions for all clips of each frame; `clips` has the first of each."""
+    if shot.clips == 1 or not clips:
+        return clips
+    price = catalogue.get(shot.video_model or "").video_price(shot.resolution, shot.duration_s)
+
+    def plan_request(order: JobOrder) -> Action:
+        return _plan_request(order, price, known)
+
+    return [one for clip in clips for one in plan_variants(batch, shot, clip, known, plan_request)]
+
+
+def _plan_steps(
+    batch: Batch, shot: Shot, variants: list[Action], *, known: Known, catalogue: Catalogue
+) -> list[Action]:
+    """Return the actions for the clips of a frame, and for the steps of one."""
+    if not count_steps(shot):
+        return variants
+    model = catalogue.get(shot.video_model or "")
+    above = find_leader(variants)
+    is_certain, place, steps = shot.clips == 1 or above.is_chosen, read_clip_slot(above.slot), list[Action]()
+    place = place if is_certain else place._replace(variant=1)
+    for step in range(1, count_steps(shot) + 1):
+        job = known.jobs.get(above.job_key or "") if is_certain else None
+        place = place.after(step, shot)
+        price = model.video_price(shot.resolution, (shot.duration_s or 0) if place.is_edit else shot.extend_s)
+        order = step_order(batch, shot, place, job.sha256 or "" if job else "")
+        is_there = job is not None and job.sha256 is not None
+        before = above.slot if is_certain or step > 1 else "the chosen clip"
+        above = _plan_request(order, price, known) if is_there else await_step(order, above, price, before)
+        steps.append(above)
+    return [*variants, *steps]
+
+
+def _plan_take(
+    batch: Batch, shot: Shot, take: int, *, awaited: AwaitedTake | None, known: Known, catalogue: Catalogue
+) -> Action:
     order = take_order(batch, shot, take)
     model = catalogue.get(shot.image_model)
     action = _plan_request(order, take_estimate(model, shot), known)
+    if awaited is not None:
+        action = plan_awaited_take(action, shot, awaited, is_known=(shot.id, order.slot) in known.earlier)
     return replace(action, list_usd=model.image_price(shot.image_size))
 
 
@@ -97,7 +159,7 @@ def _plan_clips(batch: Batch, shot: Shot, takes: Sequence[Action], known: Known,
         return begun + [waiting] * (wanted - len(begun))
     if is_chosen_by_scores(shot):
         orders = []
-    elif len(orders) != wanted or any(take.what in _LEFT_OVER for take in takes):
+    elif len(orders) != wanted or any(take.what in LEFT_OVER for take in takes):
         orders = [(take, order) for take, order in orders if order.key in known.jobs]
     orders.sort(key=lambda pair: known.earlier.get((shot.id, pair[1].slot)) is None)
     started = [_plan_request(order, price, known) for _, order in orders[:wanted]]
@@ -136,7 +198,7 @@ def _plan_approved_clips(
     if clip.what != "create":
         return [clip]
     if decision is not None:
-        return [replace(clip, what="blocked", why=decision.told(), usd=ZERO)]
+        return [replace(clip, what="blocked", why=decision.describe(), usd=ZERO)]
     return [replace(clip, what="waiting", why=f"waiting: {APPROVAL}", usd=ZERO, extra_usd=price)]
 
 
@@ -146,51 +208,24 @@ def _plan_unknown_clip(batch: Batch, shot: Shot, takes: Sequence[Action], *, pri
     Or of one that cannot be had as long as its takes stay as they are.
     """
     order = clip_order(batch, shot, None, None)
-    clip = Action("video", "clip", "create", "", price, model=order.model, wish=order.key)
-    stuck = [take for take in takes if take.what in _LEFT_OVER]
+    clip = Action("video", "clip", "create", "", price, model=order.model, wish=order.key, list_usd=price)
+    stuck = [take for take in takes if take.what in LEFT_OVER]
     if isinstance(shot.select, tuple):
         stuck = [take for take in stuck if take.slot in {f"take-{number}" for number in shot.select}]
     if stuck and (isinstance(shot.select, tuple) or len(stuck) == len(takes)):
         return replace(clip, what=stuck[0].what, why=f"its frame is {stuck[0].what}", usd=ZERO)
-    old = _find_earlier(known, shot.id, "clip")
+    old = find_earlier(known, shot.id, "clip")
     differs = changed(old, order, frame_known=False) if old else ""
     return replace(clip, why="; ".join(part for part in (differs, "its frame is not chosen yet") if part))
-
-
-def _plan_cuts(
-    shot: Shot, clip: Action, specs: Sequence[PlatformSpec], *, known: Known, catalogue: Catalogue
-) -> list[Action]:
-    job = known.jobs.get(clip.job_key or "")
-    cuts = [a for a in known.assets.get(shot.id, ()) if a.kind == "cut" and _is_there(shot.id, a, known)]
-    what: What = clip.what if clip.what in _LEFT_OVER else "create"
-
-    def is_made(spec: PlatformSpec) -> bool:
-        return bool(job and job.sha256 and find_cut(cuts, job.sha256, spec, shot.finish))
-
-    actions = [
-        Action("cut", f"cut-{spec.name}", "reuse" if is_made(spec) else what, how=foreseen(shot, spec))
-        for spec in specs
-    ]
-    return _add_look(actions, catalogue) if shot.finish.focus == "ask" else actions
-
-
-def _add_look(cuts: list[Action], catalogue: Catalogue) -> list[Action]:
-    """Return the cuts of a clip, with the price of the look at it.
-
-    The first of them to be cropped pays for it, unless it is stored already.
-    """
-    price = look_price(catalogue.get(catalogue.default_look))
-    first = next((n for n, cut in enumerate(cuts) if cut.what == "create" and cut.how == "crop"), None)
-    why = "Gemini is asked once where the clip's subject is"
-    return [replace(cut, why=why, extra_usd=price) if n == first else cut for n, cut in enumerate(cuts)]
 
 
 def _plan_request(order: JobOrder, price: Decimal, known: Known) -> Action:
     kind: Kind = "video" if order.kind == "video" else "image"
     job = known.jobs.get(order.key)
-    new = Action(kind, order.slot, "create", "", price, order.key, _estimate_extra(kind, price), order.model)
+    extra = _estimate_extra(kind, price)
+    new = Action(kind, order.slot, "create", "", price, order.key, extra, order.model, list_usd=price)
     if job is None:
-        return replace(new, why=_explain_new(order, known))
+        return replace(new, why=explain_new(order, known))
     if job.state in (JobState.UNKNOWN, JobState.SUBMITTING):
         return _plan_in_doubt(new, order, job, known=known)
     if job.state in (JobState.PLANNED, JobState.RESERVED):
@@ -198,31 +233,12 @@ def _plan_request(order: JobOrder, price: Decimal, known: Known) -> Action:
     return replace(_plan_sent(new, order, job, known=known), usd=ZERO, extra_usd=ZERO)
 
 
-def _explain_new(order: JobOrder, known: Known) -> str:
-    old = _find_earlier(known, order.shot, order.slot)
-    if old is None and order.kind == "video":
-        old = _find_earlier(known, order.shot, "clip")
-    if old is not None:
-        return changed(old, order) or "asked for in another way"
-    return "new" if order.shot in known.shots else "new shot"
-
-
-def _find_earlier(known: Known, shot: str, slot: str) -> Job | None:
-    """Return the job that filled the slot before.
-
-    For a clip whose frame is not known, that of any clip of the shot.
-    """
-    found = known.earlier.get((shot, slot))
-    if found is None and slot == "clip":
-        takes = (known.earlier.get((shot, f"clip-{take}")) for take in range(1, 10))
-        found = next((job for job in takes if job), None)
-    return found
-
-
 def _plan_unsent(new: Action, job: Job) -> Action:
     if job.parked_until is not None:
         until = f"goes on at {job.parked_until:%Y-%m-%d %H:%M} UTC"
         return replace(new, what="parked", why=until, until=job.parked_until)
+    if job.reason_kind == RouteMissing.__name__:  # whether there are credentials now is found out anew
+        return replace(new, why="not sent yet: there were no credentials")
     return replace(new, why="reserved, not sent yet" if job.state is JobState.RESERVED else job.reason)
 
 
@@ -268,7 +284,7 @@ def _plan_sent(new: Action, order: JobOrder, job: Job, *, known: Known) -> Actio
 
 def _plan_stored(new: Action, order: JobOrder, known: Known) -> Action:
     mine = [a for a in known.assets.get(order.shot, ()) if a.job_key == order.key and a.kind in ("take", "clip")]
-    if any(_is_there(order.shot, asset, known) for asset in mine):
+    if any(known.has_file(order.shot, asset) for asset in mine):
         return replace(new, what="reuse")
     why = "its file is missing in the archive: is put back for nothing" if mine else "paid for; is copied to this batch"
     return replace(new, what="resume", why=why)
@@ -277,7 +293,3 @@ def _plan_stored(new: Action, order: JobOrder, known: Known) -> Action:
 def _describe_reason(job: Job) -> str:
     code = f" [{job.reason_code}]" if job.reason_code else ""
     return f"{job.reason or job.state.value}{code}"
-
-
-def _is_there(shot: str, asset: Asset, known: Known) -> bool:
-    return f"shots/{folder_name(shot)}/{asset.name}" in known.files

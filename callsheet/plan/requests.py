@@ -7,16 +7,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
+from functools import lru_cache
 
 from callsheet.keys import job_key, labels_of
 from callsheet.ledger import Job, JobOrder, JobState
+from callsheet.ledger.records import EDIT_OF
 from callsheet.models import Model
-from callsheet.models.picture_price import picture_estimate
-from callsheet.providers.protocol import ImageRequest, InputImage, VideoRequest
-from callsheet.shots import Batch, Reference, Shot
+from callsheet.models.prices import picture_estimate, thought_tokens
+from callsheet.providers.protocol import ImageRequest, InputImage, InputVideo, VideoRequest, fold_negative
+from callsheet.shots import Batch, Shot
 
 # What a request says of itself besides its prompt and inputs, and is no parameter of the result: it is in no key.
 TEXT_ALONE = "text_alone"
+KEPT_TO = "video_references"
+# Which of several clips of one frame it is; the first does not say so, and has the key that it had alone.
+VARIANT = "variant"
+# Of pictures: a hundred bytes each, beside shots that are in memory anyway.
+KEYS_KEPT = 1 << 16
 _SENT = (JobState.SUBMITTING, JobState.UNKNOWN, JobState.SUBMITTED, JobState.FINISHED, JobState.STORED)
 
 
@@ -25,31 +32,42 @@ def take_slot(take: int) -> str:
     return f"take-{take}"
 
 
-def clip_slot(take: int | None) -> str:
+def clip_slot(take: int | None, variant: int = 1) -> str:
     """Return the name of a clip's place in its shot.
 
-    Without a take it is made of text alone.
+    Without a take it is made of text alone. `variant` tells several clips of one frame apart.
     """
-    return "clip" if take is None else f"clip-{take}"
+    return ("clip" if take is None else f"clip-{take}") + (f"-v{variant}" if variant > 1 else "")
 
 
-def take_order(batch: Batch, shot: Shot, take: int) -> JobOrder:
-    """Return the order for picture `take` (1-based) of a shot."""
-    params = _list_image_params(shot, take)
-    prompt = image_prompt(shot)
-    references = [reference.sha256 for reference in shot.reference_images]
-    key = job_key(
+@lru_cache(maxsize=KEYS_KEPT)
+def take_key(batch: Batch, shot: Shot, take: int) -> str:
+    """Return the key of picture `take` (1-based) of a shot.
+
+    As long as it is not known which picture it is made of, no job has its key. Survey, plan and steps each ask for it:
+    it is worked out once.
+    """
+    return job_key(
         kind="image",
         mode=batch.mode,
         model=shot.image_model,
-        prompt=prompt,
-        params=params,
-        inputs=references,
+        prompt=image_prompt(shot),
+        params=_list_image_params(shot, take),
+        inputs=_list_image_inputs(shot),
         take=take,
         edition=batch.edition,
     )
+
+
+def take_keys(batch: Batch, shot: Shot) -> list[str]:
+    """Return the keys of all pictures of a shot, in the order of its takes."""
+    return [take_key(batch, shot, take) for take in range(1, shot.takes + 1)]
+
+
+def take_order(batch: Batch, shot: Shot, take: int) -> JobOrder:
+    """Return the order for picture `take` (1-based) of a shot; see take_key."""
     return JobOrder(
-        key=key,
+        key=take_key(batch, shot, take),
         kind="image",
         mode=batch.mode,
         model=shot.image_model,
@@ -57,19 +75,27 @@ def take_order(batch: Batch, shot: Shot, take: int) -> JobOrder:
         batch=batch.name,
         shot=shot.id,
         slot=take_slot(take),
-        request={"prompt": prompt, "take": take, "inputs": references, **_drop_unknown(params)},
+        request={
+            "prompt": image_prompt(shot),
+            "take": take,
+            "inputs": _list_image_inputs(shot),
+            **_drop_unknown(_list_image_params(shot, take)),
+            **({EDIT_OF: shot.edit_of.record} if shot.edit_of else {}),
+        },
+        fallbacks=shot.image_fallbacks,
+        fallback_on_quota=shot.fallback_on_quota,
     )
 
 
-def clip_order(batch: Batch, shot: Shot, take: int | None, frame_sha256: str | None) -> JobOrder:
+def clip_order(batch: Batch, shot: Shot, take: int | None, frame_sha256: str | None, variant: int = 1) -> JobOrder:
     """Return the order for the clip made of the take with these bytes.
 
-    When both are None, of the one made of text (and references).
+    When both are None, of the one made of text (and references). Further clips of one frame are further variants.
     """
     model = shot.video_model or ""
-    params = _list_video_params(shot)
+    params = _list_video_params(seed_variant(shot, variant)) | ({VARIANT: variant} if variant > 1 else {})
     frames = [sha for sha in (frame_sha256, shot.last_frame.sha256 if shot.last_frame else None) if sha]
-    inputs = [*frames, *(reference.sha256 for reference in video_references(shot))]
+    inputs = [*frames, *(reference.sha256 for reference in shot.kept_references)]
     prompt = shot.motion_prompt or ""
     key = job_key(
         kind="video", mode=batch.mode, model=model, prompt=prompt, params=params, inputs=inputs, edition=batch.edition
@@ -82,14 +108,17 @@ def clip_order(batch: Batch, shot: Shot, take: int | None, frame_sha256: str | N
         campaign=batch.campaign,
         batch=batch.name,
         shot=shot.id,
-        slot=clip_slot(take),
+        slot=clip_slot(take, variant),
         request={
             "prompt": prompt,
             "take": take,
             "inputs": inputs,
             **_drop_unknown(params),
             **_mark_text_alone(shot, inputs),
+            **({KEPT_TO: [str(one) for one in shot.video_references]} if shot.video_references else {}),
         },
+        fallbacks=shot.video_fallbacks,
+        fallback_on_quota=shot.fallback_on_quota,
     )
 
 
@@ -105,20 +134,12 @@ def text_clip_order(batch: Batch, shot: Shot, earlier: Job | None) -> JobOrder:
     return clip_order(batch, shot, None, None)
 
 
-def video_references(shot: Shot) -> tuple[Reference, ...]:
-    """Return the pictures that the video of a shot keeps to.
-
-    A video made of a take has them in that already.
-    """
-    return () if shot.takes else shot.reference_images
-
-
 def image_prompt(shot: Shot) -> str:
     """Return the text sent for a picture.
 
     Image models have no field for negatives (models.yaml, 2026-11): they go last.
     """
-    return f"{shot.prompt}\n\nAvoid: {shot.negative_prompt}" if shot.negative_prompt else shot.prompt
+    return fold_negative(shot.prompt, shot.negative_prompt)
 
 
 def take_estimate(model: Model, shot: Shot) -> Decimal:
@@ -126,7 +147,9 @@ def take_estimate(model: Model, shot: Shot) -> Decimal:
 
     Raises CatalogueError when the catalogue has no price for it.
     """
-    return picture_estimate(model, shot.image_size, image_prompt(shot), len(shot.reference_images))
+    words = image_prompt(shot) + (shot.guidance.system_instruction or "")
+    thoughts = thought_tokens(shot.guidance.thinking)
+    return picture_estimate(model, shot.image_size, words, shot.input_pictures, thoughts)
 
 
 def image_request(shot: Shot, take: int, references: tuple[InputImage, ...], key: str, n: int) -> ImageRequest:
@@ -143,6 +166,9 @@ def image_request(shot: Shot, take: int, references: tuple[InputImage, ...], key
         person_generation=shot.person_generation,
         references=references,
         labels=labels_of(key, n),
+        system_instruction=shot.guidance.system_instruction,
+        safety=shot.guidance.safety,
+        thinking=shot.guidance.thinking,
     )
 
 
@@ -157,14 +183,16 @@ def video_request(
 ) -> VideoRequest:
     """Return the request for a clip of a shot.
 
-    It is attempt `n` at the job `key`; `output_uri` is where Veo writes it.
+    It is attempt `n` at the job `key`; `output_uri` is where Veo writes it. Of the references, styles come last.
     """
+    styles = sum(one.is_style for one in shot.kept_references) if references else 0
     return VideoRequest(
         model=shot.video_model or "",
         prompt=shot.motion_prompt or "",
         first_frame=first_frame,
         last_frame=last_frame,
-        references=references,
+        references=references[: len(references) - styles],
+        style_references=references[len(references) - styles :],
         negative_prompt=shot.negative_prompt,
         aspect_ratio=shot.video_aspect_ratio,
         resolution=shot.resolution,
@@ -172,8 +200,25 @@ def video_request(
         seed=shot.seed,
         person_generation=_choose_video_person(shot),
         output_uri=output_uri,
+        audio=shot.audio,
+        enhance_prompt=shot.enhance_prompt,
         labels=labels_of(key, n),
     )
+
+
+def seed_variant(shot: Shot, variant: int) -> Shot:
+    """Return the shot with the seed of this clip of several, which differ as takes do."""
+    return shot if variant == 1 else replace(shot, seed=_choose_seed(shot, variant))
+
+
+def _list_image_inputs(shot: Shot) -> list[str]:
+    return [*_list_parent(shot), *(reference.sha256 for reference in shot.reference_images)]
+
+
+def _list_parent(shot: Shot) -> list[str]:
+    """Return the sha256 of what the shot's pictures are made of; "" is not known yet."""
+    parent = shot.edit_of
+    return [parent.picture.sha256 if parent.picture else ""] if parent else []
 
 
 def _list_image_params(shot: Shot, take: int) -> dict[str, object]:
@@ -182,6 +227,9 @@ def _list_image_params(shot: Shot, take: int) -> dict[str, object]:
         "image_size": shot.image_size,
         "seed": _choose_seed(shot, take),
         "person_generation": shot.person_generation,
+        "system_instruction": shot.guidance.system_instruction,
+        "safety": dict(shot.guidance.safety) or None,
+        "thinking": shot.guidance.thinking,
     }
 
 
@@ -196,8 +244,40 @@ def _list_video_params(shot: Shot) -> dict[str, object]:
         # The order of inputs tells first from last frame only when it is known which of them there are.
         "last_frame": bool(shot.last_frame) or None,
         # So a video of references is not taken for one that begins with the same picture.
-        "references": len(video_references(shot)) or None,
+        "references": len(shot.kept_references) or None,
+        "audio": shot.audio,
+        "enhance_prompt": shot.enhance_prompt,
+        "styles": sum(one.is_style for one in shot.kept_references) or None,
     }
+
+
+def list_step_params(shot: Shot) -> dict[str, object]:
+    """Return the parameters of a step that makes the shot's clip longer.
+
+    What it looks like is the clip's own: aspect and length are not said again.
+    """
+    said = ("negative_prompt", "resolution", "seed", "person_generation", "audio", "enhance_prompt")
+    params = _list_video_params(shot)
+    return {name: params[name] for name in said}
+
+
+def step_request(shot: Shot, source: InputVideo, prompt: str, key: str, n: int) -> VideoRequest:
+    """Return the request for a step made of the clip `source` of a shot.
+
+    It is attempt `n` at the job `key`.
+    """
+    return VideoRequest(
+        model=shot.video_model or "",
+        prompt=prompt,
+        source_video=source,
+        negative_prompt=shot.negative_prompt,
+        resolution=shot.resolution,
+        seed=shot.seed,
+        person_generation=_choose_video_person(shot),
+        audio=shot.audio,
+        enhance_prompt=shot.enhance_prompt,
+        labels=labels_of(key, n),
+    )
 
 
 def _choose_video_person(shot: Shot) -> str | None:

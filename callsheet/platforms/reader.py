@@ -11,11 +11,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from callsheet.errors import CatalogueError
-from callsheet.models.overlay import overlay, text_keys
+from callsheet.models.data_files import overlay, read_yaml, text_keys
 from callsheet.models.suggestions import did_you_mean, nearest
-from callsheet.platforms.schema import PlatformRecord, PlatformsRecord
-from callsheet.platforms.spec import Fact, PlatformSpec, Zone
-from callsheet.yaml_file import read_yaml
+from callsheet.platforms.spec import Fact, PlatformRecord, PlatformSpec, PlatformsRecord, Zone
 
 _GROUPS = ("size", "fps", "duration", "video", "file", "loudness", "safe")
 

@@ -1,13 +1,27 @@
-"""The spec of a platform: what it takes, and what a cut made for it is like."""
+"""The spec of a platform, as a value and as a file gives it.
+
+What the platform takes, and what a cut made for it is like. Files are checked by pydantic: unknown fields are errors,
+every group names its source.
+"""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from datetime import date
 from fractions import Fraction
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 # A picture has an aspect when it is at most this many pixels off: sizes are whole and even.
 ASPECT_TOLERANCE_PX = 1
+# A name becomes part of file names, so it holds neither a hyphen nor a dot.
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]{0,29}$")]
+Ratio = Annotated[str, StringConstraints(pattern=r"^[1-9]\d{0,2}:[1-9]\d{0,2}$")]
+Side = Annotated[int, Field(ge=64, le=4096, multiple_of=2)]
+Seconds = Annotated[float, Field(ge=0, le=43_200)]
+Rate = Annotated[float, Field(ge=1, le=120)]
+Share = Annotated[float, Field(ge=0, le=0.45)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,3 +122,128 @@ def has_aspect(width: int | Fraction, height: int | Fraction, aspect: Fraction) 
     """Return whether a picture has the aspect, to a pixel."""
     off = min(abs(width - height * aspect), abs(height - width / aspect))
     return off <= ASPECT_TOLERANCE_PX
+
+
+class _Group(BaseModel):
+    """Numbers of one kind, with where and when they were read.
+
+    None: nobody has looked them up yet.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: Annotated[str, Field(min_length=1, max_length=300)]
+    checked_on: date | None
+
+
+class SizeRecord(_Group):
+    """The size of the picture, in pixels."""
+
+    width: Side
+    height: Side
+    keeps: Annotated[tuple[Ratio, ...], Field(max_length=10)] = ()
+    min_short: Annotated[int, Field(ge=0, le=4096, multiple_of=2)] = 0
+    max_long: Annotated[int, Field(ge=64, le=8192)] | None = None
+
+    @model_validator(mode="after")
+    def _check_possible(self) -> Self:
+        if self.min_short > min(self.width, self.height):
+            raise ValueError("min_short is more than the shorter of width and height")
+        if self.max_long is not None and self.max_long < max(self.width, self.height):
+            raise ValueError("max_long is less than the longer of width and height")
+        return self
+
+
+class FpsRecord(_Group):
+    """Frames per second."""
+
+    min: Rate = 1.0
+    max: Rate = 60.0
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        if self.min > self.max:
+            raise ValueError("min is more than max")
+        return self
+
+
+class DurationRecord(_Group):
+    """The duration, in seconds."""
+
+    min_s: Seconds = 0.0
+    max_s: Annotated[float, Field(gt=0, le=43_200)] | None = None
+    trims: bool = False
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        if self.max_s is not None and self.min_s > self.max_s:
+            raise ValueError("min_s is more than max_s")
+        return self
+
+
+class VideoRecord(_Group):
+    """The packing of H.264."""
+
+    max_kbps: Annotated[int, Field(ge=150, le=1_000_000)] | None = None
+    gop_s: Annotated[float, Field(ge=0.1, le=10)] = 1.0
+    profiles: Annotated[tuple[Literal["baseline", "main", "high"], ...], Field(min_length=1)] = (
+        "baseline",
+        "main",
+        "high",
+    )
+    max_gop_s: Annotated[float, Field(ge=0.1, le=60)] | None = None
+    max_b_frames: Annotated[int, Field(ge=2, le=16)] | None = None  # callsheet's own encodes have two
+    closed_gop: bool = False
+
+    @model_validator(mode="after")
+    def _check_possible(self) -> Self:
+        if self.max_gop_s is not None and self.gop_s > self.max_gop_s:
+            raise ValueError("gop_s is more than max_gop_s")
+        if "high" not in self.profiles:
+            raise ValueError("profiles must hold high: it is what callsheet encodes")
+        return self
+
+
+class PlatformsFile(_Group):
+    """The size of the file, in bytes."""
+
+    max_bytes: Annotated[int, Field(ge=100_000, le=10**12)] | None = None
+
+
+class LoudnessRecord(_Group):
+    """The loudness, by ITU-R BS.1770."""
+
+    lufs: Annotated[float, Field(ge=-40, le=-5)]
+    peak_dbtp: Annotated[float, Field(ge=-12, le=0)]
+
+
+class SafeRecord(_Group):
+    """The margins, as shares of width and height."""
+
+    left: Share = 0.0
+    top: Share = 0.0
+    right: Share = 0.0
+    bottom: Share = 0.0
+
+
+class PlatformRecord(BaseModel):
+    """One platform after inheritance."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    title: Annotated[str, Field(min_length=1, max_length=60)]
+    size: SizeRecord
+    loudness: LoudnessRecord
+    fps: FpsRecord | None = None
+    duration: DurationRecord | None = None
+    video: VideoRecord | None = None
+    file: PlatformsFile | None = None
+    safe: SafeRecord | None = None
+
+
+class PlatformsRecord(BaseModel):
+    """A whole file after overlay and inheritance."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    platforms: Annotated[dict[Name, PlatformRecord], Field(max_length=200)]

@@ -4,6 +4,5 @@ google-genai for pictures and looks, both Veo routes for videos.
 """
 
 from callsheet.providers.registry import Providers, load_sdk, open_providers
-from callsheet.providers.routing import live_ready
 
-__all__ = ["Providers", "live_ready", "load_sdk", "open_providers"]
+__all__ = ["Providers", "load_sdk", "open_providers"]

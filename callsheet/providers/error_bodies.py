@@ -16,6 +16,7 @@ from email.utils import parsedate_to_datetime
 
 from callsheet.clock import real_now
 from callsheet.errors import SPEND, RateLimited
+from callsheet.providers.error_codes import name_code
 
 MAX_MESSAGE_CHARS = 500
 _CODE = re.compile(r"(script|style)\b", re.IGNORECASE)
@@ -68,10 +69,15 @@ def read_error(body: object) -> ErrorBody:
     details = inner.get("details")
     return ErrorBody(
         message=plain(str(inner.get("message") or (error if isinstance(error, str) else ""))),
-        status=str(inner.get("status") or "")[:100],
+        status=str(inner.get("status") or "")[:100] or _read_word(inner.get("code")),
         details=tuple(d for d in details if isinstance(d, Mapping)) if isinstance(details, list) else (),
         genuine=genuine,
     )
+
+
+def _read_word(code: object) -> str:
+    """Return the status that a code means which is a word, "" for a number."""
+    return name_code(code) if isinstance(code, str) and not code.isdigit() else ""
 
 
 def speaks_of_policy(message: str) -> bool:
@@ -195,7 +201,7 @@ def retry_after_s(body: ErrorBody, header: str | None) -> float | None:
         if isinstance(delay, str) and (seconds := duration_s(delay)) is not None:
             return seconds
         if isinstance(delay, Mapping):
-            return _bound((_read_count(delay.get("seconds")) or 0) + (_read_count(delay.get("nanos")) or 0) / 1e9)
+            return _limit_wait((_read_count(delay.get("seconds")) or 0) + (_read_count(delay.get("nanos")) or 0) / 1e9)
     if stated := _RETRY_IN.search(body.message):
         return duration_s(stated.group(1).lower())
     return _read_header_s(header.strip()) if header else None
@@ -224,7 +230,7 @@ def duration_s(text: str) -> float | None:
     parts = _DURATION.findall(text.strip())
     if not parts or "".join(number + unit for number, unit in parts) != text.strip():
         return None
-    return _bound(sum(float(number) * _UNITS_S[unit] for number, unit in parts))
+    return _limit_wait(sum(float(number) * _UNITS_S[unit] for number, unit in parts))
 
 
 def _find_quotas(body: ErrorBody) -> Iterator[_Quota]:
@@ -261,7 +267,7 @@ def _read_header_s(header: str) -> float | None:
         return None
     aware: datetime = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     left_s = (aware - real_now()).total_seconds()
-    return _bound(left_s) if left_s > 0 else None
+    return _limit_wait(left_s) if left_s > 0 else None
 
 
 def _find_limit(message: str) -> int | None:
@@ -285,5 +291,5 @@ def _read_count(value: object) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 12 else None
 
 
-def _bound(seconds: float) -> float:
+def _limit_wait(seconds: float) -> float:
     return min(seconds, MAX_RETRY_AFTER_S) if math.isfinite(seconds) else MAX_RETRY_AFTER_S

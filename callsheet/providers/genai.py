@@ -1,6 +1,11 @@
-"""Pictures and looks through google-genai's generate_content, on both platforms.
+"""Pictures and looks through google-genai, on both platforms: client and requests.
 
-The platforms are the Gemini API and Agent Platform.
+The platforms are the Gemini API and Agent Platform. Google's clients are built so that nothing is sent twice, and
+nothing comes from the environment unless it is configured. Why each option is there (google-genai 3.4.0 and aiohttp
+3.14, measured 2026-11-21):
+- `attempts=1`: by default the SDK sends a paid POST again after a dropped connection.
+- `allow_redirects=False`: aiohttp would repeat a POST, with the key, wherever a 307 points.
+- base URL, API version, project and location are always explicit: else the SDK reads its own variables.
 """
 
 from __future__ import annotations
@@ -9,17 +14,21 @@ import asyncio
 from dataclasses import replace
 from functools import partial
 
+import aiohttp
 from google import genai
 from google.genai import types
+from google.oauth2.credentials import Credentials
 
 from callsheet.errors import BadImage
+from callsheet.providers.access import Access, Way, is_loopback
+from callsheet.providers.fetch import PictureFetch
 from callsheet.providers.http_errors import Phase
 from callsheet.providers.outcomes import BY_ADDRESS, read_look, read_picture
-from callsheet.providers.picture_fetch import PictureFetch
+from callsheet.providers.plain_client import KEEPALIVE_S, NO_SECRETS, Secrets, base_url, tls_context
 from callsheet.providers.protocol import ImageRequest, ImageResult, LookRequest, LookResult, not_carried
+from callsheet.providers.rehearsal_gate import RehearsalGate
 from callsheet.providers.reply_spool import Keeper, Reply
-from callsheet.providers.secrets import NO_SECRETS, Secrets
-from callsheet.providers.sent_tracking import SdkRequest, received
+from callsheet.providers.sent_tracking import SdkRequest, WatchedResponse, aiohttp_watch, received
 
 
 class GenaiLooks:
@@ -136,12 +145,12 @@ class GenaiImages:
 
 
 def contents(request: ImageRequest) -> types.Content:
-    """Return the prompt, then the references in their order.
+    """Return the references in their order, then the prompt.
 
-    So prompts may speak of "the first image".
+    So prompts may speak of "the first image", and what many requests begin with is read once (implicit caching).
     """
     references = (types.Part.from_bytes(data=image.data, mime_type=image.mime_type) for image in request.references)
-    return types.Content(role="user", parts=[types.Part(text=request.prompt), *references])
+    return types.Content(role="user", parts=[*references, types.Part(text=request.prompt)])
 
 
 def config(request: ImageRequest, *, agent_platform: bool) -> types.GenerateContentConfig:
@@ -160,7 +169,71 @@ def config(request: ImageRequest, *, agent_platform: bool) -> types.GenerateCont
             person_generation=person.upper() if person else None,
         ),
         seed=request.seed,
+        system_instruction=request.system_instruction,
+        safety_settings=[
+            types.SafetySetting(category=types.HarmCategory(category), threshold=types.HarmBlockThreshold(threshold))
+            for category, threshold in request.safety
+        ]
+        or None,
+        thinking_config=_build_thinking(request.thinking),
         # Both are on by default and would send further requests behind one call.
         automatic_continuation=False,
         automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
+    )
+
+
+def _build_thinking(level: str | None) -> types.ThinkingConfig | None:
+    return types.ThinkingConfig(thinking_level=types.ThinkingLevel(level.upper())) if level else None
+
+
+def open_session(url: str, *, fresh: bool, gate: RehearsalGate | None = None) -> aiohttp.ClientSession:
+    """Open a watched session for `url`; `fresh` connects anew for each request.
+
+    Proxies are used except on loopback. The requests of a rehearsal go through its `gate`.
+    """
+    tls = tls_context() if url.startswith("https:") else True
+    if fresh:
+        connector = aiohttp.TCPConnector(limit=0, force_close=True, ssl=tls)
+    else:
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_S, ssl=tls)
+    return aiohttp.ClientSession(
+        connector=connector,
+        trace_configs=[aiohttp_watch()],
+        trust_env=not is_loopback(url),
+        read_bufsize=1 << 20,
+        # Bodies are kept as they come, and uncompressed by ours: only what it can read is asked for.
+        response_class=WatchedResponse,
+        auto_decompress=False,
+        headers={"Accept-Encoding": "gzip, deflate"},
+        middlewares=[gate.aiohttp_middleware] if gate else [],
+    )
+
+
+def open_client(way: Way, access: Access, session: aiohttp.ClientSession, timeout_s: float) -> genai.Client:
+    """Open a client that sends each request once over `session`.
+
+    It waits at most `timeout_s` for the whole reply.
+    """
+    url = base_url(way, access)
+    options = types.HttpOptions(
+        base_url=url,
+        api_version="v1" if way is Way.GEMINI else "v1beta1",
+        timeout=int(timeout_s * 1000),
+        retry_options=types.HttpRetryOptions(attempts=1),
+        aiohttp_client=session,
+        client_args={"verify": tls_context()},
+        async_client_args={"verify": tls_context(), "ssl": tls_context(), "allow_redirects": False},
+    )
+    if way is Way.PROJECT:
+        token = access.static_token
+        return genai.Client(
+            enterprise=True,
+            project=access.project,
+            location=access.location,
+            credentials=Credentials(token=token.get_secret_value()) if token else None,  # type: ignore[no-untyped-call]
+            http_options=options,
+        )
+    key = access.gemini_key if way is Way.GEMINI else access.express_key
+    return genai.Client(
+        enterprise=way is Way.EXPRESS, api_key=key.get_secret_value() if key else None, http_options=options
     )

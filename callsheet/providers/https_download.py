@@ -7,9 +7,6 @@ it ended, and one that drips is ended: others wait for its turn.
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
-import json
 import logging
 import re
 from collections.abc import Mapping
@@ -26,7 +23,6 @@ from callsheet.errors import (
     ProviderError,
     Unauthorised,
 )
-from callsheet.files import digest_file
 from callsheet.providers.http_errors import Phase, from_reply
 from callsheet.providers.partial_file import (
     PARTIAL_CONTENT,
@@ -35,15 +31,14 @@ from callsheet.providers.partial_file import (
     PartialFile,
     open_partial,
 )
+from callsheet.providers.plain_client import Secrets
 from callsheet.providers.reply_body import read_body
 from callsheet.providers.reply_spool import KEPT_HEADERS, Reply
 from callsheet.providers.reply_words import error_body, stated_error
-from callsheet.providers.secrets import Secrets
 from callsheet.providers.sent_tracking import guarded, httpx2_watch
-from callsheet.providers.video_addresses import is_allowed, same_origin
+from callsheet.providers.video_addresses import check_file, is_allowed, is_processed, same_origin
 
 _DOWNLOAD = re.compile(r"(.*/files/[^/:?]+):download(\?.*)?")
-MAX_RESOURCE_BYTES = 64 * 1024
 
 
 def resource_of(url: str) -> str | None:
@@ -53,39 +48,6 @@ def resource_of(url: str) -> str | None:
     """
     found = _DOWNLOAD.fullmatch(url)
     return found.group(1) if found else None
-
-
-def check_file(path: Path, resource: bytes) -> None:
-    """Raise DownloadFailed when the file differs from what its resource states.
-
-    What the resource does not state is not checked.
-    """
-    try:
-        told = json.loads(resource[:MAX_RESOURCE_BYTES])
-    except ValueError:
-        return
-    if not isinstance(told, Mapping):
-        return
-    size, hashes = str(told.get("sizeBytes") or ""), _read_digests(told.get("sha256Hash"))
-    digest = digest_file(path)
-    if (size.isdigit() and int(size) != digest.size) or (hashes and digest.sha256 not in hashes):
-        raise DownloadFailed(
-            f"The video came damaged: {digest.size} bytes with sha256 {digest.sha256[:12]}, and the provider tells of "
-            f"{size or '?'} bytes with another hash. Fetching it again is free."
-        )
-
-
-def _read_digests(value: object) -> set[str]:
-    """Return the hex digests that a `sha256Hash` may mean; empty when it is none."""
-    if not isinstance(value, str):
-        return set()
-    found = {value.lower()}
-    try:
-        raw = base64.b64decode(value, validate=True)
-    except (binascii.Error, ValueError):
-        raw = b""
-    found |= {raw.hex(), raw.decode("ascii", "replace").lower()}
-    return {digest for digest in found if re.fullmatch(r"[0-9a-f]{64}", digest)}
 
 
 log = logging.getLogger(__name__)
@@ -164,17 +126,27 @@ class HttpsDownload:
             url, headers = urljoin(url, moved), {}
         raise DownloadFailed(f"The video's address was redirected over {MAX_REDIRECTS} times. Fetch it again later.")
 
+    async def is_active(self, url: str) -> bool:
+        """Return False while the Files API says that a file is still processed.
+
+        Whatever else it says of it, or that it does not answer, is left to the download.
+        """
+        return not is_processed(await self._ask_about(resource_of(url)))
+
     async def _compare(self, resource: str | None, target: Path) -> None:
+        if told := await self._ask_about(resource):
+            await asyncio.to_thread(check_file, target, told)
+
+    async def _ask_about(self, resource: str | None) -> bytes:
+        """Return what the Files API tells of a file, nothing when it does not."""
         if resource is None or not same_origin(resource, self._base_url):
-            return
+            return b""
         try:
             async with asyncio.timeout(ASIDE_S), self._client.stream("GET", resource, headers=self._headers) as reply:
-                told = (await _read_beginning(reply)).body if reply.status_code == 200 else b""
+                return (await _read_beginning(reply)).body if reply.status_code == 200 else b""
         except (httpx2.HTTPError, TimeoutError) as error:
-            log.debug("%s could not be asked for size and hash: %s", resource, type(error).__name__)
-            return
-        if told:
-            await asyncio.to_thread(check_file, target, told)
+            log.debug("%s could not be asked about: %s", resource, type(error).__name__)
+            return b""
 
     async def _follow(self, url: str, headers: Mapping[str, str], part: PartialFile) -> str | None:
         return await guarded(lambda: self._get_in_time(url, headers, part), Phase.DOWNLOAD, "the video", self._secrets)

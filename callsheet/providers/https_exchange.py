@@ -1,17 +1,32 @@
-"""One exchange over httpx2: the reply as it came, stored while it arrives."""
+"""One signed exchange over httpx2: the reply as it came, stored while it arrives.
+
+Requests are signed with a key, a fixed token, or Google's own credentials.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import functools
+from collections.abc import Mapping
 from contextlib import aclosing
+from pathlib import Path
+from typing import Any, Protocol
 
+import google.auth.transport.requests
 import httpx2
+import requests
+from google.auth.exceptions import DefaultCredentialsError
 
+from callsheet.errors import SettingsError
+from callsheet.gcs.access import GoogleAccess
+from callsheet.gcs.credentials import find_credentials
 from callsheet.providers.reply_spool import KEPT_HEADERS, MAX_KEPT_BYTES, Keeper, Reply, may_be_paid
 from callsheet.providers.sent_tracking import note_reply
 
 # Whoever waits for a reply goes on waiting while so many bytes come in the time.
 PROGRESS_BYTES = 256 * 1024
+SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+_RENEWAL_S = 30.0
 
 
 async def exchange(
@@ -34,7 +49,7 @@ async def exchange(
     except (httpx2.HTTPError, TimeoutError):
         if not came.body:
             raise
-    return await came.ended()
+    return await came.finish()
 
 
 class _Coming:
@@ -71,9 +86,60 @@ class _Coming:
         if self._keeper is not None:
             self._keeper.add(piece)
 
-    async def ended(self) -> Reply:
+    async def finish(self) -> Reply:
         reply = Reply(self._status, self._headers, bytes(self.body), self._is_whole)
         if self._keeper is not None:
             await self._keeper.end(reply)
         note_reply(reply)
         return reply
+
+
+class RequestSigner(Protocol):
+    """The source of the headers that a plain request to Google carries."""
+
+    async def headers(self) -> Mapping[str, str]:
+        """Return the headers, valid now."""
+        ...
+
+
+class FixedRequestSigner:
+    """A key or token that does not change."""
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        self._headers = dict(headers)
+
+    async def headers(self) -> Mapping[str, str]:
+        """Return the headers."""
+        return self._headers
+
+
+class GoogleRequestSigner:
+    """Google's credentials: those of the file, else what its library finds by itself."""
+
+    def __init__(self, file: Path | None) -> None:
+        self._file = file
+        self._credentials: Any = None
+        self._renewing = asyncio.Lock()
+
+    async def headers(self) -> Mapping[str, str]:
+        """Return a valid token in a header.
+
+        Raises GoogleAuthError when there are no credentials or no token is granted.
+        """
+        async with self._renewing:
+            if self._credentials is None or not self._credentials.valid:
+                await asyncio.to_thread(self._renew)
+        headers: dict[str, str] = {}
+        self._credentials.apply(headers)
+        return headers
+
+    def _renew(self) -> None:
+        """Find the credentials, and get a token for them. Blocks."""
+        if self._credentials is None:
+            try:
+                self._credentials = find_credentials(GoogleAccess(credentials_file=self._file), SCOPE)
+            except SettingsError as error:
+                raise DefaultCredentialsError(str(error)) from error  # type: ignore[no-untyped-call]
+        with requests.Session() as session:
+            ask = functools.partial(google.auth.transport.requests.Request(session), timeout=_RENEWAL_S)
+            self._credentials.refresh(ask)

@@ -14,6 +14,7 @@ from urllib.parse import quote, urlsplit
 
 from callsheet.errors import DownloadFailed, NoVideo, OperationFailed, ProviderError, Unreachable, VideoFiltered
 from callsheet.providers.error_bodies import plain, speaks_of_policy, support_codes
+from callsheet.providers.error_codes import name_code
 from callsheet.providers.protocol import VideoReady
 from callsheet.providers.reply_body import data_url_type, decode_base64
 
@@ -21,10 +22,10 @@ MAX_NAME_CHARS = 1000
 _UNFIT = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029]|//|://")
 _OBJECT = re.compile(r"gs://[a-z0-9][\w.-]{1,220}/[^\x00-\x1f\x7f-\x9f]*[^/\x00-\x1f\x7f-\x9f]")
 _VERSION = re.compile(r"v\d{1,2}(?:alpha|beta)?\d{0,2}/(?=.)")
-_OPERATION = re.compile(r"(?:^|/)operations/.")
+_OPERATION = re.compile(r"(?:^|/)(?:operations|interactions)/.")
 # Fields that hold an operation's name, the most telling first; then those that hold the object with such a field.
 _NAME_FIELDS = ("name", "operationname", "operation", "operationid", "requestid", "taskid", "id")
-_NAME_HOLDERS = ("operation", "response", "result", "data", "operations", "body")
+_NAME_HOLDERS = ("operation", "interaction", "response", "result", "data", "operations", "body")
 _NAME_DEPTH = 4
 
 
@@ -86,7 +87,9 @@ def _find_names(value: object, depth: int) -> Iterator[str]:
             yield from _find_names(one, depth)
     if not isinstance(value, Mapping) or not depth:
         return
-    fields = {str(name).replace("_", "").lower(): one for name, one in value.items()}
+    fields = lower_names(value)
+    if fields.get("object") == "interaction" and isinstance(fields.get("id"), str):
+        yield f"interactions/{str(fields['id']).rpartition('interactions/')[2]}"
     for field in _NAME_FIELDS:
         one = fields.get(field)
         if isinstance(one, str) and one:
@@ -98,12 +101,6 @@ def _find_names(value: object, depth: int) -> Iterator[str]:
 
 
 MAX_VIDEO_BYTES = 1024 * 1024 * 1024
-# google.rpc.Code: the numbers that an operation's error carries.
-RPC_CODES = {
-    1: "CANCELLED", 2: "UNKNOWN", 3: "INVALID_ARGUMENT", 4: "DEADLINE_EXCEEDED", 5: "NOT_FOUND", 6: "ALREADY_EXISTS",
-    7: "PERMISSION_DENIED", 8: "RESOURCE_EXHAUSTED", 9: "FAILED_PRECONDITION", 10: "ABORTED", 11: "OUT_OF_RANGE",
-    12: "UNIMPLEMENTED", 13: "INTERNAL", 14: "UNAVAILABLE", 15: "DATA_LOSS", 16: "UNAUTHENTICATED",
-}  # fmt: skip
 # Reasons of an OperationFailed that may pass: nothing is charged for a failed operation, so submitting again is safe.
 TRANSIENT = frozenset({"RESOURCE_EXHAUSTED", "UNAVAILABLE", "INTERNAL", "ABORTED", "DEADLINE_EXCEEDED"})
 MOST_VIDEOS, _DEPTH = 16, 6
@@ -129,8 +126,8 @@ def video_result(operation: object, what: str = "the operation") -> VideoReady |
     filter removed some of several videos, the first that is left counts. Unreachable when `operation` is no JSON
     object: a free poll went wrong.
     """
-    if isinstance(operation, list) and len(operation) == 1:
-        operation = operation[0]
+    if isinstance(operation, list):
+        operation = next((one for one in operation if isinstance(one, Mapping)), None) or None
     if not isinstance(operation, Mapping):
         raise Unreachable(
             f"The poll of {what} was answered with something that is no operation. Polling again is free."
@@ -140,7 +137,7 @@ def video_result(operation: object, what: str = "the operation") -> VideoReady |
     if videos:
         return VideoReady(videos[0].mime_type, videos[0].uri, videos[0].data, tuple(videos[1:]))
     if (error := _find_error(found)) is not None:
-        raise _judge_failure(error)
+        raise judge_failure(error)
     if not any(_is_done(one) for one in found):
         return None
     raise _judge_absence(found)
@@ -155,7 +152,7 @@ def _find_objects(value: object, depth: int) -> Iterator[Mapping[str, object]]:
         value = value[0]
     if not isinstance(value, Mapping) or not depth:
         return
-    fields = {str(name).replace("_", "").lower(): one for name, one in value.items()}
+    fields = lower_names(value)
     yield fields
     for holder in _HOLDERS:
         yield from _find_objects(fields.get(holder), depth - 1)
@@ -178,13 +175,17 @@ def _find_error(found: Sequence[Mapping[str, object]]) -> Mapping[str, object] |
     return None
 
 
-def _judge_failure(error: Mapping[str, object]) -> ProviderError:
+def judge_failure(error: Mapping[str, object]) -> ProviderError:
+    """Return the error that an operation ended with, as one of ours.
+
+    Its code is a number of google.rpc, or a word.
+    """
     code = error.get("code")
-    number = int(code) if isinstance(code, str) and code.isascii() and code.isdigit() and len(code) < 6 else code
-    reason = RPC_CODES.get(number, str(number)) if isinstance(number, int) else str(error.get("status") or "UNKNOWN")
+    is_number = isinstance(code, int) or (isinstance(code, str) and code.isascii() and code.isdigit())
+    reason = (name_code(code) if is_number else str(error.get("status") or "") or name_code(code)) or "UNKNOWN"
     message = plain(str(error.get("message") or ""))
     if speaks_of_policy(message):
-        return _report_filtered([message], reason)
+        return report_filtered([message], reason)
     hint = "Not charged; submitting again may work." if reason in TRANSIENT else "Not charged."
     return OperationFailed(f"The operation ended with {reason}: {message.rstrip('.')}. {hint}", reason=reason)
 
@@ -193,7 +194,7 @@ def _judge_absence(found: Sequence[Mapping[str, object]]) -> ProviderError:
     reasons = list(dict.fromkeys(reason for fields in found for reason in _find_reasons(fields)))
     counts = (str(fields.get("raimediafilteredcount") or "0") for fields in found)
     if reasons or any(count.isascii() and count.isdigit() and int(count[:9]) for count in counts):
-        return _report_filtered(reasons, "RAI_FILTERED")
+        return report_filtered(reasons, "RAI_FILTERED")
     return NoVideo("The operation is done, without a video and without a reason. Veo charges only for videos.")
 
 
@@ -204,16 +205,17 @@ def _find_reasons(fields: Mapping[str, object]) -> Iterator[str]:
     """
     for name in _REASONS:
         for reason in _as_list(fields.get(name)):
-            told = _lower_names(reason) if isinstance(reason, Mapping) else {}
+            told = lower_names(reason) if isinstance(reason, Mapping) else {}
             if text := plain(_find_first(told, ("reason", "message", "description")) or str(reason)):
                 yield text
     for name in _LISTS[:-1]:
         for sample in _as_list(fields.get(name)):
             if isinstance(sample, Mapping):
-                yield from _find_reasons(_lower_names(sample))
+                yield from _find_reasons(lower_names(sample))
 
 
-def _report_filtered(reasons: Sequence[str], fallback: str) -> VideoFiltered:
+def report_filtered(reasons: Sequence[str], fallback: str) -> VideoFiltered:
+    """Return the error of a video that the filter removed, for these reasons."""
     text = " ".join(reasons)
     message = f"The video was filtered: {text.rstrip('.') or 'no reason given'}. Not charged; change prompt or frame."
     return VideoFiltered(message, reason=support_codes(text) or fallback, audio=bool(_AUDIO.search(text)))
@@ -222,22 +224,22 @@ def _report_filtered(reasons: Sequence[str], fallback: str) -> VideoFiltered:
 def _find_videos(fields: Mapping[str, object]) -> Iterator[VideoReady]:
     for name in _LISTS:
         for sample in _as_list(fields.get(name)):
-            if (ready := _read_video(sample)) is not None:
+            if (ready := read_video(sample)) is not None:
                 yield ready
     if (
         any(name in fields for name in _DIRECT)
-        and (ready := _read_video({n: fields.get(n) for n in _DIRECT})) is not None
+        and (ready := read_video({n: fields.get(n) for n in _DIRECT})) is not None
     ):
         yield ready
 
 
-def _read_video(sample: object, depth: int = 3) -> VideoReady | None:
+def read_video(sample: object, depth: int = 3) -> VideoReady | None:
     """Return the video that a sample holds: its bytes, its address, or both."""
     if isinstance(sample, str):
         return _read_text(sample)
     if not isinstance(sample, Mapping) or not depth:
         return None
-    fields = _lower_names(sample)
+    fields = lower_names(sample)
     stated = str(fields.get("mimetype") or fields.get("contenttype") or "")
     mime_type = stated if _MIME.fullmatch(stated) else "video/mp4"
     encoded, uri = _find_first(fields, _BYTES), _find_first(fields, _URIS)
@@ -246,7 +248,7 @@ def _read_video(sample: object, depth: int = 3) -> VideoReady | None:
         data, uri = data or _decode(uri), None
     if data or uri:
         return VideoReady(mime_type, uri, data or None)
-    inner = (_read_video(fields[name], depth - 1) for name in _INNER if name in fields)
+    inner = (read_video(fields[name], depth - 1) for name in _INNER if name in fields)
     found = next((one for one in inner if one is not None), None)
     name = fields.get("name")
     return found or (_read_text(name) if isinstance(name, str) else None)
@@ -268,7 +270,8 @@ def _decode(encoded: str) -> bytes:
     return decode_base64(encoded)
 
 
-def _lower_names(value: Mapping[str, object]) -> dict[str, object]:
+def lower_names(value: Mapping[str, object]) -> dict[str, object]:
+    """Return the fields by their names in lower case, without underscores."""
     return {str(name).replace("_", "").lower(): one for name, one in value.items()}
 
 

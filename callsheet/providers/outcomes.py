@@ -20,7 +20,7 @@ from callsheet.errors import (
     ProviderError,
     Unknown,
 )
-from callsheet.media.kinds import HEAD_BYTES, picture_type
+from callsheet.media.containers import HEAD_BYTES, picture_type
 from callsheet.media.probe import ImageProbe, probe_image
 from callsheet.providers.error_bodies import plain
 from callsheet.providers.http_errors import Phase, from_reply
@@ -63,7 +63,8 @@ def read_picture(reply: Reply, what: str = "a picture", fetched: Sequence[bytes]
 def read_look(reply: Reply, what: str = "a look") -> LookResult:
     """Return the answer of a reply as it came; see `look_result`."""
     try:
-        return look_result(read_body(reply), what, retry_after=reply.headers.get("retry-after"))
+        result = look_result(read_body(reply), what, retry_after=reply.headers.get("retry-after"))
+        return replace(result, request_id=reply.request_id)
     except ProviderError as error:
         raise _judge_by_status(reply, what, error) from None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from callsheet.errors import Rejected
 from callsheet.providers.reply_spool import Keeper, Reply
@@ -26,6 +26,18 @@ def not_carried(field: str, value: object, why: str) -> Rejected:
     )
 
 
+def fold_negative(prompt: str, negative_prompt: str | None) -> str:
+    """Return the text for a model that has no field for what must not be seen.
+
+    It goes last.
+    """
+    return f"{prompt}\n\nAvoid: {negative_prompt}" if negative_prompt else prompt
+
+
+# A request has at most 20 MB (ai.google.dev/gemini-api/docs/video, 2026), and base64 makes four bytes of three.
+MAX_SOURCE_BYTES = 14_000_000
+
+
 @dataclass(frozen=True, slots=True)
 class InputImage:
     """A picture to send: its bytes and MIME type."""
@@ -35,10 +47,20 @@ class InputImage:
 
 
 @dataclass(frozen=True, slots=True)
+class InputVideo:
+    """A video to send: its bytes, or the address (https, gs://) of one."""
+
+    mime_type: str = "video/mp4"
+    data: bytes | None = field(default=None, repr=False)
+    uri: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ImageRequest:
     """One picture to make.
 
-    `size` is "512", "1K", "2K" or "4K"; references make it an edit. None means: not sent.
+    `size` is "512", "1K", "2K" or "4K"; references make it an edit. `safety` has categories of harm and thresholds in
+    the provider's words. None means: not sent.
     """
 
     model: str
@@ -49,6 +71,9 @@ class ImageRequest:
     person_generation: str | None = None
     references: tuple[InputImage, ...] = ()
     labels: tuple[tuple[str, str], ...] = ()
+    system_instruction: str | None = None
+    safety: tuple[tuple[str, str], ...] = ()
+    thinking: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +130,7 @@ class LookRequest:
 class LookResult:
     """An answer as received, at most 16 KiB of it.
 
-    Tokens are those billed, None where not reported.
+    Tokens are those billed, None where not reported. `request_id` is the provider's, of the exchange.
     """
 
     text: str
@@ -113,13 +138,15 @@ class LookResult:
     output_tokens: int | None = None
     model_version: str = ""
     response_id: str = ""
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class VideoRequest:
     """One video to make.
 
-    `duration_s` is in whole seconds. `output_uri` (gs://) only on Agent Platform.
+    `duration_s` is in whole seconds. `output_uri` (gs://) only on Agent Platform. `source_video` is edited as the
+    prompt says, or made longer (`extend`). It keeps to the subjects of `references` and the look of `style_references`.
     """
 
     model: str
@@ -135,6 +162,11 @@ class VideoRequest:
     output_uri: str | None = None
     labels: tuple[tuple[str, str], ...] = ()
     references: tuple[InputImage, ...] = ()
+    source_video: InputVideo | None = None
+    extend: bool = False
+    style_references: tuple[InputImage, ...] = ()
+    audio: bool | None = None
+    enhance_prompt: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +174,8 @@ class VideoReady:
     """A finished operation with a video: `uri` (to fetch), `data` (inline), or both.
 
     Of both, the bytes come first. `others` are further videos of the same operation. `record` is what the provider said
-    of it, as JSON without bytes.
+    of it, as JSON without bytes. `tokens` counts by modality, as reported (`output_video`, for example).
+    `request_id` is the provider's, of the poll that told of it.
     """
 
     mime_type: str = "video/mp4"
@@ -150,6 +183,8 @@ class VideoReady:
     data: bytes | None = field(default=None, repr=False)
     others: tuple[VideoReady, ...] = ()
     record: Mapping[str, object] = field(default_factory=dict, repr=False, compare=False)
+    tokens: Mapping[str, int] = field(default_factory=dict, compare=False)
+    request_id: str = field(default="", compare=False)
 
 
 class ImageProvider(Protocol):
@@ -182,7 +217,21 @@ class LookProvider(Protocol):
 
 
 class VideoProvider(Protocol):
-    """A maker of videos by operations, which never sends a submission twice."""
+    """A maker of videos by operations, which never sends a submission twice.
+
+    It reads a video that is to be made longer by its bytes up to `max_source_bytes` (0: never); a larger one from a
+    bucket (`reads_buckets`), or at the address where it still has what it made.
+    """
+
+    @property
+    def max_source_bytes(self) -> int:
+        """Return how many bytes of a video it reads in a request."""
+        ...
+
+    @property
+    def reads_buckets(self) -> bool:
+        """Return whether it reads videos of buckets, and not files of its own."""
+        ...
 
     async def submit(self, request: VideoRequest, keeper: Keeper | None = None) -> str:
         """Return the operation's name, or raise a ProviderError.
@@ -203,4 +252,13 @@ class VideoProvider(Protocol):
 
         Raises DownloadFailed when the bytes do not arrive whole.
         """
+        ...
+
+
+@runtime_checkable
+class CancellingProvider(Protocol):
+    """A maker of videos that can be asked to stop an operation."""
+
+    async def cancel(self, operation: str) -> None:
+        """Ask it to stop an operation that runs; one that has ended stays as it is."""
         ...

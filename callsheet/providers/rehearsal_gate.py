@@ -47,9 +47,9 @@ class RehearsalGate:
             if not self._is_known and self._shut is None:
                 answer = await asyncio.to_thread(ask_service, self._url, ASK_S)
                 if answer.trouble:
-                    raise ServiceError(f"{answer.told()} Nothing was sent.")
+                    raise ServiceError(f"{answer.describe()} Nothing was sent.")
                 if not answer.is_proven:
-                    self._close(f"{answer.told()} Nothing was sent to it.")
+                    self._close(f"{answer.describe()} Nothing was sent to it.")
                 self._is_known = True
         if self._shut is not None:
             raise self._shut

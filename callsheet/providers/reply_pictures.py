@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from callsheet.media.kinds import HEAD_BYTES, picture_type
+from callsheet.media.containers import HEAD_BYTES, picture_type
 from callsheet.providers.reply_body import ReplyBody, data_url_type, decode_base64
 
 MAX_PICTURES = 64

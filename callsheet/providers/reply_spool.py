@@ -79,17 +79,6 @@ def may_be_paid(status: int) -> bool:
     return not 300 <= status < 500 or status in (408, 499)
 
 
-async def keep_whole(keeper: Keeper | None, reply: Reply) -> None:
-    """Make a reply durable that came in one piece.
-
-    There is nothing to do for a status that is never paid for.
-    """
-    if keeper is not None and may_be_paid(reply.status):
-        keeper.begin(reply.status, reply.headers)
-        keeper.add(reply.body)
-        await keeper.end(reply)
-
-
 class KeptReplies:
     """The kept replies of all jobs, in one folder of this disk.
 

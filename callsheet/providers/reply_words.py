@@ -11,17 +11,11 @@ from itertools import islice
 
 from callsheet import errors
 from callsheet.providers.error_bodies import plain
+from callsheet.providers.error_codes import HTTP_OF, name_code
 from callsheet.providers.http_errors import Phase, from_reply
 from callsheet.providers.reply_body import ReplyBody, read_body
 from callsheet.providers.reply_spool import Reply
 
-# google.rpc.Code by name, as HTTP status: https://cloud.google.com/apis/design/errors (read 2026-11).
-_HTTP_OF = {
-    "INVALID_ARGUMENT": 400, "FAILED_PRECONDITION": 400, "OUT_OF_RANGE": 400, "UNAUTHENTICATED": 401,
-    "PERMISSION_DENIED": 403, "NOT_FOUND": 404, "ABORTED": 409, "ALREADY_EXISTS": 409, "RESOURCE_EXHAUSTED": 429,
-    "CANCELLED": 499, "INTERNAL": 500, "DATA_LOSS": 500, "UNKNOWN": 500, "UNIMPLEMENTED": 501, "UNAVAILABLE": 503,
-    "DEADLINE_EXCEEDED": 504,
-}  # fmt: skip
 _PAGE_CLASS: dict[Phase, type[errors.ProviderError]] = {
     Phase.SUBMIT: errors.WebPage,
     Phase.POLL: errors.Unreachable,
@@ -85,8 +79,8 @@ def _read_status(error: Mapping[str, object]) -> int:
     code = _read_number(error.get("code"))
     if code is not None and 400 <= code < 600:
         return code
-    names = (str(error.get(field) or "").upper().replace(" ", "_") for field in ("status", "code", "type"))
-    return next((_HTTP_OF[name] for name in names if name in _HTTP_OF), 500)
+    names = (name_code(error.get(field)) for field in ("status", "code", "type"))
+    return next((HTTP_OF[name] for name in names if name in HTTP_OF), 500)
 
 
 def _read_number(value: object) -> int | None:

@@ -68,6 +68,7 @@ RULES: tuple[RetryRule, ...] = (
     RetryRule(errors.NoImage, RetryDecision.AGAIN, RetryDecision.FAIL, times=1, keeps=True),
     RetryRule(errors.PictureElsewhere, RetryDecision.HOLD, RetryDecision.HOLD, keeps=True),
     RetryRule(errors.Unknown, RetryDecision.AGAIN, RetryDecision.HOLD, times=1, keeps=True),
+    RetryRule(errors.OperationCancelled, RetryDecision.FAIL, RetryDecision.FAIL, keeps=True),
     RetryRule(errors.ProviderError, RetryDecision.FAIL, RetryDecision.FAIL, keeps=True),
 )
 
@@ -90,7 +91,8 @@ def decide_retry(kind: Literal["image", "video", "look"], error: errors.Provider
         return RetryDecision.PARK
     if isinstance(error, errors.VideoFiltered) and error.audio and earlier < AUDIO_FILTER_TRIES:
         return RetryDecision.RETRY
-    if isinstance(error, errors.OperationFailed) and error.reason in TRANSIENT and earlier < OPERATION_TRIES:
+    free = isinstance(error, errors.OperationFailed) and error.reason in TRANSIENT and error.charged is False
+    if free and earlier < OPERATION_TRIES:
         return RetryDecision.RETRY
     rule = rule_for(error)
     given = rule.video if kind == "video" else rule.image

@@ -1,45 +1,41 @@
-"""Choose the route to a model from model and credentials: pure, no network."""
+"""Choose the route to a model, and name whose quota its requests use.
+
+From model and credentials, without a running service: pure, no network.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import ipaddress
-import logging
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
-from pathlib import Path
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
-from urllib.parse import urlsplit
 
-from pydantic import SecretStr
-
-from callsheet.errors import SettingsError
+from callsheet.errors import RouteMissing, SettingsError
+from callsheet.models import Catalogue, load_catalogue
 from callsheet.models.schema import PersonTask, Platform
+from callsheet.providers.access import PLATFORMS, Access, Way, access_to, is_google
 from callsheet.settings import Settings
 from callsheet.shots import Mode
 
-GEMINI_URL = "https://generativelanguage.googleapis.com/"
-ADC_FILE = ".config/gcloud/application_default_credentials.json"
-_REHEARSAL = "rehearsal"
-# Whether this process was told of a key that is not used.
-_told: list[bool] = []
+# Stands for any single region of Google Cloud in a model's locations; asked for nowhere, it is this one.
+REGIONS = "regions"
+DEFAULT_REGION = "us-central1"
+_REGION = re.compile(r"[a-z]+-[a-z]+\d+")
+_NAMES: dict[str, str] = {"gemini_api": "Gemini API", "agent_platform": "Agent Platform"}
+# Whose quota requests to a model use.
+Scopes = Callable[[str], str]
 
-log = logging.getLogger(__name__)
-PLATFORMS = ("gemini_api", "agent_platform")
 
-
-class Way(StrEnum):
-    """How requests are addressed and signed."""
-
-    GEMINI = "Gemini API with a key"
-    EXPRESS = "Agent Platform with an express key"
-    PROJECT = "Agent Platform with a project"
+class SentAttempt(Protocol):
+    """What tells by which route an attempt was sent."""
 
     @property
-    def platform(self) -> Platform:
-        """Return the platform at its end, as the catalogue names it."""
-        return "gemini_api" if self is Way.GEMINI else "agent_platform"
+    def scope(self) -> str:
+        """Return whose quota it used."""
+
+    @property
+    def credential(self) -> str | None:
+        """Return what signed it, in words; None or "" when that is not known."""
 
 
 class RoutableModel(Protocol):
@@ -55,145 +51,99 @@ class RoutableModel(Protocol):
 
     @property
     def surface(self) -> str:
-        """Return its API method: "generate_content" and "predict_long_running" work here."""
+        """Return its API method, such as "generate_content" or "interactions"."""
 
     @property
     def platforms(self) -> Iterable[str]:
         """Return "gemini_api", "agent_platform" or both."""
 
+    @property
+    def begun_on(self) -> Platform | None:
+        """Return the only platform that a batch may use for it; None for any."""
+
+    @property
+    def locations(self) -> Sequence[str]:
+        """Return where Agent Platform serves it, its own first; () for anywhere."""
+
     def person_values(self, task: PersonTask, platform: Platform | None = None) -> Sequence[str]:
         """Return what may be said about people, on one platform or (None) on any."""
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
-    """Credentials and addresses of one mode.
+class ModelSource(Protocol):
+    """The part of the catalogue that routing needs."""
 
-    `static_token` stands in for Google's credentials where none are required.
-    """
-
-    mode: Mode
-    gemini_key: SecretStr | None
-    express_key: SecretStr | None
-    project: str | None
-    location: str
-    gemini_url: str
-    vertex_url: str | None
-    static_token: SecretStr | None
-    quota_project: str | None = None
-    gemini_variable: str = "GEMINI_API_KEY"
-
-    def scope(self, platform: str) -> str:
-        """Name whose quota is used on a platform.
-
-        The project that was named, else whatever one it is. Never the key's: another key of the same project shares its
-        quota.
-        """
-        if self.mode == "rehearsal":
-            return f"{_REHEARSAL}:{platform}"
-        project = self.quota_project or self.project
-        return f"{platform}:{project}" if project else platform
-
-    def signature(self, way: Way) -> dict[str, str]:
-        """Return the header that signs a plain request to the way's own host.
-
-        Empty where that needs a token of Google's.
-        """
-        key = self.gemini_key if way is Way.GEMINI else self.express_key
-        if way is not Way.PROJECT:
-            return {"x-goog-api-key": key.get_secret_value()} if key else {}
-        return {"Authorization": f"Bearer {self.static_token.get_secret_value()}"} if self.static_token else {}
-
-    def variable(self, way: Way) -> str:
-        """Return the variable that the key of this way came from, "" without a key."""
-        if self.mode == "rehearsal" or way is Way.PROJECT:
-            return ""
-        return self.gemini_variable if way is Way.GEMINI else "CALLSHEET_AGENT_PLATFORM_API_KEY"
-
-    def credential(self, way: Way) -> str:
-        """Name what signs requests of this way, in words and without the secret itself."""
-        if self.mode == "rehearsal":
-            return "the rehearsal's key"
-        if way is Way.PROJECT:
-            return f"project {self.project}"
-        key = self.gemini_key if way is Way.GEMINI else self.express_key
-        kind = "the Gemini API key" if way is Way.GEMINI else "the express key"
-        return f"{kind} {fingerprint(key)}" if key else kind
-
-
-def fingerprint(key: SecretStr) -> str:
-    """Return a public name for a key: `key-` and 8 hex digits of its SHA-256."""
-    return f"key-{hashlib.sha256(key.get_secret_value().encode()).hexdigest()[:8]}"
+    def get(self, model_id: str) -> RoutableModel:
+        """Return the model, or raise an error that names what is there."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The provider that serves a model, and the way its requests go."""
+    """The provider that serves a model, and the way its requests go.
 
-    provider: Literal["genai_images", "genai_looks", "veo_agent", "veo_gemini"]
-    way: Way
-
-
-def access_to(settings: Settings, mode: Mode, rehearsal_url: str | None = None) -> Access:
-    """Return the credentials of `mode`; a rehearsal gets dummies, never a real key.
-
-    Raises SettingsError for a bad base URL.
+    `location` is that of Agent Platform, "" where none is named.
     """
-    if mode == "rehearsal":
-        if rehearsal_url is None:
-            raise SettingsError("A rehearsal needs the address of the rehearsal service; none was given.")
-        url = check_url("the rehearsal service's address", rehearsal_url)
-        dummy = SecretStr(_REHEARSAL)
-        return Access(mode, dummy, None, _REHEARSAL, settings.google_cloud_location, url, url, dummy)
-    vertex = settings.vertex_base_url
-    vertex_url = check_url("GOOGLE_VERTEX_BASE_URL", vertex) if vertex else None
-    token = None
-    if vertex_url and is_loopback(vertex_url) and not has_adc_file(settings):
-        # Google's own search for credentials would end at a metadata server, which a loopback service never needs.
-        token = settings.gemini_api_key or settings.agent_platform_api_key or SecretStr("anonymous")
-    return Access(
-        mode="live",
-        gemini_key=settings.gemini_api_key,
-        express_key=settings.agent_platform_api_key,
-        project=settings.google_cloud_project,
-        location=settings.google_cloud_location,
-        gemini_url=check_url("GOOGLE_GEMINI_BASE_URL", settings.gemini_base_url or GEMINI_URL),
-        vertex_url=vertex_url,
-        static_token=token,
-        quota_project=settings.quota_project,
-        gemini_variable=settings.gemini_key_variable,
-    )
+
+    provider: Literal["genai_images", "genai_looks", "veo_agent", "veo_gemini", "omni"]
+    way: Way
+    location: str = field(default="", compare=False)
 
 
-def tell_of_other_key(settings: Settings) -> None:
-    """Warn, once in a process, that one of two different keys is not used."""
-    if settings.has_two_keys and not _told:
-        _told.append(True)
-        log.warning(
-            "GOOGLE_API_KEY and GEMINI_API_KEY hold different keys: that of GOOGLE_API_KEY is used, as in Google's SDK."
-            " Unset the other one."
-        )
+def choose_location(locations: Sequence[str], wanted: str) -> str:
+    """Return a model's location on Agent Platform: the wanted one, if served there."""
+    if not locations or wanted in locations or (REGIONS in locations and _REGION.fullmatch(wanted)):
+        return wanted
+    return DEFAULT_REGION if locations[0] == REGIONS else locations[0]
 
 
 def choose_route(model: RoutableModel, access: Access, *, about_people: bool = False) -> Route:
     """Return the route to `model`.
 
     A request that says something `about_people` goes where that can be said, when there are credentials for it. Raises
-    SettingsError that names the variables to set when there is no route.
+    RouteMissing that names the variables to set when there is no route, and SettingsError when there can be none.
     """
-    platforms = frozenset(model.platforms)
+    route = _choose_provider(model, access, about_people=about_people)
+    if route.way is not Way.PROJECT:
+        return route
+    return replace(route, location=choose_location(model.locations, access.location))
+
+
+def _choose_provider(model: RoutableModel, access: Access, *, about_people: bool) -> Route:
+    platforms = _list_platforms(model, access)
     if model.kind == "image" and model.surface == "generate_content":
         if about_people and not model.person_values("image", "gemini_api") and _choose_agent_way(access):
             platforms &= {"agent_platform"}
-        return Route("genai_images", _choose_image_way(model, platforms or frozenset(model.platforms), access))
+        return Route("genai_images", _choose_image_way(model, platforms or _list_platforms(model, access), access))
     if model.kind == "look" and model.surface == "generate_content":
         return Route("genai_looks", _choose_image_way(model, platforms, access))
     if model.kind == "video" and model.surface == "predict_long_running":
         return _choose_video_route(model, platforms, access)
+    if model.kind == "video" and model.surface == "interactions":
+        return Route("omni", _choose_omni_way(model, platforms, access))
     raise SettingsError(
         f"Model {model.id} is made through {model.surface}, which callsheet does not speak. "
         "Choose another one: `callsheet models` lists them."
     )
+
+
+def _list_platforms(model: RoutableModel, access: Access) -> frozenset[str]:
+    """Return where the model may be asked for.
+
+    Where its request is under way, else where its batch was begun, if bound.
+    """
+    bound = access.only or model.begun_on
+    return frozenset([bound] if bound else model.platforms)
+
+
+def name_route(model: RoutableModel, access: Access) -> tuple[Platform, str] | None:
+    """Return the platform of the route to a model, and its name for people."""
+    try:
+        route = choose_route(model, access)
+    except SettingsError:
+        return None
+    way = route.way
+    where = f" in {route.location}" if route.location else ""
+    return way.platform, _NAMES[way.platform] if access.mode == "rehearsal" else f"{way.value}{where}"
 
 
 def platform_for(model: RoutableModel, access: Access, *, about_people: bool) -> Platform | None:
@@ -204,93 +154,83 @@ def platform_for(model: RoutableModel, access: Access, *, about_people: bool) ->
         return None
 
 
-def live_ready(settings: Settings, models: Iterable[RoutableModel]) -> list[str]:
-    """List, as sentences, what is missing to use `models` live. No network."""
-    missing: list[str] = []
-    adc = settings.google_application_credentials
-    if adc is not None and not adc.is_file():
-        missing.append(f"GOOGLE_APPLICATION_CREDENTIALS names {adc}, which is not a file.")
-    try:
-        access = access_to(settings, "live")
-    except SettingsError as error:
-        return [*missing, str(error)]
+def missing_routes(access: Access, models: Iterable[RoutableModel]) -> dict[str, str]:
+    """Return the models that no credentials lead to, each with what to set."""
+    missing: dict[str, str] = {}
     for model in models:
         try:
             choose_route(model, access)
         except SettingsError as error:
-            missing.append(str(error))
-    return list(dict.fromkeys(missing))
-
-
-def check_url(name: str, url: str) -> str:
-    """Return the base URL with one slash at its end.
-
-    Raises SettingsError unless it is https, or http to this machine.
-    """
-    try:
-        parts = urlsplit(url)
-        sound = bool(parts.hostname) and parts.port != 0 and not (parts.username or parts.query or parts.fragment)
-    except ValueError:
-        sound = False
-    if not sound:
-        raise SettingsError(f"{name} is not a URL of the form https://host[:port][/path].")
-    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(url)):
-        raise SettingsError(f"{name} must be https; plain http is allowed only to this machine (127.0.0.1, localhost).")
-    return url.rstrip("/") + "/"
-
-
-def is_loopback(url: str) -> bool:
-    """Return whether the URL's host is this machine."""
-    try:
-        host = urlsplit(url).hostname or ""
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def is_google(url: str) -> bool:
-    """Return whether the URL's host belongs to googleapis.com."""
-    return (urlsplit(url).hostname or "").endswith(".googleapis.com")
-
-
-def has_adc_file(settings: Settings) -> bool:
-    """Return whether Google's library would find its default credentials in a file."""
-    given = settings.google_application_credentials
-    return given.is_file() if given is not None else (Path.home() / ADC_FILE).is_file()
+            missing[model.id] = str(error)
+    return missing
 
 
 def _choose_image_way(model: RoutableModel, platforms: frozenset[str], access: Access) -> Way:
-    if "gemini_api" in platforms and access.gemini_key:
+    if "gemini_api" in platforms and access.has_key(Way.GEMINI):
         return Way.GEMINI
     if "agent_platform" in platforms and (way := _choose_agent_way(access)):
         return way
-    raise _report_missing(model, platforms)
+    raise _report_missing(model, platforms, access)
+
+
+def _choose_omni_way(model: RoutableModel, platforms: frozenset[str], access: Access) -> Way:
+    """Return the way to Omni: a key first, and a gateway for any id of it."""
+    is_gateway = access.has_key(Way.GEMINI) and not is_google(access.gemini_url)
+    if is_gateway and "gemini_api" not in platforms and _choose_agent_way(access) is None:
+        return Way.GEMINI
+    return _choose_image_way(model, platforms, access)
 
 
 def _choose_video_route(model: RoutableModel, platforms: frozenset[str], access: Access) -> Route:
     if "agent_platform" in platforms and (way := _choose_agent_way(access)):
         return Route("veo_agent", way)
     # A compatible gateway behind GOOGLE_GEMINI_BASE_URL may serve any Veo id; Google's own serves what it lists.
-    if access.gemini_key and ("gemini_api" in platforms or not is_google(access.gemini_url)):
+    is_served = "gemini_api" in model.platforms or not is_google(access.gemini_url)
+    if access.has_key(Way.GEMINI) and is_served and (access.only or model.begun_on) in (None, "gemini_api"):
         return Route("veo_gemini", Way.GEMINI)
-    raise _report_missing(model, platforms)
+    raise _report_missing(model, platforms, access)
 
 
 def _choose_agent_way(access: Access) -> Way | None:
-    if access.express_key:
+    if access.has_key(Way.EXPRESS):
         return Way.EXPRESS
-    return Way.PROJECT if access.project else None
+    return Way.PROJECT if access.project and not access.project_fault else None
 
 
-def _report_missing(model: RoutableModel, platforms: frozenset[str]) -> SettingsError:
+def _report_missing(model: RoutableModel, platforms: frozenset[str], access: Access) -> RouteMissing:
     ways = []
-    if "gemini_api" in platforms:
+    if "gemini_api" in platforms and "gemini_api" in model.platforms:
         ways.append("GEMINI_API_KEY")
     if "agent_platform" in platforms:
         ways.append("CALLSHEET_AGENT_PLATFORM_API_KEY")
         ways.append("GOOGLE_CLOUD_PROJECT (with `gcloud auth application-default login`)")
-    if model.kind == "video" and "gemini_api" not in platforms:
+    if model.kind == "video" and "gemini_api" not in model.platforms and model.begun_on != "agent_platform":
         ways.append("GEMINI_API_KEY together with the GOOGLE_GEMINI_BASE_URL of a compatible gateway")
-    return SettingsError(
-        f"No credentials for {model.kind} model {model.id}: set {', or '.join(ways) or 'another model'}."
+    # A project whose credentials are not there is nearly a route: what is wrong with it comes first.
+    fault = f"{access.project_fault} " if access.project and "agent_platform" in platforms else ""
+    fault += "".join(f"{told} " for way in (Way.GEMINI, Way.EXPRESS) if (told := access.find_key_fault(way)))
+    bound = f", with which this batch was begun on the {_NAMES[model.begun_on]}" if model.begun_on else ""
+    return RouteMissing(
+        f"{fault}No credentials for {model.kind} model {model.id}{bound}: set {', or '.join(ways) or 'another model'}."
     )
+
+
+def scope_of(settings: Settings, mode: Mode, models: Catalogue | None = None) -> Scopes:
+    """Return what names whose quota the requests of a mode to a model use.
+
+    `models` are those of a batch, which may be bound to a platform. No running service is needed. Where no credentials
+    lead to a model, it is the quota of the platform that serves it. Raises SettingsError for a bad URL.
+    """
+    access = access_to(settings, mode, "http://127.0.0.1" if mode == "rehearsal" else None)
+    catalogue = models or load_catalogue(settings.catalogue)
+
+    def scope(model_id: str) -> str:
+        model = catalogue.find(model_id)
+        if model is None:
+            return access.scope(PLATFORMS[0])
+        try:
+            return access.scope(choose_route(model, access).way.platform)
+        except SettingsError:
+            return access.scope(next(iter(model.platforms), PLATFORMS[0]))
+
+    return scope

@@ -22,10 +22,10 @@ from google.genai import errors as sdk_errors
 
 from callsheet.errors import NotRehearsal, ProviderError, Rejected, ServiceError, Unauthorised, Unknown
 from callsheet.providers.http_errors import Phase, describe_exception, from_reply, without_reply
+from callsheet.providers.plain_client import Secrets
 from callsheet.providers.reply_body import uncompressed
 from callsheet.providers.reply_spool import KEPT_HEADERS, MAX_KEPT_BYTES, Keeper, Reply, may_be_paid
 from callsheet.providers.reply_words import error_body
-from callsheet.providers.secrets import Secrets
 
 T = TypeVar("T")
 _SIGN_IN = (

@@ -12,13 +12,14 @@ from urllib.parse import quote
 from google import genai
 from google.genai import types
 
+from callsheet.providers.fetch import VideoFetch
 from callsheet.providers.http_errors import Phase
 from callsheet.providers.operations import check_name, name_path
-from callsheet.providers.protocol import InputImage, VideoReady, VideoRequest
+from callsheet.providers.plain_client import NO_SECRETS, Secrets
+from callsheet.providers.protocol import MAX_SOURCE_BYTES, InputImage, InputVideo, VideoReady, VideoRequest, not_carried
 from callsheet.providers.reply_spool import Keeper
-from callsheet.providers.secrets import NO_SECRETS, Secrets
 from callsheet.providers.sent_tracking import SdkRequest, received
-from callsheet.providers.video_fetch import VideoFetch
+from callsheet.providers.veo_gemini import extended_video, typed_references
 from callsheet.providers.video_replies import MAX_POLL_BYTES, polled_video, submitted_name
 
 
@@ -43,6 +44,8 @@ class VeoAgentPlatform:
         self._model = model
         self._files = files
         self._secrets = secrets
+
+    max_source_bytes, reads_buckets = MAX_SOURCE_BYTES, True
 
     async def submit(self, request: VideoRequest, keeper: Keeper | None = None) -> str:
         """Send the request once and return the operation's name.
@@ -98,8 +101,10 @@ def routable(name: str, model: str) -> str:
 
 
 def source(request: VideoRequest) -> types.GenerateVideosSource:
-    """Return prompt and first frame."""
-    return types.GenerateVideosSource(prompt=request.prompt, image=_build_image(request.first_frame))
+    """Return prompt and first frame, or prompt and the video that is made longer."""
+    longer = extended_video(request)
+    video = _build_video(longer) if longer else None
+    return types.GenerateVideosSource(prompt=request.prompt, image=_build_image(request.first_frame), video=video)
 
 
 def config(request: VideoRequest) -> types.GenerateVideosConfig:
@@ -107,7 +112,7 @@ def config(request: VideoRequest) -> types.GenerateVideosConfig:
     return types.GenerateVideosConfig(
         number_of_videos=1,
         last_frame=_build_image(request.last_frame),
-        reference_images=[_build_reference(image) for image in request.references] or None,
+        reference_images=[_build_reference(image, kind) for kind, image in typed_references(request)] or None,
         negative_prompt=request.negative_prompt,
         aspect_ratio=request.aspect_ratio,
         resolution=request.resolution,
@@ -115,14 +120,24 @@ def config(request: VideoRequest) -> types.GenerateVideosConfig:
         seed=request.seed,
         person_generation=request.person_generation,
         output_gcs_uri=request.output_uri,
+        generate_audio=request.audio,
+        enhance_prompt=request.enhance_prompt,
         labels=dict(request.labels) or None,
     )
 
 
-def _build_reference(image: InputImage) -> types.VideoGenerationReferenceImage:
+def _build_reference(image: InputImage, kind: str) -> types.VideoGenerationReferenceImage:
     return types.VideoGenerationReferenceImage(
-        image=_build_image(image), reference_type=types.VideoGenerationReferenceType.ASSET
+        image=_build_image(image), reference_type=types.VideoGenerationReferenceType(kind)
     )
+
+
+def _build_video(video: InputVideo) -> types.Video:
+    if (video.uri or "").startswith("gs://"):
+        return types.Video(uri=video.uri, mime_type=video.mime_type)
+    if video.data is None:
+        raise not_carried("source_video", video.uri, "Agent Platform takes a video of a bucket, or its bytes")
+    return types.Video(video_bytes=video.data, mime_type=video.mime_type)
 
 
 def _build_image(image: InputImage | None) -> types.Image | None:

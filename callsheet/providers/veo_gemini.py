@@ -13,18 +13,17 @@ from typing import Any
 
 import httpx2
 
-from callsheet.providers.bucket_download import BucketReader
+from callsheet.providers.fetch import VideoFetch
 from callsheet.providers.http_errors import Phase
 from callsheet.providers.https_download import HttpsDownload
 from callsheet.providers.https_exchange import exchange
 from callsheet.providers.operations import name_path
-from callsheet.providers.protocol import InputImage, VideoReady, VideoRequest, not_carried
+from callsheet.providers.output_bucket import BucketReader
+from callsheet.providers.plain_client import ApiKey, Secrets, plain_client
+from callsheet.providers.protocol import InputImage, InputVideo, VideoReady, VideoRequest, not_carried
 from callsheet.providers.rehearsal_gate import RehearsalGate
 from callsheet.providers.reply_spool import Keeper
-from callsheet.providers.sdk_clients import plain_client
-from callsheet.providers.secrets import ApiKey, Secrets
 from callsheet.providers.sent_tracking import guarded, httpx2_watch
-from callsheet.providers.video_fetch import VideoFetch
 from callsheet.providers.video_replies import MAX_POLL_BYTES, polled_video, submitted_name
 
 API_VERSION = "v1beta"
@@ -56,6 +55,8 @@ class VeoGemini:
         self._kept = plain_client(base_url, timeout_s, gate)
         download = HttpsDownload(self._kept, base_url, self._headers, self._secrets, foreign=gate is None)
         self._files = VideoFetch(download, bucket)
+
+    max_source_bytes, reads_buckets = 0, False
 
     async def submit(self, request: VideoRequest, keeper: Keeper | None = None) -> str:
         """Send the request once and return the operation's name.
@@ -111,18 +112,20 @@ def payload(request: VideoRequest) -> dict[str, object]:
 
     Raises Rejected for what the Gemini API does not take (seed, storageUri).
     """
-    for field, value in (("seed", request.seed), ("output_uri", request.output_uri)):
+    for field, value in (("seed", request.seed), ("output_uri", request.output_uri), ("audio", request.audio)):
         if value is not None:
             raise not_carried(field, value, "the Gemini API takes it for no video; Agent Platform does")
     instance: dict[str, object] = {"prompt": request.prompt}
+    if (source := extended_video(request)) is not None:
+        if source.uri is None:
+            raise not_carried("source_video", "of bytes", "the Gemini API extends only a video that it made and has")
+        instance["video"] = {"uri": source.uri}
     if request.first_frame:
         instance["image"] = _encode_image(request.first_frame)
     if request.last_frame:
         instance["lastFrame"] = _encode_image(request.last_frame)
-    if request.references:
-        instance["referenceImages"] = [
-            {"image": _encode_image(r), "referenceType": "ASSET"} for r in request.references
-        ]
+    if kept_to := typed_references(request):
+        instance["referenceImages"] = [{"image": _encode_image(one), "referenceType": kind} for kind, one in kept_to]
     parameters = {
         "sampleCount": 1,
         "durationSeconds": request.duration_s,
@@ -130,8 +133,28 @@ def payload(request: VideoRequest) -> dict[str, object]:
         "resolution": request.resolution,
         "personGeneration": request.person_generation,
         "negativePrompt": request.negative_prompt,
+        "enhancePrompt": request.enhance_prompt,
     }
     return {"instances": [instance], "parameters": {name: v for name, v in parameters.items() if v is not None}}
+
+
+def typed_references(request: VideoRequest) -> list[tuple[str, InputImage]]:
+    """Return the pictures that a video keeps to, each with Veo's word for how."""
+    assets = [("ASSET", image) for image in request.references]
+    return assets + [("STYLE", image) for image in request.style_references]
+
+
+def extended_video(request: VideoRequest) -> InputVideo | None:
+    """Return the video that Veo makes longer, None for one that is made anew.
+
+    Raises Rejected for what Veo does not do with a video: changing it, or making it longer by a frame.
+    """
+    source, frames = request.source_video, bool(request.first_frame or request.last_frame or typed_references(request))
+    if source is not None and not request.extend:
+        raise not_carried("source_video", source.uri or source.mime_type, "Veo makes videos longer, and edits none")
+    if request.extend and (source is None or frames):
+        raise not_carried("extend", True, "Veo makes a video longer by its prompt alone")
+    return source
 
 
 def _encode_image(image: InputImage) -> dict[str, str]:

@@ -1,5 +1,7 @@
 """Resolve the address of a video, in whatever form an operation names it.
 
+Also what the Files API tells of the file there: its state, size and hash.
+
 One resolver for both routes. Pure. A key goes to the configured base URL only. Other hosts are asked over https,
 without it, and only in live runs: gateways hand out signed addresses of their storage. Names of private networks and
 bare numbers are left alone: no provider keeps videos there, and an answer must not lead this machine to what only it
@@ -8,17 +10,27 @@ can reach.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import ipaddress
+import json
 import re
+from collections.abc import Mapping
+from pathlib import Path
 from urllib.parse import parse_qs, unquote, urljoin, urlsplit
 
-from callsheet.providers.routing import GEMINI_URL, is_google, is_loopback
+from callsheet.errors import DownloadFailed
+from callsheet.files import digest_file
+from callsheet.providers.access import GEMINI_URL, is_google, is_loopback
 
 _FILE = re.compile(r"(?P<root>(?:.*/)?files/[^/:?#]+)(?::download)?/?")
 _VERSION = re.compile(r"(?:^|/)v\d{1,2}(?:alpha|beta)?\d{0,2}/files/")
 _STORAGE = ("storage.googleapis.com", "storage.cloud.google.com", "www.googleapis.com")
 _SIGNATURES = ("x-goog-signature", "signature", "x-amz-signature", "token", "sig")
 _PRIVATE = (".local", ".internal", ".localhost", ".localdomain", ".arpa", ".test", ".invalid")
+MAX_RESOURCE_BYTES = 64 * 1024
+# States of a file whose bytes are not there yet (ai.google.dev/gemini-api/docs/omni, 2026-07).
+_PROCESSED = frozenset({"PROCESSING", "PENDING", "CREATING", "QUEUED"})
 
 
 def resolve(uri: str, base_url: str) -> str:
@@ -117,3 +129,49 @@ def _read_origin(url: str) -> tuple[str, str | None, int | None]:
 
 def _format_query(query: str) -> str:
     return f"?{query}" if query else ""
+
+
+def is_processed(resource: bytes) -> bool:
+    """Return whether a file is said to be processed still: its bytes come later."""
+    return str(_read(resource).get("state") or "").upper().removeprefix("STATE_") in _PROCESSED
+
+
+def check_file(path: Path, resource: bytes) -> None:
+    """Raise DownloadFailed when the file differs from what its resource states.
+
+    What the resource does not state is not checked.
+    """
+    told = _read(resource)
+    size, hashes = str(told.get("sizeBytes") or ""), _read_digests(told.get("sha256Hash"))
+    if not size and not hashes:
+        return
+    digest = digest_file(path)
+    if (size.isdigit() and int(size) != digest.size) or (hashes and digest.sha256 not in hashes):
+        raise DownloadFailed(
+            f"The video came damaged: {digest.size} bytes with sha256 {digest.sha256[:12]}, and the provider tells of "
+            f"{size or '?'} bytes with another hash. Fetching it again is free."
+        )
+
+
+def _read(resource: bytes) -> Mapping[str, object]:
+    """Return the fields of a resource, {} for anything else."""
+    try:
+        told = json.loads(resource[:MAX_RESOURCE_BYTES])
+    except (ValueError, RecursionError):
+        return {}
+    inner = told.get("file") if isinstance(told, Mapping) else None
+    found = inner if isinstance(inner, Mapping) else told
+    return found if isinstance(found, Mapping) else {}
+
+
+def _read_digests(value: object) -> set[str]:
+    """Return the hex digests that a `sha256Hash` may mean; empty when it is none."""
+    if not isinstance(value, str):
+        return set()
+    found = {value.lower()}
+    try:
+        raw = base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        raw = b""
+    found |= {raw.hex(), raw.decode("ascii", "replace").lower()}
+    return {digest for digest in found if re.fullmatch(r"[0-9a-f]{64}", digest)}

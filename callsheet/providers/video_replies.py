@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from callsheet.errors import ProviderError, Unknown, Unreachable
@@ -23,6 +23,10 @@ WEB_PAGE = "WEB_PAGE"
 MAX_POLL_BYTES = MAX_VIDEO_BYTES // 3 * 4 + 1024 * 1024
 # Of what an operation says, so much is kept on record: bytes of videos are not among it.
 MAX_RECORD_CHARS, MAX_TEXT_CHARS, MAX_MEMBERS, MAX_DEPTH = 16 * 1024, 2000, 200, 12
+# Returns the video in the JSON of a poll's answer, None while it is made; raises its absence.
+Reading = Callable[[object, str], VideoReady | None]
+# Fields of an operation or interaction, which an error in its place does not have.
+_OF_OPERATIONS = frozenset({"name", "done", "response", "steps", "object"})
 # Signatures and tokens in addresses let whoever reads the record fetch the file.
 _SIGNED = re.compile(
     r"([?&](?:x-goog-|x-amz-)?(?:signature|credential|security-token|token|sig|key)=)[^&\s\"]+", re.IGNORECASE
@@ -57,11 +61,11 @@ def submitted_name(reply: Reply, what: str) -> str:
     )
 
 
-def polled_video(reply: Reply, what: str) -> VideoReady | None:
+def polled_video(reply: Reply, what: str, read: Reading = video_result) -> VideoReady | None:
     """Return the videos of an operation, None while it runs.
 
-    Raises how it ended, or what was wrong with the poll. What the provider said of an operation that is over is in the
-    result's `record`, or in that of the error.
+    With another `read`, of an interaction. Raises how it ended, or what was wrong with the poll. What the provider said
+    of an operation that is over is in the result's `record`, or in that of the error.
     """
     retry_after = reply.headers.get("retry-after")
     if not 200 <= reply.status < 300:
@@ -73,11 +77,11 @@ def polled_video(reply: Reply, what: str) -> VideoReady | None:
         raise stated
     operation = body.first
     try:
-        ready = video_result(operation or None, what)
+        ready = read(list(body.documents), what)
     except ProviderError as error:
         error.record = record_of(operation)
         raise
-    return replace(ready, record=record_of(operation)) if ready is not None else None
+    return replace(ready, record=record_of(operation), request_id=reply.request_id) if ready is not None else None
 
 
 def _find_stated_error(body: ReplyBody, what: str, retry_after: str | None) -> ProviderError | None:
@@ -89,7 +93,8 @@ def _find_stated_error(body: ReplyBody, what: str, retry_after: str | None) -> P
         error = body.first.get("error")
         code = error.get("code") if isinstance(error, Mapping) else None
         of_http = isinstance(code, int | str) and str(code).isdigit() and int(code) >= 400
-        if not of_http or not {"name", "done", "response"}.isdisjoint(body.first):
+        is_task = isinstance(body.first.get("status"), str) and "id" in body.first
+        if not of_http or is_task or not _OF_OPERATIONS.isdisjoint(body.first):
             return None
     return stated_error(body, Phase.POLL, what, retry_after=retry_after)
 

@@ -1,1 +1,4 @@
-"""What an archive proves of a batch, beside what a ledger says: inspected, and read back into rows."""
+"""What an archive proves of a batch, beside what a ledger says.
+
+Inspected, and read back into rows.
+"""

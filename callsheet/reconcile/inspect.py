@@ -1,11 +1,11 @@
-"""Inspecting an archive: what it holds of each batch, read so that `archive.verify` can tell what is wrong.
+"""Inspecting an archive.
 
-By default only listings and records are read; `deep` also reads every byte of every file. Changes nothing.
+What it holds of each batch, read so that `archive.verify` can tell what is wrong. By default only listings and records
+are read; `deep` also reads every byte of every file. Changes nothing.
 """
 
 from __future__ import annotations
 
-import asyncio
 import io
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,7 +22,7 @@ from callsheet.archive.sidecar_io import read_stored
 from callsheet.archive.spots import MAX_RECORDS, SpotRecord, read_spot
 from callsheet.archive.store import Stat, Store
 from callsheet.archive.verify import ArchiveContents, Unreadable
-from callsheet.concurrency import gather_all, gather_bounded
+from callsheet.concurrency import gather_bounded
 from callsheet.errors import ArchiveConflict, ArchiveDenied, ArchiveError, SettingsError
 from callsheet.files import Digests
 from callsheet.reconcile.sidecar_check import check
@@ -39,8 +39,22 @@ def tell_nobody(_what: str, _done: int, _of: int) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class ByteReading:
+    """A reading of a batch's bytes: of all files, or of `only` these.
+
+    `tell` hears how far it is.
+    """
+
+    only: frozenset[str] | None = None
+    tell: Tell = tell_nobody
+
+
+@dataclass(frozen=True, slots=True)
 class Holdings:
-    """What an archive holds of one batch: the files in its folder, and the names of its catalogue parts."""
+    """What an archive holds of one batch.
+
+    The files in its folder, and the names of its catalogue parts.
+    """
 
     batch: Batch
     files: Mapping[str, Stat]
@@ -59,15 +73,15 @@ async def holdings(store: Store, names: Sequence[str] = ()) -> list[Holdings]:
 
 
 def sorted_by_batch(files: Mapping[str, Stat]) -> dict[str, Holdings]:
-    """Return the files of an archive, by the batches that they belong to, in the order of their names."""
+    """Return the files of an archive by batch, in the order of their names."""
     folders: dict[str, dict[str, Stat]] = defaultdict(dict)
     for name, stat in files.items():
         campaign, _, rest = name.partition("/")
-        batch = Batch.named(rest.partition("/")[0]) if "/" in rest else None
+        batch = Batch.parse(rest.partition("/")[0]) if "/" in rest else None
         if batch is not None and batch.campaign == campaign:
             folders[batch.name][name] = stat
     parts = parts_by_batch(files)
-    named = {name: batch for name in sorted({*folders, *parts}) if (batch := Batch.named(name))}
+    named = {name: batch for name in sorted({*folders, *parts}) if (batch := Batch.parse(name))}
     return {name: Holdings(batch, folders[name], tuple(parts.get(name, ()))) for name, batch in named.items()}
 
 
@@ -82,7 +96,7 @@ def parts_by_batch(names: Iterable[str]) -> dict[str, list[str]]:
 
 
 async def _one(store: Store, name: str, parts: tuple[str, ...]) -> Holdings:
-    batch = Batch.named(name)
+    batch = Batch.parse(name)
     files = await store.stats(f"{batch.prefix}/") if batch else {}
     if batch is None or not (files or parts):
         known = list(sorted_by_batch(await store.stats("")))
@@ -97,17 +111,15 @@ async def inspect(
     held: Holdings,
     *,
     known: frozenset[str] = frozenset(),
-    deep: bool = False,
-    only: frozenset[str] | None = None,
-    tell: Tell = tell_nobody,
+    reading: ByteReading | None = None,
 ) -> ArchiveContents:
-    """Read the records of a batch, and with `deep` the bytes of its files (`only` some of them).
+    """Read the records of a batch, and with a `reading` the bytes of its files.
 
-    `known` are names that a ledger has on record. Raises ArchiveError when the archive cannot be read at all.
+    `known` are names that a ledger has on record. Raises ArchiveError
+    when the archive cannot be read at all.
     """
-    limit = asyncio.Semaphore(READS_AT_ONCE)
     names = [name for name in held.files if layout.is_sidecar(name)]
-    read = await gather_all(_sidecar(store, name, limit) for name in names)
+    read = await gather_bounded(READS_AT_ONCE, (_sidecar(store, name) for name in names))
     evidence = ArchiveContents(
         batch=held.batch,
         files=held.files,
@@ -118,9 +130,9 @@ async def inspect(
         known=known,
         spots=await _spots(store, held),
     )
-    evidence = replace(evidence, files={**held.files, **await _stored_meanwhile(store, evidence, limit)})
-    if deep:
-        evidence = replace(evidence, digests=await _read_all(store, evidence, only, tell))
+    evidence = replace(evidence, files={**held.files, **await _find_stored_meanwhile(store, evidence)})
+    if reading is not None:
+        evidence = replace(evidence, digests=await _read_all(store, evidence, reading.only, reading.tell))
     return evidence
 
 
@@ -132,19 +144,16 @@ async def _spots(store: Store, held: Holdings) -> dict[str, SpotRecord]:
     return {name: record for name, record in read.items() if record}
 
 
-async def _sidecar(
-    store: Store, name: str, limit: asyncio.Semaphore
-) -> tuple[str, Sidecar | Unreadable | None, str | None]:
-    async with limit:
-        try:
-            sidecar, digest = await read_stored(store, name)
-            check(name, sidecar)
-        except ArchiveDenied:
-            raise
-        except ArchiveError as error:
-            if await store.stat(name) is None:
-                return name, None, None
-            return name, Unreadable(str(error), newer=isinstance(error, ArchiveConflict)), None
+async def _sidecar(store: Store, name: str) -> tuple[str, Sidecar | Unreadable | None, str | None]:
+    try:
+        sidecar, digest = await read_stored(store, name)
+        check(name, sidecar)
+    except ArchiveDenied:
+        raise
+    except ArchiveError as error:
+        if await store.stat(name) is None:
+            return name, None, None
+        return name, Unreadable(str(error), newer=isinstance(error, ArchiveConflict)), None
     return name, sidecar, digest
 
 
@@ -170,29 +179,28 @@ async def _marker(store: Store, batch: Batch) -> Success | Unreadable | None:
         return Unreadable(str(error), newer=isinstance(error, ArchiveConflict))
 
 
-async def _stored_meanwhile(store: Store, evidence: ArchiveContents, limit: asyncio.Semaphore) -> dict[str, Stat]:
+async def _find_stored_meanwhile(store: Store, evidence: ArchiveContents) -> dict[str, Stat]:
     """Files that records tell of and the earlier listing did not have.
 
     A run may have stored them in between.
     """
 
     async def look(name: str) -> tuple[str, Stat | None]:
-        async with limit:
-            return name, await store.stat(name)
+        return name, await store.stat(name)
 
-    absent = [name for name in _listed(evidence) if name not in evidence.files]
-    return {name: stat for name, stat in await gather_all(look(name) for name in absent) if stat}
+    absent = [name for name in _list_files(evidence) if name not in evidence.files]
+    return {name: stat for name, stat in await gather_bounded(READS_AT_ONCE, map(look, absent)) if stat}
 
 
-def _listed(evidence: ArchiveContents) -> list[str]:
-    return [*evidence.told(), *evidence.thumbnails(), *evidence.inputs()]
+def _list_files(evidence: ArchiveContents) -> list[str]:
+    return [*evidence.list_all(), *evidence.thumbnails(), *evidence.inputs()]
 
 
 async def _read_all(
     store: Store, evidence: ArchiveContents, only: frozenset[str] | None, tell: Tell
 ) -> dict[str, Digests]:
     done = 0
-    names = [name for name in _listed(evidence) if name in evidence.files]
+    names = [name for name in _list_files(evidence) if name in evidence.files]
     names = [name for name in names if only is None or name in only]
 
     async def read(name: str) -> tuple[str, Digests | None]:

@@ -1,29 +1,31 @@
-"""Rebuilding a lost ledger from the sidecars of an archive: what they tell is checked against the files themselves.
+"""Rebuilding a lost ledger from the sidecars of an archive.
 
-Can be repeated, and beside runs: what the ledger has, in whatever state, wins over what a sidecar tells.
+What they tell is checked against the files themselves. Can be repeated, and beside runs: what the ledger has, in
+whatever state, wins over what a sidecar tells.
 """
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import logging
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from callsheet.archive import layout
 from callsheet.archive.lineage import Listed, asset_of, list_files, thumbnails
 from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.sidecar_io import read_sidecar
 from callsheet.archive.store import Stat, Store
-from callsheet.concurrency import gather_all
+from callsheet.concurrency import gather_all, gather_bounded
 from callsheet.errors import ArchiveDenied, ArchiveError, MediaError
 from callsheet.ledger import Entered, Ledger, ShotRecords
 from callsheet.media.probe import probe_image
-from callsheet.providers.scopes import Scopes
+from callsheet.providers.routing import Scopes
 from callsheet.reconcile.sidecar_check import batch_of, check
-from callsheet.reconcile.sidecar_rows import shot_records
+from callsheet.reconcile.sidecar_rows import ShotPlace, shot_records
 from callsheet.shots import Asset, Batch, Mode
 
 log = logging.getLogger(__name__)
@@ -41,9 +43,24 @@ class Doubtful:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class Records:
+    """The two records of a batch: a ledger, and an archive that is held against it.
+
+    `scopes` says whose quota the requests of each mode used.
+    """
+
+    ledger: Ledger
+    store: Store
+    scopes: Mapping[Mode, Scopes]
+
+
 @dataclass
 class Rebuilt:
-    """What was entered. `refused`: sidecars that were not believed; `missing`: files that are not as they tell."""
+    """What was entered.
+
+    `refused`: sidecars that were not believed; `missing`: files that are not as they tell.
+    """
 
     batches: int = 0
     shots: int = 0
@@ -63,15 +80,17 @@ class Rebuilt:
 
 @dataclass(frozen=True, slots=True)
 class _Order:
-    """The shots of a batch's last plan, in the manifest's order; None when there is no plan to read."""
+    """The shots of a batch's last plan, in the manifest's order.
+
+    None when there is no plan to read.
+    """
 
     shots: tuple[str, ...] | None
 
-    def position(self, sidecar: Sidecar) -> int:
-        return self.shots.index(sidecar.shot) if self.shots and sidecar.shot in self.shots else sidecar.line
-
-    def dropped(self, sidecar: Sidecar) -> bool:
-        return self.shots is not None and sidecar.shot not in self.shots
+    def place_of(self, sidecar: Sidecar) -> ShotPlace:
+        is_there = self.shots is not None and sidecar.shot in self.shots
+        position = self.shots.index(sidecar.shot) if self.shots and is_there else sidecar.line
+        return ShotPlace(position, dropped=self.shots is not None and not is_there)
 
 
 async def rebuild(ledger: Ledger, store: Store, scopes: Mapping[Mode, Scopes], only: Batch | None = None) -> Rebuilt:
@@ -83,7 +102,7 @@ async def rebuild(ledger: Ledger, store: Store, scopes: Mapping[Mode, Scopes], o
     names = await store.stats(f"{only.prefix}/" if only else "")
     rebuilt = Rebuilt()
     sidecars = await read_believed(store, [name for name in names if layout.is_sidecar(name)], rebuilt)
-    await enter_sidecars(ledger, store, sidecars, names, scopes, rebuilt)
+    await enter_sidecars(Records(ledger, store, scopes), sidecars, names, rebuilt)
     return rebuilt
 
 
@@ -92,56 +111,50 @@ async def read_believed(store: Store, names: Sequence[str], rebuilt: Rebuilt) ->
 
     The others are noted as refused.
     """
-    limit = asyncio.Semaphore(AT_ONCE)
-    found = await gather_all(_read(store, name, rebuilt, limit) for name in names)
+    found = await gather_bounded(AT_ONCE, (_read(store, name, rebuilt) for name in names))
     return [one for one in found if one]
 
 
 async def enter_sidecars(
-    ledger: Ledger,
-    store: Store,
-    sidecars: Sequence[Sidecar],
-    names: Mapping[str, Stat],
-    scopes: Mapping[Mode, Scopes],
-    rebuilt: Rebuilt,
+    records: Records, sidecars: Sequence[Sidecar], names: Mapping[str, Stat], rebuilt: Rebuilt
 ) -> None:
-    """Enter what these sidecars tell, with those of their files that are among `names` as told; count it."""
-    limit = asyncio.Semaphore(AT_ONCE)
+    """Enter what these sidecars tell, and count it.
+
+    Of their files those are entered that are among `names` as told.
+    """
+    ledger, store = records.ledger, records.store
     believed = sorted(sidecars, key=lambda one: (one.updated, one.batch, one.line, one.shot))
     batches = {one.batch: batch_of(one) for one in believed}
     for batch in batches.values():
         rebuilt.batches += await ledger.enter_batch(await _with_manifest(store, batch, names))
+    folders = defaultdict[str, list[str]](list)
+    for name in names:
+        folder, _, file = name.rpartition("/")
+        folders[folder].append(file)
     orders = {name: await _order(store, batch) for name, batch in batches.items()}
 
     async def records_of(sidecar: Sidecar) -> ShotRecords:
         order = orders[sidecar.batch]
-        async with limit:
-            assets = await _verified(store, sidecar, names, rebuilt)
-        return shot_records(
-            sidecar,
-            assets,
-            position=order.position(sidecar),
-            dropped=order.dropped(sidecar),
-            scope=scopes[sidecar.mode],
-            ledger=ledger.identity,
-        )
+        assets = await _verified(store, sidecar, names, rebuilt)
+        scope = records.scopes[sidecar.mode]
+        rows = shot_records(sidecar, assets, order.place_of(sidecar), scope=scope, ledger=ledger.identity)
+        return replace(rows, listed=tuple(folders[layout.shot_folder(batches[sidecar.batch].prefix, sidecar.shot)]))
 
-    records = await gather_all(records_of(sidecar) for sidecar in believed)
+    shots = await gather_bounded(AT_ONCE, map(records_of, believed))
     # In order, so that a job of several batches belongs to the oldest where its sidecars do not say whose it is.
-    for entered in await gather_all(ledger.enter_shot(one) for one in records):
+    for entered in await gather_all(ledger.enter_shot(one) for one in shots):
         rebuilt.count(entered)
 
 
-async def _read(store: Store, name: str, rebuilt: Rebuilt, limit: asyncio.Semaphore) -> Sidecar | None:
-    async with limit:
-        try:
-            sidecar = await read_sidecar(store, name)
-            check(name, sidecar)
-        except ArchiveDenied:
-            raise
-        except ArchiveError as error:
-            rebuilt.refused.append(Doubtful(name, str(error)))
-            return None
+async def _read(store: Store, name: str, rebuilt: Rebuilt) -> Sidecar | None:
+    try:
+        sidecar = await read_sidecar(store, name)
+        check(name, sidecar)
+    except ArchiveDenied:
+        raise
+    except ArchiveError as error:
+        rebuilt.refused.append(Doubtful(name, str(error)))
+        return None
     return sidecar
 
 
@@ -154,21 +167,33 @@ async def _with_manifest(store: Store, batch: Batch, names: Iterable[str]) -> Ba
     if not copies:
         return batch
     data = await store.read_bytes(copies[0], DOCUMENT_LIMIT)
-    return replace(batch, manifest_uri=f"{store.uri}/{copies[0]}", manifest_sha256=hashlib.sha256(data).hexdigest())
+    uri = f"{store.uri}/{copies[0]}"
+    if copies[0].endswith((".xlsx", ".xlsm")) and (sheet := (await _read_plan(store, batch)).get("sheet")):
+        uri = f"{uri}#{sheet}"
+    return replace(batch, manifest_uri=uri, manifest_sha256=hashlib.sha256(data).hexdigest())
 
 
 async def _order(store: Store, batch: Batch) -> _Order:
-    name = layout.document(batch.prefix, layout.PLAN)
+    plan = await _read_plan(store, batch)
     try:
-        plan = json.loads(await store.read_bytes(name, DOCUMENT_LIMIT))
         return _Order(tuple(str(shot["shot"]) for shot in plan["shots"]))
-    except (ArchiveError, ValueError, KeyError, TypeError) as error:
-        log.info("%s cannot be read, so the shots are in the order of their lines: %s", name, error)
+    except (KeyError, TypeError):
         return _Order(None)
 
 
+async def _read_plan(store: Store, batch: Batch) -> dict[str, Any]:
+    """Return the batch's plan.json, {} when it cannot be read."""
+    name = layout.document(batch.prefix, layout.PLAN)
+    try:
+        plan = json.loads(await store.read_bytes(name, DOCUMENT_LIMIT))
+    except (ArchiveError, ValueError) as error:
+        log.info("%s cannot be read, so the shots are in the order of their lines: %s", name, error)
+        return {}
+    return plan if isinstance(plan, dict) else {}
+
+
 async def _verified(store: Store, sidecar: Sidecar, names: Mapping[str, Stat], rebuilt: Rebuilt) -> list[Asset]:
-    """Return the assets whose files are there with the size and md5 that the sidecar tells."""
+    """Return the assets whose files have the size and md5 that the sidecar tells."""
     folder = layout.shot_folder(batch_of(sidecar).prefix, sidecar.shot)
     assets = []
     for one in list_files(sidecar):

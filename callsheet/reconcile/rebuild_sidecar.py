@@ -1,7 +1,7 @@
-"""A lost sidecar made again: pure, from what the ledger has of its shot and from the catalogue's rows.
+"""A lost sidecar made again.
 
-Neither knows everything: the scores of takes, the template's variables and earlier failures of parts are gone until
-the next run of the shot writes them anew.
+It is pure, from what the ledger has of its shot and from the catalogue's rows. Neither knows everything: the scores of
+takes, the template's variables and earlier failures of parts are gone until the next run of the shot writes them anew.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from callsheet.archive.lineage import asset_of_row, making_of, parameters_of
 from callsheet.archive.sidecar import ClipRecord, CutRecord, FailureRecord, ImageParams, Sidecar, TakeRecord
 from callsheet.decisions import APPROVAL, FrameDecision, FramePin
 from callsheet.ledger import Job, JobState, ShotRow, Want
-from callsheet.ledger.records import RATINGS, RECORD, REQUEST_ID, TEXT
+from callsheet.ledger.records import EDIT_OF, RATINGS, RECORD, REQUEST_ID, SUBMISSION_ID, TEXT, find_asked_model
+from callsheet.plan.extensions import ClipSlot, read_clip_slot
 from callsheet.plan.requests import clip_slot, take_slot
-from callsheet.shots import Asset, Batch
+from callsheet.shots import CHOSEN, Asset, Batch
 from callsheet.steps.sidecar import decision_record, file_record, job_record, pin_record
 
 Row = Mapping[str, Any]
@@ -26,7 +27,10 @@ _ENDED_BADLY = {JobState.BLOCKED, JobState.FAILED, JobState.EXPIRED, JobState.UN
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """What is still known of a shot: the ledger's rows (None, () without them) and the catalogue's, oldest first."""
+    """What is still known of a shot.
+
+    The ledger's rows (None, () without them) and the catalogue's, oldest first.
+    """
 
     batch: Batch
     shot: str
@@ -64,12 +68,14 @@ def sidecar_from(known: Remembered, *, done: bool, updated: datetime) -> Sidecar
     """
     keys = known.slots()
     takes = [_take(known, slot, key) for slot, key in keys.items() if slot.startswith("take-")]
-    clips = [_clip(known, slot, key) for slot, key in keys.items() if slot.startswith("clip")]
+    every = [_clip(known, slot, key) for slot, key in keys.items() if slot.startswith("clip")]
+    clips = _find_finished(every)
+    beginnings = [clip for clip in every if clip not in clips]
     if not takes and not clips:
         return None
     first = next((known.row_of(one) for one in known.files() if known.row_of(one)), {})
     still = next((row for row in reversed(known.rows) if row["kind"] == "take"), {})
-    moving = next((_asked(known, key, "prompt") for slot, key in keys.items() if slot.startswith("clip")), None)
+    moving = next((_read_request(known, key, "prompt") for slot, key in keys.items() if slot.startswith("clip")), None)
     state = known.row.state.value if known.row else "done" if done else "pending"
     return Sidecar(
         campaign=known.batch.campaign,
@@ -89,8 +95,9 @@ def sidecar_from(known: Remembered, *, done: bool, updated: datetime) -> Sidecar
         image=_image(known, keys, still),
         takes=tuple(sorted(takes, key=lambda take: take.take)),
         clips=tuple(sorted(clips, key=lambda clip: clip.take or 0)),
+        beginnings=tuple(sorted(beginnings, key=lambda clip: (clip.take or 0, clip.step, clip.variant))),
         cuts=tuple(_cuts(known, clips)),
-        usd=round(sum(take.usd for take in takes) + sum(clip.usd for clip in clips), 6),
+        usd=round(sum(take.usd for take in takes) + sum(clip.usd for clip in every), 6),
         updated=updated,
     )
 
@@ -124,13 +131,18 @@ def _came_with(one: Asset, made: Asset) -> bool:
 
 
 def _clip(known: Remembered, slot: str, key: str) -> ClipRecord:
-    job, number = known.jobs.get(key), slot.removeprefix("clip").lstrip("-")
+    job, place = known.jobs.get(key), read_clip_slot(slot)
     asset = next((one for one in known.files() if one.kind == "clip" and one.job_key == key), None)
     row = known.row_of(asset)
     asked = {**parameters_of(row), **(job.request if job else {})}
     details = (job.details if job else None) or {}
+    is_chosen = asset is not None and any(pin.sha256 == asset.sha256 for pin in known.pins)
     return ClipRecord(
-        take=int(number) if number else None,
+        take=place.take,
+        step=place.step,
+        is_edit=place.is_edit,
+        variant=place.variant,
+        chosen=is_chosen,
         job_key=key,
         model=(job.model if job else None) or str(row.get("model") or ""),
         operation=job.operation if job else row.get("operation"),
@@ -144,8 +156,21 @@ def _clip(known: Remembered, slot: str, key: str) -> ClipRecord:
         usd=float(job.spent_usd) if job else float(row.get("usd") or 0),
         attempts=job.attempts if job else 0,
         reply=details.get(RECORD) or {},
+        request_id=str(details.get(REQUEST_ID, "")),
+        submission_request_id=str(details.get(SUBMISSION_ID, "")),
         others=tuple(file_record(one) for one in known.files() if asset and _came_with(one, asset)),
     )
+
+
+def _find_finished(clips: Sequence[ClipRecord]) -> list[ClipRecord]:
+    """Return of each frame the clip as it is in the end.
+
+    The one that was made longer most often; of several the chosen one.
+    """
+    best: dict[int | None, ClipRecord] = {}
+    for clip in sorted(clips, key=lambda one: (one.step, one.chosen, -one.variant)):
+        best[clip.take] = clip
+    return list(best.values())
 
 
 def _cuts(known: Remembered, clips: Sequence[ClipRecord]) -> list[CutRecord]:
@@ -182,7 +207,9 @@ def _image(known: Remembered, keys: Mapping[str, str], still: Row) -> ImageParam
     job = known.jobs.get(key)
     asked = {**(job.request if job else {}), **parameters_of(still)}
     given = {name: asked[name] for name in ImageParams.model_fields if asked.get(name) is not None}
-    model = job.model if job else str(still.get("model") or "")
+    if isinstance(given.get(EDIT_OF), str):
+        given[EDIT_OF] = given[EDIT_OF].replace(f":{CHOSEN}:", ":")
+    model = find_asked_model(job) if job else str(still.get("model") or "")
     return ImageParams.model_validate({"aspect_ratio": "", "image_size": "", **given, "model": model})
 
 
@@ -202,7 +229,7 @@ def _failures(row: ShotRow | None) -> tuple[FailureRecord, ...]:
 
 
 def _prompt(known: Remembered, keys: Mapping[str, str]) -> str:
-    asked = (_asked(known, key, "prompt") for slot, key in keys.items() if slot.startswith("take-"))
+    asked = (_read_request(known, key, "prompt") for slot, key in keys.items() if slot.startswith("take-"))
     return next((prompt for prompt in asked if prompt), "") or _moving(known)
 
 
@@ -211,13 +238,18 @@ def _moving(known: Remembered) -> str:
     return str(next(rows, {}).get("prompt") or "")
 
 
-def _asked(known: Remembered, key: str, name: str) -> str | None:
+def _read_request(known: Remembered, key: str, name: str) -> str | None:
     job = known.jobs.get(key)
     return _text(job.request.get(name)) if job else None
 
 
 def _slot(row: Row) -> str:
-    return take_slot(row["take"] or 1) if row["kind"] == "take" else clip_slot(row["take"])
+    if row["kind"] == "take":
+        return take_slot(row["take"] or 1)
+    told = parameters_of(row)
+    step, variant = told.get("step", 0), told.get("variant", 1)
+    step, variant = (step if isinstance(step, int) else 0), (variant if isinstance(variant, int) else 1)
+    return str(ClipSlot(row["take"], step, variant, told.get("edit") is True))
 
 
 def _text(value: object) -> str | None:

@@ -1,4 +1,7 @@
-"""Check a sidecar before it is believed: what comes from an archive is a stranger's."""
+"""Check a sidecar before it is believed.
+
+What comes from an archive is a stranger's.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +14,22 @@ from callsheet.archive.lineage import Part, list_files
 from callsheet.archive.sidecar import (
     DecisionRecord,
     FileRecord,
-    InputRecord,
     Sidecar,
     TakeRecord,
 )
 from callsheet.archive.sidecar_io import list_paid_parts
+from callsheet.archive.sidecar_parts import InputRecord
 from callsheet.errors import ArchiveError
 from callsheet.keys import job_key
 from callsheet.ledger import JobState
-from callsheet.places import is_of_the_web
-from callsheet.plan.requests import TEXT_ALONE
+from callsheet.ledger.records import ASKED_MODEL, EDIT_OF
+from callsheet.plan.extensions import key_params_of
+from callsheet.plan.requests import KEPT_TO, TEXT_ALONE
 from callsheet.providers.operations import adoptable
 from callsheet.shots import Batch
+from callsheet.sources import is_of_the_web
 
-_SLOT = re.compile(r"(take|clip)(-[1-9]\d{0,5})?")
+_SLOT = re.compile(r"take(-[1-9]\d{0,5})?|clip(-[1-9]\d{0,5})?(-v[2-9])?(-(extend|edit)-[1-9]\d?)?")
 
 
 _LARGEST = 2**62
@@ -35,7 +40,7 @@ _LARGEST_INPUT = 256 * 1024 * 1024
 
 
 # The fields of a job's request that are not parameters.
-_NOT_PARAMETERS = frozenset({"prompt", "take", "inputs", TEXT_ALONE})
+_NOT_PARAMETERS = frozenset({"prompt", "take", "inputs", TEXT_ALONE, KEPT_TO, EDIT_OF, ASKED_MODEL})
 
 
 def batch_of(sidecar: Sidecar) -> Batch:
@@ -44,10 +49,13 @@ def batch_of(sidecar: Sidecar) -> Batch:
 
 
 def check(name: str, sidecar: Sidecar) -> None:
-    """Raise ArchiveError unless the sidecar lies where it says it belongs, names only its own files, and adds up."""
+    """Raise ArchiveError unless the sidecar can be believed.
+
+    It has to lie where it says it belongs, name only its own files, and add up.
+    """
     batch = batch_of(sidecar)
     if sidecar.batch != batch.name or name != layout.sidecar_name(batch.prefix, sidecar.shot):
-        raise _refused(f"it is of shot {sidecar.shot!r} in batch {sidecar.batch!r}, which is another place")
+        raise _refuse(f"it is of shot {sidecar.shot!r} in batch {sidecar.batch!r}, which is another place")
     for one in list_files(sidecar):
         _check_file(one.file)
     for take in (*sidecar.takes, *sidecar.earlier_takes):
@@ -62,7 +70,7 @@ def check(name: str, sidecar: Sidecar) -> None:
         _check_decision(n, decision)
     for n, pin in enumerate(sidecar.pins, 1):
         if pin.n != n or not all(re.fullmatch(r"[0-9a-f]{64}", one) for one in (pin.wish, pin.sha256)):
-            raise _refused(f"choice {n} of its frame is not whole")
+            raise _refuse(f"choice {n} of its frame is not whole")
     for file in sidecar.finish.files() if sidecar.finish else ():
         _check_input(file)
 
@@ -76,52 +84,52 @@ def _check_input(file: InputRecord) -> None:
         file.file == f"{file.sha256[:12]}{Path(file.file).suffix}" and layout.is_file_name(file.file)
     )
     if not named or not re.fullmatch(r"[0-9a-f]{64}", file.sha256):
-        raise _refused(f"{file.file[:80]!r} is not the name of a file that finishes cuts")
+        raise _refuse(f"{file.file[:80]!r} is not the name of a file that finishes cuts")
     if not 0 <= file.size <= _LARGEST_INPUT or is_of_the_web(file.uri):
-        raise _refused(f"{file.uri[:200]!r} is not a file that a manifest can name")
+        raise _refuse(f"{file.uri[:200]!r} is not a file that a manifest can name")
 
 
 def _check_file(file: FileRecord) -> None:
     _check_name(file.file)
     if not re.fullmatch(r"[0-9a-f]{64}", file.sha256) or not re.fullmatch(r"[0-9a-f]{32}", file.md5):
-        raise _refused(f"the hashes of {file.file!r} are none")
+        raise _refuse(f"the hashes of {file.file!r} are none")
     if file.sha256[:12] not in file.file:
-        raise _refused(f"the name {file.file!r} does not carry the hash {file.sha256[:12]}")
+        raise _refuse(f"the name {file.file!r} does not carry the hash {file.sha256[:12]}")
     if not 0 <= file.size < _LARGEST:
-        raise _refused(f"{file.file!r} cannot be {file.size} bytes long")
+        raise _refuse(f"{file.file!r} cannot be {file.size} bytes long")
 
 
 def _check_name(name: str) -> None:
     if not layout.is_file_name(name):
-        raise _refused(f"{name!r} is not the name of a file in its folder")
+        raise _refuse(f"{name!r} is not the name of a file in its folder")
 
 
 def _check_part(sidecar: Sidecar, part: Part) -> None:
     if not re.fullmatch(r"[0-9a-f]{64}", part.job_key):
-        raise _refused(f"{part.job_key[:80]!r} is not a job's key")
+        raise _refuse(f"{part.job_key[:80]!r} is not a job's key")
     usd = (part.usd, part.job.estimated_usd if part.job else 0.0)
     if not all(math.isfinite(amount) and 0 <= amount < 1e9 for amount in usd) or not 0 <= part.attempts < 1e6:
-        raise _refused(f"job {part.job_key[:12]} cannot have cost {part.usd} USD in {part.attempts} attempts")
+        raise _refuse(f"job {part.job_key[:12]} cannot have cost {part.usd} USD in {part.attempts} attempts")
     operation = (part.job.operation if part.job else None) or getattr(part, "operation", None)
     if operation is not None:
         try:
             adoptable(operation)
         except ValueError as error:
-            raise _refused(f"job {part.job_key[:12]}: {error}") from None
+            raise _refuse(f"job {part.job_key[:12]}: {error}") from None
     if part.job is None:
         return
     if part.job.state not in set(JobState) or not _SLOT.fullmatch(part.job.slot):
-        raise _refused(f"job {part.job_key[:12]} is {part.job.state!r} for slot {part.job.slot!r}")
+        raise _refuse(f"job {part.job_key[:12]} is {part.job.state!r} for slot {part.job.slot!r}")
     if key_of(sidecar, part) != part.job_key:
-        raise _refused(f"its key {part.job_key[:12]} is not that of what it says was asked for")
+        raise _refuse(f"its key {part.job_key[:12]} is not that of what it says was asked for")
 
 
 def _check_decision(n: int, decision: DecisionRecord) -> None:
     hashes = [*decision.takes.values(), *decision.shown.values()]
     if decision.n != n or not all(re.fullmatch(r"[0-9a-f]{64}", sha256) for sha256 in hashes):
-        raise _refused(f"decision {n} about its takes is not whole")
+        raise _refuse(f"decision {n} about its takes is not whole")
     if not decision.takes.items() <= decision.shown.items():
-        raise _refused(f"decision {n} approves a take that was not shown")
+        raise _refuse(f"decision {n} approves a take that was not shown")
 
 
 def key_of(sidecar: Sidecar, part: Part) -> str:
@@ -132,14 +140,14 @@ def key_of(sidecar: Sidecar, part: Part) -> str:
     return job_key(
         kind="image" if image else "video",
         mode=sidecar.mode,
-        model=part.job.model if part.job else "",
+        model=str(request.get(ASKED_MODEL) or (part.job.model if part.job else "")),
         prompt=str(request.get("prompt", "")),
-        params={name: value for name, value in request.items() if name not in _NOT_PARAMETERS},
+        params=key_params_of({name: value for name, value in request.items() if name not in _NOT_PARAMETERS}),
         inputs=[str(one) for one in inputs] if isinstance(inputs, list) else [],
         take=part.take if image and part.take else 1,
         edition=sidecar.edition,
     )
 
 
-def _refused(why: str) -> ArchiveError:
+def _refuse(why: str) -> ArchiveError:
     return ArchiveError(f"{why[0].upper()}{why[1:]}. It was not believed; restore the sidecar, or run its batch again.")

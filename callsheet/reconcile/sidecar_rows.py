@@ -1,8 +1,12 @@
-"""From a sidecar to the ledger's rows: pure, and suspicious, for a sidecar is a file that anyone could have changed."""
+"""From a sidecar to the ledger's rows.
+
+It is pure, and suspicious, for a sidecar is a file that anyone could have changed.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal
@@ -18,35 +22,44 @@ from callsheet.archive.sidecar import (
 from callsheet.archive.sidecar_io import list_paid_parts
 from callsheet.decisions import FrameDecision, FramePin
 from callsheet.ledger import AttemptRecord, Job, JobState, ShotRecords, ShotRow, Want
-from callsheet.ledger.records import RATINGS, REQUEST_ID, TEXT
-from callsheet.plan.requests import clip_slot, take_slot
-from callsheet.providers.scopes import Scopes
+from callsheet.ledger.records import RATINGS, RECORD, REQUEST_ID, SUBMISSION_ID, TEXT
+from callsheet.plan.extensions import ClipSlot
+from callsheet.plan.requests import take_slot
+from callsheet.providers.routing import Scopes
 from callsheet.shots import Asset, ShotOutcome
 
 # What was paid for a job that is to be sent again gave nothing: by the rule, that counts as one time in doubt.
 _OUTCOMES = {JobState.STORED: "finished", JobState.SUBMITTED: "open", JobState.PLANNED: JobState.UNKNOWN.value}
 
 
+@dataclass(frozen=True, slots=True)
+class ShotPlace:
+    """The place of a shot in its manifest: its position, or dropped from it."""
+
+    position: int
+    dropped: bool = False
+
+
 def shot_records(
-    sidecar: Sidecar, assets: Sequence[Asset], *, position: int, dropped: bool, scope: Scopes, ledger: str = ""
+    sidecar: Sidecar, assets: Sequence[Asset], place: ShotPlace, *, scope: Scopes, ledger: str = ""
 ) -> ShotRecords:
-    """Return the rows of a checked sidecar with those of its files that were verified, for a `ledger`.
+    """Return the rows of a checked sidecar and its verified files, for a `ledger`.
 
     `scope`: whose quota was used.
     """
     first = next(iter(sidecar.failures), None)
     row = ShotRow(
-        sidecar.batch, sidecar.shot, position, ShotOutcome(sidecar.state), first.step if first else "",
+        sidecar.batch, sidecar.shot, place.position, ShotOutcome(sidecar.state), first.step if first else "",
         first.kind[:64] if first else "", first.message if first else "", sidecar.updated,
     )  # fmt: skip
     # Those in use come first: of two parts with the same job the first one is entered.
     jobs = [job for part in list_paid_parts(sidecar) if (job := job_of(sidecar, part, scope))]
     entered = {job.key for job, _ in jobs}
-    parts: list[Part] = [*sidecar.takes, *sidecar.clips]
+    parts: list[Part] = [*sidecar.takes, *sidecar.beginnings, *sidecar.clips]
     wants = [Want(sidecar.batch, sidecar.shot, _slot(part), part.job_key) for part in parts if part.job_key in entered]
     mine = (part.job_key for part in list_paid_parts(sidecar) if ledger and part.job and part.job.ledger == ledger)
     told = decisions_in(sidecar), pins_in(sidecar)
-    return ShotRecords(row, dropped, tuple(jobs), tuple(wants), tuple(assets), *told, frozenset(mine))
+    return ShotRecords(row, place.dropped, tuple(jobs), tuple(wants), tuple(assets), *told, frozenset(mine))
 
 
 def decisions_in(sidecar: Sidecar) -> tuple[FrameDecision, ...]:
@@ -92,7 +105,7 @@ def job_of(sidecar: Sidecar, part: Part, scope: Scopes) -> tuple[Job, AttemptRec
         sha256=file.sha256 if file else None, md5=file.md5 if file else None, size=file.size if file else None,
         mime_type=file.mime_type if file else None, width=file.width if file else None,
         height=file.height if file else None, duration_s=file.duration_s if file else None,
-        details=_details(part) if file else None, owner=None, lease_until=None, parked_until=None, created=created,
+        details=_details(part), owner=None, lease_until=None, parked_until=None, created=created,
         updated=sidecar.updated, submitted_at=submitted if kind == "video" else None, finished_at=finished,
     )  # fmt: skip
     return job, _attempt(job, scope(model), submitted or finished or created, held)
@@ -157,7 +170,11 @@ def _why(part: Part, state: JobState) -> FailureRecord:
 
 
 def _slot(part: Part) -> str:
-    return take_slot(part.take) if isinstance(part, TakeRecord) else clip_slot(part.take)
+    return (
+        take_slot(part.take)
+        if isinstance(part, TakeRecord)
+        else str(ClipSlot(part.take, part.step, part.variant, part.is_edit))
+    )
 
 
 def _model(sidecar: Sidecar, part: Part) -> str:
@@ -177,10 +194,13 @@ def _request(sidecar: Sidecar, part: Part) -> dict[str, object]:
     return asked
 
 
-def _details(part: Part) -> dict[str, object]:
+def _details(part: Part) -> dict[str, object] | None:
+    told: tuple[tuple[str, object], ...]
     if isinstance(part, TakeRecord):
         told = ((TEXT, part.text), (REQUEST_ID, part.request_id), (RATINGS, [*part.safety_ratings]))
-        said = {name: value for name, value in told if value}
-        ids = {"model_version": part.model_version, "response_id": part.response_id}
-        return {**ids, "tokens": dict(part.tokens), **said}
-    return {"fps": part.file.fps if part.file else None}
+        ids: dict[str, object] = {"model_version": part.model_version, "response_id": part.response_id}
+        of_file = {**ids, "tokens": dict(part.tokens)}
+    else:
+        told = ((RECORD, dict(part.reply)), (REQUEST_ID, part.request_id), (SUBMISSION_ID, part.submission_request_id))
+        of_file = {"fps": part.file.fps if part.file else None}
+    return {**(of_file if part.file else {}), **{name: value for name, value in told if value}} or None

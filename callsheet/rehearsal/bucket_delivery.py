@@ -17,7 +17,7 @@ from callsheet.rehearsal.errors import JsonObject
 from callsheet.rehearsal.service import Service
 from callsheet.rehearsal.state import Operation
 
-FAILED_PRECONDITION = 9
+INVALID_ARGUMENT, FAILED_PRECONDITION = 3, 9
 TIMEOUT_S = 30.0
 TRIES = 3
 
@@ -41,19 +41,29 @@ def resume(service: Service) -> None:
 
 async def result(service: Service, operation: Operation) -> JsonObject:
     """Return the ended operation: its objects' names, or why they were not written."""
+    if (failure := await write(service, operation)) is not None:
+        return replies.failed(operation.name, *failure)
+    return replies.in_bucket(operation.name, object_uris(operation))
+
+
+async def write(service: Service, operation: Operation) -> tuple[int, str] | None:
+    """Write the operation's videos where they are to be.
+
+    Returns None, or a code and why they were not written.
+    """
     if not service.config.gcs_endpoint:
         message = (
             "The rehearsal service has no storage endpoint to write the storageUri to: set `gcs_endpoint` to the base "
             "URL of a storage emulator (STORAGE_EMULATOR_HOST), or leave storageUri out."
         )
-        return replies.failed(operation.name, FAILED_PRECONDITION, message)
+        return FAILED_PRECONDITION, message
     if not _read_prefix(operation):
-        return replies.failed(operation.name, 3, f"storageUri must be gs://bucket/prefix: {operation.storage_uri!r}.")
+        return INVALID_ARGUMENT, f"storageUri must be gs://bucket/prefix: {operation.storage_uri!r}."
     try:
         await _deliver(service, operation)
     except httpx2.HTTPError as error:
-        return replies.failed(operation.name, FAILED_PRECONDITION, f"Cannot write to the storageUri: {error!r}")
-    return replies.in_bucket(operation.name, object_uris(operation))
+        return FAILED_PRECONDITION, f"Cannot write to the storageUri: {error!r}"
+    return None
 
 
 def object_uris(operation: Operation) -> list[str]:

@@ -124,6 +124,17 @@ def not_found() -> RefusedError:
     return RefusedError(404, "Requested entity was not found.")
 
 
+def no_interaction() -> RefusedError:
+    """Return the refusal of an unknown interaction, which is 400, not 404."""
+    return invalid("Invalid interaction name.")
+
+
+def not_active(file_id: str) -> RefusedError:
+    """Return the refusal of the bytes of a file that is still processed."""
+    message = f"The File files/{file_id} is not in an ACTIVE state and usage is not allowed."
+    return RefusedError(400, message, status="FAILED_PRECONDITION")
+
+
 def no_model(model: str, version: str, method: str) -> RefusedError:
     """Return the refusal of a model the Gemini API does not serve."""
     return RefusedError(
@@ -131,6 +142,11 @@ def no_model(model: str, version: str, method: str) -> RefusedError:
         f"models/{model} is not found for API version {version}, or is not supported for {method}. Call ListModels to "
         "see the list of available models and their supported methods.",
     )
+
+
+def refuse_retired() -> RefusedError:
+    """Return the refusal of a model that is shut down, whatever its name."""
+    return RefusedError(404, "This model is no longer available. Please update your code to use a newer model.")
 
 
 def no_publisher_model(resource: str) -> RefusedError:

@@ -24,6 +24,7 @@ FaultName = Literal[
     "429-cap",
     "402",
     "billing-off",
+    "404",
     "500",
     "502",
     "503",
@@ -50,7 +51,7 @@ FaultName = Literal[
 # What happens instead of acceptance, unless the rule says `accepted: true`.
 REFUSALS = frozenset(
     {
-        "429-minute", "429-day", "429-bare", "429-credits", "429-cap", "402", "billing-off",
+        "429-minute", "429-day", "429-bare", "429-credits", "429-cap", "402", "billing-off", "404",
         "500", "502", "503", "504", "html-503", "array-503",
     }
 )  # fmt: skip

@@ -26,7 +26,8 @@ from callsheet.files import make_private
 from callsheet.rehearsal.config import LatencyConfig, RehearsalConfig
 from callsheet.rehearsal_proof import ProofAnswer, ask_service
 
-START_S = 15.0
+# Of a service whose process is alive; one that ends is told of at once.
+START_S = 60.0
 STOP_S = 5.0
 ASK_S = 2.0
 PAUSE_S = 0.02
@@ -80,7 +81,7 @@ class RehearsalProcess:
             if process is not None and process.poll() is not None and not _is_taken(config.state_dir):
                 break
             if process is None or process.poll() is not None:
-                process = _spawn(config)
+                process = spawn_service(config)
             # A service that is just ending still holds the state directory: try again until it let go.
             time.sleep(PAUSE_S)
         if process is not None:
@@ -138,11 +139,27 @@ def find_service(url: str) -> Running:
     answer = ask_service(url.rstrip("/"), NAMED_S)
     if not answer.is_proven:
         raise SettingsError(
-            f"GOOGLE_GEMINI_BASE_URL: {answer.told()} A rehearsal sends requests to that service only, so nothing was "
-            "sent or charged. Start one (callsheet rehearsal), or unset the variable: one is then started for the "
+            f"GOOGLE_GEMINI_BASE_URL: {answer.describe()} A rehearsal sends requests to that service only, so nothing "
+            "was sent or charged. Start one (callsheet rehearsal), or unset the variable: one is then started for the "
             "run. A gateway is used by live runs (--live)."
         )
     return _ask_running(answer)
+
+
+def spawn_service(config: RehearsalConfig) -> subprocess.Popen[bytes]:
+    """Start the service of these settings in a process that ends with its stdin."""
+    settings = config.model_dump_json(exclude={"state_dir"}, exclude_defaults=True)
+    argv = [sys.executable, "-P", "-m", "callsheet.rehearsal", "--attached"]
+    argv += ["--state", str(config.state_dir.absolute()), "--settings", settings]
+    with (config.state_dir / "service.log").open("ab") as log:
+        return subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            # Ctrl-C is for the starter, which then closes stdin: the service outlives its last requests.
+            start_new_session=True,
+        )
 
 
 def _ask(url: str) -> ProofAnswer:
@@ -175,21 +192,6 @@ def _is_taken(state_dir: Path) -> bool:
     return False
 
 
-def _spawn(config: RehearsalConfig) -> subprocess.Popen[bytes]:
-    settings = config.model_dump_json(exclude={"state_dir"}, exclude_defaults=True)
-    argv = [sys.executable, "-P", "-m", "callsheet.rehearsal", "--attached"]
-    argv += ["--state", str(config.state_dir.absolute()), "--settings", settings]
-    with (config.state_dir / "service.log").open("ab") as log:
-        return subprocess.Popen(
-            argv,
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=log,
-            # Ctrl-C is for the starter, which then closes stdin: the service outlives its last requests.
-            start_new_session=True,
-        )
-
-
 def _join(state_dir: Path) -> tuple[Running, socket.socket] | None:
     """Join the running service: return it with a lease, None when none answers.
 
@@ -202,7 +204,7 @@ def _join(state_dir: Path) -> tuple[Running, socket.socket] | None:
         return None
     answer = _ask(url)
     if answer.is_older and answer.status.get("pid") == pid:
-        raise SettingsError(f"{answer.told()} It uses {state_dir}. Nothing was sent.")
+        raise SettingsError(f"{answer.describe()} It uses {state_dir}. Nothing was sent.")
     running = _ask_running(answer) if answer.is_proven else None
     if running is None or running.pid != pid:
         return None

@@ -11,6 +11,7 @@ import hashlib
 import io
 import random
 import textwrap
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
@@ -18,6 +19,9 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont, ImageOps, UnidentifiedImageError
 
+from callsheet.errors import MediaError
+from callsheet.media.containers import HEAD_BYTES, HEIC_TYPES, picture_type
+from callsheet.media.input_pictures import open_input
 from callsheet.rehearsal import palettes, scenes
 
 # Painted at this width or height at most, then scaled up: full size would take four times as long.
@@ -43,7 +47,7 @@ class PictureFlaw(Enum):
 class PictureSpec:
     """What determines a picture.
 
-    `take` counts acceptances of the same request; with a seed it does not matter.
+    `take` counts acceptances of the same request; with a seed it does not matter. `style` is the system instruction.
     """
 
     prompt: str
@@ -53,6 +57,7 @@ class PictureSpec:
     seed: int | None = None
     take: int = 1
     references: tuple[bytes, ...] = field(default=(), repr=False)
+    style: str = ""
 
 
 def render(wish: PictureSpec) -> bytes:
@@ -112,17 +117,25 @@ def open_picture(data: bytes) -> Image.Image:
     Raises ValueError when it is not a picture or too large to look at.
     """
     try:
-        image = Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP"))
+        is_heic = picture_type(data[:HEAD_BYTES]) in HEIC_TYPES
+        image = open_input(data) if is_heic else Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP"))
         if image.width * image.height > MAX_PIXELS:
             raise ValueError(f"{image.width}x{image.height} pixels are too many")
         return ImageOps.exif_transpose(image).convert("RGB")
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError, MediaError) as error:
         raise ValueError("not a PNG, JPEG or WebP picture") from error
+
+
+def check_input(data: bytes, taken: Collection[str]) -> None:
+    """Raise ValueError for a picture that is none, or of a type not taken."""
+    open_picture(data)
+    if picture_type(data[:HEAD_BYTES]) not in taken:
+        raise ValueError("not a picture of a type that the model takes")
 
 
 def _compute_digest(wish: PictureSpec, take: int) -> bytes:
     variant = f"seed {wish.seed}" if wish.seed is not None else f"take {take}"
-    digest = hashlib.sha256(f"{wish.prompt}\0{variant}\0".encode())
+    digest = hashlib.sha256(f"{wish.style}{wish.prompt}\0{variant}\0".encode())
     for data in wish.references:
         digest.update(hashlib.sha256(data).digest())
     return digest.digest()

@@ -90,8 +90,16 @@ def _split_planes(image: Image.Image) -> Planes:
 
 
 def _choose_direction(wish: ClipWish) -> tuple[int, int]:
-    number = hashlib.sha256(f"{wish.prompt}\0{wish.seed}".encode()).digest()[0]
+    number = hashlib.sha256(f"{wish.prompt}\0{wish.seed}{_name_repeat(wish)}".encode()).digest()[0]
     return ((2, 0), (-2, 0), (2, 1), (-2, 1), (0, 1), (0, -1))[number % 6]
+
+
+def _name_repeat(wish: ClipWish) -> str:
+    """Return what tells a further clip of the same request apart.
+
+    With a seed nothing does.
+    """
+    return f", clip {wish.take}" if wish.take > 1 and wish.seed is None else ""
 
 
 def _pan(image: Image.Image, direction: tuple[int, int]) -> list[Planes]:
@@ -123,7 +131,7 @@ def _fade(first: Planes, last: Planes) -> list[Planes]:
 def _mux(wish: ClipWish, seconds: list[list[Planes]]) -> bytes:
     out = io.BytesIO()
     with av.open(out, "w", format="mp4") as container:
-        container.metadata["comment"] = "callsheet rehearsal"
+        container.metadata["comment"] = f"callsheet rehearsal{_name_repeat(wish)}"
         video = container.add_stream("libx264", rate=FPS)
         assert isinstance(video, VideoStream)  # noqa: S101 - narrows the union of add_stream
         _configure(video, wish.width, wish.height)

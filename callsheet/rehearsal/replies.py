@@ -26,11 +26,16 @@ def prompt_tokens(prompt: str, pictures: int) -> int:
     return max(1, len(prompt) // 4) + 258 * pictures
 
 
-def picture_usage(prompt: str, pictures: int, tokens: int) -> JsonObject:
+def thoughts_at(level: str | None) -> int:
+    """Return the tokens of thought at a level of thinking."""
+    return {"minimal": THOUGHTS // 4, "high": 4 * THOUGHTS}.get(level or "", THOUGHTS)
+
+
+def picture_usage(prompt: str, pictures: int, tokens: int, thoughts: int = THOUGHTS) -> JsonObject:
     """Return the usage of a reply with one picture of `tokens`, with its thoughts."""
     usage = _build_usage(prompt, pictures, "IMAGE", tokens)
-    total = prompt_tokens(prompt, pictures) + tokens + THOUGHTS
-    return usage | {"thoughtsTokenCount": THOUGHTS, "totalTokenCount": total}
+    total = prompt_tokens(prompt, pictures) + tokens + thoughts
+    return usage | {"thoughtsTokenCount": thoughts, "totalTokenCount": total}
 
 
 def picture(encoded: str, *, mime_type: str, model: str, response_id: str, usage: JsonObject) -> bytes:

@@ -10,10 +10,12 @@ import binascii
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from callsheet.rehearsal import errors, resource_names
+from callsheet.rehearsal import errors, request_parts
+from callsheet.rehearsal.request_parts import read_guidance
+from callsheet.shots import Guidance
 
 Surface = Literal["gemini_api", "agent_platform"]
 PLATFORM_ONLY = frozenset(("storageUri", "generateAudio", "compressionQuality", "resizeMode", "pubsubTopic", "fps"))
@@ -39,11 +41,19 @@ class ImageAsk:
     mime_type: str | None = None
     references: tuple[bytes, ...] = field(default=(), repr=False)
     labels: tuple[tuple[str, str], ...] = ()
+    guidance: Guidance = field(default_factory=Guidance)
+
+    @property
+    def words(self) -> str:
+        """The words that are billed: the system instruction and the prompt."""
+        return (self.guidance.system_instruction or "") + self.prompt
 
     def fingerprint(self) -> str:
         """Return a value that is equal for requests for the same picture."""
         hashes = [hashlib.sha256(data).hexdigest() for data in self.references]
-        return _compute_fingerprint(["image", self.model, self.prompt, self.aspect_ratio, self.size, self.seed, hashes])
+        asked = [self.model, self.prompt, self.aspect_ratio, self.size, self.seed, hashes]
+        told = asdict(self.guidance) if self.guidance != Guidance() else None
+        return _compute_fingerprint(["image", *asked, *([told] if told else [])])
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +72,27 @@ class VideoAsk:
     seed: int | None = None
     samples: int = 1
     person_generation: str | None = None
-    audio: bool = True
+    audio: bool | None = None
+    enhance_prompt: bool | None = None
     storage_uri: str | None = None
     references: int = 0
     reference_hashes: tuple[str, ...] = ()
     first_frame: bytes | None = field(default=None, repr=False)
     last_frame: bytes | None = field(default=None, repr=False)
     labels: tuple[tuple[str, str], ...] = ()
+    task: str = ""
+    source: str = ""
+    source_data: bytes | None = field(default=None, repr=False)
 
     def fingerprint(self) -> str:
         """Return a value that is equal for requests for the same video."""
         frames = [hashlib.sha256(data or b"").hexdigest() for data in (self.first_frame, self.last_frame)]
         kept_to = list(self.reference_hashes)
         asked = [self.model, self.prompt, self.aspect_ratio, self.resolution, self.duration_s, self.seed, frames]
-        return _compute_fingerprint(["video", *asked, *([kept_to] if kept_to else [])])
+        changed: list[object] = [self.task, self.source] if self.source else []
+        said = [self.audio, self.enhance_prompt]
+        changed += said if said != [None, None] else []
+        return _compute_fingerprint(["video", *asked, *([kept_to] if kept_to else []), *changed])
 
 
 def parse_json(data: bytes) -> dict[str, Any]:
@@ -94,8 +111,8 @@ def image_ask(model: str, surface: Surface, body: Mapping[str, Any]) -> ImageAsk
 
     Raises the live service's 400 for what it does not know.
     """
-    fields = resource_names.generate_content_fields(agent_platform=surface == "agent_platform")
-    body = resource_names.normalise(body, fields)
+    fields = request_parts.generate_content_fields(agent_platform=surface == "agent_platform")
+    body = request_parts.normalise(body, fields)
     texts: list[str] = []
     pictures: list[bytes] = []
     for part in _read_parts(body.get("contents")):
@@ -119,6 +136,7 @@ def image_ask(model: str, surface: Surface, body: Mapping[str, Any]) -> ImageAsk
         mime_type=_read_text(config, "outputMimeType") or _read_text(output, "mimeType"),
         references=tuple(pictures),
         labels=labels(body),
+        guidance=read_guidance(body),
     )
 
 
@@ -127,12 +145,13 @@ def video_ask(model: str, surface: Surface, body: Mapping[str, Any]) -> VideoAsk
 
     Raises the live service's 400 for what it does not know.
     """
-    body = resource_names.normalise(body, resource_names.predict_fields(agent_platform=surface == "agent_platform"))
-    instance, parameters = _read_instance(body), resource_names.camel_names(body.get("parameters") or {})
+    body = request_parts.normalise(body, request_parts.predict_fields(agent_platform=surface == "agent_platform"))
+    instance, parameters = _read_instance(body), request_parts.camel_names(body.get("parameters") or {})
     if not isinstance(parameters, dict):
         raise errors.invalid("Invalid value at 'parameters', expected an object.")
     _refuse_parameters(parameters, surface)
     references = _read_reference_images(instance.get("referenceImages"))
+    source, source_data = _read_source(instance.get("video"), surface)
     return VideoAsk(
         model=model,
         surface=surface,
@@ -143,18 +162,39 @@ def video_ask(model: str, surface: Surface, body: Mapping[str, Any]) -> VideoAsk
         seed=_read_integer(parameters, "seed"),
         samples=_read_samples(parameters, surface),
         person_generation=_read_text(parameters, "personGeneration"),
-        audio=parameters.get("generateAudio") is not False,
+        audio=_read_switch(parameters, "generateAudio"),
+        enhance_prompt=_read_switch(parameters, "enhancePrompt"),
         storage_uri=_read_text(parameters, "storageUri"),
         references=len(references),
         reference_hashes=references,
         first_frame=_read_image(instance.get("image"), "image"),
         last_frame=_read_image(instance.get("lastFrame"), "lastFrame"),
         labels=labels(body),
+        task="extend" if source else "",
+        source=source,
+        source_data=source_data,
     )
 
 
+def _read_source(value: object, surface: Surface) -> tuple[str, bytes | None]:
+    """Return the address of the video that is made longer, or its hash and bytes.
+
+    The Gemini API knows its own files alone.
+    """
+    if value is None:
+        return "", None
+    known = ("uri", "mimeType") if surface == "gemini_api" else ("gcsUri", "bytesBase64Encoded", "mimeType")
+    if isinstance(value, dict) and not value.keys() - set(known):
+        if uri := value.get("uri") or value.get("gcsUri"):
+            return str(uri)[:500], None
+        if isinstance(data := value.get("bytesBase64Encoded"), str):
+            decoded = _decode_bytes(data, "instances[0].video")
+            return hashlib.sha256(decoded).hexdigest(), decoded
+    raise errors.invalid("`video` isn't supported by this model.")
+
+
 def _read_instance(body: Mapping[str, Any]) -> dict[str, Any]:
-    instances = resource_names.camel_names(body.get("instances"))
+    instances = request_parts.camel_names(body.get("instances"))
     if not isinstance(instances, list) or len(instances) != 1 or not isinstance(instances[0], dict):
         raise errors.invalid("Exactly one instance is required.")
     instance: dict[str, Any] = instances[0]
@@ -225,7 +265,7 @@ def _read_text(values: Mapping[str, Any], name: str) -> str | None:
     value = values.get(name)
     if value is None or isinstance(value, str):
         return value
-    raise errors.invalid(f"Invalid value at '{resource_names.snake(name)}' (TYPE_STRING), {json.dumps(value)[:80]}")
+    raise errors.invalid(f"Invalid value at '{request_parts.snake(name)}' (TYPE_STRING), {json.dumps(value)[:80]}")
 
 
 def _read_integer(values: Mapping[str, Any], name: str) -> int | None:
@@ -234,7 +274,14 @@ def _read_integer(values: Mapping[str, Any], name: str) -> int | None:
         return None
     if isinstance(value, int) and not isinstance(value, bool) and -(2**31) <= value < 2**32:
         return value
-    raise errors.invalid(f"Invalid value at '{resource_names.snake(name)}' (TYPE_INT32), {json.dumps(value)[:80]}")
+    raise errors.invalid(f"Invalid value at '{request_parts.snake(name)}' (TYPE_INT32), {json.dumps(value)[:80]}")
+
+
+def _read_switch(values: Mapping[str, Any], name: str) -> bool | None:
+    value = values.get(name)
+    if value is None or isinstance(value, bool):
+        return value
+    raise errors.invalid(f"Invalid value at '{request_parts.snake(name)}' (TYPE_BOOL), {json.dumps(value)[:80]}")
 
 
 def labels(body: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

@@ -1,6 +1,6 @@
 """The service's core: what it accepts, refuses and counts, and its latency.
 
-Knows no routes.
+Quotas are pure functions: a sliding minute, and a day that turns at midnight Pacific. Knows no routes.
 """
 
 from __future__ import annotations
@@ -9,16 +9,19 @@ import asyncio
 import hashlib
 import secrets
 from collections import defaultdict
-from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
+from typing import Literal
+from zoneinfo import ZoneInfo
 
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from callsheet.models import Catalogue, Model, load_catalogue
-from callsheet.rehearsal import errors, faults, quota
+from callsheet.rehearsal import errors, faults
 from callsheet.rehearsal.clock import continued_clock
-from callsheet.rehearsal.config import RehearsalConfig
+from callsheet.rehearsal.config import Quota, RehearsalConfig
 from callsheet.rehearsal.connections import Connections, Dropped
 from callsheet.rehearsal.errors import RefusedError
 from callsheet.rehearsal.faults import FaultRule, Kind, Script
@@ -32,6 +35,7 @@ _PLAIN_REFUSALS: Mapping[str, Callable[[], RefusedError]] = {
     "429-cap": errors.over_the_cap,
     "402": errors.payment_required,
     "billing-off": errors.billing_off,
+    "404": errors.refuse_retired,
     "500": errors.internal,
     "502": errors.bad_gateway,
     "503": errors.overloaded,
@@ -39,6 +43,9 @@ _PLAIN_REFUSALS: Mapping[str, Callable[[], RefusedError]] = {
     "html-503": partial(errors.overloaded, "html"),
     "array-503": partial(errors.overloaded, "array"),
 }
+# Requests per day reset at midnight Pacific: ai.google.dev/gemini-api/docs/rate-limits, read 2026-11-21.
+PACIFIC = ZoneInfo("America/Los_Angeles")
+MINUTE_S = 60.0
 
 
 class Service:
@@ -62,7 +69,7 @@ class Service:
     @property
     def catalogue(self) -> Catalogue:
         """Return the catalogue with the prices of the clock's day."""
-        return self._catalogue.priced_at(self.clock.now())
+        return self._catalogue.price_at(self.clock.now())
 
     def keep(self, task: asyncio.Task[None]) -> None:
         """Keep a background task until it ends; the loop itself holds tasks only weakly."""
@@ -97,9 +104,9 @@ class Service:
     def check_quota(self, kind: str, model: str) -> None:
         """Raise the 429 of a model whose quota is used up."""
         limits, now = self.config.quota(model), self.clock.now()
-        minute = self.state.times(model, now.timestamp() - quota.MINUTE_S) if limits.rpm is not None else []
-        today = self.state.count(model, quota.day_start(now).timestamp()) if limits.rpd is not None else 0
-        over = quota.exceeded(limits, now, minute, today)
+        minute = self.state.times(model, now.timestamp() - MINUTE_S) if limits.rpm is not None else []
+        today = self.state.count(model, day_start(now).timestamp()) if limits.rpd is not None else 0
+        over = exceeded(limits, now, minute, today)
         if over is not None:
             raise errors.exhausted(model=model, kind=kind, per=over.per, limit=over.limit, retry_s=over.retry_s)
 
@@ -149,7 +156,7 @@ class Service:
         if rule.fault in ("429-minute", "429-day"):
             per = rule.fault.removeprefix("429-")
             now = self.clock.now()
-            wait = rule.seconds if per == "minute" else (quota.day_end(now) - now).total_seconds()
+            wait = rule.seconds if per == "minute" else (day_end(now) - now).total_seconds()
             return errors.exhausted(model=model, kind=kind, per=per, limit=rule.limit, retry_s=wait)
         if rule.fault == "503" and rule.accepted:
             return errors.disconnected()
@@ -179,3 +186,42 @@ def answer_refusal(refusal: RefusedError) -> Response:
     if refusal.form == "html":
         return HTMLResponse(refusal.html(), refusal.code)
     return JSONResponse(refusal.body(), refusal.code)
+
+
+@dataclass(frozen=True, slots=True)
+class Exceeded:
+    """Which quota is used up, its value, and the seconds until a request passes."""
+
+    per: Literal["minute", "day"]
+    limit: int
+    retry_s: float
+
+
+def day_start(now: datetime) -> datetime:
+    """Return the midnight Pacific that began the quota day of `now`, in UTC."""
+    return now.astimezone(PACIFIC).replace(hour=0, minute=0, second=0, microsecond=0).astimezone(UTC)
+
+
+def day_end(now: datetime) -> datetime:
+    """Return the midnight Pacific that ends the quota day of `now`, in UTC.
+
+    A day of summer time's change is 23 or 25 h.
+    """
+    # Noon first: a day later is then the next date even when the clocks change.
+    noon = now.astimezone(PACIFIC).replace(hour=12, minute=0, second=0, microsecond=0)
+    return day_start(noon + timedelta(days=1))
+
+
+def exceeded(quota: Quota, now: datetime, minute: Sequence[float], today: int) -> Exceeded | None:
+    """Return what refuses one more request, None when it may go.
+
+    The day comes before the minute. `minute` holds the times (seconds since 1970, ascending) of the requests of the
+    last minute.
+    """
+    if quota.rpd is not None and today >= quota.rpd:
+        return Exceeded("day", quota.rpd, (day_end(now) - now).total_seconds())
+    if quota.rpm is not None and len(minute) >= quota.rpm:
+        # With room for none there is no request whose leaving would help.
+        leaving = minute[-quota.rpm] if quota.rpm else now.timestamp()
+        return Exceeded("minute", quota.rpm, max(1.0, leaving + MINUTE_S - now.timestamp()))
+    return None

@@ -162,6 +162,11 @@ class State:
         """Note that an operation's videos were written."""
         self._db.execute("UPDATE operations SET delivered = 1 WHERE name = ?", (name,))
 
+    def cancel(self, name: str, now: float) -> None:
+        """End an operation now, without a video and without a price."""
+        self._db.execute("UPDATE operations SET outcome = 'cancelled', due = ? WHERE name = ?", (now, name))
+        self._db.execute("UPDATE submissions SET outcome = 'cancelled', usd = 0 WHERE operation = ?", (name,))
+
     def _one(self, column: str, value: str) -> Operation | None:
         row = self._db.execute(f"SELECT * FROM operations WHERE {column} = ?", (value,)).fetchone()  # noqa: S608
         return _operation(row) if row else None

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from starlette.responses import JSONResponse, Response
 
 from callsheet.models import Model
 from callsheet.rehearsal import bucket_delivery, errors, model_rules, render_image, replies
-from callsheet.rehearsal.clip_files import clip, expired, file_ids, read_ask
+from callsheet.rehearsal.clip_files import clip, expired, file_ids, probe_source, read_ask, read_source
 from callsheet.rehearsal.errors import JsonObject
 from callsheet.rehearsal.faults import RAI_AUDIO, Outcome, rai_message, video_outcome
 from callsheet.rehearsal.requests import VideoAsk
@@ -20,6 +22,20 @@ INTERNAL = 13
 LONGEST_ANSWER_S = 3.0
 
 
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """What becomes of an accepted request.
+
+    Its outcome, and the USD that it costs when it is due. `prefix` is what stands before the operation's id in its
+    name; `told` goes on record with the request.
+    """
+
+    prefix: str
+    outcome: Outcome
+    usd: float
+    told: Mapping[str, object] = field(default_factory=dict)
+
+
 async def submit(service: Service, ask: VideoAsk, resource: str, missing: errors.RefusedError) -> Response:
     """Accept a request for a video and name its operation under `resource`.
 
@@ -28,13 +44,14 @@ async def submit(service: Service, ask: VideoAsk, resource: str, missing: errors
     model = model_rules.video_model(service.catalogue, ask, retired_before=service.retirement_day())
     if model is None:
         raise missing
-    ask = model_rules.complete_video(model, ask)
-    _check_frames(ask)
+    ask = await complete(service, model, ask)
     service.check_quota("video", ask.model)
     rule = service.fault("video", ask.model, ask.prompt)
     if (dropped := await service.before(rule, "video", ask.model)) is not None:
         return dropped
-    operation = _accept(service, model, ask, resource, video_outcome(ask.prompt, rule))
+    outcome = video_outcome(ask.prompt, rule)
+    usd = float(model.video_price(ask.resolution, ask.duration_s)) * ask.samples if outcome.charged else 0.0
+    operation = accept(service, model, ask, Acceptance(f"{resource}/operations/", outcome, usd))
     if operation.storage_uri:
         bucket_delivery.schedule(service, operation)
     if (dropped := await service.after(rule, "video", ask.model)) is not None:
@@ -42,28 +59,49 @@ async def submit(service: Service, ask: VideoAsk, resource: str, missing: errors
     return JSONResponse({"name": operation.name})
 
 
-def _check_frames(ask: VideoAsk) -> None:
+async def complete(service: Service, model: Model, ask: VideoAsk) -> VideoAsk:
+    """Return the request with all that it does not say.
+
+    Raises the 400 of the live service.
+    """
+    if ask.task not in ("extend", "edit"):
+        ask = model_rules.complete_video(model, ask)
+        check_frames(model, ask)
+        return ask
+    ask = await read_source(service, ask)
+    source = await asyncio.to_thread(probe_source, ask.source_data or b"")
+    if source is None:
+        raise errors.invalid("Unable to process input video. Please retry or report.")
+    complete_step = model_rules.complete_edit if ask.task == "edit" else model_rules.complete_extension
+    return complete_step(model, ask, source)
+
+
+def check_frames(model: Model, ask: VideoAsk) -> None:
+    """Raise the refusal of frames that are no pictures."""
     for data in (ask.first_frame, ask.last_frame):
         try:
             if data is not None:
-                render_image.open_picture(data)
+                render_image.check_input(data, model.mime_types)
         except ValueError:
             raise errors.invalid("Unable to process input image. Please retry or report.") from None
 
 
-def _accept(service: Service, model: Model, ask: VideoAsk, resource: str, outcome: Outcome) -> Operation:
+def accept(service: Service, model: Model, ask: VideoAsk, acceptance: Acceptance) -> Operation:
+    """Record a request for a video as accepted, durable, and return its operation."""
     service.check_open(ask.labels)
     fingerprint, now, operation_id = ask.fingerprint(), service.now_s(), new_id()
-    take = service.state.next_take(fingerprint)
+    take, outcome = service.state.next_take(fingerprint), acceptance.outcome
     due = now + service.latency_s(model, int(operation_id[:8], 16))
     first, last = service.media.keep_input(ask.first_frame), service.media.keep_input(ask.last_frame)
+    source = service.media.keep_input(ask.source_data) if ask.task == "extend" else None
+    made_longer = {"source": source, "fingerprint": fingerprint} if source else {}
     operation = Operation(
-        name=f"{resource}/operations/{operation_id}",
+        name=f"{acceptance.prefix}{operation_id}",
         id=operation_id,
         model=ask.model,
         take=take,
         due=due,
-        ask=_format_ask(model, ask, first, last),
+        ask=json.dumps(_describe_ask(model, ask, first, last) | made_longer | dict(acceptance.told)),
         outcome=outcome.name,
         reason=outcome.reason,
         storage_uri=ask.storage_uri,
@@ -76,7 +114,7 @@ def _accept(service: Service, model: Model, ask: VideoAsk, resource: str, outcom
         prompt_sha256=first_digest(ask),
         labels=ask.labels,
         outcome=outcome.name,
-        usd=float(model.video_price(ask.resolution, ask.duration_s)) * ask.samples if outcome.charged else 0.0,
+        usd=acceptance.usd,
         usd_at=due,
         first_frame_sha256=first,
         operation=operation.name,
@@ -85,22 +123,20 @@ def _accept(service: Service, model: Model, ask: VideoAsk, resource: str, outcom
     return operation
 
 
-def _format_ask(model: Model, ask: VideoAsk, first: str | None, last: str | None) -> str:
+def _describe_ask(model: Model, ask: VideoAsk, first: str | None, last: str | None) -> JsonObject:
     width, height = model.video_pixels(ask.aspect_ratio or "", ask.resolution or "")
-    return json.dumps(
-        {
-            "surface": ask.surface,
-            "prompt": ask.prompt,
-            "width": width,
-            "height": height,
-            "duration_s": ask.duration_s,
-            "seed": ask.seed,
-            "samples": ask.samples,
-            "audio": ask.audio and not ask.model.startswith("veo-2"),
-            "first": first,
-            "last": last,
-        }
-    )
+    return {
+        "surface": ask.surface,
+        "prompt": ask.prompt,
+        "width": width,
+        "height": height,
+        "duration_s": ask.duration_s,
+        "seed": ask.seed,
+        "samples": ask.samples,
+        "audio": ask.audio is not False and not ask.model.startswith("veo-2"),
+        "first": first,
+        "last": last,
+    }
 
 
 async def poll(service: Service, name: str) -> Response:

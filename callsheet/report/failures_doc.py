@@ -13,6 +13,7 @@ from callsheet import errors
 from callsheet.providers.http_errors import RULES as REPLIES
 from callsheet.providers.http_errors import WITHOUT_REPLY, Phase
 from callsheet.providers.http_errors import ErrorRule as ReplyRule
+from callsheet.providers.interaction_replies import CANCELLED, ENDS, MOST_BAD_REQUESTS
 from callsheet.providers.operations import TRANSIENT
 from callsheet.providers.outcomes import BLOCKING
 from callsheet.providers.retry_policy import (
@@ -43,6 +44,7 @@ A request whose reply was lost is `Unknown`. Before the table decides, evidence 
 | rehearsal | what was accepted with the attempt's labels | everything: accepted or not, as what, for how much |
 | live, Agent Platform with an output bucket | the attempt's own prefix in it | an object there: accepted and done |
 | live, otherwise | nothing: Google keeps no list of requests or operations | nothing; a person looks in the console |
+| live, Omni | the same; `resolve` names the label of the request | nothing; a person looks in the logs of AI Studio |
 
 Never accepted: planned again for nothing. An accepted video: waited for. An accepted picture, whose bytes were lost
 with the reply: made again, and both are counted. Without evidence the table above holds.
@@ -161,6 +163,20 @@ _VIDEO_ANSWERS = (
     ("operation or file said to be gone or not for this key", "OperationWithheld: submitted, looked for again"),
     ("the same after the retention of two days", "OperationExpired"),
     ("operation not done within the deadline", "OperationOverdue: waited for again by the next run"),
+    ("interaction with a video, whatever its status", "none: it is taken"),
+    ("interaction completed, words and no video", "VideoFiltered, with the words; the words are booked"),
+    ("interaction completed and billed, no video shown", "none: looked at again; OperationOverdue after the deadline"),
+    ("interaction completed, its file still processed", "none: looked at again"),
+    (
+        f"interaction {', '.join(sorted(ENDS.keys() - {*CANCELLED}))}, no video",
+        "OperationFailed, its price booked where usage bills a video",
+    ),
+    (
+        "interaction cancelled, no video (`callsheet cancel`)",
+        "OperationCancelled: booked by its usage, else its price, in doubt until `resolve KEY --usd`; not sent again",
+    ),
+    ("interaction queued, in_progress, idle or of another status", "none: looked at again"),
+    ("a 400 to the look at an interaction", f"none: looked at again; OperationWithheld after {MOST_BAD_REQUESTS}"),
     ("less than 256 KiB of a file in a minute, three times", "DownloadStalled: submitted, fetched by the next run"),
 )
 _KEPT_HOW = """

@@ -11,9 +11,9 @@ from decimal import Decimal
 
 from callsheet.archive.sidecar import FailureRecord, Sidecar
 from callsheet.context.progress import STEPS, Progress
+from callsheet.errors import CallsheetError
 from callsheet.plan import Kind, Plan
-from callsheet.report.advice import advice
-from callsheet.report.format import dollars, format_count, truncate
+from callsheet.report.format import advice, dollars, format_count, truncate
 from callsheet.shots import Batch
 
 _NOUNS = {"images": "pictures", "clips": "clips", "cuts": "cuts", "shots": "shots"}
@@ -37,6 +37,7 @@ def progress_sentence(batch: Batch, progress: Progress, spent: Decimal) -> str:
 
 
 _LONGEST_CELL = 160
+_LONGEST_LINE = 1000
 _PLAIN = frozenset(" ,;'-")
 
 
@@ -76,7 +77,7 @@ def plan_markdown(plan: Plan) -> str:
     """
     rows = [
         [
-            escaped(one.shot.id),
+            escaped(one.shot.id) + (f" (edit of {escaped(str(one.shot.edit_of))})" if one.shot.edit_of else ""),
             _count_actions([a.what for a in one.actions]),
             _format_cost(one.usd, one.usd_high),
             escaped("; ".join(dict.fromkeys(a.why for a in one.actions if a.why)), 300),
@@ -115,13 +116,21 @@ def _describe_outlook(plan: Plan) -> list[str]:
 def failures_markdown(sidecars: Sequence[Sidecar]) -> str:
     """Format every failure with its reason and what to do, the first 200.
 
-    A list, for the UI folds no cells of tables.
+    A list, for the UI folds no cells of tables; "" when nothing failed.
     """
     found = [(sidecar, failure, times) for sidecar in sidecars for failure, times in _count_failures(sidecar).items()]
     if not found:
-        return "Nothing failed."
+        return ""
     lines = [_format_failure(*one) for one in found[:_MOST_ROWS]]
     return "\n".join([*lines, "", _describe_rest(len(found))]).strip()
+
+
+def mistake_markdown(error: CallsheetError) -> str:
+    """Format what stopped a run as a list, a line each, the first 200."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    shown = [f"- {escaped(line, _LONGEST_LINE)}" for line in lines[:_MOST_ROWS]]
+    more = f"and {len(lines) - _MOST_ROWS:,} more: `callsheet check` names them all" if len(lines) > _MOST_ROWS else ""
+    return "\n".join([*shown, "", more]).strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +167,8 @@ def _format_failure(sidecar: Sidecar, failure: FailureRecord, times: int) -> str
 
 def _count_failures(sidecar: Sidecar) -> Counter[FailureRecord]:
     """Count how often each thing went wrong, whichever take, clip or cut it was."""
-    parts = [*(take.failure for take in sidecar.takes), *(clip.failure for clip in sidecar.clips)]
+    parts = [take.failure for take in sidecar.takes]
+    parts += [clip.failure for clip in (*sidecar.beginnings, *sidecar.clips)]
     parts += [cut_.failure for cut_ in sidecar.cuts]
     every = Counter(part.model_copy(update={"slot": ""}) for part in parts if part)
     own = (failure.model_copy(update={"slot": ""}) for failure in sidecar.failures)

@@ -12,10 +12,8 @@ from urllib.parse import quote
 from callsheet.archive.layout import SIDECAR, SPOTS, folder_name
 from callsheet.archive.sidecar import WHOLE, ClipRecord, CutRecord, FailureRecord, FileRecord, Sidecar, TakeRecord
 from callsheet.archive.spots import SpotRecord
-from callsheet.report.advice import advice
-from callsheet.report.approval import ApprovalQuestion, ask_about, describe_decision
-from callsheet.report.format import dollars, format_count, size, truncate, visible
-from callsheet.report.media_view import MediaView, media_view, posting, shape
+from callsheet.report import page_parts as parts
+from callsheet.report.format import advice, dollars, format_count, join_facts, size, truncate, visible
 from callsheet.shots import Mode
 
 _LONGEST = 600
@@ -29,7 +27,7 @@ class SpotView:
     """
 
     name: str
-    media: MediaView | None
+    media: parts.MediaView | None
     made_for: str
     note: str
     joins: str
@@ -49,12 +47,12 @@ def _view_spot(spot: SpotRecord) -> SpotView:
     facts = (length, format_count(len(spot.parts), "part"), fades, size(spot.file.size))
     return SpotView(
         name=visible(spot.name),
-        media=media_view(spot.file, SPOTS, f"Spot {spot.name}", spot.poster),
+        media=parts.media_view(spot.file, SPOTS, f"Spot {spot.name}", spot.poster),
         made_for=truncate(made_for, 100) or "Clips as they are",
         note=" · ".join(filter(None, facts)),
         joins=truncate(", ".join(part.shot for part in spot.parts), _LONGEST),
         sheet=quote(f"{SPOTS}/{spot.sheet.file}"),
-        posting=posting([spot.disclosure]),
+        posting=parts.posting([spot.disclosure]),
     )
 
 
@@ -99,7 +97,7 @@ class TakeView:
     """
 
     number: int
-    media: MediaView | None
+    media: parts.MediaView | None
     failure: FailureView | None
     rank: int | None
     chosen: bool
@@ -115,7 +113,7 @@ class VideoView:
     """
 
     name: str
-    media: MediaView | None
+    media: parts.MediaView | None
     failure: FailureView | None
     note: str
 
@@ -138,8 +136,11 @@ class ShotView:
     clips: tuple[VideoView, ...]
     cuts: tuple[VideoView, ...]
     failures: tuple[FailureView, ...]
-    ask: ApprovalQuestion | None
+    ask: parts.ApprovalQuestion | None
     decided: str
+    anchor: str
+    edit_of: parts.ShotLink | None = None
+    edits: tuple[parts.ShotLink, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,34 +182,35 @@ def gallery_view(
     limit = max(_SHORTEST_TEXT, min(_LONGEST_TEXT, _PAGE_TEXT // max(1, len(sidecars))))
     states: Counter[str] = Counter(sidecar.state for sidecar in sidecars)
     tags = Counter(visible(tag) for sidecar in sidecars for tag in dict.fromkeys(sidecar.tags))
+    kin = parts.find_kin(sidecars)
     spent = summary.usd_spent if summary.usd_spent is not None else sum(sidecar.usd for sidecar in sidecars)
     return GalleryView(
         summary=summary,
-        shots=tuple(_view_shot(sidecar, limit, files or {}) for sidecar in sidecars),
+        shots=tuple(_view_shot(sidecar, limit, files or {}, kin) for sidecar in sidecars),
         spots=spot_views(spots),
         states=tuple((state, states[state]) for state in STATES if states[state]),
         tags=tuple(tags.most_common(24)),
         pictures=sum(1 for sidecar in sidecars for take in sidecar.takes if take.file),
-        clips=sum(1 for sidecar in sidecars for clip in sidecar.clips if clip.file),
+        clips=sum(1 for sidecar in sidecars for clip in parts.list_clips(sidecar) if clip.file),
         cuts=sum(1 for sidecar in sidecars for cut_ in sidecar.cuts if cut_.file),
         spent=dollars(spent),
         estimated=dollars(summary.usd_estimated),
-        shapes=tuple(sorted({shape(file.width, file.height) for file in _list_files(sidecars, spots)})),
-        posting=posting(cut_.disclosure for sidecar in sidecars for cut_ in sidecar.cuts if cut_.file),
+        shapes=tuple(sorted({parts.shape(file.width, file.height) for file in _list_files(sidecars, spots)})),
+        posting=parts.posting(cut_.disclosure for sidecar in sidecars for cut_ in sidecar.cuts if cut_.file),
     )
 
 
 def _list_files(sidecars: Sequence[Sidecar], spots: Sequence[SpotRecord]) -> Iterator[FileRecord]:
     for sidecar in sidecars:
-        records: list[TakeRecord | ClipRecord | CutRecord] = [*sidecar.takes, *sidecar.clips, *sidecar.cuts]
+        records: list[TakeRecord | ClipRecord | CutRecord] = [*sidecar.takes, *parts.list_clips(sidecar), *sidecar.cuts]
         yield from (record.file for record in records if record.file)
     yield from (spot.file for spot in spots)
 
 
-def _view_shot(sidecar: Sidecar, limit: int, files: Mapping[str, str]) -> ShotView:
+def _view_shot(sidecar: Sidecar, limit: int, files: Mapping[str, str], kin: parts.Kin) -> ShotView:
     name = folder_name(sidecar.shot)
     folder = f"shots/{name}"
-    own = [take.failure for take in sidecar.takes] + [clip.failure for clip in sidecar.clips]
+    own = [take.failure for take in sidecar.takes] + [clip.failure for clip in parts.list_clips(sidecar)]
     shown = {(f.kind, f.message) for f in [*own, *(cut_.failure for cut_ in sidecar.cuts)] if f}
     return ShotView(
         id=truncate(sidecar.shot, 200),
@@ -218,15 +220,18 @@ def _view_shot(sidecar: Sidecar, limit: int, files: Mapping[str, str]) -> ShotVi
         motion_prompt=truncate(sidecar.motion_prompt or "", limit // 2),
         negative_prompt=truncate(sidecar.negative_prompt or "", limit // 2),
         models=_list_models(sidecar),
-        facts=_list_facts(sidecar),
+        facts=parts.list_facts(sidecar),
         usd=dollars(sidecar.usd),
         sidecar=quote(f"{folder}/{files.get(name, SIDECAR)}"),
         takes=tuple(_view_take(take, folder, sidecar) for take in sidecar.takes),
-        clips=tuple(_view_clip(clip, folder, sidecar) for clip in sidecar.clips),
+        clips=tuple(_view_clip(clip, folder, sidecar) for clip in parts.list_clips(sidecar)),
         cuts=tuple(_view_cut(cut_, folder, sidecar) for cut_ in sidecar.cuts),
         failures=tuple(_view_failure(f) for f in sidecar.failures if (f.kind, f.message) not in shown),
-        ask=ask_about(sidecar),
-        decided=truncate(describe_decision(sidecar), 600),
+        ask=parts.ask_about(sidecar),
+        decided=truncate(parts.describe_decision(sidecar), 600),
+        anchor=kin.anchors.get(sidecar.shot, ""),
+        edit_of=kin.parents.get(sidecar.shot),
+        edits=kin.children.get(sidecar.shot, ()),
     )
 
 
@@ -234,7 +239,7 @@ def _view_take(take: TakeRecord, folder: str, sidecar: Sidecar) -> TakeView:
     rank = take.score.rank if take.score else None
     return TakeView(
         number=take.take,
-        media=media_view(take.file, folder, f"{sidecar.shot}, take {take.take}"),
+        media=parts.media_view(take.file, folder, f"{sidecar.shot}, take {take.take}"),
         failure=_view_failure(take.failure) if take.failure else None,
         rank=None if rank is None else round(min(1.0, max(0.0, rank)) * 100),
         chosen=take.chosen,
@@ -244,13 +249,14 @@ def _view_take(take: TakeRecord, folder: str, sidecar: Sidecar) -> TakeView:
 
 
 def _view_clip(clip: ClipRecord, folder: str, sidecar: Sidecar) -> VideoView:
-    name = "Clip" if clip.take is None else f"Clip of take {clip.take}"
+    name, choice = parts.name_clip(clip, sidecar)
     about = f"{sidecar.shot}, {name.lower()}"
+    longer = f"made in {format_count(clip.step, 'further step')}" if clip.step else ""
     return VideoView(
         name=name,
-        media=media_view(clip.file, folder, about, clip.poster),
+        media=parts.media_view(clip.file, folder, about, clip.poster),
         failure=_view_failure(clip.failure) if clip.failure else None,
-        note=" · ".join(filter(None, [_format_length(clip.file), clip.resolution or "", _format_size(clip.file)])),
+        note=join_facts(_format_length(clip.file), longer, clip.resolution, _format_size(clip.file), choice),
     )
 
 
@@ -258,9 +264,9 @@ def _view_cut(record: CutRecord, folder: str, sidecar: Sidecar) -> VideoView:
     name = visible(record.platform.title if record.platform else record.spec.replace("x", ":"))
     return VideoView(
         name=name,
-        media=media_view(record.file, folder, f"{sidecar.shot}, cut {name}", record.poster),
+        media=parts.media_view(record.file, folder, f"{sidecar.shot}, cut {name}", record.poster),
         failure=_view_failure(record.failure) if record.failure else None,
-        note=truncate(" · ".join(filter(None, [*_describe_framing(record), "signed" if record.signed else ""])), 300),
+        note=truncate(join_facts(*_describe_framing(record), "signed" if record.signed else ""), 300),
     )
 
 
@@ -281,15 +287,6 @@ def _view_failure(failure: FailureRecord) -> FailureView:
 def _list_models(sidecar: Sidecar) -> tuple[str, ...]:
     pictures = [sidecar.image.model] if sidecar.image and sidecar.takes else []
     return tuple(visible(name) for name in dict.fromkeys([*pictures, *(clip.model for clip in sidecar.clips)]))
-
-
-def _list_facts(sidecar: Sidecar) -> tuple[str, ...]:
-    image = sidecar.image
-    facts = [f"line {sidecar.line}", format_count(len(sidecar.takes), "take") if sidecar.takes else ""]
-    if image and sidecar.takes:
-        facts += [image.aspect_ratio, image.image_size, f"seed {image.seed}" if image.seed is not None else ""]
-        facts.append(format_count(len(image.references), "reference") if image.references else "")
-    return tuple(visible(fact) for fact in facts if fact)
 
 
 def _format_length(file: FileRecord | None) -> str:

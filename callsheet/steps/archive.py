@@ -1,25 +1,33 @@
-"""The archive step: how the shot ended is decided, its sidecar written, and its state recorded."""
+"""The archive step.
+
+How the shot ended is decided, its sidecar written, and its state recorded.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from callsheet.archive.layout import SIDECAR, folder_name, sidecar_name
+from callsheet.archive.lineage import Part
+from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.sidecar_io import read_readable, write_sidecar
 from callsheet.context.context import RunContext
 from callsheet.context.shot_state import ClipState, ShotState, TakeState
 from callsheet.decisions import FramePin
 from callsheet.errors import ArchiveError
 from callsheet.ledger import JobState
-from callsheet.plan.requests import take_order
+from callsheet.plan.frames import is_chosen_by_scores
+from callsheet.plan.requests import take_key
 from callsheet.shots import Shot, ShotOutcome
-from callsheet.steps.sidecar import sidecar_of, with_intents, with_open_takes
+from callsheet.steps.sidecar import sidecar_of, with_open_takes
 
 log = logging.getLogger(__name__)
 
+_NOT_SENT = frozenset({JobState.PLANNED, JobState.RESERVED})
 _MAYBE_PAID = frozenset({JobState.SUBMITTING, JobState.SUBMITTED, JobState.UNKNOWN})
 
 
@@ -53,23 +61,42 @@ def _forget_replies(run: RunContext, work: ShotState) -> None:
 
     Those of what gave nothing stay as evidence.
     """
-    parts: list[TakeState | ClipState] = [*work.takes.values(), *work.clips]
+    parts: list[TakeState | ClipState] = [*work.takes.values(), *work.beginnings, *work.clips]
     for part in parts:
         if part.asset is not None:
             run.resources.spool.replies.remove(part.key)
 
 
-async def tell_choice(run: RunContext, work: ShotState) -> None:
-    """Write the sidecar of a shot whose takes are there, before a clip of one is paid for; the shot goes on."""
+async def tell_choice(run: RunContext, work: ShotState, wished: FramePin | None = None) -> None:
+    """Write the sidecar of a shot before a clip of its takes is paid for.
+
+    The takes are there, and the shot goes on. With `wished`, a choice that the ledger is to have next, before whoever
+    waits for it reads it there.
+    """
     async with run.state.flight(f"sidecar of {work.shot.id}"):  # its clips are sent side by side
         await _recall(run, work)
+        if wished is not None:
+            work.pins = (*work.pins, replace(wished, n=len(work.pins) + 1, at=datetime.now(UTC)))
         sidecar = sidecar_of(run.batch, work, ShotOutcome.PENDING, datetime.now(UTC), run.state.files)
-        told = with_intents(sidecar, work.intended, run.resources.ledger.identity)
+        told = _with_intents(sidecar, work.intended, run.resources.ledger.identity)
         await write_sidecar(run.resources.store, run.batch.prefix, told)
 
 
+def _with_intents(sidecar: Sidecar, keys: Collection[str], ledger: str) -> Sidecar:
+    """Return the sidecar that says which of these jobs `ledger` will send now."""
+
+    def intended(part: Part) -> Part:
+        if part.job_key not in keys or part.job is None or part.job.state not in _NOT_SENT:
+            return part
+        state = {"state": JobState.SUBMITTING.value, "ledger": ledger}
+        return part.model_copy(update={"job": part.job.model_copy(update=state)})
+
+    parts = ("takes", "clips", "beginnings")
+    return sidecar.model_copy(update={name: tuple(map(intended, getattr(sidecar, name))) for name in parts})
+
+
 async def tell_intent(run: RunContext, work: ShotState, key: str) -> None:
-    """Write in the sidecar that a clip is about to be sent.
+    """Write in the sidecar that a clip is about to be sent, or a picture elsewhere.
 
     Whoever has another ledger must know that it may have been.
     """
@@ -89,18 +116,18 @@ async def tell_sent(run: RunContext, work: ShotState) -> None:
 
 
 async def tell_open_pictures(run: RunContext, shots: Sequence[Shot]) -> None:
-    """Tell in their sidecars of pictures under way or in doubt that this run has not come to.
+    """Record in sidecars the open pictures that this run has not come to.
 
-    A run before was killed while it sent them. Once this one ends, another ledger may go on with the batch, and it must
-    know what may have been paid for. Clips are told before they are sent.
+    They are under way or in doubt. A run before was killed while it sent them. Once this one ends, another ledger may
+    go on with the batch, and it must know what may have been paid for. Clips are told before they are sent.
     """
-    wanted = {shot.id: shot for shot in shots}
+    wanted = {shot.id: run.state.shot_now(shot) for shot in shots}
     found: dict[str, list[TakeState]] = {}
     for job in await run.resources.ledger.open_jobs(run.batch.name):
         work = run.state.work.get(job.shot)
         if job.state not in _MAYBE_PAID or job.shot not in wanted or (work and work.archived):
             continue
-        keys = {take_order(run.batch, wanted[job.shot], n).key: n for n in range(1, wanted[job.shot].takes + 1)}
+        keys = {take_key(run.batch, wanted[job.shot], n): n for n in range(1, wanted[job.shot].takes + 1)}
         if job.key in keys:
             found.setdefault(job.shot, []).append(TakeState(keys[job.key], job.key, job))
     for shot, takes in found.items():
@@ -123,7 +150,8 @@ async def _recall(run: RunContext, work: ShotState) -> None:
 
 
 async def _pins(run: RunContext, work: ShotState) -> tuple[FramePin, ...]:
-    if work.shot.takes < 2 or not work.shot.motion_prompt:
+    shot = work.shot
+    if not is_chosen_by_scores(shot) and shot.clips == 1 and (shot.takes < 2 or not shot.motion_prompt):
         return ()
     return (await run.resources.ledger.frame_pins(run.batch.name, [work.shot.id])).get(work.shot.id, ())
 
@@ -133,7 +161,7 @@ async def _recall_jobs(run: RunContext, work: ShotState) -> None:
 
     An operation that still runs must be in the sidecar.
     """
-    paid: list[TakeState | ClipState] = [*work.takes.values(), *work.clips]
+    paid: list[TakeState | ClipState] = [*work.takes.values(), *work.beginnings, *work.clips]
     parts = [part for part in paid if part.asset is None]
     jobs = await run.resources.ledger.jobs(part.key for part in parts) if parts else {}
     for part in parts:

@@ -1,4 +1,7 @@
-"""The files that finish cuts: archived once for the batch, before the cuts, and had from there later."""
+"""The files that finish cuts.
+
+Archived once for the batch, before the cuts, and had from there later.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,12 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from callsheet.archive import layout
-from callsheet.archive.object_metadata import about_file
-from callsheet.archive.store import StoredFile
+from callsheet.archive.store import StoredFile, about_file
 from callsheet.context.context import RunContext
 from callsheet.errors import ArchiveDenied, ArchiveError, ManifestError, MediaError
 from callsheet.files import digest_file
-from callsheet.places import Places, refusal
 from callsheet.shots import Finish, Reference
-from callsheet.sources import read_bytes
+from callsheet.sources import Places, read_bytes, refusal, split_sheet
 
 
 def files_of(finish: Finish) -> Mapping[str, Reference]:
@@ -108,6 +109,7 @@ async def _places(run: RunContext) -> Places:
     settings, batch = run.resources.settings, run.batch
     rows = () if batch.manifest_uri else await run.resources.ledger.batches()
     manifest = batch.manifest_uri or next((r.batch.manifest_uri for r in rows if r.batch.name == batch.name), "")
+    manifest = split_sheet(manifest)[0]
     beside = manifest.rpartition("/")[0] if "://" in manifest else str(Path(manifest).parent) if manifest else None
     return Places.of([*settings.input_roots, beside, run.resources.store.uri, settings.font])
 

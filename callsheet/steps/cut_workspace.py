@@ -1,4 +1,7 @@
-"""The cutting room: what the cuts of one clip share, found when the first of them needs it."""
+"""The cutting room.
+
+What the cuts of one clip share, found when the first of them needs it.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +14,16 @@ from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from callsheet.context.context import RunContext
-from callsheet.cuts.encode.encode import CutResult, make_cut
+from callsheet.cuts.encode.cut_plan import cut_size, plan_cut
+from callsheet.cuts.encode.encode import CutResult, as_mp4, make_cut
 from callsheet.cuts.encode.fitness import Analysis, analyse, clip_length, upright
-from callsheet.cuts.encode.plan import cut_size, plan_cut
 from callsheet.cuts.finishing.brand import Materials, layers_for, read_materials
 from callsheet.cuts.finishing.layers import Layer
-from callsheet.cuts.framing.focus import parse_focus
-from callsheet.cuts.framing.geometry import Subject
+from callsheet.cuts.framing.geometry import Subject, parse_focus
 from callsheet.cuts.framing.saliency import find_subject
-from callsheet.cuts.sound.shelf import Sounds
+from callsheet.cuts.sound.make import Sounds
 from callsheet.jobs.store import fetch
+from callsheet.media.probe import container_of
 from callsheet.media.provenance import Provenance, xmp_packet
 from callsheet.platforms import PlatformSpec
 from callsheet.platforms.spec import has_aspect
@@ -33,7 +36,10 @@ T = TypeVar("T")
 
 @dataclass
 class CuttingRoom:
-    """One clip on the bench: each thing about it is looked for once, however many cuts want it at the same time."""
+    """One clip on the bench.
+
+    Each thing about it is looked for once, however many cuts want it at the same time.
+    """
 
     run: RunContext
     clip: Asset
@@ -43,8 +49,16 @@ class CuttingRoom:
     _locks: dict[str, asyncio.Lock] = field(default_factory=dict)
 
     async def source(self) -> Path:
-        """Return the clip's file on this disk."""
-        return await self._once("source", lambda: fetch(self.run, self.clip.sha256, self.clip.size))
+        """Return the clip's file on this disk; of one that is no MP4, a copy that is."""
+        return await self._once("source", self._mp4)
+
+    async def _mp4(self) -> Path:
+        path = await fetch(self.run, self.clip.sha256, self.clip.size)
+        if await asyncio.to_thread(container_of, path) == "mp4":
+            return path
+        copy = self.folder / "clip.mp4"
+        await as_mp4(path, copy, self.run.resources.encoder_slots)
+        return copy
 
     async def analysis(self) -> Analysis:
         """Return what the clip is; its subject is not looked for."""
@@ -130,13 +144,13 @@ class CuttingRoom:
 
 
 def _keeps_aspect(clip: Analysis, spec: PlatformSpec) -> bool:
-    """Return whether the whole picture is shown, so that nobody needs to know where its subject is."""
+    """Return whether the whole picture is shown, wherever its subject is."""
     shown = upright(clip.probe).shown
     return has_aspect(*shown, spec.aspect_for(*shown))
 
 
 @asynccontextmanager
 async def cutting_room(run: RunContext, clip: Asset, finish: Finish) -> AsyncIterator[CuttingRoom]:
-    """Yield a cutting room for a clip, with a folder of its own that is removed at the end."""
+    """Yield a cutting room for a clip, with its own folder until the end."""
     with TemporaryDirectory(prefix="callsheet-cuts-", ignore_cleanup_errors=True) as folder:
         yield CuttingRoom(run, clip, finish, Path(folder))

@@ -1,4 +1,7 @@
-"""The cuts step: every clip is made ready for the platforms that the shot asks for. Nothing here is paid for."""
+"""The cuts step: every clip is made ready for the shot's platforms.
+
+Nothing here is paid for.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,9 @@ from callsheet.archive.sidecar_io import read_sidecar
 from callsheet.concurrency import gather_all
 from callsheet.context.context import RunContext
 from callsheet.context.shot_state import CutState, ShotState, failure_of, is_transient, state_of
+from callsheet.cuts.encode.cut_plan import CutPlan, find_cut, recipe
 from callsheet.cuts.encode.encode import CutResult
 from callsheet.cuts.encode.fitness import UNKNOWN
-from callsheet.cuts.encode.plan import CutPlan
-from callsheet.cuts.encode.recipe import find_cut, recipe
 from callsheet.cuts.framing.geometry import Subject
 from callsheet.errors import ArchiveError, CallsheetError
 from callsheet.files import digest_file
@@ -31,18 +33,18 @@ from callsheet.steps.cut_inputs import archive_inputs
 from callsheet.steps.cut_workspace import CuttingRoom, cutting_room
 
 
-async def sign_cut(run: RunContext, signer: Signer, cut: Path, plan: CutPlan, clip: Asset, source: Path) -> Path:
-    """Sign the cut of `clip` with Content Credentials, in the spool.
+async def sign_cut(run: RunContext, signer: Signer, cut: Path, plan: CutPlan, parent: Parent) -> Path:
+    """Sign the cut of a clip, its `parent`, with Content Credentials, in the spool.
 
-    The clip's file is `source`; `cut` itself is removed.
+    `cut` itself is removed.
 
     The same cut is signed once, also when the process is killed before the archive has it, or another one signs it
     too: cuts come out the same every time, and the spool notes which signed file was made of one.
     """
     unsigned = await asyncio.to_thread(digest_file, cut)
-    made = await asyncio.to_thread(run.resources.spool.made_of, unsigned.sha256)
+    made = await asyncio.to_thread(run.resources.spool.find_derived, unsigned.sha256)
     if made is None:
-        target, parent = run.resources.spool.scratch(".mp4"), Parent(source, clip.name, clip.sha256, clip.model or "")
+        target = run.resources.spool.scratch(".mp4")
         async with run.resources.encoder_slots.take():
             await asyncio.to_thread(signer.sign, cut, target, parent, cropped=plan.how == "crop")
         file = await asyncio.to_thread(run.resources.spool.adopt, target)
@@ -143,7 +145,8 @@ async def _encode(run: RunContext, shot: Shot, room: CuttingRoom, cut: CutState,
         raise
     cut.making = making(result, subject, cut)
     if run.policy.signer is not None:
-        target = await sign_cut(run, run.policy.signer, target, result.plan, clip, await room.source())
+        parent = Parent(await room.source(), clip.name, clip.sha256, clip.model or "")
+        target = await sign_cut(run, run.policy.signer, target, result.plan, parent)
     probe = result.quality.probe
     new = Deposit(
         "cut",

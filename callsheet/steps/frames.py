@@ -1,4 +1,7 @@
-"""The frames step: the takes are measured and the ones to animate are chosen, with the reason kept."""
+"""The frames step.
+
+The takes are measured and the ones to animate are chosen, with the reason kept.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,9 @@ from callsheet.decisions import APPROVAL, REJECTED, FramePin, describe_takes, ho
 from callsheet.errors import CallsheetError, MediaError, NotApproved
 from callsheet.jobs.store import Deposit, fetch, store_derived_file
 from callsheet.ledger import JobOrder
+from callsheet.media.containers import HEIC_TYPES
 from callsheet.media.frames import Choice, FrameCandidate, choose_frames, gate
-from callsheet.media.probe import HEIC_TYPES, probe_image
+from callsheet.media.probe import probe_image
 from callsheet.media.provenance import Provenance, xmp_packet
 from callsheet.media.scores import FrameScore, score_image
 from callsheet.media.stills import thumbnail
@@ -25,12 +29,14 @@ from callsheet.plan.frames import (
     TO_COME,
     Frames,
     awaiting,
+    child_wish_of,
     decide_frames,
     is_chosen_by_scores,
     is_sent,
     pin_of,
     wish_of,
 )
+from callsheet.plan.parents import find_chosen_by
 from callsheet.plan.requests import clip_order
 from callsheet.shots import Asset, Failure, Shot, ShotOutcome
 from callsheet.steps.archive import tell_choice
@@ -78,7 +84,7 @@ async def still_approved(run: RunContext, shot: Shot, frame_sha256: str) -> None
     known = (await run.resources.ledger.frame_decisions(run.batch.name, [shot.id])).get(shot.id, ())
     newest = holding(known, takes_of(run.state.work[shot.id]))
     if newest is None or frame_sha256 not in newest.takes.values():
-        told = newest.told() if newest else "no decision holds"
+        told = newest.describe() if newest else "no decision holds"
         raise NotApproved(
             f"Its approval was changed since this run began ({told}). Nothing was sent for it. Run the batch again to "
             "go on as decided."
@@ -102,12 +108,16 @@ async def choose_takes(run: RunContext, work: ShotState) -> None:
         work.fail(failure_of("frames", error), state_of(error))
         return
     candidates = [FrameCandidate(take.number, take.score, take.gate) for take in made]
-    if not work.shot.motion_prompt:
-        work.choice = choose_frames(candidates, work.shot.select)
-    elif work.shot.select == "approve":
+    if work.shot.select == "approve" and (work.shot.motion_prompt or work.shot.is_parent):
         choose_approved(run, work, candidates, await _to_come(run, work))
-    else:
+    elif work.shot.motion_prompt:
         await _choose_to_animate(run, work, candidates)
+    else:
+        work.pin = _holding(pin_of(run.batch, work.shot, run.state.known), work)
+        chosen = _as_pinned(candidates, work.pin) if work.pin else None
+        work.choice = chosen or choose_frames(candidates, work.shot.select)
+    if work.shot.is_parent and is_chosen_by_scores(work.shot) and not await _to_come(run, work):
+        await _choose_for_children(run, work, candidates)
     if work.choice and work.going and work.shot.motion_prompt:
         await _tell_before_paying(run, work, work.choice)
 
@@ -119,7 +129,7 @@ async def _choose_to_animate(run: RunContext, work: ShotState, candidates: Seque
     """
     shot, to_come = work.shot, await _to_come(run, work)
     work.pin = _holding(pin_of(run.batch, shot, run.state.known), work)
-    sent = await _sent(run, work) if to_come else ()
+    sent = await _find_sent(run, work) if to_come else ()
     decided = decide_frames(shot, to_come, work.pin, sent)
     if decided.awaited:
         _wait(work, candidates, decided, to_come)
@@ -173,7 +183,7 @@ async def _to_come(run: RunContext, work: ShotState) -> dict[int, ShotOutcome]:
     }
 
 
-async def _sent(run: RunContext, work: ShotState) -> list[int]:
+async def _find_sent(run: RunContext, work: ShotState) -> list[int]:
     """Return the takes whose clip was sent before."""
     keys = {take: order.key for take, order in _clips_of(run, work).items()}
     jobs = await run.resources.ledger.jobs(keys.values())
@@ -212,15 +222,46 @@ async def _put_on_record(run: RunContext, work: ShotState) -> FramePin | None:
     return await run.resources.ledger.pin_frame(pin, {pin.take: pin.sha256, **takes})
 
 
+async def _choose_for_children(run: RunContext, work: ShotState, candidates: Sequence[FrameCandidate]) -> None:
+    """Have the choice on record for what is made of it.
+
+    In the sidecar first, for others wait for the ledger's.
+    """
+    takes, wish = takes_of(work), child_wish_of(work.shot)
+    chosen = work.pin.take if work.pin else await _find_taken(run, work, takes)
+    if chosen is None and work.choice:
+        chosen = next(iter(work.choice.chosen), None)
+    sha256 = work.frame_sha256(chosen) if chosen else None
+    if chosen is None or sha256 is None or (work.pin and work.pin.wish == wish):
+        return
+    why = next((one.why for one in work.choice.verdicts if one.chosen), "") if work.choice else ""
+    pin = FramePin(run.batch.name, work.shot.id, wish, chosen, sha256, why)
+    await tell_choice(run, work, pin)
+    pin = await run.resources.ledger.pin_frame(pin, {chosen: sha256, **takes})
+    if not work.shot.motion_prompt:
+        work.pin, work.choice = pin, _as_pinned(candidates, pin)
+
+
+async def _find_taken(run: RunContext, work: ShotState, takes: Mapping[int, str]) -> int | None:
+    """Return the take that edits were sent with as the chosen one.
+
+    It is for where no record of the choice is left.
+    """
+    hashes = {sha256: take for take, sha256 in takes.items()}
+    edits = await run.resources.ledger.edits_of(run.batch.name, work.shot.id)
+    found = (find_chosen_by(job, work.shot.id, hashes) for job in edits)
+    return next((take for take in found if take is not None), None)
+
+
 def _as_pinned(candidates: Sequence[FrameCandidate], pin: FramePin) -> Choice:
-    """Return the choice that is on record, in its words, whatever would be chosen today."""
+    """Return the choice on record, in its words, whatever would be chosen today."""
     now = choose_frames(candidates, (pin.take,))
     told = tuple(replace(one, why=pin.why) if one.chosen else one for one in now.verdicts)
     return Choice((pin.take,), told)
 
 
 async def _tell_before_paying(run: RunContext, work: ShotState, choice: Choice) -> None:
-    """Have the sidecar tell the takes, and which were chosen, before a clip of them is sent."""
+    """Record takes and choices in the sidecar before a clip of them is sent."""
     orders = _clips_of(run, work)
     keys = [orders[take].key for take in choice.chosen if take in orders]
     jobs = await run.resources.ledger.jobs(keys)
@@ -236,7 +277,7 @@ async def _measure(run: RunContext, shot: Shot, take: TakeState, asset: Asset) -
     if asset.mime_type in HEIC_TYPES:
         take.gate = "a HEIC, which cannot be measured here"
         return
-    xmp = xmp_packet(Provenance(asset.sha256, shot.image_model))
+    xmp = xmp_packet(Provenance(asset.sha256, asset.model or shot.image_model))
     path, small = await fetch(run, asset.sha256, asset.size), run.resources.spool.scratch(".jpg")
     try:
         async with run.resources.encoder_slots.take():

@@ -1,11 +1,11 @@
-"""From a shot's work to its sidecar: pure, so that what is written can be tested without writing it."""
+"""From a shot's work to its sidecar: pure, so that it is tested without writing."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import asdict
 from datetime import datetime
 
-from callsheet.archive.disclosure import disclosure_for
 from callsheet.archive.layout import INPUTS
 from callsheet.archive.sidecar import (
     ClipRecord,
@@ -20,19 +20,19 @@ from callsheet.archive.sidecar import (
     Sidecar,
     TakeRecord,
 )
+from callsheet.archive.sidecar_parts import disclosure_for, finish_of, finish_record
 from callsheet.context.shot_state import ClipState, CutState, ShotState, TakeState
 from callsheet.decisions import FrameDecision, FramePin
-from callsheet.ledger import Job, JobState
-from callsheet.ledger.records import RATINGS, RECORD, REQUEST_ID, TEXT
+from callsheet.ledger import Job
+from callsheet.ledger.records import RATINGS, RECORD, REQUEST_ID, SUBMISSION_ID, TEXT
 from callsheet.media.frames import FrameVerdict
+from callsheet.media.scores import FrameScore
 from callsheet.plan import ShotPlan
+from callsheet.plan.extensions import length_after
 from callsheet.shots import Asset, Batch, Failure, Shot, ShotOutcome
-from callsheet.steps.sidecar_finish import finish_of, finish_record
 
 # What the manifest alone decides about a sidecar.
 _ASKED = ("line", "tags", "variables", "prompt", "negative_prompt", "motion_prompt", "select", "image", "finish")
-
-_NOT_SENT = frozenset({JobState.PLANNED, JobState.RESERVED})
 
 
 def sidecar_of(
@@ -44,7 +44,7 @@ def sidecar_of(
     """
     shot = work.shot
     takes = tuple(_take(take, work) for take in work.takes.values())
-    clips = tuple(_clip(clip, shot) for clip in work.clips)
+    clips, beginnings = (tuple(_clip(clip, shot) for clip in some) for some in (work.clips, work.beginnings))
     return Sidecar(
         campaign=batch.campaign,
         batch=batch.name,
@@ -65,15 +65,19 @@ def sidecar_of(
         image=_image(shot) if shot.takes else None,
         takes=takes,
         clips=clips,
+        beginnings=beginnings,
         cuts=tuple(cut_record(cut) for cut in work.cuts),
         finish=finish_record(shot.finish, files),
-        usd=round(sum(take.usd for take in takes) + sum(clip.usd for clip in clips), 6),
+        usd=round(sum(take.usd for take in takes) + sum(clip.usd for clip in (*clips, *beginnings)), 6),
         updated=updated,
     )
 
 
 def tells_as_asked(sidecar: Sidecar, batch: Batch, shot: Shot) -> bool:
-    """Whether a sidecar tells of the shot as it is asked for now, with every take, and nothing else is to be told."""
+    """Return whether a sidecar tells of the shot as it is asked for now.
+
+    It has every take, and nothing else is to be told.
+    """
     inputs = {f"{INPUTS}/{file.file}" for file in (sidecar.finish.files() if sidecar.finish else ())}
     asked = sidecar_of(batch, ShotState(shot), ShotOutcome(sidecar.state), sidecar.updated, inputs)
     same = all(getattr(sidecar, name) == getattr(asked, name) for name in _ASKED)
@@ -81,22 +85,32 @@ def tells_as_asked(sidecar: Sidecar, batch: Batch, shot: Shot) -> bool:
 
 
 def lists_all(sidecar: Sidecar, item: ShotPlan) -> bool:
-    """Whether a sidecar tells of exactly the pictures and clips, and at least of the cuts, that the shot uses."""
-    parts = {take.job_key for take in sidecar.takes} | {clip.job_key for clip in sidecar.clips}
+    """Return whether a sidecar lists what the shot uses.
+
+    That is exactly the pictures and clips, which clip of several goes on, and at least the cuts.
+    """
+    clips = sidecar.clips + sidecar.beginnings
+    parts = {take.job_key for take in sidecar.takes} | {clip.job_key for clip in clips}
+    chosen = {clip.job_key for clip in clips if clip.chosen and not clip.step}
+    if chosen != {action.job_key for action in item.actions if action.is_chosen}:
+        return False
     cuts = {f"cut-{cut.spec}" for cut in sidecar.cuts if cut.file}
     wanted = {action.job_key for action in item.actions if action.kind != "cut"}
     return parts == wanted and {action.slot for action in item.actions if action.kind == "cut"} <= cuts
 
 
 def _image(shot: Shot) -> ImageParams:
-    references = tuple({"uri": r.uri, "sha256": r.sha256, "mime_type": r.mime_type} for r in shot.reference_images)
     return ImageParams(
         model=shot.image_model,
         aspect_ratio=shot.aspect_ratio,
         image_size=shot.image_size,
         seed=shot.seed,
         person_generation=shot.person_generation,
-        references=references,
+        references=tuple({"uri": r.uri, "sha256": r.sha256, "mime_type": r.mime_type} for r in shot.reference_images),
+        edit_of=str(shot.edit_of) if shot.edit_of else None,
+        system_instruction=shot.guidance.system_instruction,
+        safety=dict(shot.guidance.safety),
+        thinking=shot.guidance.thinking,
     )
 
 
@@ -128,7 +142,10 @@ def _take(take: TakeState, work: ShotState) -> TakeRecord:
 def _score(take: TakeState, verdict: FrameVerdict | None) -> ScoreRecord | None:
     if take.score is None:
         return None
-    score = take.score
+    return _record_score(take.score, verdict.rank if verdict else None, verdict.rejected if verdict else None)
+
+
+def _record_score(score: FrameScore, rank: float | None, rejected: str | None = None) -> ScoreRecord:
     return ScoreRecord(
         luma=score.luma,
         clipped=score.clipped,
@@ -137,8 +154,8 @@ def _score(take: TakeState, verdict: FrameVerdict | None) -> ScoreRecord | None:
         contrast=score.contrast,
         colourfulness=score.colourfulness,
         dhash=f"{score.dhash:016x}",
-        rank=verdict.rank if verdict else None,
-        rejected=verdict.rejected if verdict else None,
+        rank=rank,
+        rejected=rejected,
     )
 
 
@@ -146,12 +163,19 @@ def _clip(clip: ClipState, shot: Shot) -> ClipRecord:
     details = (clip.job.details if clip.job else None) or {}
     return ClipRecord(
         take=clip.take,
+        step=clip.step,
+        is_edit=0 < clip.step <= len(shot.clip_edits),
+        variant=clip.variant,
+        score=_record_score(clip.score, clip.rank) if clip.score else None,
+        chosen=clip.chosen,
+        why=clip.why,
         job_key=clip.key,
-        model=shot.video_model or "",
+        model=clip.job.model if clip.job else shot.video_model or "",
         operation=clip.job.operation if clip.job else None,
         resolution=shot.resolution,
         aspect_ratio=shot.video_aspect_ratio,
-        requested_duration_s=shot.duration_s,
+        requested_duration_s=length_after(shot, clip.step) or None,
+        references=tuple({"of": str(one), "sha256": one.sha256} for one in shot.kept_references if not clip.step),
         file=file_record(clip.asset, fps=details.get("fps")) if clip.asset else None,
         poster=file_record(clip.poster) if clip.poster else None,
         failure=_failure(clip.failure) if clip.failure else None,
@@ -159,6 +183,8 @@ def _clip(clip: ClipState, shot: Shot) -> ClipRecord:
         usd=_usd(clip.job),
         attempts=clip.job.attempts if clip.job else 0,
         reply=details.get(RECORD) or {},
+        request_id=str(details.get(REQUEST_ID, "")),
+        submission_request_id=str(details.get(SUBMISSION_ID, "")),
         others=tuple(map(file_record, clip.others)),
     )
 
@@ -232,10 +258,7 @@ def job_record(job: Job) -> JobRecord:
 
 
 def with_open_takes(sidecar: Sidecar, told: Sidecar) -> Sidecar:
-    """Return the sidecar with what another one of the shot tells of its open takes.
-
-    Those not listed are added.
-    """
+    """Return the sidecar with the open takes of another one of the shot."""
     now = {take.job_key: take for take in told.takes}
 
     def renew(take: TakeRecord) -> TakeRecord:
@@ -249,22 +272,8 @@ def with_open_takes(sidecar: Sidecar, told: Sidecar) -> Sidecar:
     return sidecar.model_copy(update={"takes": (*map(renew, sidecar.takes), *added), "updated": told.updated})
 
 
-def with_intents(sidecar: Sidecar, keys: Collection[str], ledger: str) -> Sidecar:
-    """Return the sidecar in which those of these clips that were not sent yet are about to be, by that ledger."""
-
-    def intended(clip: ClipRecord) -> ClipRecord:
-        if clip.job_key not in keys or clip.job is None or clip.job.state not in _NOT_SENT:
-            return clip
-        state = {"state": JobState.SUBMITTING.value, "ledger": ledger}
-        return clip.model_copy(update={"job": clip.job.model_copy(update=state)})
-
-    return sidecar.model_copy(update={"clips": tuple(map(intended, sidecar.clips))})
-
-
 def _failure(failure: Failure) -> FailureRecord:
-    return FailureRecord(
-        step=failure.step, kind=failure.kind, message=failure.message, reason=failure.reason, slot=failure.slot
-    )
+    return FailureRecord(**asdict(failure))
 
 
 def _usd(job: Job | None) -> float:
@@ -283,7 +292,7 @@ def shot_of(sidecar: Sidecar) -> Shot:
         image_size=image.image_size if image else "",
         takes=len(sidecar.takes),
         motion_prompt=sidecar.motion_prompt,
-        video_model=next((clip.model for clip in sidecar.clips), None),
+        video_model=next((clip.model for clip in sidecar.clips + sidecar.beginnings), None),
         cuts=tuple(dict.fromkeys(cut.spec for cut in sidecar.cuts)),
         finish=finish_of(sidecar.finish),
     )

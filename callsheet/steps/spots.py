@@ -1,4 +1,6 @@
-"""Spots: clips or cuts of a batch joined into one file in its folder `spots/`. Nothing here is paid for.
+"""Spots: clips or cuts of a batch joined into one file in its folder `spots/`.
+
+Nothing here is paid for.
 
 The files are archived first, then the record that lists them.
 """
@@ -12,16 +14,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from callsheet.archive import layout
-from callsheet.archive.disclosure import Disclosure, disclosure_for
-from callsheet.archive.object_metadata import about_file
 from callsheet.archive.sidecar import ClipRecord, CutRecord, FileRecord, Sidecar
+from callsheet.archive.sidecar_parts import Disclosure, disclosure_for
 from callsheet.archive.spots import SpotPartRecord, SpotRecord, SpotWish, read_spots, record_name, spot_recipe
-from callsheet.archive.store import StoredFile
+from callsheet.archive.store import StoredFile, about_file
 from callsheet.context.context import RunContext
 from callsheet.cuts.encode.spot import Spot, make_spot
 from callsheet.errors import ArchiveLost, SettingsError
 from callsheet.jobs.store import fetch
-from callsheet.media.preview import preview_sheet
+from callsheet.media.contact_sheet import preview_sheet
 from callsheet.media.probe import VideoProbe, probe_image
 from callsheet.media.provenance import Provenance, xmp_packet
 from callsheet.media.stills import poster, thumbnail
@@ -29,10 +30,10 @@ from callsheet.platforms import PlatformSpec
 
 
 def choose_parts(sidecars: Sequence[Sidecar], shots: Sequence[str], cut: str | None) -> tuple[SpotPartRecord, ...]:
-    """Return the clips (or their cuts `cut`) of these shots in their order, of all shots when none is named.
+    """Return the clips (or their cuts `cut`) of these shots, in their order.
 
-    SettingsError for a shot that is not there or has none, and where there is nothing to join. Shots that are not named
-    and have none are passed over.
+    Of all shots when none is named. SettingsError for a shot that is not there or has none, and where there is nothing
+    to join. Shots that are not named and have none are passed over.
     """
     known = {sidecar.shot: sidecar for sidecar in sidecars}
     what = f"cut {cut}" if cut else "clip"
@@ -65,7 +66,10 @@ def _of_shot(sidecar: Sidecar, cut: str | None) -> list[SpotPartRecord]:
 
 @dataclass(frozen=True, slots=True)
 class SpotPlanned:
-    """A spot to be made: what it joins and is for. `cut` and `title` are "" for clips; `max_s` None for no limit."""
+    """A spot to be made: what it joins and is for.
+
+    `cut` and `title` are "" for clips; `max_s` None for no limit.
+    """
 
     name: str
     parts: tuple[SpotPartRecord, ...]
@@ -187,7 +191,10 @@ def _stills(run: RunContext, film: Path, xmp: str) -> dict[str, Path]:
 
 
 async def _archive(run: RunContext, name: str, what: str, source: Path, film: VideoProbe | None = None) -> FileRecord:
-    """Archive a file by way of the spool, which keeps it on this disk until the archive has it."""
+    """Archive a file by way of the spool.
+
+    The spool keeps it on this disk until the archive has it.
+    """
     batch, mime_type = run.batch, "video/mp4" if film else "image/jpeg"
     file = await asyncio.to_thread(run.resources.spool.adopt, source)
     target = layout.spot_name(batch.prefix, name, what, file.sha256, mime_type)

@@ -1,6 +1,7 @@
-"""Asking Gemini where a clip's subject is: a paid request, sent once for a clip, whatever cuts are made of it.
+"""Asking Gemini where a clip's subject is.
 
-A cut never fails for it: whatever goes wrong is told, and the subject is looked for without a model.
+A paid request, sent once for a clip, whatever cuts are made of it. A cut never fails for it: whatever goes wrong is
+told, and the subject is looked for without a model.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from callsheet.jobs.persist import persist
 from callsheet.jobs.runner import JobRunner, PaidJob, Sending
 from callsheet.keys import labels_of
 from callsheet.ledger import Attempt, Job, JobOrder, JobResult, JobState
+from callsheet.ledger.records import REQUEST_ID
 from callsheet.media.probe import VideoProbe
 from callsheet.media.stills import video_frame
 from callsheet.models import Model
@@ -50,7 +52,7 @@ async def look_at_subject(run: RunContext, clip: Asset, source: Path, probe: Vid
             known = (await run.resources.ledger.jobs([order.key])).get(order.key)
             if run.policy.free and (known is None or known.state is not JobState.STORED):
                 return _nobody("Gemini was not asked: this run pays for nothing")
-            job = await JobRunner(run).run(lambda: _paid_look(run, order, source, times))
+            job = await JobRunner(run).run(order, lambda sent: _build_paid_look(run, sent, source, times))
             if job.state is JobState.UNKNOWN:
                 # It was asked twice by now. Nobody needs to decide about cents: what may have been charged counts.
                 job = await run.resources.ledger.resolve(order.key, "drop", by="the rule of one more try for a look")
@@ -69,12 +71,12 @@ def _nobody(reason: str) -> Subject:
     return Subject((), "centre", " ".join(reason.split())[:300].rstrip("."))
 
 
-def _paid_look(run: RunContext, order: JobOrder, source: Path, times: list[float]) -> PaidJob[LookResult]:
+def _build_paid_look(run: RunContext, order: JobOrder, source: Path, times: list[float]) -> PaidJob[LookResult]:
     """Return what a look hands to the runner, at the prices of the day.
 
     Nobody waits a day for it.
     """
-    model = run.resources.priced(order.model)
+    model = run.resources.price_model(order.model)
     price = look_price(model)
 
     async def prepare() -> Sending[LookResult]:
@@ -87,7 +89,7 @@ def _paid_look(run: RunContext, order: JobOrder, source: Path, times: list[float
         return Sending(provider.look, request)
 
     async def keep(result: LookResult, attempt: Attempt) -> Job:
-        kept = _kept(result, model, price)
+        kept = _keep_answer(result, model, price)
         job = await persist(
             run, lambda: run.resources.ledger.answered(order.key, kept, attempt), f"look {order.key[:12]}"
         )
@@ -108,7 +110,7 @@ def _pictures(source: Path, times: list[float]) -> tuple[InputImage, ...]:
     return tuple(pictures)
 
 
-def _kept(result: LookResult, model: Model, price: Decimal) -> JobResult:
+def _keep_answer(result: LookResult, model: Model, price: Decimal) -> JobResult:
     """Return the answer for the ledger.
 
     It costs what its tokens cost, or the estimate when they were not told.
@@ -127,5 +129,6 @@ def _kept(result: LookResult, model: Model, price: Decimal) -> JobResult:
             "model_version": result.model_version,
             "response_id": result.response_id,
             "tokens": {"input": result.input_tokens, "output": result.output_tokens},
+            **({REQUEST_ID: result.request_id} if result.request_id else {}),
         },
     )

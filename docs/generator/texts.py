@@ -29,6 +29,7 @@ FAULTS = {
     "429-cap": "429 of a project that has reached what it may spend in a month.",
     "402": "402 of an account without credit.",
     "billing-off": "400 of a project whose billing is disabled.",
+    "404": "404 of a model that is shut down.",
     "500": "500 INTERNAL.",
     "502": "502, as a page of HTML.",
     "503": "503: the model is overloaded.",

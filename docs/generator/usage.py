@@ -125,7 +125,7 @@ def _bounds(field: FieldInfo) -> str:
 
 def manifest_page() -> str:
     """Return the page of the manifest's columns and the keys of its YAML form."""
-    kinds = {"text": "text", "whole": "whole number", "list": "list"}
+    kinds = {"text": "text", "whole": "whole number", "list": "list", "texts": "list of sentences"}
     columns = table(
         ("column", "is", "means"),
         (

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from callsheet.approval.file import TakeSelection, wishes_in
+from callsheet.approval.decision_input import TakeSelection, wishes_in
 from callsheet.archive.open import open_archive
 from callsheet.batch.approve import Decided, decide, questions
 from callsheet.batch.report import Report
@@ -20,7 +20,7 @@ from callsheet.batch.resume import resumable
 from callsheet.clock import Clock
 from callsheet.errors import DecisionError
 from callsheet.ledger import JobOrder, JobState, Ledger
-from callsheet.providers.scopes import scope_of
+from callsheet.providers.routing import scope_of
 from callsheet.reconcile.rebuild_ledger import rebuild
 from callsheet.settings import Settings, load_settings
 from tests.support.service import Service, start_service
@@ -93,7 +93,7 @@ async def test_a_shot_waits_with_its_takes_and_the_others_go_on(team: Team, monk
         again = await team.run(KITE + CUP)
     assert (again.exit_code, again.summary["submissions"]) == (5, {"image": 0, "video": 0})
     async with await Ledger.open(team.settings.ledger_url, clock=Clock()) as ledger:
-        assert await resumable(ledger, team.settings, "rehearsal") == [], "no free run helps, so `collect` starts none"
+        assert await resumable(ledger, "rehearsal") == [], "no free run helps, so `collect` starts none"
     await team.run(KITE.replace("dunes,2", "dunes,1") + CUP)
     [asked] = (await questions(team.settings, BATCH)).waiting
     assert [one.take for one in asked.candidates] == [1], "it is told as the manifest asks for it now"
@@ -222,7 +222,7 @@ async def test_decisions_come_back_from_the_sidecars_when_the_ledger_is_lost(tea
             assert (await rebuild(ledger, store, {"live": scope, "rehearsal": scope})).refused == []
         after = await ledger.frame_decisions(BATCH, ["kite"])
     assert after == before
-    assert [one.told() for one in after["kite"]] == ["rejected by Bob", "take 2 approved by Ada"]
+    assert [one.describe() for one in after["kite"]] == ["rejected by Bob", "take 2 approved by Ada"]
     ended = await team.run()
     assert (ended.exit_code, ended.summary["submissions"]) == (0, {"image": 0, "video": 1})
 
@@ -231,7 +231,7 @@ async def test_decisions_come_back_from_the_sidecars_when_the_ledger_is_lost(tea
     ("words", "told"),
     [
         (["kit=1"], "did you mean kite"),
-        (["kite=3"], "take 3 cannot be animated; choose among takes 1, 2"),
+        (["kite=3"], "take 3 cannot be chosen; choose among takes 1, 2"),
         (["cup=1"], "`select` is best"),
         (["kite=1@000000000000"], "another picture"),
         (["kite=1", "kit=2"], "did you mean kite"),

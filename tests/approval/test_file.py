@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callsheet.approval.file import MAX_BYTES, TakeSelection, check, name_of, read_decisions, wishes_in
+from callsheet.approval.decision_input import MAX_BYTES, TakeSelection, check, name_of, read_decisions, wishes_in
 from callsheet.decisions import FrameDecision, holding
 from callsheet.errors import DecisionError
 from callsheet.manifest.columns import MAX_TAKES

@@ -13,9 +13,9 @@ import c2pa
 import pytest
 from PIL import Image
 
-from callsheet.archive.disclosure import Disclosure
 from callsheet.archive.sidecar import SCHEMA_VERSION, CutRecord, Sidecar
 from callsheet.archive.sidecar_io import parse_sidecar, sidecar_bytes
+from callsheet.archive.sidecar_parts import Disclosure
 from callsheet.archive.spool import Spool
 from callsheet.batch.open import open_run
 from callsheet.batch.request import RunRequest
@@ -26,7 +26,7 @@ from callsheet.files import digest_file
 from callsheet.ledger import Ledger
 from callsheet.media.provenance import AI_GENERATED, read_jpeg_xmp, read_mp4_xmp
 from callsheet.media.signing import is_signed
-from callsheet.report.media_view import posting
+from callsheet.report.page_parts import posting
 from callsheet.settings import load_settings
 from callsheet.shots import Asset, ShotOutcome
 from callsheet.steps.clips import make_clips
@@ -50,9 +50,9 @@ async def studio_at(
     (folder / "sheet.csv").write_text(SHEET.format(cuts=cuts))
     signing = {"c2pa_cert": chain.cert, "c2pa_key": chain.key} if chain else {}
     given = load_settings(home=folder / "home", gemini_base_url=service.url, **signing)
-    async with open_run(RunRequest(str(folder / "sheet.csv")), given) as (run, manifest):
+    async with open_run(RunRequest(str(folder / "sheet.csv")), given) as (run, asked):
         await run.resources.ledger.open_batch(run.batch, [("kite", 0)])
-        yield run, ShotState(manifest.shots[0])
+        yield run, ShotState(asked.shots[0])
 
 
 async def make(run: RunContext, work: ShotState) -> None:
@@ -77,7 +77,7 @@ async def test_every_derived_file_is_marked_and_no_original_is_touched(service: 
         assert work.failures_of_all() == []
         assert {cut.making.how for cut in work.cuts} == {"copy", "crop"}, "both ways of making a cut"
         assets = list(run.state.assets["kite"].values())
-        received = {job.sha256 for job in await run.resources.ledger.stored_jobs()}
+        received = {job.sha256 for job in await run.resources.ledger.find_stored()}
     originals = [asset for asset in assets if asset.kind in ("take", "clip")]
     derived = [asset for asset in assets if asset not in originals]
     assert {asset.kind for asset in derived} == {"cut", "poster", "thumbnail"}
@@ -164,14 +164,14 @@ def cuts_in(folder: Path) -> set[Path]:
 def test_the_first_file_made_of_another_is_remembered_until_the_archive_has_it(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     first, second = spool.write(b"first"), spool.write(b"second")
-    assert spool.made_of("ab" * 32) is None
+    assert spool.find_derived("ab" * 32) is None
     assert spool.note_made("ab" * 32, first.path) == first.path
     assert spool.note_made("ab" * 32, second.path) == first.path
-    assert Spool(tmp_path).made_of("ab" * 32) == first.path
+    assert Spool(tmp_path).find_derived("ab" * 32) == first.path
     spool.close()
     spool = Spool(tmp_path)
     first.path.unlink()
-    assert spool.made_of("ab" * 32) is None, "a note of what is gone counts for nothing"
+    assert spool.find_derived("ab" * 32) is None, "a note of what is gone counts for nothing"
     assert spool.note_made("ab" * 32, second.path) == second.path
 
 
@@ -181,7 +181,7 @@ def test_notes_go_with_the_files_that_are_archived(tmp_path: Path) -> None:
     spool.note_made("aa" * 32, one.path)
     spool.note_made("bb" * 32, other.path)
     assert spool.empty([one.sha256])
-    assert spool.made_of("bb" * 32) == other.path
+    assert spool.find_derived("bb" * 32) == other.path
     assert len(list((tmp_path / "made").iterdir())) == 1
 
 

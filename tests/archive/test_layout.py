@@ -36,9 +36,9 @@ def test_documents_stand_beside_the_shots() -> None:
 def test_catalogue_parts_are_numbered_within_their_batch() -> None:
     name = layout.catalogue_part("spring.live", date(2026, 11, 21), 12)
     assert name == "catalog/dt=2026-11-21/spring.live-12.parquet"
-    assert layout.part_number(name, "spring.live") == 12
-    assert layout.part_number(name, "ring.live") is None
-    assert layout.part_number(name, "springxlive") is None
+    assert layout.part_of(name) == (date(2026, 11, 21), "spring.live", 12)
+    assert layout.part_of(name.replace("/dt", "/extra/dt")) is None
+    assert layout.part_of(name.replace("11-21", "11-31")) is None
 
 
 def test_readable_ids_stay_as_they_are() -> None:

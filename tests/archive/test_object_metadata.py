@@ -8,7 +8,7 @@ from aiohttp import content_disposition_filename, parse_content_disposition
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callsheet.archive.object_metadata import MAX_METADATA, about_file, bounded, disposition, resource
+from callsheet.archive.store import MAX_METADATA, about_file, bounded, disposition, resource
 
 HASH = "0123456789ab"
 

@@ -14,7 +14,7 @@ import pytest
 
 from callsheet.archive.catalogue import catalogue_rows, part_bytes, read_part, write_part
 from callsheet.archive.layout import sidecar_name
-from callsheet.archive.marker import mark_continuing, read_success, write_success
+from callsheet.archive.marker import BatchEnd, mark_continuing, read_success, write_success
 from callsheet.archive.parts import SCHEMA, Part, list_parts
 from callsheet.archive.sidecar_io import read_sidecar, read_sidecars, sidecar_bytes, write_sidecar
 from callsheet.archive.store_local import LocalStore
@@ -147,19 +147,19 @@ async def test_the_marker_tells_how_complete_the_batch_is(store: LocalStore) -> 
     for sidecar in sidecars:
         await write_sidecar(store, PREFIX, sidecar)
     assert await read_success(store, PREFIX) is None
-    marker = await write_success(store, PREFIX, sidecars, catalogue="catalog/x.parquet", finished=NOW)
+    marker = await write_success(store, PREFIX, sidecars, BatchEnd(catalogue="catalog/x.parquet", finished=NOW))
     assert await read_success(store, PREFIX) == marker
     assert (marker.status, marker.complete, marker.unfinished) == ("finished", False, ("two",))
     assert marker.shots == {"total": 2, "done": 1, "blocked": 1}
     assert [file.name for file in marker.sidecars] == [f"{PREFIX}/shots/{name}/shot.json" for name in ("hero", "two")]
-    assert (await write_success(store, PREFIX, sidecars[:1], catalogue=None, finished=NOW)).complete
+    assert (await write_success(store, PREFIX, sidecars[:1], BatchEnd(catalogue=None, finished=NOW))).complete
 
 
 async def test_new_work_takes_completeness_back(store: LocalStore) -> None:
     await mark_continuing(store, PREFIX)
     assert await read_success(store, PREFIX) is None
     await write_sidecar(store, PREFIX, shot())
-    await write_success(store, PREFIX, [shot()], catalogue=None, finished=NOW)
+    await write_success(store, PREFIX, [shot()], BatchEnd(catalogue=None, finished=NOW))
     await mark_continuing(store, PREFIX)
     marker = await read_success(store, PREFIX)
     assert marker

@@ -22,7 +22,7 @@ from callsheet.archive.search_query import TEXT, Query, conditions, fold, moment
 from callsheet.archive.store_local import LocalStore
 from callsheet.cli.find import Listing
 from callsheet.errors import SettingsError
-from callsheet.report.find_page import Search, finds_html
+from callsheet.report.page import Search, finds_html
 from tests.support.catalogues import NOON, TODAY, row, write
 from tests.support.counted_calls import calls_of
 

@@ -18,7 +18,7 @@ from callsheet.archive.search import find
 from callsheet.archive.search_query import Query
 from callsheet.archive.store_gcs import GcsStore
 from callsheet.errors import ArchiveDenied, ArchiveError
-from callsheet.report.find_page import stills
+from callsheet.report.page import stills
 from tests.support.catalogues import TODAY, row
 from tests.support.gcs_files import store_at
 from tests.support.gcs_proxy import Proxy

@@ -132,6 +132,14 @@ async def test_a_listing_goes_by_string_prefix_over_all_pages(
     assert await store.list("nowhere/") == ()
 
 
+async def test_the_archives_folders_are_listed_without_what_is_in_them(store: GcsStore, gcs_proxy: Proxy) -> None:
+    await asyncio.gather(*(store.put_bytes(f"{name}/x/{n}", b"", "text/plain") for name in "ab" for n in range(3)))
+    await store.put_bytes("lone.json", b"", "text/plain")
+    before = len(gcs_proxy.seen)
+    assert await store.top_folders() == ("a", "b")
+    assert len(gcs_proxy.seen) == before + 1
+
+
 async def test_what_is_absent_or_too_large_is_told(store: GcsStore, tmp_path: Path) -> None:
     await store.put_bytes("plan.json", b"12345", "application/json")
     with pytest.raises(ArchiveError, match="larger than the 4 bytes"):

@@ -11,7 +11,7 @@ import pytest
 from callsheet.archive.store import Stat
 from callsheet.archive.store_gcs import GcsStore
 from callsheet.errors import ArchiveDenied, ArchiveError
-from callsheet.gcs.patience import Outage, RetryLimits, RetryLoop, WriteInDoubt
+from callsheet.gcs.access import Outage, RetryLimits, RetryLoop, WriteInDoubt
 from tests.support.gcs_files import AT_ONCE, IMPATIENT, MIDDLING, SMALL, md5, put, sha256, store_at
 from tests.support.gcs_proxy import Proxy
 

@@ -192,12 +192,14 @@ async def test_a_fetched_file_appears_only_with_the_right_bytes(store: LocalStor
     assert list((tmp_path / "wrong").iterdir()) == []
 
 
-async def test_listing_goes_by_string_prefix(store: LocalStore) -> None:
+async def test_listing_goes_by_string_prefix(store: LocalStore, tmp_path: Path) -> None:
     for name in ("a/b/1", "a/b/2", "a/bc/3", "d"):
         await store.put_bytes(name, b"", "text/plain")
     assert await store.list("a/b") == ("a/b/1", "a/b/2", "a/bc/3")
     assert await store.list("a/b/") == ("a/b/1", "a/b/2")
     assert await store.list("nowhere/") == ()
+    assert await store.top_folders() == ("a",)
+    assert await LocalStore(tmp_path / "nowhere").top_folders() == ()
 
 
 BAD_NAMES = ["", "/etc/passwd", "../x", "a/../../x", "a//b", "a/./b", "a\\..\\b", "a\0b", "a\nb", "a/", "x" * 256]

@@ -23,7 +23,9 @@ from callsheet.clock import Clock
 from callsheet.context.context import RunContext
 from callsheet.context.shot_state import ShotState
 from callsheet.errors import ArchiveError
+from callsheet.keys import job_key
 from callsheet.ledger import Ledger
+from callsheet.plan import requests
 from callsheet.plan.grouping import Shard
 from callsheet.settings import Settings, load_settings
 from callsheet.shots import ShotOutcome
@@ -114,20 +116,22 @@ def test_every_step_of_the_pipeline_has_a_task_of_its_name() -> None:
     assert {name: task.name for name, task in TASKS.items()} == {step.name: step.name for step in PIPELINE}
 
 
-def test_sixty_rows_with_two_clips_are_all_done_by_the_flow_and_run_again_sends_nothing(cli: Cli) -> None:
-    rows = [scene(n) if n in (7, 31) else still(n) for n in range(60)]
+@pytest.mark.parametrize("count", [9, pytest.param(60, marks=pytest.mark.slow)])
+def test_rows_with_two_clips_are_all_done_by_the_flow_and_run_again_sends_nothing(cli: Cli, count: int) -> None:
+    rows = [scene(n) if n in (7, count // 2) else still(n) for n in range(count)]
     folder = Folder(cli.folder, load_settings(home=cli.home))
     folder.write(*rows)
     first = cli("run", "sheet.csv", "--json", CALLSHEET_TIER="3")
     assert first.exit_code == 0, first.stderr
-    assert folder.check(first.json) == {"done": 60}
-    assert first.json["submissions"] == {"image": 60, "video": 2}
+    assert folder.check(first.json) == {"done": count}
+    assert first.json["submissions"] == {"image": count, "video": 2}
     again = cli("run", "sheet.csv", "--json", CALLSHEET_TIER="3")
     assert (again.exit_code, again.json["submissions"]) == (0, {"image": 0, "video": 0})
-    assert folder.check(again.json) == {"done": 60}
+    assert folder.check(again.json) == {"done": count}
 
 
 @pytest.mark.parametrize("seed", range(3))
+@pytest.mark.quick_cases("0")
 def test_any_mix_of_shots_in_groups_is_told_alike_everywhere_after_every_run(folder: Folder, seed: int) -> None:
     dice = random.Random(seed)
     mix: list[str] = []
@@ -157,13 +161,13 @@ MIX: dict[str, Callable[[int], str]] = {
 async def test_shards_of_any_mix_are_told_alike_by_ledger_sidecars_and_marker(folder: Folder) -> None:
     folder.write(*(scene(n) if n in (1, 4) else still(n, 1 + n % 2) for n in range(6)))
     async with open_run(folder.request, folder.settings) as (run, sheet):
-        plan = await open_batch(run, sheet, folder.request)
+        plan = await open_batch(run, sheet)
         going, sent = await set_aside(run, plan), await list_attempts(run)
         for first in (1, 4):
-            request = replace(folder.request, shard=Shard(first, first + 2, sheet.sha256))
+            request = replace(folder.request, shard=Shard(first, first + 2, sheet.manifest.sha256))
             async with open_run(request, folder.settings) as (shard, part):
                 assert request.shard is not None
-                own = await open_shard(shard, part, request.shard)
+                own = await open_shard(shard, part.manifest, request.shard)
                 await run_pipeline(shard, await set_aside(shard, own))
                 assert (await end_shard(shard, own))["exit_code"] == 0
         await join_shards(run, going, sent)
@@ -174,7 +178,7 @@ async def test_shards_of_any_mix_are_told_alike_by_ledger_sidecars_and_marker(fo
 async def leave_as_before(folder: Folder) -> None:
     """Do what the flow of e65594f did to a group with clips: send its stills to the clips step as well."""
     async with open_run(folder.request, folder.settings) as (run, sheet):
-        going = await set_aside(run, await open_batch(run, sheet, folder.request))
+        going = await set_aside(run, await open_batch(run, sheet))
         for work in run.state.hold(going):
             for step in ("images", "frames", "clips", "cuts"):
                 if work.going:
@@ -213,7 +217,7 @@ async def test_a_bug_in_one_shot_leaves_the_others_of_its_group_as_they_are(
     steps = tuple(replace(step, function=broken) if step.name == "clips" else step for step in PIPELINE)
     monkeypatch.setattr("callsheet.batch.pipeline.PIPELINE", steps)
     async with open_run(folder.request, folder.settings) as (run, sheet):
-        going = await set_aside(run, await open_batch(run, sheet, folder.request))
+        going = await set_aside(run, await open_batch(run, sheet))
         await run_pipeline(run, going)
         summary = dict((await write_report(run, 1.0)).summary)
         assert run.state.crashed == 1
@@ -235,9 +239,29 @@ async def test_an_outage_is_raised_for_another_try_and_stops_only_the_shots_that
     steps = tuple(replace(step, function=unreachable) if step.name == "images" else step for step in PIPELINE)
     monkeypatch.setattr("callsheet.batch.pipeline.PIPELINE", steps)
     async with open_run(folder.request, folder.settings) as (run, sheet):
-        going = await set_aside(run, await open_batch(run, sheet, folder.request))
+        going = await set_aside(run, await open_batch(run, sheet))
         with pytest.raises(ArchiveError):
             await run_step(run, steps[0], run.state.hold(going))
         await run_pipeline(run, going)
         summary = dict((await write_report(run, 1.0)).summary)
     assert await asyncio.to_thread(folder.check, summary) == {"done": 2, "failed": 1}
+
+
+async def test_a_finished_batch_works_out_each_key_once_and_tells_of_all_its_shots_at_once(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.write(*(still(n) for n in range(6)))
+    await whole_batch(folder.request, folder.settings, 50)
+    requests.take_key.cache_clear()
+    keys: list[str] = []
+    monkeypatch.setattr(requests, "job_key", lambda **values: keys.append(job_key(**values)) or keys[-1])
+    told: list[str] = []
+    async with open_run(folder.request, folder.settings) as (run, asked):
+        run.state.progress.listen(lambda progress, _: told.append(progress.as_text()))
+        plan = await open_batch(run, asked)
+        assert await set_aside(run, plan) == []
+        counted = run.state.tally.as_json()["images"]["reused"]
+    assert counted == 6
+    assert Counter(keys).most_common(1)[0][1] == 1, "survey, plan and opening ask for the same keys"
+    assert len(keys) == 6
+    assert told == ["images 6/6, shots 0/6", "images 6/6, shots 6/6"]

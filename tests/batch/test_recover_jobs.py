@@ -17,7 +17,7 @@ from callsheet.batch.open import open_run
 from callsheet.batch.recover import name_of, parent_of, recover_all
 from callsheet.batch.resume import resumable, resumable_shots
 from callsheet.clock import Clock
-from callsheet.errors import SettingsError
+from callsheet.errors import CannotContinue, SettingsError
 from callsheet.jobs.missing import exit_code
 from callsheet.ledger import Job, JobState, Ledger, ShotRow, Want
 from callsheet.settings import Settings
@@ -155,15 +155,15 @@ async def test_a_batch_is_carried_on_only_with_the_manifest_that_it_was_asked_fo
     await leave_behind(request, settings)
     await recovered(settings)
     async with await Ledger.open(settings.ledger_url, clock=Clock()) as ledger:
-        [one] = await resumable(ledger, settings, "rehearsal")
-        assert one.request == replace(request, only=("kite",), free=True)
-        assert await resumable(ledger, settings, "live") == []
+        [one] = await resumable(ledger, "rehearsal")
+        assert (await one.prepare(settings)).request == replace(request, only=("kite",), free=True)
+        assert await resumable(ledger, "live") == []
         (tmp_path / "sheet.csv").write_text(f"{(tmp_path / 'sheet.csv').read_text()}other,Another,1,1,,\n")
-        [changed] = await resumable(ledger, settings, "rehearsal")
-        assert (changed.request, "changed" in changed.why_not) == (None, True)
+        with pytest.raises(CannotContinue, match="changed"):
+            await one.prepare(settings)
         (tmp_path / "sheet.csv").unlink()
-        [gone] = await resumable(ledger, settings, "rehearsal")
-        assert (gone.request, "no such file" in gone.why_not) == (None, True)
+        with pytest.raises(CannotContinue, match="no such file"):
+            await one.prepare(settings)
 
 
 def test_shots_go_on_for_free_when_all_their_paid_work_is_over() -> None:

@@ -23,7 +23,7 @@ from callsheet.media.provenance import AI_GENERATED, read_jpeg_xmp, read_mp4_xmp
 from callsheet.orchestration.forms import SpotOf
 from callsheet.shots import Batch
 from callsheet.steps.sidecar import shot_of
-from tasks.spots import join_spot
+from tasks.on_demand import join_spot
 from tests.support.cared_for import BATCH, PREFIX, Kept, copy_of, finished_batch
 from tests.support.cli import Cli
 from tests.support.whole_batch import whole_batch

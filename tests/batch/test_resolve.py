@@ -67,7 +67,7 @@ def at(service: Service) -> dict[str, str]:
 
 def accepted(service: Service, number: int) -> str:
     """A video that the rehearsal service accepted as the first attempt of a job; its operation."""
-    place = f"/v1beta1/projects/p/locations/l/publishers/google/models/{VEO}:predictLongRunning"
+    place = f"/v1beta1/projects/p/locations/us-central1/publishers/google/models/{VEO}:predictLongRunning"
     body = {
         "instances": [{"prompt": "It climbs"}],
         "parameters": {"durationSeconds": 4},
@@ -147,6 +147,33 @@ def test_many_are_decided_at_once_and_what_may_have_been_charged_counts(bare_cli
     assert done.json["next"] == ["callsheet run 'spring sheet.csv' --live"]
     job, row = job_of(bare_cli, 7)
     assert (job.spent_usd, row.spent_usd, row.reserved_usd) == (Decimal("0.6"), Decimal(24), 0)
+
+
+@pytest.mark.parametrize("choice", ["--resubmit", "--drop"])
+def test_what_the_bill_says_counts_as_spent_for_a_request_in_doubt(bare_cli: Cli, choice: str) -> None:
+    doubtful(bare_cli, (1, VEO), (2, VEO))
+    assert bare_cli("resolve", "--all", "--usd", "0.05").exit_code == 2, "it needs a decision"
+    assert bare_cli("resolve", key_of(1), choice, "--usd", "0", "--no-look").exit_code == 0
+    assert bare_cli("resolve", key_of(2), choice, "--usd", "0.4021", "--no-look").exit_code == 0
+    job, row = job_of(bare_cli, 2)
+    assert (job.spent_usd, row.spent_usd, row.reserved_usd) == (Decimal("0.4021"), Decimal("0.4021"), 0)
+
+
+def test_the_bill_corrects_what_was_decided_before_anybody_knew_the_cost(bare_cli: Cli) -> None:
+    doubtful(bare_cli, (1, VEO), (2, VEO))
+    assert bare_cli("resolve", "--all", "--drop", "--no-look").exit_code == 0
+    [row] = bare_cli("status", "--json").json["batches"]
+    assert row["usd"] == {"reserved": 0, "spent": 1.2, "in_doubt": 1.2}
+    assert "1.20 of these in doubt" in " ".join(bare_cli("status").stdout.split())
+    listed = bare_cli("resolve", "--json")
+    assert [one["key"] for one in listed.json["unbilled"]] == [key_of(1), key_of(2)]
+    assert "callsheet resolve KEY --usd AMOUNT" in listed.stdout
+    assert bare_cli("resolve", "f" * 12, "--usd", "0").exit_code == 2
+    assert bare_cli("resolve", key_of(1), "--usd", "0").exit_code == 0
+    assert bare_cli("resolve", "--all", "--usd", "0.4021", "--json").json["unbilled"] == []
+    [row] = bare_cli("status", "--json").json["batches"]
+    assert row["usd"] == {"reserved": 0, "spent": 0.4021, "in_doubt": 0}
+    assert bare_cli("resolve", key_of(1), "--usd", "0").exit_code == 2, "it is settled"
 
 
 def test_an_operation_or_its_object_is_adopted(bare_cli: Cli) -> None:

@@ -16,14 +16,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callsheet.archive.store_local import LocalStore
-from callsheet.batch.open import open_run, read_request
+from callsheet.batch.open import open_run
+from callsheet.batch.prepare import read_request
 from callsheet.batch.report import write_report
 from callsheet.batch.request import RunRequest
 from callsheet.batch.shards import end_shard, follow_ledger, join_shards, list_attempts, open_shard, tally_between
 from callsheet.batch.start import open_batch, set_aside
 from callsheet.context.context import RunContext
 from callsheet.errors import ManifestError, SettingsError
-from callsheet.manifest import read_manifest
+from callsheet.manifest import CheckRules, read_manifest
 from callsheet.models import load_catalogue
 from callsheet.plan import Action, Plan, ShotPlan
 from callsheet.plan.grouping import MOST_RUNS, PATIENCE_S, STARTING_S, Next, Shard, Stand, shards_of, what_next
@@ -80,10 +81,10 @@ def test_of_a_stretch_only_its_own_pictures_are_read(tmp_path: Path) -> None:
     for n in (1, 2):
         (tmp_path / f"look{n}.png").write_bytes(encoded(picture(n)))
     catalogue, today = load_catalogue(), datetime.now(UTC).date()
-    part = read_manifest(str(sheet), catalogue=catalogue, today=today, stretch=slice(1, 3))
+    part = read_manifest(str(sheet), CheckRules(catalogue, today, stretch=slice(1, 3)))
     assert [(shot.id, shot.line, len(shot.reference_images)) for shot in part.shots] == [("s1", 3, 1), ("s2", 4, 1)]
     with pytest.raises(ManifestError, match=r"look0\.png"):
-        read_manifest(str(sheet), catalogue=catalogue, today=today)
+        read_manifest(str(sheet), CheckRules(catalogue, today))
 
 
 SHEET = "id,prompt,takes\n" + "".join(f"s{n},A lamp number {n},1\n" for n in range(6))
@@ -99,14 +100,14 @@ class Team:
 
     def shard(self, number: int, **other: Any) -> RunRequest:
         """The request for shots 1 to 3 or 4 to 6."""
-        revision = read_request(self.request, self.settings)[0].sha256
+        revision = read_request(self.request, self.settings).manifest.sha256
         return replace(self.request, shard=Shard(3 * number - 2, 3 * number, revision), **other)
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[tuple[RunContext, Plan, list[Shot]]]:
         """The batch as the run that splits it opens it."""
         async with open_run(self.request, self.settings) as (run, sheet):
-            plan = await open_batch(run, sheet, self.request)
+            plan = await open_batch(run, sheet)
             yield run, plan, await set_aside(run, plan)
 
     async def work(self, number: int) -> dict[str, Any]:
@@ -114,7 +115,7 @@ class Team:
         request = self.shard(number)
         assert request.shard is not None
         async with open_run(request, self.settings) as (run, sheet):
-            plan = await open_shard(run, sheet, request.shard)
+            plan = await open_shard(run, sheet.manifest, request.shard)
             going = await set_aside(run, plan)
             for work in run.state.hold(going):
                 await make_images(run, work)
@@ -226,7 +227,7 @@ async def test_a_worker_with_another_ledger_archive_or_manifest_sends_nothing(
     async def refused(settings: Settings, told: str) -> None:
         with pytest.raises(SettingsError, match=told):
             async with open_run(replace(team.request, shard=shard), settings) as (run, sheet):
-                await open_shard(run, sheet, shard)
+                await open_shard(run, sheet.manifest, shard)
 
     await refused(settings.model_copy(update={"ledger": f"sqlite:///{tmp_path / 'own.db'}"}), "CALLSHEET_LEDGER")
     await refused(settings.model_copy(update={"archive": str(tmp_path / "elsewhere")}), "CALLSHEET_ARCHIVE")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from callsheet.batch.default_models import as_begun
+from callsheet.batch.request import as_begun
 from callsheet.models import load_catalogue
 from tests.support.cli import Cli, Ran
 from tests.support.service import Service
@@ -61,6 +61,7 @@ def changed(what: str) -> str:
 
 
 @pytest.mark.parametrize("home", ["home", "elsewhere"])
+@pytest.mark.quick_cases("elsewhere")
 def test_a_new_default_of_a_model_is_for_new_batches_only(desk: Desk, home: str) -> None:
     assert desk("run").exit_code == 0
     for what in CHANGES:

@@ -234,6 +234,7 @@ def test_a_sidecar_that_cannot_be_read_stops_a_ledger_that_does_not_know_its_sho
 
 
 @pytest.mark.parametrize("edited", [False, True])
+@pytest.mark.quick_cases("True")
 def test_a_sidecar_cut_short_is_kept_aside_and_written_anew(made: Team, edited: bool) -> None:
     was, path = made.sidecar("harbour"), made.batch / "shots" / "harbour" / "shot.json"
     short = path.read_bytes()[:-40]

@@ -27,6 +27,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
+@pytest.mark.quick_cases("every take", "takes whose clip is not sent yet")
 def test_a_run_that_is_killed_and_loses_its_ledger_pays_for_nothing_again(
     lean_cli: Cli, service: Service, case: str
 ) -> None:
@@ -54,6 +55,7 @@ WINDOWS = {
 
 
 @pytest.mark.parametrize("moment", WINDOWS)
+@pytest.mark.quick_cases("before a clip is sent", "between a clip's record and its sidecar")
 def test_a_clip_that_may_have_been_sent_by_another_ledger_is_in_doubt_until_a_person_decides(
     lean_cli: Cli, service: Service, moment: str
 ) -> None:
@@ -114,6 +116,7 @@ def documents(team: Team) -> dict[str, bytes]:
     return asyncio.run(read())
 
 
+@pytest.mark.quick_cases("folder")
 def test_nothing_that_another_ledger_does_touches_a_batch_that_is_worked_on(anywhere: Team) -> None:
     team = anywhere
     team.die("a", TOLD)

@@ -20,7 +20,8 @@ from callsheet.context.shot_state import ShotState
 from callsheet.ledger import Ledger
 from callsheet.plan import Known
 from callsheet.plan.requests import take_order
-from callsheet.providers.scopes import scope_of
+from callsheet.providers.routing import scope_of
+from callsheet.reconcile.rebuild_ledger import Records
 from callsheet.reconcile.sidecar_rows import job_of
 from callsheet.settings import load_settings
 from callsheet.shots import Batch, Shot, ShotOutcome
@@ -84,7 +85,7 @@ async def asked(home: Path, root: Path, shots: list[Shot]) -> tuple[Known, Count
     """What is known of the batch with the ledger in `home`, and what was asked of the archive for it."""
     settings, store = load_settings(home=home), CountedStore(root)
     async with await Ledger.open(settings.ledger_url, clock=Clock()) as ledger:
-        known = await survey(ledger, store, BATCH, shots, scope_of(settings, "live"))
+        known = await survey(Records(ledger, store, {"live": scope_of(settings, "live")}), BATCH, shots)
     return known, store.calls
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,7 +10,6 @@ import pytest
 from callsheet.context.shot_state import most_open
 from callsheet.exit_codes import PRECEDENCE, ExitCode, code_of_shots, first_of
 from callsheet.shots import ShotOutcome
-from flows.content_batch import end_state
 from tests.support.cli import Cli, Ran
 from tests.support.service import Service
 
@@ -98,12 +96,3 @@ def test_a_shot_whose_clips_stand_differently_is_what_goes_on() -> None:
     assert most_open([None, ShotOutcome.FAILED, ShotOutcome.PARKED]) is ShotOutcome.PARKED
     assert most_open([ShotOutcome.BLOCKED, ShotOutcome.WAITING, None]) is ShotOutcome.WAITING
     assert most_open([None, None]) is None
-
-
-def test_the_final_state_of_a_flow_tells_what_is_held() -> None:
-    summary = {"exit_code": 5, "shots": {"total": 2, "done": 2}, "usd": {"held": 0.4}}
-    state = end_state(SimpleNamespace(state=SimpleNamespace(crashed=0)), summary)  # type: ignore[arg-type]
-    assert (state.name, state.message) == (
-        "Waiting",
-        "2 of 2 shots done; $0.40 held by requests that are not settled",
-    )

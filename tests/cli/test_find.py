@@ -17,7 +17,7 @@ from callsheet.archive.parts import latest, read_parts
 from callsheet.archive.search import SearchResult, UnknownName
 from callsheet.cli.find import Listing, advice, summary
 from callsheet.cli.main import app
-from callsheet.cli.query import costs, names, one_of, period
+from callsheet.cli.options import costs, names, one_of, period
 from callsheet.errors import SettingsError
 from tests.support.catalogues import row, write
 from tests.support.cli import Cli

@@ -75,6 +75,9 @@ def test_models_are_listed_with_price_status_and_source(bare_cli: Cli) -> None:
     done = bare_cli("models", "--all", "--json")
     assert done.exit_code == 0
     models = {model["id"]: model for model in done.json["models"]}
+    told = models["gemini-nano-banana-2.1"]["controls"]
+    assert (told["system_instruction"], told["thinking"]) == (True, ["minimal", "medium", "high"])
+    assert models["veo-3.1-generate-001"]["controls"]["audio"] == {"agent_platform": ["on", "off"]}
     assert models["veo-3.1-generate-001"]["usd_per_second"]["720p"] == 0.40
     assert models["veo-2.0-generate-001"]["status"] == "retired"
     assert all(model["source"] and model["checked_on"] for model in models.values())
@@ -108,3 +111,12 @@ def test_status_of_an_unknown_batch_names_the_known_ones(bare_cli: Cli) -> None:
     done = bare_cli("status", "nothing.rehearsal", "--json")
     assert done.exit_code == 2
     assert "no batch" in json.loads(done.stdout.splitlines()[-1])["message"]
+
+
+def test_strict_refuses_columns_that_nothing_uses_before_anything_is_made(lean_cli: Cli) -> None:
+    (lean_cli.folder / "s.csv").write_text("id,prompt,Owner\na,A cup,Bo\n")
+    assert lean_cli("check", "s.csv").exit_code == 0
+    for command in ("check", "plan", "run"):
+        ran = lean_cli(command, "s.csv", "--strict")
+        assert (ran.exit_code, "s.csv:1: Owner: 'Owner' is taken as a template" in ran.stderr) == (2, True), ran.stderr
+    assert not (lean_cli.home / "archive").exists()

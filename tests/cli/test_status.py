@@ -31,7 +31,7 @@ async def fill(url: str) -> None:
         for wish in wishes.values():
             await ledger.claim(wish)
         first = await ledger.begin(wishes["a"].key, **terms)  # type: ignore[arg-type]
-        await ledger.finished(first.key, result(), first)
+        await ledger.record_result(first.key, result(), first)
         with pytest.raises(QuotaParked):
             await ledger.begin(wishes["e"].key, limits=QuotaLimits(rpd=1), **terms)  # type: ignore[arg-type]
         clock.set(EVENING + timedelta(hours=1))

@@ -21,6 +21,12 @@ from callsheet.ledger.records import RETENTION
 from callsheet.models import load_catalogue
 from callsheet.providers.protocol import VideoReady, VideoRequest
 
+
+@pytest.fixture(autouse=True)
+def _soon() -> None:
+    """Here the looks are those of real runs."""
+
+
 READY = VideoReady(uri="https://example.test/video")
 FACTOR = 400.0
 

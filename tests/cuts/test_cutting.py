@@ -9,7 +9,7 @@ import pytest
 
 from callsheet.cuts.encode.encode import CutResult, make_cut
 from callsheet.cuts.encode.fitness import analyse
-from callsheet.cuts.sound.shelf import Sounds
+from callsheet.cuts.sound.make import Sounds
 from callsheet.errors import MediaError
 from callsheet.media.ffmpeg import PROGRESS, EncoderSlots, ffmpeg_exe, parse_loudness, run_encoder
 from callsheet.media.probe import probe_video

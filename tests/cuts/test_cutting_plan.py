@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from callsheet.cuts.encode.cut_plan import cut_size, plan_cut
 from callsheet.cuts.encode.fitness import Analysis
 from callsheet.cuts.encode.graph import cut_argv, moving
-from callsheet.cuts.encode.plan import cut_size, plan_cut
 from callsheet.cuts.finishing.layers import Layer
 from callsheet.cuts.framing.geometry import CropKey, Framing, Subject, SubjectBox
 from callsheet.errors import MediaError

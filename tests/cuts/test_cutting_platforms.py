@@ -9,7 +9,7 @@ import pytest
 
 from callsheet.cuts.encode.encode import CutResult, make_cut
 from callsheet.cuts.encode.fitness import analyse
-from callsheet.cuts.sound.shelf import Sounds
+from callsheet.cuts.sound.make import Sounds
 from callsheet.errors import MediaError
 from callsheet.media.ffmpeg import ffmpeg_exe
 from callsheet.platforms import PlatformSpec, load_platforms

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from callsheet.cuts.encode.cut_plan import plan_cut
 from callsheet.cuts.encode.encode import make_cut
 from callsheet.cuts.encode.fitness import analyse
 from callsheet.cuts.encode.graph import cut_argv
-from callsheet.cuts.encode.plan import plan_cut
 from callsheet.cuts.finishing.layers import Layer
 from callsheet.cuts.framing.geometry import CropKey, Framing
 from callsheet.errors import MediaError

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callsheet.cuts.framing.focus import Focus, parse_focus
-from callsheet.cuts.framing.geometry import Subject, SubjectBox
+from callsheet.cuts.framing.geometry import Focus, Subject, SubjectBox, parse_focus
 from callsheet.errors import UsageError
 
 SHARES = st.floats(0, 1).map(lambda value: round(value, 3))

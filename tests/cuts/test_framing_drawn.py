@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from callsheet.cuts.framing.drawing import draw_framing, framing_label
 from callsheet.cuts.framing.geometry import CropKey, Framing
 from callsheet.platforms import Zone
+from callsheet.report.contact_sheets import draw_framing, framing_label
 
 GREY = Image.new("RGB", (1280, 720), (120, 120, 120))
 STEADY = Framing("crop", 404, 718, (CropKey(0.0, 800, 0),), "")

@@ -10,9 +10,8 @@ from PIL import Image
 
 from callsheet.cuts.finishing import lettering
 from callsheet.cuts.finishing.bidi import is_right_to_left, levels, visual_order
-from callsheet.cuts.finishing.lettering import draw_text, fit_text, missing_glyphs
+from callsheet.cuts.finishing.lettering import clusters, draw_text, fit_text, missing_glyphs, wrap
 from callsheet.cuts.finishing.shaping import shape_line, typefaces
-from callsheet.cuts.finishing.wrapping import clusters, wrap
 from callsheet.errors import MediaError
 
 FONTS = Path(lettering.__file__).parent / "fonts"

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from callsheet.cuts.framing.focus import parse_focus
-from callsheet.cuts.framing.geometry import CropKey, Framing, Subject, SubjectBox
+from callsheet.cuts.framing.geometry import CropKey, Framing, Subject, SubjectBox, parse_focus
 from callsheet.cuts.framing.reframe import Gate, calm_path, frame_subject
 
 NINE = Fraction(9, 16)

@@ -22,18 +22,17 @@ from prefect_redis.cleanup_queue import RedisWorkerCleanupQueueSettings
 from prefect_redis.client import RedisMessagingSettings
 from ruamel.yaml import YAML
 
-from callsheet.batch.open import read_request
-from callsheet.batch.request import RunRequest
+from callsheet.batch.prepare import read_request
+from callsheet.batch.request import PLACEHOLDERS, RunRequest
 from callsheet.batch.spot import SpotRequest
-from callsheet.editions import PLACEHOLDERS
 from callsheet.errors import ServiceError, SettingsError
 from callsheet.orchestration.automations import HEARTBEAT_S, WATCHED
 from callsheet.orchestration.deploy import plain
+from callsheet.orchestration.own_packages import shipped
 from callsheet.orchestration.server_settings import check_modules, read_env, server_env, server_environment
 from callsheet.orchestration.shard_runs import DEPLOYMENT
 from callsheet.orchestration.work_pools import DEFAULTS, HOME, PoolType, template_of, with_defaults
 from callsheet.settings import load_settings
-from callsheet.shipped_files import shipped
 from flows.assemble import assemble
 from tests.support.paths import ROOT
 
@@ -117,7 +116,7 @@ def test_a_schedule_has_a_time_zone_and_an_edition_that_can_be_filled_in(deploym
     if "manifest" in deployment["parameters"]:
         manifest = deployment["parameters"]["manifest"]
         request = RunRequest(str(ROOT / manifest))
-        assert read_request(request, load_settings())[0].shots
+        assert read_request(request, load_settings()).shots
         assert deployment["parameters"]["edition"].strip("{}") in PLACEHOLDERS
 
 

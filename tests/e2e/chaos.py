@@ -25,13 +25,12 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from callsheet.exit_codes import ExitCode
 from callsheet.keys import JOB_LABEL
 from callsheet.ledger import AttemptRecord, JobState
 from tests.support.chaos_books import TOLD, disagreements, files_of, never_accepted_usd, sent_again, unexplained_prompts
 from tests.support.chaos_faults import FAULTS, FULL_DAYS
 from tests.support.chaos_stage import UNFINISHED, Stage
-from tests.support.cli import Cli, Ran, kill
+from tests.support.cli import Cli, kill
 
 FACTOR = 600
 LATENCY = {"image": 240.0, "video": 900.0}  # 0.4 s and 1.5 s of real time
@@ -175,18 +174,10 @@ def claims(peace: Stage, chaos: Stage, size: Size) -> dict[str, tuple[bool, str]
         ),
         "ledger, sidecars, marker and summary agree": (not disagreeing, str(disagreeing)[:3000]),
         "the colleague's last run pays for nothing": (
-            is_at_rest(left) and chaos.service.counts()["accepted"] == sent,
+            left.exit_code == UNFINISHED and chaos.service.counts()["accepted"] == sent,
             f"exit code {left.exit_code}, visits ended with {dict(Counter(chaos.visits))}",
         ),
     }
-
-
-def is_at_rest(left: Ran) -> bool:
-    """Whether a last run found all made, or parked what it never sent: nothing under way, in doubt or held."""
-    if left.exit_code != ExitCode.PARKED:
-        return left.exit_code == UNFINISHED
-    waits = left.json["open_requests"]
-    return waits["submitted"] == waits["in_doubt"] == 0 and left.json["usd"]["held"] == 0
 
 
 def battle(command: Cli, size: Size, kills: int, seed: int, *, live: bool = False) -> dict[str, Any]:

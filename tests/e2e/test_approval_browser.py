@@ -11,7 +11,7 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from callsheet.approval.file import read_decisions, wishes_in
+from callsheet.approval.decision_input import read_decisions, wishes_in
 from callsheet.batch.approve import decide
 from callsheet.batch.request import RunRequest
 from callsheet.settings import load_settings
@@ -54,7 +54,7 @@ def test_the_gallery_saves_what_a_person_chose_and_it_is_recorded(
     assert words[:3] == ["callsheet", "approve", BATCH]
     assert words[3:] == ["--file", "decisions.json"], "a note goes with the file"
     decided = asyncio.run(decide(settings, BATCH, [one.wish() for one in saved.decisions], saved.by))
-    assert [one.decision.told() for one in decided.recorded] == [
+    assert [one.decision.describe() for one in decided.recorded] == [
         "take 2 approved by Ada L", 'rejected by Ada L: too "dark"',
     ]  # fmt: skip
     assert browser.get_log("browser") == [], "the page's policy is kept"

@@ -80,7 +80,7 @@ async def test_the_form_decides_and_starts_the_next_run_of_the_batch_s_deploymen
             batches, form = await deployed(client, content_batch), await deployed(client, approve_frames)
             first = await begun(client, batches, {"manifest": str(tmp_path / "sheet.csv")})
             waiting = await end_of(client, content_batch, first)
-            assert (waiting.name, waiting.type.value) == ("Waiting", "COMPLETED")
+            assert (waiting.name, waiting.type.value) == ("Paused", "PAUSED")
             assert waiting.message == f"1 of 3 shots done; 2 waiting; 2 to be approved: callsheet approve {BATCH}"
 
             form_refuses = {"batch": BATCH, "by": "Ada", "decisions": [{"shot": "kite", "takes": [0]}]}

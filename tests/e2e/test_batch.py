@@ -22,6 +22,7 @@ cup,A hand-thrown cup,1,8,1:1,,,
 """
 
 
+@pytest.mark.usefixtures("full_size_cuts")
 def test_a_batch_goes_all_the_way_and_running_it_again_submits_nothing(cli: Cli) -> None:
     first = cli("run", sheet(cli), "--json")
     assert first.exit_code == 0, first.stderr
@@ -67,15 +68,17 @@ def check_archive(batch: Path) -> None:
     assert json.loads((batch / "plan.json").read_text())["usd_estimated"] > 0
 
 
-def test_a_live_run_works_against_any_server_that_speaks_the_protocol(cli: Cli, service: Service) -> None:
-    done = cli("run", sheet(cli, LEAN), "--live", "--yes", "--json", **live(service))
+def test_a_live_run_works_against_any_server_that_speaks_the_protocol(lean_cli: Cli, service: Service) -> None:
+    done = lean_cli("run", sheet(lean_cli, LEAN), "--live", "--yes", "--json", **live(service))
     assert done.exit_code == 0, done.stderr
     assert done.json["mode"] == "live"
     counts = service.counts()
     assert counts["accepted"] == {"image": 2, "video": 1}
     assert counts["charged_usd"] == pytest.approx(done.json["usd"]["spent"])
     text = "".join(
-        path.read_text(errors="replace") for path in cli.folder.rglob("*") if path.is_file() and path.suffix != ".mp4"
+        path.read_text(errors="replace")
+        for path in lean_cli.folder.rglob("*")
+        if path.is_file() and path.suffix != ".mp4"
     )
     assert "dummy-key" not in text + done.stdout + done.stderr
 

@@ -122,7 +122,7 @@ def test_the_ui_leads_from_a_form_to_a_batch_that_waits_and_from_its_page_to_the
     ask_for_a_batch(clone, pages)
     wait_for(lambda: [run for run in runs_of(clone, "content-batch/on-demand") if run["state_type"] in OVER], 400)
     [run] = runs_of(clone, "content-batch/on-demand")
-    assert run["state_name"] == "Waiting", run["state"]
+    assert run["state_name"] == "Paused", run["state"]
     look_at(clone, pages, run)
     decide(clone, pages, run)
 
@@ -202,7 +202,7 @@ def ask_for_a_batch(clone: Clone, pages: Pages) -> None:
 
 def look_at(clone: Clone, pages: Pages, run: dict[str, Any]) -> None:
     """The run, its contact sheets with every picture drawn, and what went wrong."""
-    pages.open(f"/runs/flow-run/{run['id']}", run["name"], "Waiting", "images: harbour-cup")
+    pages.open(f"/runs/flow-run/{run['id']}", run["name"], "Paused", "images: harbour-cup")
     pages.browser.find_element(By.XPATH, "//*[not(*) and normalize-space()='Task Runs']").click()
     pages.shows("archive: harbour-cup")
     pages.keep("prefect")

@@ -25,6 +25,7 @@ from tests.support.recorder import Recorder, recording
 
 SECRET = "what only this user may read"
 SHA256 = hashlib.sha256(SECRET.encode()).hexdigest()
+BAD = r"^javascript:|victim|passwd|secret|\.\./|%5C"
 COMMANDS = (
     ("gallery", BATCH),
     ("find", "--gallery", "page.html"),
@@ -99,6 +100,19 @@ def files_below(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() or path.is_symlink()}
 
 
+@dataclass(frozen=True)
+class Harm:
+    """Files that tell the secret or are links, files outside, links in pages that lead out, and who was asked."""
+
+    told: list[Path]
+    outside: list[Path]
+    links: list[str]
+    asked: list[Any]
+
+
+NONE = Harm([], [], [], [])
+
+
 @dataclass
 class Victim:
     """A machine with a secret, a finished batch with a spot, and a server on loopback that nobody is to ask."""
@@ -108,8 +122,8 @@ class Victim:
     recorder: Recorder
     folder: Path
 
-    def suffer(self, name: str, addresses: Sequence[str], key: str) -> None:
-        """Forge a copy of the batch, give every command to it, and look at all that came of it."""
+    def suffer(self, name: str, addresses: Sequence[str], key: str) -> Harm:
+        """Forge a copy of the batch, give every command to it, and return what came of it that must not."""
         (self.folder / name).mkdir()
         kept = asyncio.run(copy_of(self.made, self.folder / name, None))
         home = kept.settings.home
@@ -118,13 +132,13 @@ class Victim:
         for command in (*COMMANDS, *WITH_A_NEW_LEDGER):
             self.run(home, command)
         new = {path: data for path, data in files_below(self.folder).items() if before.get(path) != data}
-        assert not [path for path, data in new.items() if SECRET.encode() in data or path.is_symlink()]
-        outside = {path for path in new if not self.is_inside(path, name)}
-        assert {path.name for path in outside} <= {"page.html"}, outside
-        for page in (path for path in new if path.suffix == ".html"):
-            bad = [one for one in links_of(page) if re.search(r"^javascript:|victim|passwd|secret|\.\./|%5C", one)]
-            assert not bad, (page, bad)
-        assert self.recorder.seen == []
+        assert new, "the commands wrote something"
+        return Harm(
+            told=[path for path, data in new.items() if SECRET.encode() in data or path.is_symlink()],
+            outside=[path for path in new if not self.is_inside(path, name) and path.name != "page.html"],
+            links=[one for page in new if page.suffix == ".html" for one in links_of(page) if re.search(BAD, one)],
+            asked=self.recorder.seen,
+        )
 
     def is_inside(self, path: Path, name: str) -> bool:
         """Tell whether a file is in the copy's folder, the batch's own, the copy's copy, or what commands printed."""
@@ -162,7 +176,7 @@ def victim(tmp_path: Path, lean_cli: Cli) -> Iterator[Victim]:
 @pytest.mark.timeout(600)
 def test_archive_full_of_forged_addresses_leads_every_command_nowhere(victim: Victim) -> None:
     for key in ("uri", "file"):
-        victim.suffer(key, forged(victim.recorder.url, victim.folder), key)
+        assert victim.suffer(key, forged(victim.recorder.url, victim.folder), key) == NONE
 
 
 @pytest.mark.slow
@@ -170,4 +184,4 @@ def test_archive_full_of_forged_addresses_leads_every_command_nowhere(victim: Vi
 def test_archive_with_one_forged_address_everywhere_leads_every_command_nowhere(victim: Victim) -> None:
     for n, address in enumerate(forged(victim.recorder.url, victim.folder)):
         for key in ("uri", "file"):
-            victim.suffer(f"{key}-{n}", [address], key)
+            assert victim.suffer(f"{key}-{n}", [address], key) == NONE

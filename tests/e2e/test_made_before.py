@@ -26,7 +26,7 @@ from typing import Any
 
 import pytest
 
-from callsheet.batch.open import read_request
+from callsheet.batch.prepare import read_request
 from callsheet.batch.request import RunRequest
 from callsheet.clock import Clock
 from callsheet.ledger import Ledger
@@ -37,6 +37,9 @@ from callsheet.plan.requests import clip_order, take_order
 from callsheet.settings import load_settings
 from tests.support.cli import Cli, Ran
 from tests.support.service import Service, start_service
+
+# Old cuts have the sizes that platforms take.
+pytestmark = pytest.mark.usefixtures("full_size_cuts")
 
 MADE = Path(__file__).parent / "made_before" / "e65594f"
 ACCOUNT: dict[str, Any] = json.loads((MADE / "team.json").read_text())
@@ -135,7 +138,8 @@ def test_the_keys_of_old_sheets_are_what_they_were(unpacked: Cli, monkeypatch: p
         made = dict(ledger.execute("SELECT key, sha256 FROM jobs"))
     keys: dict[str, str] = {}
     for name, asked in BATCHES.items():
-        sheet, _, batch = read_request(request_of(asked), load_settings(home=unpacked.home))
+        sheet = read_request(request_of(asked), load_settings(home=unpacked.home))
+        batch = sheet.batch
         assert batch.name == name
         for shot in sheet.shots:
             takes = {take: take_order(batch, shot, take) for take in range(1, shot.takes + 1)}

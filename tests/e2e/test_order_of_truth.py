@@ -20,7 +20,7 @@ from callsheet.archive.verify import ArchiveContents, findings
 from callsheet.batch.request import RunRequest
 from callsheet.clock import Clock
 from callsheet.ledger import JobState, Ledger
-from callsheet.reconcile.inspect import holdings, inspect
+from callsheet.reconcile.inspect import ByteReading, holdings, inspect
 from callsheet.settings import Settings, load_settings
 from tests.support.forked import Forge
 from tests.support.service import Service, start_service
@@ -91,7 +91,7 @@ class Room:
 
         async def looked(store: Store) -> ArchiveContents:
             [held] = await holdings(store)
-            return await inspect(store, held, deep=True)
+            return await inspect(store, held, reading=ByteReading())
 
         return asyncio.run(self._with(looked))
 

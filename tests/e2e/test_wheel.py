@@ -26,7 +26,7 @@ NAMES = ("cli", "deployments", "flows", "prompts", "tasks")
 SHEET = "campaign,id,prompt\nlamps,red,a red lamp\nlamps,blue,a blue lamp\n"
 ENTRYPOINTS = """
 import json, sys
-from callsheet.shipped_files import DEPLOYMENTS, PROMPTS, shipped
+from callsheet.orchestration.own_packages import DEPLOYMENTS, PROMPTS, shipped
 from prefect.flows import load_flow_from_entrypoint
 from ruamel.yaml import YAML
 text = (shipped(DEPLOYMENTS) / "prefect.yaml").read_text()
@@ -105,6 +105,7 @@ def test_wheel_beside_packages_of_the_same_names_finds_its_own_flows_and_data(in
 
 
 @pytest.mark.parametrize("command", ["deploy", "worker"])
+@pytest.mark.quick_cases("deploy")
 def test_file_that_hides_callsheet_from_runs_is_named_in_one_sentence(installed: Installed, command: str) -> None:
     hiding = installed.project / "callsheet.py"
     hiding.write_text("raise RuntimeError('the callsheet of the project')\n")

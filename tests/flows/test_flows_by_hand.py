@@ -15,7 +15,7 @@ from prefect import Flow
 from ruamel.yaml import YAML
 
 from callsheet.batch.request import RunRequest
-from callsheet.orchestration import by_hand
+from callsheet.orchestration import local_server
 from callsheet.orchestration.run_parameters import parameters_of, request_from
 from callsheet.plan.grouping import Shard
 from flows.content_batch import content_batch
@@ -38,7 +38,7 @@ def test_flow_served_by_hand_has_name_schedule_and_parameters_of_its_deployment(
 ) -> None:
     served: list[tuple[str, dict[str, Any]]] = []
     monkeypatch.setattr(Flow, "serve", lambda flow, **given: served.append((flow.name, given)))
-    monkeypatch.setattr(by_hand, "local_server", no_server)
+    monkeypatch.setattr(local_server, "local_server", no_server)
     runpy.run_module(f"flows.{module}", run_name="__main__")
     [(flow, given)] = served
     [deployed] = [one for one in DEPLOYED if one["name"] == given["name"]]
@@ -68,7 +68,7 @@ def test_flow_served_by_hand_has_name_schedule_and_parameters_of_its_deployment(
 )
 def test_request_comes_back_from_the_parameters_of_its_flow(request_: RunRequest) -> None:
     parameters = parameters_of(request_)
-    assert content_batch.validate_parameters(parameters) == parameters
+    assert content_batch.validate_parameters(parameters) == {"rows": None, "webhook": None, **parameters}
     assert request_from(parameters) == request_
 
 

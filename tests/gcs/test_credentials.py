@@ -23,9 +23,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from callsheet.archive.store_gcs import GcsStore
 from callsheet.errors import ArchiveDenied, ArchiveError, SettingsError
-from callsheet.gcs.access import GoogleAccess, access_of
-from callsheet.gcs.patience import RetryLimits
+from callsheet.gcs.access import GoogleAccess, RetryLimits, access_of
 from callsheet.settings import load_settings
+from callsheet.sources import read_bytes
 from tests.support.gcs_files import AT_ONCE, MIDDLING, put
 from tests.support.gcs_proxy import Proxy
 
@@ -171,7 +171,7 @@ async def test_a_refused_key_is_final_and_says_what_to_do(key_file: Path, tokens
 async def test_a_token_service_in_trouble_is_asked_again(key_file: Path, tokens: TokenService, bucket: Proxy) -> None:
     store = store_with(GoogleAccess(credentials_file=key_file))
     tokens.refusals = [(503, {"error": "backend error"})] * 4  # google-auth itself tries three times
-    assert await store.stat("x") is None
+    assert await store.stat("never-written") is None
     await store.aclose()
 
 
@@ -198,6 +198,24 @@ async def test_another_account_is_impersonated_when_the_settings_say_so(
     assert theirs["authorization"] == "Bearer token-1"
     assert bucket.tokens == ["token-2"]
     await store.aclose()
+
+
+def test_a_manifest_in_a_bucket_is_read_with_the_rights_of_the_account_that_is_impersonated(
+    key_file: Path, tokens: TokenService, bucket: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def put_manifest() -> None:
+        store = store_with(GoogleAccess(credentials_file=key_file))
+        await store.put_bytes("sheet.csv", b"id,prompt", "text/csv")
+        await store.aclose()
+
+    asyncio.run(put_manifest())
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(key_file))
+    monkeypatch.setenv("CALLSHEET_IMPERSONATE_SERVICE_ACCOUNT", KEEPER)
+    tokens.asked.clear()
+    bucket.tokens.clear()
+    assert read_bytes("gs://bucket/team/sheet.csv") == b"id,prompt"
+    assert tokens.asked[-1]["path"].endswith(f"/{KEEPER}:generateAccessToken")
+    assert set(bucket.tokens) == {f"token-{tokens.given}"}
 
 
 async def test_impersonation_that_is_denied_names_the_role(key_file: Path, tokens: TokenService, bucket: Proxy) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rapidfuzz import process
 
 from callsheet.errors import ManifestError
-from callsheet.manifest import read_manifest
+from callsheet.manifest import CheckRules, UserValues, read_manifest
 from callsheet.manifest.columns import MAX_COLUMNS
 from callsheet.models import load_catalogue
 from callsheet.models.suggestions import nearest
@@ -83,10 +83,10 @@ def sheet(tmp_path: Path, columns: int, rows: int = 1, prompt: str = "A cup") ->
 
 def test_twenty_thousand_columns_are_refused_with_the_number_allowed(tmp_path: Path) -> None:
     with pytest.raises(ManifestError) as caught:
-        read_manifest(sheet(tmp_path, 20_000), catalogue=load_catalogue(), today=TODAY)
+        read_manifest(sheet(tmp_path, 20_000), CheckRules(load_catalogue(), TODAY))
     assert [problem.line for problem in caught.value.problems] == [1]
     assert f"20000 columns are too many; allowed: at most {MAX_COLUMNS}" in str(caught.value)
-    assert len(read_manifest(sheet(tmp_path, MAX_COLUMNS), catalogue=load_catalogue(), today=TODAY).shots) == 1
+    assert len(read_manifest(sheet(tmp_path, MAX_COLUMNS), CheckRules(load_catalogue(), TODAY)).shots) == 1
 
 
 def test_hints_are_looked_for_only_where_they_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +99,7 @@ def test_hints_are_looked_for_only_where_they_are_told(tmp_path: Path, monkeypat
 
     monkeypatch.setattr(process, "extractOne", count_choices)
     with pytest.raises(ManifestError, match="and 1000 more problems"):
-        read_manifest(sheet(tmp_path, 100, 2000, "A {{x{}}} cup"), catalogue=load_catalogue(), today=TODAY)
+        read_manifest(sheet(tmp_path, 100, 2000, "A {{x{}}} cup"), CheckRules(load_catalogue(), TODAY))
     assert sum(compared) <= 1100 * 100
     assert nearest("a", (f"a{n}" for n in range(10**5))) is None, "too many to compare"
 
@@ -122,7 +122,7 @@ def test_control_characters_are_refused_with_their_place(
     (tmp_path / "m.csv").write_text(
         ",".join(cells) + "\n" + ",".join(cells.values()) + "\n", encoding="utf-8", newline=""
     )
-    found = read_manifest(str(tmp_path / "m.csv"), catalogue=load_catalogue(), today=TODAY).unsendable
+    found = read_manifest(str(tmp_path / "m.csv"), CheckRules(load_catalogue(), TODAY)).unsendable
     assert {each.kind for each in found} == kinds
     assert {(each.problem.line, each.problem.column) for each in found} == {(2, column)}
     assert f"U+{ord(character):04X}, at character {len(cells[column]) - 1}" in str(found[0].problem)
@@ -131,18 +131,18 @@ def test_control_characters_are_refused_with_their_place(
 def test_line_breaks_tabs_and_marks_of_scripts_are_text(tmp_path: Path) -> None:
     text = "A cup\twith\nlines, \u200dzero width\u200b, \u202eoverride and \u2028separator"
     (tmp_path / "m.csv").write_text(f'id,prompt,tags\na,"{text}","red\tone"\n', encoding="utf-8")
-    sheet = read_manifest(str(tmp_path / "m.csv"), catalogue=load_catalogue(), today=TODAY)
+    sheet = read_manifest(str(tmp_path / "m.csv"), CheckRules(load_catalogue(), TODAY))
     assert (sheet.unsendable, sheet.shots[0].prompt) == ((), text)
 
 
 @pytest.mark.parametrize("escape", [r"\x07", r"\e", r"\b", r"\u0085"])
 def test_control_characters_of_yaml_escapes_are_refused_in_their_line(escape: str, tmp_path: Path) -> None:
     (tmp_path / "m.yaml").write_text(f'shots:\n  - id: a\n    prompt: "A {escape} cup"\n')
-    found = read_manifest(str(tmp_path / "m.yaml"), catalogue=load_catalogue(), today=TODAY).unsendable
+    found = read_manifest(str(tmp_path / "m.yaml"), CheckRules(load_catalogue(), TODAY)).unsendable
     assert [(each.problem.line, each.problem.column) for each in found] == [(3, "prompt")]
 
 
 def test_a_variable_that_is_no_text_is_refused_in_words(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text("id,prompt\na,A {x} cup\n")
     with pytest.raises(ManifestError, match="vars: the value of 'x' is not UTF-8"):
-        read_manifest(str(tmp_path / "m.csv"), catalogue=load_catalogue(), today=TODAY, variables={"x": "a\udcff"})
+        read_manifest(str(tmp_path / "m.csv"), CheckRules(load_catalogue(), TODAY), UserValues({"x": "a\udcff"}))

@@ -8,9 +8,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from callsheet.batch.open import read_request
-from callsheet.batch.request import RunRequest
-from callsheet.editions import check_edition, edition_at
+from callsheet.batch.prepare import read_request
+from callsheet.batch.request import RunRequest, check_edition, edition_at
 from callsheet.errors import SettingsError
 from callsheet.settings import load_settings
 

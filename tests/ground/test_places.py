@@ -11,9 +11,9 @@ import pytest
 
 from callsheet.batch.open import open_for, to_repair
 from callsheet.errors import MediaError
-from callsheet.places import Places
 from callsheet.settings import Settings, load_settings
 from callsheet.shots import Batch, Reference
+from callsheet.sources import Places
 from callsheet.steps.cut_inputs import input_path
 from tests.support.bucket_recovery import bucket_service, having, lose_ledger, names, rebuilt, settings_in_bucket
 from tests.support.gcs_proxy import Proxy

@@ -18,7 +18,7 @@ from callsheet.batch.request import RunRequest
 from callsheet.batch.start import open_batch, set_aside
 from callsheet.clock import Clock, real_now
 from callsheet.context.gates import RouteGate
-from callsheet.jobs.gate_news import gate_of
+from callsheet.jobs.submit import gate_of
 from callsheet.ledger import Ledger
 from callsheet.ledger.quota import LONGEST_PAUSE, DayFull, Learned, QuotaLimits, Slot, TimeList, place
 from callsheet.plan.grouping import groups
@@ -132,11 +132,11 @@ def test_gate_closes_a_model_for_a_limit_of_none_and_the_route_for_the_account()
     gate = RouteGate("r")
     closed = errors.RouteClosed("x")
     closed.model_only = True
-    gate.refused("m", closed)
+    gate.close_after("m", closed)
     gate.check("n")
     with pytest.raises(errors.RouteParked):
         gate.check("m")
-    gate.refused("m", errors.RouteClosed("y"))
+    gate.close_after("m", errors.RouteClosed("y"))
     with pytest.raises(errors.RouteParked, match="y"):
         gate.check("n")
 
@@ -145,20 +145,20 @@ async def test_refusal_that_one_process_has_had_stops_the_others_before_they_sen
     async with await open_ledger(tmp_path) as one, await open_ledger(tmp_path) as other:
         mine, theirs = RouteGate("r"), RouteGate("r")
         for gate, ledger in ((mine, one), (theirs, other)):
-            gate.hear(await ledger.closed_models("r"))
+            gate.hear(await ledger.find_closed_models("r"))
             gate.check("m")
-        mine.refused("m", errors.RouteClosed("x"))
+        mine.close_after("m", errors.RouteClosed("x"))
         await one.close_route("r", "")
-        theirs.hear(await other.closed_models("r"))
+        theirs.hear(await other.find_closed_models("r"))
         with pytest.raises(errors.RouteParked, match="Another process"):
             theirs.check("m")
         later = RouteGate("r")
-        later.hear(await other.closed_models("r"))
+        later.hear(await other.find_closed_models("r"))
         later.check("m")
         assert later.is_suspect("m"), "a run that begins later tries with one request"
         await other.open_route("r", ["", "m"])
         for gate in (theirs, later):
-            gate.hear(await one.closed_models("r"))
+            gate.hear(await one.find_closed_models("r"))
             gate.check("m")
             assert not gate.is_suspect("m")
 
@@ -167,10 +167,10 @@ async def test_gate_that_found_a_mark_is_stopped_by_the_refusal_of_another_probe
     async with await open_ledger(tmp_path) as ledger:
         await ledger.close_route("r", "m")
         gate = RouteGate("r")
-        gate.hear(await ledger.closed_models("r"))
+        gate.hear(await ledger.find_closed_models("r"))
         assert gate.is_suspect("m")
         await ledger.close_route("r", "m")
-        gate.hear(await ledger.closed_models("r"))
+        gate.hear(await ledger.find_closed_models("r"))
         with pytest.raises(errors.RouteParked):
             gate.check("m")
         gate.check("n")
@@ -181,6 +181,7 @@ PICTURES = "".join(f"shot{n},A lantern number {n},1,,\n" for n in range(40))
 
 
 @pytest.mark.parametrize("fault", ["429-credits", "429-cap", "402", "billing-off", "429-minute"])
+@pytest.mark.quick_cases("429-credits", "429-minute")
 def test_depleted_account_parks_the_pictures_retries_nothing_and_videos_go_on(
     lean_cli: Cli, service: Service, fault: str
 ) -> None:
@@ -205,10 +206,10 @@ async def test_run_that_began_before_another_was_refused_sends_nothing_after_it(
     for name in ("early", "late"):
         (tmp_path / f"{name}.csv").write_text(ROWS + PICTURES)
         requests.append(RunRequest(str(tmp_path / f"{name}.csv"), live=True))
-    async with open_run(requests[0], settings) as (early, manifest):
-        plan = await open_batch(early, manifest, requests[0])
+    async with open_run(requests[0], settings) as (early, asked):
+        plan = await open_batch(early, asked)
         going = await set_aside(early, plan)
-        await gate_of(early, take_order(early.batch, manifest.shots[0], 1))
+        await gate_of(early, take_order(early.batch, asked.shots[0], 1))
         assert (await whole_batch(requests[1], settings)).exit_code == 4
         sent = service.counts()["requests"]["generateContent"]
         assert sent <= 4

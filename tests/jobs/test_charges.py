@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callsheet.jobs.charges import MOST_TIMES, picture_charge
+from callsheet.errors import OperationExpired, OperationFailed, VideoFiltered
+from callsheet.jobs.charges import MOST_TIMES, failed_video_charge, picture_charge, video_charge
 from callsheet.ledger import JobOrder, JobState
 from callsheet.models import load_catalogue
-from callsheet.models.picture_price import picture_estimate
+from callsheet.models.prices import picture_estimate
 from callsheet.providers.outcomes import image_result
 from callsheet.providers.reply_body import read_body
 from callsheet.providers.reply_spool import Reply
@@ -165,3 +166,51 @@ def test_a_rehearsal_charges_input_pictures_and_thoughts_and_the_ledger_says_the
     assert summary["usd"]["spent"] == pytest.approx(charged, abs=1e-9)
     assert summary["usd"]["spent"] > 2 * 0.0336 + 0.067, "words were charged as well"
     assert summary["usd"]["spent"] <= summary["usd"]["estimated"] == pytest.approx(planned["usd_low"])
+
+
+OMNI = CATALOGUE.get("gemini-omni-1.2-flash")
+CLIP = {"resolution": "720p", "duration_s": 8}
+CLIP_PRICE = Decimal("0.56")
+# What usage says, and what 8 s of 720p by Omni ($0.07/s; $1.50, $9 and $17.50 a million) then cost.
+CLIP_USAGES: dict[str, tuple[dict[str, int], str]] = {
+    "none": ({}, "0.56"),
+    "video": ({"output_video": 32000}, "0.56"),
+    "more-video": ({"output_video": 46336}, "0.81088"),
+    "input-and-words": ({"input_text": 1000, "input_image": 1000, "output_video": 32000, "output_text": 100,
+                         "thoughts": 100}, "0.5648"),
+    "words-alone": ({"output_text": 500}, "0.56"),
+    "hardly-any": ({"output_video": 10}, "0.56"),
+    "absurd": ({"output_video": 10**12}, "0.56"),
+    "absurd-input": ({"input_text": 10**9, "output_video": 32000}, "0.56"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("tokens", "usd"), CLIP_USAGES.values(), ids=CLIP_USAGES)
+def test_a_video_is_settled_by_its_tokens_and_absurd_ones_are_not_believed(tokens: dict[str, int], usd: str) -> None:
+    assert video_charge(tokens, CLIP, OMNI, CLIP_PRICE) == Decimal(usd)
+
+
+@pytest.mark.parametrize(
+    "change", [{"per_second_usd": {"720p": Decimal("0.05")}}, {"per_mtok_usd": {}}, {"per_second_usd": {}}]
+)
+def test_a_price_of_the_users_own_goes_before_tokens(change: dict[str, Any]) -> None:
+    price = Decimal("0.40")
+    assert video_charge({"output_video": 46336}, CLIP, replace(OMNI, **change), price) == price
+
+
+@pytest.mark.parametrize("old", [{}, {"resolution": "8k", "duration_s": 8}, {"resolution": 720}])
+def test_a_request_of_before_costs_its_price(old: dict[str, Any]) -> None:
+    assert video_charge({"output_video": 46336}, old, OMNI, CLIP_PRICE) == CLIP_PRICE
+
+
+def test_a_refusal_costs_its_words_and_a_lost_video_costs_its_tokens() -> None:
+    refused, failed, gone = VideoFiltered("no"), OperationFailed("no"), OperationExpired("gone")
+    assert failed_video_charge(refused, CLIP, OMNI, CLIP_PRICE) == 0
+    refused.tokens = {"input_text": 1000, "output_text": 100}
+    assert failed_video_charge(refused, CLIP, OMNI, CLIP_PRICE) == Decimal("0.0024")
+    refused.tokens = {"input_text": 10**12}
+    assert failed_video_charge(refused, CLIP, OMNI, CLIP_PRICE) == CLIP_PRICE
+    failed.tokens, failed.charged = {"output_video": 46336}, True
+    assert failed_video_charge(failed, CLIP, OMNI, CLIP_PRICE) == Decimal("0.81088")
+    assert failed_video_charge(gone, CLIP, OMNI, CLIP_PRICE) == CLIP_PRICE
+    assert failed_video_charge(refused, CLIP, CATALOGUE.get("veo-3.1-generate-001"), CLIP_PRICE) == 0

@@ -26,7 +26,7 @@ from callsheet.jobs.output_bucket import output_of, remove_output
 from callsheet.jobs.output_leftovers import remove_leftovers
 from callsheet.ledger import JobState, Ledger
 from callsheet.plan.requests import clip_order
-from callsheet.providers.bucket_download import BucketReader
+from callsheet.providers.output_bucket import BucketReader
 from callsheet.settings import load_settings
 from callsheet.steps.clips import make_clips
 from tests.support.gcs_files import AT_ONCE, SMALL, md5, put, sha256, store_at
@@ -173,7 +173,7 @@ async def reader(gcs_proxy: Proxy) -> AsyncIterator[BucketReader]:
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tried again without pauses, and not for long."""
-    monkeypatch.setattr("callsheet.gcs.patience.RetryLimits.pause", lambda *_: 0)
+    monkeypatch.setattr("callsheet.gcs.access.RetryLimits.pause", lambda *_: 0)
 
 
 @pytest.mark.usefixtures("at_once")
@@ -203,8 +203,8 @@ async def test_a_video_that_never_comes_whole_is_not_taken(
 async def test_a_bucket_that_drips_is_given_up_after_some_turns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("callsheet.providers.bucket_download.FLOOR_S", 0.2)
-    monkeypatch.setattr("callsheet.providers.bucket_download.FETCH_S", 0.4)
+    monkeypatch.setattr("callsheet.providers.output_bucket.FLOOR_S", 0.2)
+    monkeypatch.setattr("callsheet.providers.output_bucket.FETCH_S", 0.4)
     about = {"name": "video.mp4", "generation": "1", "size": str(len(VIDEO)), "md5Hash": "AAAAAAAAAAAAAAAAAAAAAA=="}
     async with odd_server() as server:
         server.rules = {"alt=media": Reply(VIDEO, drip=True), "GET /storage/v1/b/bucket/o/": Reply(about)}
@@ -284,9 +284,9 @@ async def studio_at(
     if live:
         given |= {"google_cloud_project": "p", "vertex_base_url": platform.url}
     settings = load_settings(gemini_base_url=platform.url, **{**given, **more})
-    async with open_run(RunRequest(str(folder / "sheet.csv"), live=live), settings) as (run, manifest):
+    async with open_run(RunRequest(str(folder / "sheet.csv"), live=live), settings) as (run, asked):
         await run.resources.ledger.open_batch(run.batch, [("kite", 0)])
-        yield run, ShotState(manifest.shots[0])
+        yield run, ShotState(asked.shots[0])
 
 
 class Killed(BaseException):
@@ -354,7 +354,7 @@ async def test_killed_after_the_copy_and_run_again(
         raise Killed
 
     if moment == "before the ledger has it":
-        monkeypatch.setattr(Ledger, "stored", kill)
+        monkeypatch.setattr(Ledger, "record_files", kill)
     else:
         monkeypatch.setattr(deposit, "remove_output", kill)
     with pytest.raises((Killed, BaseExceptionGroup)):

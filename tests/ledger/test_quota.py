@@ -12,7 +12,7 @@ import pytest
 
 from callsheet.errors import QuotaParked
 from callsheet.ledger import Ledger, QuotaLimits
-from callsheet.providers.routing import access_to
+from callsheet.providers.access import access_to
 from callsheet.settings import Settings, load_settings
 from tests.support.cli import Cli
 from tests.support.hand_clock import HandClock
@@ -82,6 +82,7 @@ async def test_learned_limit_of_none_of_an_earlier_version_parks_nothing(url: st
             await old.lower_limit("key-85dbe15d", "m", per, 0, 9000.0)
     async with await Ledger.open(url, clock=clock) as new:
         await send(new, "cat", "gemini_api", QuotaLimits(rpm=10))
+        assert (await new.use_of({"m": "gemini_api"}, NOON))["m"].today == 1
 
 
 async def test_learned_limits_can_be_forgotten_by_model_and_by_scope(url: str) -> None:
@@ -93,7 +94,7 @@ async def test_learned_limits_can_be_forgotten_by_model_and_by_scope(url: str) -
         await send(ledger, "cat", "gemini_api")
         assert [row.model for row in await ledger.learned_rows("gemini_api")] == ["", "n"]
         assert await ledger.forget_limits("gemini_api") == 2
-        assert await ledger.closed_models("gemini_api") == {}
+        assert await ledger.find_closed_models("gemini_api") == {}
 
 
 def settings(**given: Any) -> Settings:

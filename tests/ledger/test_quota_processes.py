@@ -7,6 +7,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -19,18 +20,12 @@ from callsheet.ledger import AttemptRecord, JobOrder, JobResult, JobState, Ledge
 from callsheet.shots import Batch
 from tests.support.paths import ROOT
 from tests.support.service import start_service
+from tests.support.stories import start_story
 
 PROCESSES, RPM, FACTOR, MINUTES = 4, 60, 20.0, 3
 BATCH = Batch("shared", None, "rehearsal")
 MINUTE = timedelta(seconds=60)
 PRICE = Decimal("0.10")
-
-WORKER = """
-import asyncio, sys
-sys.path.insert(0, {root!r})
-from tests.ledger.test_quota_processes import {story}
-asyncio.run({story}(*sys.argv[1:]))
-"""
 
 
 def order(name: str) -> JobOrder:
@@ -51,7 +46,7 @@ async def send_many(url: str, origin: str, first: str, count: str) -> None:
             await ledger.claim(wish)
             attempt = await ledger.begin(wish.key, estimate=PRICE, scope="p", limits=QuotaLimits(rpm=RPM))
             await ledger.submitting(attempt)
-            await ledger.finished(wish.key, result(name), attempt)
+            await ledger.record_result(wish.key, result(name), attempt)
 
         await asyncio.gather(*(send(f"{first}-{n}") for n in range(int(count))))
 
@@ -73,14 +68,13 @@ async def spend_with_mishaps(url: str, first: str) -> None:
                     await ledger.resolve(wish.key, "resubmit")
                     await ledger.claim(wish)
                     attempt = await ledger.begin(wish.key, estimate=PRICE, scope="p", budget=Decimal(5))
-                await ledger.finished(wish.key, result(wish.slot), attempt)
+                await ledger.record_result(wish.key, result(wish.slot), attempt)
             except BudgetParked:
                 return
 
 
-def run_all(story: str, *arguments: tuple[str, ...]) -> None:
-    code = WORKER.format(root=str(ROOT), story=story)
-    crew = [subprocess.Popen([sys.executable, "-c", code, *given], stdin=subprocess.PIPE) for given in arguments]
+def run_all(story: Callable[..., Awaitable[None]], *arguments: tuple[str, ...]) -> None:
+    crew = [start_story(story, *given) for given in arguments]
     assert [process.wait(120) for process in crew] == [0] * len(crew)
 
 
@@ -100,7 +94,7 @@ async def url(tmp_path: Path) -> str:
 @pytest.mark.slow  # compares times: a busy machine leaves quota unused
 async def test_four_processes_fill_the_minute_and_never_overfill_it(url: str) -> None:
     origin, count = real_now().isoformat(), str(RPM * (MINUTES + 1) // PROCESSES)
-    run_all("send_many", *((url, origin, str(n), count) for n in range(PROCESSES)))
+    run_all(send_many, *((url, origin, str(n), count) for n in range(PROCESSES)))
     sent = sorted(one.at for one in await tries_of(url) if one.outcome == JobState.FINISHED)
     assert len(sent) == RPM * (MINUTES + 1)
     assert all(later - earlier >= MINUTE for earlier, later in zip(sent, sent[RPM:], strict=False))
@@ -111,7 +105,7 @@ async def test_four_processes_fill_the_minute_and_never_overfill_it(url: str) ->
 
 async def test_the_budget_holds_over_processes_restarts_and_mishaps(url: str) -> None:
     for start in ("early", "late"):
-        run_all("spend_with_mishaps", *((url, f"{start}{n}") for n in range(PROCESSES)))
+        run_all(spend_with_mishaps, *((url, f"{start}{n}") for n in range(PROCESSES)))
     tries = await tries_of(url)
     assert {one.usd for one in tries if one.outcome in (JobState.BLOCKED, JobState.FAILED)} == {Decimal(0)}
     twice = {one.job_key for one in tries if one.n == 2 and one.usd}

@@ -42,7 +42,7 @@ async def run_once(url: str, clock: HandClock, todo: list[int]) -> tuple[list[in
                 break
             await ledger.submitted(attempt, f"operations/{n}")
             result = JobResult(order(n).key, "0" * 32, 10, "video/mp4", PRICE)
-            await ledger.finished(order(n).key, result, attempt)
+            await ledger.record_result(order(n).key, result, attempt)
     return left, goes_on
 
 

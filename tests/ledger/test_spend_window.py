@@ -19,7 +19,7 @@ from sqlalchemy import Connection, insert
 from callsheet.clock import Clock, real_now
 from callsheet.errors import SPEND, QuotaParked, RateLimited
 from callsheet.jobs.charges import spend_limits
-from callsheet.ledger import Ledger, spent
+from callsheet.ledger import Ledger, model_usage
 from callsheet.ledger.quota import MARGIN, PACIFIC
 from callsheet.ledger.spend_window import SPEND_WINDOW, SpendLimits, earliest, pacific_month
 from callsheet.ledger.tables import attempts
@@ -145,7 +145,10 @@ async def counted(ledger: Ledger, work: Callable[[], Awaitable[object]]) -> tupl
 async def test_money_is_added_up_over_the_index_alone(tmp_path: Path, names: int) -> None:
     def plans(connection: Connection) -> list[str]:
         found = []
-        for statement in (spent._build_queries(names, True).total, spent._build_queries(names, True).crowded):
+        for statement in (
+            model_usage._build_queries(names, True).total,
+            model_usage._build_queries(names, True).crowded,
+        ):
             compiled = statement.compile(dialect=connection.dialect)
             values = [0] * len(compiled.positiontup or ())
             told = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}", tuple(values))

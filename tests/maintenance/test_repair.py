@@ -255,7 +255,7 @@ async def test_a_batch_whose_folder_is_gone_is_still_looked_for(folder: Kept) ->
 async def test_of_any_files_that_are_gone_exactly_those_are_missing(made: Kept) -> None:
     whole = await made.evidence()
 
-    @given(st.sets(st.sampled_from(sorted(whole.told()))))
+    @given(st.sets(st.sampled_from(sorted(whole.list_all()))))
     @settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
     def holds(gone: set[str]) -> None:
         left = {name: stat for name, stat in whole.files.items() if name not in gone}

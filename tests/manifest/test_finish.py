@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from callsheet.errors import ManifestError, Problem, SettingsError
-from callsheet.manifest import read_manifest
+from callsheet.manifest import CheckRules, read_manifest
 from callsheet.models import load_catalogue
 from callsheet.plan.requests import clip_order, take_order
 from callsheet.shots import LABEL, Batch, Finish, Shot
@@ -50,7 +50,7 @@ def read(tmp_path: Path) -> Callable[..., Shot]:
     def shot(text: str, name: str = "m.csv", **options: object) -> Shot:
         (tmp_path / name).write_text(text, encoding="utf-8")
         given = {"catalogue": CATALOGUE, "today": date(2026, 11, 21), **options}
-        return read_manifest(str(tmp_path / name), **given).shots[0]  # type: ignore[arg-type]
+        return read_manifest(str(tmp_path / name), CheckRules(**given)).shots[0]  # type: ignore[arg-type]
 
     return shot
 

@@ -7,6 +7,7 @@ import csv
 import hashlib
 import os
 from collections.abc import Callable
+from dataclasses import fields
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -15,9 +16,10 @@ import fsspec
 import pytest
 
 from callsheet.errors import ManifestError, Problem
-from callsheet.manifest import Manifest, read_manifest
+from callsheet.manifest import CheckRules, Manifest, UserValues, picture_cells, read_manifest
 from callsheet.models import Catalogue, load_catalogue
 from tests.support.counted_calls import assert_grows_with_its_input
+from tests.support.pictures import a_png
 
 TODAY = date(2026, 11, 21)
 CATALOGUE: Catalogue = load_catalogue()
@@ -37,8 +39,12 @@ def write(tmp_path: Path) -> Write:
     return put
 
 
+USER_VALUES = [one.name for one in fields(UserValues)]
+
+
 def read(uri: str, **options: object) -> Manifest:
-    return read_manifest(uri, catalogue=CATALOGUE, today=TODAY, **options)  # type: ignore[arg-type]
+    values = {name: options.pop(name) for name in USER_VALUES if name in options}
+    return read_manifest(uri, CheckRules(CATALOGUE, TODAY, **options), UserValues(**values))  # type: ignore[arg-type]
 
 
 def problems(uri: str, **options: object) -> list[Problem]:
@@ -130,8 +136,8 @@ def test_an_unknown_placeholder_names_the_nearest(write: Write) -> None:
 
 
 def test_a_header_that_looks_like_a_column_is_told(write: Write) -> None:
-    missing = problems(write("id,Prompt\na,A\n"))[0]
-    assert (missing.column, "'Prompt'" in missing.suggestion) == ("prompt", True)
+    missing = problems(write("id,Promt\na,A\n"))[0]
+    assert (missing.column, "'Promt'" in missing.suggestion) == ("prompt", True)
     warning = read(write("prompt,take\nA,3\n")).warnings[0]
     assert "takes" in warning.suggestion
 
@@ -183,7 +189,6 @@ def test_a_deprecated_model_is_a_warning_live_too(write: Write) -> None:
 @pytest.mark.parametrize(
     ("column", "model", "words"),
     [
-        ("video_model", "gemini-omni-1.2-flash", "interactions surface"),
         ("image_model", "imagen-4.0-generate-001", "predict surface"),
         ("image_model", "veo-3.1-generate-001", "makes no pictures"),
         ("video_model", "gemini-3.8-flash", "makes no videos"),
@@ -192,9 +197,9 @@ def test_a_deprecated_model_is_a_warning_live_too(write: Write) -> None:
 def test_models_that_cannot_be_used_here_are_refused(write: Write, column: str, model: str, words: str) -> None:
     problem = problems(write(f"prompt,motion_prompt,{column}\nA,Go,{model}\n"))[0]
     assert words in problem.what
-    nearest = CATALOGUE.get(problem.suggestion.removeprefix("the nearest is "))
+    nearest = CATALOGUE.get(problem.suggestion.removeprefix("the nearest is ").removeprefix("use "))
     assert nearest.driven
-    assert not nearest.retired(TODAY)
+    assert not nearest.is_retired(TODAY)
 
 
 def test_a_motion_prompt_longer_than_the_model_takes(write: Write) -> None:
@@ -228,7 +233,8 @@ def test_bytes_that_are_no_text(write: Write, data: bytes, line: int, words: str
 def test_files_that_cannot_be_read(tmp_path: Path, write: Write) -> None:
     assert "no such file" in problems(str(tmp_path / "none.csv"))[0].what
     assert "regular file" in problems(str(tmp_path))[0].what
-    assert "unknown kind" in problems(write("x", "m.xlsx"))[0].what
+    assert "unknown kind" in problems(write("x", "m.odt"))[0].what
+    assert "no workbook" in problems(write("x", "m.xlsx"))[0].what
     assert "cannot be read" in problems("nosuch://bucket/m.csv")[0].what
 
 
@@ -408,6 +414,13 @@ def test_given_variables_win_over_vars(write: Write) -> None:
     assert read(uri, variables={"b": "x", "c": "y"}).shots[0].prompt == "1xy"
 
 
+def test_yaml_lists_in_brackets_take_values_with_a_colon_as_they_are(write: Write) -> None:
+    text = "matrix: {aspect_ratio: [16:9, 1:1]}\nshots:\n- {id: a, prompt: A, tags: [b]}\n- {id: b, prompt: B}\n"
+    quoted = text.replace("16:9, 1:1", "'16:9', '1:1'")
+    assert read(write(text, "c.yaml")).shots == read(write(quoted, "c.yaml")).shots
+    assert problems(write("shots:\n- {id: [a:b, c: }\n", "c.yaml"))
+
+
 def test_yaml_problems_point_at_their_lines(write: Write) -> None:
     uri = write(
         "campain: x\n"
@@ -509,3 +522,27 @@ def test_the_work_for_wrong_rows_grows_with_them(write: Write, tmp_path: Path) -
         return lambda: problems(uri)
 
     assert_grows_with_its_input(checking, 40)
+
+
+@pytest.mark.parametrize(
+    ("cells", "column"),
+    [
+        ("one,A cup,1,,,a.png;b.png,", "reference_images"),
+        ("one,A cup,0,It turns,gemini-omni-1.2-flash,a.png;b.png,", "reference_images"),
+        ("one,A cup,1,It turns,gemini-omni-1.2-flash,a.png,b.png", ""),
+        ("one,A cup,1,,,a.png,", ""),
+    ],
+)
+def test_pictures_that_are_too_much_together_are_not_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cells: str, column: str
+) -> None:
+    size = 0
+    for name, colour in (("a.png", "red"), ("b.png", "blue")):
+        (tmp_path / name).write_bytes(a_png(colour))
+        size = max(size, (tmp_path / name).stat().st_size)
+    monkeypatch.setattr(picture_cells, "MAX_REQUEST_BYTES", 2 * size)  # in base64 it is a third more
+    sheet = tmp_path / "sheet.csv"
+    sheet.write_text(f"id,prompt,takes,motion_prompt,video_model,reference_images,last_frame\n{cells}\n")
+    found = read(str(sheet)).unsendable
+    assert [each.problem.column for each in found] == ([column] if column else [])
+    assert all("bytes as they are sent (base64); allowed: at most" in str(each.problem) for each in found)

@@ -14,11 +14,11 @@ from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
 from callsheet.errors import ManifestError
-from callsheet.manifest import COLUMNS, Manifest, read_manifest
+from callsheet.manifest import COLUMNS, CheckRules, Manifest, UserValues, read_manifest
 from callsheet.manifest.json_schema import manifest_json_schema
 from callsheet.manifest.yaml_schema import TOP_KEYS
 from callsheet.models import load_catalogue
-from callsheet.shipped_files import PROMPTS, shipped
+from callsheet.orchestration.own_packages import PROMPTS, shipped
 
 SAMPLES = Path(str(shipped(PROMPTS)))
 SCHEMA: dict[str, Any] = json.loads((SAMPLES / "manifest.schema.json").read_text(encoding="utf-8"))
@@ -29,7 +29,7 @@ PARTI = Path(__file__).with_name("parti_prompts.tsv")
 
 def read(name: str, **variables: str) -> Manifest:
     uri = str(SAMPLES / name)
-    return read_manifest(uri, catalogue=load_catalogue(), today=date(2026, 11, 21), live=True, variables=variables)
+    return read_manifest(uri, CheckRules(load_catalogue(), date(2026, 11, 21), live=True), UserValues(variables))
 
 
 def as_data(text: str) -> Any:
@@ -124,7 +124,7 @@ def test_schema_and_reader_agree(tmp_path: Path, name: str) -> None:
     path = tmp_path / "c.yaml"
     path.write_text(text, encoding="utf-8")
     try:
-        read_manifest(str(path), catalogue=load_catalogue(), today=date(2026, 11, 21))
+        read_manifest(str(path), CheckRules(load_catalogue(), date(2026, 11, 21)))
         accepted = True
     except ManifestError:
         accepted = False

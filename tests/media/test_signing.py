@@ -22,7 +22,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from callsheet.cuts.encode.encode import make_cut
 from callsheet.errors import MediaError, SettingsError
 from callsheet.files import digest_file
-from callsheet.media.boxes import read_top_boxes
+from callsheet.media.containers import read_top_boxes
 from callsheet.media.probe import probe_video
 from callsheet.media.provenance import AI_GENERATED, Provenance, read_mp4_xmp, xmp_packet
 from callsheet.media.signing import Parent, Signer, is_signed, open_signer

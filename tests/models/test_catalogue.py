@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from callsheet.errors import CatalogueError
 from callsheet.models import Catalogue, Model, ModelLimits, load_catalogue
+from callsheet.models.prices import VideoTokens, video_cost
 from callsheet.models.rules import PictureValues, VideoValues, image_findings, video_findings
 from callsheet.models.schema import Platform
 
@@ -31,15 +33,15 @@ def write(folder: Path, text: str) -> Path:
 def test_the_defaults_are_usable_today(catalogue: Catalogue) -> None:
     for model_id, kind in ((catalogue.default_image, "image"), (catalogue.default_video, "video")):
         model = catalogue.get(model_id)
-        assert (model.kind, model.driven, model.retired(TODAY)) == (kind, True, False)
+        assert (model.kind, model.driven, model.is_retired(TODAY)) == (kind, True, False)
 
 
 def test_every_retired_model_names_a_replacement_that_runs(catalogue: Catalogue) -> None:
-    retired = [model for model in catalogue.models() if model.retired(TODAY)]
+    retired = [model for model in catalogue.models() if model.is_retired(TODAY)]
     assert len(retired) >= 20
     for model in retired:
         replacement = catalogue.get(model.replacement or "")
-        assert not replacement.retired(TODAY), model.id
+        assert not replacement.is_retired(TODAY), model.id
         assert replacement.kind == model.kind, model.id
 
 
@@ -72,8 +74,8 @@ def test_every_record_says_where_it_is_from(catalogue: Catalogue) -> None:
 
 def test_a_model_is_retired_from_its_day_on(catalogue: Catalogue) -> None:
     model = catalogue.get("veo-2.0-generate-001")
-    assert not model.retired(date(2026, 6, 29))
-    assert model.retired(date(2026, 6, 30))
+    assert not model.is_retired(date(2026, 6, 29))
+    assert model.is_retired(date(2026, 6, 30))
 
 
 def problems(model: Model, *args: object, platform: Platform | None = None, **kwargs: object) -> list[str]:
@@ -118,7 +120,9 @@ def test_veo_lite_makes_no_4k(catalogue: Catalogue) -> None:
 
 
 def test_reference_images_need_eight_seconds(catalogue: Catalogue) -> None:
-    assert problems(catalogue.get("veo-3.1-generate-001"), "16:9", "720p", 4, references=1) == ["duration_s"]
+    veo = catalogue.get("veo-3.1-generate-001")
+    assert problems(veo, "16:9", "720p", 4, False, references=1) == ["duration_s"]
+    assert problems(veo, "16:9", "720p", 8, True, references=1) == ["reference_images"], "a frame, or references"
 
 
 def test_a_last_frame_needs_a_first(catalogue: Catalogue) -> None:
@@ -138,8 +142,24 @@ def test_seed_and_people_depend_on_the_platform(catalogue: Catalogue) -> None:
 
 def test_omni_takes_a_range_of_seconds(catalogue: Catalogue) -> None:
     model = catalogue.get("gemini-omni-1.2-flash")
-    assert (model.durations_s[0], model.durations_s[-1], model.driven) == (3, 15, False)
+    assert (model.durations_s[0], model.durations_s[-1], model.driven) == (3, 15, True)
     assert problems(model, "16:9", "720p", 16) == ["duration_s"]
+    assert problems(model, "16:9", "720p", 15) == []
+    between = VideoValues("16:9", "720p", 11, has_last_frame=True)
+    (refused,) = video_findings(model, between)
+    assert "with a last frame" in refused.what
+    assert problems(model, "16:9", "720p", 8, person_generation="allow_all") == ["person_generation"]
+
+
+@pytest.mark.parametrize("name", ["gemini-omni-1.2-flash", "gemini-omni-1.1-flash", "gemini-omni-1.1-flash-preview"])
+@pytest.mark.parametrize("resolution", ["360p", "720p", "1080p", "4k"])
+def test_the_tokens_of_a_second_have_the_list_price_of_a_second(
+    catalogue: Catalogue, name: str, resolution: str
+) -> None:
+    model = catalogue.get(name)
+    cost = video_cost(model, resolution, VideoTokens(video=model.video_tokens[resolution]))
+    assert cost is not None
+    assert abs(cost - model.per_second_usd[resolution]) < Decimal("0.002")
 
 
 def test_prices_are_exact(catalogue: Catalogue) -> None:
@@ -196,6 +216,17 @@ def test_a_users_file_overrides_single_fields_and_adds_models(tmp_path: Path) ->
     assert load_catalogue().get("gemini-nano-banana-2.1").limits(1).rpm == 500
 
 
+def test_limits_of_any_tier_in_a_users_file_hold_for_every_tier_it_does_not_name(tmp_path: Path) -> None:
+    limits = "    limits: {any: {rpm: 60}, 2: {rpm: 90}}\n"
+    mine = load_catalogue(write(tmp_path, f"models:\n  gemini-nano-banana-2.1:\n{limits}"))
+    model = mine.get("gemini-nano-banana-2.1")
+    found = {tier: model.limits(tier) for tier in (0, 1, 2, 3)}
+    assert {tier: limit.rpm for tier, limit in found.items()} == {0: 60, 1: 60, 2: 90, 3: 60}
+    assert found[1].rpd == 2000, "what is not said stays"
+    spend = load_catalogue(write(tmp_path, "spend_usd: {any: {per_10min: 3}}\n")).spend_usd
+    assert {limits.per_10min for limits in spend.values()} == {Decimal(3)}
+
+
 @pytest.mark.parametrize(
     ("text", "named"),
     [
@@ -238,11 +269,11 @@ def test_prices_change_at_midnight_pacific_on_their_day() -> None:
     catalogue = load_catalogue()
     midnight = datetime(2027, 1, 1, 8, tzinfo=UTC)
     costs = {
-        moment: catalogue.priced_at(moment).get("gemini-3.8-flash").token_price(1_000_000, 1_000_000)
+        moment: catalogue.price_at(moment).get("gemini-3.8-flash").token_price(1_000_000, 1_000_000)
         for moment in (midnight - timedelta(seconds=1), midnight, midnight + timedelta(days=400))
     }
     assert list(costs.values()) == [Decimal("4.50"), Decimal("9.00"), Decimal("9.00")]
-    assert catalogue.priced_at(midnight).get("gemini-nano-banana-2.1").image_price("1K") == Decimal("0.0336")
+    assert catalogue.price_at(midnight).get("gemini-nano-banana-2.1").image_price("1K") == Decimal("0.0336")
 
 
 def test_price_changes_of_a_users_own_file_are_kept_to(tmp_path: Path) -> None:
@@ -253,7 +284,43 @@ def test_price_changes_of_a_users_own_file_are_kept_to(tmp_path: Path) -> None:
     )
     catalogue = load_catalogue(own)
     prices = [
-        catalogue.priced_at(datetime(2026, 12, day, 20, tzinfo=UTC)).get("gemini-nano-banana-2.1").image_price("1K")
+        catalogue.price_at(datetime(2026, 12, day, 20, tzinfo=UTC)).get("gemini-nano-banana-2.1").image_price("1K")
         for day in (19, 20, 23, 24)
     ]
     assert prices == [Decimal("0.0336"), Decimal("0.04"), Decimal("0.04"), Decimal("0.05")]
+
+
+@pytest.mark.parametrize(
+    ("model", "replacement"),
+    [
+        ("gemini-2.5-flash-image", "gemini-nano-banana-2.1"),
+        ("gemini-3.1-flash-image-preview", "gemini-nano-banana-2.1"),
+        ("imagen-3.0-generate-002", "gemini-nano-banana-2.1"),
+        ("veo-3.0-fast-generate-preview", "veo-3.1-fast-generate-001"),
+        ("gemini-omni-flash-preview", "gemini-omni-1.2-flash"),
+        ("veo-3.1-generate-001", None),
+        ("no-such-model", None),
+    ],
+)
+def test_a_replacement_is_the_living_model_at_the_end_of_the_chain(model: str, replacement: str | None) -> None:
+    assert load_catalogue().find_replacement(model, TODAY) == replacement
+
+
+def test_no_model_that_is_retired_or_deprecated_is_ever_recommended() -> None:
+    catalogue = load_catalogue()
+    for model in catalogue.models():
+        living = catalogue.find_replacement(model.id, TODAY)
+        if model.kind in ("image", "video") and (model.is_retired(TODAY) or model.status == "deprecated"):
+            assert living is not None, model.id
+        if living is not None:
+            found = catalogue.get(living)
+            assert (found.driven, found.is_retired(TODAY), found.status == "deprecated") == (True, False, False)
+
+
+def test_replacements_that_go_in_a_circle_end() -> None:
+    catalogue = load_catalogue()
+    by_id = dict(catalogue.by_id)
+    one, two = "gemini-2.5-flash-image", "gemini-3.1-flash-image"
+    by_id[one] = replace(by_id[one], replacement=two)
+    by_id[two] = replace(by_id[two], replacement=one)
+    assert replace(catalogue, by_id=by_id).find_replacement(one, TODAY) is None

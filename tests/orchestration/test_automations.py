@@ -19,7 +19,7 @@ from prefect.client.schemas.objects import State
 from prefect.events import Event, RelatedResource, Resource
 from prefect.events.clients import PrefectEventsClient
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from prefect.states import Completed, Crashed, Failed, Pending, Running, Scheduled
+from prefect.states import Completed, Crashed, Failed, Paused, Pending, Running, Scheduled
 from pydantic import SecretStr
 from ruamel.yaml import YAML
 
@@ -33,8 +33,8 @@ from callsheet.orchestration.automations import (
     ensure_automations,
     remove_automations,
 )
+from callsheet.orchestration.own_packages import DEPLOYMENTS, shipped
 from callsheet.orchestration.work_pools import PoolType, template_of
-from callsheet.shipped_files import DEPLOYMENTS, shipped
 from tests.support.receiver import Receiver, receiving
 
 pytestmark = [pytest.mark.xdist_group("prefect"), pytest.mark.timeout(300)]
@@ -122,8 +122,8 @@ async def said_in_words(watched: Watched) -> None:
     ends = {
         "failed": Failed(message='No "archive"'),
         "partly": Completed(name="Partly done", message="1 of 2 shots done; 1 blocked"),
-        "asks": Completed(name="Waiting", message="2 shots wait"),
-        "parked": Completed(name="Parked", message="1 of 2 shots done; 1 parked; goes on by itself at 08:00"),
+        "asks": Paused(message="2 shots wait"),
+        "parked": Paused(name="Suspended", message="1 of 2 shots done; 1 parked; goes on by itself at 08:00"),
     }
     for name, end in ends.items():
         await watched.run(f"spring-{name}", Running(), end)
@@ -150,7 +150,7 @@ async def test_what_crashed_is_scheduled_again_as_the_same_run_and_people_are_to
     run = await watched.run("spring", Pending(), Running(), Crashed(message="Killed."))
     await comes_true(lambda: is_in(watched, run, "SCHEDULED AwaitingRetry"))
     await comes_true(lambda: watched.chat.told("spring crashed", "Killed.", "goes on by itself"))
-    await watched.run("asks", Running(), Completed(name="Waiting", message="2 shots wait"))
+    await watched.run("asks", Running(), Paused(message="2 shots wait"))
     await comes_true(lambda: watched.chat.told("asks waits for you", "2 shots wait", "/runs/flow-run/"))
     assert await watched.state(run) == "SCHEDULED AwaitingRetry", "the same run, not another one"
     assert len(watched.chat.told("spring crashed")) == 1

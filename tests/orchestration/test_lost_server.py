@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import logging
 import os
 import signal
 import socket
@@ -12,10 +14,11 @@ from pathlib import Path
 
 import pytest
 from prefect.settings import get_current_settings
+from rich.console import Console
 
 from callsheet.batch.request import RunRequest
-from callsheet.cli.output import MOST_CHARACTERS, in_short
-from callsheet.orchestration.lost_server import follow_server
+from callsheet.cli.output import MOST_CHARACTERS, in_short, warnings_to
+from callsheet.orchestration.local_server import follow_server
 from callsheet.orchestration.server import ensure_server, stop_server
 from callsheet.orchestration.server_files import PrefectServer
 from callsheet.settings import load_settings
@@ -34,14 +37,35 @@ def test_foreign_error_is_told_on_one_bounded_line() -> None:
     assert "\n" not in told
 
 
+def test_one_cause_told_for_every_shot_is_shown_a_few_times_and_in_short() -> None:
+    shown, handled = io.StringIO(), logging.getLogger("callsheet.a_test")
+    handler = warnings_to(Console(file=shown, width=200))
+    for name, text in (("callsheet.a_test", "Shot %s stopped"), ("prefect.a_test", "Tags %s are lost\n\nExample:\n1")):
+        for n in range(500):
+            error = ConnectionError("gone " * 1000)
+            handler.emit(handled.makeRecord(name, logging.ERROR, "x", 1, text, (n,), (type(error), error, None)))
+    for n in range(50):
+        handler.emit(handled.makeRecord("callsheet.a_test", logging.WARNING, "x", 1, "Careful with %s", (n,), None))
+    told = shown.getvalue()
+    assert (told.count(" stopped"), told.count("are lost"), told.count("Careful")) == (3, 3, 50)
+    assert "Example" not in told
+    assert len(" ".join(told.split())) < 5_000
+
+
 def test_requests_to_a_server_that_died_are_tried_once_and_again_for_long_when_it_is_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client, is_gone, seen = get_current_settings().client, [False, True, True, True, False], []
-    monkeypatch.setattr(
-        "callsheet.orchestration.lost_server.is_gone", lambda *_: seen.append(client.max_retries) or is_gone.pop(0)
-    )
-    monkeypatch.setattr("callsheet.orchestration.lost_server.LOOKS_EVERY_S", 0.0)
+    client, to_api = get_current_settings().client, get_current_settings().logging.to_api
+    is_gone, seen, sent = [False, True, True, True, False], [], []
+    monkeypatch.setattr(to_api, "enabled", True)
+
+    def look(*_: object) -> bool:
+        seen.append(client.max_retries)
+        sent.append(to_api.enabled)
+        return is_gone.pop(0)
+
+    monkeypatch.setattr("callsheet.orchestration.local_server.is_gone", look)
+    monkeypatch.setattr("callsheet.orchestration.local_server.LOOKS_EVERY_S", 0.0)
     usual = client.max_retries
     try:
         with pytest.raises(IndexError):
@@ -49,6 +73,7 @@ def test_requests_to_a_server_that_died_are_tried_once_and_again_for_long_when_i
     finally:
         client.max_retries = usual
     assert seen == [usual, usual, usual, usual, 0, usual]
+    assert sent == [True, True, True, True, False, True]
 
 
 def test_process_that_is_to_leave_at_once_waits_for_no_thread() -> None:

@@ -42,7 +42,7 @@ async def test_the_next_run_of_a_parked_batch_is_scheduled_once_for_the_turn_of_
                 deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment]))
             )
             await client.delete_deployment(deployment)
-    assert [end.name for end in ends] == ["Parked", "Parked"]
+    assert [(end.type.value, end.name) for end in ends] == [("PAUSED", "Suspended")] * 2
     assert "1 of 2 shots done; 1 parked; goes on by itself at 20" in (ends[0].message or "")
     (later,) = [run for run in runs if run.state and run.state.is_scheduled()]
     assert later.name == f"lamps.{datetime.now(UTC):%Y-%m-%d}.rehearsal"

@@ -103,8 +103,8 @@ def inside(url: str, tmp_path: Path, act: Callable[[RunContext, Callable[[], Sha
 
     @flow(name="in-its-place", persist_result=False)
     async def in_its_place() -> None:
-        async with open_run(request, settings) as (run, manifest), get_client() as client:
-            plan = await open_batch(run, manifest, request)
+        async with open_run(request, settings) as (run, asked), get_client() as client:
+            plan = await open_batch(run, asked)
             going = await set_aside(run, plan)
             await act(run, lambda: ShardRuns(client, run, request, plan, going))
 

@@ -34,27 +34,30 @@ sign,A sign over a door,1,,,
 refused,A bottle with a famous label,1,,,
 kite,A kite over a beach,1,It climbs,8,
 """
-BATCH = "autumn.live"
+BATCH = "watched.live"  # the server is shared: no other batch has this name
 AUTUMN = "id,prompt,takes,motion_prompt,duration_s\ncup,A cup,2,,\nkite,A kite,2,It climbs,4\n"
 TASKS = ("images: boat", "frames: boat", "clips: boat", "cuts: boat", "archive: cup", "report")
 BLOCKED: dict[str, Any] = {"match": {"kind": "image", "prompt": "famous label"}, "fault": "block"}
+UNDER_WAY: dict[str, Any] = {"match": {"kind": "poll"}, "fault": "503"}  # no clip is ever told to be done
 BROKEN: dict[str, Any] = {"match": {"kind": "image", "prompt": "linen", "first": 1}, "fault": "503"}
 
 
 async def test_the_sheet_of_a_shot_is_shown_while_others_are_at_work_and_no_key_is(
     prefect_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("callsheet.orchestration.batch_artifacts.SHOW_EVERY_S", 0.2)
-    service = start_service(tmp_path / "service", factor=60, latency={"image": 0, "video": 180})
+    monkeypatch.setattr("callsheet.orchestration.artifacts.SHOW_EVERY_S", 0.2)
+    service = start_service(tmp_path / "service", factor=60, latency={"image": 0, "video": 0})
     for name in ("GOOGLE_GEMINI_BASE_URL", "GOOGLE_VERTEX_BASE_URL"):
         monkeypatch.setenv(name, service.url)
     for name, key in {**KEYS, "CALLSHEET_HOME": str(tmp_path / "home")}.items():
         monkeypatch.setenv(name, key)
-    (tmp_path / "autumn.csv").write_text(AUTUMN)
+    (tmp_path / "watched.csv").write_text(AUTUMN)
+    service.script(UNDER_WAY)
     with temporary_settings({PREFECT_API_URL: prefect_url}):
-        run = asyncio.create_task(content_batch(str(tmp_path / "autumn.csv"), live=True))
+        run = asyncio.create_task(content_batch(str(tmp_path / "watched.csv"), live=True))
         early: list[str] = []
         await asyncio.to_thread(wait_for, lambda: run.done() or early.extend(shown(prefect_url, BATCH)) or early)
+        service.script()
         await run
     service.process.terminate()
     service.process.wait(timeout=20)
@@ -121,7 +124,7 @@ def everything(api: str, name: str) -> dict[str, Any]:
 def names_and_tags(seen: dict[str, Any]) -> None:
     run = seen["run"]
     assert {"spring", "live", "2026-11-21"} <= set(run["tags"])
-    assert run["state"]["name"] == "Parked"
+    assert (run["state"]["type"], run["state"]["name"]) == ("PAUSED", "Suspended")
     assert run["state"]["message"].startswith("3 of 5 shots done; 1 blocked, 1 parked")
     assert all({"spring", "live"} <= set(task["tags"]) for task in seen["task_runs"])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -56,6 +57,24 @@ def test_a_new_shot_is_created_at_list_price() -> None:
     picture = take_estimate(CATALOGUE.get(SHOT.image_model), SHOT)
     video = CATALOGUE.get(SHOT.video_model or "").video_price("720p", 8)
     assert plan.usd == 2 * picture + video
+
+
+@pytest.mark.parametrize(
+    ("prompt", "negative", "told"),
+    [
+        ("It sails", None, ["continuous"]),
+        ("It sails, one continuous shot", None, []),
+        ("Shot 1: it sails. Cut to: a harbour", "rain, fog", ["Avoid: rain, fog"]),
+        ("It sails", "rain", ["Avoid: rain", "continuous"]),
+    ],
+)
+def test_the_plan_says_what_omni_makes_of_a_prompt(prompt: str, negative: str | None, told: list[str]) -> None:
+    wish = {"video_model": "gemini-omni-1.2-flash", "motion_prompt": prompt, "negative_prompt": negative, "cuts": ()}
+    advice = plan_shot(BATCH, dataclasses.replace(SHOT, **wish), Known(), CATALOGUE).advice
+    assert [part in advice for part in told] == [True] * len(told)
+    assert bool(advice) == bool(told)
+    veo = dataclasses.replace(SHOT, **wish | {"video_model": "veo-3.1-fast-generate-001"})
+    assert plan_shot(BATCH, veo, Known(), CATALOGUE).advice == ""
 
 
 def test_what_is_stored_is_reused_and_what_was_submitted_is_resumed_for_nothing() -> None:

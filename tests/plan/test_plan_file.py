@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from callsheet.batch.request import RunRequest
-from callsheet.cli.request import complete_request
+from callsheet.cli.options import complete_request
 from callsheet.errors import SettingsError
 from callsheet.plan import Action, Plan, ShotPlan
 from callsheet.plan.plan_file import PlanFile, check_same, read_plan, write_plan

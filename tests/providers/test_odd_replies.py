@@ -17,7 +17,7 @@ from callsheet.media.frames import FrameCandidate, choose_frames
 from callsheet.media.probe import probe_image
 from callsheet.media.scores import score_image
 from callsheet.media.stills import as_png, thumbnail
-from callsheet.reconcile.inspect import holdings, inspect
+from callsheet.reconcile.inspect import ByteReading, holdings, inspect
 from callsheet.reconcile.rebuild_ledger import rebuild
 from tests.support.odd_replies import AGAIN, BLOCKED, DRAFT, PAGES, PART, PASSING, REPLIES, TAKEN, UNTOLD, Odd
 from tests.support.odd_reply_runs import (
@@ -153,7 +153,7 @@ async def test_further_pictures_lie_beside_the_take_and_every_kind_is_known_to_t
     store = open_archive(settings)
     try:
         [held] = await holdings(store)
-        assert findings(await inspect(store, held, deep=True)) == ()
+        assert findings(await inspect(store, held, reading=ByteReading())) == ()
         async with await Ledger.open(f"sqlite:///{tmp_path / 'other.db'}", clock=Clock()) as ledger:
             rebuilt = await rebuild(ledger, store, {"live": lambda _: "p"})
             assert not rebuilt.refused

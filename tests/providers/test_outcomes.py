@@ -24,9 +24,9 @@ from callsheet.providers.error_bodies import MAX_RETRY_AFTER_S, duration_s, plai
 from callsheet.providers.http_errors import Phase, from_reply, without_reply
 from callsheet.providers.operations import video_result
 from callsheet.providers.outcomes import image_result as read_image
+from callsheet.providers.plain_client import Secrets
 from callsheet.providers.protocol import ImageResult, VideoReady
 from callsheet.providers.reply_body import ReplyBody
-from callsheet.providers.secrets import Secrets
 from tests.support.pictures import a_png
 
 PICTURE = a_png()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ from pydantic import SecretStr
 
 from callsheet.errors import SettingsError
 from callsheet.models import load_catalogue
-from callsheet.providers import live_ready
-from callsheet.providers.routing import Route, Way, access_to, check_url, choose_route
-from callsheet.providers.sdk_clients import base_url, open_client, open_session
+from callsheet.providers.access import Way, access_to, check_url
+from callsheet.providers.genai import open_client, open_session
+from callsheet.providers.plain_client import base_url
+from callsheet.providers.routing import Route, choose_route, missing_routes
 from callsheet.settings import Settings
 
 GATEWAY = "https://gateway.example/google"
@@ -27,11 +28,15 @@ class Model:
     kind: str
     surface: str
     platforms: tuple[str, ...]
+    begun_on: Any = None
+    locations: tuple[str, ...] = ()
 
 
 BOTH = ("gemini_api", "agent_platform")
 PICTURE = Model("nano", "image", "generate_content", BOTH)
 VEO = Model("veo-3.1", "video", "predict_long_running", ("agent_platform",))
+OMNI = Model("omni", "video", "interactions", BOTH)
+AGENT_OMNI = Model("omni-preview", "video", "interactions", ("agent_platform",))
 OLD_VEO = Model("veo-old", "video", "predict_long_running", ("gemini_api",))
 
 
@@ -63,6 +68,14 @@ PROJECT = {"google_cloud_project": "p"}
         (VEO, {**GEMINI, **PROJECT}, Route("veo_agent", Way.PROJECT)),
         (VEO, {**GEMINI, "gemini_base_url": GATEWAY}, Route("veo_gemini", Way.GEMINI)),
         (OLD_VEO, GEMINI, Route("veo_gemini", Way.GEMINI)),
+        (OMNI, GEMINI, Route("omni", Way.GEMINI)),
+        (OMNI, {**GEMINI, **EXPRESS, **PROJECT}, Route("omni", Way.GEMINI)),
+        (OMNI, {**EXPRESS, **PROJECT}, Route("omni", Way.EXPRESS)),
+        (OMNI, PROJECT, Route("omni", Way.PROJECT)),
+        (OMNI, {**GEMINI, "gemini_base_url": GATEWAY}, Route("omni", Way.GEMINI)),
+        (AGENT_OMNI, {**GEMINI, **PROJECT}, Route("omni", Way.PROJECT)),
+        (AGENT_OMNI, {**GEMINI, **PROJECT, "gemini_base_url": GATEWAY}, Route("omni", Way.PROJECT)),
+        (AGENT_OMNI, {**GEMINI, "gemini_base_url": GATEWAY}, Route("omni", Way.GEMINI)),
     ],
 )
 def test_the_route_follows_the_credentials(model: Model, given: dict[str, Any], expected: Route) -> None:
@@ -76,14 +89,15 @@ def test_the_route_follows_the_credentials(model: Model, given: dict[str, Any], 
         (VEO, GEMINI, ["CALLSHEET_AGENT_PLATFORM_API_KEY", "GOOGLE_CLOUD_PROJECT", "GOOGLE_GEMINI_BASE_URL"]),
         (VEO, {**GEMINI, "gemini_base_url": "https://x.googleapis.com"}, ["CALLSHEET_AGENT_PLATFORM_API_KEY"]),
         (OLD_VEO, {**EXPRESS, **PROJECT}, ["GEMINI_API_KEY"]),
-        (Model("omni", "video", "interactions", BOTH), {**GEMINI, **PROJECT}, ["omni", "interactions"]),
+        (Model("old", "video", "predict", BOTH), {**GEMINI, **PROJECT}, ["old", "predict"]),
+        (OMNI, {}, ["GEMINI_API_KEY", "CALLSHEET_AGENT_PLATFORM_API_KEY", "GOOGLE_CLOUD_PROJECT"]),
     ],
 )
 def test_without_a_route_the_variables_to_set_are_named(model: Model, given: dict[str, Any], named: list[str]) -> None:
     with pytest.raises(SettingsError) as caught:
         choose_route(model, access_to(settings(**given), "live"))
     assert all(name in str(caught.value) for name in [*named, model.id])
-    assert live_ready(settings(**given), [model, model]) == [str(caught.value)]
+    assert missing_routes(access_to(settings(**given), "live"), [model, model]) == {model.id: str(caught.value)}
 
 
 def test_a_rehearsal_never_sees_a_real_key() -> None:
@@ -104,7 +118,7 @@ def test_a_rehearsal_never_sees_a_real_key() -> None:
 def test_every_driven_model_of_the_catalogue_has_a_rehearsal_route() -> None:
     access = access_to(settings(), "rehearsal", "http://localhost:1")
     driven = [model for model in load_catalogue().models() if model.driven]
-    providers = {"genai_images", "genai_looks", "veo_agent", "veo_gemini"}
+    providers = {"genai_images", "genai_looks", "veo_agent", "veo_gemini", "omni"}
     assert {choose_route(model, access).provider for model in driven} == providers
 
 
@@ -123,7 +137,6 @@ def test_every_driven_model_of_the_catalogue_has_a_rehearsal_route() -> None:
 def test_base_urls_are_https_or_on_this_machine(url: str) -> None:
     with pytest.raises(SettingsError, match="GOOGLE_GEMINI_BASE_URL"):
         access_to(settings(gemini_base_url=url), "live")
-    assert len(live_ready(settings(**GEMINI, gemini_base_url=url), [PICTURE])) == 1
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:8080", "http://localhost", "http://[::1]:9/x/", "https://h/x"])
@@ -150,7 +163,7 @@ def test_real_credentials_are_left_to_google(tmp_path: Path) -> None:
 
 def test_a_credentials_file_that_is_not_there_is_reported(tmp_path: Path) -> None:
     given = settings(**PROJECT, google_application_credentials=tmp_path / "none.json")
-    assert "GOOGLE_APPLICATION_CREDENTIALS" in live_ready(given, [VEO])[0]
+    assert "GOOGLE_APPLICATION_CREDENTIALS" in missing_routes(access_to(given, "live"), [VEO])[VEO.id]
 
 
 @pytest.mark.parametrize(
@@ -183,3 +196,41 @@ def test_providers_are_imported_without_the_sdk() -> None:
         "import sys, callsheet.providers; sys.exit(any(m in sys.modules for m in ('google.genai', 'aiohttp', 'gcsfs')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+GEMINI_SENT = access_to(Settings(gemini_api_key="g"), "live").credential(Way.GEMINI)
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "sent", "way"),
+    [
+        (VEO, {**GEMINI, **PROJECT, "gemini_base_url": GATEWAY}, GEMINI_SENT, Way.GEMINI),
+        (OMNI, {**GEMINI, **EXPRESS, **PROJECT}, "project other", Way.PROJECT),
+        (OMNI, {**GEMINI, **EXPRESS, **PROJECT}, "the express key key-00000000", Way.EXPRESS),
+        (OMNI, {**GEMINI, **EXPRESS}, GEMINI_SENT.rpartition(" ")[2], Way.GEMINI),
+        (OMNI, {**PROJECT, **EXPRESS}, "", Way.EXPRESS),
+        (OMNI, {**PROJECT, **EXPRESS}, "key-00000000", Way.EXPRESS),
+        (replace(OMNI, begun_on="gemini_api"), {**GEMINI, **PROJECT}, "project other", Way.PROJECT),
+        (replace(OMNI, begun_on="agent_platform"), {**GEMINI, **PROJECT}, "the Gemini API key key-1", Way.GEMINI),
+        (OMNI, GEMINI, "project other", None),
+        (OMNI, {**EXPRESS, **PROJECT}, "the Gemini API key key-00000000", None),
+        (VEO, PROJECT, "the express key key-00000000", None),
+    ],
+)
+def test_an_attempt_keeps_its_route(model: Model, given: Any, sent: str, way: Way | None) -> None:
+    access = access_to(settings(**given), "live").as_sent(sent, "gemini_api", "projects/x/locations/europe-west4/o")
+    if way is None:
+        with pytest.raises(SettingsError, match="No credentials for video model"):
+            choose_route(model, access)
+        return
+    assert choose_route(model, access).way is way
+    assert access.project == ("other" if sent == "project other" else access.project)
+    assert access.location == ("europe-west4" if access.only else Settings().google_cloud_location)
+
+
+@pytest.mark.parametrize(
+    ("scope", "way"), [("rehearsal:gemini_api", Way.GEMINI), ("rehearsal:agent_platform", Way.PROJECT)]
+)
+def test_an_attempt_of_a_rehearsal_keeps_its_route(scope: str, way: Way) -> None:
+    access = access_to(settings(), "rehearsal", "http://127.0.0.1:1")
+    assert choose_route(OMNI, access.as_sent(access.credential(way), scope)).way is way

@@ -9,9 +9,9 @@ import pytest
 
 from callsheet import errors
 from callsheet.models import load_catalogue
-from callsheet.providers import open_providers, routing
+from callsheet.providers import access, open_providers
+from callsheet.providers.plain_client import HIDDEN, Secrets
 from callsheet.providers.protocol import ImageRequest
-from callsheet.providers.secrets import HIDDEN, Secrets
 from callsheet.settings import load_settings
 from tests.support.gateways import Asked, Said, gateway
 
@@ -25,7 +25,7 @@ MODEL = "gemini-3.1-flash-image"
 @pytest.fixture(autouse=True)
 def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr(routing, "_told", [])
+    monkeypatch.setattr(access, "_told", [])
 
 
 @pytest.mark.parametrize("key", [OLD, NEW, EXPRESS, "ya29." + "d4-_" * 20])

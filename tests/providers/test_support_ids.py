@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -10,13 +11,17 @@ import pytest
 
 from callsheet.clock import Clock
 from callsheet.ledger import JobState, Ledger
+from callsheet.providers.outcomes import read_look
+from callsheet.providers.reply_spool import Reply as KeptReply
+from tests.support.media_samples import make_clip
 from tests.support.odd_replies import answer, blob, error, js
 from tests.support.odd_reply_runs import ROUTES, jobs_by_shot, run, sidecar
 from tests.support.odd_server import Wire
 from tests.support.odd_video_server import Reply, odd_server
-from tests.support.paid_videos import SUBMIT, settings_at
+from tests.support.paid_videos import POLL, SUBMIT, settings_at
 from tests.support.paid_videos import run as run_video
 
+NAME = "models/veo-3.1-generate-001/operations/op1"
 RATED = [{"category": "HARM_CATEGORY_HATE_SPEECH", "probability": "LOW", "blocked": False, "odd": {"x": 1}}, "none"]
 
 
@@ -62,3 +67,32 @@ async def test_a_refused_video_names_the_request_id_over_plain_https(tmp_path: P
             [job] = await ledger.jobs_of("sheet.live")
             [attempt] = await ledger.attempts_on(job.key)
     assert "req-9" in attempt.detail
+
+
+async def test_a_video_keeps_the_ids_of_its_submission_and_of_its_poll_in_every_ledger(
+    tmp_path: Path,
+) -> None:
+    mp4 = base64.b64encode(make_clip(tmp_path / "made.mp4", frames=96).read_bytes()).decode()
+    async with odd_server() as server:
+        done = {"name": NAME, "done": True, "response": {"videos": [{"bytesBase64Encoded": mp4}]}}
+        server.rules = {
+            SUBMIT: Reply({"name": NAME}, 200, {"x-goog-request-id": "submit-1"}),
+            POLL: Reply(error(403, "PERMISSION_DENIED", "Not now."), 403),
+        }
+        archive = str(tmp_path / "archive")
+        settings = settings_at(server, tmp_path / "mine", archive=archive)
+        assert (await run_video(settings, tmp_path))["exit_code"] == 4
+        assert sidecar(settings, "kite")["clips"][0]["submission_request_id"] == "submit-1", "while it is under way"
+        server.rules[POLL] = Reply(done, 200, {"X-Request-Id": "poll-1"})
+        colleague = settings_at(server, tmp_path / "theirs", archive=archive)
+        assert (await run_video(colleague, tmp_path))["exit_code"] == 0
+        assert len(server.asked(SUBMIT)) == 1
+        [clip] = sidecar(colleague, "kite")["clips"]
+        job = (await jobs_by_shot(colleague))["kite"]
+    assert (clip["submission_request_id"], clip["request_id"]) == ("submit-1", "poll-1")
+    assert {(job.details or {})[name] for name in ("submission_request_id", "request_id")} == {"submit-1", "poll-1"}
+
+
+def test_a_looks_request_id_is_read_with_its_answer() -> None:
+    body = json.dumps(answer({"text": "{}"})).encode()
+    assert read_look(KeptReply(200, {"x-request-id": "look-1"}, body)).request_id == "look-1"

@@ -102,7 +102,7 @@ async def test_a_picture_is_asked_for_and_read_whole(server: Server) -> None:
     assert result.tokens == {"input_text": 9, "output_image": 1290, "total": 1299}
     seen = server.seen[0]
     assert seen.path == f"/v1/models/{IMAGE_MODEL}:generateContent"
-    assert [list(part) for part in seen.json["contents"][0]["parts"]] == [["text"], ["inlineData"]]
+    assert [list(part) for part in seen.json["contents"][0]["parts"]] == [["inlineData"], ["text"]]
     assert seen.json["generationConfig"] == {
         "seed": 7,
         "responseModalities": ["IMAGE"],
@@ -126,9 +126,7 @@ async def test_labels_and_person_generation_go_to_agent_platform(server: Server)
     async with live(server, google_cloud_project="p", google_cloud_location="europe-west4") as providers:
         await providers.images_for(IMAGE_MODEL).make(request)
     seen = server.seen[0]
-    assert seen.path == (
-        f"/v1beta1/projects/p/locations/europe-west4/publishers/google/models/{IMAGE_MODEL}:generateContent"
-    )
+    assert seen.path == (f"/v1beta1/projects/p/locations/global/publishers/google/models/{IMAGE_MODEL}:generateContent")
     assert seen.json["labels"] == {"job": "1"}
     assert seen.json["generationConfig"]["imageConfig"] == {"personGeneration": "ALLOW_ADULT"}
     assert seen.headers["authorization"] == "Bearer anonymous"

@@ -6,10 +6,11 @@ import asyncio
 import base64
 import contextlib
 import dataclasses
+import hashlib
 import io
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,28 +19,31 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from callsheet.batch.open import read_request
+from callsheet.batch.prepare import read_request
 from callsheet.batch.request import RunRequest
 from callsheet.errors import ImageBlocked, ManifestError, PromptBlocked, Rejected
 from callsheet.ledger import JobState
+from callsheet.manifest.problems import Unsendable
+from callsheet.media.input_pictures import prepare_picture
 from callsheet.models import load_catalogue
 from callsheet.plan import Known, plan_batch, plan_shot
 from callsheet.plan.plan_batch import check_sendable
 from callsheet.plan.requests import (
     clip_order,
     image_request,
+    step_request,
     take_order,
     text_clip_order,
-    video_references,
     video_request,
 )
 from callsheet.providers import Providers, open_providers
 from callsheet.providers.outcomes import image_result
-from callsheet.providers.protocol import ImageRequest, InputImage, LookRequest, VideoRequest
+from callsheet.providers.protocol import ImageRequest, InputImage, InputVideo, LookRequest, VideoRequest
 from callsheet.providers.reply_body import ReplyBody
 from callsheet.settings import Settings, load_settings
 from callsheet.shots import Batch, Reference, Shot
 from tests.support.cli import Cli
+from tests.support.pictures import REAL_HEIC, TURNED_HEIC, two_colours
 from tests.support.plans import BATCH, asset, job
 from tests.support.wire_server import KEY, PICTURE, Reply, Server
 
@@ -47,6 +51,7 @@ CATALOGUE = load_catalogue()
 IMAGE, LOOK = CATALOGUE.default_image, CATALOGUE.default_look
 # Over the Gemini API: behind a compatible gateway, as the server here is one.
 VEO = "veo-3.1-generate-001"
+OMNI = "gemini-omni-1.2-flash"
 ROUTES: dict[str, dict[str, Any]] = {
     "rehearsal": {},
     "gemini": {"gemini_api_key": KEY},
@@ -88,16 +93,23 @@ def route_settings(name: str, home: Path, url: str = "http://127.0.0.1:9") -> Se
 def values_in(body: object) -> set[str]:
     """All that a JSON body says, whatever it is called there; base64 of either alphabet."""
     if isinstance(body, Mapping):
+        if "threshold" in body:
+            return {f"{body['category']}={body['threshold']}"}
         return set().union(*(values_in(each) for each in body.values()), {f"{k}={v}" for k, v in body.items()})
     if isinstance(body, list):
         return set().union(*(values_in(each) for each in body)) if body else set()
-    return {str(body).replace("-", "+").replace("_", "/"), str(body).casefold(), str(body)}
+    texts = {str(body), *str(body).split("\n\nAvoid: "), str(body).removesuffix("s")}
+    return {str(body).replace("-", "+").replace("_", "/"), str(body).casefold(), *texts}
 
 
 def told(value: object) -> set[str]:
     """What must be found in a body for a field's value to be there."""
     if isinstance(value, InputImage):
         return {base64.b64encode(value.data).decode(), value.mime_type}
+    if isinstance(value, InputVideo):
+        return {base64.b64encode(value.data).decode() if value.data else str(value.uri)}
+    if isinstance(value, bool):
+        return set()  # what a yes does is asked beside the field that it is about
     if isinstance(value, tuple) and value and isinstance(value[0], InputImage):
         return set().union(*(told(each) for each in value))
     if isinstance(value, tuple):
@@ -123,8 +135,18 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "duration_s": st.sampled_from([4, 6, 8]),
     "output_uri": st.just("gs://bucket/place/"),
     "labels": st.just((("job", "j1"),)),
+    "source_video": st.sampled_from(
+        [InputVideo(data=b"video"), InputVideo(uri="gs://bucket/a.mp4"), InputVideo(uri="https://host/files/a")]
+    ),
+    "extend": st.booleans(),
     "schema": st.just({"type": "object"}),
     "max_tokens": st.integers(1000, 2000),
+    "audio": st.booleans(),
+    "enhance_prompt": st.booleans(),
+    "style_references": st.lists(PICTURES, min_size=1, max_size=2).map(tuple),
+    "system_instruction": st.just("as an etching"),
+    "safety": st.just((("HARM_CATEGORY_HARASSMENT", "BLOCK_ONLY_HIGH"), ("HARM_CATEGORY_HATE_SPEECH", "OFF"))),
+    "thinking": st.sampled_from(["minimal", "high"]),
 }
 SENT: dict[type, Callable[[Providers, Any], Any]] = {
     ImageRequest: lambda providers, wish: providers.images_for(wish.model).make(wish),
@@ -133,28 +155,29 @@ SENT: dict[type, Callable[[Providers, Any], Any]] = {
 }
 
 
-MODELS: dict[type, str] = {ImageRequest: IMAGE, LookRequest: LOOK, VideoRequest: VEO}
-REPLIES: dict[type, Any] = {ImageRequest: PICTURE, LookRequest: LOOKED, VideoRequest: {"name": "models/m/operations/o"}}
+MODELS: dict[str, type] = {IMAGE: ImageRequest, LOOK: LookRequest, VEO: VideoRequest, OMNI: VideoRequest}
 
 
 @pytest.mark.parametrize("name", ROUTES)
-@pytest.mark.parametrize("kind", SENT, ids=lambda kind: kind.__name__)
-def test_every_field_of_a_request_is_on_the_wire_or_nothing_is_sent(kind: type, name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("model", MODELS)
+def test_every_field_of_a_request_is_on_the_wire_or_nothing_is_sent(model: str, name: str, tmp_path: Path) -> None:
+    kind = MODELS[model]
     optional = [field.name for field in dataclasses.fields(kind) if field.name != "model"]  # type: ignore[arg-type]
     needed = {"prompt", "pictures", "schema", "max_tokens"} & set(optional)
     wishes = st.fixed_dictionaries(
         {field: FIELDS[field] for field in needed}, optional={field: FIELDS[field] for field in set(optional) - needed}
     )
 
-    @settings(max_examples=12, deadline=None)
+    @settings(max_examples=6, deadline=None)
     @given(wishes)
     def check(wish: dict[str, Any]) -> None:
-        asyncio.run(_sent_or_refused(kind(MODELS[kind], **wish), wish, name, tmp_path))
+        assert asyncio.run(_lost_of(kind(model, **wish), wish, name, tmp_path)) == set()
 
     check()
 
 
-async def _sent_or_refused(request: Any, wish: dict[str, Any], name: str, home: Path) -> None:
+async def _lost_of(request: Any, wish: dict[str, Any], name: str, home: Path) -> set[str]:
+    """The fields that were neither on the wire nor refused before anything was sent."""
     async with route(name, home) as (providers, server):
         server.script = [
             Reply({ImageRequest: PICTURE, LookRequest: LOOKED}.get(type(request), {"name": "models/m/operations/o"}))
@@ -166,11 +189,31 @@ async def _sent_or_refused(request: Any, wish: dict[str, Any], name: str, home: 
             refusal = error.reason
         if refusal:
             assert (refusal, server.seen) == ("NOT_CARRIED", [])
-            return
+            return set()
         carried = providers.takes_labels(request.model)
         said = values_in(server.seen[0].json)
-        lost = {field for field, value in wish.items() if not told(value) <= said and (field != "labels" or carried)}
-        assert not lost, f"{lost} of {wish} is not in {server.seen[0].json}"
+        return {field for field, value in wish.items() if not told(value) <= said and (field != "labels" or carried)}
+
+
+@pytest.mark.parametrize(
+    "video", [InputVideo(data=b"video"), InputVideo(uri="gs://bucket/a.mp4"), InputVideo(uri="https://host/files/a")]
+)
+@pytest.mark.parametrize("name", ROUTES)
+async def test_a_video_made_longer_is_on_the_wire_or_nothing_is_sent(
+    name: str, video: InputVideo, tmp_path: Path
+) -> None:
+    request = VideoRequest(VEO, "It sails on", source_video=video, extend=True)
+    async with route(name, tmp_path) as (providers, server):
+        server.script = [Reply({"name": "models/m/operations/o"})]
+        refusal = ""
+        try:
+            await providers.videos_for(VEO).submit(request)
+        except Rejected as error:
+            refusal = error.reason
+        if refusal:
+            assert (refusal, server.seen) == ("NOT_CARRIED", [])
+            return
+        assert told(video) <= values_in(server.seen[0].json["instances"][0]["video"])
 
 
 # --- the sheet: every column that is a wish, over every route
@@ -181,53 +224,90 @@ WISHES = {
     "seed": "1234",
     "reference_images": "ref.png",
     "negative_prompt": "rain and fog",
+    "system_instruction": "As an etching",
+    "safety": "harassment=only_high",
+    "thinking": "high",
     "person_generation": "none",
     "video_aspect_ratio": "9:16",
     "resolution": "720p",
     "duration_s": "8",
     "last_frame": "last.png",
+    "video_references": "ref.png;style=last.png",
+    "audio": "off",
+    "enhance_prompt": "on",
+    "extend": "1",
+    "clip_edits": "night falls",
 }
 
 
+IMAGE_ONLY = {"image_size", "system_instruction", "safety", "thinking"}
+VIDEO_ONLY = {"video_aspect_ratio", "resolution", "duration_s", "last_frame", "video_references"}
+VIDEO_ONLY |= {"audio", "enhance_prompt", "extend", "clip_edits"}
+
+
+@pytest.mark.parametrize("model", [VEO, OMNI])
 @pytest.mark.parametrize("takes", [0, 1])
 @pytest.mark.parametrize("name", ROUTES)
-@pytest.mark.parametrize("column", WISHES)
 async def test_a_wish_of_the_sheet_is_on_the_wire_or_its_shot_is_refused(
-    column: str, name: str, takes: int, tmp_path: Path
+    name: str, takes: int, model: str, tmp_path: Path
 ) -> None:
     (tmp_path / "ref.png").write_bytes(picture())
     (tmp_path / "last.png").write_bytes(picture())
-    text = f"id,prompt,takes,motion_prompt,video_model,{column}\na,A boat,{takes},It sails,{VEO},{WISHES[column]}\n"
-    (tmp_path / "sheet.csv").write_text(text)
+    wrong = {"last_frame": "a last frame needs a first frame"} if takes == 0 else {}
+    wrong |= {"person_generation": "nothing can be said about people there"} if model == OMNI else {}
     async with route(name, tmp_path) as (providers, server):
         request = RunRequest(str(tmp_path / "sheet.csv"), live=name != "rehearsal")
-        if takes == 0 and column == "last_frame":
-            with pytest.raises(ManifestError, match="a last frame needs a first frame"):
+        for column, reason in wrong.items():
+            _write_sheet(tmp_path, takes, model, [column])
+            with pytest.raises(ManifestError, match=reason):
                 read_request(request, route_settings(name, tmp_path, server.url))
-            return
-        sheet, _, batch = read_request(request, route_settings(name, tmp_path, server.url))
-        refused = {each.kind: each.problem.column for each in sheet.unsendable}
-        await _send(providers, server, batch, sheet.shots[0], refused)
-        if refused:
-            assert set(refused.values()) == {column}
-            with pytest.raises(ManifestError, match=column):
-                check_sendable(plan_batch(batch, sheet.shots, Known(), CATALOGUE), sheet.unsendable)
-        image_only, video_only = {"image_size"}, {"video_aspect_ratio", "resolution", "duration_s", "last_frame"}
-        kinds = {"generateContent", "predictLongRunning"} if takes else {"predictLongRunning"}
-        kinds -= {"generateContent"} if column in video_only else set()
-        kinds -= {"predictLongRunning"} if column in image_only else set()
-        if takes and column == "reference_images":
-            kinds -= {"predictLongRunning"}  # the picture that is animated has kept to them
-        kinds -= {{"image": "generateContent", "video": "predictLongRunning"}[kind] for kind in refused}
-        for seen in server.seen:
-            if (method := seen.path.rpartition(":")[2]) in kinds:
-                kinds.remove(method)
-                assert _is_there(column, sheet.shots[0], seen.json), f"{column} is not in {json.dumps(seen.json)[:500]}"
-        assert not kinds, f"{kinds} neither sent nor refused"
+        columns = [column for column in WISHES if column not in wrong]
+        _write_sheet(tmp_path, takes, model, columns)
+        asked = read_request(request, route_settings(name, tmp_path, server.url))
+        assert [shot.id for shot in asked.manifest.shots] == columns
+        for shot in asked.manifest.shots:
+            await _is_sent_or_refused(providers, server, asked.batch, shot, asked.manifest.unsendable)
 
 
-def _opened(file: Reference) -> InputImage:
-    return InputImage(Path(file.uri).read_bytes(), file.mime_type)
+def _write_sheet(folder: Path, takes: int, model: str, columns: list[str]) -> None:
+    """A shot for each column, which is its id, with that column's wish alone."""
+    rows = [["id", "prompt", "takes", "motion_prompt", "video_model", *columns]]
+    rows += [[each, "A boat", str(takes), "It sails", model, *_only(each, columns)] for each in columns]
+    (folder / "sheet.csv").write_text("".join(",".join(row) + "\n" for row in rows))
+
+
+def _only(column: str, columns: list[str]) -> list[str]:
+    return [WISHES[each] if each == column else "" for each in columns]
+
+
+async def _is_sent_or_refused(
+    providers: Providers, server: Server, batch: Batch, shot: Shot, unsendable: Sequence[Unsendable]
+) -> None:
+    column, takes = shot.id, shot.takes
+    found = [each for each in unsendable if each.shot == shot.id]
+    refused = {each.kind: each.problem.column for each in found}
+    server.seen.clear()
+    await _send(providers, server, batch, shot, refused)
+    if refused:
+        assert set(refused.values()) == {column}
+        with pytest.raises(ManifestError, match=column):
+            check_sendable(plan_batch(batch, [shot], Known(), CATALOGUE), found)
+    kinds = {"generateContent", "predictLongRunning"} if takes else {"predictLongRunning"}
+    kinds -= {"generateContent"} if column in VIDEO_ONLY else set()
+    kinds -= {"predictLongRunning"} if column in IMAGE_ONLY else set()
+    if takes and column == "reference_images":
+        kinds -= {"predictLongRunning"}  # the picture that is animated has kept to them
+    kinds -= {{"image": "generateContent", "video": "predictLongRunning"}[kind] for kind in refused}
+    for seen in server.seen:
+        method = "predictLongRunning" if seen.path.endswith("/interactions") else seen.path.rpartition(":")[2]
+        if method in kinds:
+            kinds.remove(method)
+            assert _is_there(column, shot, seen.json), f"{column} is not in {json.dumps(seen.json)[:500]}"
+    assert not kinds, f"{kinds} of {column} neither sent nor refused"
+
+
+def _opened(file: Reference, model: str = IMAGE) -> InputImage:
+    return InputImage(*prepare_picture(Path(file.uri).read_bytes(), CATALOGUE.get(model).mime_types))
 
 
 async def _send(providers: Providers, server: Server, batch: Batch, shot: Shot, refused: Mapping[str, str]) -> None:
@@ -240,7 +320,13 @@ async def _send(providers: Providers, server: Server, batch: Batch, shot: Shot, 
     if "video" not in refused:
         server.script.append(Reply({"name": "models/m/operations/o"}))
         first = InputImage(picture(), "image/png") if shot.takes else None
-        wish = video_request(shot, first, last, "0" * 64, 1, None, files if video_references(shot) else ())
+        kept_to = tuple(_opened(one.source, VEO) for one in shot.kept_references if isinstance(one.source, Reference))
+        wish = video_request(shot, first, last, "0" * 64, 1, None, kept_to)
+        if shot.extend or shot.clip_edits:  # the wish of a step is its own request
+            is_read = providers.videos_for(wish.model).max_source_bytes
+            source = InputVideo(data=b"v") if is_read else InputVideo(uri="https://host/files/a")
+            prompt = shot.clip_edits[0] if shot.clip_edits else wish.prompt
+            wish = replace(step_request(shot, source, prompt, "0" * 64, 1), extend=not shot.clip_edits)
         await providers.videos_for(wish.model).submit(wish)
 
 
@@ -249,6 +335,17 @@ def _is_there(column: str, shot: Shot, body: object) -> bool:
     if column in ("reference_images", "last_frame"):
         files = shot.reference_images or ((shot.last_frame,) if shot.last_frame else ())
         return all(base64.b64encode(Path(one.uri).read_bytes()).decode() in said for one in files)
+    if column == "video_references":
+        files = [one.source for one in shot.kept_references if isinstance(one.source, Reference)]
+        return {"ASSET", "STYLE", *(base64.b64encode(Path(one.uri).read_bytes()).decode() for one in files)} <= said
+    if column == "clip_edits":
+        return '"task": "edit"' in json.dumps(body) and "night falls" in json.dumps(body)
+    if column == "extend":
+        return '"task": "extend"' in json.dumps(body) or '"video": {' in json.dumps(body)
+    if column in ("audio", "enhance_prompt"):
+        return {"audio": "generateAudio=False", "enhance_prompt": "enhancePrompt=True"}[column] in said
+    if column == "safety":
+        return "HARM_CATEGORY_HARASSMENT=BLOCK_ONLY_HIGH" in said
     if column == "negative_prompt":
         return "rain and fog" in json.dumps(body)
     if column == "person_generation":
@@ -284,7 +381,8 @@ def test_people_can_be_said_for_a_shot_that_is_animated_and_old_words_keep_their
 ) -> None:
     sheet = tmp_path / "sheet.csv"
     sheet.write_text(f"id,prompt,motion_prompt,person_generation\na,A boat,It sails,{people.word}\n")
-    manifest, _, batch = read_request(RunRequest(str(sheet)), load_settings(home=tmp_path))
+    asked = read_request(RunRequest(str(sheet)), load_settings(home=tmp_path))
+    manifest, batch = asked.manifest, asked.batch
     shot = manifest.shots[0]
     assert not manifest.unsendable
     assert take_order(batch, shot, 1).request["person_generation"] == people.image
@@ -294,7 +392,7 @@ def test_people_can_be_said_for_a_shot_that_is_animated_and_old_words_keep_their
 def test_the_hint_for_a_word_that_is_understood_is_not_its_opposite(tmp_path: Path) -> None:
     sheet = tmp_path / "sheet.csv"
     sheet.write_text("id,prompt,person_generation\na,A boat,none\n")
-    manifest, _, _ = read_request(RunRequest(str(sheet), live=True), route_settings("gemini", tmp_path))
+    manifest = read_request(RunRequest(str(sheet), live=True), route_settings("gemini", tmp_path)).manifest
     assert "gemini_api" in str(manifest.unsendable[0].problem)
     assert "allow_all" not in str(manifest.unsendable[0].problem)
 
@@ -307,8 +405,8 @@ def test_a_clip_made_without_its_references_stays_made_and_a_new_one_is_made_wit
     text = "id,prompt,takes,motion_prompt,reference_images\na,,0,It sails,{}\n"
     (tmp_path / "with.csv").write_text(text.format("ref.png"))
     (tmp_path / "without.csv").write_text(text.format(""))
-    shot = read_request(RunRequest(str(tmp_path / "with.csv")), load_settings(home=tmp_path))[0].shots[0]
-    bare = read_request(RunRequest(str(tmp_path / "without.csv")), load_settings(home=tmp_path))[0].shots[0]
+    shot = read_request(RunRequest(str(tmp_path / "with.csv")), load_settings(home=tmp_path)).manifest.shots[0]
+    bare = read_request(RunRequest(str(tmp_path / "without.csv")), load_settings(home=tmp_path)).manifest.shots[0]
     new, plain = clip_order(BATCH, shot, None, None), clip_order(BATCH, bare, None, None)
     assert new.key != plain.key
     before = dataclasses.replace(plain, request={k: v for k, v in plain.request.items() if k != "text_alone"})
@@ -336,7 +434,8 @@ def test_a_wish_of_old_is_no_reason_against_what_was_made(tmp_path: Path) -> Non
     sheet = tmp_path / "sheet.csv"
     sheet.write_text("id,prompt,person_generation\na,A boat,allow_adult\nb,A cup,allow_adult\n")
     request = RunRequest(str(sheet), live=True)
-    manifest, catalogue, batch = read_request(request, route_settings("gemini", tmp_path))
+    asked = read_request(request, route_settings("gemini", tmp_path))
+    manifest, catalogue, batch = asked.manifest, asked.catalogue, asked.batch
     orders = {shot.id: take_order(batch, shot, 1) for shot in manifest.shots}
     jobs = {orders["a"].key: job(orders["a"], JobState.STORED, "sha-a")}
     assets = {"a": (asset("take", "t", orders["a"], "sha-a"),)}
@@ -352,7 +451,7 @@ def test_a_picture_over_both_keys_goes_where_its_wish_is_taken(tmp_path: Path) -
     sheet.write_text("id,prompt,person_generation\na,A boat,none\n")
     for name, refused in (("gemini", 1), ("both", 0), ("project", 0), ("rehearsal", 0)):
         request = RunRequest(str(sheet), live=name != "rehearsal")
-        assert len(read_request(request, route_settings(name, tmp_path))[0].unsendable) == refused, name
+        assert len(read_request(request, route_settings(name, tmp_path)).manifest.unsendable) == refused, name
 
 
 # --- damaged inputs
@@ -364,10 +463,66 @@ def test_a_picture_that_is_cut_short_is_not_sent(format_: str, share: float, tmp
     whole = picture(format_=format_)
     (tmp_path / "ref.png").write_bytes(whole[: int(len(whole) * share)])
     (tmp_path / "sheet.csv").write_text("id,prompt,reference_images\na,A boat,ref.png\n")
-    sheet = read_request(RunRequest(str(tmp_path / "sheet.csv")), load_settings(home=tmp_path))[0]
+    sheet = read_request(RunRequest(str(tmp_path / "sheet.csv")), load_settings(home=tmp_path)).manifest
     assert [(each.kind, each.problem.column) for each in sheet.unsendable] == [("image", "reference_images")]
     (tmp_path / "ref.png").write_bytes(whole)
-    assert not read_request(RunRequest(str(tmp_path / "sheet.csv")), load_settings(home=tmp_path))[0].unsendable
+    assert not read_request(RunRequest(str(tmp_path / "sheet.csv")), load_settings(home=tmp_path)).manifest.unsendable
+
+
+def test_a_damaged_picture_is_refused_with_its_shot_and_file(tmp_path: Path) -> None:
+    pytest.importorskip("pi_heif")
+    heic = REAL_HEIC[:300]
+    (tmp_path / "ref.heic").write_bytes(heic)
+    (tmp_path / "sheet.csv").write_text("id,prompt,reference_images\nboat,A boat,ref.heic\n")
+    sheet = read_request(RunRequest(str(tmp_path / "sheet.csv")), load_settings(home=tmp_path)).manifest
+    problem = sheet.unsendable[0].problem
+    assert problem.what.startswith("'ref.heic': the picture is damaged or cut short"), problem
+    assert problem.what.endswith("in shot boat")
+
+
+def test_a_picture_is_held_against_the_bytes_that_are_sent(tmp_path: Path) -> None:
+    own = tmp_path / "catalogue.yaml"
+    own.write_text(f"models: {{{IMAGE}: {{inputs: {{max_bytes: 1200}}}}}}\n")
+    (tmp_path / "turned.jpg").write_bytes(two_colours("JPEG", 6, (640, 480)))
+    (tmp_path / "plain.jpg").write_bytes(two_colours("JPEG", 1, (64, 48)))
+    for name, refused in (("turned.jpg", "as it is sent"), ("plain.jpg", "")):
+        (tmp_path / "sheet.csv").write_text(f"id,prompt,reference_images\na,A boat,{name}\n")
+        sheet = read_request(
+            RunRequest(str(tmp_path / "sheet.csv")), load_settings(home=tmp_path, catalogue=own)
+        ).manifest
+        assert [refused in each.problem.what for each in sheet.unsendable] == ([True] if refused else [])
+
+
+# --- the order on the wire, and what is sent of each kind of picture
+
+
+@pytest.mark.parametrize("name", ROUTES)
+async def test_references_are_sent_upright_before_the_prompt_and_named_by_their_own_hash(
+    name: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("pi_heif")
+    files = {"turned.jpg": two_colours("JPEG", 6), "a.heic": REAL_HEIC, "b.gif": two_colours("GIF"), "c.png": picture()}
+    for file, data in files.items():
+        (tmp_path / file).write_bytes(data)
+    (tmp_path / "sheet.csv").write_text(f"id,prompt,reference_images\na,A boat,{';'.join(files)}\n")
+    async with route(name, tmp_path) as (providers, server):
+        request = RunRequest(str(tmp_path / "sheet.csv"), live=name != "rehearsal")
+        asked = read_request(request, route_settings(name, tmp_path, server.url))
+        sheet, batch = asked.manifest, asked.batch
+        assert not sheet.unsendable
+        shot = sheet.shots[0]
+        order = take_order(batch, shot, 1)
+        assert order.request["inputs"] == [hashlib.sha256(data).hexdigest() for data in files.values()]
+        server.script.append(Reply(PICTURE))
+        sent = tuple(map(_opened, shot.reference_images))
+        await providers.images_for(shot.image_model).make(image_request(shot, 1, sent, order.key, 1))
+        *parts, last = server.seen[0].json["contents"][0]["parts"]
+        assert last == {"text": "A boat"}
+        came = [base64.urlsafe_b64decode(part["inlineData"]["data"]) for part in parts]
+        assert [came[1], came[3]] == [REAL_HEIC, files["c.png"]], "byte for byte"
+        assert [Image.open(io.BytesIO(came[n])).size for n in (0, 2)] == [(32, 64), (64, 32)]
+        types = [part["inlineData"].get("mimeType") or part["inlineData"]["mime_type"] for part in parts]
+        assert types == ["image/jpeg", "image/heic", "image/png", "image/png"]
 
 
 # --- the command
@@ -396,6 +551,25 @@ def test_a_rehearsal_without_people_and_with_references_of_a_video_ends_well(lea
     assert again.json["submissions"] == {"image": 0, "video": 0}
 
 
+def test_a_rehearsal_with_references_of_every_kind_ends_well(lean_cli: Cli) -> None:
+    pytest.importorskip("pi_heif")
+    files = {
+        "turned.jpg": two_colours("JPEG", 6),
+        "a.heic": REAL_HEIC,
+        "t.heic": TURNED_HEIC,
+        "b.gif": two_colours("GIF"),
+    }
+    for file, data in files.items():
+        (lean_cli.folder / file).write_bytes(data)
+    (lean_cli.folder / "sheet.csv").write_text(
+        "id,prompt,takes,motion_prompt,video_model,reference_images,last_frame\n"
+        f"a,A boat,1,,,{';'.join(files)},\nb,A cup,0,It turns,{VEO},a.heic;b.gif,\nc,C,1,It turns,{VEO},,t.heic\n"
+    )
+    ran = lean_cli("run", "sheet.csv", "--json")
+    assert ran.exit_code == 0, ran.stderr
+    assert ran.json["submissions"] == {"image": 2, "video": 2}
+
+
 def test_in_a_restricted_region_less_may_be_said_about_people(tmp_path: Path) -> None:
     sheet = tmp_path / "sheet.csv"
     sheet.write_text(
@@ -403,7 +577,7 @@ def test_in_a_restricted_region_less_may_be_said_about_people(tmp_path: Path) ->
     )
     for restricted, refused in ((False, set()), (True, {("a", "video")})):
         given = load_settings(home=tmp_path, restricted_region=restricted)
-        found = read_request(RunRequest(str(sheet)), given)[0].unsendable
+        found = read_request(RunRequest(str(sheet)), given).manifest.unsendable
         assert {(each.shot, each.kind) for each in found} == refused
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -14,7 +15,7 @@ import pytest
 from callsheet.archive.open import open_archive
 from callsheet.clock import Clock
 from callsheet.ledger import Job, JobState, Ledger
-from callsheet.providers.scopes import scope_of
+from callsheet.providers.routing import scope_of
 from callsheet.reconcile.rebuild_ledger import Rebuilt, rebuild
 from callsheet.settings import Settings
 from tests.support.left_behind import BATCH, give_up_waiting, request_in, settings_at
@@ -149,3 +150,14 @@ async def test_a_file_that_is_not_as_told_is_not_believed_but_its_money_is(servi
     assert found["clip-1"] == "fetched"
     assert clip.read_bytes() == whole
     assert service.counts()["accepted"] == {"image": 1, "video": 1}
+
+
+async def test_a_sidecar_whose_times_name_no_zone_is_read_as_utc(service: Service, tmp_path: Path) -> None:
+    settings = settings_at(service, tmp_path)
+    await give_up_waiting(request_in(tmp_path), settings)
+    money = await books(settings)
+    [path] = (settings.home / "archive").rglob("shot.json")
+    path.write_text(re.sub(r'(\d\d:\d\d:\d\d(\.\d+)?)(Z|\+00:00)"', r'\1"', path.read_text()))
+    lose_ledger(settings)
+    assert not (await rebuilt(settings)).refused
+    assert await books(settings) == money

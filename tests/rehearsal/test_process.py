@@ -22,19 +22,24 @@ from callsheet.rehearsal.config import LatencyConfig, RehearsalConfig
 from callsheet.rehearsal.process import RehearsalProcess, rehearsal_service, service_at
 from callsheet.rehearsal.server import RehearsalServer
 from callsheet.rehearsal.state import State
+from tests.support.forked_services import spawn_from_nothing
 
 HEADERS = {"x-goog-api-key": "k"}
 IMAGE = "/v1/models/gemini-3.1-flash-image:generateContent"
 VEO = "/v1beta/models/veo-3.1-generate-preview"
-VERTEX = "/v1beta1/projects/p/locations/l/publishers/google/models/veo-3.1-fast-generate-001"
+VERTEX = "/v1beta1/projects/p/locations/us-central1/publishers/google/models/veo-3.1-fast-generate-001"
 PICTURE = {"contents": [{"parts": [{"text": "cup"}]}], "generationConfig": {"imageConfig": {"imageSize": "512"}}}
 VIDEO = {"instances": [{"prompt": "waves"}], "parameters": {"durationSeconds": 4}}
 
 
-def until(condition, seconds=60.0):
-    deadline = time.monotonic() + seconds
+@pytest.fixture(autouse=True)
+def from_nothing(monkeypatch):
+    """The service is started as runs of the command start it."""
+    monkeypatch.setattr("callsheet.rehearsal.process.spawn_service", spawn_from_nothing)
+
+
+def until(condition):
     while not (found := condition()):
-        assert time.monotonic() < deadline, "waited too long"
         time.sleep(0.02)
     return found
 

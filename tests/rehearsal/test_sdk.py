@@ -60,9 +60,21 @@ def by_key(service):
 
 @pytest.fixture(scope="module")
 def by_project(service):
-    token = Credentials("token")
+    return of_project(service, "us-central1")
+
+
+@pytest.fixture(scope="module")
+def by_project_globally(service):
+    return of_project(service, "global")
+
+
+def of_project(service, location):
     return genai.Client(
-        enterprise=True, project="p", location="us-central1", credentials=token, http_options=options(service)
+        enterprise=True,
+        project="p",
+        location=location,
+        credentials=Credentials("token"),
+        http_options=options(service),
     )
 
 
@@ -100,7 +112,7 @@ async def finished(client, operation):
     return operation
 
 
-@pytest.mark.parametrize("way", ["by_key", "by_project", "express"])
+@pytest.mark.parametrize("way", ["by_key", "by_project_globally", "express"])
 def test_the_sdk_gets_pictures_on_every_route(way, request, raw):
     before = accepted(raw)
     reply = generate(request.getfixturevalue(way), image_size="512")

@@ -5,55 +5,25 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import av
-import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from callsheet.errors import SettingsError
-from callsheet.rehearsal import errors, faults, quota, render_image, requests, resource_names
-from callsheet.rehearsal.app import create_app
-from callsheet.rehearsal.config import Quota, RehearsalConfig, load_config
+from callsheet.rehearsal import errors, faults, render_image, request_parts, requests
+from callsheet.rehearsal.config import Quota, load_config
 from callsheet.rehearsal.render_image import PictureSpec
+from callsheet.rehearsal.service import day_end, day_start
+from tests.support.rehearsal_app import TOKEN, error, service
 
 IMAGE = "gemini-3.1-flash-image"
 VEO = "veo-3.1-generate-preview"
 VERTEX = "/v1beta1/projects/p/locations/us-central1/publishers/google/models/"
+VERTEX_IMAGE = f"/v1beta1/projects/p/locations/global/publishers/google/models/{IMAGE}"
 VERTEX_VEO = VERTEX + "veo-3.1-fast-generate-001"
-KEY = {"x-goog-api-key": "k"}
-TOKEN = {"Authorization": "Bearer t"}
-
-
-class HandClock:
-    """A clock that moves only when told; sleeping moves it."""
-
-    factor = 1.0
-    origin = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
-
-    def __init__(self) -> None:
-        self.time = self.origin
-
-    def now(self) -> datetime:
-        return self.time
-
-    async def sleep(self, seconds: float) -> None:
-        self.time += timedelta(seconds=max(0.0, seconds))
-
-
-@asynccontextmanager
-async def service(folder: Path, **settings):
-    app = create_app(RehearsalConfig(state_dir=folder, **settings))
-    async with app.router.lifespan_context(app):
-        app.state.service.clock = clock = HandClock()
-        transport = httpx2.ASGITransport(app)
-        async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1", headers=KEY) as client:
-            client.clock = clock
-            yield client
 
 
 def picture_body(prompt="a cup", **config):
@@ -76,10 +46,6 @@ async def veo(client, prompt="waves", instance=None, **parameters):
 
 async def accepted(client):
     return (await client.get("/rehearsal/counts")).json()["accepted"]
-
-
-def error(reply):
-    return reply.json()["error"]
 
 
 @pytest.mark.parametrize("version", ["v1", "v1beta", "v1beta1", "v1alpha"])
@@ -122,7 +88,7 @@ async def test_the_stream_is_one_event_and_tokens_are_counted_for_free(tmp_path)
 
 async def test_keys_and_tokens_are_checked_as_live(tmp_path):
     async with service(tmp_path) as client:
-        url, vertex = f"/v1/models/{IMAGE}:generateContent", f"{VERTEX}{IMAGE}:generateContent"
+        url, vertex = f"/v1/models/{IMAGE}:generateContent", f"{VERTEX_IMAGE}:generateContent"
         client.headers.pop("x-goog-api-key")
         none = await client.post(url, json=picture_body())
         bad = await client.post(url, json=picture_body(), headers={"x-goog-api-key": "an-invalid-key"})
@@ -343,8 +309,8 @@ async def test_requests_per_day_end_at_midnight_pacific_also_after_a_restart(tmp
 
 def test_the_pacific_day_has_23_and_25_hours_when_the_clocks_change():
     spring, autumn = datetime(2026, 3, 8, 20, tzinfo=UTC), datetime(2026, 11, 1, 20, tzinfo=UTC)
-    assert quota.day_end(spring) - quota.day_start(spring) == timedelta(hours=23)
-    assert quota.day_end(autumn) - quota.day_start(autumn) == timedelta(hours=25)
+    assert day_end(spring) - day_start(spring) == timedelta(hours=23)
+    assert day_end(autumn) - day_start(autumn) == timedelta(hours=25)
 
 
 async def test_the_same_request_is_a_new_take_each_time_unless_it_has_a_seed(tmp_path):
@@ -445,4 +411,4 @@ def test_any_json_is_understood_or_refused(body):
 
 @given(st.from_regex(r"[a-z]{1,5}([A-Z][a-z]{1,4}){0,3}", fullmatch=True))
 def test_names_survive_a_change_of_case(name):
-    assert resource_names.camel(resource_names.snake(name)) == name
+    assert request_parts.camel(request_parts.snake(name)) == name

@@ -143,6 +143,7 @@ class Swapped:
 
 
 @pytest.mark.parametrize("moment", [":generateContent", ":predictLongRunning", ":fetchPredictOperation", ":download"])
+@pytest.mark.quick_cases(":generateContent", ":download")
 def test_server_swapped_in_mid_run_gets_one_request_and_no_money(moment: str, service: Service, lean_cli: Cli) -> None:
     model = "veo-3.1-generate-preview" if moment == ":download" else "veo-3.1-fast-generate-001"
     (lean_cli.folder / "sheet.csv").write_text(f"id,prompt,motion_prompt,video_model\ncup,A cup,It turns,{model}\n")

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from callsheet.archive.layout import link_to
-from callsheet.report.find_page import Search, finds_html
+from callsheet.report.page import Search, finds_html
 from tests.support.catalogues import NOON, row
 from tests.support.gallery_pages import HOSTILE
 

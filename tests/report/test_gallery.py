@@ -19,6 +19,7 @@ from callsheet.archive.sidecar import (
     ClipRecord,
     CutRecord,
     FailureRecord,
+    ImageParams,
     Sidecar,
     TakeRecord,
 )
@@ -135,6 +136,17 @@ def test_thumbnails_are_shown_and_originals_linked() -> None:
     elements = Elements(page(shot(takes=(TakeRecord(take=1, job_key="k", file=file),))))
     assert "shots/hero-1/thumb-b.jpg" in elements.values("src")
     assert "shots/hero-1/take-1-a.png" in elements.values("href")
+
+
+def test_what_a_picture_is_made_of_is_shown_and_leads_to_it_both_ways() -> None:
+    asked = {"model": "m", "aspect_ratio": "1:1", "image_size": "1K"}
+    red = shot("red", image=ImageParams(**asked, edit_of="kite:2"))
+    odd = shot("odd", image=ImageParams(**asked, edit_of='<b onclick="x">gone:1'))
+    elements = Elements(html := page(red, odd, shot("kite")))
+    assert {"#shot-kite", "#shot-red"} <= set(elements.values("href"))
+    assert {"shot-kite", "shot-red"} <= set(elements.values("id"))
+    assert "kite:2" in elements.text
+    assert '<b onclick="x">' not in html
 
 
 def test_a_page_of_two_thousand_shots_stays_below_five_megabytes() -> None:

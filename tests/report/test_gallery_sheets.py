@@ -15,7 +15,7 @@ from callsheet.ledger.model_usage import Use
 from callsheet.ledger.quota import Learned, QuotaLimits
 from callsheet.ledger.spend_window import Position
 from callsheet.plan import Action, Plan, ShotPlan
-from callsheet.plan.money import Money
+from callsheet.plan.inputs import Money
 from callsheet.report.account import Account, ModelUse, spend_markdown
 from callsheet.report.markdown import (
     ContactSheet,
@@ -108,7 +108,7 @@ def test_failures_are_told_once_with_what_to_do() -> None:
         "  - *What to do:* Reword the prompt or change the reference; the provider withheld the picture\\. "
         "(ImageBlocked)"
     )
-    assert failures_markdown([]) == "Nothing failed."
+    assert failures_markdown([]) == ""
 
 
 def test_what_went_wrong_with_several_takes_in_the_same_way_is_told_once() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from callsheet.batch.account import spend_until
 from callsheet.ledger import SpendRow
-from callsheet.report.spend import spend_report, spend_report_markdown, spend_rows
+from callsheet.report.account import spend_report, spend_report_markdown, spend_rows
 from callsheet.settings import load_settings
 
 DAY = date(2026, 11, 20)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from callsheet.archive.disclosure import disclosure_for
 from callsheet.archive.open import open_store
+from callsheet.archive.sidecar_parts import disclosure_for
 from callsheet.archive.spots import SpotRecord, read_spots
 from callsheet.platforms import load_platforms
 from callsheet.report.page import gallery_html

@@ -17,12 +17,12 @@ from callsheet.archive.sidecar_io import parse_sidecar
 from callsheet.batch.recut import CutsRequest, more_cuts
 from callsheet.batch.request import RunRequest
 from callsheet.clock import Clock
-from callsheet.cuts.encode.recipe import find_cut, recipe
+from callsheet.cuts.encode.cut_plan import find_cut, recipe
 from callsheet.errors import ArchiveError
 from callsheet.ledger import Ledger
 from callsheet.maintenance.service import MODES
 from callsheet.platforms import Zone, load_platforms
-from callsheet.providers.scopes import scope_of
+from callsheet.providers.routing import scope_of
 from callsheet.reconcile.rebuild_ledger import rebuild
 from callsheet.reconcile.sidecar_check import check
 from callsheet.settings import Settings, load_settings

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from callsheet.archive.store_local import LocalStore
+from callsheet.batch.prepare import prepare_run
 from callsheet.batch.request import RunRequest
 from callsheet.cli.plan import plan_of
 from callsheet.clock import Clock
@@ -65,7 +66,7 @@ class Folder:
 
     def plan(self, row: str) -> Plan:
         (self.place / "sheet.csv").write_text(HEADER + row)
-        return asyncio.run(plan_of(self.request, self.settings))
+        return asyncio.run(plan_of(asyncio.run(prepare_run(self.request, self.settings))))
 
     @property
     def archive(self) -> Path:
@@ -246,7 +247,7 @@ def test_a_new_default_model_is_for_new_batches_only(folder: Folder) -> None:
     assert folder.plan(scene(takes=1)).usd == 0
     assert folder.run(scene(takes=1, cuts="16x9"))["exit_code"] == 0
     assert folder.clips_sent() == 1
-    fresh = asyncio.run(plan_of(replace(folder.request, campaign="fresh"), folder.settings))
+    fresh = asyncio.run(plan_of(asyncio.run(prepare_run(replace(folder.request, campaign="fresh"), folder.settings))))
     assert [action.model for action in fresh.shots[0].actions if action.kind == "video"] == [new]
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from callsheet.rehearsal import app, file_routes, video_routes
+from callsheet.rehearsal import app, free_routes, video_routes
 from callsheet.rehearsal.clip_files import clip, file_ids
 from callsheet.rehearsal.connections import Connections
 from callsheet.rehearsal.replies import FILES
@@ -171,7 +171,7 @@ def bend_videos() -> None:
     """Bend what this process answers about videos."""
     video_routes.submit = _around(video_routes.submit, _submit)
     video_routes.poll = _around(video_routes.poll, _poll)
-    file_routes.download = _around(file_routes.download, _download)
+    free_routes.download = _around(free_routes.download, _download)
     app._MODEL = _Paths(app._MODEL)  # type: ignore[assignment]
 
 

@@ -11,7 +11,7 @@ from callsheet.archive.open import open_archive
 from callsheet.archive.store import Store
 from callsheet.clock import Clock
 from callsheet.ledger import Ledger
-from callsheet.providers.scopes import scope_of
+from callsheet.providers.routing import scope_of
 from callsheet.reconcile.rebuild_ledger import Rebuilt, rebuild
 from callsheet.settings import Settings
 from tests.support.gcs_proxy import Proxy

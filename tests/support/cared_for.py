@@ -16,7 +16,7 @@ from callsheet.archive.store import Stat, Store
 from callsheet.archive.verify import ArchiveContents, findings
 from callsheet.batch.request import RunRequest
 from callsheet.maintenance.service import Checked, copy_to, verify_archive
-from callsheet.reconcile.inspect import holdings, inspect, tell_nobody
+from callsheet.reconcile.inspect import ByteReading, holdings, inspect, tell_nobody
 from callsheet.settings import Settings, load_settings
 from tests.support.service import Service, start_service
 from tests.support.whole_batch import whole_batch
@@ -47,7 +47,7 @@ class Kept:
 
         async def looked(store: Store) -> ArchiveContents:
             [held] = await holdings(store, [BATCH])
-            return await inspect(store, held, deep=True)
+            return await inspect(store, held, reading=ByteReading())
 
         return await self.having(looked)
 

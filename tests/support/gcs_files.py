@@ -7,8 +7,7 @@ from pathlib import Path
 
 from callsheet.archive.store import Store, StoredFile
 from callsheet.archive.store_gcs import GcsStore
-from callsheet.gcs.access import GoogleAccess
-from callsheet.gcs.patience import RetryLimits
+from callsheet.gcs.access import GoogleAccess, RetryLimits
 
 # Without pauses. A stall is one after five seconds, or at once where the test makes one.
 AT_ONCE = RetryLimits(stall_s=5, attempts=4, pause_s=0)

@@ -35,9 +35,9 @@ def request_in(folder: Path) -> RunRequest:
 
 async def leave_behind(request: RunRequest, settings: Settings) -> None:
     """Make the picture, submit the video, and be gone before it is done."""
-    async with open_run(request, settings) as (run, manifest):
-        await open_batch(run, manifest, request)
-        [work] = run.state.hold(manifest.shots)
+    async with open_run(request, settings) as (run, asked):
+        await open_batch(run, asked)
+        [work] = run.state.hold(asked.shots)
         await framed(run, work)
         waiting = asyncio.create_task(make_clips(run, work))
         while JobState.SUBMITTED not in [job.state for job in await run.resources.ledger.jobs_of(BATCH)]:  # noqa: ASYNC110
@@ -49,9 +49,9 @@ async def leave_behind(request: RunRequest, settings: Settings) -> None:
 
 async def give_up_waiting(request: RunRequest, settings: Settings) -> None:
     """Make the picture, submit the video, wait for it in vain, and write the sidecar."""
-    async with open_run(request, settings) as (run, manifest):
-        await open_batch(run, manifest, request)
-        [work] = run.state.hold(manifest.shots)
+    async with open_run(request, settings) as (run, asked):
+        await open_batch(run, asked)
+        [work] = run.state.hold(asked.shots)
         await framed(run, work)
         await make_clips(run, work)
         await write_shot(run, work)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import io
 import random
+import shutil
 import struct
 from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 import numpy as np
 from PIL import Image, ImageDraw
+
+from tests.support.shared_media import once_a_session
 
 
 def picture(seed: int = 1, size: tuple[int, int] = (1024, 576)) -> Image.Image:
@@ -32,6 +36,23 @@ def encoded(image: Image.Image, format_: str = "PNG") -> bytes:
     return buffer.getvalue()
 
 
+class Sample(NamedTuple):
+    """What `make_clip` is asked for."""
+
+    size: tuple[int, int]
+    frames: int
+    fps: int
+    audio: bool
+    codec: str
+    pix_fmt: str
+    bframes: int
+    times: list[int] | None
+    audio_from_s: float
+    volume: float
+    options: dict[str, str] | None
+    colours: int
+
+
 def make_clip(
     path: Path,
     size: tuple[int, int] = (1280, 720),
@@ -50,8 +71,15 @@ def make_clip(
 ) -> Path:
     """A clip of a bar that moves right, with a tone; its colours are BT.601's, tagged so (5) or not tagged (2).
 
-    `times` gives each frame's time in frame durations.
+    `times` gives each frame's time in frame durations. Of the same wish a session makes one clip and copies it.
     """
+    sample = Sample(size, frames, fps, audio, codec, pix_fmt, bframes, times, audio_from_s, volume, options, colours)
+    made = once_a_session(repr(sample), lambda part: _encode_sample(part, sample))
+    return shutil.copyfile(made, path)
+
+
+def _encode_sample(path: Path, sample: Sample) -> None:
+    size, frames, fps, audio, codec, pix_fmt, bframes, times, audio_from_s, volume, options, colours = sample
     width, height = size
     with av.open(str(path), "w", format="mp4", options=options or {}) as container:
         video = container.add_stream(codec, rate=fps)
@@ -71,7 +99,6 @@ def make_clip(
         container.mux(video.encode())
         if sound:
             _tone(container, sound, (times[-1] + 1 if times else frames) / fps, audio_from_s, volume)
-    return path
 
 
 def _tone(container, stream, until_s: float, from_s: float, volume: float) -> None:

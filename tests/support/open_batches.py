@@ -24,6 +24,6 @@ async def batch_at(
     """The run context and the shots of a batch, in a rehearsal against the service."""
     (folder / "sheet.csv").write_text(sheet)
     given = load_settings(home=folder / "home", gemini_base_url=service.url, **settings)
-    async with open_run(RunRequest(str(folder / "sheet.csv")), given) as (run, manifest):
-        await run.resources.ledger.open_batch(run.batch, [(shot.id, n) for n, shot in enumerate(manifest.shots)])
-        yield run, tuple(manifest.shots)
+    async with open_run(RunRequest(str(folder / "sheet.csv")), given) as (run, asked):
+        await run.resources.ledger.open_batch(run.batch, [(shot.id, n) for n, shot in enumerate(asked.shots)])
+        yield run, asked.shots

@@ -19,13 +19,16 @@ SUBMIT, POLL, FILE, RESOURCE = (
     "GET /v1beta/files/f1",
 )
 
-SHEET = "id,prompt,takes,motion_prompt,duration_s,cuts\nkite,A kite over dunes,0,It climbs,4,\n"
+SHEET = (
+    "id,prompt,takes,motion_prompt,video_model,duration_s,cuts\n"
+    "kite,A kite over dunes,0,It climbs,veo-3.1-generate-001,4,\n"
+)
 
 
 def settings_at(server: OddServer, folder: Path, key: str = KEY, **given: Any) -> Settings:
     return load_settings(home=folder / "home", gemini_base_url=server.url, gemini_api_key=key, **given)
 
 
-async def run(settings: Settings, folder: Path, **given: Any) -> dict[str, Any]:
-    (folder / "sheet.csv").write_text(SHEET)
+async def run(settings: Settings, folder: Path, sheet: str = SHEET, **given: Any) -> dict[str, Any]:
+    (folder / "sheet.csv").write_text(sheet)
     return (await whole_batch(RunRequest(str(folder / "sheet.csv"), live=True, **given), settings)).summary

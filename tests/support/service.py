@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import functools
 import json
 import os
 from dataclasses import dataclass
@@ -12,8 +10,10 @@ from typing import Any
 
 import httpx2
 
-from tests.support.forked import Forge, Forked
+from tests.support.forked import Forked, bare_forge
 from tests.support.waiting import wait_for
+
+SHARED_MEDIA = "tests.support.shared_media:main"
 
 
 @dataclass
@@ -37,16 +37,9 @@ class Service:
         assert reply.status_code == 200, reply.text
 
 
-def start_service(state: Path, *, main: str = "callsheet.rehearsal.__main__:main", **settings: object) -> Service:
+def start_service(state: Path, *, main: str = SHARED_MEDIA, **settings: object) -> Service:
     """Serve a rehearsal service with these settings on a free port, in a process of its own; `main` is what it runs."""
     args = ["--state", str(state), "--settings", json.dumps(settings)]
-    process = _service_forge().start(args, state.parent, os.environ, main)
+    process = bare_forge().start(args, state.parent, os.environ, main)
     wait_for(lambda: process.stdout.endswith("\n") or process.poll() is not None)
     return Service(process.stdout.strip(), process)
-
-
-@functools.cache
-def _service_forge() -> Forge:
-    forge = Forge({}, ["callsheet.rehearsal.__main__", "callsheet.rehearsal.server", "uvicorn.protocols.http.auto"])
-    atexit.register(forge.close)
-    return forge

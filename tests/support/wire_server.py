@@ -51,6 +51,8 @@ class Catalogue:
             kind="image" if image else "video",
             surface="generate_content" if image else "predict_long_running",
             platforms=platforms.get(model_id, ["gemini_api", "agent_platform"]),
+            begun_on=None,
+            locations=("global",) if image else ("regions",),
         )
 
 

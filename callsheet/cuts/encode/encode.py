@@ -1,4 +1,7 @@
-"""Making of cuts: run the encoder, check the result, keep it only if as planned."""
+"""Making of cuts: run the encoder, check the result, keep it only if as planned.
+
+A clip in another container (WebM, say) becomes an MP4 first: cuts are made of no other.
+"""
 
 from __future__ import annotations
 
@@ -10,21 +13,26 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from callsheet.cuts.encode.cut_plan import CutPlan, plan_cut
 from callsheet.cuts.encode.fitness import Analysis, analyse
 from callsheet.cuts.encode.graph import cut_argv
-from callsheet.cuts.encode.plan import CutPlan, plan_cut
 from callsheet.cuts.encode.quality import Quality, check_cut
 from callsheet.cuts.finishing.layers import Layer
-from callsheet.cuts.sound.make import Sound
-from callsheet.cuts.sound.plan import SoundSettings
-from callsheet.cuts.sound.shelf import Sounds
+from callsheet.cuts.sound.make import Sound, Sounds
+from callsheet.cuts.sound.sound_plan import SoundSettings
+from callsheet.errors import MediaError
 from callsheet.files import replacing
-from callsheet.media.ffmpeg import SMALL_MB, EncoderSlots, run_encoder
-from callsheet.media.probe import VideoProbe
+from callsheet.media.containers import FOREIGN_CONTAINERS
+from callsheet.media.ffmpeg import SMALL_MB, EncoderSlots, ffmpeg_exe, run_encoder
+from callsheet.media.probe import VideoProbe, container_of, probe_any
 from callsheet.media.provenance import stamp_mp4
 from callsheet.platforms import PlatformSpec
 
 log = logging.getLogger(__name__)
+# Nobody sees a difference at this quality, and the cut is encoded from it once more.
+_PICTURE = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "12", "-flags:v", "+bitexact", "-pix_fmt", "yuv420p"]
+_SOUND = ["-c:a", "aac", "-b:a", "256k", "-flags:a", "+bitexact"]
+_TIMEOUT_S, _PER_SECOND_S = 120.0, 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,3 +115,28 @@ def _tell(plan: CutPlan, name: str, reached_s: float) -> None:
 
 def _timeout_s(plan: CutPlan) -> float:
     return 120.0 + 30.0 * plan.duration_s
+
+
+async def as_mp4(source: Path, target: Path, encoders: EncoderSlots) -> None:
+    """Write a video of another container as an MP4: the same bytes every time.
+
+    Streams that an MP4 can hold are taken as they are. `target` appears only whole. MediaError when it cannot be read.
+    """
+    probe = probe_any(source)
+    with replacing(target) as part:
+        async with encoders.take():
+            argv = _make_argv(source, part, container_of(source), probe)
+            await run_encoder(argv, _TIMEOUT_S + _PER_SECOND_S * probe.duration_s)
+
+
+def _make_argv(source: Path, target: Path, container: str, probe: VideoProbe) -> list[str]:
+    if container not in FOREIGN_CONTAINERS:
+        raise MediaError(f"{source.name} is no video of a kind known here. It has to be fetched again.")
+    picture = ["-c:v", "copy"] if probe.video_codec == "h264" else _PICTURE
+    sound = ["-c:a", "copy"] if probe.audio_codec == "aac" else _SOUND
+    argv = [ffmpeg_exe(), "-nostdin", "-hide_banner", "-loglevel", "error", "-y"]
+    # As for every input: no other file and no network address, whatever the file says.
+    argv += ["-protocol_whitelist", "file", "-f", container, "-i", f"file:{source.absolute()}"]
+    argv += ["-map", "0:v:0", *picture, "-map", "0:a:0?", *sound, "-map_metadata", "-1", "-map_chapters", "-1"]
+    argv += ["-fflags", "+bitexact", "-movflags", "+faststart", "-threads", "1"]
+    return [*argv, "-f", "mp4", f"file:{target.absolute()}"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from itertools import pairwise
 from pathlib import Path
 
-from callsheet.cuts.encode.plan import CutPlan
+from callsheet.cuts.encode.cut_plan import CutPlan
 from callsheet.cuts.finishing.layers import overlay_graph
 from callsheet.cuts.framing.geometry import Framing, even
 from callsheet.media.ffmpeg import INPUT, PROGRESS, ffmpeg_exe

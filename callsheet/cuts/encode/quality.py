@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from callsheet.cuts.encode.cut_plan import CutPlan
 from callsheet.cuts.encode.keyframes import (
     LumaSample,
     find_black,
@@ -17,7 +18,6 @@ from callsheet.cuts.encode.keyframes import (
     part_of,
     still_runs,
 )
-from callsheet.cuts.encode.plan import CutPlan
 from callsheet.cuts.sound.make import Sound
 from callsheet.errors import MediaError
 from callsheet.media.packets import Track, VideoPackets, read_packets, read_track

@@ -12,7 +12,7 @@ import av
 
 from callsheet.cuts.encode.spot_plan import SpotPart, SpotPlan, conform_argv, fade_argv, join_argv, plan_spot, reel_text
 from callsheet.cuts.sound.make import Sound, master
-from callsheet.cuts.sound.plan import SoundSettings, level, plan_sound, shortfall
+from callsheet.cuts.sound.sound_plan import SoundSettings, level, plan_sound, shortfall
 from callsheet.cuts.sound.stems import Stem, join_stems, own_stem
 from callsheet.errors import MediaError
 from callsheet.files import replacing

