@@ -198,7 +198,8 @@ def head_of(status: int, headers: Mapping[str, str]) -> bytes:
 def parse_reply(message: bytes) -> Reply:
     """Return the reply that `head_of` and the body make up.
 
-    Raises ValueError for anything else.
+    A head alone is of a reply whose process died before its body came: it is not whole. Raises ValueError for anything
+    else.
     """
     head, found, _ = message[:_HEAD_BYTES].partition(b"\r\n\r\n")
     lines = head.decode("utf-8", "replace").split("\r\n")
@@ -206,4 +207,5 @@ def parse_reply(message: bytes) -> Reply:
     if not found or status is None:
         raise ValueError("not a kept reply")
     pairs = (line.partition(": ") for line in lines[1:])
-    return Reply(int(status[1]), {name: value for name, _, value in pairs}, message[len(head) + 4 :])
+    body = message[len(head) + 4 :]
+    return Reply(int(status[1]), {name: value for name, _, value in pairs}, body, is_whole=bool(body))

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callsheet.batch.request import RunRequest
-from callsheet.errors import ProviderError
+from callsheet.errors import ProviderError, Unknown
 from callsheet.ledger import JobState
 from callsheet.providers.outcomes import read_look, read_picture
 from callsheet.providers.reply_body import ReplyBody, decode_base64, read_body, read_json
@@ -158,6 +158,16 @@ def test_a_reply_longer_than_is_kept_is_cut(tmp_path: Path, monkeypatch: pytest.
 def test_every_reply_survives_being_written(status: int, header: str, body: bytes) -> None:
     found = parse_reply(head_of(status, {"content-type": header}) + body)
     assert (found.status, found.body) == (status, body)
+
+
+@pytest.mark.parametrize(
+    "reply", [parse_reply(head_of(200, {})), Reply(200, is_whole=False)], ids=["killed", "broke off"]
+)
+def test_a_head_without_its_body_may_have_been_paid_for(reply: Reply) -> None:
+    """An empty answer is asked for again as one that cost nothing; of this one nobody knows."""
+    for read in (read_picture, read_look):
+        with pytest.raises(Unknown, match="cut off"):
+            read(reply)
 
 
 # --- reading never fails

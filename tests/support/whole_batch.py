@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import inspect
 import json
 import os
 import signal
@@ -34,6 +35,7 @@ from tests.support.forked_services import fork_services
 
 # Where the process ends: before or after the n-th call of a function.
 MOMENTS: dict[str, tuple[str, str, int]] = {
+    "after the head of a reply": ("after", "callsheet.providers.reply_spool:ReplyFile.begin", 1),
     "between a kept reply and its picture": ("before", "callsheet.steps.images:keep_picture", 1),
     "before the first file": ("before", "{store}.put_file", 1),
     "after a file, before it is on record": ("after", "{store}.put_file", 1),
@@ -124,10 +126,13 @@ def end_at(moment: str, place: str) -> None:
         owner = getattr(owner, each)
     real, calls = getattr(owner, name), 0
 
-    async def deadly(*args: Any, **kwargs: Any) -> Any:
+    def is_fatal() -> bool:
         nonlocal calls
         calls += 1
-        fatal = calls == times
+        return calls == times
+
+    async def deadly(*args: Any, **kwargs: Any) -> Any:
+        fatal = is_fatal()
         if when == "before" and fatal:
             os.kill(os.getpid(), signal.SIGKILL)
         result = await real(*args, **kwargs)
@@ -135,7 +140,13 @@ def end_at(moment: str, place: str) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return result
 
-    setattr(owner, name, deadly)
+    def deadly_at_once(*args: Any, **kwargs: Any) -> Any:
+        result, fatal = real(*args, **kwargs), is_fatal()
+        if fatal:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    setattr(owner, name, deadly if inspect.iscoroutinefunction(real) else deadly_at_once)
 
 
 def copy_and_die() -> None:
