@@ -122,8 +122,7 @@ def read_body(reply: Reply) -> ReplyBody:
         title = _TITLE.search(text[:100_000])
         return ReplyBody(page_title=plain(unescape(title[1]), 120) if title else "", text=text)
     documents, is_cut = read_json(text)
-    is_cut = is_cut or not (documents or reply.is_whole)
-    return ReplyBody(tuple(documents), is_cut, text="" if documents else text)
+    return ReplyBody(tuple(documents), is_cut or not (documents or reply.is_whole), text="" if documents else text)
 
 
 def uncompressed(body: bytes, encoding: str = "") -> bytes:
