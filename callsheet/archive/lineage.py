@@ -20,6 +20,28 @@ Part = TakeRecord | ClipRecord
 DERIVED: frozenset[str] = frozenset({"cut", "poster", "thumbnail"})
 
 
+def list_doubtful(sidecar: Sidecar) -> list[str]:
+    """Return the keys of the jobs in use of whose cost a part may be in doubt.
+
+    What came with the first attempt is certain.
+    """
+    parts: tuple[Part, ...] = (*sidecar.takes, *sidecar.beginnings, *sidecar.clips)
+    return [part.job_key for part in parts if part.usd and (part.attempts > 1 or part.file is None)]
+
+
+def with_doubts(sidecar: Sidecar, doubts: Mapping[str, Decimal]) -> Sidecar:
+    """Return the sidecar that tells, for each job in use, what of its cost (USD) only the bill can settle."""
+
+    def told(part: Part) -> Part:
+        if part.job is None:
+            return part
+        doubt = {"usd_in_doubt": float(doubts.get(part.job_key, 0))}
+        return part.model_copy(update={"job": part.job.model_copy(update=doubt)})
+
+    parts = ("takes", "clips", "beginnings")
+    return sidecar.model_copy(update={name: tuple(map(told, getattr(sidecar, name))) for name in parts})
+
+
 @dataclass(frozen=True, slots=True)
 class Listed:
     """A file that a sidecar lists, and the paid part or the cut that it comes from.

@@ -61,6 +61,7 @@ class JobRecord(SidecarPart):
 
     `ledger rebuild` enters it again. `batch`, `shot` and `slot` wanted it first, and that batch pays. Times are the
     ledger's. USD. `ledger` was about to send it ("submitting"): for any other ledger the request is in doubt.
+    `usd_in_doubt` is what of the part's `usd` only the bill can settle, None where that was not told (before 2026-12).
     """
 
     state: str
@@ -71,6 +72,7 @@ class JobRecord(SidecarPart):
     request: dict[str, JsonValue] = Field(default_factory=dict)
     operation: str | None = None
     estimated_usd: float = 0.0
+    usd_in_doubt: float | None = None
     reason_kind: str = ""
     reason: str = ""
     reason_code: str = ""

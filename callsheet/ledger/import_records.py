@@ -23,6 +23,7 @@ from callsheet.ledger.outcomes import FORGET_FILES, REOPENED
 from callsheet.ledger.prepared import change, fetch
 from callsheet.ledger.records import AttemptRecord, Job, ShotRow, Want
 from callsheet.ledger.rows import ZERO, change_attempt, change_job, find_job, post, read_attempt
+from callsheet.ledger.select import doubts_on
 from callsheet.ledger.tables import assets, attempts, batches, jobs, shots, wants
 from callsheet.shots import Asset, Batch
 
@@ -144,29 +145,29 @@ def _build_attempts(attempt: AttemptRecord, after: int, paid: Decimal) -> list[A
     """Build the attempts that stand for all at a job, of which `paid` USD is the cost.
 
     They are numbered after those on record. One that is open has its own money alone, which its end settles: what was
-    paid before it was in doubt by itself. The last one keeps its number where it can, by which its request is looked
-    for.
+    paid before it is an attempt by itself. The last one keeps its number where it can, by which its request is looked
+    for. Of the cost that is in doubt which the sidecar tells; one of before that did not tell it paid in doubt alone.
     """
     if not (attempt.reserved_usd and paid):
-        return [replace(attempt, n=max(attempt.n, after + 1), usd=paid)]
+        one = replace(attempt, n=max(attempt.n, after + 1), usd=paid)
+        return [_with_doubt(one, is_lost=attempt.outcome == JobState.UNKNOWN)]
     n = max(attempt.n, after + 2)
     earlier = replace(attempt, n=n - 1, usd=paid, reserved_usd=ZERO, operation=None)
     earlier = replace(earlier, outcome=JobState.UNKNOWN.value, ended_at=attempt.at)
-    return [earlier, replace(attempt, n=n, usd=ZERO)]
+    return [_with_doubt(earlier, is_lost=True), replace(attempt, n=n, usd=ZERO, doubt_usd=None)]
 
 
 def _enter_attempts(connection: Connection, rows: Sequence[AttemptRecord]) -> None:
-    for one in map(_with_doubt, rows):
+    for one in rows:
         change(connection, _NEW_ATTEMPT, {name: getattr(one, name) for name in AttemptRecord.__slots__})
         post(connection, one.batch, held=one.reserved_usd, paid=one.usd)
 
 
-def _with_doubt(attempt: AttemptRecord) -> AttemptRecord:
-    """Return the attempt with what of its cost only the bill can settle.
-
-    A sidecar tells the sum of what was paid, and not which part of it was in doubt.
-    """
-    return replace(attempt, doubt_usd=attempt.usd or None) if attempt.outcome == JobState.UNKNOWN else attempt
+def _with_doubt(attempt: AttemptRecord, *, is_lost: bool) -> AttemptRecord:
+    """Return the attempt with what of its cost only the bill can settle: as told, else all of one that is lost."""
+    told = attempt.doubt_usd
+    doubt = min(told, attempt.usd) if told is not None else attempt.usd if is_lost else ZERO
+    return replace(attempt, doubt_usd=doubt or None)
 
 
 def _take_over(connection: Connection, told: Job, attempt: AttemptRecord, records: ShotRecords) -> bool:
@@ -181,7 +182,8 @@ def _take_over(connection: Connection, told: Job, attempt: AttemptRecord, record
     if told.state in _STILL_TO_COME and _count_usd(told) > _count_usd(found):
         found = _close_own(connection, found, told)
     more = max(told.spent_usd - found.spent_usd, ZERO)
-    rows = _build_attempts(replace(attempt, batch=found.batch), found.attempts, more)
+    attempt = _without_known_doubt(connection, replace(attempt, batch=found.batch))
+    rows = _build_attempts(attempt, found.attempts, more)
     n = found.attempts if found.state in _OPEN else rows[-1].n
     kept = {"key", "kind", "mode", "model", "batch", "shot", "slot", "request", "created", "updated"}
     values = {name: getattr(told, name) for name in Job.__slots__ if name not in kept}
@@ -190,10 +192,19 @@ def _take_over(connection: Connection, told: Job, attempt: AttemptRecord, record
         # Of its own request or another's one file came: what was held for it is settled with that.
         last = read_attempt(connection, told.key, n)
         changes = {"outcome": attempt.outcome, "operation": attempt.operation, "ended_at": attempt.ended_at}
-        change_attempt(connection, last, reserved=attempt.reserved_usd, usd=last.usd + more, **changes)
+        doubt = (last.doubt_usd or ZERO) + min(attempt.doubt_usd or ZERO, more) or None
+        change_attempt(connection, last, reserved=attempt.reserved_usd, usd=last.usd + more, doubt_usd=doubt, **changes)
     else:
         _enter_attempts(connection, rows)
     return True
+
+
+def _without_known_doubt(connection: Connection, attempt: AttemptRecord) -> AttemptRecord:
+    """Return the attempt with what is told to be in doubt beside what this ledger doubts itself."""
+    if attempt.doubt_usd is None:
+        return attempt
+    own = doubts_on(connection, [attempt.job_key]).get(attempt.job_key, ZERO)
+    return replace(attempt, doubt_usd=max(attempt.doubt_usd - own, ZERO))
 
 
 def _close_own(connection: Connection, found: Job, told: Job) -> Job:

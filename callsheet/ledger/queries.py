@@ -220,6 +220,10 @@ class Answers:
         """Return the USD of each batch's requests whose cost only the bill tells."""
         return await self._db.read(select.sum_doubts)
 
+    async def doubts_on(self, keys: Iterable[str]) -> dict[str, Decimal]:
+        """Return the USD of which only the bill tells, for those of the jobs that have some."""
+        return await self._db.read(lambda c: select.doubts_on(c, keys))
+
     async def jobs_with_doubts(self) -> list[Job]:
         """Return the decided jobs of whose cost a part is in doubt, in every batch."""
         return await self._db.read(select.jobs_with_doubts)

@@ -146,6 +146,14 @@ def sum_doubts(connection: Connection) -> dict[str, Decimal]:
     return {row[0]: row[1] for row in connection.execute(statement)}
 
 
+def doubts_on(connection: Connection, keys: Iterable[str]) -> dict[str, Decimal]:
+    """Return the USD in doubt of those of the jobs that have some; only the bill tells."""
+    doubt = func.sum(attempts.c.doubt_usd, type_=MicroUsd)
+    statement = select(attempts.c.job_key, doubt).where(attempts.c.doubt_usd > ZERO).group_by(attempts.c.job_key)
+    found = (connection.execute(statement.where(attempts.c.job_key.in_(some))) for some in at_once(list(keys)))
+    return {row[0]: row[1] for each in found for row in each}
+
+
 def jobs_with_doubts(connection: Connection) -> list[Job]:
     """Return the decided jobs of whose cost a part is in doubt."""
     doubtful = select(attempts.c.job_key).where(attempts.c.doubt_usd > ZERO)

@@ -16,7 +16,7 @@ from typing import Any
 
 from callsheet.archive import layout
 from callsheet.archive.catalogue import PARQUET, part_bytes, write_part
-from callsheet.archive.lineage import asset_of_row
+from callsheet.archive.lineage import asset_of_row, list_doubtful, with_doubts
 from callsheet.archive.marker import Success
 from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.sidecar_io import in_order, write_sidecar
@@ -201,7 +201,7 @@ async def _from_memory(work: Repair, memory: Memory, name: str) -> Sidecar:
     made = sidecar_from(known, done=done, updated=datetime.now(UTC))
     if made is None:
         raise ArchiveLost("Nothing is on record of what was made for it. Run the batch's manifest again.")
-    return made
+    return with_doubts(made, await ledger.doubts_on(list_doubtful(made)))
 
 
 async def mend_catalogue(work: Repair) -> None:

@@ -6,7 +6,7 @@ It is pure, and suspicious, for a sidecar is a file that anyone could have chang
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal
@@ -108,7 +108,9 @@ def job_of(sidecar: Sidecar, part: Part, scope: Scopes) -> tuple[Job, AttemptRec
         details=_details(part), owner=None, lease_until=None, parked_until=None, created=created,
         updated=sidecar.updated, submitted_at=submitted if kind == "video" else None, finished_at=finished,
     )  # fmt: skip
-    return job, _attempt(job, scope(model), submitted or finished or created, held)
+    attempt = _attempt(job, scope(model), submitted or finished or created, held)
+    doubt = was.usd_in_doubt if was else None
+    return job, attempt if doubt is None else replace(attempt, doubt_usd=min(Decimal(str(doubt)), usd))
 
 
 def _attempt(job: Job, scope: str, at: datetime, held: Decimal) -> AttemptRecord:

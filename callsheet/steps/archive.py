@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from callsheet.archive.layout import SIDECAR, folder_name, sidecar_name
-from callsheet.archive.lineage import Part
+from callsheet.archive.lineage import Part, list_doubtful, with_doubts
 from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.sidecar_io import read_readable, write_sidecar
 from callsheet.context.context import RunContext
@@ -38,7 +38,7 @@ async def write_shot(run: RunContext, work: ShotState) -> None:
     """
     state = final_state(work)
     await _recall(run, work)
-    sidecar = sidecar_of(run.batch, work, state, datetime.now(UTC), run.state.files)
+    sidecar = await _tell(run, work, state)
     known = f"shots/{folder_name(work.shot.id)}/{SIDECAR}" in run.state.files
     stored = await write_sidecar(run.resources.store, run.batch.prefix, sidecar, new=not known)
     run.state.keep_sidecars({work.shot.id: stored})
@@ -77,7 +77,7 @@ async def tell_choice(run: RunContext, work: ShotState, wished: FramePin | None 
         await _recall(run, work)
         if wished is not None:
             work.pins = (*work.pins, replace(wished, n=len(work.pins) + 1, at=datetime.now(UTC)))
-        sidecar = sidecar_of(run.batch, work, ShotOutcome.PENDING, datetime.now(UTC), run.state.files)
+        sidecar = await _tell(run, work, ShotOutcome.PENDING)
         told = _with_intents(sidecar, work.intended, run.resources.ledger.identity)
         await write_sidecar(run.resources.store, run.batch.prefix, told)
 
@@ -132,11 +132,18 @@ async def tell_open_pictures(run: RunContext, shots: Sequence[Shot]) -> None:
             found.setdefault(job.shot, []).append(TakeState(keys[job.key], job.key, job))
     for shot, takes in found.items():
         work = ShotState(wanted[shot], takes={take.number: take for take in takes})
-        told = sidecar_of(run.batch, work, ShotOutcome.PENDING, datetime.now(UTC), run.state.files)
+        told = await _tell(run, work, ShotOutcome.PENDING)
         is_there = f"shots/{folder_name(shot)}/{SIDECAR}" in run.state.files
         stored, _ = await read_readable(run.resources.store, [sidecar_name(run.batch.prefix, shot)] if is_there else [])
         now = with_open_takes(stored[0][0], told) if stored else told
         run.state.keep_sidecars({shot: await write_sidecar(run.resources.store, run.batch.prefix, now)})
+
+
+async def _tell(run: RunContext, work: ShotState, state: ShotOutcome) -> Sidecar:
+    """Return the shot's sidecar as it stands, with what of its cost only the bill can settle."""
+    sidecar = sidecar_of(run.batch, work, state, datetime.now(UTC), run.state.files)
+    keys = list_doubtful(sidecar)
+    return with_doubts(sidecar, await run.resources.ledger.doubts_on(keys) if keys else {})
 
 
 async def _recall(run: RunContext, work: ShotState) -> None:

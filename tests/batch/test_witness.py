@@ -105,6 +105,27 @@ def test_a_doubt_that_another_ledger_decided_is_none_any_more(team: Team) -> Non
     assert (team.run("a").exit_code, team.accepted()["image"]) == (3, 3)
 
 
+@pytest.mark.parametrize("fault", ["drop-after", "block"])
+@pytest.mark.parametrize("billed", [False, True])
+def test_a_rebuilt_ledger_doubts_what_the_lost_one_doubted_and_nothing_else(
+    team: Team, fault: str, billed: bool
+) -> None:
+    (team.cli.folder / "sheet.csv").write_text("id,prompt\ncup,A cup\nbeaker,A beaker\n")
+    rule = {"match": {"kind": "image", "prompt": "A cup"}, "times": 1}
+    later = [rule | {"fault": "block"}] if fault == "block" else []
+    team.service.script(rule | {"fault": "drop-after"}, *later)
+    assert team.run("a").exit_code == (3 if later else 0)
+    if billed:
+        assert team("a", "resolve", "--usd", "0.01", "--all").exit_code == 0
+    before = team.run("a").json["usd"]
+    assert (before["in_doubt"] > 0) is not billed
+    team.lose_ledger("a")
+    after = team.run("b").json["usd"]
+    assert [after[name] for name in ("spent", "held", "in_doubt")] == pytest.approx(
+        [before[name] for name in ("spent", "held", "in_doubt")]
+    )
+
+
 def test_a_picture_in_doubt_that_a_run_did_not_come_to_is_told_before_the_batch_is_left(team: Team) -> None:
     sheet = team.cli.folder / "sheet.csv"
     sheet.write_text("id,prompt\ncup,A hand-thrown cup\n")
