@@ -30,16 +30,19 @@ def list_doubtful(sidecar: Sidecar) -> list[str]:
 
 
 def with_doubts(sidecar: Sidecar, doubts: Mapping[str, Decimal]) -> Sidecar:
-    """Return the sidecar that tells, for each job in use, what of its cost (USD) only the bill can settle."""
+    """Return the sidecar with what of its jobs' costs is in doubt.
 
-    def told(part: Part) -> Part:
+    In USD: what only the bill can settle.
+    """
+
+    def tell(part: Part) -> Part:
         if part.job is None:
             return part
         doubt = {"usd_in_doubt": float(doubts.get(part.job_key, 0))}
         return part.model_copy(update={"job": part.job.model_copy(update=doubt)})
 
     parts = ("takes", "clips", "beginnings")
-    return sidecar.model_copy(update={name: tuple(map(told, getattr(sidecar, name))) for name in parts})
+    return sidecar.model_copy(update={name: tuple(map(tell, getattr(sidecar, name))) for name in parts})
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,7 +164,10 @@ def _enter_attempts(connection: Connection, rows: Sequence[AttemptRecord]) -> No
 
 
 def _with_doubt(attempt: AttemptRecord, *, is_lost: bool) -> AttemptRecord:
-    """Return the attempt with what of its cost only the bill can settle: as told, else all of one that is lost."""
+    """Return the attempt with what of its cost is in doubt.
+
+    As told, else all of one that is lost.
+    """
     told = attempt.doubt_usd
     doubt = min(told, attempt.usd) if told is not None else attempt.usd if is_lost else ZERO
     return replace(attempt, doubt_usd=doubt or None)
@@ -200,7 +203,7 @@ def _take_over(connection: Connection, told: Job, attempt: AttemptRecord, record
 
 
 def _without_known_doubt(connection: Connection, attempt: AttemptRecord) -> AttemptRecord:
-    """Return the attempt with what is told to be in doubt beside what this ledger doubts itself."""
+    """Return the attempt with the doubt that this ledger has not itself."""
     if attempt.doubt_usd is None:
         return attempt
     own = doubts_on(connection, [attempt.job_key]).get(attempt.job_key, ZERO)

@@ -221,7 +221,7 @@ class Answers:
         return await self._db.read(select.sum_doubts)
 
     async def doubts_on(self, keys: Iterable[str]) -> dict[str, Decimal]:
-        """Return the USD of which only the bill tells, for those of the jobs that have some."""
+        """Return the USD in doubt of those of the jobs that have some."""
         return await self._db.read(lambda c: select.doubts_on(c, keys))
 
     async def jobs_with_doubts(self) -> list[Job]:

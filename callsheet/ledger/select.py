@@ -147,7 +147,7 @@ def sum_doubts(connection: Connection) -> dict[str, Decimal]:
 
 
 def doubts_on(connection: Connection, keys: Iterable[str]) -> dict[str, Decimal]:
-    """Return the USD in doubt of those of the jobs that have some; only the bill tells."""
+    """Return the USD in doubt of those of the jobs that have some."""
     doubt = func.sum(attempts.c.doubt_usd, type_=MicroUsd)
     statement = select(attempts.c.job_key, doubt).where(attempts.c.doubt_usd > ZERO).group_by(attempts.c.job_key)
     found = (connection.execute(statement.where(attempts.c.job_key.in_(some))) for some in at_once(list(keys)))

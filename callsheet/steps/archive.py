@@ -140,7 +140,7 @@ async def tell_open_pictures(run: RunContext, shots: Sequence[Shot]) -> None:
 
 
 async def _tell(run: RunContext, work: ShotState, state: ShotOutcome) -> Sidecar:
-    """Return the shot's sidecar as it stands, with what of its cost only the bill can settle."""
+    """Return the shot's sidecar as it stands, with what is in doubt."""
     sidecar = sidecar_of(run.batch, work, state, datetime.now(UTC), run.state.files)
     keys = list_doubtful(sidecar)
     return with_doubts(sidecar, await run.resources.ledger.doubts_on(keys) if keys else {})
