@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from callsheet.errors import SettingsError
+from callsheet.settings_files import DOTENV, TOML, SettingNames, find_mistakes, find_origin, read_settings_files
 
 MIB = 1024 * 1024
 OUTPUT_OFF = "off"
@@ -18,12 +20,9 @@ C2paAlg = Literal["es256", "es384", "es512", "ps256", "ps384", "ps512", "ed25519
 
 
 _CREDENTIALS = (
-    "gemini_api_key",
-    "key_in_gemini",
-    "agent_platform_api_key",
-    "google_cloud_project",
+    "gemini_api_key", "key_in_gemini", "agent_platform_api_key", "google_cloud_project",
     "google_application_credentials",
-)
+)  # fmt: skip
 
 
 class Settings(BaseSettings):
@@ -256,14 +255,41 @@ class Settings(BaseSettings):
         return uri.rstrip("/") if "://" in uri else str(Path(uri).absolute())
 
 
-def load_settings(**overrides: object) -> Settings:
-    """Return the settings of the environment with `overrides` on top.
+def variables_of(name: str) -> tuple[str, ...]:
+    """Return the environment variables of a setting; the first one counts."""
+    alias = Settings.model_fields[name].validation_alias or f"CALLSHEET_{name.upper()}"
+    return tuple(str(one) for one in alias.choices) if isinstance(alias, AliasChoices) else (str(alias),)
 
-    Raises SettingsError that names each bad one.
+
+KNOWN = SettingNames(
+    {name: variables_of(name) for name in Settings.model_fields},
+    {name for name, one in Settings.model_fields.items() if SecretStr in (one.annotation, *get_args(one.annotation))},
+)
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Return the settings with `overrides` on top.
+
+    The environment counts before `.env`, that before the profile of `callsheet.toml`, that before the rest of it.
+    Raises SettingsError that names each bad one, and each name that is no setting.
     """
-    given = {name: value for name, value in overrides.items() if value is not None}
+    files = read_settings_files(Path.cwd(), os.environ)
+    if mistakes := find_mistakes(files, os.environ, KNOWN):
+        lines = ["Settings that nobody reads, or not there. Nothing was done:", *mistakes]
+        raise SettingsError("\n  ".join(lines))
+    toml = {name: value for name, value in files.toml.items() if TOML in find_origin(name, files, os.environ, KNOWN)}
+    given = toml | {name: value for name, value in overrides.items() if value is not None}
     try:
-        return Settings(**given)  # type: ignore[arg-type]
+        return Settings(_env_file=DOTENV, _env_file_encoding="utf-8-sig", **given)  # type: ignore[arg-type]
     except ValidationError as error:
         lines = [f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors(include_input=False)]
         raise SettingsError("Settings are not valid:\n  " + "\n  ".join(lines)) from None
+
+
+def find_origins() -> dict[str, str]:
+    """Return by setting where its value comes from.
+
+    A variable, a file, or "" for a default.
+    """
+    files = read_settings_files(Path.cwd(), os.environ)
+    return {name: find_origin(name, files, os.environ, KNOWN) for name in KNOWN.variables}

@@ -31,12 +31,12 @@ from callsheet.batch.open import open_records
 from callsheet.decisions import APPROVAL, REJECTED, FrameDecision
 from callsheet.errors import ArchiveError, DecisionError
 from callsheet.ledger import BatchRow, Ledger, Recorded
-from callsheet.models.suggestions import did_you_mean
 from callsheet.providers.routing import scope_of
 from callsheet.reconcile.rebuild_ledger import Rebuilt, Records, enter_sidecars, read_believed
 from callsheet.settings import Settings
 from callsheet.shots import ShotOutcome
 from callsheet.steps.sidecar import decision_record
+from callsheet.suggestions import did_you_mean
 
 log = logging.getLogger(__name__)
 

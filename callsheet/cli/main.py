@@ -87,6 +87,7 @@ def _read_help(name: str, place: str) -> Any:
 # In the order of the help. Where each is found; it is loaded when it is called.
 COMMANDS = {
     "doctor": "callsheet.cli.doctor:doctor",
+    "config": "callsheet.cli.config:config",
     "check": "callsheet.cli.check:check",
     "plan": "callsheet.cli.plan:plan",
     "run": "callsheet.cli.run:run",

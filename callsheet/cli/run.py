@@ -22,6 +22,7 @@ from callsheet.batch.report import write_report
 from callsheet.batch.sent_rows import archive_google_sheet
 from callsheet.batch.start import open_batch
 from callsheet.batch.write_back import check_can_be_written_back, write_status
+from callsheet.cli.config import find_servers_in_files
 from callsheet.cli.options import (
     BudgetOption,
     CampaignOption,
@@ -132,6 +133,12 @@ def _agree(asked: PreparedRun, made: Plan, yes: bool) -> PreparedRun:
 
     Returns the run with what was agreed to: it may not cost more when it begins.
     """
+    servers = [f"{url} (from {file})" for url, file in find_servers_in_files(asked.settings).items()]
+    if servers and yes:
+        raise SettingsError(
+            f"This run would send your key and pay at {', '.join(servers)}: a file says so, and --yes agrees to no "
+            "such server. Set the variable in the environment if it is right, or take the line out. Nothing was sent."
+        )
     if yes or made.usd == 0:
         warn(describe_cut_off(made))
         return asked
@@ -141,7 +148,8 @@ def _agree(asked: PreparedRun, made: Plan, yes: bool) -> PreparedRun:
         raise SettingsError(
             f"This would cost up to {cost}{short}. Without a terminal, agree with --yes. Nothing was sent."
         )
-    if not typer.confirm(f"Spend up to {cost}?{short}", err=True):
+    where = f" Everything is sent to {', '.join(servers)}, not to Google." if servers else ""
+    if not typer.confirm(f"Spend up to {cost}?{short}{where}", err=True):
         raise SettingsError("Not agreed to. Nothing was sent.")
     return replace(asked, agreed_usd=made.usd_high)
 

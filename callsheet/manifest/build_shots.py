@@ -20,9 +20,9 @@ from callsheet.models import Catalogue, Model, Refusal
 from callsheet.models.guidance_rules import guidance_findings, switch_findings
 from callsheet.models.rules import PictureValues, VideoValues, image_findings, person_word, video_findings, video_task
 from callsheet.models.schema import PersonTask, Platform
-from callsheet.models.suggestions import nearest_ratio
 from callsheet.platforms import Platforms
 from callsheet.shots import ParentTake, Reference, Select, Shot, VideoReference
+from callsheet.suggestions import nearest_ratio
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from callsheet.manifest.table_shape import (
     fold_headers,
     read_sep_line,
 )
-from callsheet.models.suggestions import nearest
+from callsheet.suggestions import nearest
 
 # What makes a row a shot; a row without any of it was dragged down with a setting.
 _CONTENT = frozenset(

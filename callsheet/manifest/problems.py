@@ -9,7 +9,7 @@ from typing import Literal
 
 from callsheet.errors import ManifestError, Problem
 from callsheet.manifest.columns import MAX_PROBLEMS
-from callsheet.models.suggestions import did_you_mean
+from callsheet.suggestions import did_you_mean
 
 __all__ = ["Findings", "TableCells", "Unsendable", "did_you_mean", "name_cell", "quote_value"]
 

@@ -29,7 +29,7 @@ from callsheet.models.schema import (
     SpendRecord,
     parse_pixels,
 )
-from callsheet.models.suggestions import nearest
+from callsheet.suggestions import nearest
 
 _Key = TypeVar("_Key", bound=str)
 _Value = TypeVar("_Value")

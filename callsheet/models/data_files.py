@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from callsheet.errors import CatalogueError, UsageError
-from callsheet.models.suggestions import did_you_mean
+from callsheet.suggestions import did_you_mean
 
 # These mappings are replaced as a whole when a model inherits: a size that is not named is not made.
 _REPLACED = frozenset({"price_usd", "limits", "person_generation"})

@@ -11,7 +11,7 @@ from math import sqrt
 from callsheet.errors import CatalogueError
 from callsheet.models.controls import Controls, Extension
 from callsheet.models.schema import Confidence, Kind, PersonTask, Platform, Status, Surface
-from callsheet.models.suggestions import ratio_value
+from callsheet.suggestions import ratio_value
 
 # The surfaces whose requests callsheet can make; models on other surfaces are listed but not used.
 DRIVEN_SURFACES: Mapping[str, tuple[str, ...]] = {

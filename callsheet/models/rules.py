@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from callsheet.models.model import Model
 from callsheet.models.schema import PersonTask, Platform
-from callsheet.models.suggestions import did_you_mean, nearest_ratio
+from callsheet.suggestions import did_you_mean, nearest_ratio
 
 # Words for one wish about people: ours first, then those of the models (google-genai 3.6.1, 2026-11-30).
 _PEOPLE = (

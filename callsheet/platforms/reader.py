@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from callsheet.errors import CatalogueError
 from callsheet.models.data_files import overlay, read_yaml, text_keys
-from callsheet.models.suggestions import did_you_mean, nearest
 from callsheet.platforms.spec import Fact, PlatformRecord, PlatformSpec, PlatformsRecord, Zone
+from callsheet.suggestions import did_you_mean, nearest
 
 _GROUPS = ("size", "fps", "duration", "video", "file", "loudness", "safe")
 

@@ -61,6 +61,7 @@ SETTINGS_OF_OTHERS = {
     "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": "Web origins that may use the server; default: its own only.",
     "PREFECT_UI_API_URL": "Address of the API as browsers reach it.",
     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "Seconds between two signs of life of a run; the work pools set 30.",
+    "CALLSHEET_PROFILE": "Profile of `callsheet.toml`; default: the one that its `profile` names.",
     "CALLSHEET_VERSION": "Version that deployments are named with; `callsheet deploy` sets it from git.",
     "KEEP_SCREENSHOTS": "Folder in which the browser tests leave the pictures of these pages.",
 }

@@ -15,7 +15,8 @@ from callsheet import exit_codes
 from callsheet.cli.main import app
 from callsheet.manifest.columns import COLUMNS
 from callsheet.manifest.json_schema import manifest_json_schema
-from callsheet.settings import Settings
+from callsheet.settings import Settings, variables_of
+from callsheet.settings_files import PROFILE
 from docs.generator.markdown import NOTE, code, default_of, table, words
 from docs.generator.texts import RUN_JSON, SETTINGS_OF_OTHERS
 
@@ -74,7 +75,7 @@ def settings_page() -> str:
     """Return the page of all environment variables that are read."""
     rows = [
         (
-            " or ".join(map(code, variables(name, field))),
+            " or ".join(map(code, variables_of(name))),
             default_of(field),
             f"{field.description or ''}{_bounds(field)}",
         )
@@ -85,8 +86,25 @@ def settings_page() -> str:
     return "# Settings\n" + NOTE + _SETTINGS + table(("variable", "default", "means"), rows) + _OTHERS + others
 
 
-_SETTINGS = """Settings come from the environment; nothing else is read. Options of a command go before them.
-Keys are never written down: not in the ledger, not in logs, not on the Prefect server.
+_SETTINGS = f"""Options of a command go before the environment, that before `.env`, that before `callsheet.toml`; both
+files are those of the working folder, and nothing else is read. `callsheet config` shows every value and where it comes
+from. A name that is no setting is an error, so that a misspelt budget is none. Keys are never written down: not in the
+ledger, not in logs, not on the Prefect server.
+
+`.env` has the variables below, one `NAME=value` a line. In `callsheet.toml` a setting has the name of its variable in
+small letters without `callsheet_`; secrets are refused there. A profile is a table, chosen by its name:
+
+```toml
+tier = 1
+profile = "dev"           # unless {PROFILE} says another one
+
+[profiles.dev]
+budget_usd = 1
+
+[profiles.prod]
+archive = "gs://studio-archive/callsheet"
+budget_usd = 200
+```
 
 """
 
@@ -96,18 +114,6 @@ _OTHERS = """
 These belong to Prefect, to Google's libraries or to a deployment. callsheet sets or looks at them.
 
 """
-
-
-def _variables(name: str, field: FieldInfo) -> str:
-    return " or ".join(map(code, variables(name, field)))
-
-
-def variables(name: str, field: FieldInfo) -> tuple[str, ...]:
-    """Return the environment variables that a setting is read from, the first one counts."""
-    alias = field.validation_alias
-    if alias is None:
-        return (f"CALLSHEET_{name.upper()}",)
-    return (alias,) if isinstance(alias, str) else tuple(str(choice) for choice in alias.choices)
 
 
 def _bounds(field: FieldInfo) -> str:

@@ -18,10 +18,9 @@ from callsheet.cli.main import app
 from callsheet.exit_codes import ExitCode
 from callsheet.manifest.columns import COLUMNS
 from callsheet.rehearsal.faults import FaultName
-from callsheet.settings import Settings, load_settings
+from callsheet.settings import Settings, load_settings, variables_of
 from docs import generate
 from docs.generator.texts import RUN_JSON
-from docs.generator.usage import variables
 from tests.support.paths import ROOT
 from tests.support.service import Service
 from tests.support.whole_batch import whole_batch
@@ -74,7 +73,7 @@ def test_reference_has_every_command_with_every_option() -> None:
 def test_reference_has_every_environment_variable_with_a_meaning() -> None:
     page = (DOCS / "reference" / "settings.md").read_text(encoding="utf-8")
     for name, field in Settings.model_fields.items():
-        assert all(f"`{variable}`" in page for variable in variables(name, field)), name
+        assert all(f"`{variable}`" in page for variable in variables_of(name)), name
         assert field.description or name == "key_in_gemini", name
 
 

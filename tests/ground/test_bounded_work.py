@@ -16,8 +16,8 @@ from callsheet.errors import ManifestError
 from callsheet.manifest import CheckRules, UserValues, read_manifest
 from callsheet.manifest.columns import MAX_COLUMNS
 from callsheet.models import load_catalogue
-from callsheet.models.suggestions import nearest
 from callsheet.providers.error_bodies import duration_s, plain, read_error, speaks_of_policy, without_tags
+from callsheet.suggestions import nearest
 
 TODAY = date(2026, 11, 30)
 
