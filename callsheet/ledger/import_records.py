@@ -21,7 +21,7 @@ from callsheet.ledger.job_state import JobState
 from callsheet.ledger.leases import give_back_slot, is_held
 from callsheet.ledger.outcomes import FORGET_FILES, REOPENED
 from callsheet.ledger.prepared import change, fetch
-from callsheet.ledger.records import AttemptRecord, Job, ShotRow, Want
+from callsheet.ledger.records import BILLED, AttemptRecord, Job, ShotRow, Want
 from callsheet.ledger.rows import ZERO, change_attempt, change_job, find_job, post, read_attempt
 from callsheet.ledger.select import doubts_on
 from callsheet.ledger.tables import assets, attempts, batches, jobs, shots, wants
@@ -245,6 +245,8 @@ def _is_proved(connection: Connection, found: Job, told: Job, records: ShotRecor
         return (lost or found.state not in _WITH_RESULT) and records.proves(told)
     if found.state in _WITH_RESULT:
         return False
+    if _is_billed_since(found, told):
+        return False
     if told.state is JobState.SUBMITTED:
         return told.operation not in _read_attempts(connection, attempts.c.operation, told)
     if (_count_usd(told), told.spent_usd) > (_count_usd(found), found.spent_usd):
@@ -254,6 +256,15 @@ def _is_proved(connection: Connection, found: Job, told: Job, records: ShotRecor
             return False
         return told.state.value not in _read_attempts(connection, attempts.c.outcome, told)
     return found.attempts == 0 and told.state is not JobState.PLANNED
+
+
+def _is_billed_since(found: Job, told: Job) -> bool:
+    """Return whether a person read the bill after the sidecar was written.
+
+    What the sidecar says of the money is settled then.
+    """
+    billed = (found.details or {}).get(BILLED)
+    return isinstance(billed, str) and told.updated <= datetime.fromisoformat(billed)
 
 
 def _read_attempts(connection: Connection, column: Column[str], job: Job) -> set[str]:

@@ -15,7 +15,7 @@ from callsheet.errors import LedgerError
 from callsheet.ledger.dialect import UtcTime
 from callsheet.ledger.job_state import JobState, check
 from callsheet.ledger.prepared import change
-from callsheet.ledger.records import SUBMISSION_ID, AttemptRecord, Decision, Job, JobResult
+from callsheet.ledger.records import BILLED, SUBMISSION_ID, AttemptRecord, Decision, Job, JobResult
 from callsheet.ledger.rows import (
     OPEN,
     ZERO,
@@ -221,7 +221,8 @@ def enter_bill(connection: Connection, now: datetime, key: str, usd: Decimal, by
         told = bounded(f"{record.detail} [the bill says {usd} USD for {len(doubts)}, read by {by}]")
         paid += change_attempt(connection, record, usd=ZERO if number else usd, doubt_usd=None, detail=told)
     connection.execute(_TELL_ANEW, {"job": key, "now": now})
-    return change_job(connection, job, now, spent_usd=job.spent_usd + paid)
+    details = {**(job.details or {}), BILLED: now.isoformat()}
+    return change_job(connection, job, now, spent_usd=job.spent_usd + paid, details=details)
 
 
 def _adopt(connection: Connection, job: Job, record: AttemptRecord, found: Resolution, now: datetime) -> Job:

@@ -24,6 +24,8 @@ ASKED_MODEL = "asked_model"
 # For a support case: the provider's id of the exchange, and how it rated what was asked and made. A video has two such
 # exchanges: its submission, and the poll that told of it.
 REQUEST_ID, RATINGS, SUBMISSION_ID = "request_id", "safety_ratings", "submission_request_id"
+# When a person last entered what the bill says of a job's doubts, in ISO form.
+BILLED = "billed"
 # What the provider said of a video's operation in the end, as JSON without bytes.
 RECORD = "operation_reply"
 

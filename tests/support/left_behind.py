@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from callsheet.batch.open import open_run
 from callsheet.batch.request import RunRequest
@@ -33,12 +34,20 @@ def request_in(folder: Path) -> RunRequest:
     return RunRequest(str(folder / "sheet.csv"))
 
 
+class Unanswered:
+    """A poller that never hears of an end: on a busy machine the video is done before whoever waits for it is gone."""
+
+    async def result(self, _watch: object) -> None:
+        await asyncio.Event().wait()
+
+
 async def leave_behind(request: RunRequest, settings: Settings) -> None:
     """Make the picture, submit the video, and be gone before it is done."""
     async with open_run(request, settings) as (run, asked):
         await open_batch(run, asked)
         [work] = run.state.hold(asked.shots)
         await framed(run, work)
+        run = replace(run, resources=replace(run.resources, poller=cast(Any, Unanswered())))
         waiting = asyncio.create_task(make_clips(run, work))
         while JobState.SUBMITTED not in [job.state for job in await run.resources.ledger.jobs_of(BATCH)]:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
