@@ -40,6 +40,7 @@ class Settings(BaseSettings):
     archive: Annotated[
         str | None, Field(description="A folder or gs://bucket/prefix; default: `archive` in the home.")
     ] = None
+    manifest: Annotated[str | None, Field(description="Sheet of commands that name none.")] = None
     budget_usd: Annotated[Decimal | None, Field(ge=0, description="The most a campaign may cost.")] = None
     catalogue: Annotated[Path | None, Field(description="YAML file that adds or overrides models and limits.")] = None
     platforms: Annotated[

@@ -13,6 +13,7 @@ from callsheet.cli.options import (
     ManifestArgument,
     StrictOption,
     VarOption,
+    manifest_of,
     request_of,
 )
 from callsheet.cli.output import out, print_json, say
@@ -20,7 +21,7 @@ from callsheet.settings import load_settings
 
 
 def check(
-    manifest: ManifestArgument,
+    manifest: ManifestArgument = None,
     live: LiveOption = False,
     campaign: CampaignOption = None,
     var: VarOption = None,
@@ -31,8 +32,9 @@ def check(
 
     Creates nothing, sends nothing.
     """
-    request = request_of(manifest, live, None, campaign, var)
-    asked = asyncio.run(prepare_run(request, load_settings(), ask_archive=False))
+    settings = load_settings()
+    request = request_of(manifest_of(manifest, settings), live, None, campaign, var)
+    asked = asyncio.run(prepare_run(request, settings, ask_archive=False))
     asked = check_strictly(asked) if strict else asked
     sheet = asked.manifest
     asyncio.run(check_unsent(asked))
@@ -40,7 +42,8 @@ def check(
         say(f"warning: {warning}")
     moving = sum(1 for shot in sheet.shots if shot.motion_prompt)
     out.print(
-        f"{manifest}: {len(sheet.shots)} shots, {moving} with a clip, {len(sheet.warnings)} warnings. All good.",
+        f"{request.manifest}: {len(sheet.shots)} shots, {moving} with a clip, {len(sheet.warnings)} warnings. "
+        "All good.",
         markup=False,
     )
     if json:

@@ -26,7 +26,9 @@ def deploy(
         Path | None,
         typer.Option(help="Folder that runs of a process pool work in, on every machine; default: this one."),
     ] = None,
-    file: Annotated[Path | None, typer.Option(help="Instead of deployments/prefect.yaml.")] = None,
+    file: Annotated[
+        Path | None, typer.Option(help="Default: the folder's own prefect.yaml, or else the one of callsheet.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Put the deployments on the running Prefect server, or update them.

@@ -86,6 +86,7 @@ def _read_help(name: str, place: str) -> Any:
 
 # In the order of the help. Where each is found; it is loaded when it is called.
 COMMANDS = {
+    "init": "callsheet.cli.init:init",
     "doctor": "callsheet.cli.doctor:doctor",
     "config": "callsheet.cli.config:config",
     "check": "callsheet.cli.check:check",

@@ -20,15 +20,12 @@ from callsheet.errors import SettingsError
 if TYPE_CHECKING:
     from callsheet.batch.request import RunRequest
     from callsheet.plan.plan_file import PlanFile
+    from callsheet.settings import Settings
 
 _MANIFEST = (
     "CSV, TSV, XLSX (file.xlsx#Sheet) or YAML file: a path or any fsspec URI (gs://...), or a Google Sheet's URL"
 )
-ManifestArgument = Annotated[str, typer.Argument(help=f"{_MANIFEST}.")]
-ManifestOrNone = Annotated[
-    str | None,
-    typer.Argument(help=f"{_MANIFEST}. Not needed with --plan."),
-]
+ManifestArgument = Annotated[str | None, typer.Argument(help=f"{_MANIFEST}; default: CALLSHEET_MANIFEST.")]
 LiveOption = Annotated[bool, typer.Option("--live", help="For the real, paid service instead of a rehearsal.")]
 EditionOption = Annotated[
     str | None, typer.Option(help="Make the batch afresh under this name; {date}, {week} or {month} in it is today's.")
@@ -75,15 +72,26 @@ def request_of(
     return RunRequest(manifest, live, edition, campaign, variables, usd, remake)
 
 
-def complete_request(given: RunRequest) -> RunRequest:
-    """Complete a request from its plan file where nothing else is given.
+def manifest_of(given: str | None, settings: Settings) -> str:
+    """Return the sheet that is named, else that of the settings.
 
-    SettingsError when the two contradict.
+    SettingsError when there is none.
+    """
+    if sheet := given or settings.manifest:
+        return sheet
+    raise SettingsError(
+        "Name a sheet, first.csv say, or one for all commands: CALLSHEET_MANIFEST, or `manifest` in callsheet.toml. "
+        "`callsheet init` makes a first one."
+    )
+
+
+def complete_request(given: RunRequest, settings: Settings) -> RunRequest:
+    """Complete a request from its plan file or the settings.
+
+    SettingsError when it contradicts the plan.
     """
     if given.plan is None:
-        if not given.manifest:
-            raise SettingsError("Name a manifest, or a plan of it: callsheet run MANIFEST, or --plan FILE.")
-        return given
+        return replace(given, manifest=manifest_of(given.manifest, settings))
     from callsheet.plan.plan_file import read_plan
 
     planned = read_plan(Path(given.plan))

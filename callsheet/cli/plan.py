@@ -27,6 +27,7 @@ from callsheet.cli.options import (
     ManifestArgument,
     StrictOption,
     VarOption,
+    manifest_of,
     request_of,
 )
 from callsheet.cli.output import out, print_json, say
@@ -52,7 +53,7 @@ OutOption = Annotated[str | None, typer.Option("--out", help="Write the plan to 
 
 
 def plan(
-    manifest: ManifestArgument,
+    manifest: ManifestArgument = None,
     live: LiveOption = False,
     edition: EditionOption = None,
     campaign: CampaignOption = None,
@@ -66,7 +67,9 @@ def plan(
 
     Also says when it is done. Sends nothing.
     """
-    asked = asyncio.run(prepare_run(request_of(manifest, live, edition, campaign, var, budget), load_settings()))
+    settings = load_settings()
+    request = request_of(manifest_of(manifest, settings), live, edition, campaign, var, budget)
+    asked = asyncio.run(prepare_run(request, settings))
     asked = check_strictly(asked) if strict else asked
     made = asyncio.run(plan_of(asked))
     show_plan(made)

@@ -29,7 +29,7 @@ from callsheet.cli.options import (
     EditionOption,
     JsonOption,
     LiveOption,
-    ManifestOrNone,
+    ManifestArgument,
     PlanOption,
     StrictOption,
     VarOption,
@@ -63,7 +63,7 @@ async def summary_without_server(asked: PreparedRun) -> dict[str, Any]:
 
 
 def run(
-    manifest: ManifestOrNone = None,
+    manifest: ManifestArgument = None,
     live: LiveOption = False,
     yes: Annotated[bool, typer.Option("--yes", help="With --live: do not ask, the cost is fine.")] = False,
     edition: EditionOption = None,
@@ -95,7 +95,7 @@ def run(
     settings = load_settings()
     asked = request_of(manifest or "", live, edition, campaign, var, budget, remake)
     given = replace(asked, wait=wait, only=tuple(only or ()), free=free, plan=plan)
-    whole = complete_request(given)
+    whole = complete_request(given, settings)
     if write_back:
         check_can_be_written_back(whole.manifest)
     prepared = asyncio.run(prepare_run(whole, settings))

@@ -20,6 +20,8 @@ from prefect.client.schemas.filters import WorkPoolFilter, WorkPoolFilterName
 from prefect.client.schemas.objects import WorkPool
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.exceptions import ObjectNotFound
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from callsheet.errors import ServiceError, SettingsError
 from callsheet.orchestration.automations import ensure_automations
@@ -27,7 +29,7 @@ from callsheet.orchestration.own_packages import DEPLOYMENTS, SAFE_PATH, shipped
 from callsheet.orchestration.work_pools import PoolType, template_of
 from callsheet.settings import Settings
 
-POOL = "callsheet"
+POOL, FILE = "callsheet", "prefect.yaml"
 # Read by deployments/prefect.yaml.
 VERSION = "CALLSHEET_VERSION"
 WITHIN_S = 300.0
@@ -48,9 +50,52 @@ async def deploy(settings: Settings, pool_type: PoolType, folder: Path, file: Pa
 
     The server is that of PREFECT_API_URL.
 
-    A process pool's runs work in `folder`, which has to be the same on each of its machines. `file` replaces
-    `deployments/prefect.yaml`. ServiceError when the server refuses, SettingsError when the pool is of another type.
+    A process pool's runs work in `folder`, which has to be the same on each of its machines. What is deployed stands in
+    `file`, else in the folder's `prefect.yaml` if that is of callsheet, else in the one that callsheet brings.
+    ServiceError when the server refuses, SettingsError when the pool is of another type or a sheet is not there.
     """
+    with as_file(shipped(DEPLOYMENTS).joinpath(FILE)) as ours:
+        chosen = file or _own_file(folder) or ours
+        if pool_type == "process":
+            check_manifests(chosen, folder)
+        return await _deploy(settings, pool_type, folder, chosen)
+
+
+def _own_file(folder: Path) -> Path | None:
+    """Return the folder's own file of deployments, if it is one of ours.
+
+    A project that runs work in may have one for flows of its own.
+    """
+    own = folder / FILE
+    is_ours = own.is_file() and "callsheet.orchestration.deployed" in own.read_text(encoding="utf-8", errors="replace")
+    return own if is_ours else None
+
+
+def check_manifests(file: Path, folder: Path) -> None:
+    """Refuse deployments whose sheet is a local file that is not in the folder.
+
+    SettingsError names them; nothing is deployed.
+    """
+    try:
+        told = YAML(typ="safe").load(file.read_text(encoding="utf-8")) or {}
+        deployments = [one for one in told.get("deployments", ()) if isinstance(one, dict)]
+    except (OSError, ValueError, YAMLError, AttributeError, TypeError) as error:
+        raise SettingsError(f"{file} cannot be read as YAML: {error}. Nothing was deployed.") from None
+    sheets = {str(one.get("name")): (one.get("parameters") or {}).get("manifest") for one in deployments}
+    missing = [f"{name}: {sheet}" for name, sheet in sheets.items() if sheet and _is_missing(folder, str(sheet))]
+    if missing:
+        raise SettingsError(
+            f"{file} names sheets that are not in {folder.absolute()}: {', '.join(missing)}. Nothing was deployed. Put "
+            "them there, correct the file, or begin a folder that has all of it: callsheet init"
+        )
+
+
+def _is_missing(folder: Path, sheet: str) -> bool:
+    path = sheet.rpartition("#")[0] if ".xlsx#" in sheet.lower() else sheet
+    return "://" not in path and not (folder / path).is_file()
+
+
+async def _deploy(settings: Settings, pool_type: PoolType, folder: Path, file: Path) -> Deployed:
     async with get_client() as client:
         pool = await _ensure_pool(client, pool_type, folder)
         await asyncio.to_thread(_deploy_all, str(client.api_url), file)
@@ -107,23 +152,22 @@ async def _plain_form(client: PrefectClient, deployment: DeploymentResponse) -> 
         await client.update_deployment(deployment.id, DeploymentUpdate(parameter_openapi_schema=schema))
 
 
-def _deploy_all(api_url: str, file: Path | None) -> None:
+def _deploy_all(api_url: str, file: Path) -> None:
     """Run `prefect deploy --all`.
 
     It reads the YAML, checks it against the flows and updates by name.
     """
-    with as_file(shipped(DEPLOYMENTS).joinpath("prefect.yaml")) as ours:
-        argv = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(file or ours)]
-        environment = {**os.environ, **SAFE_PATH, "PREFECT_API_URL": api_url.rstrip("/"), VERSION: code_version()}
-        try:
-            done = subprocess.run(
-                argv, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=WITHIN_S
-            )
-        except subprocess.TimeoutExpired:
-            raise ServiceError(f"The server took none of the deployments within {WITHIN_S:.0f} s. Try again.") from None
+    argv = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(file)]
+    environment = {**os.environ, **SAFE_PATH, "PREFECT_API_URL": api_url.rstrip("/"), VERSION: code_version()}
+    try:
+        done = subprocess.run(
+            argv, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=WITHIN_S
+        )
+    except subprocess.TimeoutExpired:
+        raise ServiceError(f"The server took none of the deployments within {WITHIN_S:.0f} s. Try again.") from None
     if done.returncode != 0:
         raise ServiceError(
-            f"{file or 'deployments/prefect.yaml'} was not deployed, or not all of it. Correct it and deploy again; "
+            f"{file} was not deployed, or not all of it. Correct it and deploy again; "
             f"what is deployed is brought up to date then. Prefect said:\n{(done.stdout + done.stderr).strip()[-2000:]}"
         )
 

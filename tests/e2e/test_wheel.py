@@ -124,6 +124,7 @@ def test_package_imported_before_ours_is_named_in_one_sentence(tmp_path: Path, m
 
 @pytest.mark.slow
 def test_wheel_beside_packages_of_the_same_names_runs_deploys_and_works(installed: Installed) -> None:
+    assert installed.run("callsheet", "init").returncode == 0
     ran = installed.run("callsheet", "run", "lamps.csv", "--json")
     assert ran.returncode == 0, ran.stderr
     summary = json.loads(ran.stdout.splitlines()[-1])

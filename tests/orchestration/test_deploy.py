@@ -41,7 +41,9 @@ def team(tmp_path_factory: pytest.TempPathFactory, prefect_url: str, forge: Forg
     folder = tmp_path_factory.mktemp("deployed") / "team"
     folder.mkdir()
     (folder / "lamp.csv").write_text(SHEET)
-    return Cli(folder, {"PREFECT_API_URL": prefect_url}, forge)
+    cli = Cli(folder, {"PREFECT_API_URL": prefect_url}, forge)
+    assert cli("init").exit_code == 0
+    return cli
 
 
 @pytest.fixture(scope="module")
