@@ -7,9 +7,10 @@ import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -19,6 +20,13 @@ from callsheet.cli.output import end_if_asked, err, fail, in_short, warnings_to
 from callsheet.errors import CallsheetError, UsageError
 from callsheet.exit_codes import ExitCode
 from callsheet.imports import pause_collection
+
+# For every command.
+HELP = {"help_option_names": ["-h", "--help"]}
+_CODES = (
+    "Exit codes: 0 all is there; 1 an error of callsheet's own, the same command goes on; 2 wrong input, nothing was "
+    "sent; 3 partly done; 4 goes on later; 5 waits for a person; 130 interrupted."
+)
 
 
 def lazy_group(places: Mapping[str, str]) -> type[TyperGroup]:
@@ -53,7 +61,9 @@ class _Commands(Mapping[str, Any]):
         with pause_collection():
             found = getattr(import_module(module), attribute)
         if isinstance(found, typer.Typer):
-            return get_group(found)
+            group = get_group(found)
+            group.context_settings.update(HELP)
+            return group
         return _make_command(name, found)
 
     def __iter__(self) -> Iterator[str]:
@@ -64,7 +74,7 @@ class _Commands(Mapping[str, Any]):
 
 
 def _make_command(name: str, function: Callable[..., None]) -> Any:
-    alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+    alone = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=HELP)
     alone.command(name)(function)
     return get_command(alone)
 
@@ -119,11 +129,23 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings=HELP,
+    epilog=_CODES,
 )
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(version("callsheet"))
+        raise typer.Exit
+
+
 @app.callback()
-def callsheet() -> None:
+def callsheet(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version, and exit.")
+    ] = False,
+) -> None:
     """Make pictures, clips and cuts of a manifest: paid for once, never lost.
 
     From a manifest of prompts to pictures, Veo clips, social cuts and an archive.

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from callsheet.cli.output import keep_stdout_for_json
 from callsheet.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ PlanOption = Annotated[
     typer.Option("--plan", help="Follow this file of `plan --out` exactly, or refuse when the world changed."),
 ]
 ArchiveOption = Annotated[str | None, typer.Option(help="Folder or gs:// URI; default: CALLSHEET_ARCHIVE.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of stdout.")]
+_JSON = "Print one JSON object on stdout, and all else on stderr."
+JsonOption = Annotated[bool, typer.Option("--json", help=_JSON, callback=keep_stdout_for_json)]
 _LONGEST_NAME = 300
 _NEAR = 60
 

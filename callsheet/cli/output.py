@@ -90,6 +90,13 @@ def warnings_to(console: Console) -> RichHandler:
     return BriefHandler(logging.WARNING, console)
 
 
+def keep_stdout_for_json(wanted: bool) -> bool:
+    """Have tables and lines go to stderr when JSON is wanted on stdout."""
+    if wanted:
+        out.file = sys.stderr
+    return wanted
+
+
 def print_json(value: Mapping[str, Any]) -> None:
     """Print one JSON object on one line of stdout; call it last.
 

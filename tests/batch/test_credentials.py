@@ -81,12 +81,12 @@ def test_without_any_credentials_a_run_ends_with_2_and_says_how_to_get_a_key(lea
     assert not list(lean_cli.home.rglob("manifest*"))
     plan = run(lean_cli, service, {}, "plan", "sheet.csv", "--live", "--json")
     assert (plan.exit_code, plan.json["images"], plan.json["usd_low"] > 0) == (0, {"create": 5}, True)
-    assert plan.stdout.lstrip().startswith("There are no credentials at all")
+    assert "There are no credentials at all" in plan.stderr
 
 
 def test_what_has_a_route_is_made_and_the_rest_goes_on_with_a_key(lean_cli: Cli, service: Service) -> None:
     planned = run(lean_cli, service, EXPRESS, "plan", "sheet.csv", "--live", "--json")
-    first = planned.stdout.lstrip().splitlines()[0]
+    first = planned.stderr.lstrip().splitlines()[0]
     assert first.startswith("Cannot be finished, and will be parked: half, asked. ")
     assert "GEMINI_API_KEY" in first
     cut_off = {shot for each in planned.json["cut_off"] for shot in each["shots"]}

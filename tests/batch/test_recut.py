@@ -110,7 +110,7 @@ def test_the_command_tells_what_it_cut(made: Kept, bare_cli: Cli) -> None:
     done = bare_cli("cuts", *asked, CALLSHEET_HOME=str(made.settings.home))
     assert done.exit_code == 0, done.stderr
     assert done.json["batches"][0]["cuts"] == {"created": 2, "reused": 0, "failed": 0}
-    told = [line.split(":")[0].split() for line in done.stdout.splitlines()[1:3]]
+    told = [line.split(":")[0].split() for line in done.stderr.splitlines()[1:3]]
     assert told == [["stories", "kite"], ["16x9", "kite"]]
 
 
@@ -234,7 +234,7 @@ def test_the_command_joins_cuts_and_says_where_the_spot_is(made: Kept, bare_cli:
     assert done.exit_code == 0, done.stderr
     assert (done.json["how"], Path(done.json["uri"]).is_file()) == ("copy", True)
     assert {part["file"][:7] for part in done.json["parts"]} == {"cut-1x1"}
-    assert "2 parts, pictures as they were" in done.stdout
+    assert "2 parts, pictures as they were" in done.stderr
 
 
 def test_the_form_offers_every_platform_and_takes_words() -> None:

@@ -98,8 +98,8 @@ def test_everything_known_is_shown_and_the_commands_to_decide(bare_cli: Cli) -> 
         f"callsheet resolve {key_of(1)[:16]} --resubmit", f"callsheet resolve {key_of(1)[:16]} --adopt OPERATION",
         f"callsheet resolve {key_of(1)[:16]} --drop",
     ):  # fmt: skip
-        assert words in ran.stdout, words
-    assert f"callsheet resolve {key_of(2)[:16]} --adopt" not in ran.stdout, "a picture has no operation"
+        assert words in ran.stderr, words
+    assert f"callsheet resolve {key_of(2)[:16]} --adopt" not in ran.stderr, "a picture has no operation"
     video, image = ran.json["jobs"]
     assert (video["output"], video["usd"], video["attempts"][0]["status"]) == (prefix, 0.6, 502)
     assert video["request"] == {"prompt": "It climbs", "duration_s": 4}
@@ -114,7 +114,7 @@ def test_a_prompt_cannot_talk_to_the_terminal(bare_cli: Cli) -> None:
         assert ran.exit_code == 0, ran.stderr
         for text in (ran.stdout, ran.stderr):
             assert not [char for char in text.replace("\n", "") if ord(char) < 32 or 0x7F <= ord(char) < 0xA0]
-    assert "\u202e" not in "".join(shown.stdout.splitlines()[:-1])
+    assert "\u202e" not in "".join(shown.stderr.splitlines())
     assert shown.json["jobs"][0]["request"]["prompt"] == EVIL, "the JSON has it whole, escaped"
 
 
@@ -122,9 +122,9 @@ def test_evidence_is_looked_for_and_decides(bare_cli: Cli, service: Service) -> 
     doubtful(bare_cli, (1, VEO), (2, VEO), mode="rehearsal")
     operation = accepted(service, 1)
     shown = bare_cli("resolve", "--json", **at(service))
-    assert f"evidence: It was accepted as {operation}." in shown.stdout
-    assert f"--adopt {operation}" in shown.stdout
-    assert "never accepted" in shown.stdout
+    assert f"evidence: It was accepted as {operation}." in shown.stderr
+    assert f"--adopt {operation}" in shown.stderr
+    assert "never accepted" in shown.stderr
     assert [job["evidence"]["accepted"] for job in shown.json["jobs"]] == [True, False]
     twice = bare_cli("resolve", key_of(1)[:8], "--resubmit", **at(service))
     refused(twice, "would pay twice", f"--adopt {operation}")
@@ -132,7 +132,7 @@ def test_evidence_is_looked_for_and_decides(bare_cli: Cli, service: Service) -> 
     assert done.exit_code == 0, done.stderr
     assert [one["state"] for one in done.json["decided"]] == ["submitted", "planned"]
     assert done.json["next"] == ["callsheet run 'spring sheet.csv'"]
-    assert "Run the batch again: callsheet run 'spring sheet.csv'" in done.stdout
+    assert "Run the batch again: callsheet run 'spring sheet.csv'" in done.stderr
     first, second = job_of(bare_cli, 1)[0], job_of(bare_cli, 2)[0]
     assert (first.operation, second.spent_usd) == (operation, 0)
 
@@ -142,7 +142,7 @@ def test_many_are_decided_at_once_and_what_may_have_been_charged_counts(bare_cli
     doubtful(bare_cli, *((number, VEO) for number in range(1, 41)))
     done = bare_cli("resolve", "--all", choice, "--batch", "spring.live", "--no-look", "--json")
     assert done.exit_code == 0, done.stderr
-    assert "40 decided." in done.stdout
+    assert "40 decided." in done.stderr
     assert {one["state"] for one in done.json["decided"]} == {state}
     assert done.json["next"] == ["callsheet run 'spring sheet.csv' --live"]
     job, row = job_of(bare_cli, 7)
@@ -167,7 +167,7 @@ def test_the_bill_corrects_what_was_decided_before_anybody_knew_the_cost(bare_cl
     assert "1.20 of these in doubt" in " ".join(bare_cli("status").stdout.split())
     listed = bare_cli("resolve", "--json")
     assert [one["key"] for one in listed.json["unbilled"]] == [key_of(1), key_of(2)]
-    assert "callsheet resolve KEY --usd AMOUNT" in listed.stdout
+    assert "callsheet resolve KEY --usd AMOUNT" in listed.stderr
     assert bare_cli("resolve", "f" * 12, "--usd", "0").exit_code == 2
     assert bare_cli("resolve", key_of(1), "--usd", "0").exit_code == 0
     assert bare_cli("resolve", "--all", "--usd", "0.4021", "--json").json["unbilled"] == []

@@ -152,7 +152,7 @@ def test_a_plan_names_route_and_price_and_what_else_could_make_it(lean_cli: Cli,
     found = {(one["how"], one["model"], one["usd_each"]) for one in clip["alternatives"]}
     assert ("cheaper", "veo-3.1-lite-generate-001", 0.2) in found
     assert ("better", "veo-3.1-generate-001", 1.6) in found
-    said = plan.stdout.replace("\n", " ")
+    said = plan.stderr.replace("\n", " ")
     assert f"{VEO}, by the Agent Platform with an express key: 1 clip at $0.40 each, $0.40 (cup)" in said
     assert "cheaper: veo-3.1-lite-generate-001, by the Agent Platform with an express key: $0.20 each" in said
 

@@ -34,11 +34,11 @@ def test_a_take_in_doubt_beside_a_good_one_ends_with_5_and_its_money_is_told(lea
     assert ran.json["waiting_for"] == {"approval": 0, "resolve": 1}
     held = ran.json["usd"]["held"]
     assert held > 0
-    assert f"USD {held:.2f} more held by requests: 1 in doubt" in ran.stdout
+    assert f"USD {held:.2f} more held by requests: 1 in doubt" in ran.stderr
     assert "callsheet resolve" in ran.stderr
     status = lean_cli("status", "sheet.live", "--json")
     assert status.json["batches"][0]["usd"]["reserved"] == held
-    assert f"sheet.live: USD {held:.2f} held by requests that are not settled" in status.stdout
+    assert f"sheet.live: USD {held:.2f} held by requests that are not settled" in status.stderr
 
 
 def test_a_request_in_doubt_of_a_shot_that_was_taken_out_is_not_forgotten(lean_cli: Cli, service: Service) -> None:

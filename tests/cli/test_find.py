@@ -126,7 +126,7 @@ def test_a_search_is_answered_as_table_and_json(bare_cli: Cli) -> None:
     assert set(told["assets"][0]) == set(row())
     assert told["warnings"] == ["catalog/notes.txt is left out: it is not named like one"]
     assert "catalog/notes.txt" in ran.stderr
-    assert "3 assets, the newest 1 shown" in ran.stdout
+    assert "3 assets, the newest 1 shown" in ran.stderr
 
 
 @pytest.mark.parametrize(

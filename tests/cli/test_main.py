@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+from importlib.metadata import version
 
 import pytest
 
+from callsheet.exit_codes import ExitCode
 from tests.support.cli import Cli
 
 
@@ -101,7 +104,7 @@ def test_platforms_are_listed_with_their_limits_and_what_nobody_has_verified(bar
     assert (platforms["reels"]["max_s"], platforms["reels"]["min_s"]) == (30, 3)
     assert platforms["reels"]["unverified"] == ["duration"]
     assert all(fact["source"] for platform in platforms.values() for fact in platform["facts"])
-    assert "Not verified" in done.stdout
+    assert "Not verified" in done.stderr
     wrong = bare_cli("platforms", CALLSHEET_PLATFORMS="none.yaml")
     assert wrong.exit_code == 2
     assert "none.yaml cannot be read" in wrong.stderr
@@ -120,3 +123,27 @@ def test_strict_refuses_columns_that_nothing_uses_before_anything_is_made(lean_c
         ran = lean_cli(command, "s.csv", "--strict")
         assert (ran.exit_code, "s.csv:1: Owner: 'Owner' is taken as a template" in ran.stderr) == (2, True), ran.stderr
     assert not (lean_cli.home / "archive").exists()
+
+
+@pytest.mark.parametrize("words", [["-h"], ["run", "-h"], ["archive", "-h"], ["archive", "verify", "-h"]])
+def test_help_is_shown_for_the_short_option_as_well(lean_cli: Cli, words: list[str]) -> None:
+    ended = lean_cli(*words)
+    assert (ended.exit_code, ended.stderr) == (0, "")
+    assert ended.stdout.startswith("Usage: ")
+
+
+def test_help_tells_every_exit_code(lean_cli: Cli) -> None:
+    told = " ".join(lean_cli("--help").stdout.partition("Exit codes:")[2].split())
+    assert re.findall(r"(?:^|; )(\d+) ", told.strip()) == [str(int(code)) for code in sorted(ExitCode)]
+
+
+def test_the_version_is_that_of_the_package(lean_cli: Cli) -> None:
+    ended = lean_cli("--version")
+    assert (ended.exit_code, ended.stdout.strip()) == (0, version("callsheet"))
+
+
+@pytest.mark.parametrize("words", [["check"], ["plan"], ["models"], ["platforms"], ["status"], ["config"], ["quota"]])
+def test_stdout_is_json_and_nothing_else_when_json_is_asked_for(lean_cli: Cli, words: list[str]) -> None:
+    assert lean_cli("init").exit_code == 0
+    ended = lean_cli(*words, "--json")
+    assert json.loads(ended.stdout)["exit_code"] == ended.exit_code == 0

@@ -61,7 +61,7 @@ def test_status_tells_money_by_pacific_day_and_all_that_waits(bare_cli: Cli) -> 
     submitted = EVENING + timedelta(hours=1)
     assert abs(under_way["age_s"] - (datetime.now(UTC) - submitted).total_seconds()) < 30
     for words in ("1 parked until 2026-11-21T08:00", "until the budget is raised", "callsheet resolve", "2026-11-20"):
-        assert words in done.stdout
+        assert words in done.stderr
     assert bare_cli("status", LIVE.name, "--json").json["spend"] == done.json["spend"]
 
 

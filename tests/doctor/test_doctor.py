@@ -57,7 +57,7 @@ def test_doctor_without_any_key_is_ready_for_rehearsals_alone(bare_cli: Cli) -> 
     keys = next(one for one in done.json["checks"] if one["name"] == "keys")
     assert (keys["status"], keys["stops"]) == ("mend", ["live"])
     assert "aistudio.google.com" in keys["advice"]
-    assert len(done.stdout.splitlines()) == len(done.json["checks"]) + 1
+    assert len(done.stderr.splitlines()) == len(done.json["checks"])
     assert not bare_cli.home.exists()
 
 

@@ -16,6 +16,7 @@ from callsheet.cli.options import complete_request
 from callsheet.errors import SettingsError
 from callsheet.plan import Action, Plan, ShotPlan
 from callsheet.plan.plan_file import PlanFile, check_same, read_plan, write_plan
+from callsheet.settings import load_settings
 from tests.support.cli import Cli, Ran
 from tests.support.plans import BATCH, SHOT
 
@@ -90,7 +91,7 @@ def test_of_a_plan_that_a_person_decided_about_since_the_decision_is_told() -> N
 def test_a_plan_never_makes_a_run_live_and_contradictions_are_told(tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
     write_plan(path, file_of())
-    followed = complete_request(RunRequest("", plan=str(path)))
+    followed = complete_request(RunRequest("", plan=str(path)), load_settings())
     assert (followed.manifest, followed.campaign, followed.variables) == ("sheet.csv", "campaign", {"name": "Ω"})
     for given, told in (
         (RunRequest("", live=True, plan=str(path)), "It is for rehearsal: run it without --live"),
@@ -98,10 +99,10 @@ def test_a_plan_never_makes_a_run_live_and_contradictions_are_told(tmp_path: Pat
         (RunRequest("", campaign="x", plan=str(path)), "It is for campaign campaign, not x"),
         (RunRequest("", variables={"name": "x"}, plan=str(path)), "other variables"),
         (RunRequest("", remake=True, plan=str(path)), "--remake does not go with a plan"),
-        (RunRequest(""), "Name a manifest"),
+        (RunRequest(""), "Name a sheet"),
     ):
         with pytest.raises(SettingsError, match=told):
-            complete_request(given)
+            complete_request(given, load_settings())
 
 
 @pytest.mark.parametrize(
