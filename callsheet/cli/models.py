@@ -36,6 +36,7 @@ def models(
         "aspects",
         "sizes / resolutions",
         "seconds",
+        "also takes",
         "USD",
         "source",
     ):
@@ -63,9 +64,22 @@ def _cells(model: Model) -> tuple[str, ...]:
         " ".join(model.aspect_ratios),
         " ".join(model.sizes or model.resolutions),
         " ".join(str(seconds) for seconds in model.durations_s),
+        ", ".join(_list_tasks(model)),
         _prices(model),
         f"{', '.join(model.source)} ({model.checked_on}, {model.confidence})",
     )
+
+
+def _list_tasks(model: Model) -> list[str]:
+    """List what a request may have beside its text."""
+    taken = [
+        "first frame" if model.first_frame else "",
+        "last frame" if model.last_frame else "",
+        f"{model.reference_images} references" if model.reference_images else "",
+        "clips to edit" if model.edit_video else "",
+        f"{model.extension.step_s} s more, {model.extension.most_steps} times" if model.extension else "",
+    ]
+    return [task for task in taken if task]
 
 
 def _prices(model: Model) -> str:
@@ -92,6 +106,7 @@ def _record(model: Model, tier: int) -> dict[str, Any]:
         "resolutions": list(model.resolutions),
         "durations_s": list(model.durations_s),
         "extension": asdict(model.extension) if model.extension else None,
+        "edits_videos": model.edit_video,
         "reference_images": model.reference_images,
         "style_references": model.style_references,
         "input_types": list(model.mime_types),

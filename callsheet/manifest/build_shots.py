@@ -232,7 +232,8 @@ class Assembler:
             skip,
         )
         pictures = shot.takes > 0 or bool(kept_to) or shot.last_frame is not None
-        self.legality.judge_region(draft, model, pictures=pictures, uploads="extend" if shot.extend else "")
+        uploads = "extend" if shot.extend else "clip_edits" if shot.clip_edits else ""
+        self.legality.judge_region(draft, model, pictures=pictures, uploads=uploads)
         # A token is about four characters of English (ai.google.dev/gemini-api/docs/tokens, 2026).
         if model.prompt_tokens and len(motion) > 4 * model.prompt_tokens:
             what = f"the text has {len(motion)} characters, about {len(motion) // 4} tokens"

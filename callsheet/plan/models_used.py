@@ -20,12 +20,13 @@ from callsheet.models.guidance_rules import guidance_findings
 from callsheet.models.rules import PictureValues, VideoValues, image_findings, person_word, video_findings, video_task
 from callsheet.models.schema import Platform
 from callsheet.plan.actions import ZERO, Action, ShotPlan
-from callsheet.plan.extensions import step_of
+from callsheet.plan.extensions import ClipSlot, read_clip_slot
 from callsheet.plan.inputs import Known, RouteName
-from callsheet.plan.planned_model import Alternative, PlannedModel
+from callsheet.plan.planned_model import Alternative, PlannedModel, Step
 from callsheet.plan.requests import take_estimate
 from callsheet.shots import Shot
 
+Kind = Literal["image", "video"]
 _UNSENT = (JobState.PLANNED, JobState.RESERVED)
 
 
@@ -33,28 +34,33 @@ def list_models(
     items: Sequence[ShotPlan], catalogue: Catalogue, routes: Mapping[str, RouteName], today: date
 ) -> tuple[PlannedModel, ...]:
     """Return the models of all requests still to be sent, in the plan's order."""
-    found: dict[tuple[Literal["image", "video"], str, Decimal, bool, tuple[str, ...]], list[Shot]] = defaultdict(list)
-    kinds: tuple[Literal["image", "video"], ...] = ("image", "video")
+    found: dict[tuple[Kind, str, Decimal, Step | None, tuple[str, ...]], list[Shot]] = defaultdict(list)
+    kinds: tuple[Kind, ...] = ("image", "video")
     for kind in kinds:
         for item in items:
             for action in item.actions:
                 if action.kind == kind and action.is_to_be_paid and action.model and action.list_usd is not None:
-                    what = (kind, action.model, action.list_usd, step_of(action) > 0, action.fallbacks)
+                    what = (kind, action.model, action.list_usd, _find_step(action), action.fallbacks)
                     found[what].append(item.shot)
     return tuple(
         PlannedModel(
             kind, model, routes[model].name if model in routes else "", usd, len(shots),
             tuple(dict.fromkeys(shot.id for shot in shots)),
             ()
-            if is_step
+            if step
             else (
                 *find_fallbacks(others, shots, catalogue, routes),
                 *_find_alternatives(catalogue.get(model), shots, catalogue, _without(routes, others), today),
             ),
-            is_step,
+            step,
         )
-        for (kind, model, usd, is_step, others), shots in found.items()
+        for (kind, model, usd, step, others), shots in found.items()
     )  # fmt: skip
+
+
+def _find_step(action: Action) -> Step | None:
+    place = read_clip_slot(action.slot) if action.kind == "video" else ClipSlot()
+    return None if not place.step else "edit" if place.is_edit else "extend"
 
 
 def _without(routes: Mapping[str, RouteName], fallbacks: Sequence[str]) -> Mapping[str, RouteName]:

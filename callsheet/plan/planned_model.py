@@ -8,7 +8,11 @@ from decimal import Decimal
 from typing import Literal
 
 _NAMED = 5
-_STEPS = ("step that makes a clip longer", "steps that make clips longer")
+Step = Literal["extend", "edit"]
+_STEPS: dict[Step, tuple[str, str]] = {
+    "extend": ("step that makes a clip longer", "steps that make clips longer"),
+    "edit": ("edit of a clip", "edits of clips"),
+}
 _NOUNS = {"image": ("picture", "pictures"), "video": ("clip", "clips")}
 
 
@@ -27,7 +31,7 @@ class Alternative:
 class PlannedModel:
     """What a plan asks of one model at one price (USD), and what else could make it.
 
-    `is_step`: it makes clips longer, by steps; the model that made a clip goes on with it.
+    `step`: it makes clips longer or edits them, one after the other; the model that made a clip goes on with it.
     """
 
     kind: Literal["image", "video"]
@@ -37,7 +41,7 @@ class PlannedModel:
     count: int
     shots: tuple[str, ...]
     alternatives: tuple[Alternative, ...] = ()
-    is_step: bool = False
+    step: Step | None = None
 
     @property
     def usd(self) -> Decimal:
@@ -46,7 +50,7 @@ class PlannedModel:
 
     def sentences(self) -> Iterator[str]:
         """Yield a line about the model, and one for each alternative."""
-        noun = (_STEPS if self.is_step else _NOUNS[self.kind])[self.count > 1]
+        noun = (_STEPS[self.step] if self.step else _NOUNS[self.kind])[self.count > 1]
         shots = ", ".join(self.shots[:_NAMED]) + (f" and {len(self.shots) - _NAMED} more" * (len(self.shots) > _NAMED))
         route = f"by the {self.route}" if self.route else "without a route"
         total = f"{self.count} {noun} at {_dollars(self.usd_each)} each, ${self.usd:.2f}"
@@ -65,7 +69,7 @@ class PlannedModel:
             "model": self.model,
             "route": self.route,
             "count": self.count,
-            **({"step": True} if self.is_step else {}),
+            **({"step": True, "step_kind": self.step} if self.step else {}),
             "usd_each": float(self.usd_each),
             "usd": float(self.usd),
             "alternatives": [

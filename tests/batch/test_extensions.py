@@ -24,6 +24,7 @@ from tests.support.video_folder import VideoFolder
 
 OMNI, VEO, VEO_GEMINI = "gemini-omni-1.2-flash", "veo-3.1-fast-generate-001", "veo-3.1-fast-generate-preview"
 HEADER = "id,prompt,takes,select,motion_prompt,video_model,duration_s,extend,cuts,resolution\n"
+EDITED = "id,prompt,takes,motion_prompt,video_model,duration_s,clip_edits,extend,clips,resolution,cuts\n"
 
 
 def row(name: str, extend: int = 2, **given: Any) -> str:
@@ -32,6 +33,14 @@ def row(name: str, extend: int = 2, **given: Any) -> str:
     size = "720p" if one["model"] != OMNI else one["size"]
     told = (one["takes"], one["select"], one["motion"], one["model"], one["s"], extend, one["cuts"], size)
     return f"{name},A picture of {name},{','.join(map(str, told))}\n"
+
+
+def edited_row(name: str) -> str:
+    """A clip that is edited twice: as many submissions as of a clip that two steps make longer."""
+    return f"{name},A {name},0,{name} moves on,{OMNI},4,night falls on {name}|snow covers {name},,1,360p,\n"
+
+
+CHAINS = {"extended": (HEADER, row), "edited": (EDITED, edited_row)}
 
 
 @pytest.fixture(scope="module")
@@ -214,18 +223,22 @@ MOMENTS = [
 ]
 
 
+@pytest.mark.parametrize("chain", CHAINS)
 @pytest.mark.parametrize(
     ("moment", "lost"),
     [*((moment, False) for moment in MOMENTS), *((moment, True) for moment in MOMENTS[1:5:2])],
 )
 @pytest.mark.quick_cases(
-    "before a clip is sent-False", "between files and sidecar-False", "after all clips are sent and told-True"
+    "before a clip is sent-False-extended",
+    "between files and sidecar-False-edited",
+    "after all clips are sent and told-True-extended",
 )
 def test_a_kill_between_the_steps_pays_for_each_once(
-    folder: VideoFolder, bare_forge: Forge, moment: str, lost: bool
+    folder: VideoFolder, bare_forge: Forge, moment: str, lost: bool, chain: str
 ) -> None:
-    name = f"k{MOMENTS.index(moment)}{lost:d}"
-    folder.write(row(name))
+    header, row_of = CHAINS[chain]
+    folder, name = replace(folder, header=header), f"{chain[0]}{MOMENTS.index(moment)}{lost:d}"
+    folder.write(row_of(name))
     before = folder.accepted()
     assert folder.start(bare_forge, moment).wait(240) == -9
     if lost:
@@ -248,17 +261,18 @@ def test_recover_fetches_a_step_that_was_under_way_and_the_run_goes_on_with_it(
     assert is_linked(folder.chain("late"))
 
 
-def test_two_processes_at_once_pay_for_each_step_once(folder: VideoFolder, bare_forge: Forge) -> None:
-    folder.write(*(row(f"p{n}") for n in range(3)))
+@pytest.mark.parametrize("chain", CHAINS)
+@pytest.mark.quick_cases("edited")
+def test_two_processes_at_once_pay_for_each_step_once(folder: VideoFolder, bare_forge: Forge, chain: str) -> None:
+    header, row_of = CHAINS[chain]
+    folder = replace(folder, header=header)
+    folder.write(*(row_of(f"p{n}") for n in range(3)))
     before = folder.accepted()
     both = [folder.start(bare_forge, "after the marker") for _ in range(2)]
     assert [process.wait(240) for process in both] == [-9, -9]
     assert folder.accepted() - before == 9
     assert folder.run()["submissions"]["video"] == 0
     assert all(is_linked(folder.chain(f"p{n}")) for n in range(3))
-
-
-EDITED = "id,prompt,takes,motion_prompt,video_model,duration_s,clip_edits,extend,clips,resolution,cuts\n"
 
 
 def test_a_clip_is_edited_by_each_instruction_and_then_made_longer(folder: VideoFolder) -> None:
@@ -270,6 +284,8 @@ def test_a_clip_is_edited_by_each_instruction_and_then_made_longer(folder: Video
         "edits the chosen clip", "edits clip-edit-1", "makes clip-edit-2 longer, to 14 s"
     ]  # fmt: skip
     assert [usd for *_, usd in plan] == [pytest.approx(0.023 * seconds) for seconds in (4, 4, 4, 4, 10)]
+    [clips, edits, longer] = folder.plan_json()["models"]
+    assert [one.get("step_kind") for one in (clips, edits, longer)] == [None, "edit", "extend"]
     summary = folder.run()
     assert (summary["exit_code"], summary["submissions"]["video"]) == (0, 5)
     chain = [clip for clip in folder.chain("kite") if clip["chosen"]]

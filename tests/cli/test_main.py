@@ -83,6 +83,8 @@ def test_models_are_listed_with_price_status_and_source(bare_cli: Cli) -> None:
     assert models["veo-3.1-generate-001"]["controls"]["audio"] == {"agent_platform": ["on", "off"]}
     assert models["veo-3.1-generate-001"]["usd_per_second"]["720p"] == 0.40
     assert models["veo-2.0-generate-001"]["status"] == "retired"
+    assert {name for name, model in models.items() if model["edits_videos"]} == {n for n in models if "omni" in n}
+    assert "clips to edit" in " ".join(bare_cli("models", "--kind", "video").stdout.split())
     assert all(model["source"] and model["checked_on"] for model in models.values())
     assert "imagen-4.0-generate-001" not in bare_cli("models").stdout
 

@@ -71,22 +71,24 @@ def test_pictures_of_minors_are_warned_of_once(lean_cli: Cli, region: str, model
 
 
 @pytest.mark.parametrize(
-    ("region", "model", "extend", "refused"),
+    ("region", "model", "column", "cell", "refused"),
     [
-        ("DE", OMNI, 1, True),
-        ("CH", OMNI, 2, True),
-        ("DE", OMNI, 0, False),
-        ("DE", VEO, 1, False),
-        ("US", OMNI, 1, False),
+        ("DE", OMNI, "extend", "1", True),
+        ("CH", OMNI, "extend", "2", True),
+        ("DE", OMNI, "clip_edits", "Make it dusk", True),
+        ("US", OMNI, "clip_edits", "Make it dusk", False),
+        ("DE", OMNI, "extend", "0", False),
+        ("DE", VEO, "extend", "1", False),
+        ("US", OMNI, "extend", "1", False),
     ],
 )
 def test_a_video_that_would_be_uploaded_is_refused_where_a_model_takes_none(
-    lean_cli: Cli, region: str, model: str, extend: int, refused: bool
+    lean_cli: Cli, region: str, model: str, column: str, cell: str, refused: bool
 ) -> None:
-    row = f"kite,A kite,0,It climbs,{model},720p,8,{extend}"
-    head = "id,prompt,takes,motion_prompt,video_model,resolution,duration_s,extend"
+    row = f"kite,A kite,0,It climbs,{model},720p,8,{cell}"
+    head = f"id,prompt,takes,motion_prompt,video_model,resolution,duration_s,{column}"
     (lean_cli.folder / "sheet.csv").write_text(f"{head}\n{row}\n")
     for command in (("check", "sheet.csv"), ("plan", "sheet.csv", "--live")):
         done = lean_cli(*command, CALLSHEET_REGION=region, GEMINI_API_KEY="k", CALLSHEET_AGENT_PLATFORM_API_KEY="e")
-        told = f"sheet.csv:2: extend: {model} takes no videos in this region" in " ".join(done.stderr.split())
+        told = f"sheet.csv:2: {column}: {model} takes no videos in this region" in " ".join(done.stderr.split())
         assert (done.exit_code, told) == ((2, True) if refused else (0, False)), done.stderr

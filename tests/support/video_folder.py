@@ -44,19 +44,20 @@ class VideoFolder:
     def run(self, **other: Any) -> dict[str, Any]:
         return dict(asyncio.run(whole_batch(replace(self.request, **other), self.settings)).summary)
 
-    def plan(self) -> dict[str, list[tuple[str, str, str, float]]]:
-        """The plan of each shot's clips: slot, what, why, USD."""
-
+    def plan_json(self) -> dict[str, Any]:
         async def read() -> dict[str, Any]:
             asked = await prepare_run(self.request, self.settings)
             async with await Ledger.open(self.settings.ledger_url, clock=Clock()) as ledger:
                 plan, _ = await make_plan(asked, ledger, open_archive(self.settings), Clock())
             return plan.as_json()
 
-        shots: Any = asyncio.run(read())["shots"]
+        return asyncio.run(read())
+
+    def plan(self) -> dict[str, list[tuple[str, str, str, float]]]:
+        """The plan of each shot's clips: slot, what, why, USD."""
         return {
             shot["shot"]: [(a["slot"], a["what"], a["why"], a["usd"]) for a in shot["actions"] if a["kind"] == "video"]
-            for shot in shots
+            for shot in self.plan_json()["shots"]
         }
 
     def sidecar(self, shot: str) -> dict[str, Any]:
