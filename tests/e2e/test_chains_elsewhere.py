@@ -1,4 +1,4 @@
-"""Edit chains, references and clips of Omni on two machines: one ledger in PostgreSQL, one archive in a bucket."""
+"""Chains, references, clips and fallbacks on two machines: one ledger in PostgreSQL, one archive in a bucket."""
 
 from __future__ import annotations
 
@@ -24,8 +24,11 @@ shots:
 - {id: night, prompt: The same mug at night, edit_of: mug:1}
 - {id: shelf, takes: 0, prompt: A shelf, motion_prompt: The camera pans, video_references: [mug:1, night:1]}
 - {id: pier, takes: 2, prompt: A pier, motion_prompt: Waves roll in}
+- {id: dune, takes: 0, prompt: A dune, motion_prompt: Sand drifts, clip_edits: [Night falls], extend: 1, clips: 2}
+- {id: spare, prompt: A spare wheel, image_model: gemini-3-pro-image | gemini-nano-banana-2.1}
 """
-PICTURES, CLIPS = 6, 3
+PICTURES, CLIPS = 7, 7
+GONE = {"match": {"model": "gemini-3-pro-image"}, "fault": "404"}
 
 
 @pytest.fixture
@@ -72,6 +75,7 @@ def test_a_chain_goes_on_at_another_machine_when_the_first_is_killed_and_nothing
     lean_cli: Cli, service: Service, shared: dict[str, str], tmp_path: Path
 ) -> None:
     (lean_cli.folder / "sheet.yaml").write_text(SHEET)
+    service.script(GONE)
     first, second = (
         lean_cli.start("run", "sheet.yaml", "--json", CALLSHEET_HOME=str(tmp_path / home), **shared)
         for home in ("here", "there")
@@ -80,7 +84,7 @@ def test_a_chain_goes_on_at_another_machine_when_the_first_is_killed_and_nothing
     kill(first)
     # A picture whose reply died with the process is sent once more, by the house's rule; a clip never.
     under_way = {s["labels"].get(JOB_LABEL) for s in service.counts()["submissions"] if s["kind"] == "image"}
-    assert ended(second)["shots"]["done"] == 6
+    assert ended(second)["shots"]["done"] == 8
     again = ended(lean_cli.start("run", "sheet.yaml", "--json", CALLSHEET_HOME=str(tmp_path / "new"), **shared))
     assert again["submissions"] == {"image": 0, "video": 0}
     counts = service.counts()
@@ -91,4 +95,16 @@ def test_a_chain_goes_on_at_another_machine_when_the_first_is_killed_and_nothing
     assert PICTURES <= counts["accepted"]["image"] <= PICTURES + len(under_way)
     red, steam = sidecar(shared, "mug-edit-1"), sidecar(shared, "mug-edit-2")
     assert red["takes"][0]["file"]["sha256"] != steam["takes"][0]["file"]["sha256"]
+    dune = sidecar(shared, "dune")
+    chain = [clip for clip in [*dune["beginnings"], *dune["clips"]] if clip["chosen"]]
+    assert len(dune["beginnings"]) + len(dune["clips"]) == 4
+    assert [clip["file"]["parent"] for clip in chain[1:]] == [clip["file"]["sha256"] for clip in chain[:-1]]
+    (spare,) = sidecar(shared, "spare")["takes"]
+    assert (spare["job"]["model"], spare["job"]["request"]["asked_model"]) == (
+        "gemini-nano-banana-2.1", "gemini-3-pro-image",
+    )  # fmt: skip
+    checked = lean_cli(
+        "archive", "verify", "sheet.rehearsal", "--deep", "--json", CALLSHEET_HOME=str(tmp_path / "new"), **shared
+    )
+    assert (checked.exit_code, checked.json["exit_code"]) == (0, 0), checked.stderr
     assert len(sidecar(shared, "shelf")["clips"]) == len(sidecar(shared, "mug-edit-2")["clips"]) == 1
