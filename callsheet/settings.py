@@ -131,6 +131,9 @@ class Settings(BaseSettings):
         str | None,
         Field(pattern=r"^https?://", description="Time-stamp server for signatures; default: none is asked."),
     ] = None
+    log_format: Annotated[
+        Literal["text", "json"], Field(description="How runs and workers write their logs to stderr.")
+    ] = "text"
     focus: Annotated[
         str, Field(description="Where cuts look whose shots do not say: auto, ask, centre, left ... or numbers.")
     ] = "auto"

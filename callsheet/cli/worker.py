@@ -15,6 +15,7 @@ import typer
 from callsheet.cli.output import say
 from callsheet.cli.run import use_server
 from callsheet.errors import ServiceError
+from callsheet.log_format import JSON_LOGS
 from callsheet.orchestration.own_packages import SAFE_PATH, check_folder
 from callsheet.orchestration.server import find_server
 from callsheet.orchestration.server_files import LOADED_S, PrefectServer
@@ -39,11 +40,14 @@ def worker(
     Runs have this process's environment: keys, ledger and archive are set here.
     """
     check_folder(Path.cwd())
-    server = find_server(load_settings())
+    settings = load_settings()
+    server = find_server(settings)
     _check_pool(server, POOL)
     # Here the log is all that there is to see.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "INFO")
     use_server(server)
+    if settings.log_format == "json":
+        os.environ.update(JSON_LOGS)
     os.environ.update(SAFE_PATH)  # runs work in a project's folder, whatever packages it has
     most = limit or default_limit()
     say(f"Prefect UI: {server.ui_url}\nAt most {most} runs at once (--limit); a run takes 300 MB and more with cuts.")

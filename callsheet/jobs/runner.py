@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
@@ -25,6 +26,7 @@ from callsheet.jobs.charges import spend_limits
 from callsheet.jobs.fallback import choose_model, fall_back
 from callsheet.jobs.missing import settle_unknown
 from callsheet.jobs.replies import SpoolKeeper, name_kept
+from callsheet.jobs.request_log import log_answer, log_end
 from callsheet.jobs.submit import (
     DOUBTS,
     UNSENT,
@@ -146,6 +148,8 @@ class JobRunner:
                 continue
             if job.state is JobState.PLANNED and await fall_back(self.context, order):
                 continue
+            if job.operation and how != "reused" and job.state is not JobState.SUBMITTED:
+                log_end(paid.order, job)
             self.context.state.tally.count(paid.order.kind, how, job)
             return job
 
@@ -214,6 +218,7 @@ class JobRunner:
                     taken, place = max(run.resources.clock.now(), place), None
                     await run.resources.ledger.submitting(attempt)
                 if place is None:
+                    sent = time.monotonic()
                     try:
                         async with count_when_sent(run, attempt, taken):
                             result = await paid.recall(attempt)
@@ -222,8 +227,11 @@ class JobRunner:
                                 result = await sending.post(sending.request(attempt), keeper)
                                 attempt = replace(attempt, request_id=keeper.request_id)
                                 run.state.tally.accepted(order.kind)
-                            return attempt, await paid.keep(result, attempt)
+                            job = await paid.keep(result, attempt)
+                            log_answer(order, attempt, job, time.monotonic() - sent)
+                            return attempt, job
                     except ProviderError as error:
+                        log_answer(order, attempt, error, time.monotonic() - sent)
                         return attempt, name_kept(run, order.key, attempt.n, error)
                     except BaseException as error:
                         await settle_interrupted(run, attempt, error)

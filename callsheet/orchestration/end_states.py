@@ -29,7 +29,9 @@ from prefect.states import Completed, Failed, Paused
 from callsheet.errors import CallsheetError
 from callsheet.exit_codes import ExitCode
 from callsheet.orchestration.artifacts import publish_markdown, published
+from callsheet.orchestration.run_logs import show_own_lines
 from callsheet.report.markdown import mistake_markdown
+from callsheet.settings import load_settings
 from callsheet.shots import Batch
 
 P = ParamSpec("P")
@@ -86,6 +88,7 @@ def tell_mistakes(work: Callable[P, Coroutine[Any, Any, Any]]) -> Callable[P, Co
     @wraps(work)
     async def in_words(*args: P.args, **kwargs: P.kwargs) -> Any:
         try:
+            show_own_lines(load_settings())
             return await work(*args, **kwargs)
         except CallsheetError as error:
             if FlowRunContext.get() is None:

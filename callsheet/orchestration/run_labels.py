@@ -22,6 +22,7 @@ from callsheet.batch.report import Report
 from callsheet.batch.request import has_placeholder
 from callsheet.google_sheets import is_google_sheet
 from callsheet.plan import NOUNS, Plan
+from callsheet.report.format import format_count
 from callsheet.shots import Batch
 from callsheet.sources import split_sheet
 
@@ -69,7 +70,9 @@ async def _close_interrupted(client: PrefectClient) -> None:
 def log_plan(plan: Plan) -> None:
     """Log what the run is going to do, and which shots it cannot finish."""
     doing = [
-        f"{what} {count} {noun}" for kind, noun in NOUNS.items() for what, count in plan.counts(kind).most_common()
+        f"{what} {format_count(count, noun.removesuffix('s'))}"
+        for kind, noun in NOUNS.items()
+        for what, count in plan.counts(kind).most_common()
     ]
     told = ", ".join(doing) or "nothing to do"
     get_run_logger().info("%s: %d shots, at most $%.2f: %s", plan.batch.name, len(plan.shots), plan.usd_high, told)

@@ -86,7 +86,7 @@ async def make_cut(
             quality = await asyncio.to_thread(check_cut, plan, clip.probe, sound, source, part)
             if xmp is not None:
                 await asyncio.to_thread(stamp_mp4, part, xmp)
-    log.info("cut %s of %s: %s to %dx%d, %s", spec.name, source.name, plan.how, plan.width, plan.height, plan.reason)
+    log.debug("cut %s of %s: %s to %dx%d, %s", spec.name, source.name, plan.how, plan.width, plan.height, plan.reason)
     return CutResult(plan, quality, sound)
 
 

@@ -1,0 +1,57 @@
+"""The log of paid requests: a line for each, and one for the end of a video.
+
+No prompt is in it, and no address. The values are fields of the record as well, for logs that programs read.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from callsheet.errors import ProviderError
+from callsheet.ledger import Attempt, Job, JobOrder, JobState
+
+log = logging.getLogger(__name__)
+
+_NOUNS = {"image": "picture", "video": "video", "look": "look"}
+# Of an error's text; all of it is in the ledger.
+_LONGEST_REASON = 300
+
+
+def log_answer(order: JobOrder, attempt: Attempt, outcome: Job | ProviderError, seconds: float) -> None:
+    """Log what came of a paid request, `seconds` after it was sent."""
+    fields = _fields_of(order, attempt.model) | {"attempt": attempt.n, "seconds": round(seconds, 2)}
+    if attempt.request_id:
+        fields["request_id"] = attempt.request_id
+    noun, ids = _NOUNS[order.kind], f" (request {attempt.request_id})" if attempt.request_id else ""
+    if isinstance(outcome, ProviderError):
+        fields |= {"event": "refused", "error": outcome.kind}
+        told = f"no {noun} by {attempt.model} after {seconds:.1f} s: {outcome.kind}: {str(outcome)[:_LONGEST_REASON]}"
+    elif outcome.state is JobState.SUBMITTED:
+        fields |= {"event": "submitted", "operation": outcome.operation, "usd_held": float(attempt.estimate)}
+        told = f"{noun} submitted to {attempt.model} in {seconds:.1f} s, up to {_usd(order, attempt.estimate)}"
+        ids = f" ({outcome.operation})"
+    else:
+        fields |= {"event": "made", "usd": float(outcome.spent_usd)}
+        told = f"{noun} by {attempt.model} in {seconds:.1f} s, {_usd(order, outcome.spent_usd)}"
+    log.info("%s %s: %s%s", order.shot, order.slot, told, ids, extra={"fields": fields})
+
+
+def log_end(order: JobOrder, job: Job) -> None:
+    """Log that the operation of a video has ended, with what it cost."""
+    waited = (job.finished_at - job.submitted_at).total_seconds() if job.finished_at and job.submitted_at else 0.0
+    fields = _fields_of(order, job.model) | {"operation": job.operation, "usd": float(job.spent_usd)}
+    fields |= {"event": "made" if job.sha256 else job.state.value, "seconds": round(waited, 2)}
+    what = f"video by {job.model} {'made' if job.sha256 else job.state.value} {waited:.0f} s after it was submitted"
+    cost = _usd(order, job.spent_usd)
+    log.info("%s %s: %s, %s (%s)", order.shot, order.slot, what, cost, job.operation, extra={"fields": fields})
+
+
+def _fields_of(order: JobOrder, model: str) -> dict[str, object]:
+    return {
+        "batch": order.batch, "shot": order.shot, "slot": order.slot, "kind": order.kind, "model": model,
+        "mode": order.mode, "job": order.key,
+    }  # fmt: skip
+
+
+def _usd(order: JobOrder, usd: object) -> str:
+    return f"${usd:.4f}{' at list price' if order.mode == 'rehearsal' else ''}"
