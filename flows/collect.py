@@ -108,6 +108,6 @@ if __name__ == "__main__":
         collect.serve(
             name="collect",
             parameters={"live": False},
-            schedule=Cron("*/5 * * * *", timezone="Europe/Berlin", slug="every-five-minutes"),
+            schedule=Cron("17 * * * *", timezone="Europe/Berlin", slug="hourly"),
             global_limit=1,
         )
