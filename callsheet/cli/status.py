@@ -132,27 +132,36 @@ def _show(found: dict[str, Any]) -> None:
         out.print(f"... and {len(unfinished) - ROWS} more (all of them with --json)")
 
 
+# A rehearsal's money is what it would have cost at list price.
+_MONEY = ("USD held", "USD spent", "USD rehearsed")
+
+
 def _batches_table(rows: Sequence[dict[str, Any]]) -> Table:
     table = Table()
-    for column in ("batch", "shots", "under way", "parked", "to resolve", "USD reserved", "USD spent"):
-        table.add_column(column)
+    for column in ("batch", "mode", "shots", "under way", "parked", "to resolve", *_MONEY):
+        table.add_column(column, justify="right" if column in _MONEY else "left")
     for row in rows:
         shots = ", ".join(f"{count} {state}" for state, count in row["shots"].items() if count) or "none"
         numbers = (str(row[name]) for name in ("under_way", "parked", "unresolved"))
-        money = (f"{row['usd'][name]:.2f}" for name in ("reserved", "spent"))
-        table.add_row(*(Text(cell) for cell in (row["batch"], shots, *numbers, *money)))
+        table.add_row(*(Text(cell) for cell in (row["batch"], row["mode"], shots, *numbers, *_money(row, 2))))
     return table
 
 
 def _spend_table(rows: Sequence[dict[str, Any]]) -> Table:
     table = Table(title="Money by campaign, model and day (Pacific)", title_justify="left")
-    for column in ("campaign", "mode", "model", "day", "requests", "USD estimated", "USD reserved", "USD spent"):
+    for column in ("campaign", "mode", "model", "day", "requests", "USD estimated", *_MONEY):
         table.add_column(column, justify="right" if column.startswith(("USD", "requests")) else "left")
     for row in rows[-ROWS:]:
-        money = (f"{row['usd'][name]:.4f}" for name in ("estimated", "reserved", "spent"))
+        numbers = (str(row["attempts"]), f"{row['usd']['estimated']:.4f}", *_money(row, 4))
         names = (row[name] for name in ("campaign", "mode", "model", "day"))
-        table.add_row(*(Text(cell) for cell in (*names, str(row["attempts"]), *money)))
+        table.add_row(*(Text(cell) for cell in (*names, *numbers)))
     return table
+
+
+def _money(row: dict[str, Any], digits: int) -> tuple[str, str, str]:
+    """Return what is held, spent and rehearsed; a rehearsal spends nothing."""
+    held, spent = (f"{row['usd'][name]:.{digits}f}" for name in ("reserved", "spent"))
+    return (held, spent, "") if row["mode"] == "live" else (held, "0", spent)
 
 
 def _lines(found: dict[str, Any]) -> list[str]:
@@ -166,6 +175,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
         lines.append(f"... and {len(found['under_way']) - ROWS} more under way (all of them with --json)")
     lines += [
         f"{row['batch']}: USD {row['usd']['reserved']:.2f} held by requests that are not settled"
+        f"{'' if row['mode'] == 'live' else ' (a rehearsal: $0 is charged)'}"
         for row in found["batches"]
         if row["usd"]["reserved"]
     ]

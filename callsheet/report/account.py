@@ -56,14 +56,13 @@ def spend_markdown(summary: Mapping[str, Any], account: Account) -> str:
 
     `summary` is the object that `run --json` prints.
     """
-    usd = summary["usd"]
+    usd, rehearsal = summary["usd"], summary["mode"] == "rehearsal"
     rows = [
-        ["Spent by this batch", dollars(usd["spent"])],
+        ["List price of this batch, $0 charged" if rehearsal else "Spent by this batch", dollars(usd["spent"])],
         ["Estimated for this run", dollars(usd["estimated"])],
         *([kind.capitalize(), counts(summary[kind])] for kind in ("images", "videos", "cuts")),
         ["Shots", counts(summary["shots"])],
     ]
-    rehearsal = summary["mode"] == "rehearsal"
     parts = [
         "A rehearsal: the amounts are what it would have cost." if rehearsal else "",
         table((escaped(summary["batch"]), ""), rows),

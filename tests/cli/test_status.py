@@ -75,3 +75,12 @@ async def test_days_of_a_campaign_turn_at_midnight_in_california_in_summer_and_w
             await ledger.claim(order(name, batch=LIVE))
             await ledger.begin(digest(name), estimate=PRICE, scope="p")
         assert [row.day for row in await ledger.spend()] == [date(2026, 2, 28), date(2026, 7, 1)]
+
+
+def test_a_rehearsal_has_spent_nothing_in_the_tables(lean_cli: Cli) -> None:
+    (lean_cli.folder / "sheet.csv").write_text("id,prompt\ncup,A cup\n")
+    assert lean_cli("run", "sheet.csv").exit_code == 0
+    told = lean_cli("status").stdout
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in told.splitlines() if "rehearsal" in line]
+    assert [row[-3:-1] for row in rows] == [["0.00", "0"], ["0.0000", "0"]]
+    assert all(float(row[-1]) > 0 for row in rows)

@@ -131,7 +131,7 @@ def test_the_spend_of_a_rehearsal_is_said_to_be_none() -> None:
     }
     text = spend_markdown(summary, ACCOUNT)
     assert "would have cost" in text
-    assert "| Spent by this batch | $0.536 |" in text
+    assert "| List price of this batch, $0 charged | $0.536 |" in text
     assert "| Images | 4 created |" in text
     assert "| Cuts | none |" in text
     assert "| Shots | 3 total, 2 done, 1 blocked |" in text
