@@ -43,6 +43,7 @@ from callsheet.orchestration.forms import (
 )
 from callsheet.orchestration.local_server import local_server
 from callsheet.orchestration.resume import go_on_later, resolve_edition
+from callsheet.orchestration.run_events import tell_ended
 from callsheet.orchestration.run_labels import label_run, log_plan, log_report, run_name
 from callsheet.orchestration.run_parameters import request_from
 from callsheet.orchestration.shard_runs import cancel_shards
@@ -148,7 +149,9 @@ async def _bring(asked: PreparedRun, watch: Watch | None) -> State[dict[str, Any
             ended = await report(started)
     log_report(ended)
     await close_earlier(run.batch)
-    return final_state(run, ended, await go_on_later(run.batch, ended))
+    later = await go_on_later(run.batch, ended)
+    tell_ended(run.batch, ended.summary, later)
+    return final_state(run, ended, later)
 
 
 async def in_groups(run: RunContext, shots: Sequence[Shot], most: int = MOST_GROUPS) -> None:

@@ -11,6 +11,7 @@ from callsheet.batch.pipeline import run_step
 from callsheet.batch.report import Report, write_report
 from callsheet.context.context import current_run
 from callsheet.orchestration.artifacts import publish_report
+from callsheet.orchestration.run_events import tell_archived
 from tasks.policy import POLICY, work_on
 
 
@@ -41,7 +42,9 @@ async def cuts(group: str, shots: list[str]) -> dict[str, Any]:
 @task(name="archive", task_run_name="archive: {group}", tags=["archive"], **POLICY)
 async def archive(group: str, shots: list[str]) -> dict[str, Any]:
     """Write the sidecars of the group's shots and record how they ended."""
-    return await run_step(*work_on("archive", shots))
+    ended, state = await run_step(*work_on("archive", shots)), current_run().state
+    tell_archived(current_run().batch, shots, (file for shot in shots for file in state.assets.get(shot, {}).values()))
+    return ended
 
 
 @task(name="report", task_run_name="report", tags=["report"], **POLICY)
