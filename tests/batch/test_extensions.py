@@ -16,7 +16,9 @@ import pytest
 from callsheet.approval.decision_input import TakeSelection
 from callsheet.batch import approve
 from callsheet.batch.recover import recover_all
+from callsheet.maintenance.service import Checked, verify_archive
 from callsheet.providers.omni import OmniInteractions
+from callsheet.reconcile.inspect import tell_nobody
 from callsheet.settings import load_settings
 from tests.support.forked import Forge
 from tests.support.service import Service, start_service
@@ -40,7 +42,11 @@ def edited_row(name: str) -> str:
     return f"{name},A {name},0,{name} moves on,{OMNI},4,night falls on {name}|snow covers {name},,1,360p,\n"
 
 
-CHAINS = {"extended": (HEADER, row), "edited": (EDITED, edited_row)}
+def veo_row(name: str) -> str:
+    return row(name, model=VEO)
+
+
+CHAINS = {"extended": (HEADER, row), "edited": (EDITED, edited_row), "veo": (HEADER, veo_row)}
 
 
 @pytest.fixture(scope="module")
@@ -261,18 +267,55 @@ def test_recover_fetches_a_step_that_was_under_way_and_the_run_goes_on_with_it(
     assert is_linked(folder.chain("late"))
 
 
+@pytest.mark.parametrize("homes", [1, 2])
+@pytest.mark.parametrize("chain", CHAINS)
+@pytest.mark.quick_cases("edited-1", "veo-2")
+def test_two_processes_at_once_pay_for_each_step_once(
+    folder: VideoFolder, bare_forge: Forge, chain: str, homes: int
+) -> None:
+    """In one home, or in two with one ledger and archive, as on two machines: the spools are apart then."""
+    header, row_of = CHAINS[chain]
+    shared = {"ledger": f"sqlite:///{folder.place / 'ledger.db'}", "archive": str(folder.place / "archive")}
+    apart = shared if homes > 1 else {}
+    given = {"gemini_base_url": folder.service.url, "tier": 3, **apart}
+    places = [folder.settings.home, folder.place / "there"][:homes]
+    here, there = (
+        replace(folder, header=header, settings=load_settings(home=place, **given)) for place in (places[0], places[-1])
+    )
+    here.write(*(row_of(f"p{n}") for n in range(3)))
+    before = here.accepted()
+    both = [one.start(bare_forge, "after the marker", **apart) for one in (here, there)]
+    assert [process.wait(240) for process in both] == [-9, -9]
+    assert here.accepted() - before == 9
+    assert [one.run()["submissions"]["video"] for one in (here, there)] == [0, 0]
+    assert all(is_linked(here.chain(f"p{n}")) for n in range(3))
+
+
 @pytest.mark.parametrize("chain", CHAINS)
 @pytest.mark.quick_cases("edited")
-def test_two_processes_at_once_pay_for_each_step_once(folder: VideoFolder, bare_forge: Forge, chain: str) -> None:
+def test_clips_of_a_chain_that_are_lost_are_found_and_put_back_without_paying(folder: VideoFolder, chain: str) -> None:
     header, row_of = CHAINS[chain]
     folder = replace(folder, header=header)
-    folder.write(*(row_of(f"p{n}") for n in range(3)))
-    before = folder.accepted()
-    both = [folder.start(bare_forge, "after the marker") for _ in range(2)]
-    assert [process.wait(240) for process in both] == [-9, -9]
-    assert folder.accepted() - before == 9
-    assert folder.run()["submissions"]["video"] == 0
-    assert all(is_linked(folder.chain(f"p{n}")) for n in range(3))
+    folder.write(row_of("kite"))
+    folder.run()
+    paid, files = folder.accepted(), [clip["file"]["file"] for clip in folder.chain("kite")]
+    whole = {name: (folder.archive / "shots" / "kite" / name).read_bytes() for name in files}
+    for name in (files[1], files[2]):
+        (folder.archive / "shots" / "kite" / name).unlink()
+    shutil.rmtree(folder.settings.home / "spool")
+
+    def verify(*, mend: bool) -> Checked:
+        """The archive alone knows: what is lost comes from the provider."""
+        [checked] = asyncio.run(
+            verify_archive(folder.settings, ["sheet.rehearsal"], deep=True, mend=mend, tell=tell_nobody)
+        )
+        return checked
+
+    assert {one.name.rpartition("/")[2] for one in verify(mend=False).findings} == {files[1], files[2]}
+    assert verify(mend=True).whole
+    assert verify(mend=False).findings == ()
+    assert {name: (folder.archive / "shots" / "kite" / name).read_bytes() for name in files} == whole
+    assert (folder.run()["submissions"]["video"], folder.accepted()) == (0, paid)
 
 
 def test_a_clip_is_edited_by_each_instruction_and_then_made_longer(folder: VideoFolder) -> None:

@@ -18,10 +18,12 @@ from callsheet.archive.sidecar import JobRecord, Sidecar
 from callsheet.batch.prepare import prepare_run
 from callsheet.batch.request import RunRequest
 from callsheet.errors import ManifestError
+from callsheet.maintenance.service import verify_archive
 from callsheet.models import load_catalogue
 from callsheet.plan import Known
 from callsheet.plan.plan_batch import plan_batch
 from callsheet.plan.requests import clip_order, take_order
+from callsheet.reconcile.inspect import tell_nobody
 from callsheet.reconcile.sidecar_check import check
 from callsheet.settings import Settings, load_settings
 from callsheet.shots import Batch, Shot
@@ -185,16 +187,48 @@ def main() -> None:
     run_main()
 
 
-def test_two_processes_ask_the_second_model_once(folder: Folder, bare_forge: Forge) -> None:
-    text = image(f"{A} | {B}", "", "Two at once")
+@pytest.mark.parametrize("homes", [1, 2])
+@pytest.mark.parametrize(("sheet", "first", "second"), [(image, A, B), (video, VEO, OMNI)], ids=["picture", "clip"])
+@pytest.mark.quick_cases("picture-1", "clip-2")
+def test_two_processes_ask_the_second_model_once(
+    folder: Folder, bare_forge: Forge, sheet: Any, first: str, second: str, homes: int
+) -> None:
+    """In one home, or in two with one ledger and archive, as on two machines."""
+    text = sheet(f"{first} | {second}", "", f"Two at once {homes} {first}")
     path, before = folder.write(text), folder.accepted()
-    fail(folder, A, "404")
-    given = json.dumps({"home": str(folder.settings.home), "gemini_base_url": folder.service.url, "tier": 3})
-    args = [given, path, "after the marker", "folder"]
-    both = [bare_forge.start(args, folder.place, dict(os.environ), "tests.support.whole_batch:main") for _ in range(2)]
+    fail(folder, first, "404")
+    shared = {"ledger": f"sqlite:///{folder.place / 'ledger.db'}", "archive": str(folder.place / "archive")}
+    given = {"gemini_base_url": folder.service.url, "tier": 3, **(shared if homes > 1 else {})}
+    both = []
+    for home in [folder.settings.home, folder.place / "there"][:homes] * (3 - homes):
+        args = [json.dumps({"home": str(home), **given}), path, "after the marker", "folder"]
+        both.append(bare_forge.start(args, folder.place, dict(os.environ), "tests.support.whole_batch:main"))
     assert [process.wait(240) for process in both] == [-9, -9]
-    assert folder.accepted()["image"] - before["image"] == 1
-    assert folder.run(text)["submissions"] == {"image": 0, "video": 0}
+    assert sum(folder.accepted().values()) - sum(before.values()) == 1
+    here = load_settings(home=folder.settings.home, **given)
+    assert folder.run(text, here)["submissions"] == {"image": 0, "video": 0}
+
+
+@pytest.mark.parametrize(("first", "second"), [(VEO, OMNI), (OMNI, VEO)])
+@pytest.mark.quick_cases(f"{VEO}-{OMNI}")
+def test_a_lost_clip_of_the_second_model_is_fetched_again_without_paying(
+    folder: Folder, first: str, second: str
+) -> None:
+    text = video(f"{first} | {second}", "", f"Put back {first}")
+    fail(folder, first, "404")
+    folder.run(text)
+    paid, [part] = folder.accepted(), folder.sidecar()["clips"]
+    assert part["job"]["model"] == second
+    file = Path(folder.settings.archive_uri) / "sheet/sheet.rehearsal/shots/cup" / part["file"]["file"]
+    whole = file.read_bytes()
+    file.unlink()
+    for mend, is_whole in ((False, False), (True, True), (False, True)):
+        [checked] = asyncio.run(
+            verify_archive(folder.settings, ["sheet.rehearsal"], deep=True, mend=mend, tell=tell_nobody)
+        )
+        assert checked.whole == is_whole, checked.findings
+    assert file.read_bytes() == whole
+    assert (folder.run(text)["submissions"], folder.accepted()) == ({"image": 0, "video": 0}, paid)
 
 
 @pytest.mark.parametrize(("sheet", "first", "second"), [(image, A, B), (video, VEO, OMNI)], ids=["picture", "clip"])

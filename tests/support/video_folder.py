@@ -69,9 +69,9 @@ class VideoFolder:
         told = self.sidecar(shot)
         return [*told["beginnings"], *told["clips"]]
 
-    def start(self, forge: Forge, moment: str) -> Any:
-        """Begin a run in a process of its own, which is killed at the moment."""
-        given = {"home": str(self.settings.home), "gemini_base_url": self.service.url, "tier": 3}
+    def start(self, forge: Forge, moment: str, **other: str) -> Any:
+        """Begin a run in a process of its own, which is killed at the moment; `other` are settings of it."""
+        given = {"home": str(self.settings.home), "gemini_base_url": self.service.url, "tier": 3, **other}
         args = [json.dumps(given), str(self.place / "sheet.csv"), moment, "folder"]
         return forge.start(args, self.place, dict(os.environ), "tests.support.whole_batch:main")
 
