@@ -17,6 +17,8 @@ HTTP_OF = {
     "CANCELLED": 499, "INTERNAL": 500, "DATA_LOSS": 500, "UNKNOWN": 500, "UNIMPLEMENTED": 501, "UNAVAILABLE": 503,
     "DEADLINE_EXCEEDED": 504,
 }  # fmt: skip
+# What those that give numbers of HTTP mean by them: the first name of each.
+_NAME_OF_HTTP = {number: name for name, number in reversed(HTTP_OF.items())}
 # Errors of interactions have words or URIs for codes (google-genai 3.6.1, 2026-11-30), gateways words of their own.
 _ALIASES = {
     "RESOURCE_EXHAUSTED": "RATE_LIMIT RATE_LIMITED RATE_LIMIT_EXCEEDED RATE_LIMIT_ERROR QUOTA_EXCEEDED "
@@ -37,13 +39,14 @@ MAX_CODE_CHARS = 200
 def name_code(code: object) -> str:
     """Return the name of an error's code, "" for none.
 
-    The number of google.rpc or a word, which may end a URI; an unknown number as it is.
+    The number of google.rpc or HTTP, or a word, which may end a URI; an unknown number as it is.
     """
     if isinstance(code, bool) or not isinstance(code, int | str):
         return ""
     text = str(code)[:MAX_CODE_CHARS].strip()
     if text.isascii() and text.isdigit():
-        return RPC_CODES.get(int(text), text) if len(text) < 6 else ""
+        number = int(text)
+        return RPC_CODES.get(number) or _NAME_OF_HTTP.get(number) or (text if len(text) < 6 else "")
     word = re.split(r"[/#:]", text.rstrip("/#:"))[-1]
     name = re.sub(r"[^A-Z0-9]+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", word).upper()).strip("_")
     return _NAME_OF.get(name, name)

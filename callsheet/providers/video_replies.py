@@ -14,7 +14,7 @@ from callsheet.errors import ProviderError, Unknown, Unreachable
 from callsheet.providers.http_errors import Phase, from_reply
 from callsheet.providers.operations import MAX_VIDEO_BYTES, find_name, is_google_name, video_result
 from callsheet.providers.protocol import VideoReady
-from callsheet.providers.reply_body import ReplyBody, read_body
+from callsheet.providers.reply_body import ReplyBody, decoded, read_body, uncompressed
 from callsheet.providers.reply_spool import Reply
 from callsheet.providers.reply_words import error_body, stated_error
 
@@ -40,7 +40,9 @@ def submitted_name(reply: Reply, what: str) -> str:
     tell whether the request was accepted.
     """
     body = read_body(reply)
-    name = find_name(list(body.documents)) if not body.is_cut or reply.is_whole else None
+    name = find_name(list(body.documents))
+    if name and body.is_cut and not _came_whole(name, reply):
+        name = None
     if name and (is_google_name(name) and reply.status != 429):
         return name
     retry_after = reply.headers.get("retry-after")
@@ -59,6 +61,17 @@ def submitted_name(reply: Reply, what: str) -> str:
         reason="NO_NAME",
         status=reply.status,
     )
+
+
+def _came_whole(name: str, reply: Reply) -> bool:
+    """Return whether a reply that was cut off has all of an operation's name.
+
+    Read again after a kill a reply does not tell how it ended; a part of a name would be asked about for ever.
+    """
+    text = decoded(
+        uncompressed(reply.body, reply.headers.get("content-encoding", "")), reply.headers.get("content-type", "")
+    )
+    return is_google_name(name) and f'{name.rpartition("/")[2]}"' in text
 
 
 def polled_video(reply: Reply, what: str, read: Reading = video_result) -> VideoReady | None:

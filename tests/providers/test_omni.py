@@ -225,6 +225,16 @@ async def test_a_submission_without_a_name_is_judged_once_and_never_sent_again(
         assert server.posts == 1
 
 
+@pytest.mark.parametrize("is_whole", [False, True])
+@pytest.mark.parametrize(("body", "name"), NAMES)
+def test_a_reply_cut_anywhere_gives_the_whole_name_or_is_in_doubt(body: Any, name: str, is_whole: bool) -> None:
+    """A part of a name would be asked about for ever. Read again after a kill a reply seems to have come whole."""
+    sent = json.dumps(body).encode()
+    for end in range(1, len(sent)):
+        with contextlib.suppress(errors.Unknown):
+            assert submitted_name(KeptReply(200, {}, sent[:end], is_whole), "x") == name
+
+
 # --- polls
 
 URI = "https://generativelanguage.googleapis.com/v1beta/files/vid123:download?alt=media"
@@ -298,6 +308,12 @@ ENDS: list[tuple[Any, type[errors.ProviderError], str, RetryDecision]] = [
         {**CREATED, "steps": [{"type": "model_output", "error": {"code": 13, "message": "oh"}}], "status": "failed"},
         errors.OperationFailed,
         "INTERNAL",
+        RetryDecision.RETRY,
+    ),
+    (
+        {**CREATED, "status": "failed", "error": {"code": "503", "message": "busy"}},
+        errors.OperationFailed,
+        "UNAVAILABLE",
         RetryDecision.RETRY,
     ),
     (

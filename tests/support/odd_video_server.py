@@ -12,7 +12,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer. `cut`: the connection ends after so many bytes of the body. `drip`: these come one by one."""
+    """An answer. `cut`: the connection ends after so many bytes of the body. `drip`: these come one by one.
+
+    `chunked`: in chunks, without its length. `closes`: the connection ends after it, which nothing in it says.
+    """
 
     body: Any = b""
     status: int = 200
@@ -20,6 +23,8 @@ class Reply:
     kind: str = "application/json"
     cut: int | None = None
     drip: bool = False
+    chunked: bool = False
+    closes: bool = False
 
     @property
     def payload(self) -> bytes:
@@ -80,7 +85,11 @@ class OddServer:
         self.seen.append(asked)
         reply = self._answer(asked)
         body = reply.payload
-        lines = {"Content-Type": reply.kind, "Content-Length": str(len(body)), **reply.headers}
+        framing = {"Transfer-Encoding": "chunked"} if reply.chunked else {"Content-Length": str(len(body))}
+        lines = {"Content-Type": reply.kind, **framing, **reply.headers}
+        if reply.chunked:
+            pieces = [body[at : at + 100] for at in range(0, len(body), 100)]
+            body = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in [*pieces, b""])
         fields = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
         writer.write(f"HTTP/1.1 {reply.status} X\r\n{fields}\r\n".encode())
         if reply.drip:
@@ -90,7 +99,7 @@ class OddServer:
                 await asyncio.sleep(0.01)
         writer.write(body[: reply.cut])
         await writer.drain()
-        return reply.cut is None
+        return reply.cut is None and not reply.closes
 
 
 @contextlib.asynccontextmanager
