@@ -128,6 +128,12 @@ def undecided(attempts: Sequence[AttemptRecord]) -> list[AttemptRecord]:
     return [a for a in doubtful if "resubmit by" not in a.detail]
 
 
+def differing(files: dict[str, list[str]], wanted: dict[str, list[str]]) -> dict[str, list[str]]:
+    """The names that only one of the two archives has, by shot."""
+    shots = {shot: sorted({*files.get(shot, ())} ^ {*wanted.get(shot, ())}) for shot in files | wanted}
+    return {shot: names for shot, names in shots.items() if names or files.get(shot) != wanted.get(shot)}
+
+
 def claims(peace: Stage, chaos: Stage, size: Size) -> dict[str, tuple[bool, str]]:
     """What has to hold, whether it does, and the figures."""
     counts, book = chaos.service.counts(), chaos.note()
@@ -145,7 +151,7 @@ def claims(peace: Stage, chaos: Stage, size: Size) -> dict[str, tuple[bool, str]
     return {
         "the archive equals the undisturbed one": (
             files == wanted,
-            f"{sum(map(len, files.values()))} files {[shot for shot in wanted if files.get(shot) != wanted[shot]]}",
+            f"{sum(map(len, files.values()))} files; not in both: {differing(files, wanted)}",
         ),
         "accepted submissions per wanted clip are 1.00": (
             sum(videos.values()) == len(videos) == size.clips,
