@@ -61,6 +61,9 @@ FLOOR_BYTES, FLOOR_S = 256 * 1024, 60.0
 TURNS = 3
 # Longest wait for what the Files API tells of a file, and for the body of an error, in seconds.
 ASIDE_S = 20.0
+# How often it is asked, and after which answers below 500 once more.
+ASKED = 3
+_ASK_AGAIN = (408, 425, 429)
 MAX_ERROR_BYTES = 64 * 1024
 
 
@@ -131,22 +134,36 @@ class HttpsDownload:
 
         Whatever else it says of it, or that it does not answer, is left to the download.
         """
-        return not is_processed(await self._ask_about(resource_of(url)))
+        return not is_processed(await self._ask_about(resource_of(url)) or b"")
 
     async def _compare(self, resource: str | None, target: Path) -> None:
-        if told := await self._ask_about(resource):
-            await asyncio.to_thread(check_file, target, told)
+        """Hold the file against what the Files API tells of it.
 
-    async def _ask_about(self, resource: str | None) -> bytes:
-        """Return what the Files API tells of a file, nothing when it does not."""
+        One that cannot be asked, several times, is taken at its word: the file is paid for.
+        """
+        for _ in range(ASKED):
+            told = await self._ask_about(resource)
+            if told:
+                await asyncio.to_thread(check_file, target, told)
+            if told is not None:
+                return
+        log.warning("Nobody could be asked whether %s came whole: it is taken as it came.", resource)
+
+    async def _ask_about(self, resource: str | None) -> bytes | None:
+        """Return what the Files API tells of a file, nothing when it does not.
+
+        None when there was no answer, so that it may be asked again.
+        """
         if resource is None or not same_origin(resource, self._base_url):
             return b""
         try:
             async with asyncio.timeout(ASIDE_S), self._client.stream("GET", resource, headers=self._headers) as reply:
+                if reply.status_code in _ASK_AGAIN or reply.status_code >= 500:
+                    return None
                 return (await _read_beginning(reply)).body if reply.status_code == 200 else b""
         except (httpx2.HTTPError, TimeoutError) as error:
             log.debug("%s could not be asked about: %s", resource, type(error).__name__)
-            return b""
+            return None
 
     async def _follow(self, url: str, headers: Mapping[str, str], part: PartialFile) -> str | None:
         return await guarded(lambda: self._get_in_time(url, headers, part), Phase.DOWNLOAD, "the video", self._secrets)

@@ -464,6 +464,20 @@ async def test_a_file_that_is_not_what_the_provider_tells_of_is_refused(
     await _download(server, f"{server.url}/v1beta/files/a:download?alt=media", tmp_path / "clip.mp4")
 
 
+@pytest.mark.parametrize("nothing", [Reply({}, 503), Reply({}, 429), Reply(b"{", declared=50, close=True)])
+async def test_a_damaged_file_is_refused_though_the_provider_tells_of_it_only_when_asked_again(
+    server: Server, tmp_path: Path, nothing: Reply
+) -> None:
+    told = {"sizeBytes": str(len(MP4)), "sha256Hash": base64.b64encode(hashlib.sha256(MP4).digest()).decode()}
+    url = f"{server.url}/v1beta/files/a:download?alt=media"
+    server.script = [Reply(MP4[:-1] + b"!"), nothing, nothing, Reply(told)]
+    with pytest.raises(errors.DownloadFailed, match="damaged"):
+        await _download(server, url, tmp_path / "clip.mp4")
+    server.script = [Reply(MP4), nothing, nothing, nothing]
+    await _download(server, url, tmp_path / "clip.mp4")
+    assert (tmp_path / "clip.mp4").read_bytes() == MP4, "what was paid for is kept, though nobody tells of it"
+
+
 @pytest.mark.parametrize(
     "uri",
     [
