@@ -186,7 +186,7 @@ class Shot:
     extend: int = 0
     extend_s: int = 0
     clips: int = 1
-    select_clip: int | None = None
+    select_clip: int | Literal["first"] | None = None
     image_fallbacks: tuple[str, ...] = ()
     video_fallbacks: tuple[str, ...] = ()
     fallback_on_quota: bool = False

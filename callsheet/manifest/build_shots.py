@@ -180,7 +180,7 @@ class Assembler:
         if number and number > clips:
             self._note(draft, "select_clip", f"there is no clip {number}", f"allowed: 1 to {clips}", "raise clips")
             number = None
-        return replace(shot, clips=clips, select_clip=number)
+        return replace(shot, clips=clips, select_clip="first" if chosen == "first" else number)
 
     def _name_people(self, draft: Draft, shot: Shot, model_id: str) -> Shot:
         """Return the shot with its wish about people in the words of a video model."""

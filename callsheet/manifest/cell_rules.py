@@ -90,9 +90,9 @@ _RULES: tuple[_Rule, ...] = (
     _make_whole_rule("clips", 1, MAX_CLIPS),
     _make_pattern_rule(
         "select_clip",
-        rf"^(?:best|[1-{MAX_CLIPS}])$",
-        f"allowed: best, or a clip's number, 1 to {MAX_CLIPS}",
-        suggestion=lambda value: did_you_mean(value, ("best",)),
+        rf"^(?:best|first|[1-{MAX_CLIPS}])$",
+        f"allowed: best, first, or a clip's number, 1 to {MAX_CLIPS}",
+        suggestion=lambda value: did_you_mean(value, ("best", "first")),
     ),
     _make_pattern_rule(
         "select",

@@ -114,7 +114,9 @@ COLUMNS: dict[str, Column] = {
         video=True,
     ),
     "select_clip": Column(
-        "text", "Clip of several that goes on: best (by what they look like), or its number.", video=True
+        "text",
+        "Clip of several that goes on: best (by what they look like), first (that was made), or its number.",
+        video=True,
     ),
     "last_frame": Column("text", "Picture that the video ends on.", video=True),
     "audio": Column("text", "Sound of the video: on or off, where that can be said; or default.", video=True),

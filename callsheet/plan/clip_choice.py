@@ -33,9 +33,10 @@ def order_variants(batch: Batch, shot: Shot, first: JobOrder) -> list[JobOrder]:
     return [first, *(clip_order(batch, shot, take, frame, n) for n in range(2, shot.clips + 1))]
 
 
-def clip_wish_of(first: JobOrder) -> str:
+def clip_wish_of(shot: Shot, first: JobOrder) -> str:
     """Return the sha256 of what a choice among the clips of a frame answers."""
-    return hashlib.sha256(json.dumps(["clip", first.key]).encode()).hexdigest()
+    word = ["first"] if shot.select_clip == "first" else []
+    return hashlib.sha256(json.dumps(["clip", first.key, *word]).encode()).hexdigest()
 
 
 def find_clip_pin(
@@ -46,7 +47,7 @@ def find_clip_pin(
     `take` is its number.     What was made of one has chosen it, should the record be lost.
     """
     made = list_made_clips(orders, jobs)
-    wish = clip_wish_of(orders[0])
+    wish = clip_wish_of(shot, orders[0])
     on_record = next((pin for pin in reversed(pins) if pin.holds_for(wish, made)), None)
     if on_record is not None or not count_steps(shot):
         return on_record
@@ -85,7 +86,8 @@ def plan_variants(
         first = clip_order(batch, shot, take, list_made_takes(batch, shot, known).get(take))
     orders = order_variants(batch, shot, first)
     pin = find_clip_pin(batch, shot, orders, known.jobs, known.pins.get(shot.id, ()))
-    chosen = shot.select_clip or (pin.take if pin else None)
+    number = shot.select_clip if isinstance(shot.select_clip, int) else None
+    chosen = number or (pin.take if pin else None)
     actions = [clip, *map(plan_request, orders[1:])]
     return [replace(action, is_chosen=n == chosen) for n, action in enumerate(actions, 1)]
 

@@ -18,7 +18,7 @@ from callsheet.ledger import JobOrder
 from callsheet.media.frames import choose_clip
 from callsheet.media.scores import FrameScore, score_clip
 from callsheet.plan.clip_choice import TO_COME, clip_wish_of, find_clip_pin, list_clips_to_come, list_made_clips
-from callsheet.shots import Failure, ShotOutcome
+from callsheet.shots import Failure, Shot, ShotOutcome
 
 _BY_NUMBER = "asked for by number"
 
@@ -42,7 +42,7 @@ async def choose_clip_of(
 
     None, with the reason on the shot, as long as some are to come, or when there is none.
     """
-    if (number := work.shot.select_clip) is not None:
+    if isinstance(number := work.shot.select_clip, int):
         return _choose_by_number(work, clips[number - 1], orders[number - 1].slot, is_to_come=number in to_come)
     jobs = await run.resources.ledger.jobs(order.key for order in orders)
     pins = await run.resources.ledger.frame_pins(run.batch.name, [work.shot.id])
@@ -51,9 +51,9 @@ async def choose_clip_of(
         work.failures.append(Failure("clips", TO_COME, _describe_wait(sorted(to_come)), slot=orders[0].slot))
         return None
     made = list_made_clips(orders, jobs)
-    if pin is None and (found := await _choose_by_scores(run, clips)) is not None:
-        number, why = found
-        pin = FramePin(run.batch.name, work.shot.id, clip_wish_of(orders[0]), number, made[number], why)
+    if pin is None and (found := await _choose(run, work.shot, clips)) is not None:
+        chosen, why = found
+        pin = FramePin(run.batch.name, work.shot.id, clip_wish_of(work.shot, orders[0]), chosen, made[chosen], why)
     if pin is None:
         return None
     if not pin.n:
@@ -76,6 +76,13 @@ def _choose_by_number(work: ShotState, clip: ClipState, slot: str, *, is_to_come
 def _mark(clip: ClipState, why: str) -> ClipState:
     clip.chosen, clip.why = True, why
     return clip
+
+
+async def _choose(run: RunContext, shot: Shot, clips: Sequence[ClipState]) -> tuple[int, str] | None:
+    if shot.select_clip != "first":
+        return await _choose_by_scores(run, clips)
+    first = next((clip.variant for clip in clips if clip.asset is not None), None)
+    return None if first is None else (first, "the first that was made")
 
 
 async def _choose_by_scores(run: RunContext, clips: Sequence[ClipState]) -> tuple[int, str] | None:

@@ -144,6 +144,20 @@ def test_the_choice_waits_for_what_is_parked_and_not_for_what_is_blocked(folder:
     assert ([one["file"] for one in boat["beginnings"]], len(boat["cuts"])) == ([None], 1)
 
 
+def test_the_first_clip_that_was_made_goes_on_where_the_sheet_says_so_and_stays(folder: VideoFolder) -> None:
+    folder.service.script({"match": {"kind": "video", "prompt": "elm moves", "nth": [1]}, "fault": "rai"})
+    folder.write(row("elm", 3, chosen="first", extend=1))
+    summary = folder.run()
+    assert (summary["exit_code"], summary["submissions"]["video"]) == (0, 4)
+    made = [clip for clip in folder.sidecar("elm")["beginnings"] if clip["file"]]
+    chosen = chosen_of(folder.sidecar("elm"))
+    assert (chosen["why"], chosen["variant"]) == ("the first that was made", min(clip["variant"] for clip in made))
+    folder.lose_ledger()
+    assert folder.run()["submissions"]["video"] == 0
+    folder.write(row("elm", 3, extend=1))
+    assert folder.run()["submissions"]["video"] == 0, "what is made of it has chosen it"
+
+
 def test_a_clip_asked_for_by_number_that_was_blocked_leaves_the_shot_open_to_another(folder: VideoFolder) -> None:
     folder.service.script({"match": {"kind": "video", "prompt": "oak moves"}, "fault": "rai"})
     folder.write(row("oak", 2, chosen=2, extend=1))

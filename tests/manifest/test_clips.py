@@ -37,7 +37,7 @@ def sheet(folder: Path, cells: str) -> Manifest:
         ("2,3,,best,", "select_clip: there is no clip 3; allowed: 1 to 2; raise clips"),
         (
             "2,bset,,best,",
-            "select_clip: 'bset' is not fit; allowed: best, or a clip's number, 1 to 4; did you mean best",
+            "select_clip: 'bset' is not fit; allowed: best, first, or a clip's number, 1 to 4; did you mean best",
         ),
         (",2,,best,", "select_clip: there is no clip 2; allowed: 1 to 1"),
         ("3,1,7,all,2", ""),
