@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from callsheet.clock import Clock
+from callsheet.files import UNFINISHED
 from callsheet.keys import ATTEMPT_LABEL, JOB_LABEL, label_of
 from callsheet.ledger import AttemptRecord, Job, JobState, Ledger
 
@@ -120,10 +121,13 @@ def forgotten(lost: Book, rebuilt: Book) -> list[str]:
 
 
 def files_of(home: Path, *, hashed: bool = True) -> dict[str, list[str]]:
-    """The names of all archived files but sidecars, by shot; a name carries its file's hash, which may be left out."""
+    """The names of all archived files but sidecars, by shot; a name carries its file's hash, which may be left out.
+
+    What a killed process had not finished writing lies beside them under a name that every listing leaves out.
+    """
     found: dict[str, list[str]] = {}
     for path in sorted((home / "archive").glob("*/*/shots/*/*")):
-        if path.name != "shot.json":
+        if path.name != "shot.json" and not path.name.startswith(UNFINISHED):
             name = path.name if hashed else _HASH.sub("", path.name)
             found.setdefault(path.parent.name, []).append(name)
     return found
