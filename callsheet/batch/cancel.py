@@ -91,12 +91,25 @@ async def cancel_operations(settings: Settings, batch: Batch, jobs: Sequence[Job
     SettingsError, with nothing asked, when no credentials lead to the provider.
     """
     catalogue = load_catalogue(settings.catalogue)
-    left = [Cancellation(job, "going", _NO_CANCEL) for job in jobs if not can_be_cancelled(job, catalogue)]
-    stoppable = [job for job in jobs if can_be_cancelled(job, catalogue)]
+    async with open_records(settings) as (ledger, _):
+        others = await ledger.others_wanting(batch.name, [job.key for job in jobs])
+    left = [Cancellation(job, "going", _tell_wanted(others[job.key])) for job in jobs if job.key in others]
+    mine = [job for job in jobs if job.key not in others]
+    left += [Cancellation(job, "going", _NO_CANCEL) for job in mine if not can_be_cancelled(job, catalogue)]
+    stoppable = [job for job in mine if can_be_cancelled(job, catalogue)]
     if not stoppable:
         return left
     async with open_for(to_recover(batch, settings), settings) as run:
         return [*await gather_all(_cancel(run, job) for job in stoppable), *left]
+
+
+def _tell_wanted(others: Sequence[str]) -> str:
+    """Say why a job is not stopped that other batches want: it would fail there too."""
+    names, verb = ", ".join(others)[:300], "wants" if len(others) == 1 else "want"
+    return (
+        f"{names} {verb} it too, so it goes on and is paid for once. To stop it, take its shot out of that sheet and "
+        "run it, then cancel again."
+    )
 
 
 async def _cancel(run: RunContext, job: Job) -> Cancellation:

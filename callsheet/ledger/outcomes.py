@@ -109,6 +109,8 @@ def finish(connection: Connection, now: datetime, key: str, result: JobResult, n
         if job.sha256 != result.sha256:
             log.warning("Job %s was answered twice; the first result stays, both are counted", key[:12])
         return change_job(connection, job, now, spent_usd=job.spent_usd + paid)
+    if job.state is JobState.UNKNOWN and record.n != job.attempts:
+        paid += _give_up_doubt(connection, job, now)
     return move_job(
         connection, job, JobState.FINISHED, now,
         sha256=result.sha256, md5=result.md5, size=result.size, mime_type=result.mime_type, width=result.width,
@@ -116,6 +118,19 @@ def finish(connection: Connection, now: datetime, key: str, result: JobResult, n
         finished_at=now,
         spent_usd=job.spent_usd + paid, reason_kind="", reason="", reason_code="", parked_until=None,
     )  # fmt: skip
+
+
+def _give_up_doubt(connection: Connection, job: Job, now: datetime) -> Decimal:
+    """Count the newest attempt as spent, in doubt: an earlier one gave the result.
+
+    Nobody decides about it any more. Returns what was spent more (USD).
+    """
+    newest = read_attempt(connection, job.key, job.attempts)
+    most = max(newest.reserved_usd, newest.usd)
+    why = f"{newest.detail} [an earlier attempt was answered after all]"
+    return end_attempt(
+        connection, newest, now, JobState.UNKNOWN, usd=most, doubt=most, status=newest.status, detail=why
+    )
 
 
 def settle(connection: Connection, now: datetime, key: str, n: int | None, end: AttemptEnd) -> Job:

@@ -89,6 +89,10 @@ class Answers:
         """Return the files of some of a batch's shots."""
         return await self._db.read(lambda c: rows.assets_among(c, batch, shots))
 
+    async def others_wanting(self, batch: str, keys: Iterable[str]) -> dict[str, list[str]]:
+        """Return the other batches that want these jobs, by job."""
+        return await self._db.read(lambda c: select.others_wanting(c, batch, keys))
+
     async def wants_among(self, batch: str, shots: Sequence[str]) -> list[Want]:
         """Return which job fills which slot of some of a batch's shots."""
         return await self._db.read(lambda c: select.wants_among(c, batch, shots))

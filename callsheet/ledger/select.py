@@ -58,6 +58,25 @@ def wants_of(connection: Connection, batch: str) -> list[Want]:
     return [Want(*row) for row in connection.execute(statement)]
 
 
+def others_wanting(connection: Connection, batch: str, keys: Iterable[str]) -> dict[str, list[str]]:
+    """Return the other batches that want these jobs, by job.
+
+    A dropped shot wants nothing.
+    """
+    found: dict[str, list[str]] = {}
+    statement = (
+        select(wants.c.job_key, wants.c.batch)
+        .distinct()
+        .join(shots, (shots.c.batch == wants.c.batch) & (shots.c.shot == wants.c.shot))
+        .where(wants.c.batch != batch, ~shots.c.dropped)
+        .order_by(wants.c.batch)
+    )
+    for some in at_once(list(keys)):
+        for key, other in connection.execute(statement.where(wants.c.job_key.in_(some))):
+            found.setdefault(key, []).append(other)
+    return found
+
+
 def wants_among(connection: Connection, batch: str, shots: Sequence[str]) -> list[Want]:
     """Return which job fills which slot of some of a batch's shots."""
     columns = (wants.c.batch, wants.c.shot, wants.c.slot, wants.c.job_key)

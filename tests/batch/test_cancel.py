@@ -16,11 +16,12 @@ from callsheet.cli import cancel as command
 from callsheet.clock import Clock
 from callsheet.errors import OperationCancelled, SettingsError, Unreachable
 from callsheet.exit_codes import ExitCode
-from callsheet.ledger import Job, JobState, Ledger
+from callsheet.ledger import Job, JobOrder, JobState, Ledger
 from callsheet.providers.interaction_replies import interaction_result
 from callsheet.providers.omni import OmniInteractions
 from callsheet.providers.retry_policy import RetryDecision, decide_retry
 from callsheet.settings import load_settings
+from callsheet.shots import Batch
 from tests.support.forked import Forge
 from tests.support.service import Service, start_service
 from tests.support.video_folder import VideoFolder
@@ -174,3 +175,22 @@ def test_a_cancelled_interaction_is_never_tried_again(told: dict[str, Any], word
         interaction_result({"object": "interaction", **told})
     assert (words in str(raised.value), raised.value.charged) == (True, charged)
     assert decide_retry("video", raised.value, 0) is RetryDecision.FAIL
+
+
+def test_a_clip_that_another_batch_wants_goes_on_and_is_told(tmp_path: Path, slow: Service, bare_forge: Forge) -> None:
+    folder = folder_at(tmp_path, slow)
+    send(folder, bare_forge, row("shared"), row("own"))
+    job = jobs_of(folder)["shared"]
+
+    async def want_it_elsewhere() -> None:
+        async with await Ledger.open(folder.settings.ledger_url, clock=Clock()) as ledger:
+            await ledger.open_batch(Batch("other", None, "rehearsal"), [("kite", 0)])
+            there = ("other", "other.rehearsal", "kite", "clip")
+            await ledger.claim(JobOrder(job.key, job.kind, job.mode, job.model, *there, job.request))
+
+    asyncio.run(want_it_elsewhere())
+    batch, jobs = asyncio.run(find_operations(folder.settings, "sheet.rehearsal", ()))
+    ended = {one.job.shot: one for one in asyncio.run(cancel_operations(folder.settings, batch, jobs))}
+    assert {shot: one.how for shot, one in ended.items()} == {"shared": "going", "own": "cancelled"}
+    assert "other.rehearsal wants it too" in ended["shared"].reason
+    assert jobs_of(folder)["shared"].state is JobState.SUBMITTED

@@ -116,6 +116,19 @@ def test_what_is_certain_is_charged_and_the_bills_make_the_ledger_equal_to_it_in
     asyncio.run(story())
 
 
+async def test_a_late_answer_to_an_earlier_attempt_leaves_the_one_in_doubt_to_the_bill(ledger: Ledger) -> None:
+    wish = order("cat")
+    first = await begun(ledger, wish)
+    await ledger.settle(first, JobState.UNKNOWN, kind="Unknown", reason="timeout")
+    await ledger.resolve(wish.key, "resubmit", by="the rule")
+    await ledger.settle(await begun(ledger, wish), JobState.UNKNOWN, kind="Unknown", reason="timeout")
+    await ledger.record_result(wish.key, result(), first)
+    assert await position(ledger) == (PRICE, 0, PRICE), "nothing is held for what nobody decides about"
+    assert await books_balance(ledger)
+    await ledger.enter_bill(wish.key, ZERO, "ann")
+    assert await position(ledger) == (PRICE, 0, 0)
+
+
 async def test_a_bill_corrects_a_picture_that_is_stored_and_its_shot_is_told_anew(ledger: Ledger) -> None:
     wish = order("cat")
     await ledger.settle(await begun(ledger, wish), JobState.UNKNOWN, kind="Unknown", reason="timeout")
