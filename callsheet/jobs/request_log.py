@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import logging
 
-from callsheet.errors import ProviderError
+from callsheet.errors import ProviderError, Unknown
 from callsheet.ledger import Attempt, Job, JobOrder, JobState
 
 log = logging.getLogger(__name__)
 
 _NOUNS = {"image": "picture", "video": "video", "look": "look"}
-# Of an error's text; all of it is in the ledger.
-_LONGEST_REASON = 300
 
 
 def log_answer(order: JobOrder, attempt: Attempt, outcome: Job | ProviderError, seconds: float) -> None:
@@ -24,8 +22,11 @@ def log_answer(order: JobOrder, attempt: Attempt, outcome: Job | ProviderError, 
         fields["request_id"] = attempt.request_id
     noun, ids = _NOUNS[order.kind], f" (request {attempt.request_id})" if attempt.request_id else ""
     if isinstance(outcome, ProviderError):
-        fields |= {"event": "refused", "error": outcome.kind}
-        told = f"no {noun} by {attempt.model} after {seconds:.1f} s: {outcome.kind}: {str(outcome)[:_LONGEST_REASON]}"
+        # Its text may quote the prompt: that is in the ledger alone.
+        fields |= {"event": "in doubt" if isinstance(outcome, Unknown) else "refused", "error": outcome.kind}
+        code = " ".join(str(one) for one in (outcome.status, outcome.reason) if one)
+        told = f"no {noun} by {attempt.model} after {seconds:.1f} s: {outcome.kind}{f' ({code[:100]})' if code else ''}"
+        told += "; it may have been accepted" if isinstance(outcome, Unknown) else ""
     elif outcome.state is JobState.SUBMITTED:
         fields |= {"event": "submitted", "operation": outcome.operation, "usd_held": float(attempt.estimate)}
         told = f"{noun} submitted to {attempt.model} in {seconds:.1f} s, up to {_usd(order, attempt.estimate)}"

@@ -218,19 +218,21 @@ class JobRunner:
                     taken, place = max(run.resources.clock.now(), place), None
                     await run.resources.ledger.submitting(attempt)
                 if place is None:
-                    sent = time.monotonic()
+                    sent, keeper = time.monotonic(), SpoolKeeper(run, order.key, attempt.n)
                     try:
                         async with count_when_sent(run, attempt, taken):
                             result = await paid.recall(attempt)
+                            is_new = result is None
                             if result is None:
-                                keeper = SpoolKeeper(run, order.key, attempt.n)
                                 result = await sending.post(sending.request(attempt), keeper)
                                 attempt = replace(attempt, request_id=keeper.request_id)
                                 run.state.tally.accepted(order.kind)
                             job = await paid.keep(result, attempt)
-                            log_answer(order, attempt, job, time.monotonic() - sent)
+                            if is_new:
+                                log_answer(order, attempt, job, time.monotonic() - sent)
                             return attempt, job
                     except ProviderError as error:
+                        attempt = replace(attempt, request_id=keeper.request_id)
                         log_answer(order, attempt, error, time.monotonic() - sent)
                         return attempt, name_kept(run, order.key, attempt.n, error)
                     except BaseException as error:

@@ -87,6 +87,11 @@ def test_deployments_of_sheets_that_are_there_are_taken(tmp_path: Path, sheet: s
     file = tmp_path / "prefect.yaml"
     file.write_text(f"deployments:\n- name: daily\n  parameters: {{manifest: '{sheet}'}}\n- name: other\n")
     check_manifests(file, tmp_path)
+    file.write_text(file.read_text() + "- name: late\n  parameters: {manifest: away.csv}\n")
+    with pytest.raises(SettingsError) as refused:
+        check_manifests(file, tmp_path)
+    assert "late: away.csv" in str(refused.value)
+    assert "daily" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from benchmarks.cluster import Api
+from callsheet.errors import PromptBlocked, ProviderError, Unknown
+from callsheet.jobs.request_log import log_answer
+from callsheet.ledger import Attempt, JobOrder
 from callsheet.log_format import JSON_LOGS, JsonFormatter
 from flows.content_batch import content_batch
 from tests.support.service import Service
@@ -53,12 +57,28 @@ async def test_a_run_has_a_line_for_each_paid_request_and_one_for_the_end_of_a_v
     lines = logged()
     for pattern, times in {
         r"take-\d: picture by \S+ in [\d.]+ s, \$0\.\d{4} at list price": 3,
-        r"take-\d: no picture by \S+ after [\d.]+ s: Overloaded: ": 1,
+        r"take-\d: no picture by \S+ after [\d.]+ s: Overloaded \(503 UNAVAILABLE\)": 1,
         r"clip-1: video submitted to \S+ in [\d.]+ s, up to \$0\.\d{4} at list price \(\S+\)$": 1,
         r"clip-1: video by \S+ made \d+ s after it was submitted, \$0\.\d{4} at list price \(\S+\)$": 1,
     }.items():
         assert sum(bool(re.search(pattern, line)) for line in lines) == times, (pattern, lines)
     assert "secret" not in " ".join(lines)
+
+
+@pytest.mark.parametrize(("error", "event"), [(Unknown, "in doubt"), (PromptBlocked, "refused")])
+def test_a_request_without_a_picture_tells_what_became_of_it_and_not_what_was_asked(
+    error: type[ProviderError], event: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    attempt = Attempt("k" * 64, 2, "gemini_api", "a-model", Decimal("0.03"), request_id="r-1")
+    order = JobOrder("k" * 64, "image", "live", "a-model", "c", "c.live", "cup", "take-1", {})
+    with caplog.at_level("INFO", logger="callsheet"):
+        log_answer(order, attempt, error("A secret cup was refused", reason="SAFETY"), 1.5)
+    [record] = caplog.records
+    fields = record.__dict__["fields"]
+    assert (fields["event"], fields["request_id"], fields["attempt"]) == (event, "r-1", 2)
+    assert ("may have been accepted" in record.getMessage()) == (error is Unknown)
+    assert "secret" not in record.getMessage() + str(fields)
+    assert "SAFETY" in record.getMessage()
 
 
 def test_json_logs_have_the_fields_of_a_request_and_escape_what_they_are_told() -> None:
