@@ -50,11 +50,14 @@ def sidecars(cli: Cli, mode: str) -> dict[str, dict[str, Any]]:
 
 
 def settle(cli: Cli, it: InteractionsServer) -> None:
-    """Decide what is in doubt as a person would who looks for the labels where the provider lists them."""
+    """Decide what is in doubt as a person would who looks for the labels where the provider lists them.
+
+    A picture of which two replies were lost, one of them by a kill, has none on this route: it is asked for again.
+    """
     for doubt in cli("resolve", "--json").json["jobs"]:
         labels = doubt["labels"]
-        job, number = labels[JOB_LABEL], labels[ATTEMPT_LABEL]
-        decision = ["--adopt", f"v1_{job}{number}"] if it.accepted[job] else ["--resubmit"]
+        job = labels.get(JOB_LABEL, "")
+        decision = ["--adopt", f"v1_{job}{labels[ATTEMPT_LABEL]}"] if it.accepted[job] else ["--resubmit"]
         assert cli("resolve", doubt["key"], *decision, "--no-look").exit_code == 0
 
 
