@@ -21,7 +21,7 @@ from callsheet.keys import ATTEMPT_LABEL, JOB_LABEL
 from callsheet.ledger import Job, JobState, Ledger
 from callsheet.settings import Settings, load_settings
 from tests.support.cli import Cli, kill
-from tests.support.interactions_server import CREATED, InteractionsServer, completed, serving
+from tests.support.interactions_server import CREATED, InteractionsServer, completed, serving, settle
 from tests.support.media_samples import make_clip
 from tests.support.odd_video_server import OddServer, Reply, odd_server
 from tests.support.service import Service
@@ -221,12 +221,7 @@ def test_each_submission_is_accepted_once_however_often_the_process_is_killed(
             ended = lean_cli("run", "sheet.csv", "--live", "--yes", "--json")
             if ended.exit_code == 0:
                 break
-            for doubt in lean_cli("resolve", "--json").json["jobs"]:
-                labels = doubt["labels"]
-                name = f"v1_{labels[JOB_LABEL]}{labels[ATTEMPT_LABEL]}"
-                decision = ["--adopt", name] if it.accepted[labels[JOB_LABEL]] else ["--resubmit"]
-                if doubt["kind"] == "video":
-                    assert lean_cli("resolve", doubt["key"], *decision, "--no-look").exit_code == 0
+            settle(lean_cli, it)
         assert ended.exit_code == 0, ended.stderr
     clips = {name: n for name, n in it.accepted.items() if not name.startswith("A boat")}
     assert (len(clips), set(clips.values())) == (6, {1})

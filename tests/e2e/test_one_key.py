@@ -15,9 +15,8 @@ from typing import Any
 
 import pytest
 
-from callsheet.keys import ATTEMPT_LABEL, JOB_LABEL
 from tests.support.cli import Cli, kill
-from tests.support.interactions_server import REFUSED, InteractionsServer, serving
+from tests.support.interactions_server import REFUSED, InteractionsServer, serving, settle
 from tests.support.media_samples import make_clip
 from tests.support.pictures import a_png
 from tests.support.service import Service, start_service
@@ -47,18 +46,6 @@ def write(cli: Cli, text: str) -> None:
 def sidecars(cli: Cli, mode: str) -> dict[str, dict[str, Any]]:
     folder = cli.home / "archive" / "sheet" / f"sheet.{mode}" / "shots"
     return {path.parent.name: json.loads(path.read_text()) for path in folder.glob("*/shot.json")}
-
-
-def settle(cli: Cli, it: InteractionsServer) -> None:
-    """Decide what is in doubt as a person would who looks for the labels where the provider lists them.
-
-    A picture of which two replies were lost, one of them by a kill, has none on this route: it is asked for again.
-    """
-    for doubt in cli("resolve", "--json").json["jobs"]:
-        labels = doubt["labels"]
-        job = labels.get(JOB_LABEL, "")
-        decision = ["--adopt", f"v1_{job}{labels[ATTEMPT_LABEL]}"] if it.accepted[job] else ["--resubmit"]
-        assert cli("resolve", doubt["key"], *decision, "--no-look").exit_code == 0
 
 
 @pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])

@@ -14,6 +14,7 @@ from typing import Any
 
 from callsheet.keys import ATTEMPT_LABEL, JOB_LABEL
 from callsheet.rehearsal.clip_files import extend_video
+from tests.support.cli import Cli
 from tests.support.odd_video_server import Asked, OddServer, Reply
 from tests.support.pictures import a_png
 
@@ -134,3 +135,15 @@ def serving(it: InteractionsServer) -> Iterator[None]:
     yield
     loop.call_soon_threadsafe(loop.stop)
     thread.join()
+
+
+def settle(cli: Cli, it: InteractionsServer) -> None:
+    """Decide what is in doubt as a person would who looks for the labels where the provider lists them.
+
+    A picture of which two replies were lost, one of them by a kill, has none on this route: it is asked for again.
+    """
+    for doubt in cli("resolve", "--json").json["jobs"]:
+        labels = doubt["labels"]
+        job = labels.get(JOB_LABEL, "")
+        decision = ["--adopt", f"v1_{job}{labels[ATTEMPT_LABEL]}"] if it.accepted[job] else ["--resubmit"]
+        assert cli("resolve", doubt["key"], *decision, "--no-look").exit_code == 0
