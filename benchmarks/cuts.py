@@ -18,8 +18,8 @@ from pathlib import Path
 import psutil
 
 from benchmarks.bench import Bench, Row, Spent, median_cpu_s, spent
-from callsheet.cuts.encode.encode import CutResult, make_cut
-from callsheet.cuts.encode.fitness import Analysis, analyse
+from callsheet.cuts.encode.encode import CutResult, analyse, make_cut
+from callsheet.cuts.encode.fitness import Analysis
 from callsheet.cuts.encode.quality import check_cut
 from callsheet.cuts.sound.make import Sounds
 from callsheet.media.ffmpeg import EncoderSlots, ffmpeg_exe

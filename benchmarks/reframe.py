@@ -13,7 +13,8 @@ from benchmarks.bench import Bench, Row, median_cpu_s
 from callsheet.cuts.framing.geometry import Framing, Subject
 from callsheet.cuts.framing.reframe import frame_subject
 from callsheet.cuts.framing.saliency import find_subject
-from callsheet.media.probe import VideoProbe, probe_video
+from callsheet.media.facts import VideoProbe
+from callsheet.media.probe import probe_video
 from tests.support.subject_clips import FPS, Scene, make_subject_clip
 
 GROUNDS, PANS, LOOKS = ("texture", "busy", "sky"), (0.0, 0.3), ("red", "grey", "dark")

@@ -250,6 +250,8 @@ class Batch:
 
 # "extra" is a further picture of the reply that gave a take.
 AssetKind = Literal["take", "clip", "cut", "poster", "thumbnail", "extra"]
+# The kinds that are searched for.
+KINDS: tuple[AssetKind, ...] = ("take", "clip", "cut", "poster", "extra")
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,7 +127,7 @@ def _tell_the_last_events() -> None:
 @pytest.fixture(scope="session")
 def forge(prefect_url: str) -> Forge:
     """Forks commands that use the tests' Prefect server."""
-    modules = (*forked.COMMANDS, *forked.LATER, *forked.PREFECT)
+    modules = (*forked.COMMANDS, *forked.WANTED, *forked.LATER, *forked.PREFECT)
     environment = (("PREFECT_API_URL", prefect_url), *QUIET.items())
     return forked.forge("prefect", modules, environment, forked.bare_forge())
 

@@ -15,8 +15,6 @@ import polars as pl
 
 from callsheet.shots import Mode
 
-# The kinds of rows that the catalogue has.
-KINDS = ("take", "clip", "cut", "poster", "extra")
 # The folded text that words are looked for in; a column that only exists during a search.
 TEXT = "_text"
 

@@ -8,20 +8,21 @@ import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from callsheet.approval.decision_input import Question, TakeCandidate, TakeSelection, read_decisions, wishes_in
-from callsheet.batch.approve import Decided, decide, questions
-from callsheet.batch.request import RunRequest
-from callsheet.batch.resume import continuation
 from callsheet.cli.options import JsonOption
 from callsheet.cli.output import out, print_json, say
 from callsheet.errors import CannotContinue, DecisionError
-from callsheet.ledger import Recorded
 from callsheet.report.format import truncate, visible
 from callsheet.settings import Settings, load_settings
+
+if TYPE_CHECKING:  # the help and wrong usage are told at once
+    from callsheet.approval.decision_input import Question, TakeCandidate, TakeSelection
+    from callsheet.batch.approve import Decided
+    from callsheet.batch.request import RunRequest
+    from callsheet.ledger import Recorded
 
 ROWS, PROMPT_CHARS = 60, 100
 
@@ -47,6 +48,9 @@ def approve(
 
     All decisions are recorded, or none. With --run it ends as `callsheet run` does.
     """
+
+    from callsheet.batch.approve import decide, questions
+
     settings = load_settings()
     if not (words or file):
         _check_alone(by, note, run)
@@ -66,6 +70,9 @@ def _check_alone(by: str | None, note: str, run: bool) -> None:
 
 def _wishes(batch: str, words: list[str], note: str, file: Path | None) -> tuple[list[TakeSelection], str]:
     """Return the decisions in words and in the file, and the name in the file."""
+
+    from callsheet.approval.decision_input import read_decisions, wishes_in
+
     wishes, name = wishes_in(words, note), ""
     if file is not None:
         saved = read_decisions(file, batch)
@@ -83,6 +90,9 @@ def _user() -> str:
 
 def _go_on(decided: Decided, settings: Settings, *, run: bool, yes: bool) -> dict[str, Any]:
     """Go on with the batch, or say how; what `run` tells of it."""
+
+    from callsheet.batch.resume import continuation
+
     if not decided.goes_on:
         say("Nothing is left to go on with.")
         return {}

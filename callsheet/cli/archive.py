@@ -7,17 +7,18 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from callsheet.archive.verify import Finding
 from callsheet.cli.options import JsonOption
 from callsheet.cli.output import out, print_json, say
-from callsheet.cli.progress import Bars
 from callsheet.exit_codes import ExitCode
-from callsheet.maintenance.service import Checked, copy_to, verify_archive
 from callsheet.settings import load_settings
+
+if TYPE_CHECKING:  # the help and wrong usage are told at once
+    from callsheet.archive.verify import Finding
+    from callsheet.maintenance.service import Checked
 
 ROWS = 60
 
@@ -41,6 +42,10 @@ def verify(
     Ends with 0 when all is whole, 3 when something listed is missing or changed. Files that nobody lists are told,
     and left alone.
     """
+
+    from callsheet.cli.progress import Bars
+    from callsheet.maintenance.service import verify_archive
+
     with Bars() as bars:
         checked = asyncio.run(verify_archive(load_settings(), batches or [], deep=deep, mend=repair, tell=bars.tell))
     for one in checked:
@@ -66,6 +71,10 @@ def copy(
 
     Ends with 3 when something could not be copied: there is then no success marker in the other archive.
     """
+
+    from callsheet.cli.progress import Bars
+    from callsheet.maintenance.service import copy_to
+
     with Bars() as bars:
         copied, place = asyncio.run(copy_to(load_settings(), batch, target, bars.tell))
     for name, why in copied.left.items():

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from callsheet.batch.spot import SpotRequest, make_spot_of
 from callsheet.cli.options import JsonOption
 from callsheet.cli.output import out, print_json
 from callsheet.settings import load_settings
@@ -35,6 +34,9 @@ def assemble(
 
     Hard cuts keep the pictures as they are where all parts have the same size, rate and encoder settings.
     """
+
+    from callsheet.batch.spot import SpotRequest, make_spot_of
+
     mode: Mode = "live" if live else "rehearsal"
     asked = SpotRequest(batch, name, platform, tuple(shot or ()), crossfade, campaign, mode)
     made = asyncio.run(make_spot_of(load_settings(), asked))

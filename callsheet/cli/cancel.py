@@ -6,19 +6,20 @@ import asyncio
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from callsheet.batch.cancel import Cancellation, can_be_cancelled, cancel_operations, exit_code_of, find_operations
 from callsheet.cli.options import JsonOption
 from callsheet.cli.output import out, print_json, say
 from callsheet.errors import SettingsError
 from callsheet.exit_codes import ExitCode
-from callsheet.ledger import Job
-from callsheet.models import load_catalogue
 from callsheet.settings import Settings, load_settings
 from callsheet.shots import Batch
+
+if TYPE_CHECKING:  # the help and wrong usage are told at once
+    from callsheet.batch.cancel import Cancellation
+    from callsheet.ledger import Job
 
 
 def cancel(
@@ -35,6 +36,9 @@ def cancel(
     Ends with 0 when all of it is over, 4 while some may still end or could not be asked, 3 when some cannot be
     stopped.
     """
+
+    from callsheet.batch.cancel import cancel_operations, exit_code_of, find_operations
+
     settings = load_settings()
     found, jobs = asyncio.run(find_operations(settings, batch, shot or ()))
     if jobs:
@@ -55,6 +59,10 @@ def _agree(settings: Settings, jobs: Sequence[Job], *, yes: bool) -> None:
 
     SettingsError when it is not; then nothing was asked.
     """
+
+    from callsheet.batch.cancel import can_be_cancelled
+    from callsheet.models import load_catalogue
+
     catalogue = load_catalogue(settings.catalogue)
     stoppable = [job for job in jobs if can_be_cancelled(job, catalogue)]
     if yes or not stoppable:

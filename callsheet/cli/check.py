@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-from callsheet.batch.planning import check_unsent
-from callsheet.batch.prepare import check_strictly, prepare_run
 from callsheet.cli.options import (
     CampaignOption,
     JsonOption,
@@ -32,6 +30,10 @@ def check(
 
     Creates nothing, sends nothing.
     """
+
+    from callsheet.batch.planning import check_unsent
+    from callsheet.batch.prepare import check_strictly, prepare_run
+
     settings = load_settings()
     request = request_of(manifest_of(manifest, settings), live, None, campaign, var)
     asked = asyncio.run(prepare_run(request, settings, ask_archive=False))

@@ -8,11 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from callsheet.batch.recut import CutsRequest, more_cuts
 from callsheet.cli.options import JsonOption
 from callsheet.cli.output import out, print_json
-from callsheet.cuts.encode.cut_plan import PLAIN
 from callsheet.exit_codes import ExitCode
+from callsheet.platforms.spec import PLAIN
 from callsheet.settings import load_settings
 
 Names = list[str] | None
@@ -52,6 +51,9 @@ def cuts(
 
     Captions, logo and the like are those of the manifest. Ends with 3 when a cut could not be made.
     """
+
+    from callsheet.batch.recut import CutsRequest, more_cuts
+
     asked = CutsRequest(
         platforms=tuple(platforms or PLAIN),
         batch=batch,

@@ -13,9 +13,7 @@ import typer
 
 from callsheet.cli.options import JsonOption
 from callsheet.cli.output import out, print_json, say
-from callsheet.cli.run import use_server
 from callsheet.orchestration.own_packages import check_folder
-from callsheet.orchestration.server import find_server
 from callsheet.orchestration.work_pools import PoolType
 from callsheet.settings import load_settings
 
@@ -35,6 +33,10 @@ def deploy(
 
     With CALLSHEET_ALERT_URL, also the automations that tell people.
     """
+
+    from callsheet.cli.run import use_server
+    from callsheet.orchestration.server import find_server
+
     settings = load_settings()
     check_folder(folder or Path.cwd())
     server = find_server(settings)

@@ -11,32 +11,18 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from callsheet.cli.options import JsonOption
 from callsheet.cli.output import leave_at_once, out, print_json, say
-from callsheet.doctor.credentials import KEYS, examine_keys, examine_location, hide_secrets
 from callsheet.doctor.diagnosis import BOTH, LEDGER, Diagnosis, Examination, Health, examine, exit_code_of, is_ready
-from callsheet.doctor.machine import (
-    DISK,
-    FFMPEG,
-    FONTS,
-    ServerTime,
-    examine_disk,
-    examine_ffmpeg,
-    examine_fonts,
-    judge_clock,
-)
-from callsheet.doctor.routes import RouteCheck, examine_route, ways_of
-from callsheet.doctor.smoke import choose_smoke, write_smoke
-from callsheet.doctor.storage import ARCHIVE, examine_archive
 from callsheet.errors import SettingsError
-from callsheet.models import load_catalogue
-from callsheet.orchestration.server_files import PREFECT, examine_prefect
-from callsheet.providers.access import access_to
 from callsheet.settings import Settings, load_settings
+
+if TYPE_CHECKING:  # the help and wrong usage are told at once
+    from callsheet.doctor.machine import ServerTime
 
 # With the start of the command it takes less than 5 s, whatever hangs.
 WITHIN_S = 3.5
@@ -77,6 +63,10 @@ def doctor(
 
 def look_at_all(settings: Settings, within_s: float) -> tuple[list[Diagnosis], bool]:
     """Return what was found, without any secret in it, and whether all checks ended."""
+
+    from callsheet.doctor.credentials import hide_secrets
+    from callsheet.doctor.machine import judge_clock
+
     times: list[ServerTime] = []
     # A little less than the deadline, so that each can say itself what it waited for.
     each_s = 0.9 * within_s
@@ -92,6 +82,12 @@ def _examine_access(
     settings: Settings, within_s: float, times: list[ServerTime]
 ) -> tuple[list[Diagnosis], list[Examination]]:
     """Return what credentials and location say by themselves, and what is to be asked."""
+
+    from callsheet.doctor.credentials import KEYS, examine_keys, examine_location
+    from callsheet.doctor.routes import RouteCheck, examine_route, ways_of
+    from callsheet.models import load_catalogue
+    from callsheet.providers.access import access_to
+
     try:
         access = access_to(settings, "live")
     except SettingsError as error:
@@ -106,6 +102,10 @@ def _examine_access(
 
 
 def _examinations(settings: Settings, within_s: float) -> Sequence[Examination]:
+    from callsheet.doctor.machine import DISK, FFMPEG, FONTS, examine_disk, examine_ffmpeg, examine_fonts
+    from callsheet.doctor.storage import ARCHIVE, examine_archive
+    from callsheet.orchestration.server_files import PREFECT, examine_prefect
+
     disk = "The disk does not answer: is it a network drive that is gone?"
     return (
         Examination(DISK, partial(examine_disk, settings), BOTH, disk),
@@ -138,6 +138,11 @@ def _spend(settings: Settings, found: Sequence[Diagnosis], *, yes: bool) -> dict
 
     SettingsError, and nothing is sent, while something stops live runs.
     """
+
+    from callsheet.doctor.smoke import choose_smoke, write_smoke
+    from callsheet.models import load_catalogue
+    from callsheet.providers.access import access_to
+
     if not is_ready(found, "live"):
         stops = ", ".join(dict.fromkeys(one.name for one in found if one.health is Health.MEND and "live" in one.stops))
         raise SettingsError(f"The smoke test was not begun, and nothing was sent: first correct {stops}.")

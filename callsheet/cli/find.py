@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -19,18 +19,19 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from callsheet.archive import search as catalogue
 from callsheet.archive.layout import link_to
 from callsheet.archive.open import open_archive
-from callsheet.archive.search import SearchResult
-from callsheet.archive.search_query import KINDS, Query, conditions
 from callsheet.archive.store import Store
 from callsheet.cli.options import ArchiveOption, JsonOption, costs, names, nearest, one_of, period
 from callsheet.cli.output import err, out, print_json, say
 from callsheet.errors import SettingsError
 from callsheet.report.format import dollars, format_count, role, truncate, visible
 from callsheet.settings import Settings, load_settings
-from callsheet.shots import Mode
+from callsheet.shots import KINDS, Mode
+
+if TYPE_CHECKING:  # the help and wrong usage are told at once
+    from callsheet.archive.search import SearchResult
+    from callsheet.archive.search_query import Query
 
 # Each column, and how wide a window must be to show it.
 _COLUMNS = {"created (UTC)": 60, "what": 0, "shot": 0, "batch": 120, "model": 150, "USD": 40, "prompt": 50}
@@ -153,6 +154,8 @@ def find(
     json: JsonOption = False,
 ) -> None:
     """Find pictures, clips and cuts of all batches of an archive."""
+    from callsheet.archive.search_query import Query
+
     started = time.monotonic()
     settings = load_settings(archive=archive)
     first, after = period(since, until)
@@ -177,21 +180,22 @@ def find(
         _write_page(gallery, place, query, found, cards, stills)
     _show(found, limit or ROWS, gallery)
     if json:
-        assets = [_as_json(asset) for asset in found.assets.head(limit or found.assets.height).rows(named=True)]
-        print_json(
-            {
-                "exit_code": 0,
-                "archive": place,
-                "total": found.assets.height,
-                "usd": found.usd(),
-                "shown": len(assets),
-                "assets": assets,
-                "gallery": str(gallery.absolute()) if gallery else None,
-                "advice": list(advice(found)) if found.assets.is_empty() else [],
-                "warnings": list(found.warnings),
-                "elapsed_s": round(time.monotonic() - started, 3),
-            }
-        )
+        told = _describe_found(found, limit or found.assets.height)
+        page = str(gallery.absolute()) if gallery else None
+        elapsed_s = round(time.monotonic() - started, 3)
+        print_json({"exit_code": 0, "archive": place, **told, "gallery": page, "elapsed_s": elapsed_s})
+
+
+def _describe_found(found: SearchResult, most: int) -> dict[str, Any]:
+    assets = [_as_json(asset) for asset in found.assets.head(most).rows(named=True)]
+    return {
+        "total": found.assets.height,
+        "usd": found.usd(),
+        "shown": len(assets),
+        "assets": assets,
+        "advice": list(advice(found)) if found.assets.is_empty() else [],
+        "warnings": list(found.warnings),
+    }
 
 
 async def _find(settings: Settings, query: Query, cards: int) -> tuple[SearchResult, dict[str, str], str]:
@@ -199,10 +203,12 @@ async def _find(settings: Settings, query: Query, cards: int) -> tuple[SearchRes
 
     The stills are those of the first so many cards.
     """
+    from callsheet.archive import search
+
     store = open_archive(settings)
     try:
         with err.status(f"Searching {store.uri} ...") if err.is_terminal else nullcontext():
-            found = await catalogue.find(store, query, cache=settings.parts_cache)
+            found = await search.find(store, query, cache=settings.parts_cache)
             _refuse_unknown_models(found, settings)
             return found, await _stills(store, found, cards), store.uri
     finally:
@@ -221,6 +227,7 @@ async def _stills(store: Store, found: SearchResult, cards: int) -> dict[str, st
 def _write_page(
     page: Path, place: str, query: Query, found: SearchResult, cards: int, stills: Mapping[str, str]
 ) -> None:
+    from callsheet.archive.search_query import conditions
     from callsheet.report.page import Search, finds_html
 
     asked = (*query.words, *(one.told for one in conditions(query) if one.on != "text"))

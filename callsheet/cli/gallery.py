@@ -11,13 +11,9 @@ import typer
 
 from callsheet.archive import layout
 from callsheet.archive.open import open_archive
-from callsheet.archive.sidecar_io import read_sidecars, sidecar_files
-from callsheet.archive.spots import read_spots
 from callsheet.cli.options import JsonOption
 from callsheet.cli.output import out, print_json
 from callsheet.errors import SettingsError
-from callsheet.report.page import gallery_html
-from callsheet.report.view import BatchSummary, gallery_view
 from callsheet.settings import load_settings
 
 
@@ -39,6 +35,11 @@ def gallery(
 
 
 async def _write(batch: str) -> tuple[str, int]:
+    from callsheet.archive.sidecar_io import read_sidecars, sidecar_files
+    from callsheet.archive.spots import read_spots
+    from callsheet.report.page import gallery_html
+    from callsheet.report.view import BatchSummary, gallery_view
+
     settings = load_settings()
     store = open_archive(settings)
     prefix = f"{batch.split('.')[0]}/{batch}"

@@ -5,23 +5,22 @@ from __future__ import annotations
 import asyncio
 import sys
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from callsheet.archive.open import open_archive
-from callsheet.batch.other_ledgers import TakenOver
-from callsheet.batch.other_ledgers import take_over as take_over_batch
 from callsheet.cli.options import JsonOption
 from callsheet.cli.output import out, print_json, say
 from callsheet.clock import Clock
 from callsheet.errors import SettingsError
 from callsheet.exit_codes import ExitCode
-from callsheet.ledger import Ledger
-from callsheet.providers.routing import Scopes, scope_of
-from callsheet.reconcile.rebuild_ledger import rebuild as rebuild_from
 from callsheet.settings import load_settings
 from callsheet.shots import Batch, Mode
+
+if TYPE_CHECKING:  # the help and wrong usage are told at once
+    from callsheet.batch.other_ledgers import TakenOver
+    from callsheet.providers.routing import Scopes
 
 app = typer.Typer(help="Look after the ledger.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -79,6 +78,12 @@ def rebuild(
 
 
 async def _rebuild(archive: str | None, name: str | None, everything: bool) -> TakenOver:
+    from callsheet.batch.other_ledgers import TakenOver
+    from callsheet.batch.other_ledgers import take_over as take_over_batch
+    from callsheet.ledger import Ledger
+    from callsheet.providers.routing import scope_of
+    from callsheet.reconcile.rebuild_ledger import rebuild as rebuild_from
+
     settings = load_settings(archive=archive)
     batch = Batch.parse(name) if name else None
     if name and batch is None:

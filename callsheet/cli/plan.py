@@ -6,18 +6,12 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
-from callsheet.archive.claim import check_claim
-from callsheet.batch.open import open_records
-from callsheet.batch.other_ledgers import doubt_warnings, home_warning, ledger_warnings
-from callsheet.batch.planning import follow, make_plan, plan_file, plan_remake, read_clock
-from callsheet.batch.prepare import PreparedRun, check_credentials, check_strictly, describe_cut_off, prepare_run
-from callsheet.batch.witness import check_proved
 from callsheet.cli.options import (
     BudgetOption,
     CampaignOption,
@@ -31,12 +25,12 @@ from callsheet.cli.options import (
     request_of,
 )
 from callsheet.cli.output import out, print_json, say
-from callsheet.manifest import Manifest
-from callsheet.plan import NOUNS, Action, Kind, Plan
-from callsheet.plan.inputs import amount
-from callsheet.plan.plan_batch import check_sendable
-from callsheet.plan.plan_file import write_plan
 from callsheet.settings import load_settings
+
+if TYPE_CHECKING:  # the help and wrong usage are told at once
+    from callsheet.batch.prepare import PreparedRun
+    from callsheet.manifest import Manifest
+    from callsheet.plan import Action, Kind, Plan
 
 # A longer table helps nobody; the totals below it count every shot.
 ROWS = 60
@@ -67,6 +61,11 @@ def plan(
 
     Also says when it is done. Sends nothing.
     """
+
+    from callsheet.batch.planning import plan_file
+    from callsheet.batch.prepare import check_strictly, prepare_run
+    from callsheet.plan.plan_file import write_plan
+
     settings = load_settings()
     request = request_of(manifest_of(manifest, settings), live, edition, campaign, var, budget)
     asked = asyncio.run(prepare_run(request, settings))
@@ -87,6 +86,15 @@ async def plan_of(asked: PreparedRun, *, paying: bool = False) -> Plan:
 
     `paying`: a live run is to follow, which SettingsError refuses where it could pay for what another ledger has.
     """
+
+    from callsheet.archive.claim import check_claim
+    from callsheet.batch.open import open_records
+    from callsheet.batch.other_ledgers import doubt_warnings, home_warning, ledger_warnings
+    from callsheet.batch.planning import follow, make_plan, plan_remake, read_clock
+    from callsheet.batch.prepare import check_credentials
+    from callsheet.batch.witness import check_proved
+    from callsheet.plan.plan_batch import check_sendable
+
     warn_of(asked.manifest)
     batch, request = asked.batch, asked.request
     async with open_records(asked.settings, clock=(await read_clock(asked.settings, batch.mode))[0]) as (ledger, store):
@@ -118,6 +126,11 @@ def warn(warnings: Iterable[str]) -> None:
 
 def show_plan(made: Plan) -> None:
     """Print what cannot be finished, the plan as a table, then money and time."""
+
+    from callsheet.batch.prepare import describe_cut_off
+    from callsheet.plan import NOUNS
+    from callsheet.plan.inputs import amount
+
     for line in describe_cut_off(made):
         out.print(line, markup=False)
     table = Table(title=f"Plan of {made.batch.name}", title_justify="left")
@@ -164,6 +177,9 @@ def _list_models(made: Plan) -> list[str]:
 
 
 def _totals(made: Plan) -> list[str]:
+    from callsheet.plan import NOUNS
+    from callsheet.plan.inputs import amount
+
     totals = "; ".join(
         f"{noun}: " + (", ".join(f"{count} {what}" for what, count in sorted(made.counts(kind).items())) or "none")
         for kind, noun in NOUNS.items()

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
-from callsheet.batch.quota import QuotaRow, RouteSpend, quota_rows, scopes_of, spend_rows
 from callsheet.cli.options import JsonOption
 from callsheet.cli.output import out, print_json
 from callsheet.clock import Clock
-from callsheet.ledger import Ledger
-from callsheet.models import Catalogue, load_catalogue
 from callsheet.settings import Settings, load_settings
+
+if TYPE_CHECKING:  # the help and wrong usage are told at once
+    from callsheet.batch.quota import QuotaRow, RouteSpend
+    from callsheet.ledger import Ledger
+    from callsheet.models import Catalogue
 
 EVERY = "all"
 
@@ -30,6 +32,9 @@ def quota(
 
     Also says when it goes on.
     """
+
+    from callsheet.models import load_catalogue
+
     settings = load_settings()
     catalogue = load_catalogue(settings.catalogue)
     rows, spend, forgotten = asyncio.run(_read(settings, catalogue, forget))
@@ -51,6 +56,9 @@ def quota(
 async def _read(
     settings: Settings, catalogue: Catalogue, forget: str | None
 ) -> tuple[list[QuotaRow], list[RouteSpend], int | None]:
+    from callsheet.batch.quota import quota_rows, spend_rows
+    from callsheet.ledger import Ledger
+
     clock = Clock()
     async with await Ledger.open(settings.ledger_url, clock=clock) as ledger:
         forgotten = None if forget is None else await _forget(ledger, settings, catalogue, forget)
@@ -59,6 +67,8 @@ async def _read(
 
 
 async def _forget(ledger: Ledger, settings: Settings, catalogue: Catalogue, model: str) -> int:
+    from callsheet.batch.quota import scopes_of
+
     scopes = scopes_of(settings)
     if model == EVERY:
         return sum([await ledger.forget_limits(scope) for scope in scopes])

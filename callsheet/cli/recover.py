@@ -13,12 +13,9 @@ from typing import Annotated, Any
 
 import typer
 
-from callsheet.batch.recover import MODES, find_missing, recover_all
 from callsheet.cli.options import JsonOption
 from callsheet.cli.output import out, print_json, say
-from callsheet.cli.run import join_server
 from callsheet.exit_codes import first_of
-from callsheet.jobs.missing import exit_code
 from callsheet.settings import Settings, load_settings
 
 
@@ -45,6 +42,9 @@ def recover(
 
 
 def _recover_alone(settings: Settings, batch: str | None) -> dict[str, Any]:
+    from callsheet.batch.recover import recover_all
+    from callsheet.jobs.missing import exit_code
+
     found = asyncio.run(recover_all(settings, batch))
     return {"exit_code": exit_code(found), **_count_jobs([one.as_json() for one in found])}
 
@@ -54,6 +54,10 @@ def _collected(settings: Settings, batch: str | None) -> dict[str, Any]:
 
     In each mode that has batches; live first.
     """
+
+    from callsheet.batch.recover import MODES, find_missing
+    from callsheet.cli.run import join_server
+
     batches = asyncio.run(find_missing(settings, batch)).batches
     modes = [mode for mode in MODES if any(mode == one.mode for name, one in batches.items() if batch in (None, name))]
     parts: list[dict[str, Any]] = []

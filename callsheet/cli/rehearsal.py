@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from callsheet.cli.output import out
-from callsheet.rehearsal.config import load_config
 from callsheet.settings import load_settings
 
 
@@ -24,6 +23,8 @@ def rehearsal(
 
     It speaks Google's wire protocol, makes real files, and costs nothing.
     """
+
+    from callsheet.rehearsal.config import load_config
     from callsheet.rehearsal.server import RehearsalServer
 
     folder = state or load_settings().home / "rehearsal"

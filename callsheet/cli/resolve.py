@@ -9,28 +9,19 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from callsheet.batch.resolve import (
-    Choice,
-    PersonDecision,
-    UnknownRequest,
-    check_adoption,
-    choose_jobs,
-    decide,
-    expired_jobs,
-    looked_at,
-    unbilled_jobs,
-)
 from callsheet.cli.options import JsonOption
 from callsheet.cli.output import out, print_json, say
 from callsheet.clock import Clock
 from callsheet.errors import SettingsError
-from callsheet.ledger import AttemptRecord, BatchRow, Job, JobState, Ledger
-from callsheet.providers.error_bodies import plain
 from callsheet.settings import Settings, load_settings
+
+if TYPE_CHECKING:  # the help and wrong usage are told at once
+    from callsheet.batch.resolve import Choice, PersonDecision, UnknownRequest
+    from callsheet.ledger import AttemptRecord, BatchRow, Job
 
 PROMPT_CHARS, KEY_CHARS = 120, 16
 
@@ -74,6 +65,10 @@ def resolve(
 
     A decision needs the keys of the jobs it is about, or --all.
     """
+
+    from callsheet.batch.resolve import PersonDecision
+    from callsheet.ledger import JobState
+
     given: dict[Choice, bool] = {
         "resubmit": resubmit, "adopt": adopt is not None, "drop": drop, "by-evidence": by_evidence, "reopen": reopen
     }  # fmt: skip
@@ -119,6 +114,9 @@ def _check(choices: Sequence[Choice], keys: Sequence[str], every: bool, look: bo
 async def _resolve(
     settings: Settings, keys: Sequence[str], batch: str | None, made: PersonDecision | None, look: bool
 ) -> Shown:
+    from callsheet.batch.resolve import check_adoption, choose_jobs, decide, expired_jobs, looked_at, unbilled_jobs
+    from callsheet.ledger import Ledger
+
     name = made.operation if made else None
     async with await Ledger.open(settings.ledger_url, clock=Clock()) as ledger:
         if made is not None and made.choice == "reopen":
@@ -162,6 +160,8 @@ def _commands(rows: Sequence[BatchRow], decided: Sequence[Job]) -> list[str]:
 
 
 def _show(shown: Shown, *, decided: bool) -> None:
+    from callsheet.batch.resolve import UnknownRequest
+
     after = {job.key: job for job in shown.decided}
     for doubt in shown.doubts:
         for line in _lines(doubt, after.get(doubt.job.key)) if decided else [*_lines(doubt, None), *_facts(doubt)]:
@@ -188,6 +188,8 @@ def _show(shown: Shown, *, decided: bool) -> None:
 
 
 def _advise(doubts: Sequence[UnknownRequest]) -> None:
+    from callsheet.ledger import JobState
+
     failed = [doubt for doubt in doubts if doubt.job.state is JobState.FAILED]
     doubts = [doubt for doubt in doubts if doubt not in failed]
     if failed:
@@ -210,6 +212,9 @@ def _lines(doubt: UnknownRequest, now: Job | None) -> list[str]:
 
 
 def _facts(doubt: UnknownRequest) -> list[str]:
+    from callsheet.ledger import JobState
+    from callsheet.providers.error_bodies import plain
+
     job, key = doubt.job, doubt.job.key[:KEY_CHARS]
     adopt = doubt.evidence.operation if doubt.evidence and doubt.evidence.operation else "OPERATION"
     facts = [

@@ -11,17 +11,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from callsheet.batch.open import open_prepared, signer_of
-from callsheet.batch.other_ledgers import home_warning
-from callsheet.batch.prepare import PreparedRun, check_strictly, count_cut_off, describe_cut_off, prepare_run
-from callsheet.batch.report import write_report
-from callsheet.batch.sent_rows import archive_google_sheet
-from callsheet.batch.start import open_batch
-from callsheet.batch.write_back import check_can_be_written_back, write_status
 from callsheet.cli.config import find_servers_in_files
 from callsheet.cli.options import (
     BudgetOption,
@@ -38,15 +31,17 @@ from callsheet.cli.options import (
 )
 from callsheet.cli.output import in_short, leave_at_once, out, print_json, say
 from callsheet.cli.plan import plan_of, show_plan, warn, warn_of
-from callsheet.cli.progress import ProgressView
 from callsheet.errors import CallsheetError, SettingsError
 from callsheet.exit_codes import ExitCode
 from callsheet.imports import pause_collection
 from callsheet.orchestration.own_packages import load_own_packages
-from callsheet.orchestration.server import ensure_server, is_gone, is_up
-from callsheet.orchestration.server_files import PrefectServer
-from callsheet.plan import Plan
 from callsheet.settings import Settings, load_settings
+
+if TYPE_CHECKING:  # the help and wrong usage are told at once
+    from callsheet.batch.prepare import PreparedRun
+    from callsheet.cli.progress import ProgressView
+    from callsheet.orchestration.server_files import PrefectServer
+    from callsheet.plan import Plan
 
 
 async def summary_without_server(asked: PreparedRun) -> dict[str, Any]:
@@ -54,6 +49,11 @@ async def summary_without_server(asked: PreparedRun) -> dict[str, Any]:
 
     Returns its summary, with exit code 1.
     """
+
+    from callsheet.batch.open import open_prepared
+    from callsheet.batch.report import write_report
+    from callsheet.batch.start import open_batch
+
     looking = replace(asked.request, free=True, remake=False, wait=False, plan=None)
     begun = replace(asked.request, remake=False, plan=None)
     async with open_prepared(asked.with_request(looking)) as run:
@@ -92,6 +92,10 @@ def run(
 
     Running it again continues it, and never pays twice.
     """
+
+    from callsheet.batch.prepare import check_strictly, prepare_run
+    from callsheet.batch.write_back import check_can_be_written_back, write_status
+
     settings = load_settings()
     asked = request_of(manifest or "", live, edition, campaign, var, budget, remake)
     given = replace(asked, wait=wait, only=tuple(only or ()), free=free, plan=plan)
@@ -113,6 +117,11 @@ def carry_out(asked: PreparedRun, *, yes: bool) -> dict[str, Any]:
 
     A live batch is run when its cost is agreed to. Returns what `run --json` prints.
     """
+
+    from callsheet.batch.open import signer_of
+    from callsheet.batch.other_ledgers import home_warning
+    from callsheet.batch.sent_rows import archive_google_sheet
+
     started = time.monotonic()
     signer_of(asked.settings)  # bad input is told before a server is started or anything is agreed to
     if asked.request.live or asked.request.plan:
@@ -133,6 +142,9 @@ def _agree(asked: PreparedRun, made: Plan, yes: bool) -> PreparedRun:
 
     Returns the run with what was agreed to: it may not cost more when it begins.
     """
+
+    from callsheet.batch.prepare import count_cut_off, describe_cut_off
+
     servers = [f"{url} (from {file})" for url, file in find_servers_in_files(asked.settings).items()]
     if servers and yes:
         raise SettingsError(
@@ -156,6 +168,10 @@ def _agree(asked: PreparedRun, made: Plan, yes: bool) -> PreparedRun:
 
 def run_flow(asked: PreparedRun) -> dict[str, Any]:
     """Run the flow in this process against the Prefect server; the summary it returns."""
+
+    from callsheet.cli.progress import ProgressView
+    from callsheet.orchestration.server import is_gone, is_up
+
     settings, view = asked.settings, ProgressView()
     server = join_server(settings)
     try:
@@ -183,6 +199,9 @@ def join_server(settings: Settings) -> PrefectServer:
 
     Call it before Prefect is imported.
     """
+
+    from callsheet.orchestration.server import ensure_server
+
     load_own_packages()
     say("Looking for the Prefect server; starting one takes some seconds.")
     server = ensure_server(settings)

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -17,9 +17,11 @@ from callsheet.cli.options import JsonOption
 from callsheet.cli.output import out, print_json
 from callsheet.clock import Clock, real_now
 from callsheet.errors import BudgetParked, NoRoom, RouteMissing, RouteParked
-from callsheet.ledger import BatchRow, Job, JobState, Ledger, ShotRow, SpendRow
 from callsheet.settings import load_settings
 from callsheet.shots import ShotOutcome
+
+if TYPE_CHECKING:  # the help and wrong usage are told at once
+    from callsheet.ledger import BatchRow, Job, Ledger, ShotRow, SpendRow
 
 ROWS = 60
 # What has to happen before a request goes on that waits for no moment.
@@ -43,6 +45,8 @@ def status(
 
 
 async def _read(batch: str | None) -> dict[str, Any]:
+    from callsheet.ledger import JobState, Ledger
+
     async with await Ledger.open(load_settings().ledger_url, clock=Clock()) as ledger:
         chosen = await ledger.batches() if batch is None else [await ledger.batch_named(batch)]
         jobs = {

@@ -6,20 +6,20 @@ import os
 import sys
 from http import HTTPStatus
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import typer
 
 from callsheet.cli.output import say
-from callsheet.cli.run import use_server
 from callsheet.errors import ServiceError
 from callsheet.log_format import JSON_LOGS
 from callsheet.orchestration.own_packages import SAFE_PATH, check_folder
-from callsheet.orchestration.server import find_server
-from callsheet.orchestration.server_files import LOADED_S, PrefectServer
 from callsheet.settings import load_settings
+
+if TYPE_CHECKING:  # the help and wrong usage are told at once
+    from callsheet.orchestration.server_files import PrefectServer
 
 POOL = "callsheet"
 # Besides one run per core, room for what is short and should not wait for long batches: approvals, `collect`, reports.
@@ -39,6 +39,10 @@ def worker(
 
     Runs have this process's environment: keys, ledger and archive are set here.
     """
+
+    from callsheet.cli.run import use_server
+    from callsheet.orchestration.server import find_server
+
     check_folder(Path.cwd())
     settings = load_settings()
     server = find_server(settings)
@@ -70,6 +74,9 @@ def _check_pool(server: PrefectServer, pool: str) -> None:
 
     What it does not say is left to Prefect.
     """
+
+    from callsheet.orchestration.server_files import LOADED_S
+
     try:
         urlopen(f"{server.api_url}/work_pools/{pool}", timeout=LOADED_S).close()  # noqa: S310  an address of Prefect's
     except HTTPError as error:

@@ -29,8 +29,8 @@ from callsheet.errors import (
     Stopped,
 )
 from callsheet.ledger import Job, JobState
+from callsheet.media.facts import FrameScore
 from callsheet.media.frames import Choice
-from callsheet.media.scores import FrameScore
 from callsheet.platforms import PlatformSpec
 from callsheet.shots import Asset, Failure, Finish, Shot, ShotOutcome
 

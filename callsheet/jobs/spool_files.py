@@ -23,7 +23,8 @@ from callsheet.jobs.persist import persist
 from callsheet.ledger import Job, JobResult
 from callsheet.ledger.records import OTHERS, RATINGS, RECORD, REQUEST_ID, TEXT
 from callsheet.media.containers import HEAD_BYTES, video_type
-from callsheet.media.probe import VideoProbe, probe_foreign, probe_image, probe_video
+from callsheet.media.facts import VideoProbe
+from callsheet.media.probe import probe_foreign, probe_image, probe_video
 from callsheet.providers.protocol import ImageResult, Picture, VideoReady
 from callsheet.providers.video_addresses import object_of
 from callsheet.sources import Places, refusal

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from callsheet.media.probe import ImageProbe
-from callsheet.media.scores import FrameScore, hamming
+from callsheet.media.facts import FrameScore, ImageProbe
 from callsheet.shots import Select
 
 LUMA_MIN, LUMA_MAX = 25.0, 230.0
@@ -222,3 +221,8 @@ def _praise(number: int, scores: Mapping[int, FrameScore], rivals: Sequence[int]
     praise = [word for word, of in _MEASURES.items() if rivals and all(of(own) > of(scores[one]) for one in rivals)]
     reason = " and ".join([", ".join(praise[:-1]), praise[-1]] if len(praise) > 1 else praise)
     return reason or ("the highest mean rank" if rivals else "the only one that passes")
+
+
+def hamming(first: int, second: int) -> int:
+    """Return the number of bits in which two hashes differ."""
+    return (first ^ second).bit_count()

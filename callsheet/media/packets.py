@@ -16,32 +16,13 @@ import av
 import av.error
 
 from callsheet.errors import MediaError
+from callsheet.media.facts import VideoPackets
 from callsheet.media.probe import SAFE_OPTIONS
 
 # Coarse time bases make pictures of 33 and 34 ms out of 30 a second, which is even.
 _UNEVEN = 0.2
 # profile_idc of H.264 (ITU-T H.264, Annex A).
 _PROFILES = {66: "baseline", 77: "main", 88: "extended", 100: "high", 110: "high 10", 122: "high 4:2:2"}
-
-
-@dataclass(frozen=True, slots=True)
-class VideoPackets:
-    """The packing of a video stream.
-
-    `profile` and `level` (41 is 4.1) are those of H.264, "" and 0 for others. `max_gop_s` is the longest time from one
-    keyframe to the next, or to the end; `closed` whether no picture needs one from before its own keyframe; `b_frames`
-    the most of them in a row; `kbps` the video's bits over its whole time; `even` whether all pictures but the last are
-    shown equally long.
-    """
-
-    profile: str
-    level: int
-    frames: int
-    kbps: float
-    max_gop_s: float
-    closed: bool
-    b_frames: int
-    even: bool = True
 
 
 def read_packets(path: Path) -> VideoPackets:

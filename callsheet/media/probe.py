@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fractions import Fraction
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
-from typing import Literal
 
 import av
 import av.error
@@ -25,6 +23,7 @@ from callsheet.media.containers import (
     read_layout,
     video_type,
 )
+from callsheet.media.facts import MAX_DURATION_S, Colours, ImageProbe, VideoProbe
 
 _META_HEAD = 4  # version and flags of a full box
 
@@ -47,66 +46,18 @@ def heic_size(data: bytes) -> tuple[int, int] | None:
 
 
 MAX_VIDEO_SIDE = 8192
-MAX_DURATION_S = 900.0
 IMAGE_FORMATS = ("PNG", "JPEG", "WEBP")
 # What a provider's answer may be besides (ComfyUI#12511): taken, shown and measured, but not asked for.
 ANSWER_FORMATS = (*IMAGE_FORMATS, "AVIF", "GIF", "BMP", "TIFF")
 # Nothing but the given file may be opened, whatever it claims to refer to.
 SAFE_OPTIONS = {"protocol_whitelist": "file"}
 _PNG_END = b"IEND\xaeB`\x82"  # the last chunk with its checksum
-Colours = Literal["bt709", "bt601", "bt2020", "pq", "hlg"]
 # FFmpeg's AVColorSpace and AVColorTransferCharacteristic (ISO/IEC 23091-2: matrix coefficients, transfer).
 _COLOURS: dict[int, Colours] = {1: "bt709", 5: "bt601", 6: "bt601", 9: "bt2020", 10: "bt2020"}
 _HDR: dict[int, Colours] = {16: "pq", 18: "hlg"}
 # FFmpeg's AVFieldOrder; every other one is interlaced. MPEG-1, 2 and 4 Part 2 leave it unknown (FFmpeg 9.0.2).
 _UNKNOWN_ORDER, _PROGRESSIVE = 0, 1
 _TOLD_BY_PICTURES = ("mpeg1video", "mpeg2video", "mpeg4")
-
-
-@dataclass(frozen=True, slots=True)
-class ImageProbe:
-    """A picture that is whole.
-
-    Pixels as stored, `format` one of ANSWER_FORMATS or "HEIC", size in bytes.
-    """
-
-    width: int
-    height: int
-    mime_type: str
-    format: str
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class VideoProbe:
-    """A video as stored, before rotation.
-
-    Times are in seconds, `size` in bytes, `sar` is the shape of a pixel. `video_start_s` and `audio_start_s` count from
-    the start of the file. `rotation` is in degrees clockwise, None when mirrored or slanted. `colours` is "bt709",
-    "bt601", "bt2020", the HDR of "pq" or "hlg", or None when untagged. `constant_rate` is False when frames last
-    unequally long. `interlaced`: each frame shows two moments, line by line.
-    """
-
-    width: int
-    height: int
-    duration_s: float
-    fps: float
-    frames: int | None
-    video_codec: str
-    pix_fmt: str
-    audio_codec: str | None
-    sample_rate: int | None
-    channels: int | None
-    size: int
-    has_edit_list: bool
-    moov_first: bool
-    rotation: int | None = 0
-    colours: Colours | None = None
-    sar: Fraction = Fraction(1)
-    constant_rate: bool = True
-    video_start_s: float = 0.0
-    audio_start_s: float | None = None
-    interlaced: bool = False
 
 
 def probe_image(source: Path | bytes) -> ImageProbe:

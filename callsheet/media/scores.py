@@ -5,7 +5,6 @@ They say which of several takes or clips of one shot is technically better; acro
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from callsheet.errors import MediaError
+from callsheet.media.facts import FrameScore
 from callsheet.media.probe import ANSWER_FORMATS, open_image, probe_any
 from callsheet.media.stills import video_frame
 
@@ -23,24 +23,6 @@ SIDE = 512
 SHADOW, HIGHLIGHT = 2, 253
 
 Plane = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class FrameScore:
-    """The technical measures of one picture.
-
-    `luma`: mean 0-255. `clipped`: larger share of lost shadows or highlights, 0-1. `entropy`: bits of luma, 0-8.
-    `sharpness`: variance of the Laplacian. `contrast`: standard deviation of luma. `colourfulness`: Hasler and
-    Suesstrunk (2003). `dhash`: 64-bit difference hash.
-    """
-
-    luma: float
-    clipped: float
-    entropy: float
-    sharpness: float
-    contrast: float
-    colourfulness: float
-    dhash: int
 
 
 def score_image(source: Path | bytes) -> FrameScore:
@@ -85,11 +67,6 @@ def difference_hash(grey: Image.Image) -> int:
     cells = np.asarray(grey.resize((9, 8), Image.Resampling.BILINEAR), dtype=np.int16)
     bits = (cells[:, 1:] > cells[:, :-1]).flatten()
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
-
-
-def hamming(first: int, second: int) -> int:
-    """Return the number of bits in which two hashes differ."""
-    return (first ^ second).bit_count()
 
 
 def _decode_small(source: Path | bytes) -> Image.Image:

@@ -12,7 +12,8 @@ from PIL import Image, ImageOps
 from callsheet.errors import MediaError
 from callsheet.files import replacing
 from callsheet.media.containers import HEAD_BYTES, picture_type, video_type
-from callsheet.media.probe import ANSWER_FORMATS, SAFE_OPTIONS, VideoProbe, container_of, open_image, probe_any
+from callsheet.media.facts import VideoProbe
+from callsheet.media.probe import ANSWER_FORMATS, SAFE_OPTIONS, container_of, open_image, probe_any
 from callsheet.media.provenance import stamp_jpeg
 
 JPEG_QUALITY = 85

@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 # A picture has an aspect when it is at most this many pixels off: sizes are whole and even.
 ASPECT_TOLERANCE_PX = 1
+# The aspects that clips are cut to where no platform is named.
+PLAIN = ("9x16", "4x5", "1x1", "16x9")
 # A name becomes part of file names, so it holds neither a hyphen nor a dot.
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]{0,29}$")]
 Ratio = Annotated[str, StringConstraints(pattern=r"^[1-9]\d{0,2}:[1-9]\d{0,2}$")]

@@ -21,7 +21,8 @@ from callsheet.errors import (
     Unknown,
 )
 from callsheet.media.containers import HEAD_BYTES, picture_type
-from callsheet.media.probe import ImageProbe, probe_image
+from callsheet.media.facts import ImageProbe
+from callsheet.media.probe import probe_image
 from callsheet.providers.error_bodies import plain
 from callsheet.providers.http_errors import Phase, from_reply
 from callsheet.providers.protocol import ImageResult, LookResult, Picture

@@ -15,8 +15,9 @@ from callsheet.decisions import FramePin
 from callsheet.errors import MediaError
 from callsheet.jobs.store import fetch
 from callsheet.ledger import JobOrder
+from callsheet.media.facts import FrameScore
 from callsheet.media.frames import choose_clip
-from callsheet.media.scores import FrameScore, score_clip
+from callsheet.media.scores import score_clip
 from callsheet.plan.clip_choice import TO_COME, clip_wish_of, find_clip_pin, list_clips_to_come, list_made_clips
 from callsheet.shots import Failure, Shot, ShotOutcome
 

@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 
 from callsheet.context.context import RunContext
 from callsheet.cuts.encode.cut_plan import cut_size, plan_cut
-from callsheet.cuts.encode.encode import CutResult, as_mp4, make_cut
-from callsheet.cuts.encode.fitness import Analysis, analyse, clip_length, upright
+from callsheet.cuts.encode.encode import CutResult, analyse, as_mp4, make_cut
+from callsheet.cuts.encode.fitness import Analysis, clip_length, upright
 from callsheet.cuts.finishing.brand import Materials, layers_for, read_materials
 from callsheet.cuts.finishing.layers import Layer
 from callsheet.cuts.framing.geometry import Subject, parse_focus

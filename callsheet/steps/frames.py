@@ -19,10 +19,11 @@ from callsheet.errors import CallsheetError, MediaError, NotApproved
 from callsheet.jobs.store import Deposit, fetch, store_derived_file
 from callsheet.ledger import JobOrder
 from callsheet.media.containers import HEIC_TYPES
+from callsheet.media.facts import FrameScore
 from callsheet.media.frames import Choice, FrameCandidate, choose_frames, gate
 from callsheet.media.probe import probe_image
 from callsheet.media.provenance import Provenance, xmp_packet
-from callsheet.media.scores import FrameScore, score_image
+from callsheet.media.scores import score_image
 from callsheet.media.stills import thumbnail
 from callsheet.plan.frames import (
     OVER,

@@ -25,8 +25,8 @@ from callsheet.context.shot_state import ClipState, CutState, ShotState, TakeSta
 from callsheet.decisions import FrameDecision, FramePin
 from callsheet.ledger import Job
 from callsheet.ledger.records import RATINGS, RECORD, REQUEST_ID, SUBMISSION_ID, TEXT
+from callsheet.media.facts import FrameScore
 from callsheet.media.frames import FrameVerdict
-from callsheet.media.scores import FrameScore
 from callsheet.plan import ShotPlan
 from callsheet.plan.extensions import length_after
 from callsheet.shots import Asset, Batch, Failure, Shot, ShotOutcome

@@ -23,7 +23,8 @@ from callsheet.cuts.encode.spot import Spot, make_spot
 from callsheet.errors import ArchiveLost, SettingsError
 from callsheet.jobs.store import fetch
 from callsheet.media.contact_sheet import preview_sheet
-from callsheet.media.probe import VideoProbe, probe_image
+from callsheet.media.facts import VideoProbe
+from callsheet.media.probe import probe_image
 from callsheet.media.provenance import Provenance, xmp_packet
 from callsheet.media.stills import poster, thumbnail
 from callsheet.platforms import PlatformSpec

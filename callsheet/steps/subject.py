@@ -20,7 +20,7 @@ from callsheet.jobs.runner import JobRunner, PaidJob, Sending
 from callsheet.keys import labels_of
 from callsheet.ledger import Attempt, Job, JobOrder, JobResult, JobState
 from callsheet.ledger.records import REQUEST_ID
-from callsheet.media.probe import VideoProbe
+from callsheet.media.facts import VideoProbe
 from callsheet.media.stills import video_frame
 from callsheet.models import Model
 from callsheet.plan.subject_query import (

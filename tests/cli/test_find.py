@@ -164,7 +164,7 @@ def test_nothing_found_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_a_search_loads_neither_prefect_nor_the_ledger_nor_what_talks_to_google() -> None:
     program = (
-        "import sys, callsheet.cli.main, callsheet.cli.find; "
+        "import sys, callsheet.cli.main, callsheet.cli.find, callsheet.archive.search; "
         "print(sorted({name.partition('.')[0] for name in sys.modules}))"
     )
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout

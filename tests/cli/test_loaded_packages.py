@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.forked import COMMANDS
+from callsheet.cli.main import COMMANDS
+from tests.support.forked import COMMANDS as FORKED
+from tests.support.late_imports import WITH_PREFECT, list_late_imports
 from tests.support.paths import ROOT
 from tests.support.stories import start_story
 
@@ -49,11 +51,32 @@ def test_help_loads_no_large_package(folder: Path) -> None:
     assert list_loaded(COMMAND, folder, "--help") == set()
 
 
+def test_no_command_loads_a_large_package_for_its_help_or_for_wrong_usage(folder: Path) -> None:
+    """Typer reads a command's signature from its module, so what the command needs is imported when it is called."""
+    calls = [[name, "--help"] for name in COMMANDS] + [[name, "--no-such-option"] for name in COMMANDS]
+    code = "\n".join(
+        [
+            "import contextlib, io, sys",
+            "from callsheet.cli.main import main",
+            f"for argv in {calls!r}:",
+            "    sys.argv = ['callsheet', *argv]",
+            "    said = io.StringIO()",
+            "    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):",
+            "        with contextlib.suppress(SystemExit):",
+            "            main()",
+            "    assert 'Usage' in said.getvalue() or 'such option' in said.getvalue(), (argv, said.getvalue())",
+            TELL,
+        ]
+    )
+    assert list_loaded(code, folder) == set()
+
+
 def test_no_command_loads_prefect_before_it_knows_its_server(folder: Path) -> None:
     """Prefect reads the server's address once, and would take a server of its own: its run is seen nowhere."""
     names = sorted(path.stem for path in (ROOT / "callsheet" / "cli").glob("*.py") if path.stem != "__init__")
-    code = "\n".join(["import sys", *(f"import callsheet.cli.{name}" for name in names), TELL])
-    assert {"run", "deploy", "worker"} <= set(names)
+    modules = [f"callsheet.cli.{name}" for name in names] + sorted({*list_late_imports()} - WITH_PREFECT)
+    code = "\n".join(["import sys", *(f"import {name}" for name in modules), TELL])
+    assert {"callsheet.cli.run", "callsheet.cli.deploy", "callsheet.batch.open"} <= set(modules)
     assert "prefect" not in list_loaded(code, folder)
 
 
@@ -93,5 +116,5 @@ async def tell_prefect() -> None:
 
 
 def test_commands_are_loaded_without_prefect_which_reads_the_address_of_its_server_when_it_is_imported() -> None:
-    assert "callsheet.cli.run" in COMMANDS
+    assert "callsheet.cli.run" in FORKED
     assert start_story(tell_prefect).said.read() == "False\n"

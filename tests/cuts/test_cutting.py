@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from callsheet.cuts.encode.encode import CutResult, make_cut
-from callsheet.cuts.encode.fitness import analyse
+from callsheet.cuts.encode.encode import CutResult, analyse, make_cut
 from callsheet.cuts.sound.make import Sounds
 from callsheet.errors import MediaError
 from callsheet.media.ffmpeg import PROGRESS, EncoderSlots, ffmpeg_exe, parse_loudness, run_encoder

@@ -14,8 +14,7 @@ from callsheet.cuts.encode.graph import cut_argv, moving
 from callsheet.cuts.finishing.layers import Layer
 from callsheet.cuts.framing.geometry import CropKey, Framing, Subject, SubjectBox
 from callsheet.errors import MediaError
-from callsheet.media.packets import VideoPackets
-from callsheet.media.probe import VideoProbe
+from callsheet.media.facts import VideoPackets, VideoProbe
 from callsheet.platforms import PlatformSpec, load_platforms
 
 CLIP = Analysis(

@@ -10,8 +10,8 @@ import pytest
 
 from callsheet.cuts.encode import encode
 from callsheet.cuts.encode.cut_plan import CutPlan, plan_cut
-from callsheet.cuts.encode.encode import make_cut, memory_mb
-from callsheet.cuts.encode.fitness import Analysis, analyse
+from callsheet.cuts.encode.encode import analyse, make_cut, memory_mb
+from callsheet.cuts.encode.fitness import Analysis
 from callsheet.cuts.encode.keyframes import LumaSample, find_black, find_frozen, still_runs
 from callsheet.cuts.encode.quality import Quality, check_cut
 from callsheet.errors import MediaError

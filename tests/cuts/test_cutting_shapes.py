@@ -11,8 +11,7 @@ import pytest
 from PIL import Image
 
 from callsheet.cuts.encode.cut_plan import plan_cut
-from callsheet.cuts.encode.encode import make_cut
-from callsheet.cuts.encode.fitness import analyse
+from callsheet.cuts.encode.encode import analyse, make_cut
 from callsheet.cuts.encode.graph import cut_argv
 from callsheet.cuts.finishing.layers import Layer
 from callsheet.cuts.framing.geometry import CropKey, Framing

@@ -10,8 +10,8 @@ from callsheet.batch.prepare import read_request
 from callsheet.batch.request import RunRequest
 from callsheet.errors import ManifestError
 from callsheet.manifest.reader import Manifest
+from callsheet.media.facts import FrameScore
 from callsheet.media.frames import choose_clip
-from callsheet.media.scores import FrameScore
 from callsheet.plan import plan_batch
 from callsheet.plan.clip_choice import order_variants
 from callsheet.plan.inputs import Known

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 
 from callsheet.errors import MediaError
-from callsheet.media.frames import FrameCandidate, choose_frames, gate
+from callsheet.media.facts import FrameScore
+from callsheet.media.frames import FrameCandidate, choose_frames, gate, hamming
 from callsheet.media.probe import probe_image
-from callsheet.media.scores import FrameScore, hamming, score_image
+from callsheet.media.scores import score_image
 from tests.support.media_samples import encoded, picture
 
 

@@ -15,7 +15,8 @@ from PIL import Image
 from callsheet.errors import MediaError
 from callsheet.files import Digest, digest_file
 from callsheet.media.containers import read_layout
-from callsheet.media.probe import ImageProbe, probe_image, probe_video
+from callsheet.media.facts import ImageProbe
+from callsheet.media.probe import probe_image, probe_video
 from tests.support.media_samples import encoded, make_clip, picture
 
 

@@ -22,7 +22,7 @@ from callsheet.clock import Clock
 from callsheet.decisions import FramePin
 from callsheet.jobs import runner
 from callsheet.ledger import Ledger
-from callsheet.media.scores import FrameScore
+from callsheet.media.facts import FrameScore
 from callsheet.models import load_catalogue
 from callsheet.plan import Plan
 from callsheet.plan.frames import Frames, decide_frames

@@ -30,6 +30,7 @@ from typing import Any
 
 import psutil
 
+from tests.support.late_imports import WITH_PREFECT, list_late_imports
 from tests.support.paths import ROOT
 
 COMMANDS = (
@@ -85,7 +86,8 @@ PREFECT = (
     "fastapi",
     "graphviz",
 )
-BARE = (*COMMANDS, *LATER, *SERVICE, "tests.support.whole_batch", "tests.support.shared_media")
+WANTED = sorted({*list_late_imports(*(name.rpartition(".")[2] for name in COMMANDS))} - WITH_PREFECT)
+BARE = (*COMMANDS, *WANTED, *LATER, *SERVICE, "tests.support.whole_batch", "tests.support.shared_media")
 # Messages of the SDK, whose validators pydantic makes when they are first used.
 MESSAGES = (
     "HttpOptions",

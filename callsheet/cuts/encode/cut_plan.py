@@ -18,8 +18,9 @@ from callsheet.cuts.encode.fitness import Analysis, clip_length, fitting_rate, m
 from callsheet.cuts.finishing.layers import Layer
 from callsheet.cuts.framing.geometry import Framing, even
 from callsheet.cuts.framing.reframe import frame_subject
-from callsheet.media.probe import Colours, VideoProbe
+from callsheet.media.facts import Colours, VideoProbe
 from callsheet.platforms import PlatformSpec
+from callsheet.platforms.spec import PLAIN
 from callsheet.shots import Asset, Finish, Reference
 
 How = Literal["copy", "crop", "pad"]
@@ -27,8 +28,6 @@ How = Literal["copy", "crop", "pad"]
 _CLASSES = (2160, 1440, 1080, 720)
 # Raised when cuts of the same recipe come out otherwise than before; those that are there are then made anew.
 CUT_VERSION = 1
-# Cuts of before there were recipes: of these aspects, framed and finished in the one way there was.
-PLAIN = ("9x16", "4x5", "1x1", "16x9")
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +167,7 @@ def find_cut(cuts: Sequence[Asset], clip_sha256: str, spec: PlatformSpec, finish
     of_clip = [one for one in cuts if one.kind == "cut" and one.parent == clip_sha256]
     wanted = recipe(clip_sha256, spec, finish) if of_clip else None
     made = next((one for one in of_clip if one.recipe and one.recipe == wanted), None)
+    # Cuts of before there were recipes: of these aspects, framed and finished in the one way there was.
     if made is None and spec.name in PLAIN and finish == Finish():
         made = next((one for one in of_clip if one.recipe is None and one.name.startswith(f"cut-{spec.name}-")), None)
     return made

@@ -14,17 +14,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from callsheet.cuts.encode.cut_plan import CutPlan, plan_cut
-from callsheet.cuts.encode.fitness import Analysis, analyse
+from callsheet.cuts.encode.fitness import UNKNOWN, Analysis
 from callsheet.cuts.encode.graph import cut_argv
 from callsheet.cuts.encode.quality import Quality, check_cut
 from callsheet.cuts.finishing.layers import Layer
+from callsheet.cuts.framing.geometry import Subject
 from callsheet.cuts.sound.make import Sound, Sounds
 from callsheet.cuts.sound.sound_plan import SoundSettings
 from callsheet.errors import MediaError
 from callsheet.files import replacing
 from callsheet.media.containers import FOREIGN_CONTAINERS
+from callsheet.media.facts import VideoProbe
 from callsheet.media.ffmpeg import SMALL_MB, EncoderSlots, ffmpeg_exe, run_encoder
-from callsheet.media.probe import VideoProbe, container_of, probe_any
+from callsheet.media.packets import read_packets
+from callsheet.media.probe import container_of, probe_any, probe_video
 from callsheet.media.provenance import stamp_mp4
 from callsheet.platforms import PlatformSpec
 
@@ -50,6 +53,16 @@ class CutResult:
     def probe(self) -> VideoProbe:
         """The facts of the file."""
         return self.quality.probe
+
+
+async def analyse(source: Path, *, subject: Subject = UNKNOWN) -> Analysis:
+    """Read the facts of an MP4 without decoding it.
+
+    MediaError when it cannot be read.
+    """
+    probe = await asyncio.to_thread(probe_video, source)
+    packets = await asyncio.to_thread(read_packets, source)
+    return Analysis(probe, packets, subject)
 
 
 async def make_cut(

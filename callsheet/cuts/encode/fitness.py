@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 
 from callsheet.cuts.framing.geometry import Subject
 from callsheet.errors import MediaError
-from callsheet.media.packets import VideoPackets, read_packets
-from callsheet.media.probe import VideoProbe, probe_video
+from callsheet.media.facts import VideoPackets, VideoProbe
 from callsheet.platforms import PlatformSpec
 from callsheet.platforms.spec import has_aspect
 
@@ -44,16 +41,6 @@ class Upright:
     def shown(self) -> tuple[Fraction, Fraction]:
         """The width and height in square pixels, the shorter stored side kept."""
         return self.width * max(self.sar, Fraction(1)), self.height / min(self.sar, Fraction(1))
-
-
-async def analyse(source: Path, *, subject: Subject = UNKNOWN) -> Analysis:
-    """Read the facts of an MP4 without decoding it.
-
-    MediaError when it cannot be read.
-    """
-    probe = await asyncio.to_thread(probe_video, source)
-    packets = await asyncio.to_thread(read_packets, source)
-    return Analysis(probe, packets, subject)
 
 
 def upright(probe: VideoProbe) -> Upright:

@@ -20,8 +20,9 @@ from callsheet.cuts.encode.keyframes import (
 )
 from callsheet.cuts.sound.make import Sound
 from callsheet.errors import MediaError
-from callsheet.media.packets import Track, VideoPackets, read_packets, read_track
-from callsheet.media.probe import VideoProbe, probe_video
+from callsheet.media.facts import VideoPackets, VideoProbe
+from callsheet.media.packets import Track, read_packets, read_track
+from callsheet.media.probe import probe_video
 from callsheet.platforms import PlatformSpec
 
 # By how much loudness may miss its aim, LU, and peaks theirs, dB: meters differ.

@@ -16,9 +16,10 @@ from callsheet.cuts.sound.sound_plan import SoundSettings, level, plan_sound, sh
 from callsheet.cuts.sound.stems import Stem, join_stems, own_stem
 from callsheet.errors import MediaError
 from callsheet.files import replacing
+from callsheet.media.facts import MAX_DURATION_S, VideoProbe
 from callsheet.media.ffmpeg import EncoderSlots, run_encoder
 from callsheet.media.packets import read_packets, read_track
-from callsheet.media.probe import MAX_DURATION_S, SAFE_OPTIONS, VideoProbe, probe_video
+from callsheet.media.probe import SAFE_OPTIONS, probe_video
 from callsheet.media.provenance import stamp_mp4
 
 

@@ -9,8 +9,8 @@ from typing import Literal
 
 from callsheet.cuts.encode.graph import DEINTERLACE, X264
 from callsheet.errors import MediaError
+from callsheet.media.facts import MAX_DURATION_S, VideoProbe
 from callsheet.media.ffmpeg import INPUT, ffmpeg_exe
-from callsheet.media.probe import MAX_DURATION_S, VideoProbe
 
 MAX_PARTS = 100
 # All parts of a spot with crossfades are open at once.

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from callsheet.cuts.framing.geometry import Subject, SubjectBox
 from callsheet.cuts.framing.sampling import Glances, Stack, glance, own_motion
-from callsheet.media.probe import VideoProbe
+from callsheet.media.facts import VideoProbe
 
 Plane = npt.NDArray[np.float32]
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels; right and bottom are outside

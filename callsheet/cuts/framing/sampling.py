@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from callsheet.errors import MediaError
-from callsheet.media.probe import SAFE_OPTIONS, VideoProbe
+from callsheet.media.facts import VideoProbe
+from callsheet.media.probe import SAFE_OPTIONS
 
 Stack = npt.NDArray[np.float32]
 
