@@ -92,8 +92,7 @@ def warnings_to(console: Console) -> RichHandler:
 
 def keep_stdout_for_json(wanted: bool) -> bool:
     """Have tables and lines go to stderr when JSON is wanted on stdout."""
-    if wanted:
-        out.file = sys.stderr
+    out.stderr = wanted
     return wanted
 
 

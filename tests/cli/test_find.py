@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -160,6 +161,17 @@ def test_nothing_found_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert ran.exit_code == 0
     ran = CliRunner().invoke(app, ["find", "--model", "veo-3.1-lite-generate-001"])
     assert ran.exit_code == 0, "a known model that was not used is no slip of the pen"
+
+
+def test_a_command_without_json_writes_to_stdout_after_one_with_json_in_the_same_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, [row("boat", "clip")])
+    monkeypatch.setenv("CALLSHEET_ARCHIVE", str(tmp_path))
+    with_json = CliRunner().invoke(app, ["find", "boat", "--json"])
+    assert json.loads(with_json.stdout)["total"] == 1
+    assert "boat" in with_json.stderr
+    assert "boat" in CliRunner().invoke(app, ["find", "boat"]).stdout
 
 
 def test_a_search_loads_neither_prefect_nor_the_ledger_nor_what_talks_to_google() -> None:
