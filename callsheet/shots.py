@@ -1,7 +1,4 @@
-"""The things a batch is made of, as frozen values.
-
-The words are those of ARCHITECTURE.md.
-"""
+"""The things a batch is made of, as frozen values, in words of the glossary."""
 
 from __future__ import annotations
 
@@ -147,7 +144,8 @@ class Shot:
     `motion_prompt` None stays a picture. `duration_s` is in seconds, `line` the 1-based line of the manifest. Values
     are complete: defaults are already applied, and wishes about people are in the words of the image model and of the
     video model. The pictures keep to `reference_images`, or the video where there are none. With `edit_of` they are
-    made from that picture, the prompt being the instruction; `is_parent`: something else is made of a take of it. The
+    made from that picture, the prompt being the instruction; `edits_file`: from the first of `reference_images`;
+    `is_parent`: something else is made of a take of it. The
     clip is edited by each of `clip_edits`, then made longer in `extend` steps of `extend_s` seconds each. Of each frame
     there are `clips`, of which `select_clip` goes on (None: the best). A model's fallbacks are asked in order when
     nothing was accepted; keys know the first model alone.
@@ -180,6 +178,7 @@ class Shot:
     variables: tuple[tuple[str, str], ...] = ()
     guidance: Guidance = Guidance()
     edit_of: ParentTake | None = None
+    edits_file: bool = False
     is_parent: bool = False
     video_references: tuple[VideoReference, ...] = ()
     clip_edits: tuple[str, ...] = ()
@@ -250,7 +249,6 @@ class Batch:
 
 # "extra" is a further picture of the reply that gave a take.
 AssetKind = Literal["take", "clip", "cut", "poster", "thumbnail", "extra"]
-# The kinds that are searched for.
 KINDS: tuple[AssetKind, ...] = ("take", "clip", "cut", "poster", "extra")
 
 

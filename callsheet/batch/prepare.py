@@ -155,18 +155,18 @@ def _load(request: RunRequest) -> ManifestFile:
 
 
 def _check(request: RunRequest, settings: Settings, file: ManifestFile, catalogue: Catalogue) -> PreparedRun:
+    is_sent = is_sent_rows(request.manifest, settings.archive_uri, settings.home) or is_google_sheet(request.manifest)
     rules = CheckRules(
         catalogue,
         datetime.now(UTC).date(),
         live=request.live,
-        input_roots=settings.input_roots,
+        input_roots=settings.input_roots if is_sent else (*settings.input_roots, settings.archive_uri),
         platforms=load_platforms(settings.platforms),
         focus=focus_of(settings),
         font=settings.font,
         serving=_serving(request, settings),
         stretch=request.shard.stretch if request.shard else WHOLE,
-        is_sent=is_sent_rows(request.manifest, settings.archive_uri, settings.home)
-        or is_google_sheet(request.manifest),
+        is_sent=is_sent,
     )
     manifest = check_manifest(file, rules)
     _check_scope(request, manifest)

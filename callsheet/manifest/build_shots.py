@@ -1,7 +1,4 @@
-"""Building shots from completed drafts.
-
-Defaults of the models, legality, pictures, and what depends on each other.
-"""
+"""Building shots from drafts: defaults, legality, pictures, dependencies."""
 
 from __future__ import annotations
 
@@ -65,7 +62,8 @@ class Assembler:
         motion = draft.text("motion_prompt")
         if takes == 0 and not motion:
             self._note(draft, "takes", "0 takes make nothing without a motion prompt", "allowed: 1 to 20")
-        references = self.pictures.open(draft, "reference_images")
+        edited = self.pictures.open(draft, "edit_of") if index in self.chains.links.files else ()
+        references = (*edited, *self.pictures.open(draft, "reference_images"))
         seed = _parse_number(draft, "seed", skip, default=-1)
         shot = Shot(
             id=draft.text("id") or "",
@@ -83,6 +81,7 @@ class Assembler:
             tags=items_of(draft.cells.get("tags")),
             variables=tuple(sorted(draft.variables.items())),
             edit_of=parent,
+            edits_file=bool(edited),
             is_parent=index in self.chains.parents,
             fallback_on_quota=read_switch(draft, self.legality.findings, "fallback_on_quota") or False,
         )
@@ -128,9 +127,9 @@ class Assembler:
 
     def _judge_picture(self, draft: Draft, model: Model, shot: Shot, *, skip: frozenset[str]) -> None:
         person = self._translate(model.id, "image", shot.person_generation)
-        picture = PictureValues(
-            shot.aspect_ratio, shot.image_size, shot.input_pictures, person, shot.seed, shot.edit_of is not None
-        )
+        is_edit = shot.edits_file or shot.edit_of is not None
+        given = shot.aspect_ratio, shot.image_size, shot.input_pictures
+        picture = PictureValues(*given, person, shot.seed, is_edit)
 
         def anywhere(model: Model, platform: Platform | None) -> list[Refusal]:
             return image_findings(model, picture, platform)

@@ -14,6 +14,8 @@ from callsheet.shots import CHOSEN, Shot
 
 _REFERENCE = re.compile(rf"([^:]+)(?::({CHOSEN}|[1-9][0-9]?))?\Z", re.IGNORECASE)
 _ALLOWED = "allowed: a shot of this manifest, such as kite, kite:2 or kite:chosen"
+# A picture's file by its path, address or ending.
+_FILE = re.compile(r".*[/\\].*|.*\.(?:png|jpe?g|webp|gif|hei[cf])\Z", re.IGNORECASE | re.DOTALL)
 # What is said of the last picture of a chain, not of the one that it begins with.
 _OF_THE_LAST = frozenset(name for name, column in COLUMNS.items() if column.video) | {"motion_prompt"}
 # What is said of the first picture alone.
@@ -33,6 +35,8 @@ class Links:
     """The links between the drafts of a manifest, by the place of the child."""
 
     of: Mapping[int, Link] = field(default_factory=dict)
+    #: The places whose picture is made from a file.
+    files: frozenset[int] = frozenset()
     #: The takes that videos keep to, by the id of their shot and the text that names them.
     videos: Mapping[str, Mapping[str, Link]] = field(default_factory=dict)
 
@@ -67,15 +71,17 @@ def expand_edits(drafts: Sequence[Draft], findings: Findings) -> list[Draft]:
 def read_links(drafts: Sequence[Draft], findings: Findings) -> Links:
     """Return which drafts are made of which; wrong links are noted and left out."""
     reader = ReferenceReader(drafts, findings)
+    named = {index: draft.text("edit_of") or "" for index, draft in enumerate(drafts) if "edit_of" in draft.cells}
+    files = frozenset(index for index, text in named.items() if reader.names_file(text))
     links = {
         index: link
-        for index, draft in enumerate(drafts)
-        if "edit_of" in draft.cells and (link := reader.read(draft, "edit_of", draft.text("edit_of") or ""))
+        for index, text in named.items()
+        if index not in files and (link := reader.read(drafts[index], "edit_of", text))
     }
-    for index in links:
+    for index in (*links, *files):
         if _count_takes(drafts[index]) == 0:
             drafts[index].problem(findings, "edit_of", "0 takes make no picture", "allowed: 1 to 20", "raise takes")
-    return Links(_without_circles(drafts, links, findings))
+    return Links(_without_circles(drafts, links, findings), files)
 
 
 def read_clip_edits(draft: Draft, findings: Findings) -> tuple[str, ...]:
@@ -100,6 +106,10 @@ class ReferenceReader:
         """Note where each shot stands."""
         for index, draft in enumerate(self.drafts):
             self._places.setdefault(draft.text("id") or "", index)
+
+    def names_file(self, text: str) -> bool:
+        """Return whether a text is the place of a picture, and no shot of the manifest."""
+        return text.strip() not in self._places and _FILE.match(text) is not None
 
     def read(self, draft: Draft, column: str, text: str) -> Link | None:
         """Return the link that a text stands for; None, and a problem, for no take."""

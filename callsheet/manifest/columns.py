@@ -66,7 +66,8 @@ COLUMNS: dict[str, Column] = {
     ),
     "edit_of": Column(
         "text",
-        "Picture that this one is made from by its prompt: a shot of the sheet, perhaps with its take (kite, kite:2).",
+        "Picture that this one is made from by its prompt: a shot of the sheet, perhaps with its take (kite, kite:2), "
+        "or a file, such as one that an earlier batch archived.",
     ),
     "edits": Column(
         "texts",

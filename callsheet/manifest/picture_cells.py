@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from callsheet.errors import CallsheetError
@@ -202,7 +202,7 @@ def add_video_links(drafts: Sequence[Draft], links: Links, findings: Findings) -
         edges.setdefault(index, []).append(link.parent)
     wrong = _note_wrong_order(drafts, edges, found.keys(), findings)
     videos = {index: each for index, each in found.items() if each and index not in wrong}
-    return Links(links.of, {drafts[index].text("id") or "": each for index, each in videos.items()})
+    return replace(links, videos={drafts[index].text("id") or "": each for index, each in videos.items()})
 
 
 def _note_wrong_order(

@@ -12,6 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal
 
+from callsheet.plan.edited import name_edited
 from callsheet.plan.forecast import Forecast
 from callsheet.plan.inputs import Money
 from callsheet.plan.planned_model import PlannedModel
@@ -199,7 +200,7 @@ def _shot_as_json(plan: ShotPlan, routes: Mapping[str, str]) -> dict[str, object
         "usd": float(plan.usd),
         "usd_high": float(plan.usd_high),
         "advice": plan.advice,
-        **({"edit_of": str(plan.shot.edit_of)} if plan.shot.edit_of else {}),
+        **({"edit_of": edited} if (edited := name_edited(plan.shot)) else {}),
         **({"choice": plan.choice} if plan.choice else {}),
         "actions": [_action_as_json(action, routes) for action in plan.actions],
     }

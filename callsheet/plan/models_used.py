@@ -125,7 +125,7 @@ def _values_of(model: Model, shot: Shot) -> PictureValues | VideoValues:
     """Return what the shot asks for, in the model's own words about people."""
     if model.kind == "image":
         person = shot.person_generation and person_word(shot.person_generation, model.person_values("image"))
-        size, is_edit = shot.image_size, shot.edit_of is not None
+        size, is_edit = shot.image_size, shot.edits_file or shot.edit_of is not None
         return PictureValues(shot.aspect_ratio, size, shot.input_pictures, person, shot.seed, is_edit)
     kept_to = shot.kept_references
     words = model.person_values(video_task(shot.takes > 0, len(kept_to)))

@@ -13,6 +13,7 @@ from callsheet.archive.sidecar import FailureRecord, Sidecar
 from callsheet.context.progress import STEPS, Progress
 from callsheet.errors import CallsheetError
 from callsheet.plan import Kind, Plan
+from callsheet.plan.edited import name_edited
 from callsheet.report.format import advice, dollars, format_count, truncate
 from callsheet.shots import Batch
 
@@ -77,7 +78,7 @@ def plan_markdown(plan: Plan) -> str:
     """
     rows = [
         [
-            escaped(one.shot.id) + (f" (edit of {escaped(str(one.shot.edit_of))})" if one.shot.edit_of else ""),
+            escaped(one.shot.id) + (f" (edit of {escaped(edited)})" if (edited := name_edited(one.shot)) else ""),
             _count_actions([a.what for a in one.actions]),
             _format_cost(one.usd, one.usd_high),
             escaped("; ".join(dict.fromkeys(a.why for a in one.actions if a.why)), 300),

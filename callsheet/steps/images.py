@@ -26,6 +26,7 @@ from callsheet.jobs.runner import JobRunner, PaidJob, Sending
 from callsheet.jobs.spool_files import keep_picture
 from callsheet.jobs.store import PaidFile, others_of, read_frame, read_reference, store_paid_file
 from callsheet.ledger import Attempt, Job, JobOrder
+from callsheet.plan.edited import hash_edited
 from callsheet.plan.models_used import with_image_model
 from callsheet.plan.requests import image_request, take_estimate, take_key, take_order
 from callsheet.providers.protocol import ImageResult
@@ -62,16 +63,14 @@ async def _make_take(run: RunContext, work: ShotState, take: TakeState) -> ShotO
     if take.asset is not None:
         return None
     shot = work.shot
-    parent = shot.edit_of.picture if shot.edit_of else None
+    parent = hash_edited(shot)
     order = take_order(run.batch, shot, take.number)
     try:
         async with run.state.flight(order.key):
             take.job = job = await JobRunner(run).run(order, lambda sent: _build_paid_take(run, work, sent, take))
             if job.sha256 and job.mime_type:
                 name = take_name(take.number, job.sha256, job.mime_type)
-                take.asset = await store_paid_file(
-                    run, shot, PaidFile("take", job, name, parent.sha256 if parent else None)
-                )
+                take.asset = await store_paid_file(run, shot, PaidFile("take", job, name, parent))
                 work.move()
                 take.others = others_of(run, shot, take.asset)
                 return None

@@ -28,6 +28,7 @@ from callsheet.ledger.records import RATINGS, RECORD, REQUEST_ID, SUBMISSION_ID,
 from callsheet.media.facts import FrameScore
 from callsheet.media.frames import FrameVerdict
 from callsheet.plan import ShotPlan
+from callsheet.plan.edited import name_edited
 from callsheet.plan.extensions import length_after
 from callsheet.shots import Asset, Batch, Failure, Shot, ShotOutcome
 
@@ -107,7 +108,7 @@ def _image(shot: Shot) -> ImageParams:
         seed=shot.seed,
         person_generation=shot.person_generation,
         references=tuple({"uri": r.uri, "sha256": r.sha256, "mime_type": r.mime_type} for r in shot.reference_images),
-        edit_of=str(shot.edit_of) if shot.edit_of else None,
+        edit_of=name_edited(shot),
         system_instruction=shot.guidance.system_instruction,
         safety=dict(shot.guidance.safety),
         thinking=shot.guidance.thinking,
