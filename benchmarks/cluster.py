@@ -201,10 +201,11 @@ class Api:
             assert time.monotonic() < give_up, "the server is busy for too long"
             time.sleep(0.5)
 
-    def start(self, manifest: Path) -> str:
+    def start(self, manifest: Path, **parameters: str) -> str:
         """Start the batch of a manifest by its deployment; return the id of its run."""
         deployment = self.get("deployments/name/content-batch/content-batch")["id"]
-        run = self.ask(f"deployments/{deployment}/create_flow_run", parameters={"manifest": str(manifest)})
+        given = {"manifest": str(manifest), **parameters}
+        run = self.ask(f"deployments/{deployment}/create_flow_run", parameters=given)
         return str(run["id"])
 
     def run(self, run: str) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from callsheet.exit_codes import ExitCode
 from callsheet.orchestration.artifacts import publish_batch_artifacts
 from callsheet.orchestration.end_states import close_earlier, end_state, tell_mistakes
 from callsheet.orchestration.forms import (
+    BadRow,
     Budget,
     Campaign,
     Edition,
@@ -86,6 +87,7 @@ async def content_batch(
     plan: PlanFile = None,
     rows: Rows = None,
     webhook: WebhookUrl = None,
+    on_bad_row: BadRow = "stop",
 ) -> Any:
     """Bring the batch to what its manifest asks for, paying only for the rest.
 
@@ -94,7 +96,8 @@ async def content_batch(
     Returns the object that `callsheet run --json` prints. Shots that are blocked or failed do not fail the flow: its
     final state says how many there are. It ends Paused when it waits for a person, and Suspended when it is parked.
     UsageError when the manifest or the settings are not valid.
-    `rows` are those of a sheet, from a program that has no manifest; `webhook` is told how the run ended.
+    `rows` are those of a sheet, from a program that has no manifest; `webhook` is told how the run ended. `on_bad_row`
+    says whether a row that is wrong stops the run, or is left out.
     """
     parameters, settings = dict(locals()), load_settings()
     request = replace(request_from(parameters), edition=await resolve_edition(edition))
@@ -181,7 +184,13 @@ if __name__ == "__main__":
     with local_server():
         content_batch.serve(
             name="daily",
-            parameters={"manifest": "prompts/demo.csv", "live": False, "edition": "{date}", "budget_usd": 50},
+            parameters={
+                "manifest": "prompts/demo.csv",
+                "live": False,
+                "edition": "{date}",
+                "budget_usd": 50,
+                "on_bad_row": "skip",
+            },
             schedule=Cron("0 6 * * *", timezone="Europe/Berlin", slug="daily"),
             global_limit=1,
         )

@@ -14,6 +14,7 @@ from callsheet.batch.open import open_run
 from callsheet.batch.shards import end_shard, open_shard
 from callsheet.batch.start import set_aside
 from callsheet.exit_codes import ExitCode
+from callsheet.manifest.left_out import OnBadRow
 from callsheet.orchestration.end_states import end_state_of_part, tell_mistakes
 from callsheet.orchestration.local_server import local_server
 from callsheet.orchestration.run_labels import log_plan
@@ -45,6 +46,7 @@ async def content_shard(
     budget_usd: float | None = None,
     wait: bool = False,
     free: bool = False,
+    on_bad_row: OnBadRow = "stop",
 ) -> Any:
     """Bring the shots `first` to `last` to what the manifest asks for.
 

@@ -64,7 +64,7 @@ async def write_marker(run: RunContext, evidence: ArchiveContents, lost: frozens
         return None
     # What the last run called unfinished for reasons of its own stays so, whatever the sidecar says.
     earlier = set(marker.unfinished) - set(marker.damaged) if isinstance(marker, Success) else set()
-    sidecars = [_pending(one) if one.shot in lost | earlier else one for one in in_order(list(believed.values()))]
+    sidecars = [pending(one) if one.shot in lost | earlier else one for one in in_order(list(believed.values()))]
     newest = list(evidence.parts)[-1] if evidence.parts else None
     named = marker.catalogue if isinstance(marker, Success) else newest
     end = BatchEnd(
@@ -78,7 +78,8 @@ async def write_marker(run: RunContext, evidence: ArchiveContents, lost: frozens
     return await write_success(run.resources.store, run.batch.prefix, sidecars, end)
 
 
-def _pending(sidecar: Sidecar) -> Sidecar:
+def pending(sidecar: Sidecar) -> Sidecar:
+    """Return the sidecar of a shot that is not done any more."""
     done = sidecar.state == ShotOutcome.DONE.value
     return sidecar.model_copy(update={"state": ShotOutcome.PENDING.value}) if done else sidecar
 
@@ -88,7 +89,7 @@ async def _read_planned_shots(run: RunContext) -> list[str] | None:
     name = layout.document(run.batch.prefix, layout.PLAN)
     try:
         plan = json.loads(await run.resources.store.read_bytes(name, PLAN_LIMIT))
-        return [str(shot["shot"]) for shot in plan["shots"]]
+        return [str(shot["shot"]) for shot in (*plan["shots"], *plan.get("left_out", ()))]
     except (ArchiveError, ValueError, KeyError, TypeError):
         return None
 
@@ -108,6 +109,17 @@ class ShotCounts(_Part):
         description="Goes on later: a quota, a budget, missing credentials, or a video still being made."
     )
     waiting: int = Field(description="A person has to decide.")
+    left_out: int = Field(
+        default=0, description="Their rows are wrong (`--on-bad-row skip`): see below; absent when there are none."
+    )
+
+
+class LeftOutShot(_Part):
+    """A shot that is left out, because its row is wrong."""
+
+    shot: str = Field(description="The id of the shot; `line N` where it has none that is fit.")
+    line: int = Field(description="The line of the sheet.")
+    problems: list[str] = Field(description="What is wrong, with file, line and column.")
 
 
 class WaitingFor(_Part):
@@ -168,6 +180,9 @@ class RunSummary(_Part):
     mode: Mode = Field(description="`live`, or `rehearsal`, which costs nothing.")
     exit_code: int = Field(description="The exit code of the command, for the shots that the run was asked for.")
     shots: ShotCounts
+    left_out: list[LeftOutShot] = Field(
+        default=[], description="The shots whose rows are wrong; absent when there are none."
+    )
     waiting_for: WaitingFor
     open_requests: OpenCounts
     images: Counts
@@ -193,6 +208,8 @@ class RunSummary(_Part):
             del told["submissions"]["look"]
         if self.status_sheet is None:
             del told["status_sheet"]
+        if not self.left_out:
+            del told["left_out"], told["shots"]["left_out"]
         if not self.waiting_for.parent:
             del told["waiting_for"]["parent"]
         return told

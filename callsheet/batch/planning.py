@@ -19,15 +19,17 @@ from callsheet.batch.prepare import PreparedRun
 from callsheet.batch.survey import hear_other_batches, survey, unpaid_keys
 from callsheet.clock import Clock
 from callsheet.context.poller import INTERVAL_S, SHORTEST_S
+from callsheet.errors import ManifestError
 from callsheet.jobs.charges import spend_limits
 from callsheet.ledger import JobState, Ledger
 from callsheet.ledger.spend_window import SPEND_WINDOW, Position, SpendLimits, pacific_month, stricter
+from callsheet.manifest.left_out import LeftOut, list_problems
 from callsheet.models import Catalogue
 from callsheet.plan import Known, Plan, plan_batch
 from callsheet.plan.inputs import LIVE, REHEARSAL, Conditions, ModelConditions, Money, RouteName, SpendConditions
 from callsheet.plan.models_used import list_models_of
-from callsheet.plan.plan_batch import check_sendable
 from callsheet.plan.plan_file import PlanFile, check_same, read_plan
+from callsheet.plan.sendable import check_sendable, find_refused
 from callsheet.providers.access import Access, access_to, is_loopback
 from callsheet.providers.routing import missing_routes, name_route, scope_of
 from callsheet.reconcile.rebuild_ledger import Records
@@ -52,10 +54,28 @@ async def make_plan(asked: PreparedRun, ledger: Ledger, store: Store, clock: Clo
     known = await _survey(asked, ledger, store)
     found = await read_conditions(asked, ledger, clock or now, latency)
     # The simulation of a large batch takes a second.
-    plan = await asyncio.to_thread(
-        plan_batch, batch, asked.shots, known, asked.catalogue, conditions=found, platforms=asked.platforms()
-    )
+    plan = await asyncio.to_thread(plan_good_rows, asked, known, found)
     return plan, known
+
+
+def plan_good_rows(asked: PreparedRun, known: Known, conditions: Conditions | None = None) -> Plan:
+    """Return the plan of a batch, without the rows that are left out.
+
+    Where rows that are wrong stop the batch, these are told by `check_sendable`.
+    """
+    sheet, batch, catalogue, platforms = asked.manifest, asked.batch, asked.catalogue, asked.platforms()
+    left_out = list(sheet.left_out)
+    if asked.request.skips_bad_rows and sheet.unsendable and not asked.request.free:
+        whole = plan_batch(batch, asked.shots, known, catalogue, platforms=platforms)
+        refused = find_refused(whole, sheet.unsendable, asked.request.wants)
+        if len(refused) == len(asked.shots):
+            raise ManifestError(list_problems((*left_out, *refused)))
+        left_out = sorted((*left_out, *refused), key=lambda each: each.line)
+    gone = {each.shot for each in left_out}
+    shots = [shot for shot in asked.shots if shot.id not in gone]
+    plan = plan_batch(batch, shots, known, catalogue, conditions=conditions, platforms=platforms)
+    dropped = tuple(shot for shot in plan.dropped if shot not in gone)
+    return replace(plan, dropped=dropped, left_out=tuple(left_out), places=sheet.places)
 
 
 def plan_remake(asked: PreparedRun, plan: Plan, known: Known) -> Plan:
@@ -72,7 +92,7 @@ def plan_remake(asked: PreparedRun, plan: Plan, known: Known) -> Plan:
     }
     jobs = {key: replace(job, state=JobState.PLANNED) if key in failed else job for key, job in known.jobs.items()}
     again = replace(known, jobs=jobs)
-    return plan_batch(asked.batch, asked.shots, again, asked.catalogue, platforms=asked.platforms())
+    return plan_good_rows(asked, again)
 
 
 async def _survey(asked: PreparedRun, ledger: Ledger, store: Store) -> Known:
@@ -96,14 +116,14 @@ def _records_of(asked: PreparedRun, ledger: Ledger, store: Store) -> Records:
     return Records(ledger, store, {mode: scope_of(asked.settings, mode, asked.catalogue)})
 
 
-async def check_unsent(asked: PreparedRun) -> None:
-    """Raise ManifestError for requests still to be sent that may not be.
+async def check_unsent(asked: PreparedRun) -> tuple[LeftOut, ...]:
+    """Return the shots that are left out.
 
-    What was made stands. Creates nothing.
+    Raises ManifestError for other requests still to be sent that may not be. What was made stands. Creates nothing.
     """
     sheet, settings, batch = asked.manifest, asked.settings, asked.batch
     if not sheet.unsendable:
-        return
+        return sheet.left_out
     known = Known()
     if settings.ledger is not None or (settings.home / "ledger.db").exists():
         store = open_archive(settings)
@@ -112,8 +132,9 @@ async def check_unsent(asked: PreparedRun) -> None:
                 known = await survey(_records_of(asked, ledger, store), batch, asked.shots)
         finally:
             await store.aclose()
-    plan = plan_batch(batch, asked.shots, known, asked.catalogue, platforms=asked.platforms())
+    plan = plan_good_rows(asked, known)
     check_sendable(plan, sheet.unsendable)
+    return plan.left_out
 
 
 async def read_clock(settings: Settings, mode: Mode) -> tuple[Clock, LatencyConfig]:
@@ -130,7 +151,8 @@ async def read_clock(settings: Settings, mode: Mode) -> tuple[Clock, LatencyConf
 
 def plan_file(plan: Plan, asked: PreparedRun) -> PlanFile:
     """Return the plan as a file that `run --plan` follows."""
-    return PlanFile.of(plan, datetime.now(UTC), dict(asked.request.variables), asked.settings.tier)
+    file = PlanFile.of(plan, datetime.now(UTC), dict(asked.request.variables), asked.settings.tier)
+    return file.model_copy(update={"on_bad_row": asked.request.on_bad_row})
 
 
 async def follow(plan: Plan, asked: PreparedRun, ledger: Ledger) -> dict[str, str]:

@@ -30,6 +30,7 @@ from callsheet.errors import ManifestError, SettingsError, UsageError
 from callsheet.google_sheets import is_google_sheet
 from callsheet.ledger import Ledger
 from callsheet.manifest import WHOLE, CheckRules, Manifest, ManifestFile, UserValues, check_manifest, load_manifest
+from callsheet.manifest.left_out import list_problems
 from callsheet.manifest.model_rules import Serving
 from callsheet.models import Catalogue, load_catalogue
 from callsheet.models.controls import EVERY_REGION, find_regions
@@ -90,7 +91,8 @@ class PreparedRun:
     def with_request(self, request: RunRequest) -> PreparedRun:
         """Return the same manifest, to do something else with it.
 
-        SettingsError when it names shots that the manifest does not have, or contradicts itself.
+        SettingsError when it names shots that the manifest does not have, or contradicts itself; ManifestError when the
+        rows of all that it names are wrong.
         """
         _check_scope(request, self.manifest)
         return replace(self, request=request)
@@ -167,6 +169,7 @@ def _check(request: RunRequest, settings: Settings, file: ManifestFile, catalogu
         serving=_serving(request, settings),
         stretch=request.shard.stretch if request.shard else WHOLE,
         is_sent=is_sent,
+        on_bad_row=request.on_bad_row,
     )
     manifest = check_manifest(file, rules)
     _check_scope(request, manifest)
@@ -224,7 +227,10 @@ def focus_of(settings: Settings) -> str:
 
 def _check_scope(request: RunRequest, manifest: Manifest) -> None:
     known = [shot.id for shot in manifest.shots]
-    if strange := [shot for shot in request.only if shot not in known]:
+    left_out = {each.shot: each for each in manifest.left_out}
+    if request.only and left_out.keys() >= set(request.only):
+        raise ManifestError(list_problems(left_out[shot] for shot in request.only))
+    if strange := [shot for shot in request.only if shot not in known and shot not in left_out]:
         named = ", ".join(repr(shot) for shot in strange[:10])
         raise SettingsError(
             f"{request.manifest} has no shot {named}. Nothing was made. It has: {', '.join(known[:20])}"

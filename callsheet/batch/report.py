@@ -21,7 +21,7 @@ from callsheet.archive.sidecar import Sidecar
 from callsheet.archive.sidecar_io import in_order, read_readable, sidecar_files, write_sidecar
 from callsheet.archive.spots import read_spots
 from callsheet.batch.account import OpenRequests, find_open_requests, goes_on_at, in_real_time
-from callsheet.batch.documents import RunSummary
+from callsheet.batch.documents import RunSummary, pending
 from callsheet.batch.pipeline import run_pipeline
 from callsheet.context.context import RunContext
 from callsheet.context.shot_state import ShotState
@@ -87,8 +87,9 @@ async def write_report(run: RunContext, elapsed_s: float) -> Report:
     await tell_open_pictures(run, [item.shot for item in plan.shots])
     sidecars = await _sidecars(run, plan)
     absent = [item.shot for item in plan.shots if item.shot.id not in run.state.sidecars]
+    earlier = await _read_left_out(run, plan)
     shown = in_order(
-        [*sidecars, *(sidecar_of(batch, ShotState(shot), ShotOutcome.PENDING, started) for shot in absent)]
+        [*sidecars, *earlier, *(sidecar_of(batch, ShotState(shot), ShotOutcome.PENDING, started) for shot in absent)]
     )
     spent = await run.resources.ledger.sum_spent(batch.name)
     # A run with nothing left to make estimates nothing; that says little beside what the batch has cost in all.
@@ -97,16 +98,19 @@ async def write_report(run: RunContext, elapsed_s: float) -> Report:
     page = await asyncio.to_thread(lambda: gallery_html(gallery_view(shown, told, spots, files)).encode())
     gallery = await store.put_bytes(layout.document(batch.prefix, layout.GALLERY), page, "text/html; charset=utf-8")
     now = datetime.now(UTC)
-    part = await write_part(store, batch.name, sidecars, now.date(), cache=run.resources.settings.parts_cache)
-    if sidecars:
+    every = in_order([*sidecars, *earlier])
+    part = await write_part(store, batch.name, every, now.date(), cache=run.resources.settings.parts_cache)
+    if every:
         end = BatchEnd(
             catalogue=part,
             finished=now,
             hashes={shot: written for shot, (_, written) in run.state.sidecars.items() if written},
-            absent=[shot.id for shot in absent],
+            absent=[*(shot.id for shot in absent), *_list_unmade(plan, earlier)],
             ledger=run.resources.ledger.identity,
         )
-        await write_success(store, batch.prefix, sidecars, end)
+        unfinished = {one.shot for one in earlier}
+        marked = [pending(one) if one.shot in unfinished else one for one in every]
+        await write_success(store, batch.prefix, marked, end)
     if batch.mode == "live":
         await _leave(run)
     await remove_leftovers(run)
@@ -123,6 +127,22 @@ async def write_report(run: RunContext, elapsed_s: float) -> Report:
     until = await _until(run, summary.exit_code)
     parked_until = until.isoformat() if until else None
     return Report(summary.model_copy(update={"parked_until": parked_until}), tuple(shown), until)
+
+
+async def _read_left_out(run: RunContext, plan: Plan) -> list[Sidecar]:
+    """Return the sidecars of shots that are left out now, and were made before.
+
+    What was made of them stays in gallery and catalogue.
+    """
+    names = (layout.sidecar_name(run.batch.prefix, each.shot) for each in plan.left_out)
+    there = [name for name in names if name.removeprefix(f"{run.batch.prefix}/") in run.state.files]
+    return [sidecar for sidecar, _ in (await read_readable(run.resources.store, there))[0]]
+
+
+def _list_unmade(plan: Plan, earlier: Sequence[Sidecar]) -> list[str]:
+    """Return the shots that are left out and were not made before."""
+    there = {one.shot for one in earlier}
+    return [each.shot for each in plan.left_out if each.shot not in there]
 
 
 async def _leave(run: RunContext) -> None:
@@ -189,14 +209,21 @@ def _summary(run: RunContext, plan: Plan, standing: Standing, gallery: str, elap
     """
     shots, money = Counter(row.state for row in standing.rows), standing.money
     asked_for = Counter(row.state for row in standing.rows if run.policy.wants(row.shot))
-    code = first_of((code_of_shots(asked_for, free=run.policy.free), standing.requests.exit_code))
+    codes = [code_of_shots(asked_for, free=run.policy.free), standing.requests.exit_code]
+    codes += [ExitCode.UNFINISHED] if any(run.policy.wants(each.shot) for each in plan.left_out) else []
+    code, left_out = first_of(codes), [each.as_json() for each in plan.left_out]
     ended = (ShotOutcome.DONE, ShotOutcome.BLOCKED, ShotOutcome.FAILED, ShotOutcome.PARKED, ShotOutcome.WAITING)
     return RunSummary.model_validate(
         {
             "batch": run.batch.name,
             "mode": run.batch.mode,
             "exit_code": int(code),
-            "shots": {"total": len(plan.shots), **{state.value: shots[state] for state in ended}},
+            "shots": {
+                "total": len(plan.shots) + len(left_out),
+                **{state.value: shots[state] for state in ended},
+                "left_out": len(left_out),
+            },
+            "left_out": left_out,
             "waiting_for": _waiting_for(standing),
             "open_requests": standing.requests.as_json(),
             **run.state.tally.as_json(),

@@ -24,6 +24,7 @@ from pydantic import TypeAdapter
 from callsheet.archive import layout
 from callsheet.archive.store import Store
 from callsheet.errors import ArchiveError, BegunElsewhere, SettingsError
+from callsheet.manifest.left_out import OnBadRow
 from callsheet.models import Catalogue, Defaults
 from callsheet.models.schema import Platform
 from callsheet.plan.grouping import Shard
@@ -61,7 +62,8 @@ class RunRequest:
 
     `wait` sleeps through a full day's quota instead of ending parked. `only` limits the work to these shots, and
     `free` to what costs nothing. `plan` names a plan file that the run has to follow exactly. With a `shard` the run
-    does its shots for another one, which has opened the batch and ends it.
+    does its shots for another one, which has opened the batch and ends it. `on_bad_row` says whether a row that is
+    wrong stops the batch, or is left out.
     """
 
     manifest: str
@@ -76,6 +78,12 @@ class RunRequest:
     free: bool = False
     plan: str | None = None
     shard: Shard | None = None
+    on_bad_row: OnBadRow = "stop"
+
+    @property
+    def skips_bad_rows(self) -> bool:
+        """Return whether rows that are wrong are left out."""
+        return self.on_bad_row == "skip"
 
     def wants(self, shot: str) -> bool:
         """Return whether the run is to work on the shot."""
@@ -91,6 +99,7 @@ class RunRequest:
             "variables": dict(self.variables),
             "budget_usd": None if self.budget_usd is None else str(self.budget_usd),
             "wait": self.wait,
+            **({"on_bad_row": self.on_bad_row} if self.skips_bad_rows else {}),
         }
 
 

@@ -133,6 +133,7 @@ def request_again(row: BatchRow) -> RunRequest | None:
             budget_usd=None if budget is None else Decimal(str(budget)),
             wait=bool(asked.get("wait")),
             free=True,
+            on_bad_row="skip" if asked.get("on_bad_row") == "skip" else "stop",
         )
     except (InvalidOperation, TypeError, ValueError):
         return None

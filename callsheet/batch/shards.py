@@ -16,10 +16,11 @@ from callsheet.batch.account import find_open_requests
 from callsheet.batch.survey import is_finished, records_of, survey
 from callsheet.context.context import RunContext
 from callsheet.context.progress import How, RunCounts
-from callsheet.errors import CallsheetError, ParentAwaited, ParentStuck, SettingsError
+from callsheet.errors import CallsheetError, ManifestError, ParentAwaited, ParentStuck, SettingsError
 from callsheet.exit_codes import code_of_shots, first_of
 from callsheet.ledger import AttemptRecord, JobState
 from callsheet.manifest import Manifest
+from callsheet.manifest.left_out import list_problems
 from callsheet.plan import Action, Plan, ShotPlan, plan_batch
 from callsheet.plan.grouping import Shard
 from callsheet.plan.parents import with_parents
@@ -37,11 +38,26 @@ async def open_shard(run: RunContext, manifest: Manifest, shard: Shard) -> Plan:
     """
     await _check_same(run, manifest, shard)
     await run.resources.ledger.enter_run(run.batch.name)
-    known = await survey(records_of(run), run.batch, manifest.shots, part=True)
-    plan = await asyncio.to_thread(plan_batch, run.batch, manifest.shots, known, run.resources.catalogue)
+    shots = await _list_entered(run, manifest)
+    known = await survey(records_of(run), run.batch, shots, part=True)
+    plan = await asyncio.to_thread(plan_batch, run.batch, shots, known, run.resources.catalogue)
     run.remember(known)
     run.state.set_plan(plan)
     return plan
+
+
+async def _list_entered(run: RunContext, manifest: Manifest) -> list[Shot]:
+    """Return the shots of the shard that the run that split the batch has entered.
+
+    What is left out was decided there, once. ManifestError when a shot that was entered is wrong on this machine.
+    """
+    shots = [shot.id for shot in manifest.shots]
+    left_out = {each.shot: each for each in manifest.left_out}
+    rows = await run.resources.ledger.shots_among(run.batch.name, [*shots, *left_out])
+    entered = {row.shot for row in rows}
+    if wrong := [each for shot, each in left_out.items() if shot in entered]:
+        raise ManifestError(list_problems(wrong))
+    return [shot for shot in manifest.shots if shot.id in entered]
 
 
 async def _check_same(run: RunContext, manifest: Manifest, shard: Shard) -> None:

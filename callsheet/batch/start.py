@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from callsheet.archive import layout
 from callsheet.archive.claim import claim_batch
@@ -29,7 +30,7 @@ from callsheet.ledger.records import is_worth_a_look
 from callsheet.manifest import Manifest
 from callsheet.plan import Kind, Known, Plan, ShotPlan
 from callsheet.plan.parents import list_ancestor_keys
-from callsheet.plan.plan_batch import check_sendable
+from callsheet.plan.sendable import check_sendable
 from callsheet.shots import Shot, ShotOutcome
 from callsheet.sources import split_sheet
 from callsheet.steps.sidecar import lists_all, tells_as_asked
@@ -63,11 +64,11 @@ async def open_batch(run: RunContext, asked: PreparedRun) -> Plan:
     _check_agreed(plan, asked)
     check_proved(plan, known, run.policy.wants, free=run.policy.free)
     await _look_again(run, plan, known)
-    positions = [(shot.id, position) for position, shot in enumerate(shots)]
     record = {**request.to_record(), **followed, **begun}
-    await run.resources.ledger.open_batch(batch, positions, record, pick_decisions(asked.begun))
+    await _enter(run, asked, plan, record)
     if request.remake:
-        some = [shot for shot in shots if run.policy.wants(shot.id)]
+        planned = {item.shot.id for item in plan.shots}
+        some = [shot for shot in shots if shot.id in planned and run.policy.wants(shot.id)]
         asked_for = await survey(records_of(run), batch, some)
         others = list_ancestor_keys(batch, some, asked_for)
         for key, job in asked_for.jobs.items():
@@ -80,10 +81,21 @@ async def open_batch(run: RunContext, asked: PreparedRun) -> Plan:
         _check_agreed(plan, asked)
         _check_sendable(run, plan, asked.manifest)
         check_proved(plan, known, run.policy.wants, free=run.policy.free)
+        await _enter(run, asked, plan, record)
     run.remember(known)
     run.state.set_plan(plan)
     await _write_documents(run, asked.manifest, plan)
     return plan
+
+
+async def _enter(run: RunContext, asked: PreparedRun, plan: Plan, record: Mapping[str, Any]) -> None:
+    """Enter the planned shots in the ledger, by their places in the manifest.
+
+    What is left out is not among them.
+    """
+    planned = {item.shot.id for item in plan.shots}
+    positions = [(shot, place) for place, shot in enumerate(asked.manifest.places) if shot in planned]
+    await run.resources.ledger.open_batch(run.batch, positions, record, pick_decisions(asked.begun))
 
 
 def _is_claimed(run: RunContext, plan: Plan) -> bool:

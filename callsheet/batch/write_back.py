@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from callsheet.archive import layout
@@ -26,6 +27,7 @@ from callsheet.manifest.status_columns import RowStatus, add_status, write_workb
 from callsheet.manifest.workbook import read_workbook
 from callsheet.sources import is_remote, read_bytes, split_sheet
 
+_LEFT_OUT = "left out"
 _WORST_FIRST = ("failed", "blocked", "waiting", "parked", "pending", "done")
 _TYPES = {".csv": "text/csv", ".tsv": "text/tab-separated-values", ".tab": "text/tab-separated-values"}
 _KINDS = (*_TYPES, ".xlsx", ".xlsm")
@@ -39,15 +41,18 @@ def check_can_be_written_back(manifest: str) -> None:
         )
 
 
-async def write_status(asked: PreparedRun) -> str:
+async def write_status(asked: PreparedRun, left_out: Collection[int] = ()) -> str:
     """Write the status of each row into a copy of the sheet and return where that is.
 
     `sheet.status.csv` beside `sheet.csv`, or in the batch's folder of the archive when the sheet is not on this
-    machine. SettingsError when a file of that name is not ours.
+    machine. The rows at the lines in `left_out` have that as their state. SettingsError when a file of that name is not
+    ours.
     """
     store = open_archive(asked.settings)
     try:
-        data = await asyncio.to_thread(_write_copy, asked, await _collect(store, asked))
+        status = await _collect(store, asked)
+        told = {line: replace(status.get(line, RowStatus("")), state=_LEFT_OUT) for line in left_out}
+        data = await asyncio.to_thread(_write_copy, asked, {**status, **told})
         file, _ = split_sheet(asked.request.manifest)
         if is_remote(file):
             kind = ".xlsx" if _kind_of(asked.request.manifest).startswith(".xls") else _kind_of(asked.request.manifest)

@@ -20,6 +20,7 @@ from callsheet.errors import SettingsError
 
 if TYPE_CHECKING:
     from callsheet.batch.request import RunRequest
+    from callsheet.manifest.left_out import OnBadRow
     from callsheet.plan.plan_file import PlanFile
     from callsheet.settings import Settings
 
@@ -35,6 +36,10 @@ CampaignOption = Annotated[str | None, typer.Option(help="Campaign name; default
 VarOption = Annotated[list[str] | None, typer.Option("--var", help="name=value for the manifest; repeatable.")]
 StrictOption = Annotated[
     bool, typer.Option("--strict", help="Refuse columns that are not known and that no text uses.")
+]
+OnBadRowOption = Annotated[
+    str,
+    typer.Option("--on-bad-row", help="A row that is wrong: stop makes nothing, skip makes the rest (exit code 3)."),
 ]
 BudgetOption = Annotated[str | None, typer.Option("--budget", help="USD that the campaign may cost in all.")]
 PlanOption = Annotated[
@@ -87,6 +92,14 @@ def manifest_of(given: str | None, settings: Settings) -> str:
     )
 
 
+def read_on_bad_row(given: str) -> OnBadRow:
+    """Return what becomes of a row that is wrong; SettingsError for another word."""
+    from callsheet.manifest.left_out import ON_BAD_ROW
+
+    word = one_of("--on-bad-row", given, ON_BAD_ROW)
+    return next(each for each in ON_BAD_ROW if each == word)
+
+
 def complete_request(given: RunRequest, settings: Settings) -> RunRequest:
     """Complete a request from its plan file or the settings.
 
@@ -108,6 +121,7 @@ def complete_request(given: RunRequest, settings: Settings) -> RunRequest:
         campaign=planned.campaign,
         variables=planned.variables,
         budget_usd=planned.budget_usd if given.budget_usd is None else given.budget_usd,
+        on_bad_row=planned.on_bad_row if given.on_bad_row == "stop" else given.on_bad_row,
     )
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,12 +21,15 @@ from callsheet.cli.options import (
     JsonOption,
     LiveOption,
     ManifestArgument,
+    OnBadRowOption,
     StrictOption,
     VarOption,
     manifest_of,
+    read_on_bad_row,
     request_of,
 )
 from callsheet.cli.output import out, print_json, say
+from callsheet.exit_codes import ExitCode
 from callsheet.settings import load_settings
 
 if TYPE_CHECKING:  # the help and wrong usage are told at once
@@ -54,6 +59,7 @@ def plan(
     var: VarOption = None,
     budget: BudgetOption = None,
     strict: StrictOption = False,
+    on_bad_row: OnBadRowOption = "stop",
     out_file: OutOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -68,6 +74,7 @@ def plan(
 
     settings = load_settings()
     request = request_of(manifest_of(manifest, settings), live, edition, campaign, var, budget)
+    request = replace(request, on_bad_row=read_on_bad_row(on_bad_row))
     asked = asyncio.run(prepare_run(request, settings))
     asked = check_strictly(asked) if strict else asked
     made = asyncio.run(plan_of(asked))
@@ -75,8 +82,10 @@ def plan(
     if out_file is not None:
         write_plan(Path(out_file), plan_file(made, asked))
         say(f"Written to {out_file}. To execute exactly this: callsheet run --plan {out_file}{' --live' * live}")
+    code = ExitCode.UNFINISHED if made.left_out else ExitCode.DONE
     if json:
-        print_json({"exit_code": 0, **made.as_json()})
+        print_json({"exit_code": int(code), **made.as_json()})
+    sys.exit(code)
 
 
 async def plan_of(asked: PreparedRun, *, paying: bool = False) -> Plan:
@@ -93,7 +102,7 @@ async def plan_of(asked: PreparedRun, *, paying: bool = False) -> Plan:
     from callsheet.batch.planning import follow, make_plan, plan_remake, read_clock
     from callsheet.batch.prepare import check_credentials
     from callsheet.batch.witness import check_proved
-    from callsheet.plan.plan_batch import check_sendable
+    from callsheet.plan.sendable import check_sendable
 
     warn_of(asked.manifest)
     batch, request = asked.batch, asked.request
@@ -107,9 +116,13 @@ async def plan_of(asked: PreparedRun, *, paying: bool = False) -> Plan:
         if paying and any(not item.complete for item in made.shots):
             await check_claim(store, batch, ledger.identity)
             check_proved(made, known, request.wants, free=request.free)
-        check_sendable(made, asked.manifest.unsendable)
+        check_sendable(made, asked.manifest.unsendable, request.wants if request.skips_bad_rows else _want_all)
         await follow(made, asked, ledger)
         return made
+
+
+def _want_all(_shot: str) -> bool:
+    return True
 
 
 def warn_of(sheet: Manifest) -> None:
@@ -128,6 +141,7 @@ def show_plan(made: Plan) -> None:
     """Print what cannot be finished, the plan as a table, then money and time."""
 
     from callsheet.batch.prepare import describe_cut_off
+    from callsheet.manifest.left_out import describe_left_out
     from callsheet.plan import NOUNS
     from callsheet.plan.inputs import amount
 
@@ -150,7 +164,7 @@ def show_plan(made: Plan) -> None:
     if made.dropped:
         names = ", ".join(made.dropped[:10]) + (f" and {len(made.dropped) - 10} more" if len(made.dropped) > 10 else "")
         out.print(f"No longer in the manifest, kept in the archive: {names}", markup=False)
-    for line in (*_list_models(made), *_totals(made)):
+    for line in (*_list_models(made), *_totals(made), *describe_left_out(made.left_out)):
         out.print(line, markup=False)
 
 

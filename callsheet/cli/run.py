@@ -23,10 +23,12 @@ from callsheet.cli.options import (
     JsonOption,
     LiveOption,
     ManifestArgument,
+    OnBadRowOption,
     PlanOption,
     StrictOption,
     VarOption,
     complete_request,
+    read_on_bad_row,
     request_of,
 )
 from callsheet.cli.output import in_short, leave_at_once, out, print_json, say
@@ -83,6 +85,7 @@ def run(
     ] = False,
     plan: PlanOption = None,
     strict: StrictOption = False,
+    on_bad_row: OnBadRowOption = "stop",
     write_back: Annotated[
         bool, typer.Option("--write-back", help="Write state, link and cost of each row into a copy of the sheet.")
     ] = False,
@@ -99,13 +102,15 @@ def run(
     settings = load_settings()
     asked = request_of(manifest or "", live, edition, campaign, var, budget, remake)
     given = replace(asked, wait=wait, only=tuple(only or ()), free=free, plan=plan)
+    given = replace(given, on_bad_row=read_on_bad_row(on_bad_row))
     whole = complete_request(given, settings)
     if write_back:
         check_can_be_written_back(whole.manifest)
     prepared = asyncio.run(prepare_run(whole, settings))
     summary = carry_out(check_strictly(prepared) if strict else prepared, yes=yes)
     if write_back:
-        summary["status_sheet"] = asyncio.run(write_status(prepared))
+        left_out = [one["line"] for one in summary.get("left_out", ())]
+        summary["status_sheet"] = asyncio.run(write_status(prepared, left_out))
         say(f"Status of each row: {summary['status_sheet']}")
     if json:
         print_json(summary)
@@ -251,7 +256,8 @@ def _stop(view: ProgressView, loop: asyncio.AbstractEventLoop) -> None:
 
 def _show(summary: dict[str, Any]) -> None:
     shots, usd = summary["shots"], summary["usd"]
-    rest = ", ".join(f"{count} {state}" for state, count in shots.items() if count and state not in ("total", "done"))
+    counted = {state.replace("_", " "): count for state, count in shots.items() if state not in ("total", "done")}
+    rest = ", ".join(f"{count} {state}" for state, count in counted.items() if count)
     out.print(
         f"{summary['batch']}: {shots['done']} of {shots['total']} shots done" + (f", {rest}" if rest else ""),
         markup=False,
@@ -259,6 +265,8 @@ def _show(summary: dict[str, Any]) -> None:
     charged = "at list price, $0 charged: a rehearsal" if summary["mode"] == "rehearsal" else "spent"
     out.print(f"USD {usd['spent']:.2f} {charged}{describe_held(summary)}", markup=False)
     out.print(f"Archive: {summary['archive']}\nGallery: {summary['gallery']}", markup=False)
+    for problem in dict.fromkeys(problem for one in summary.get("left_out", ()) for problem in one["problems"]):
+        say(f"left out: {problem}")
     if summary["exit_code"] in (ExitCode.INTERRUPTED, ExitCode.INTERNAL, ExitCode.PARKED):
         until = summary["parked_until"]
         when = f" from {datetime.fromisoformat(until):%Y-%m-%d %H:%M} UTC on" if until else ""

@@ -17,6 +17,7 @@ import polars as pl
 from pandera.api.polars.types import PolarsData
 from pandera.errors import SchemaErrors
 
+from callsheet.errors import Problem
 from callsheet.manifest.columns import (
     COLUMNS,
     ID_PATTERN,
@@ -184,7 +185,9 @@ def _note_duplicate(drafts: Sequence[Draft], index: int, first: dict[str, int], 
     earlier = first.setdefault(shot_id.casefold(), index)
     if earlier != index:
         what = f"the id {quote_value(shot_id)} occurs twice (first in line {drafts[earlier].place_of('id')[1]})"
-        drafts[index].problem(findings, "id", what, "allowed: each id once, without regard to case")
+        # Which of the two is meant is no question of one row.
+        place = drafts[index].place_of("id")
+        findings.problem(Problem(*place, "id", what, "allowed: each id once, without regard to case"))
 
 
 def check_cuts(draft: Draft, cuts: Sequence[str], platforms: Platforms, findings: Findings) -> tuple[str, ...]:

@@ -68,6 +68,12 @@ def expand_edits(drafts: Sequence[Draft], findings: Findings) -> list[Draft]:
     return found
 
 
+def name_parents(text: str) -> tuple[str, ...]:
+    """Return the shot that a text names a take of, if it does."""
+    match = _REFERENCE.match(text.strip())
+    return (match[1].strip(),) if match else ()
+
+
 def read_links(drafts: Sequence[Draft], findings: Findings) -> Links:
     """Return which drafts are made of which; wrong links are noted and left out."""
     reader = ReferenceReader(drafts, findings)

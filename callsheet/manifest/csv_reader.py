@@ -96,9 +96,8 @@ def shape_sheet(records: Sequence[SheetRow], file: str, findings: Findings) -> S
     _check_headers(headers, file, line, findings=findings)
     if not rows and not findings.problems:
         findings.problem(Problem(file, line, "-", "there is a header but no row", "needed: at least one row"))
-    for row in rows:
-        _check_row(row, headers, file, findings=findings)
-    return Sheet(headers, line, tuple(rows), is_copy)
+    checked = tuple(_check_row(row, headers, file, findings=findings) for row in rows)
+    return Sheet(headers, line, checked, is_copy)
 
 
 def read_records(text: str, delimiter: str) -> Iterator[SheetRow]:
@@ -154,14 +153,19 @@ def _check_headers(headers: tuple[str, ...], file: str, line: int, *, findings: 
         seen.add(name)
 
 
-def _check_row(row: SheetRow, headers: tuple[str, ...], file: str, *, findings: Findings) -> None:
+def _check_row(row: SheetRow, headers: tuple[str, ...], file: str, *, findings: Findings) -> SheetRow:
+    """Return the row with what is wrong with its shape, which is noted."""
+    found = []
     if len(row.cells) != len(headers):
         what, hint = f"the row has {len(row.cells)} cells, the header {len(headers)}", "quote cells with the delimiter"
-        findings.problem(Problem(file, row.line, "-", what, "needed: one cell for each header", hint))
+        found.append(Problem(file, row.line, "-", what, "needed: one cell for each header", hint))
     for name, cell in zip(headers, row.cells, strict=False):
         if len(cell) > MAX_CELL_CHARS:
             what = f"the cell has {len(cell)} characters"
-            findings.problem(Problem(file, row.line, name[:60], what, f"allowed: at most {MAX_CELL_CHARS}"))
+            found.append(Problem(file, row.line, name[:60], what, f"allowed: at most {MAX_CELL_CHARS}"))
+    for problem in found:
+        findings.problem(problem)
+    return replace(row, problems=tuple(found)) if found else row
 
 
 def rows_within_limit(rows: tuple[SheetRow, ...], file: str, findings: Findings) -> tuple[SheetRow, ...]:
@@ -195,7 +199,8 @@ def drafts_of(
         }
         own = {header: row.cells[index].strip() for header, index in extra if index < len(row.cells)}
         merged = {**variables, **own}
-        drafts.append(Draft(file, row.line, cells, merged, f"{number:04d}", mapped & cells.keys()))
+        literal, problems = mapped & cells.keys(), list(row.problems)
+        drafts.append(Draft(file, row.line, cells, merged, f"{number:04d}", literal, problems=problems))
     return drafts
 
 

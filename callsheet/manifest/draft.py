@@ -27,6 +27,7 @@ class Draft:
 
     Blank cells are absent; `literal` columns hold no placeholders. `label` is the shot's position, used as its id when
     it has none; `id_suffix` tells the shots of a matrix apart. `begins_clip`: its picture is edited, and then animated.
+    `problems` are those of its row alone; the shots that a row's edits become share them.
     """
 
     file: str
@@ -39,6 +40,7 @@ class Draft:
     own: frozenset[str] = frozenset()
     id_suffix: str = ""
     begins_clip: bool = False
+    problems: list[Problem] = field(default_factory=list)
 
     def place_of(self, column: str) -> tuple[str, int]:
         """Return file and line of one value.
@@ -54,7 +56,9 @@ class Draft:
 
     def problem(self, findings: Findings, column: str, what: str, allowed: str = "", suggestion: str = "") -> None:
         """Note a problem about a value of this shot."""
-        findings.problem(Problem(*self.place_of(column), column, what, allowed, suggestion))
+        found = Problem(*self.place_of(column), column, what, allowed, suggestion)
+        self.problems.append(found)
+        findings.problem(found)
 
     def unsendable(self, findings: Findings, kind: Literal["image", "video"], finding: Refusal) -> None:
         """Note what keeps this shot's requests of a kind from being sent."""

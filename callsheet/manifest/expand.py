@@ -90,7 +90,8 @@ def _merge(
     literal = frozenset(axis_cells) | ((row.literal if row is not None else frozenset()) - shot.cells.keys())
     places = {column: (campaign.file, line) for column, line in shot.lines.items()}
     origin, line = (campaign.file, shot.line) if row is None else (row.file, row.line)
-    return Draft(origin, line, cells, filled, suffix, literal, places, id_suffix=suffix)
+    problems = [] if row is None else list(row.problems)
+    return Draft(origin, line, cells, filled, suffix, literal, places, id_suffix=suffix, problems=problems)
 
 
 def _make_unique_slugs(combinations: Sequence[tuple[str, ...]]) -> list[str]:

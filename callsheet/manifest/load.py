@@ -151,7 +151,8 @@ def _load_rows(raw: RawManifest, form: CampaignForm, filled: Mapping[str, str], 
             tabs = PurePosixPath(place).suffix.lower() in (".tsv", ".tab")
             sheet = read_sheet(decode_sheet(loaded.table, place, findings), place, tabs=tabs, findings=findings)
     except ManifestError as error:
-        findings.problems.extend(error.problems)
+        for problem in error.problems:
+            findings.problem(problem)
         return []
     elsewhere = "prompt" in form.defaults or bool(form.shots)
     sheet = fold_sheet(sheet, place, form.columns, elsewhere or "prompt" in form.columns, findings)

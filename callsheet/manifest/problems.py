@@ -18,12 +18,13 @@ __all__ = ["Findings", "TableCells", "Unsendable", "did_you_mean", "name_cell", 
 class Unsendable:
     """A reason why a request of a shot may not be sent.
 
-    It is no reason against what was made of the shot already.
+    It is no reason against what was made of the shot already. One `of_sheet` concerns all shots alike.
     """
 
     shot: str
     kind: Literal["image", "video"]
     problem: Problem
+    of_sheet: bool = False
 
 
 def name_cell(row: int, column: int) -> str:
@@ -80,10 +81,11 @@ class Findings:
     def name_cells(self) -> None:
         """Name the cells of all that was noted about a workbook, in place."""
         for noted in (self.problems, self.warnings, self.near_misses, self.unused) if self.tables else ():
-            noted[:] = map(self._name_cell, noted)
-        self.unsendable[:] = [replace(one, problem=self._name_cell(one.problem)) for one in self.unsendable]
+            noted[:] = map(self.name_cell, noted)
+        self.unsendable[:] = [replace(one, problem=self.name_cell(one.problem)) for one in self.unsendable]
 
-    def _name_cell(self, problem: Problem) -> Problem:
+    def name_cell(self, problem: Problem) -> Problem:
+        """Return the problem with the name of its cell, where it is about a workbook."""
         table = self.tables.get(problem.file)
         return replace(problem, cell=table.name_place(problem)) if table else problem
 
@@ -93,10 +95,11 @@ class Findings:
         Beyond the first 1,000 only their number.
         """
         if self.problems:
-            raise ManifestError(_cap(self.problems))
+            raise ManifestError(cap_problems(self.problems))
 
 
-def _cap(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+def cap_problems(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Return the problems by line; beyond the first 1,000 only their number."""
     ordered = sorted(problems, key=lambda problem: (problem.file, problem.line))
     if len(ordered) <= MAX_PROBLEMS:
         return tuple(ordered)

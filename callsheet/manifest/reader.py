@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -14,10 +14,11 @@ from callsheet.errors import ManifestError, Problem
 from callsheet.google_sheets import parse_sheet_address
 from callsheet.imports import hide_package, pause_collection
 from callsheet.manifest.chains import Chains, expand_edits, read_links
-from callsheet.manifest.columns import CAMPAIGN, MAX_TOTAL_CHARS, Cell
+from callsheet.manifest.columns import MAX_TOTAL_CHARS, Cell
 from callsheet.manifest.draft import Draft, complete, is_known_column, size, warn_of_idle_columns
-from callsheet.manifest.expand import slug
+from callsheet.manifest.heading import read_budget, read_campaign_name
 from callsheet.manifest.inputs import InputFiles, pictures
+from callsheet.manifest.left_out import LeftOut, OnBadRow, concern_rows, find_left_out
 from callsheet.manifest.load import Loaded, RawManifest, is_workbook, load_table, load_yaml, restore_variables
 from callsheet.manifest.model_rules import ANYWHERE, Legality, Serving
 from callsheet.manifest.problems import Findings, Unsendable, quote_value
@@ -30,7 +31,6 @@ from callsheet.platforms import Platforms, load_platforms
 from callsheet.shots import Shot
 from callsheet.sources import read_bytes, split_sheet
 
-_MAX_BUDGET = Decimal(10_000_000)
 WHOLE = slice(None)
 
 
@@ -41,6 +41,7 @@ class Manifest:
     `sha256` covers the file, its table and the variables of the user. `budget_usd` is None when the file sets none;
     `warnings` do not stop a batch. `unsendable` are the requests that may not be sent, which matters for those that
     were not sent before. `source` are the bytes of the file, as they were read. `unused` are headers that nothing uses.
+    `left_out` are shots whose rows are wrong, and which are not among the others; `places` are the ids of all of them.
     """
 
     uri: str
@@ -52,6 +53,8 @@ class Manifest:
     unsendable: tuple[Unsendable, ...] = ()
     source: bytes = field(default=b"", repr=False)
     unused: tuple[Problem, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    places: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,7 @@ class CheckRules:
     `input_roots`. `platforms` are those that cuts may name, the built-in ones by default; `focus` is for shots that do
     not name one, `font` the user's own for captions and labels. `serving` says where requests go. Of a `stretch` of the
     shots only these are looked at closely, their files read, and returned. One that a program sent (`is_sent`) has no
-    files beside it.
+    files beside it. `on_bad_row` says what becomes of a row that is wrong in itself.
     """
 
     catalogue: Catalogue
@@ -89,6 +92,7 @@ class CheckRules:
     serving: Serving = ANYWHERE
     stretch: slice = field(default_factory=lambda: WHOLE)
     is_sent: bool = False
+    on_bad_row: OnBadRow = "stop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,14 +132,17 @@ def load_manifest(uri: str, values: UserValues) -> ManifestFile:
     text = "" if is_workbook(name) else decode_sheet(data, name, findings)
     raw = RawManifest(name, text, values.columns, values.variables, findings, data, sheet)
     loaded = _load(raw, "prompt" in values.defaults)
-    campaign = _read_campaign_name(uri if of_google is None else name, values.campaign, loaded, findings=findings)
-    return ManifestFile(uri, data, values, loaded, None if findings.problems else campaign, findings)
+    campaign = read_campaign_name(uri if of_google is None else name, values.campaign, loaded, findings=findings)
+    known = concern_rows(findings.problems, loaded.drafts)
+    return ManifestFile(uri, data, values, loaded, campaign if known else None, findings)
 
 
 def check_manifest(file: ManifestFile, rules: CheckRules) -> Manifest:
     """Return the manifest whose every shot is legal, its drafts completed and checked.
 
-    Raises ManifestError with all problems of all rows, SettingsError when the font cannot be used.
+    Where rows that are wrong are left out, a problem of the whole sheet stops it all the same, and so does a sheet
+    without a row that is right. Raises ManifestError with all problems of all rows, SettingsError when the font cannot
+    be used.
     """
     uri, loaded, findings = file.uri, file.loaded, file.findings
     chosen = _merge_defaults(loaded, file.values.defaults, uri, findings=findings)
@@ -149,9 +156,13 @@ def check_manifest(file: ManifestFile, rules: CheckRules) -> Manifest:
     shots = _build_shots(
         loaded.drafts, rules, findings, InputFiles(split_sheet(uri)[0], rules.input_roots, is_sent=rules.is_sent)
     )
-    budget = _read_budget(uri, loaded, findings)
+    budget = read_budget(uri, loaded, findings)
     findings.name_cells()
-    findings.raise_if_any()
+    left_out = find_left_out(loaded.drafts, findings) if rules.on_bad_row == "skip" else {}
+    places = range(len(loaded.drafts))[rules.stretch]
+    shots = tuple(shot for place, shot in zip(places, shots, strict=True) if place not in left_out)
+    if not left_out or not shots:
+        findings.raise_if_any()
     return Manifest(
         uri,
         file.campaign or "",
@@ -162,6 +173,8 @@ def check_manifest(file: ManifestFile, rules: CheckRules) -> Manifest:
         (*findings.unsendable, *_bar_near_misses(shots, findings, live=rules.live)),
         file.data,
         tuple(findings.unused),
+        tuple(left_out[place] for place in places if place in left_out),
+        tuple(draft.text("id") or "" for draft in loaded.drafts),
     )
 
 
@@ -169,7 +182,7 @@ def _bar_near_misses(shots: Sequence[Shot], findings: Findings, *, live: bool) -
     """Return what keeps a live run from paying while a column is misspelt."""
     kinds: tuple[Literal["image", "video"], ...] = ("image", "video")
     barred = findings.near_misses if live else []
-    return [Unsendable(shot.id, kind, each) for each in barred for shot in shots for kind in kinds]
+    return [Unsendable(shot.id, kind, each, of_sheet=True) for each in barred for shot in shots for kind in kinds]
 
 
 def _check_text(given: Mapping[str, str], uri: str) -> None:
@@ -246,39 +259,6 @@ def _merge_defaults(loaded: Loaded, given: Mapping[str, str], uri: str, *, findi
     for name in given:
         is_known_column(name, (uri, 1), findings, where="defaults", barred=NOT_DEFAULTS)
     return {**loaded.defaults, **{name: text for name, text in given.items() if text}}
-
-
-def _read_campaign_name(uri: str, given: str | None, loaded: Loaded, *, findings: Findings) -> str:
-    written = given if given is not None else loaded.campaign
-    if written is None:
-        place, sheet = split_sheet(uri.rstrip("/"))
-        stem = PurePosixPath(place).stem
-        stem = "-".join(part for part in (stem.removesuffix(".status") if loaded.is_copy else stem, sheet) if part)
-        return slug(stem.replace("_", "-")) or "campaign"
-    if not CAMPAIGN.match(written):
-        allowed = "allowed: a-z, 0-9, _ and -, first a letter or digit, at most 100 characters"
-        hint = f"did you mean {slug(written)}?" if slug(written) else ""
-        findings.problem(
-            Problem(
-                uri, loaded.lines.get("campaign", 1), "campaign", f"{quote_value(written)} is not fit", allowed, hint
-            )
-        )
-    return written
-
-
-def _read_budget(uri: str, loaded: Loaded, findings: Findings) -> Decimal | None:
-    if loaded.budget_usd is None:
-        return None
-    try:
-        budget = Decimal(loaded.budget_usd)
-    except InvalidOperation:
-        budget = Decimal("NaN")
-    if budget.is_finite() and 0 <= budget <= _MAX_BUDGET:
-        return budget
-    what = f"{quote_value(loaded.budget_usd)} is no budget"
-    allowed = f"allowed: US dollars from 0 to {_MAX_BUDGET}, such as 12.50"
-    findings.problem(Problem(uri, loaded.lines.get("budget_usd", 1), "budget_usd", what, allowed))
-    return None
 
 
 def _hash_manifest(file: ManifestFile, loaded: Loaded) -> str:

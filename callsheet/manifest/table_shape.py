@@ -44,11 +44,12 @@ _SAMPLE = 4096
 class SheetRow:
     """The cells of one record as written, and the 1-based line it starts on.
 
-    The line is the physical one.
+    The line is the physical one. `problems` are of its shape.
     """
 
     line: int
     cells: tuple[str, ...]
+    problems: tuple[Problem, ...] = ()
 
     @property
     def is_blank(self) -> bool:

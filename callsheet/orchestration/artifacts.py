@@ -221,7 +221,8 @@ async def publish_report(run: RunContext, ended: Report) -> None:
     await published("contact sheet", publish_sheets(run, ended.sidecars))
     if waiting := waiting_for_approval(ended.sidecars):
         await published("approval", _approval(name, waiting))
-    await published("failures", _failures(name, failures_markdown(ended.sidecars)))
+    left_out = run.state.plan.left_out if run.state.plan else ()
+    await published("failures", _failures(name, failures_markdown(ended.sidecars, left_out)))
     await published("spend", _spend(run, ended))
     await published("gallery", _gallery(run, str(ended.summary["gallery"])))
 

@@ -66,7 +66,8 @@ def end_state_of_part(summary: Mapping[str, Any]) -> State[dict[str, Any]]:
 
 def _describe(summary: Mapping[str, Any], *more: str) -> str:
     shots, held = summary["shots"], summary.get("usd", {}).get("held")
-    rest = ", ".join(f"{count} {state}" for state, count in shots.items() if count and state not in ("total", "done"))
+    counted = {state.replace("_", " "): count for state, count in shots.items() if state not in ("total", "done")}
+    rest = ", ".join(f"{count} {state}" for state, count in counted.items() if count)
     done, money = f"{shots['done']} of {shots['total']} shots done", f"${held or 0:.2f} held by requests"
     told = (done, rest, *more, f"{money} that are not settled" if held else "")
     return "; ".join(part for part in told if part)

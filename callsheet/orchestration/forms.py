@@ -17,6 +17,7 @@ from callsheet.archive.spots import SPOT_NAME
 from callsheet.batch.recut import CutsRequest, Editions
 from callsheet.batch.spot import MAX_CROSSFADE_S, SpotRequest
 from callsheet.manifest.columns import MAX_TAKES
+from callsheet.manifest.left_out import OnBadRow
 from callsheet.platforms import load_platforms
 from callsheet.settings import load_settings
 from callsheet.shots import Mode
@@ -58,6 +59,9 @@ Free = Annotated[bool, form_field("Only finish what is paid for")]
 Rows = Annotated[
     list[dict[str, Any]] | None,
     form_field("Rows of a sheet in place of a manifest: [{column: value}]"),
+]
+BadRow = Annotated[
+    OnBadRow, form_field("A row that is wrong: stop before anything is made, or skip it and make the rest")
 ]
 WebhookUrl = Annotated[Text, form_field("Webhook: https address that is told how the run ended")]
 PlanFile = Annotated[Text, form_field("Plan file to follow exactly")]

@@ -21,6 +21,7 @@ from callsheet.batch.prepare import describe_cut_off
 from callsheet.batch.report import Report
 from callsheet.batch.request import has_placeholder
 from callsheet.google_sheets import is_google_sheet
+from callsheet.manifest.left_out import describe_left_out
 from callsheet.plan import NOUNS, Plan
 from callsheet.report.format import format_count
 from callsheet.shots import Batch
@@ -76,7 +77,7 @@ def log_plan(plan: Plan) -> None:
     ]
     told = ", ".join(doing) or "nothing to do"
     get_run_logger().info("%s: %d shots, at most $%.2f: %s", plan.batch.name, len(plan.shots), plan.usd_high, told)
-    for line in describe_cut_off(plan):
+    for line in (*describe_cut_off(plan), *describe_left_out(plan.left_out)):
         get_run_logger().warning(line)
 
 

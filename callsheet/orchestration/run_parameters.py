@@ -33,6 +33,7 @@ def request_from(parameters: Mapping[str, Any]) -> RunRequest:
         free=parameters.get("free", False),
         plan=parameters.get("plan"),
         shard=Shard(first, last, revision) if first and last and revision else None,
+        on_bad_row=parameters.get("on_bad_row") or "stop",
     )
 
 
@@ -50,6 +51,8 @@ def parameters_of(request: RunRequest) -> dict[str, Any]:
         "budget_usd": None if request.budget_usd is None else float(request.budget_usd),
         "wait": request.wait,
         "free": request.free,
+        # Told only where it is wished: deployments of before have no such parameter.
+        **({"on_bad_row": request.on_bad_row} if request.skips_bad_rows else {}),
     }
     if (shard := request.shard) is not None:
         return {**shared, "first": shard.first, "last": shard.last, "revision": shard.revision}

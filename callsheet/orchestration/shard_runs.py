@@ -85,7 +85,7 @@ class ShardRuns:
         self._run = run
         self._request = request
         self._going = {shot.id: shot for shot in going}
-        self._ids = [item.shot.id for item in plan.shots]
+        self._ids = plan.places
         self._beats: dict[UUID, object] = {}
         self._asked = 0.0
         self.open: list[Watched] = []

@@ -41,10 +41,10 @@ async def shards_for(run: RunContext, request: RunRequest, plan: Plan, going: Se
     Only a run of a deployment is split, for its manifest is one that workers can read. One with few shots left is not,
     unless an earlier run of the batch has left runs of its shards at work.
     """
-    size, shots = run.resources.settings.shard_shots, [item.shot.id for item in plan.shots]
-    if not size or request.only or not deployment.id or len(shots) <= size or not going:
+    size, places = run.resources.settings.shard_shots, plan.places
+    if not size or request.only or not deployment.id or len(places) <= size or not going:
         return []
-    found = shards_of(shots, {shot.id for shot in going}, size, run.batch.manifest_sha256)
+    found = shards_of(places, {shot.id for shot in going}, size, run.batch.manifest_sha256)
     async with get_client() as client:
         try:
             await client.read_deployment_by_name(DEPLOYMENT)

@@ -12,6 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal
 
+from callsheet.manifest.left_out import LeftOut
 from callsheet.plan.edited import name_edited
 from callsheet.plan.forecast import Forecast
 from callsheet.plan.inputs import Money
@@ -122,7 +123,9 @@ class Plan:
     `dropped` are shots that the manifest has no more (their files are kept). `money` and `forecast` are there when the
     plan was made with the circumstances of a run. `unreachable` are models that no credentials lead to, with what to
     set; without any credentials at all (`has_credentials`) nothing is parked for it, since a run would not begin.
-    `models` are those that are still to be paid, `routes` the names of the routes, by model.
+    `models` are those that are still to be paid, `routes` the names of the routes, by model. `left_out` are shots whose
+    rows are wrong: they are not planned. `places` are the ids of all shots of the manifest, in its order, those too
+    that are left out: shards are stretches of them, so that they stay the same when a row is mended.
     """
 
     batch: Batch
@@ -134,6 +137,8 @@ class Plan:
     has_credentials: bool = True
     models: tuple[PlannedModel, ...] = ()
     routes: Mapping[str, str] = field(default_factory=dict)
+    left_out: tuple[LeftOut, ...] = ()
+    places: tuple[str, ...] = ()
 
     @property
     def usd(self) -> Decimal:
@@ -189,6 +194,7 @@ class Plan:
             "models": [model.as_json() for model in self.models],
             "shots": [_shot_as_json(plan, self.routes) for plan in self.shots],
             "dropped": list(self.dropped),
+            **({"left_out": [each.as_json() for each in self.left_out]} if self.left_out else {}),
             "cut_off": [{"why": why, "shots": shots} for why, shots in self.cut_off().items()],
         }
 

@@ -5,15 +5,13 @@ The shots' actions, what of it fits budget and quota, and when all of it is done
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from callsheet.errors import ManifestError
-from callsheet.manifest.problems import Unsendable
 from callsheet.models import Catalogue
-from callsheet.plan.actions import ZERO, Action, Kind, Plan, ShotPlan
+from callsheet.plan.actions import ZERO, Action, Plan, ShotPlan
 from callsheet.plan.clip_choice import find_step_before, list_whole_clips, park_steps
 from callsheet.plan.cuts import clip_size
 from callsheet.plan.extensions import count_steps
@@ -28,34 +26,6 @@ from callsheet.plan.plan_edits import find_awaited_items, park_children
 from callsheet.plan.plan_shot import awaiting_clip, plan_shot
 from callsheet.platforms import Platforms, load_platforms
 from callsheet.shots import Batch, Shot
-
-
-def check_sendable(
-    plan: Plan, unsendable: Iterable[Unsendable], is_wanted: Callable[[str], bool] = lambda _shot: True
-) -> None:
-    """Raise ManifestError with all that speaks against requests still to be sent.
-
-    Only those for shots that are wanted count.
-    """
-    to_send = _find_requests(plan)
-    found = dict.fromkeys(
-        each.problem for each in unsendable if (each.shot, each.kind) in to_send and is_wanted(each.shot)
-    )
-    if found:
-        raise ManifestError(tuple(sorted(found, key=lambda problem: (problem.file, problem.line))))
-
-
-def _find_requests(plan: Plan) -> set[tuple[str, Kind]]:
-    """Return shot and kind of all requests to be sent.
-
-    Those that go out now, later, or once a person has chosen.
-    """
-    return {
-        (item.shot.id, action.kind)
-        for item in plan.shots
-        for action in item.actions
-        if action.what in ("create", "parked") or (action.what == "waiting" and action.job_key is None)
-    }
 
 
 def plan_batch(

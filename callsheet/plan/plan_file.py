@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from callsheet.decisions import APPROVAL
 from callsheet.errors import SettingsError
+from callsheet.manifest.left_out import OnBadRow
 from callsheet.plan.actions import Action, Plan
 from callsheet.plan.extensions import read_clip_slot
 from callsheet.shots import Mode
@@ -84,6 +85,7 @@ class PlanFile(_PlanRecord):
     variables: dict[Line, Annotated[str, StringConstraints(max_length=100_000)]] = {}
     tier: Annotated[int, Field(ge=0, le=3)]
     budget_usd: Usd | None = None
+    on_bad_row: OnBadRow = "stop"
     usd_low: Usd
     usd_high: Usd
     actions: Annotated[tuple[PlannedAction, ...], Field(max_length=500_000)]
@@ -133,7 +135,9 @@ class PlanFile(_PlanRecord):
 def write_plan(path: Path, file: PlanFile) -> None:
     """Write the plan file; SettingsError when it cannot be written."""
     try:
-        path.write_text(file.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        # A file of a plan that leaves nothing out is read by versions of before.
+        usual = {"on_bad_row"} if file.on_bad_row == "stop" else None
+        path.write_text(file.model_dump_json(indent=1, exclude=usual) + "\n", encoding="utf-8")
     except OSError as error:
         raise SettingsError(f"The plan cannot be written to {path}: {error.strerror}. Nothing was sent.") from error
 

@@ -53,6 +53,13 @@ The prefix is `CALLSHEET_VIDEO_OUTPUT` and `/<40 digits of the job's key>-<attem
 archive's bucket, under `incoming/`, when the videos are made in a project; `off` takes the videos from the replies
 instead. What lies there is a second copy of the clips: a lifecycle rule on `incoming/` may delete it after some days.
 """
+_BAD_ROWS = """
+## Rows that are wrong
+
+A row that is wrong in itself is never sent. By hand it stops the batch (exit code 2); with `--on-bad-row skip` it is
+left out with what is made of it, told with file, line and column, and the rest is made (exit code 3). Mended, just that
+row is made: nothing was paid for it, and the keys of the others do not depend on it.
+"""
 _WHEN_POLLED = """
 While an operation is waited for, only the provider's own word ends it: a 404 of Google's, seen three times, or an
 end as below. Every other reply, or none, means that it is looked at again; a refused key stops the run and loses
@@ -73,7 +80,7 @@ def failures_page() -> str:
         _build_replies(),
     ]
     parts += [_WHEN_POLLED, "\n## No usable reply\n\n", _build_silence()]
-    parts += ["\n## What is in a reply, and what is kept\n", _KEPT_HOW, _build_answers()]
+    parts += ["\n## What is in a reply, and what is kept\n", _KEPT_HOW, _build_answers(), _BAD_ROWS]
     return "".join(parts)
 
 

@@ -12,6 +12,7 @@ from decimal import Decimal
 from callsheet.archive.sidecar import FailureRecord, Sidecar
 from callsheet.context.progress import STEPS, Progress
 from callsheet.errors import CallsheetError
+from callsheet.manifest.left_out import LeftOut
 from callsheet.plan import Kind, Plan
 from callsheet.plan.edited import name_edited
 from callsheet.report.format import advice, dollars, format_count, truncate
@@ -111,19 +112,29 @@ def _describe_outlook(plan: Plan) -> list[str]:
     told += plan.forecast.sentences() if plan.forecast else []
     if plan.dropped:
         told.append(f"No longer in the manifest, kept in the archive: {', '.join(plan.dropped)}")
+    if plan.left_out:
+        told.append(f"Left out, because their rows are wrong: {', '.join(one.shot for one in plan.left_out)}")
     return [line for line in told if line]
 
 
-def failures_markdown(sidecars: Sequence[Sidecar]) -> str:
+def failures_markdown(sidecars: Sequence[Sidecar], left_out: Sequence[LeftOut] = ()) -> str:
     """Format every failure with its reason and what to do, the first 200.
 
-    A list, for the UI folds no cells of tables; "" when nothing failed.
+    First those whose rows are wrong. A list, for the UI folds no cells of tables; "" when nothing failed.
     """
-    found = [(sidecar, failure, times) for sidecar in sidecars for failure, times in _count_failures(sidecar).items()]
-    if not found:
+    lines = [_format_left_out(one) for one in left_out]
+    lines += [_format_failure(one, *found) for one in sidecars for found in _count_failures(one).items()]
+    if not lines:
         return ""
-    lines = [_format_failure(*one) for one in found[:_MOST_ROWS]]
-    return "\n".join([*lines, "", _describe_rest(len(found))]).strip()
+    return "\n".join([*lines[:_MOST_ROWS], "", _describe_rest(len(lines))]).strip()
+
+
+def _format_left_out(one: LeftOut) -> str:
+    problems = "; ".join(str(problem) for problem in one.problems)
+    return (
+        f"- **{escaped(one.shot)}** is left out (manifest): {escaped(problems, _LONGEST_LINE)}\n"
+        "  - *What to do:* mend the row and run the sheet again: just it is made"
+    )
 
 
 def mistake_markdown(error: CallsheetError) -> str:

@@ -6,7 +6,7 @@ RUN_JSON = {
     "batch": "Name of the batch: campaign, edition and mode.",
     "mode": "`rehearsal` or `live`.",
     "exit_code": "What the command ends with; see [Exit codes](exit-codes.md).",
-    "shots": "How many shots: `total`, and by state `done`, `blocked`, `failed`, `parked`, `waiting`.",
+    "shots": "How many: `total`, `done`, `blocked`, `failed`, `parked`, `waiting`; see below for `left_out`.",
     "waiting_for": "How many shots wait for a person: `approval` of a frame, or `resolve` of a request in doubt.",
     "open_requests": "Requests that have no end yet: `parked`, `submitted`, `in_doubt`.",
     "images": "Pictures of this run: `created`, `reused`.",

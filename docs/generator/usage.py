@@ -167,12 +167,19 @@ def run_json_page() -> str:
         + NOTE
         + _RUN_JSON
         + table(("key", "means"), ((code(key), told) for key, told in RUN_JSON.items()))
+        + _LEFT_OUT
     )
 
 
 _RUN_JSON = """`callsheet run --json` prints this object as the last line of stdout. The summary of a deployed run is
 the same. Keys may be added; none goes away or changes its meaning. Money is in USD.
 
+"""
+
+
+_LEFT_OUT = """
+Where rows are left out (`--on-bad-row skip`), `left_out` lists them: `shot`, `line` and `problems`, texts with
+file, line and column. `shots.left_out` is how many there are; `shots.total` counts them. Both are absent without any.
 """
 
 
@@ -191,7 +198,7 @@ take in doubt beside a good one. Money that is still held is in the summary, und
 |---|---|
 | 1 | Run the same command again. It goes on where it was. |
 | 2 | Mend what the message names. Nothing was sent. |
-| 3 | Look at the reasons: `callsheet status`, or the gallery. |
+| 3 | Look at the reasons: `callsheet status`, or the gallery. Mend rows that were left out. |
 | 4 | Run it again later, let it wait with `--wait`, or leave it to a [schedule](../howto/schedules.md). |
 | 5 | Decide: [`callsheet approve`](../howto/approval.md) or [`callsheet resolve`](../howto/recover.md). |
 """

@@ -120,6 +120,13 @@ def test_a_schedule_has_a_time_zone_and_an_edition_that_can_be_filled_in(deploym
         assert deployment["parameters"]["edition"].strip("{}") in PLACEHOLDERS
 
 
+@pytest.mark.parametrize("deployment", [one for one in DEPLOYMENTS if one["name"] != "content-shard"])
+def test_a_bad_row_stops_nothing_where_nobody_is_there_to_mend_it(deployment: dict[str, Any]) -> None:
+    is_batch = "manifest" in flow_of(deployment).parameters.properties
+    wanted = "skip" if is_batch and "schedules" in deployment else None
+    assert deployment.get("parameters", {}).get("on_bad_row") == wanted
+
+
 def test_nothing_spends_money_before_somebody_says_so() -> None:
     assert not any(one.get("parameters", {}).get("live") for one in DEPLOYMENTS)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import runpy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -15,6 +16,7 @@ from prefect import Flow
 from ruamel.yaml import YAML
 
 from callsheet.batch.request import RunRequest
+from callsheet.manifest.left_out import ON_BAD_ROW
 from callsheet.orchestration import local_server
 from callsheet.orchestration.run_parameters import parameters_of, request_from
 from callsheet.plan.grouping import Shard
@@ -24,6 +26,8 @@ from tests.support.paths import ROOT
 
 NAMES = st.text("abz-", min_size=1, max_size=3)
 DEPLOYED = YAML(typ="safe").load((ROOT / "deployments" / "prefect.yaml").read_text())["deployments"]
+# What a request is sent without, as before callsheet knew it.
+UNSAID = {"rows": None, "webhook": None, "on_bad_row": "stop"}
 MODULES = sorted(path.stem for path in (ROOT / "flows").glob("[a-z]*.py"))
 
 
@@ -64,15 +68,19 @@ def test_flow_served_by_hand_has_name_schedule_and_parameters_of_its_deployment(
         only=st.lists(NAMES, max_size=2).map(tuple),
         free=st.booleans(),
         plan=st.none() | NAMES,
+        on_bad_row=st.sampled_from(ON_BAD_ROW),
     )
 )
 def test_request_comes_back_from_the_parameters_of_its_flow(request_: RunRequest) -> None:
     parameters = parameters_of(request_)
-    assert content_batch.validate_parameters(parameters) == {"rows": None, "webhook": None, **parameters}
+    assert content_batch.validate_parameters(parameters) == {**UNSAID, **parameters}
     assert request_from(parameters) == request_
 
 
 def test_request_for_a_shard_has_the_parameters_of_content_shard() -> None:
     request = RunRequest("a.csv", budget_usd=Decimal("2.5"), wait=True, shard=Shard(1, 500, "0" * 64))
-    assert content_shard.validate_parameters(parameters_of(request)) == parameters_of(request)
-    assert request_from(parameters_of(request)) == request
+    usual = {"on_bad_row": "stop"}
+    for asked in (request, replace(request, on_bad_row="skip")):
+        assert content_shard.validate_parameters(parameters_of(asked)) == {**usual, **parameters_of(asked)}
+        assert request_from(parameters_of(asked)) == asked
+    assert "on_bad_row" not in parameters_of(request), "a deployment of before has no such parameter"

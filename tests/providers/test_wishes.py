@@ -27,7 +27,6 @@ from callsheet.manifest.problems import Unsendable
 from callsheet.media.input_pictures import prepare_picture
 from callsheet.models import load_catalogue
 from callsheet.plan import Known, plan_batch, plan_shot
-from callsheet.plan.plan_batch import check_sendable
 from callsheet.plan.requests import (
     clip_order,
     image_request,
@@ -36,6 +35,7 @@ from callsheet.plan.requests import (
     text_clip_order,
     video_request,
 )
+from callsheet.plan.sendable import check_sendable
 from callsheet.providers import Providers, open_providers
 from callsheet.providers.outcomes import image_result
 from callsheet.providers.protocol import ImageRequest, InputImage, InputVideo, LookRequest, VideoRequest
