@@ -51,20 +51,22 @@ async def write_marker(run: RunContext, evidence: ArchiveContents, lost: frozens
 
     None when a run has to do it, or there are none.
 
-    Shots of which something is `lost` count as pending, and so do those of the plan that have no sidecar.
+    Shots of which something is `lost` count as pending, and so do those of the plan that have no sidecar, or are left
+    out.
     """
     marker = evidence.marker
     if isinstance(marker, Success) and marker.status == "continuing":
         return None
     if isinstance(marker, Unreadable) and marker.newer:
         return None
-    planned = await _read_planned_shots(run)
+    planned, left_out = await _read_planned_shots(run)
     believed = {one.shot: one for one in evidence.believed.values() if planned is None or one.shot in planned}
     if not believed:
         return None
     # What the last run called unfinished for reasons of its own stays so, whatever the sidecar says.
     earlier = set(marker.unfinished) - set(marker.damaged) if isinstance(marker, Success) else set()
-    sidecars = [pending(one) if one.shot in lost | earlier else one for one in in_order(list(believed.values()))]
+    unfinished = lost | earlier | left_out
+    sidecars = [pending(one) if one.shot in unfinished else one for one in in_order(list(believed.values()))]
     newest = list(evidence.parts)[-1] if evidence.parts else None
     named = marker.catalogue if isinstance(marker, Success) else newest
     end = BatchEnd(
@@ -84,14 +86,18 @@ def pending(sidecar: Sidecar) -> Sidecar:
     return sidecar.model_copy(update={"state": ShotOutcome.PENDING.value}) if done else sidecar
 
 
-async def _read_planned_shots(run: RunContext) -> list[str] | None:
-    """Return the shots of the batch's last plan; None when there is no plan to read."""
+async def _read_planned_shots(run: RunContext) -> tuple[list[str] | None, frozenset[str]]:
+    """Return the shots of the batch's last plan, and those of them that are left out.
+
+    None when there is no plan to read.
+    """
     name = layout.document(run.batch.prefix, layout.PLAN)
     try:
         plan = json.loads(await run.resources.store.read_bytes(name, PLAN_LIMIT))
-        return [str(shot["shot"]) for shot in (*plan["shots"], *plan.get("left_out", ()))]
+        left_out = [str(shot["shot"]) for shot in plan.get("left_out", ())]
+        return [*(str(shot["shot"]) for shot in plan["shots"]), *left_out], frozenset(left_out)
     except (ArchiveError, ValueError, KeyError, TypeError):
-        return None
+        return None, frozenset()
 
 
 class _Part(BaseModel):

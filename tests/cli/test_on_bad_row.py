@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.cluster import Api
 from tests.support.cli import Cli
+from tests.support.media_samples import encoded, picture
 from tests.support.service import Service
 from tests.support.waiting import wait_for
 
@@ -57,6 +58,25 @@ def test_a_plan_that_leaves_rows_out_is_followed_as_it_is(lean_cli: Cli, service
     sheet.write_text("id,prompt\na,A cat\n")
     lean_cli("plan", "farm.csv", "--out", "usual.json")
     assert "on_bad_row" not in json.loads((lean_cli.folder / "usual.json").read_text())
+
+
+def test_a_repair_writes_the_marker_anew_without_calling_what_is_left_out_done(
+    lean_cli: Cli, service: Service, sheet: Path
+) -> None:
+    lean_cli.env["GOOGLE_GEMINI_BASE_URL"] = service.url
+    (lean_cli.folder / "dog.png").write_bytes(encoded(picture(1)))
+    sheet.write_text(SHEET.replace("#REF!", "A hen"))
+    assert lean_cli("run", "farm.csv").exit_code == 0
+    (lean_cli.folder / "dog.png").unlink()
+    assert lean_cli("run", "farm.csv", "--on-bad-row", "skip").exit_code == 3
+    marker = lean_cli.home / "archive" / "farm" / "farm.rehearsal" / "_SUCCESS.json"
+    assert lean_cli("archive", "verify", "farm.rehearsal").exit_code == 0, "nothing is wrong with what was made before"
+    told = json.loads(marker.read_text())
+    marker.unlink()
+    assert lean_cli("archive", "verify", "farm.rehearsal", "--repair").exit_code == 0
+    again = json.loads(marker.read_text())
+    assert again["unfinished"] == told["unfinished"] == ["b", "c"]
+    assert again["shots"] == told["shots"] == {"total": 5, "done": 3, "pending": 2}
 
 
 def test_another_word_is_refused_with_the_nearest(lean_cli: Cli, sheet: Path) -> None:
