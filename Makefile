@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-LOCK := pyproject.toml --extra postgres --extra c2pa --extra redis --extra heif --universal --generate-hashes --python-version 3.11 \
+LOCK := pyproject.toml --extra postgres --extra c2pa --extra redis --extra heif --extra otel --universal --generate-hashes --python-version 3.11 \
 	--strip-extras --no-header --no-annotate --quiet
 
 .DEFAULT_GOAL := help
