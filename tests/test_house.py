@@ -167,6 +167,7 @@ def test_only_the_settings_read_the_environment() -> None:
     assert readers <= {
         "callsheet/settings.py",
         "callsheet/orchestration/deploy.py",
+        "callsheet/orchestration/otel_export.py",
         "callsheet/orchestration/server_settings.py",
         "callsheet/cli/run.py",
         "callsheet/cli/worker.py",

@@ -22,6 +22,7 @@ from callsheet.steps.clips import make_clips
 from callsheet.steps.cuts import make_cuts
 from callsheet.steps.frames import choose_takes
 from callsheet.steps.images import make_images
+from callsheet.telemetry import tell
 
 log = logging.getLogger(__name__)
 
@@ -72,12 +73,23 @@ async def run_pipeline(run: RunContext, shots: Sequence[Shot], runner: Runner | 
 
 
 async def _run_steps(run: RunContext, works: Sequence[ShotState], runner: Runner | None) -> None:
+    for work in works:
+        tell("shot begins", _fields_of(run, work))
+    left = ShotOutcome.PENDING
     try:
         await _run_each(run, works, runner)
+        left = ShotOutcome.DONE
     finally:
         for work in works:
             work.is_over = True
             work.move()
+            ended = work.ended or work.postponed or left
+            failures = [f"{one.step}: {one.kind}" for one in work.failures_of_all()]
+            tell("shot ends", {**_fields_of(run, work), "outcome": ended.value, "failures": failures})
+
+
+def _fields_of(run: RunContext, work: ShotState) -> dict[str, object]:
+    return {"batch": run.batch.name, "mode": run.batch.mode, "shot": work.shot.id}
 
 
 async def _run_each(run: RunContext, works: Sequence[ShotState], runner: Runner | None) -> None:

@@ -31,6 +31,7 @@ from callsheet.platforms import Platforms, load_platforms
 from callsheet.providers import Providers, open_providers
 from callsheet.settings import Settings
 from callsheet.shots import Batch
+from callsheet.telemetry import tell
 
 # Submissions that hold a frame's bytes in memory at the same time: 8 x 30 MB at worst.
 SUBMITS_AT_ONCE = 8
@@ -198,6 +199,7 @@ async def open_context(
         run = RunContext(batch, resources, policy, state)
         providers.when_answered_by_another(state.halt)
         token = _current.set(run)
+        tell("opened", {"batch": batch.name, "mode": batch.mode})
         try:
             yield run
         finally:

@@ -26,7 +26,7 @@ from callsheet.jobs.charges import spend_limits
 from callsheet.jobs.fallback import choose_model, fall_back
 from callsheet.jobs.missing import settle_unknown
 from callsheet.jobs.replies import SpoolKeeper, name_kept
-from callsheet.jobs.request_log import log_answer, log_end
+from callsheet.jobs.request_log import count_retry, count_sent, count_spent, count_wait, log_answer, log_end
 from callsheet.jobs.submit import (
     DOUBTS,
     UNSENT,
@@ -133,10 +133,10 @@ class JobRunner:
                         job = await self._submit(paid, job)
                         if job.state is not JobState.SUBMITTED:
                             break
-                        job = await paid.follow(job)
+                        job = count_spent(order, job, await paid.follow(job))
                 if job.state is JobState.SUBMITTED:
                     # What is under way already waits beside what is new: it may expire, and it holds nobody up.
-                    job = await paid.follow(job)
+                    job = count_spent(order, job, await paid.follow(job))
                     if job.state is JobState.PLANNED:
                         continue
             except Parked as parked:
@@ -168,36 +168,39 @@ class JobRunner:
         run, order = self.context, paid.order
         earlier: Counter[type[ProviderError]] = Counter()
         if job.state is JobState.UNKNOWN:
-            job = await settle_unknown(run, order, job)
+            job = count_spent(order, job, await settle_unknown(run, order, job))
         while job.state in (JobState.PLANNED, JobState.RESERVED):
             if run.state.halted is not None:
                 raise run.state.halted
             gate = await gate_of(run, order)
             async with gate.turn(order.model):
-                attempt, outcome = await self._attempt(paid)
+                attempt, outcome = await self._attempt(paid, job)
                 await tell_gate(gate, run, order, outcome)
             if isinstance(outcome, Job):
-                return outcome
+                return count_spent(order, job, outcome)
             applied = rule_for(outcome).error
             pause_s = backoff_s(outcome, earlier[applied], random.random())  # noqa: S311  spreads load, no secret
             if isinstance(outcome, Unknown):
                 await record_doubt(run, attempt, outcome)
                 # A job in doubt is nobody's, and only whoever has it may send it again.
-                job = await claim(run, order)
-                job = await settle_unknown(run, order, job) if job.state is JobState.UNKNOWN else job
+                held = await claim(run, order)
+                held = await settle_unknown(run, order, held) if held.state is JobState.UNKNOWN else held
+                job = count_spent(order, job, held)
                 is_tried_again = job.state is JobState.PLANNED and earlier[applied] < DOUBTS
             else:
                 tries = await count_tries(run, order, outcome, earlier[applied])
                 given = decide_retry(order.kind, outcome, tries)
-                job = await record_end(run, order, attempt, FailedAttempt(outcome, given, pause_s))
+                ended = await record_end(run, order, attempt, FailedAttempt(outcome, given, pause_s))
+                job = count_spent(order, job, ended)
                 is_tried_again = given in (RetryDecision.RETRY, RetryDecision.AGAIN)
             if not is_tried_again:
                 return job
+            count_retry(order, outcome)
             await run.rest(pause_s)
             earlier[applied] += 1
         return job
 
-    async def _attempt(self, paid: PaidJob[Result]) -> tuple[Attempt, Job | ProviderError]:
+    async def _attempt(self, paid: PaidJob[Result], job: Job) -> tuple[Attempt, Job | ProviderError]:
         """Make one attempt.
 
         Be ready, reserve money and a place in the quota, wait for it, write the intent, send.
@@ -220,6 +223,7 @@ class JobRunner:
                 if place is None:
                     sent, keeper = time.monotonic(), SpoolKeeper(run, order.key, attempt.n)
                     try:
+                        count_sent(order, attempt, (run.resources.clock.now() - job.created).total_seconds())
                         async with count_when_sent(run, attempt, taken):
                             result = await paid.recall(attempt)
                             is_new = result is None
@@ -227,10 +231,10 @@ class JobRunner:
                                 result = await sending.post(sending.request(attempt), keeper)
                                 attempt = replace(attempt, request_id=keeper.request_id)
                                 run.state.tally.accepted(order.kind)
-                            job = await paid.keep(result, attempt)
+                            kept = await paid.keep(result, attempt)
                             if is_new:
-                                log_answer(order, attempt, job, time.monotonic() - sent)
-                            return attempt, job
+                                log_answer(order, attempt, kept, time.monotonic() - sent, job.spent_usd)
+                            return attempt, kept
                     except ProviderError as error:
                         attempt = replace(attempt, request_id=keeper.request_id)
                         log_answer(order, attempt, error, time.monotonic() - sent)
@@ -238,7 +242,9 @@ class JobRunner:
                     except BaseException as error:
                         await settle_interrupted(run, attempt, error)
                         raise
-            await run.rest((place - run.resources.clock.now()).total_seconds())
+            wait_s = (place - run.resources.clock.now()).total_seconds()
+            count_wait(order, wait_s)
+            await run.rest(wait_s)
 
     async def _begin(self, paid: PaidJob[Result]) -> Attempt:
         """Reserve money and a place in the quota.

@@ -33,6 +33,7 @@ from callsheet.errors import (
 from callsheet.jobs.charges import charge_of
 from callsheet.jobs.persist import persist
 from callsheet.jobs.replies import count_paid_tries
+from callsheet.jobs.request_log import count_parked, count_wait
 from callsheet.ledger import Attempt, Job, JobOrder, JobState
 from callsheet.providers.retry_policy import RetryDecision
 from callsheet.providers.sent_tracking import listening
@@ -103,11 +104,14 @@ async def wait_or_park(run: RunContext, order: JobOrder, parked: Parked) -> None
     Else put on record that the job is parked, and raise.
     """
     if not run.policy.wait or parked.until is None or not isinstance(parked, QuotaParked):
+        count_parked(order, parked)
         await _put_on_record(run, order, parked)
         raise parked
     if run.state.note_full(order.model, parked.until):
         log.warning("%s Waiting for it.", parked)
-    await run.rest((parked.until - run.resources.clock.now()).total_seconds())
+    wait_s = (parked.until - run.resources.clock.now()).total_seconds()
+    count_wait(order, wait_s)
+    await run.rest(wait_s)
 
 
 async def _put_on_record(run: RunContext, order: JobOrder, parked: Parked) -> None:

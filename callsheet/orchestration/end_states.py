@@ -29,6 +29,7 @@ from prefect.states import Completed, Failed, Paused
 from callsheet.errors import CallsheetError
 from callsheet.exit_codes import ExitCode
 from callsheet.orchestration.artifacts import publish_markdown, published
+from callsheet.orchestration.otel_export import telling_of_run
 from callsheet.orchestration.run_logs import show_own_lines
 from callsheet.report.markdown import mistake_markdown
 from callsheet.settings import load_settings
@@ -90,7 +91,10 @@ def tell_mistakes(work: Callable[P, Coroutine[Any, Any, Any]]) -> Callable[P, Co
     async def in_words(*args: P.args, **kwargs: P.kwargs) -> Any:
         try:
             show_own_lines(load_settings())
-            return await work(*args, **kwargs)
+            async with telling_of_run(work.__name__) as tell_outcome:
+                ended = await work(*args, **kwargs)
+                tell_outcome(_outcome_of(ended))
+            return ended
         except CallsheetError as error:
             if FlowRunContext.get() is None:
                 raise  # no run, but a call of the flow's function
@@ -103,6 +107,14 @@ def tell_mistakes(work: Callable[P, Coroutine[Any, Any, Any]]) -> Callable[P, Co
     # Prefect looks for the types of a form's fields in this module else.
     in_words.__signature__ = signature(work, eval_str=True)  # type: ignore[attr-defined]
     return in_words
+
+
+def _outcome_of(ended: object) -> str:
+    """Return how a run ended in a word: that of its exit code, else of its state."""
+    told = result_of(ended) if isinstance(ended, State) else ended
+    if isinstance(told, Mapping) and "exit_code" in told:
+        return ExitCode(told["exit_code"]).name.lower()
+    return str(ended.name or ended.type.value).lower() if isinstance(ended, State) else "done"
 
 
 async def carry_out(flow: Flow[..., Coroutine[Any, Any, Any]], parameters: Mapping[str, Any]) -> dict[str, Any]:
