@@ -96,9 +96,26 @@ def test_a_rehearsal_sends_spans_of_run_shots_and_requests_and_the_money_of_the_
     assert not [word for _, body in collector.bodies for word in secret_free if word in body]
 
 
-def test_a_run_that_fails_sends_its_span_with_the_class_of_its_error(cli: Cli, service: Service) -> None:
+def test_requests_that_are_lost_or_give_words_alone_are_counted_as_the_ledger_counts_them(
+    cli: Cli, service: Service
+) -> None:
+    service.script(
+        {"match": {"kind": "image", "prompt": "lamp", "first": 1}, "fault": "drop-after"},
+        {"match": {"kind": "image", "prompt": "cup", "first": 1}, "fault": "text-only"},
+    )
     with collecting() as collector:
-        (cli.folder / "callsheet.cat.yaml").write_text("models: 3")
+        ran = rehearse(cli, service, "id,prompt\nlamp,A lamp\ncup,A cup\n", **{ENDPOINT: collector.url})
+    assert ran.exit_code == 0, ran.stderr
+    told = sums(collector, "callsheet.requests", "outcome")
+    assert told == {("made",): 2, ("in doubt",): 1, ("refused",): 1}
+    money = sum(sums(collector, "callsheet.usd.spent", "kind").values())
+    assert money == pytest.approx(ran.json["usd"]["spent"], abs=1e-6)
+    made = [values_of(span.attributes).get("callsheet.usd", 0) for span in collector.spans("callsheet.request")]
+    assert money > sum(made) > 0  # the request in doubt has no price of its own, and is booked
+
+
+def test_a_run_that_fails_sends_its_span_with_the_class_of_its_error() -> None:
+    with collecting() as collector:
         code = (
             "import asyncio; from callsheet.errors import SettingsError\n"
             "from callsheet.orchestration.otel_export import telling_of_run\n"
