@@ -8,7 +8,7 @@ LOCK := pyproject.toml --extra postgres --extra c2pa --extra redis --extra heif 
 	--strip-extras --no-header --no-annotate --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run ui deploy worker stop test slow chaos lint format docs bench lock
+.PHONY: help setup run ui deploy worker stop test long slow chaos lint format docs bench lock
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-8s %s\n", $$1, $$2}'
@@ -39,6 +39,9 @@ stop: setup ## End the local Prefect server
 
 test: setup ## Run the quick suite
 	$(BIN)/python -m pytest -n 4 --dist loadgroup
+
+long: setup ## Run the longer tests: whole batches, several ledgers and processes, kills
+	$(BIN)/python -m pytest -n 4 --dist loadgroup -m "long and not slow"
 
 slow: setup ## Run the slow tests: every case of the dear ones, files of more than 4 GiB, 2,000 shots (9 GB of disk)
 	$(BIN)/python -m pytest -m slow

@@ -13,9 +13,13 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from tests.house_exceptions import TODAY
 from tests.support.paths import ROOT
 
+# In one worker, which parses each file once.
+pytestmark = pytest.mark.xdist_group("house")
 LAYERS = ("callsheet", "tasks", "flows")
 MOST_LINES, MOST_OF_A_FUNCTION, LONGEST_FIRST_LINE = 300, 60, 80
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -62,7 +66,7 @@ def nodes(kinds: tuple[type[ast.AST], ...]) -> Iterator[tuple[str, ast.AST]]:
 
 
 def is_property(node: ast.AST) -> bool:
-    return any("property" in ast.dump(one) for one in getattr(node, "decorator_list", ()))
+    return any("property" in ast.unparse(one) for one in getattr(node, "decorator_list", ()))
 
 
 def new(rule: str, broken: set[str]) -> list[str]:

@@ -133,6 +133,7 @@ async def test_the_gallery_shows_a_decision_as_soon_as_it_is_made_and_asks_no_mo
     assert "<b>Decided</b>" not in page.read_text()
 
 
+@pytest.mark.long
 async def test_a_rejected_shot_ends_blocked_with_who_rejected_it_and_why(team: Team) -> None:
     await team.run(KITE + CUP)
     await decide(team.settings, BATCH, [TakeSelection("kite", (), "too dark")], "Ada")
@@ -146,6 +147,7 @@ async def test_a_rejected_shot_ends_blocked_with_who_rejected_it_and_why(team: T
     assert more.exit_code == 5, "a take that nobody has seen asks anew"
 
 
+@pytest.mark.long
 async def test_other_decisions_are_taken_until_the_clip_is_sent_and_then_only_further_takes(team: Team) -> None:
     await team.run()
     await team.say("kite=reject")
@@ -164,6 +166,7 @@ async def test_other_decisions_are_taken_until_the_clip_is_sent_and_then_only_fu
     assert sorted(slot for slot, _ in await team.clips()) == ["clip-1", "clip-2"]
 
 
+@pytest.mark.long
 async def test_an_approval_outlives_an_edited_manifest_only_where_the_takes_are_the_same(team: Team) -> None:
     boat = "boat,A paper boat on a canal,1,9,approve,It drifts,4\n"
     await team.run(KITE + boat)

@@ -71,6 +71,7 @@ def xmp_of(path: Path) -> str:
         return image.info.get("xmp", b"").decode()
 
 
+@pytest.mark.long
 async def test_every_derived_file_is_marked_and_no_original_is_touched(service: Service, tmp_path: Path) -> None:
     async with studio_at(service, tmp_path, cuts="9x16;16x9") as (run, work):
         await make(run, work)
@@ -102,6 +103,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
     return make_chain(tmp_path_factory.mktemp("chain"))
 
 
+@pytest.mark.long
 async def test_cuts_are_signed_once_though_the_run_is_killed(
     service: Service, chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

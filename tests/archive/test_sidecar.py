@@ -8,6 +8,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from callsheet.archive.sidecar import ClipRecord, Sidecar, TakeRecord
 from callsheet.archive.sidecar_io import sidecar_bytes, with_earlier
 from tests.support.cared_for import PREFIX, finished_batch
@@ -35,6 +37,7 @@ def run(cli: Cli, service: Service, prompt: str, motion: str = "It turns") -> di
     return done.json
 
 
+@pytest.mark.long
 def test_an_edit_keeps_what_was_paid_for_and_a_rebuilt_ledger_finds_it_again(lean_cli: Cli, service: Service) -> None:
     run(lean_cli, service, "A cup")
     first = sidecar_of(lean_cli)
@@ -101,6 +104,7 @@ def test_sidecars_of_before_are_read_with_nothing_earlier(tmp_path: Path) -> Non
     assert (found.earlier_takes, found.earlier_clips) == ((), ())
 
 
+@pytest.mark.long
 def test_cuts_of_a_replaced_clip_stay_listed_beside_it_and_are_nobodys_strangers(
     lean_cli: Cli, service: Service
 ) -> None:

@@ -55,6 +55,7 @@ async def assert_whole(store: GcsStore, proxy: Proxy, data: bytes) -> None:
     assert await store.stats("") == {"take-1.png": Stat(len(data), md5(data))}
 
 
+@pytest.mark.long
 @KINDS
 @pytest.mark.parametrize("act", UPLOADS)
 async def test_one_fault_in_an_upload_ends_with_the_right_bytes(
@@ -126,6 +127,7 @@ async def test_a_session_at_a_host_that_only_the_emulator_knows_is_reached(
     await assert_whole(store, gcs_proxy, MIDDLING)
 
 
+@pytest.mark.long
 @KINDS
 @pytest.mark.parametrize("hashes", [("md5Hash", "crc32c"), ("crc32c",), ()], ids=lambda hashes: "+".join(hashes))
 @pytest.mark.parametrize("act", ["truncated upload", "flipped upload", "reply lost"])
@@ -139,6 +141,7 @@ async def test_a_server_that_believes_what_arrives_and_tells_few_hashes_is_corre
     assert gcs_proxy.count("delete") == (act != "reply lost"), "exactly what was wrong was deleted"
 
 
+@pytest.mark.long
 @KINDS
 @pytest.mark.parametrize(
     "act", ["503", "429", "html answer", "reset before", "reset in body", "stall", "flipped upload"]

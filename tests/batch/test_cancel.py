@@ -94,6 +94,7 @@ def cancel(folder: VideoFolder, monkeypatch: pytest.MonkeyPatch, *args: str) -> 
     return result.exit_code, json.loads(result.stdout.splitlines()[-1]), result.output
 
 
+@pytest.mark.long
 def test_what_is_under_way_is_stopped_once_agreed_to_and_not_sent_again(
     tmp_path: Path, slow: Service, bare_forge: Forge, monkeypatch: pytest.MonkeyPatch
 ) -> None:

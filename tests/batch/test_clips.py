@@ -81,6 +81,7 @@ def test_of_several_clips_the_best_is_made_longer_and_cut_and_all_are_kept(folde
     assert chosen_of(folder.sidecar("kite"))["job_key"] == last["job_key"]
 
 
+@pytest.mark.long
 def test_more_clips_later_are_only_the_new_ones_and_the_chosen_stays(folder: VideoFolder) -> None:
     folder.write(row("kite", 1, seed=7))
     folder.run()
@@ -127,6 +128,7 @@ def test_a_lost_ledger_learns_every_clip_and_the_choice_from_the_archive(folder:
     }
 
 
+@pytest.mark.long
 def test_the_choice_waits_for_what_is_parked_and_not_for_what_is_blocked(folder: VideoFolder) -> None:
     folder.service.script({"match": {"kind": "video", "prompt": "boat moves", "nth": [1]}, "fault": "rai"})
     folder.write(row("kite", 3, extend=1))
@@ -144,6 +146,7 @@ def test_the_choice_waits_for_what_is_parked_and_not_for_what_is_blocked(folder:
     assert ([one["file"] for one in boat["beginnings"]], len(boat["cuts"])) == ([None], 1)
 
 
+@pytest.mark.long
 def test_the_first_clip_that_was_made_goes_on_where_the_sheet_says_so_and_stays(folder: VideoFolder) -> None:
     folder.service.script({"match": {"kind": "video", "prompt": "elm moves", "nth": [1]}, "fault": "rai"})
     folder.write(row("elm", 3, chosen="first", extend=1))
@@ -181,6 +184,7 @@ QUICK = [(MOMENTS[5], False)]
 CASES = [(moment, lost) for moment in MOMENTS for lost in (False, True)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("moment", "lost"), [*QUICK, *(pytest.param(*one, marks=pytest.mark.slow) for one in CASES if one not in QUICK)]
 )

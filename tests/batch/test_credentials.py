@@ -112,6 +112,7 @@ def test_what_has_a_route_is_made_and_the_rest_goes_on_with_a_key(lean_cli: Cli,
     assert states(lean_cli) | {"asked": "waiting"} == {**dict.fromkeys(states(lean_cli), "done"), "asked": "waiting"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("keys", "url", "parked"),
     [
@@ -134,6 +135,7 @@ def test_a_plan_parks_what_these_credentials_cannot_make(
         assert "nowhere.json, which is not a file" in planned.json["cut_off"][0]["why"]
 
 
+@pytest.mark.long
 def test_the_question_before_spending_names_the_shots_that_cannot_be_finished(cli: Cli, service: Service) -> None:
     (cli.folder / "sheet.csv").write_text(SHEET)
     (cli.folder / "models.yaml").write_text(CATALOGUE)
@@ -227,6 +229,7 @@ def test_spaces_around_a_key_are_taken_off(monkeypatch: pytest.MonkeyPatch) -> N
     assert access.signature(Way.GEMINI) == {"x-goog-api-key": "AQ.a-key/with+signs=="}
 
 
+@pytest.mark.long
 def test_a_key_in_quotation_marks_ends_as_none_does(lean_cli: Cli, service: Service) -> None:
     odd = {"GEMINI_API_KEY": QUOTED, "GOOGLE_CLOUD_PROJECT": "", "CALLSHEET_AGENT_PLATFORM_API_KEY": "  "}
     plan = run(lean_cli, service, odd, "plan", "sheet.csv", "--live")

@@ -225,6 +225,7 @@ def test_a_run_of_the_child_alone_makes_nothing_of_a_parent_that_is_not_there(fo
     assert folder.run(only=("red",))["submissions"]["image"] == 1
 
 
+@pytest.mark.long
 def test_a_person_decides_about_a_still_before_it_is_edited_and_not_after(folder: Folder) -> None:
     rows = (row("red", edit_of="kite"), row("kite", takes=2, select="approve"), row("blue", edit_of="kite:1"))
     folder.write(*rows)
@@ -310,6 +311,7 @@ def test_a_parent_that_is_made_again_has_its_children_made_again_and_says_so(fol
     assert [take["file"]["sha256"] for take in folder.sidecar("red")["earlier_takes"]] == [first["file"]["sha256"]]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "moment",
     [
@@ -346,6 +348,7 @@ def test_a_kill_between_parent_and_child_pays_for_each_once(folder: Folder, bare
     assert folder.take("red")["file"]["parent"] == folder.sidecar("kite")["pins"][0]["sha256"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("homes", [1, 2])
 def test_two_processes_at_once_pay_for_parents_and_children_once(folder: Folder, bare_forge: Forge, homes: int) -> None:
     """In one home, or in two with one ledger and archive, as on two machines: the spools are apart then."""
@@ -402,6 +405,7 @@ def test_a_child_whose_shard_ended_first_is_made_by_the_run_that_split_the_batch
     assert folder.take("pink")["file"]["parent"] == folder.sha256("late")
 
 
+@pytest.mark.long
 def test_hundreds_of_edits_of_one_picture_ask_the_ledger_once_for_all(
     folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -70,6 +70,7 @@ def is_linked(chain: list[dict[str, Any]]) -> bool:
     return all(b["job"]["request"]["inputs"] == [a["file"]["sha256"]] == [b["file"]["parent"]] for a, b in pairs)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("model", "lengths", "usd"),
     [
@@ -114,6 +115,7 @@ def test_a_clip_too_large_to_be_sent_is_named_by_where_its_maker_has_it(
     assert [round(clip["file"]["duration_s"]) for clip in folder.chain("large")] == [4, 14, 24]
 
 
+@pytest.mark.long
 def test_a_clip_that_is_there_is_made_longer_and_its_key_stays(folder: VideoFolder) -> None:
     folder.write(row("kite", 0, takes=1))
     folder.run()
@@ -134,6 +136,7 @@ def test_a_clip_that_is_there_is_made_longer_and_its_key_stays(folder: VideoFold
     assert folder.run()["submissions"]["video"] == 0, "what was paid for stays made"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("left", ["sidecars", "catalogue"])
 def test_a_lost_ledger_learns_every_step_from_the_archive(folder: VideoFolder, left: str) -> None:
     folder.write(row("kite", takes=2), row("boat", 1))
@@ -150,6 +153,7 @@ def test_a_lost_ledger_learns_every_step_from_the_archive(folder: VideoFolder, l
     assert [clip["step"] for clip in folder.chain("boat")] == [0, 1]
 
 
+@pytest.mark.long
 def test_two_takes_give_two_long_clips(folder: VideoFolder) -> None:
     folder.write(row("kite", 1, takes=2, select="all", cuts="9x16"))
     summary = folder.run()
@@ -208,6 +212,7 @@ def test_what_a_step_was_made_of_is_not_paid_for_again_when_it_is_lost(folder: V
     assert folder.chain("kite")[-1]["job_key"] == last["job_key"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", ["503", "drop-before", "drop-after", "429-minute"])
 def test_faults_of_a_step_are_met_like_those_of_a_clip(folder: VideoFolder, fault: str) -> None:
     folder.service.script({"match": {"kind": "video", "prompt": f"{fault} moves", "nth": [2]}, "fault": fault})
@@ -229,6 +234,7 @@ MOMENTS = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("chain", CHAINS)
 @pytest.mark.parametrize(
     ("moment", "lost"),
@@ -267,6 +273,7 @@ def test_recover_fetches_a_step_that_was_under_way_and_the_run_goes_on_with_it(
     assert is_linked(folder.chain("late"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("homes", [1, 2])
 @pytest.mark.parametrize("chain", CHAINS)
 @pytest.mark.quick_cases("edited-1", "veo-2")
@@ -318,6 +325,7 @@ def test_clips_of_a_chain_that_are_lost_are_found_and_put_back_without_paying(fo
     assert (folder.run()["submissions"]["video"], folder.accepted()) == (0, paid)
 
 
+@pytest.mark.long
 def test_a_clip_is_edited_by_each_instruction_and_then_made_longer(folder: VideoFolder) -> None:
     folder = replace(folder, header=EDITED)
     folder.write(f"kite,A kite,0,It climbs,{OMNI},4,night falls|snow covers it,1,2,360p,1x1\n")

@@ -161,6 +161,7 @@ MOMENTS["between refusal and fallback"] = ("before", "callsheet.ledger.lessee:Le
 MOMENTS["after the fallback is on record"] = ("after", "callsheet.ledger.lessee:Leases.change_model", 1)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("moment", ["between refusal and fallback", "after the fallback is on record"])
 @pytest.mark.parametrize(("sheet", "first", "second"), [(image, A, B), (video, VEO, OMNI)], ids=["picture", "clip"])
 def test_a_kill_around_the_decision_pays_once_and_by_the_second(
@@ -187,6 +188,7 @@ def main() -> None:
     run_main()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("homes", [1, 2])
 @pytest.mark.parametrize(("sheet", "first", "second"), [(image, A, B), (video, VEO, OMNI)], ids=["picture", "clip"])
 @pytest.mark.quick_cases("picture-1", "clip-2")

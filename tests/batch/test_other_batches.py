@@ -37,6 +37,7 @@ def test_a_clip_that_a_killed_colleague_has_under_way_in_another_batch_is_follow
     assert clip["file"] is not None
 
 
+@pytest.mark.long
 def test_a_clip_that_a_colleague_has_in_doubt_in_another_batch_waits_for_the_colleagues_decision(team: Team) -> None:
     team.service.script({"match": {"kind": "video"}, "fault": "drop-after", "times": 1})
     assert team.run("a").exit_code == 5
@@ -54,6 +55,7 @@ def test_a_clip_that_a_colleague_has_in_doubt_in_another_batch_waits_for_the_col
 MORE = "well,A stone well,1,9,Water rises,4,\n"
 
 
+@pytest.mark.long
 def test_a_colleague_pays_for_what_is_new_in_a_batch_and_leaves_what_another_has_in_doubt(team: Team) -> None:
     team.service.script({"match": {"kind": "video"}, "fault": "drop-after", "times": 1})
     assert team.run("a").exit_code == 5
@@ -64,6 +66,7 @@ def test_a_colleague_pays_for_what_is_new_in_a_batch_and_leaves_what_another_has
     assert (team.run("a").exit_code, team.accepted()) == (5, {"image": 2, "video": 2})
 
 
+@pytest.mark.long
 def test_a_colleague_with_something_new_is_refused_while_a_batch_is_worked_on_and_follows_after_a_takeover(
     team: Team,
 ) -> None:

@@ -158,6 +158,7 @@ MIX: dict[str, Callable[[int], str]] = {
 }
 
 
+@pytest.mark.long
 async def test_shards_of_any_mix_are_told_alike_by_ledger_sidecars_and_marker(folder: Folder) -> None:
     folder.write(*(scene(n) if n in (1, 4) else still(n, 1 + n % 2) for n in range(6)))
     async with open_run(folder.request, folder.settings) as (run, sheet):
@@ -187,6 +188,7 @@ async def leave_as_before(folder: Folder) -> None:
         assert (await write_report(run, 1.0)).summary["shots"]["failed"] == 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("told_done", [False, True])
 def test_stills_that_were_told_to_have_failed_beside_clips_are_made_true_for_nothing(
     folder: Folder, told_done: bool
@@ -204,6 +206,7 @@ def test_stills_that_were_told_to_have_failed_beside_clips_are_made_true_for_not
     assert "" not in asyncio.run(folder.models())
 
 
+@pytest.mark.long
 async def test_a_bug_in_one_shot_leaves_the_others_of_its_group_as_they_are(
     folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -63,6 +63,7 @@ def test_a_command_that_makes_nothing_reads_manifest_and_table_once(
     assert files.take_counts() == ONCE
 
 
+@pytest.mark.long
 def test_a_batch_begun_with_other_defaults_is_still_read_once(
     lean_cli: Cli, service: Service, files: CountedFiles
 ) -> None:
@@ -98,6 +99,7 @@ async def test_a_run_that_became_dearer_than_agreed_sends_nothing(
         assert await run.resources.ledger.batches() == []
 
 
+@pytest.mark.long
 def test_what_is_made_again_is_agreed_to_before_it_is_paid(lean_cli: Cli, service: Service) -> None:
     (lean_cli.folder / "sheet.csv").write_text(ROWS)
     service.script({"match": {"kind": "image", "prompt": "kite"}, "fault": "no-image"})

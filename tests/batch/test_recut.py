@@ -71,6 +71,7 @@ async def test_a_cut_that_a_killed_process_did_not_list_is_listed_by_the_next(fo
     await folder.assert_whole()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
@@ -114,6 +115,7 @@ def test_the_command_tells_what_it_cut(made: Kept, bare_cli: Cli) -> None:
     assert told == [["stories", "kite"], ["16x9", "kite"]]
 
 
+@pytest.mark.long
 async def test_a_spot_is_archived_with_its_pictures_and_record_and_is_not_foreign(folder: Kept, tmp_path: Path) -> None:
     paid = folder.accepted()
     asked = SpotRequest(BATCH, "launch", shots=("kite", "kite"))
@@ -145,6 +147,7 @@ async def test_a_spot_is_archived_with_its_pictures_and_record_and_is_not_foreig
     assert PREFIX in first["uri"]
 
 
+@pytest.mark.long
 async def test_the_gallery_shows_a_spot_and_keeps_it_when_it_is_written_again(
     folder: Kept, made: Kept, bare_cli: Cli
 ) -> None:
@@ -165,6 +168,7 @@ async def test_the_gallery_shows_a_spot_and_keeps_it_when_it_is_written_again(
     assert await films() == [film]
 
 
+@pytest.mark.long
 async def test_a_lost_spot_is_made_again_by_a_repair_with_what_it_is_joined_of(folder: Kept) -> None:
     shots = ("kite", "kite")
     film = (await make_spot_of(folder.settings, SpotRequest(BATCH, cut="1x1", shots=shots, crossfade_s=0.3)))["uri"]

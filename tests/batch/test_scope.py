@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.cli import Cli
 from tests.support.service import Service
 
@@ -22,6 +24,7 @@ def marker_of(summary: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.long
 def test_a_limited_run_makes_its_shots_and_a_free_one_none_and_both_tell_of_the_whole_batch(
     lean_cli: Cli, service: Service
 ) -> None:

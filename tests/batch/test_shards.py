@@ -191,6 +191,7 @@ async def test_a_sidecar_that_broke_leaves_its_shot_pending_and_the_join_goes_on
     assert list(folder.glob(".damaged/*/shots/s1/shot.json"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("lost", [False, True])
 async def test_a_batch_made_in_shards_is_paid_for_once_whatever_ledger_goes_on_with_it_in_shards(
     team: Team, service: Service, tmp_path: Path, lost: bool

@@ -60,6 +60,7 @@ def changed(what: str) -> str:
     return f"models:\n  {model}:\n    {text}\n"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("home", ["home", "elsewhere"])
 @pytest.mark.quick_cases("elsewhere")
 def test_a_new_default_of_a_model_is_for_new_batches_only(desk: Desk, home: str) -> None:
@@ -78,6 +79,7 @@ def test_a_new_default_of_a_model_is_for_new_batches_only(desk: Desk, home: str)
     assert desk("run").json["submissions"] == {"image": 0, "video": 0}, "with the catalogue of before"
 
 
+@pytest.mark.long
 def test_an_old_sheet_that_a_new_default_makes_illegal_goes_on_as_it_was_begun(desk: Desk) -> None:
     desk.write(SHEET.format(resolution="1080p"))  # for which Veo makes eight seconds only
     assert desk("run").exit_code == 0

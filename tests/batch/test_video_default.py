@@ -92,6 +92,7 @@ def test_a_route_that_cannot_be_read_binds_nothing(record: dict[str, object]) ->
     assert as_begun(load_catalogue(), record) == load_catalogue()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("home", ["same ledger", "other ledger"])
 @pytest.mark.quick_cases("other ledger")
 def test_another_process_keeps_to_the_recorded_route_or_parks(lean_cli: Cli, service: Service, home: str) -> None:
@@ -125,6 +126,7 @@ def test_a_rehearsal_takes_what_live_would_take(lean_cli: Cli, service: Service)
     assert call(lean_cli, service, EXPRESS, "plan").json["videos"] == {"reuse": 1}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("record", ["default only", "nothing"])
 @pytest.mark.quick_cases("nothing")
 def test_a_batch_of_before_keeps_its_model_and_pays_nothing_anew(lean_cli: Cli, service: Service, record: str) -> None:
@@ -170,6 +172,7 @@ def test_no_alternative_is_named_that_may_not_make_the_shot(lean_cli: Cli, servi
     assert "veo-3.1-lite-generate-001" not in {one["model"] for one in clip["alternatives"]}
 
 
+@pytest.mark.long
 def test_one_key_makes_pictures_and_clips_and_names_omni(lean_cli: Cli, service: Service) -> None:
     """With the built-in catalogue, a key and nothing else, at a server that is not Google's."""
     (lean_cli.folder / "sheet.csv").write_text(SHEET)
@@ -185,6 +188,7 @@ def test_one_key_makes_pictures_and_clips_and_names_omni(lean_cli: Cli, service:
     assert videos(lean_cli("plan", "sheet.csv", "--live", "--json", **env)) == {(VEO, "Gemini API with a key")}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("where", ["same ledger", "other ledger", "at once"])
 async def test_of_two_that_begin_a_batch_the_second_goes_on_with_what_the_first_decided(
     service: Service, tmp_path: Path, where: str

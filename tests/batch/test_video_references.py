@@ -87,6 +87,7 @@ def refusals(settings: Settings, *rows: str) -> str:
     return "\n".join(str(each.problem) for each in found.unsendable)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("most", [50, 1])
 def test_a_video_is_made_after_the_takes_that_it_keeps_to_in_one_group_or_many(settings: Settings, most: int) -> None:
     rows = (video("fly", f"kite:2;style=look.jpg;ref.png{';' * most}"), still("kite", 2), video("best", "crow:chosen"))
@@ -212,6 +213,7 @@ def test_a_budget_that_is_used_up_by_the_picture_parks_the_video(settings: Setti
     assert [action.what for item in plan.shots for action in item.actions] == ["parked", "parked"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "moment",
     [

@@ -56,6 +56,7 @@ def test_another_ledger_pays_for_nothing_that_the_archive_has(made: Team, harm: 
     assert done.json["usd"]["spent"] == pytest.approx(sum(one["usd"] for one in before.values()))
 
 
+@pytest.mark.long
 def test_what_another_ledger_made_meanwhile_is_not_made_again_by_the_first_one(made: Team) -> None:
     more = SHEET + "lamp,A brass lamp,1,9,,,\n"
     (made.cli.folder / "sheet.csv").write_text(more)
@@ -65,6 +66,7 @@ def test_what_another_ledger_made_meanwhile_is_not_made_again_by_the_first_one(m
     assert made.accepted() == {"image": 4, "video": 1}
 
 
+@pytest.mark.long
 def test_a_ledger_restored_from_an_old_copy_learns_what_was_made_since(made: Team) -> None:
     home = made.cli.folder / "a"
     old = made.cli.folder / "copy"
@@ -77,6 +79,7 @@ def test_a_ledger_restored_from_an_old_copy_learns_what_was_made_since(made: Tea
     assert (done.exit_code, done.json["submissions"]) == (0, {"image": 0, "video": 0}), done.stderr
 
 
+@pytest.mark.long
 def test_what_two_ledgers_sent_in_doubt_is_counted_by_both_and_sent_again_only_by_a_person(team: Team) -> None:
     (team.cli.folder / "sheet.csv").write_text("id,prompt\ncup,A hand-thrown cup\n")
     team.service.script({"match": {"kind": "image"}, "fault": "drop-after", "times": 3})
@@ -96,6 +99,7 @@ def test_what_two_ledgers_sent_in_doubt_is_counted_by_both_and_sent_again_only_b
         assert (usd["spent"], usd["held"]) == (pytest.approx(charged, rel=0.1), 0), home
 
 
+@pytest.mark.long
 def test_a_doubt_that_another_ledger_decided_is_none_any_more(team: Team) -> None:
     (team.cli.folder / "sheet.csv").write_text("id,prompt\ncup,A cup [[block:SAFETY]]\n")
     team.service.script({"match": {"kind": "image"}, "fault": "drop-after", "times": 2})
@@ -105,6 +109,7 @@ def test_a_doubt_that_another_ledger_decided_is_none_any_more(team: Team) -> Non
     assert (team.run("a").exit_code, team.accepted()["image"]) == (3, 3)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", ["drop-after", "block"])
 @pytest.mark.parametrize("billed", [False, True])
 def test_a_rebuilt_ledger_doubts_what_the_lost_one_doubted_and_nothing_else(
@@ -126,6 +131,7 @@ def test_a_rebuilt_ledger_doubts_what_the_lost_one_doubted_and_nothing_else(
     )
 
 
+@pytest.mark.long
 def test_a_picture_in_doubt_that_a_run_did_not_come_to_is_told_before_the_batch_is_left(team: Team) -> None:
     sheet = team.cli.folder / "sheet.csv"
     sheet.write_text("id,prompt\ncup,A hand-thrown cup\n")
@@ -147,6 +153,7 @@ def test_a_picture_in_doubt_that_a_run_did_not_come_to_is_told_before_the_batch_
     assert team.accepted()["image"] <= 3, "in doubt it is sent once more, and that is told"
 
 
+@pytest.mark.long
 def test_a_shot_of_another_name_finds_what_was_paid_for_under_the_old_one(made: Team) -> None:
     made.lose_ledger("a")
     (made.cli.folder / "sheet.csv").write_text(SHEET.replace("\ncup,", "\nbeaker,"))
@@ -168,6 +175,7 @@ def killed(team: Team) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in team.batch.rglob("shot.json")}
 
 
+@pytest.mark.long
 def test_a_batch_that_another_ledger_works_on_is_refused_until_it_is_taken_over(team: Team) -> None:
     team.service.script({"match": {"kind": "video"}, "fault": "stall"})
     before, accepted = killed(team), team.accepted()
@@ -187,6 +195,7 @@ def test_a_batch_that_another_ledger_works_on_is_refused_until_it_is_taken_over(
     assert images["reuse"] + taken.stderr.count("unexplained") == 3, "what is paid for again was told"
 
 
+@pytest.mark.long
 def test_a_claim_goes_with_the_end_of_the_run_and_its_own_ledger_goes_on_under_it(team: Team) -> None:
     killed(team)
     assert json.loads(claim_of(team).read_text())["ledger"]
@@ -199,6 +208,7 @@ def test_a_claim_goes_with_the_end_of_the_run_and_its_own_ledger_goes_on_under_i
     assert marker["ledger"]
 
 
+@pytest.mark.long
 def test_a_claim_stays_while_another_run_of_the_same_ledger_is_at_work(team: Team) -> None:
     team.service.script({"match": {"kind": "video"}, "fault": "stall", "seconds": 3600})
     args = ("run", "sheet.csv", "--live", "--yes")
@@ -229,6 +239,7 @@ def unexplained(team: Team) -> None:
     (team.batch / "_SUCCESS.json").unlink()
 
 
+@pytest.mark.long
 def test_files_that_nothing_explains_stop_a_live_run_until_a_person_says_so(made: Team) -> None:
     unexplained(made)
     refused = made.run("b")
@@ -244,6 +255,7 @@ def test_files_that_nothing_explains_stop_a_live_run_until_a_person_says_so(made
     assert made.accepted() == {"image": 6, "video": 2}
 
 
+@pytest.mark.long
 def test_a_sidecar_that_cannot_be_read_stops_a_ledger_that_does_not_know_its_shot(made: Team) -> None:
     path = made.batch / "shots" / "cup" / "shot.json"
     path.write_bytes(path.read_bytes()[:-40])
@@ -254,6 +266,7 @@ def test_a_sidecar_that_cannot_be_read_stops_a_ledger_that_does_not_know_its_sho
     assert list(made.batch.glob(".damaged/*/shots/cup/shot.json"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("edited", [False, True])
 @pytest.mark.quick_cases("True")
 def test_a_sidecar_cut_short_is_kept_aside_and_written_anew(made: Team, edited: bool) -> None:
@@ -275,6 +288,7 @@ def test_a_sidecar_cut_short_is_kept_aside_and_written_anew(made: Team, edited: 
     assert kept.read_bytes() == short
 
 
+@pytest.mark.long
 def test_a_rehearsal_is_never_refused_and_learns_all_the_same(lean_cli: Cli, service: Service) -> None:
     (lean_cli.folder / "sheet.csv").write_text(SHEET)
     place = {"GOOGLE_GEMINI_BASE_URL": service.url, "CALLSHEET_ARCHIVE": str(lean_cli.folder / "shared")}
@@ -285,6 +299,7 @@ def test_a_rehearsal_is_never_refused_and_learns_all_the_same(lean_cli: Cli, ser
     assert not list((lean_cli.folder / "shared").rglob("_LEDGER.json"))
 
 
+@pytest.mark.long
 def test_approvals_and_cuts_refuse_while_another_ledger_works_on_the_batch(made: Team) -> None:
     assert made("b", "plan", "sheet.csv", "--live").exit_code == 0
     claim_of(made).write_text(json.dumps({"ledger": "f" * 32, "since": "2026-11-30T10:00:00Z", "host": "atelier"}))

@@ -54,6 +54,7 @@ WINDOWS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("moment", WINDOWS)
 @pytest.mark.quick_cases("before a clip is sent", "between a clip's record and its sidecar")
 def test_a_clip_that_may_have_been_sent_by_another_ledger_is_in_doubt_until_a_person_decides(
@@ -116,6 +117,7 @@ def documents(team: Team) -> dict[str, bytes]:
     return asyncio.run(read())
 
 
+@pytest.mark.long
 @pytest.mark.quick_cases("folder")
 def test_nothing_that_another_ledger_does_touches_a_batch_that_is_worked_on(anywhere: Team) -> None:
     team = anywhere

@@ -32,6 +32,7 @@ def seen(team: Team, kind: str) -> int:
 FULL_DAY = {"fault": "429-day", "times": 1, "limit": 600}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("kind", "sheet", "ends"),
     [
@@ -59,6 +60,7 @@ def test_a_job_refused_for_one_ledger_that_ended_badly_for_another_is_not_sent_b
     assert again.json["usd"]["spent"] == ended.json["usd"]["spent"]
 
 
+@pytest.mark.long
 def test_what_another_ledger_tried_again_with_success_is_done_for_the_one_where_it_failed(team: Team) -> None:
     (team.cli.folder / "sheet.csv").write_text(ONE)
     team.service.script({"match": {"kind": "image"}, "fault": "no-image", "times": 2})
@@ -87,6 +89,7 @@ def test_a_lost_file_that_another_ledger_had_made_anew_is_not_paid_for_by_the_fi
     assert Path(team.batch / "shots" / "cup" / take["file"]["file"]).exists()
 
 
+@pytest.mark.long
 def test_a_decision_that_another_ledger_took_later_is_the_one_that_counts(team: Team) -> None:
     (team.cli.folder / "sheet.csv").write_text(CHOICE)
     assert team.run("a").exit_code == 5
@@ -100,6 +103,7 @@ def test_a_decision_that_another_ledger_took_later_is_the_one_that_counts(team: 
     assert len(team.sidecar("harbour")["decisions"]) == 2
 
 
+@pytest.mark.long
 def test_an_approval_here_is_held_against_what_another_ledger_decided_and_sent(team: Team) -> None:
     (team.cli.folder / "sheet.csv").write_text(CHOICE)
     assert (team.run("a").exit_code, team.run("b").exit_code) == (5, 5)
@@ -113,6 +117,7 @@ def test_an_approval_here_is_held_against_what_another_ledger_decided_and_sent(t
     assert [one["takes"].keys() for one in team.sidecar("harbour")["decisions"]] == [{"2"}, {"1", "2"}]
 
 
+@pytest.mark.long
 def test_what_another_ledger_paid_for_in_another_campaign_is_reused_and_lies_in_both(team: Team) -> None:
     for name in ("spring", "autumn"):
         (team.cli.folder / f"{name}.csv").write_text(SHEET)

@@ -32,6 +32,7 @@ def file_of(link: str) -> Path:
     return Path(unquote(urlsplit(link).path))
 
 
+@pytest.mark.long
 def test_run_that_parks_and_one_that_goes_on_write_how_each_row_stands(lean_cli: Cli) -> None:
     sheet, copy = lean_cli.folder / "sheet.csv", lean_cli.folder / "sheet.status.csv"
     sheet.write_bytes(SHEET)

@@ -25,6 +25,7 @@ def run(cli: Cli, service: Service, sheet: str, *more: str, live: bool = False) 
     return cli("run", "sheet.csv", "--json", *more, *["--live", "--yes"] * live, **urls, **(KEYS if live else {}))
 
 
+@pytest.mark.long
 def test_a_take_in_doubt_beside_a_good_one_ends_with_5_and_its_money_is_told(lean_cli: Cli, service: Service) -> None:
     service.script(LOST)
     assert run(lean_cli, service, "cup,A cup that nobody answers for,1,1,,,\n", live=True).exit_code == 5
@@ -51,6 +52,7 @@ def test_a_request_in_doubt_of_a_shot_that_was_taken_out_is_not_forgotten(lean_c
     assert run(lean_cli, service, "boat,A boat,1,1,,,\n", "--only", "boat", live=True).exit_code == 0
 
 
+@pytest.mark.long
 def test_a_parked_take_beside_a_good_one_ends_with_4(lean_cli: Cli, service: Service) -> None:
     service.script(FULL)
     assert run(lean_cli, service, "cup,A cup,1,1,,,\n").exit_code == 0

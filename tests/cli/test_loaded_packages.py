@@ -93,12 +93,14 @@ def test_a_new_ledger_loads_no_migrations(folder: Path) -> None:
     assert list_loaded(code, folder, f"sqlite:///{folder}/home/ledger.db") == {"sqlalchemy"}
 
 
+@pytest.mark.long
 def test_a_plan_into_a_folder_loads_neither_prefect_nor_what_talks_to_google(folder: Path) -> None:
     loaded = list_loaded(COMMAND, folder, "plan", "boats.csv")
     assert {"pandera", "polars"} <= loaded
     assert not loaded & {"aiohttp", "alembic", "fastapi", "gcsfs", "google.genai", "hypothesis", "prefect"}
 
 
+@pytest.mark.long
 def test_a_run_into_a_folder_loads_no_bucket_no_migrations_and_no_test_data(folder: Path) -> None:
     code = (
         "import sys, callsheet.cli.run, flows.content_batch\nfrom callsheet.batch.prepare import read_request\n"

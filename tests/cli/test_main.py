@@ -144,6 +144,7 @@ def test_the_version_is_that_of_the_package(lean_cli: Cli) -> None:
     assert (ended.exit_code, ended.stdout.strip()) == (0, version("callsheet"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("words", [["check"], ["plan"], ["models"], ["platforms"], ["status"], ["config"], ["quota"]])
 def test_stdout_is_json_and_nothing_else_when_json_is_asked_for(lean_cli: Cli, words: list[str]) -> None:
     assert lean_cli("init").exit_code == 0

@@ -22,6 +22,7 @@ TONE = "sine=f=500:r=48000,volume=-10dB"
 QUICK = ("near_silent_bursts", "speech_like_bursts", "square_wave_at_full_scale", "mono_44100", "surround")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in SOUNDS]
 )
@@ -58,6 +59,7 @@ async def test_a_clip_without_audio_gets_no_track(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
 
 
+@pytest.mark.long
 async def test_a_click_stays_where_it_was(tmp_path):
     click = f"aevalsrc='if(between(t,1,1.01),0.8*sin(2000*PI*t),0.01*sin(400*PI*t))':s=48000,{STEREO}"
     sound = await make_sound(sounding_clip(tmp_path / "clip.mp4", click), AIM, tmp_path / "sound.mp4")

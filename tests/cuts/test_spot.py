@@ -53,6 +53,7 @@ def clip(tmp_path_factory):
     return _clip(tmp_path_factory.mktemp("clips") / "a.mp4")
 
 
+@pytest.mark.long
 async def test_equal_clips_are_joined_as_they_are_and_stay_in_step_to_the_end(tmp_path, clip):
     files = [clip] * 8
     spot = await make_spot(files, tmp_path / "spot.mp4", xmp="<x>made</x>")

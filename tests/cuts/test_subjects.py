@@ -44,6 +44,7 @@ def shown(framing: Framing, truth: list[tuple[float, float, float, float]]) -> f
     return inside / len(truth)
 
 
+@pytest.mark.long
 def test_a_moving_subject_stays_inside_the_crop_in_95_percent_of_frames(tmp_path, record_property):
     ours, centre = [], []
     for number, scene in enumerate(SCENES):

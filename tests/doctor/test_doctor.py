@@ -122,6 +122,7 @@ def test_route_that_says_nothing_is_late_and_holds_nothing_else(tmp_path: Path) 
     assert of(found, "clock").health is Health.NOTE
 
 
+@pytest.mark.long
 def test_check_that_blocks_its_thread_is_given_up_by_the_deadline() -> None:
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))
@@ -351,6 +352,7 @@ def test_spend_is_refused_without_a_terminal_and_without_credentials(bare_cli: C
     assert service.counts()["accepted"] == {"image": 0, "video": 0}
 
 
+@pytest.mark.long
 def test_spend_makes_a_picture_and_the_shortest_clip_once(lean_cli: Cli, service: Service) -> None:
     first = lean_cli("doctor", "--spend", "--yes", "--json", "--within", str(PATIENT_S), **live(service))
     assert first.exit_code == 0, first.stderr

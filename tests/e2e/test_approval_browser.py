@@ -29,6 +29,7 @@ boat,A paper boat on a canal,2,9,approve,It drifts,4
 """
 
 
+@pytest.mark.long
 def test_the_gallery_saves_what_a_person_chose_and_it_is_recorded(
     service: Service, browser: webdriver.Chrome, tmp_path: Path
 ) -> None:

@@ -93,6 +93,7 @@ def test_a_live_run_refuses_without_credentials_and_without_agreement(lean_cli: 
     assert service.counts()["accepted"] == {"image": 0, "video": 0}
 
 
+@pytest.mark.long
 def test_a_bad_key_stops_the_batch_and_a_good_one_continues_it(lean_cli: Cli, service: Service) -> None:
     rows = "id,prompt,takes\n" + "".join(f"shot{n},A lantern number {n} on a quay,1\n" for n in range(20))
     bad = {**live(service), "GEMINI_API_KEY": "an-invalid-key"}
@@ -106,6 +107,7 @@ def test_a_bad_key_stops_the_batch_and_a_good_one_continues_it(lean_cli: Cli, se
     assert done.json["images"]["created"] == 20
 
 
+@pytest.mark.long
 def test_the_archive_may_be_a_bucket(lean_cli: Cli, service: Service) -> None:
     with FakeGCSServer() as bucket:
         httpx2.post(f"{bucket.url}/storage/v1/b", json={"name": "media"})
@@ -126,6 +128,7 @@ def test_the_archive_may_be_a_bucket(lean_cli: Cli, service: Service) -> None:
         assert again.json["submissions"] == {"image": 0, "video": 0}
 
 
+@pytest.mark.long
 def test_one_blocked_and_one_failing_shot_do_not_stop_the_others(lean_cli: Cli) -> None:
     text = (
         LEAN
@@ -157,6 +160,7 @@ def test_a_day_quota_parks_what_does_not_fit_and_the_batch_ends_with_4(lean_cli:
     assert done.json["shots"]["done"] + done.json["shots"]["parked"] == 5
 
 
+@pytest.mark.long
 def test_a_budget_is_never_exceeded(lean_cli: Cli) -> None:
     rows = "".join(f"shot{n},A quiet street number {n} in the rain,1\n" for n in range(5))
     done = lean_cli("run", sheet(lean_cli, "id,prompt,takes\n" + rows), "--budget", "0.10", "--json")
@@ -168,6 +172,7 @@ def test_a_budget_is_never_exceeded(lean_cli: Cli) -> None:
     assert more.json["images"] == {"created": 3, "reused": 2}
 
 
+@pytest.mark.long
 def test_a_video_in_doubt_is_held_and_resolved_by_a_person(lean_cli: Cli, service: Service) -> None:
     service.script({"match": {"kind": "video"}, "fault": "drop-after", "times": 1})
     text = "id,prompt,takes,seed,motion_prompt,duration_s\nkite,A kite over dunes,1,5,It climbs,4\n"
@@ -186,6 +191,7 @@ def test_a_video_in_doubt_is_held_and_resolved_by_a_person(lean_cli: Cli, servic
     assert service.counts()["accepted"]["video"] == 1
 
 
+@pytest.mark.long
 def test_an_edited_manifest_creates_only_what_changed(lean_cli: Cli) -> None:
     rows = "id,prompt,takes\none,A red barn in a field of rye,1\ntwo,A blue barn in a field of rye,1\n"
     lean_cli("run", sheet(lean_cli, rows), "--json")
@@ -196,6 +202,7 @@ def test_an_edited_manifest_creates_only_what_changed(lean_cli: Cli) -> None:
     assert fresh["images"] == {"created": 2, "reused": 0}
 
 
+@pytest.mark.long
 def test_a_file_lost_from_the_archive_is_told_and_not_paid_for_again(lean_cli: Cli) -> None:
     rows = "id,prompt,takes\none,A red barn in a field of rye,1\n"
     first = lean_cli("run", sheet(lean_cli, rows), "--json").json

@@ -173,6 +173,7 @@ def victim(tmp_path: Path, lean_cli: Cli) -> Iterator[Victim]:
         yield Victim(made, lean_cli, recorder, tmp_path)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_archive_full_of_forged_addresses_leads_every_command_nowhere(victim: Victim) -> None:
     for key in ("uri", "file"):

@@ -189,6 +189,7 @@ def test_what_had_ended_is_planned_as_reuse_and_run_without_a_request(team: Team
     assert (team.sent(), team.archived()) == (before, files)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("batch", TROUBLE)
 def test_what_was_refused_or_failed_is_not_paid_for_again_and_what_had_expired_is_looked_for(
     team: Team, batch: str
@@ -202,6 +203,7 @@ def test_what_was_refused_or_failed_is_not_paid_for_again_and_what_had_expired_i
     assert team.sent() == before
 
 
+@pytest.mark.long
 def test_the_commands_find_what_was_made(team: Team) -> None:
     before = team.sent()
     for batch in (*ENDED, *TROUBLE):
@@ -217,6 +219,7 @@ def test_the_commands_find_what_was_made(team: Team) -> None:
     assert team.sent() == before
 
 
+@pytest.mark.long
 def test_a_parked_batch_goes_on(later_team: Team) -> None:
     for batch in ("parked.rehearsal", "parked.live"):
         ran = later_team.run(batch, *["--wait"] * (batch == "parked.rehearsal"))
@@ -224,6 +227,7 @@ def test_a_parked_batch_goes_on(later_team: Team) -> None:
         assert (ran.json["images"], ran.json["videos"]["created"]) == ({"created": 1, "reused": 1}, 1)
 
 
+@pytest.mark.long
 def test_what_was_submitted_is_fetched_and_not_sent_again(later_team: Team) -> None:
     before = later_team.sent()
     for batch in ("submitted.rehearsal", "submitted.live"):
@@ -234,6 +238,7 @@ def test_what_was_submitted_is_fetched_and_not_sent_again(later_team: Team) -> N
     assert later_team.sent() == before
 
 
+@pytest.mark.long
 def test_what_is_in_doubt_stays_so_until_a_person_decides(team: Team) -> None:
     before = team.sent()
     for _ in range(2):
@@ -249,6 +254,7 @@ def test_what_is_in_doubt_stays_so_until_a_person_decides(team: Team) -> None:
     assert team.states("doubt.live") == {"stored": 3, "unknown": 1}
 
 
+@pytest.mark.long
 def test_an_old_plan_file_is_followed(later_team: Team) -> None:
     before = later_team.sent()
     assert later_team.command("run", "--plan", "made.json", "--json").exit_code == 5
@@ -257,6 +263,7 @@ def test_an_old_plan_file_is_followed(later_team: Team) -> None:
     assert (ran.exit_code, ran.json["images"]) == (0, {"created": 3, "reused": 0}), ran.stderr
 
 
+@pytest.mark.long
 def test_decisions_that_an_old_gallery_saved_are_taken(team: Team) -> None:
     decided = team.command("approve", "made.rehearsal", "--file", "decisions.json", "--json")
     assert decided.exit_code == 0, decided.stderr

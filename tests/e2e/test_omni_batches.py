@@ -114,6 +114,7 @@ ENDINGS: dict[str, tuple[Reply, int, JobState, float]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("no_pauses")
 @pytest.mark.parametrize(("ending", "code", "state", "usd"), ENDINGS.values(), ids=ENDINGS)
 async def test_an_interaction_without_a_video_ends_its_job_once_and_costs_what_is_billed(
@@ -136,6 +137,7 @@ async def test_a_passing_failure_is_sent_again_for_free_twice(server: OddServer,
     assert [float(job.spent_usd) for job in await jobs(settings)] == [0.35]
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("no_pauses")
 async def test_a_lost_reply_is_held_and_resolve_names_the_label_to_look_for(
     server: OddServer, tmp_path: Path, mp4: bytes
@@ -178,6 +180,7 @@ ROWS = [
 ]
 
 
+@pytest.mark.long
 def test_a_rehearsal_of_omni_charges_what_the_ledger_says_and_sends_each_clip_once(
     lean_cli: Cli, service: Service
 ) -> None:

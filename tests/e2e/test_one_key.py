@@ -48,6 +48,7 @@ def sidecars(cli: Cli, mode: str) -> dict[str, dict[str, Any]]:
     return {path.parent.name: json.loads(path.read_text()) for path in folder.glob("*/shot.json")}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
 def test_a_sheet_of_everything_is_made_with_one_key_and_each_clip_is_paid_for_once(
     lean_cli: Cli, tmp_path: Path, kills: int

@@ -69,6 +69,7 @@ def test_two_commands_at_once_submit_every_job_once_and_both_succeed(
     assert sum(summary["submissions"]["video"] for summary in summaries) == CLIPS
 
 
+@pytest.mark.long
 def test_when_one_is_killed_the_other_finishes_its_work(
     lean_cli: Cli, service: Service, ledger: str, tmp_path: Path
 ) -> None:

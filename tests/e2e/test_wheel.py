@@ -93,6 +93,7 @@ def installed(environment: Path, service: Service, tmp_path: Path) -> Installed:
     return Installed(environment, project, {name: value for name, value in env.items() if name != "PYTHONPATH"})
 
 
+@pytest.mark.long
 def test_wheel_beside_packages_of_the_same_names_finds_its_own_flows_and_data(installed: Installed) -> None:
     done = installed.run("python", "-c", ENTRYPOINTS)
     assert done.returncode == 0, done.stderr
@@ -104,6 +105,7 @@ def test_wheel_beside_packages_of_the_same_names_finds_its_own_flows_and_data(in
     assert (checked.returncode, json.loads(checked.stdout.splitlines()[-1])["shots"]) == (0, 2), checked.stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", ["deploy", "worker"])
 @pytest.mark.quick_cases("deploy")
 def test_file_that_hides_callsheet_from_runs_is_named_in_one_sentence(installed: Installed, command: str) -> None:

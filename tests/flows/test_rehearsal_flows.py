@@ -35,6 +35,7 @@ def test_every_deployed_flow_is_thought_of_here() -> None:
     assert entrypoints().keys() == GIVEN.keys() | OF_NO_REQUESTS
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", GIVEN)
 async def test_rehearsal_started_by_a_deployment_at_a_gateway_sends_nothing(
     name: str, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

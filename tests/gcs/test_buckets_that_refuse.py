@@ -134,6 +134,7 @@ def test_names_that_only_look_numbered_are_left_alone() -> None:
     assert newest(dict.fromkeys(names, 0)) == (dict.fromkeys(names, 0), {})
 
 
+@pytest.mark.long
 def test_a_batch_goes_on_in_a_bucket_that_keeps_what_is_stored(lean_cli: Cli, gcs_proxy: Proxy, tmp_path: Path) -> None:
     gcs_proxy.keeps = True
     lean_cli.env |= {

@@ -157,6 +157,7 @@ async def test_a_forged_operation_copies_nothing_out_of_a_bucket_that_is_not_our
         assert not [line for line in gcs_proxy.seen if "victim-private" in line or "film.mp4" in line]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["http://127.0.0.1/operations/1", "models/../../v1/files", "a\r\nb", "", "x" * 5000])
 async def test_a_sidecar_with_an_operation_that_is_no_name_is_refused(
     service: Service,

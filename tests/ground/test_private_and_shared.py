@@ -95,6 +95,7 @@ async def test_a_file_in_a_folder_that_gives_its_group_has_that_group(tmp_path: 
     assert spooled.path.stat().st_gid != 12345
 
 
+@pytest.mark.long
 def test_everything_a_batch_archives_can_be_read_by_whom_the_umask_lets(lean_cli: Cli) -> None:
     (lean_cli.folder / "sheet.csv").write_text("id,prompt,motion_prompt,cuts\na,A boat,It sails,1x1\n")
     probe = lean_cli.folder / "probe"

@@ -180,6 +180,7 @@ ROWS = "id,prompt,takes,motion_prompt,duration_s\n"
 PICTURES = "".join(f"shot{n},A lantern number {n},1,,\n" for n in range(40))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", ["429-credits", "429-cap", "402", "billing-off", "429-minute"])
 @pytest.mark.quick_cases("429-credits", "429-minute")
 def test_depleted_account_parks_the_pictures_retries_nothing_and_videos_go_on(
@@ -219,6 +220,7 @@ async def test_run_that_began_before_another_was_refused_sends_nothing_after_it(
     assert service.counts()["requests"]["generateContent"] == sent
 
 
+@pytest.mark.long
 def test_wait_of_hours_parks_with_its_time_and_nothing_is_slept(lean_cli: Cli, service: Service) -> None:
     service.script({"match": {"kind": "image", "first": 1}, "fault": "429-minute", "seconds": 360_000})
     ended = lean_cli("run", sheet(lean_cli, ROWS + PICTURES), "--live", "--yes", "--json", **live(service))

@@ -151,6 +151,7 @@ def test_the_estimate_holds_prompt_input_pictures_and_some_thought(model: str) -
         assert picture_estimate(known, size, prompt, 0) <= most
 
 
+@pytest.mark.long
 def test_a_rehearsal_charges_input_pictures_and_thoughts_and_the_ledger_says_the_same(
     lean_cli: Cli, service: Service
 ) -> None:

@@ -70,6 +70,7 @@ async def adopt(store: GcsStore, source: str, data: bytes = VIDEO) -> str | None
 # --- the copy
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("act", "times"),
     [
@@ -346,6 +347,7 @@ async def test_a_clip_that_may_not_be_copied_is_uploaded(platform: Service, gcs_
         assert await run.resources.store.list("incoming/") == ()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("moment", ["before the ledger has it", "before the first copy is removed"])
 async def test_killed_after_the_copy_and_run_again(
     moment: str, platform: Service, gcs_proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -120,6 +120,7 @@ async def test_a_video_that_is_not_shown_stays_submitted_until_it_is(
 EXPRESS = "AQ.an-express-key"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("has_both", [False, True], ids=["another route alone", "both routes"])
 async def test_a_video_is_looked_for_on_the_route_that_it_was_sent_by(
     server: OddServer, tmp_path: Path, mp4: bytes, has_both: bool
@@ -157,6 +158,7 @@ BAD_KEY = {
 OVERLOADED = {"error": {"code": 503, "message": "The model is overloaded.", "status": "UNAVAILABLE"}}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("refusal", "says"),
     [
@@ -204,6 +206,7 @@ async def test_a_video_is_expired_only_when_its_retention_is_over(
     assert await recover_all(settings) == [], "it is told once"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["run", "recover", "remake"])
 async def test_a_video_that_was_given_up_too_early_is_looked_for_again_for_nothing(
     server: OddServer, tmp_path: Path, mp4: bytes, how: str
@@ -415,6 +418,7 @@ async def test_what_came_damaged_is_kept_as_evidence_until_the_video_is_whole(
     assert list((settings.home / "spool" / "damaged").iterdir()) == []
 
 
+@pytest.mark.long
 async def test_a_video_in_another_container_is_archived_as_it_came(server: OddServer, tmp_path: Path) -> None:
     webm = make_webm(tmp_path / "made.webm")
     server.rules = {SUBMIT: Reply({"name": NAME}), POLL: done(server), FILE: Reply(webm, kind="video/mp4")}
@@ -441,6 +445,7 @@ def make_webm(path: Path) -> bytes:
     return path.read_bytes()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("reply", "says"),
     [
@@ -487,6 +492,7 @@ async def test_what_an_operation_said_that_gave_no_video_is_on_record(server: Od
     assert clip["reply"]["response"] == {"raiMediaFilteredReasons": "Support codes: 17301594"}
 
 
+@pytest.mark.long
 async def test_further_videos_of_an_operation_are_kept(server: OddServer, tmp_path: Path, mp4: bytes) -> None:
     second = make_clip(tmp_path / "second.mp4", frames=100).read_bytes()
     videos = [{"bytesBase64Encoded": base64_of(one)} for one in (mp4, second)]

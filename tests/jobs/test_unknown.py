@@ -83,6 +83,7 @@ def orders(run: RunContext, shot: Shot) -> tuple[JobOrder, JobOrder]:
     return take_order(run.batch, shot, 1), clip_order(run.batch, shot, None, None)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("rule", "accepted"), LOST)
 async def test_a_lost_reply_is_decided_by_what_the_service_accepted(
     service: Service, tmp_path: Path, rule: dict[str, Any], accepted: bool
@@ -108,6 +109,7 @@ async def test_a_lost_reply_is_decided_by_what_the_service_accepted(
     assert len({str(each["labels"]) for each in counts["submissions"]}) == 2 + accepted
 
 
+@pytest.mark.long
 async def test_what_was_said_not_to_be_accepted_never_is(service: Service, tmp_path: Path) -> None:
     """A request may still be on its way when it is asked about: its sender was killed a moment ago, say."""
     async with studio_at(service, tmp_path) as (run, shot):
@@ -216,6 +218,7 @@ async def test_a_rehearsal_writes_to_an_emulator_only(service: Service, tmp_path
         assert run.resources.providers.output_uri(VEO, KEY, 1) is None
 
 
+@pytest.mark.long
 async def test_a_lost_video_is_found_by_the_object_that_it_wrote(
     platform: Service, bucket: str, tmp_path: Path
 ) -> None:

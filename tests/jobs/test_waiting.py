@@ -61,6 +61,7 @@ async def test_clips_are_stored_within_a_poll_interval_of_being_done_with_few_lo
         service.process.wait(timeout=20)
 
 
+@pytest.mark.long
 def test_with_wait_a_full_day_is_slept_through(lean_cli: Cli, tmp_path: Path) -> None:
     (lean_cli.folder / "sheet.csv").write_text(
         "id,prompt,takes\n" + "".join(f"s{n},A lantern number {n},1\n" for n in range(7))
@@ -137,6 +138,7 @@ async def fetched(run: RunContext, *files: Path):
     return await download(run, order, watch, VideoReady(uri="https://example.test/clip"), Decimal(1))
 
 
+@pytest.mark.long
 async def test_a_video_is_taken_only_whole_and_as_ordered_or_twice_the_same(service: Service, tmp_path: Path) -> None:
     good, long = make_clip(tmp_path / "good.mp4", frames=96), make_clip(tmp_path / "long.mp4", frames=200)
     cut = tmp_path / "cut.mp4"
@@ -184,6 +186,7 @@ async def test_a_nearly_full_disk_parks_the_work_before_anything_is_sent(service
     assert service.counts()["accepted"]["image"] == 0
 
 
+@pytest.mark.long
 async def test_a_clip_whose_file_is_lost_is_fetched_again_by_its_operation(service: Service, tmp_path: Path) -> None:
     async with batch_at(service, tmp_path, videos(1)) as (run, shots):
         await make_clips(run, run.state.hold(shots)[0])

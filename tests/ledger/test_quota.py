@@ -53,6 +53,7 @@ async def carries_over(url: str, earlier: str, scope: str) -> bool:
     return False
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("earlier", "scope", "counts"),
     [
@@ -130,6 +131,7 @@ def test_rotated_key_keeps_todays_count_and_another_project_has_its_own(lean_cli
     assert (other.exit_code, other.json["shots"]["done"]) == (0, 5), other.stderr
 
 
+@pytest.mark.long
 def test_next_run_tries_a_closed_route_with_one_request_and_opens_it(lean_cli: Cli, service: Service) -> None:
     command = ("run", sheet(lean_cli, ROWS + pictures(20)), "--live", "--yes", "--json")
     service.script({"match": {"kind": "image"}, "fault": "429-credits"})
@@ -147,6 +149,7 @@ def test_next_run_tries_a_closed_route_with_one_request_and_opens_it(lean_cli: C
     assert all(row["closed_since"] is None for row in lean_cli("quota", "--json", **live(service)).json["quotas"])
 
 
+@pytest.mark.long
 def test_quota_command_forgets_what_a_429_taught(lean_cli: Cli, service: Service) -> None:
     command = ("run", sheet(lean_cli, ROWS + pictures(2)), "--live", "--yes", "--json")
     service.script({"match": {"kind": "image"}, "fault": "429-day"})

@@ -46,6 +46,7 @@ async def run_once(url: str, clock: HandClock, todo: list[int]) -> tuple[list[in
     return left, goes_on
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "start",
     [

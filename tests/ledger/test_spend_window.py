@@ -109,6 +109,7 @@ async def test_database_finds_the_moment_that_the_arithmetic_finds(tmp_path: Pat
             assert await begun(ledger, f"next {n}", str(usd), spend, scope) == (expected if expected > NOON else None)
 
 
+@pytest.mark.long
 async def test_request_costs_as_little_after_fifty_thousand_as_after_five(tmp_path: Path) -> None:
     """Counted are the rows that come back and the statements that are sent, at a tenth of what a month may hold."""
     month = SpendLimits(per_10min=Decimal(50), per_month=Decimal(2000))
@@ -237,6 +238,7 @@ def test_limits_are_those_of_the_tier_on_the_gemini_api_unless_settings_say_othe
     assert limits("agent_platform:p") == limits("rehearsal:gemini_api") == (None, None)
 
 
+@pytest.mark.long
 def test_plan_of_a_thousand_pictures_tells_the_longer_time_and_why(bare_cli: Cli) -> None:
     rows = "".join(f"s{n},A lamp number {n}\n" for n in range(1000))
     (bare_cli.folder / "many.csv").write_text("id,prompt\n" + rows)

@@ -54,6 +54,7 @@ def records(sidecar: dict[str, Any]) -> list[dict[str, Any]]:
     return [part[name] for part in parts for name in ("file", "poster") if part.get(name)]
 
 
+@pytest.mark.long
 async def test_from_a_folder_to_a_bucket_to_another_and_back_nothing_changes_but_the_addresses(
     kept: Kept, tmp_path: Path, gcs_proxy: Proxy
 ) -> None:

@@ -207,6 +207,7 @@ async def test_the_catalogue_is_rebuilt_from_sidecars_alone(kept: Kept) -> None:
     assert sorted(map(str, (await kept.evidence()).rows)) == rows
 
 
+@pytest.mark.long
 async def test_without_a_ledger_sidecars_say_what_the_provider_can_be_asked_for(kept: Kept) -> None:
     [clip] = await kept.names("clip-")
     data, paid = await kept.read(clip), kept.accepted()

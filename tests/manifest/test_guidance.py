@@ -139,6 +139,7 @@ def test_a_later_column_that_is_used_as_a_placeholder_is_a_variable_as_it_was(tm
     assert sheet(tmp_path, text, "sheet.yaml").shots[0].prompt == "A safe boat"
 
 
+@pytest.mark.long
 @settings(max_examples=80, deadline=None)
 @given(cell=st.text("abc=;:,none_high harsmet", max_size=30))
 def test_any_text_for_safety_is_read_or_refused(cell: str, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -150,6 +151,7 @@ def test_any_text_for_safety_is_read_or_refused(cell: str, tmp_path_factory: pyt
     assert manifest.unsendable or not cell.strip(" ;,") or manifest.shots[0].guidance.safety
 
 
+@pytest.mark.long
 def test_a_rehearsal_with_style_safety_and_thinking_ends_well_and_its_sidecar_says_so(lean_cli: Cli) -> None:
     (lean_cli.folder / "sheet.csv").write_text(
         "id,prompt,system_instruction,safety,thinking\na,A boat,As an etching,only_high,high\nb,A boat,,,\n"
@@ -167,6 +169,7 @@ def test_a_rehearsal_with_style_safety_and_thinking_ends_well_and_its_sidecar_sa
     assert lean_cli("run", "sheet.csv", "--json").json["submissions"]["image"] == 0
 
 
+@pytest.mark.long
 def test_a_clip_without_sound_is_made_and_cut_without_sound(lean_cli: Cli) -> None:
     (lean_cli.folder / "sheet.csv").write_text(
         "id,prompt,motion_prompt,video_model,duration_s,audio,enhance_prompt,cuts\n"

@@ -477,6 +477,7 @@ def test_bad_yaml_is_a_report_and_never_a_traceback(write: Write, text: str) -> 
     assert problems(write(text, "c.yaml"))
 
 
+@pytest.mark.long
 def test_a_small_file_cannot_expand_to_endless_text(write: Write) -> None:
     axes = ", ".join(f"{axis}: [{', '.join(map(str, range(30)))}]" for axis in "abc")
     long = "x" * 19_000
@@ -503,6 +504,7 @@ GOOD_ROW = ["A {c} cup", MODEL, "16:9", "3", "7", "logo.png", "best", "Go {c}", 
 BAD_ROW = ["A {d} cup", f"{MODEL}x", "16:10", "99", "x", "none.png", "bst", "Go {d}", "721p", "9", "red"]
 
 
+@pytest.mark.long
 def test_the_work_of_a_check_grows_with_the_rows(write: Write, tmp_path: Path) -> None:
     def checking(size: int) -> Callable[[], object]:
         uri = sheet_of(write, tmp_path, size, lambda n: [f"s{n}", *GOOD_ROW])

@@ -40,6 +40,7 @@ def test_what_is_no_country_is_refused(place: str) -> None:
         find_regions(place)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", ["check", "plan"])
 @pytest.mark.parametrize(
     ("env", "refused"),
@@ -70,6 +71,7 @@ def test_pictures_of_minors_are_warned_of_once(lean_cli: Cli, region: str, model
     assert (done.exit_code, done.stderr.count("refuses pictures of minors")) == (0, warned), done.stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("region", "model", "column", "cell", "refused"),
     [

@@ -146,6 +146,7 @@ async def goes_on_five_times(watched: Watched) -> None:
     assert await watched.state(run) == "CRASHED Crashed"
 
 
+@pytest.mark.long
 async def test_what_crashed_is_scheduled_again_as_the_same_run_and_people_are_told(watched: Watched) -> None:
     run = await watched.run("spring", Pending(), Running(), Crashed(message="Killed."))
     await comes_true(lambda: is_in(watched, run, "SCHEDULED AwaitingRetry"))

@@ -80,6 +80,7 @@ async def test_a_mistake_is_one_sentence_and_a_page_and_no_traceback(
             assert await failures_of(client, other) == [], "nothing failed, so no page says so"
 
 
+@pytest.mark.long
 @pytest.mark.xdist_group("prefect")
 async def test_what_waits_is_resumed_or_closed_by_the_run_that_goes_on_with_it(
     prefect_url: str, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

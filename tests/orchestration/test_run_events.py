@@ -63,6 +63,7 @@ async def test_a_batch_tells_of_its_files_and_how_it_ended(bring: Bring, prefect
     assert are_there(events["callsheet.assets.archived"]["files"])
 
 
+@pytest.mark.long
 async def test_a_batch_that_a_person_keeps_waiting_tells_so(bring: Bring, prefect_url: str) -> None:
     batch = await bring("asked", "cup,A cup,2,approve,It steams\n")
     wait_for(lambda: "callsheet.batch.waits-for-approval" in told(prefect_url, batch))

@@ -37,6 +37,7 @@ def requests_in(lines: list[str]) -> list[str]:
     return sorted(line for line in lines if LINE.match(line))
 
 
+@pytest.mark.long
 async def test_a_run_has_a_line_for_each_paid_request_and_one_for_the_end_of_a_video(
     prefect_url: str, tmp_path: Path, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,6 +95,7 @@ def test_json_logs_have_the_fields_of_a_request_and_escape_what_they_are_told() 
     assert "ValueError: no" in json.loads(JsonFormatter().format(record))["trace"]
 
 
+@pytest.mark.long
 def test_a_worker_of_prefect_writes_json_when_it_is_asked_to() -> None:
     code = (
         "from prefect.logging.configuration import setup_logging; from prefect.logging.loggers import get_logger; "

@@ -153,6 +153,7 @@ def test_a_run_that_is_started_again_joins_its_shards_and_begins_anew_what_crash
     inside(api.url, tmp_path, act)
 
 
+@pytest.mark.long
 def test_when_a_batch_is_cancelled_the_runs_of_its_shards_are_those_of_an_earlier_run_as_well(
     tmp_path: Path, api: Api
 ) -> None:
@@ -177,6 +178,7 @@ def test_when_a_batch_is_cancelled_the_runs_of_its_shards_are_those_of_an_earlie
     inside(api.url, tmp_path, act)
 
 
+@pytest.mark.long
 def test_what_no_worker_takes_is_done_by_the_batchs_own_run(tmp_path: Path, api: Api) -> None:
     async def act(run: RunContext, new: Callable[[], ShardRuns]) -> None:
         runs = new()

@@ -108,6 +108,7 @@ def test_the_budget_is_for_pictures_first_and_then_for_clips() -> None:
     assert none.usd == 0
 
 
+@pytest.mark.long
 def test_the_work_of_a_forecast_grows_with_the_batch() -> None:
     def foreseeing(size: int) -> Callable[[], object]:
         shots = [dataclasses.replace(SHOT, id=str(n), prompt=str(n), takes=1) for n in range(size)]

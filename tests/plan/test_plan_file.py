@@ -47,6 +47,7 @@ def untouched(cli: Cli) -> bool:
     return not (cli.home / "rehearsal").exists() and not list(cli.home.glob("archive/**/*"))
 
 
+@pytest.mark.long
 def test_a_plan_is_executed_without_naming_its_manifest_and_goes_on_where_it_was_interrupted(planned: Cli) -> None:
     done = planned("run", "--plan", "plan.json", "--json")
     assert done.exit_code == 0, done.stderr

@@ -123,6 +123,7 @@ async def send(providers: Providers, model: str, picture: InputImage | None = No
     return await providers.videos_for(model).submit(VideoRequest(model, "it runs", first_frame=picture))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("act", ["close", "reset", "reset in the reply", "stall"])
 async def test_a_connection_that_breaks_after_the_request_leaves_one_request_in_doubt(

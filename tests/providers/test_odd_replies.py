@@ -92,6 +92,7 @@ async def test_every_odd_reply_costs_what_it_costs_and_its_picture_is_kept(tmp_p
     assert len(REPLIES) > 60
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", PASSING)
 async def test_an_error_in_a_200_is_that_error_and_costs_nothing(tmp_path: Path, name: str) -> None:
     server, report, settings = await run(tmp_path, {name: PASSING[name]})

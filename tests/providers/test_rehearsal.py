@@ -132,6 +132,7 @@ REFUSED = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("fault", "error"), REFUSED)
 async def test_what_is_not_accepted_has_its_class_and_is_not_sent_again(
     house: House, fault: str, error: type[errors.ProviderError]

@@ -29,6 +29,7 @@ def named(wire: Wire, request_id: str, name: str = "x-goog-request-id") -> Wire:
     return replace(wire, headers={**wire.headers, name: request_id})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("route", ROUTES)
 async def test_a_pictures_request_id_and_ratings_are_in_ledger_and_sidecar(tmp_path: Path, route: str) -> None:
     rated = answer(blob(), promptFeedback={"safetyRatings": RATED[0]})

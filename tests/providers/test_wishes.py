@@ -158,6 +158,7 @@ SENT: dict[type, Callable[[Providers, Any], Any]] = {
 MODELS: dict[str, type] = {IMAGE: ImageRequest, LOOK: LookRequest, VEO: VideoRequest, OMNI: VideoRequest}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ROUTES)
 @pytest.mark.parametrize("model", MODELS)
 def test_every_field_of_a_request_is_on_the_wire_or_nothing_is_sent(model: str, name: str, tmp_path: Path) -> None:
@@ -538,6 +539,7 @@ def test_check_plan_and_run_refuse_alike_and_nothing_is_entered(lean_cli: Cli) -
     assert lean_cli("status").exit_code in (0, 2)
 
 
+@pytest.mark.long
 def test_a_rehearsal_without_people_and_with_references_of_a_video_ends_well(lean_cli: Cli) -> None:
     (lean_cli.folder / "ref.png").write_bytes(picture())
     (lean_cli.folder / "sheet.csv").write_text(
@@ -551,6 +553,7 @@ def test_a_rehearsal_without_people_and_with_references_of_a_video_ends_well(lea
     assert again.json["submissions"] == {"image": 0, "video": 0}
 
 
+@pytest.mark.long
 def test_a_rehearsal_with_references_of_every_kind_ends_well(lean_cli: Cli) -> None:
     pytest.importorskip("pi_heif")
     files = {

@@ -85,6 +85,7 @@ async def test_an_operation_that_still_runs_survives_the_loss_of_the_ledger(
     assert slow_service.counts()["accepted"]["video"] == 1
 
 
+@pytest.mark.long
 async def test_rows_that_are_there_win_over_the_sidecars(slow_service: Service, tmp_path: Path) -> None:
     settings = settings_at(slow_service, tmp_path, video_deadline_s=0.5)
     await give_up_waiting(request_in(tmp_path), settings)
@@ -116,6 +117,7 @@ def _nothing_known(sidecar: dict[str, Any]) -> None:
     sidecar.clear()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("tamper", [_elsewhere, _other_batch, _other_request, _refund, _nothing_known])
 async def test_a_sidecar_that_does_not_add_up_is_refused_and_the_rest_goes_on(
     service: Service, tmp_path: Path, tamper: Callable[[dict[str, Any]], None]

@@ -89,6 +89,7 @@ def test_what_is_no_picture_is_a_value_error():
             render_image.open_picture(data)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("width", "height", "duration_s"), [(1280, 720, 4), (720, 1280, 6), (1280, 720, 8)])
 def test_a_clip_is_24_fps_h264_with_aac_of_the_exact_length_and_size(width, height, duration_s):
     data = render_video.render(render_video.ClipWish("A cup", width, height, duration_s))
@@ -115,6 +116,7 @@ def test_a_clip_begins_with_its_first_frame_and_ends_with_its_last():
     assert len(frames) == 96
 
 
+@pytest.mark.long
 def test_clips_repeat_byte_for_byte_move_and_can_be_silent():
     wish = render_video.ClipWish("A cup", 1280, 720, 4, seed=3, audio=False)
     data = render_video.render(wish)

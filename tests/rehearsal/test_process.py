@@ -51,6 +51,7 @@ def video_of(base_url, name):
         return client.get("/v1/" + uri.partition("/v1beta/")[2]).content
 
 
+@pytest.mark.long
 def test_a_killed_service_goes_on_with_the_same_operations_counts_clock_and_bytes(tmp_path):
     config = RehearsalConfig(state_dir=tmp_path, factor=600.0)
     first = RehearsalProcess.start(config)
@@ -138,6 +139,7 @@ def test_another_factor_continues_the_time_line(tmp_path):
     assert continued_clock(state, 600.0) == fast
 
 
+@pytest.mark.long
 def test_a_video_goes_to_the_bucket_when_due_even_if_nobody_asks_and_the_service_was_killed(tmp_path):
     with FakeGCSServer() as bucket:
         endpoint = bucket.url

@@ -95,6 +95,7 @@ async def test_rehearsal_ignores_gateways_of_other_machines(url: str, tmp_path: 
     assert (await join(url, tmp_path)).startswith("http://127.0.0.1:")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("prefix", ["", "/a/b"])
 async def test_rehearsal_through_a_gateway_to_the_service_is_taken(
     prefix: str, service: Service, tmp_path: Path, lean_cli: Cli
@@ -121,6 +122,7 @@ def test_command_at_a_gateway_ends_with_2_and_sends_nothing(lean_cli: Cli, varia
     assert "cannot prove" in ran.json["message"]
 
 
+@pytest.mark.long
 def test_rehearsal_with_a_gateway_for_agent_platform_does_not_ask_it(lean_cli: Cli) -> None:
     (lean_cli.folder / "sheet.csv").write_text(SHEET)
     with gateway(as_google) as server:
@@ -142,6 +144,7 @@ class Swapped:
         return relaying(self.service.url, asked)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("moment", [":generateContent", ":predictLongRunning", ":fetchPredictOperation", ":download"])
 @pytest.mark.quick_cases(":generateContent", ":download")
 def test_server_swapped_in_mid_run_gets_one_request_and_no_money(moment: str, service: Service, lean_cli: Cli) -> None:
@@ -178,6 +181,7 @@ def test_many_shots_at_a_server_swapped_in_mid_run_are_left_pending(service: Ser
     assert server.paid == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("moment", [":predictLongRunning", ":fetchPredictOperation"])
 async def test_recovery_and_doubts_at_a_gateway_send_nothing(moment: str, service: Service, tmp_path: Path) -> None:
     sheet = tmp_path / "sheet.csv"

@@ -87,6 +87,7 @@ async def run_again(kept: Kept, settings: Settings | None = None, **sheet: str) 
     return dict(report.summary["cuts"])
 
 
+@pytest.mark.long
 async def test_the_sidecar_tells_how_each_cut_was_made(made: Kept) -> None:
     sidecar = await sidecar_of(made)
     assert sidecar.finish is not None
@@ -109,6 +110,7 @@ async def test_the_sidecar_tells_how_each_cut_was_made(made: Kept) -> None:
     await made.assert_whole()
 
 
+@pytest.mark.long
 async def test_edited_captions_make_only_their_own_cuts_anew_and_nothing_is_paid(kept: Kept) -> None:
     paid, before = kept.accepted(), await sidecar_of(kept, "sail")
     assert await run_again(kept, captions="Fly far") == {"created": 1, "reused": 1}
@@ -120,6 +122,7 @@ async def test_edited_captions_make_only_their_own_cuts_anew_and_nothing_is_paid
     await kept.assert_whole()
 
 
+@pytest.mark.long
 async def test_a_platform_with_other_numbers_gets_another_cut(kept: Kept, tmp_path: Path) -> None:
     own = tmp_path / "own.yaml"
     own.write_text(f"{OWN}  stories: {{loudness: {{lufs: -20}}}}\n")
@@ -129,6 +132,7 @@ async def test_a_platform_with_other_numbers_gets_another_cut(kept: Kept, tmp_pa
     assert abs(quiet.lufs + 20) < 0.5
 
 
+@pytest.mark.long
 async def test_an_old_cut_without_a_recipe_counts_where_nothing_is_finished(made: Kept) -> None:
     async with await Ledger.open(made.settings.ledger_url, clock=Clock()) as ledger:
         cuts = [one for one in await ledger.assets_of(BATCH) if one.kind == "cut"]
@@ -151,6 +155,7 @@ def test_a_recipe_leaves_out_what_does_not_show() -> None:
     assert recipe("a" * 64, spec, plain) != recipe("a" * 64, replace(spec, max_kbps=1), plain)
 
 
+@pytest.mark.long
 async def test_cuts_are_made_again_from_the_archive_alone(kept: Kept) -> None:
     sidecar = await sidecar_of(kept)
     lost = [cut.file.file for cut in sidecar.cuts if cut.file]
@@ -184,6 +189,7 @@ async def test_further_cuts_are_finished_as_the_manifest_asked_without_it(kept: 
     await kept.assert_whole()
 
 
+@pytest.mark.long
 async def test_a_run_after_a_kill_still_tells_how_the_cuts_were_made(kept: Kept) -> None:
     before = await sidecar_of(kept)
     await kept.lose(f"{PREFIX}/shots/kite/shot.json")

@@ -144,6 +144,7 @@ def test_a_take_that_comes_late_is_waited_for_and_one_clip_is_sent(folder: Folde
     assert [(one["take"], one["sha256"]) for one in folder.sidecar()["pins"]] == [(pin.take, pin.sha256)]
 
 
+@pytest.mark.long
 def test_a_person_who_does_not_want_to_wait_names_the_take(folder: Folder) -> None:
     folder.service.script(FULL)
     assert folder.run(scene())["exit_code"] == 4
@@ -152,6 +153,7 @@ def test_a_person_who_does_not_want_to_wait_names_the_take(folder: Folder) -> No
     assert (folder.clips_sent(), folder.animated()) == (1, made)
 
 
+@pytest.mark.long
 def test_a_clip_that_was_sent_before_there_were_pins_stays_the_one_and_a_lost_ledger_gets_the_pin_back(
     folder: Folder, taste: dict[str, float]
 ) -> None:
@@ -177,6 +179,7 @@ async def rebuilt(folder: Folder) -> None:
         await rebuild(ledger, folder.store, {"rehearsal": str, "live": str})
 
 
+@pytest.mark.long
 def test_an_edit_of_the_shot_is_a_new_decision_and_undoing_it_brings_the_old_one_back(
     folder: Folder, taste: dict[str, float]
 ) -> None:
@@ -221,6 +224,7 @@ async def test_of_two_that_choose_at_once_the_first_one_counts(tmp_path: Path) -
     assert (first.n, second, moved.take, moved.n) == (1, first, 2, 2)
 
 
+@pytest.mark.long
 def test_a_choice_outlives_a_kill_before_its_clip_is_sent(
     folder: Folder, taste: dict[str, float], bare_forge: Forge
 ) -> None:
@@ -237,6 +241,7 @@ def test_a_choice_outlives_a_kill_before_its_clip_is_sent(
     assert (folder.clips_sent(), folder.animated()) == (1, [pin.take])
 
 
+@pytest.mark.long
 def test_a_new_default_model_is_for_new_batches_only(folder: Folder) -> None:
     assert folder.run(scene(takes=1))["exit_code"] == 0
     other = folder.place / "catalogue.yaml"

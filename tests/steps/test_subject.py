@@ -97,6 +97,7 @@ def test_a_clip_is_looked_at_once_for_all_its_cuts_and_never_again(lean_cli: Cli
     assert lean_cli("recover", "--json").exit_code == 0
 
 
+@pytest.mark.long
 def test_without_an_answer_the_subject_is_looked_for_and_the_reason_told(lean_cli: Cli, service: Service) -> None:
     service.script(
         {"match": {"kind": "look", "nth": [1]}, "fault": "block"},
@@ -118,6 +119,7 @@ def test_without_an_answer_the_subject_is_looked_for_and_the_reason_told(lean_cl
     assert not list(lean_cli.home.glob("**/replies/*")), "what is archived needs no kept reply"
 
 
+@pytest.mark.long
 def test_what_the_budget_does_not_allow_is_not_asked(lean_cli: Cli) -> None:
     (lean_cli.folder / "sheet.csv").write_text(SHEET)
     ended = lean_cli("run", "sheet.csv", "--json", "--budget", "0.4001")
