@@ -231,7 +231,6 @@ async def _follow(asked: PreparedRun, view: ProgressView, server: PrefectServer)
     with pause_collection():
         from callsheet.orchestration.end_states import carry_out as carry_out_flow
         from callsheet.orchestration.local_server import follow_server
-        from callsheet.orchestration.otel_export import take_notes
         from callsheet.orchestration.run_parameters import parameters_of
         from flows.content_batch import flow_of
 
@@ -242,8 +241,6 @@ async def _follow(asked: PreparedRun, view: ProgressView, server: PrefectServer)
         try:
             summary = await carry_out_flow(flow_of(asked, view.watch), parameters_of(asked.request))
         finally:
-            for note in take_notes():
-                say(note)
             looking.cancel()
             loop.remove_signal_handler(signal.SIGINT)
     if view.is_stopped:

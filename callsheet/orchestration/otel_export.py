@@ -32,21 +32,6 @@ FLUSH_S, AFTER_TROUBLE_S = 5.0, 1.0
 _PROTOCOL = "http/protobuf"
 
 
-# What was told of the export, for a terminal that does not show the log.
-_notes: list[str] = []
-
-
-def _warn(sentence: str) -> None:
-    log.warning("%s", sentence)
-    _notes.append(sentence)
-
-
-def take_notes() -> list[str]:
-    """Return what was told of the export since this was asked last."""
-    taken, _notes[:] = list(_notes), []
-    return taken
-
-
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What the variables ask for.
@@ -118,9 +103,10 @@ class Delivery:
             is_news = not self._trouble.is_set()
             self._trouble.set()
         if is_news:
-            _warn(
-                f"Traces and metrics are not taken by the OpenTelemetry collector at {_describe_place(os.environ)}, or "
-                "too slowly, and are lost; nothing else is. See to it that it answers, or unset the variables OTEL_...."
+            log.warning(
+                "Traces and metrics are not taken by the OpenTelemetry collector at %s, or too slowly, and are lost; "
+                "nothing else is. See to it that it answers, or unset the variables OTEL_....",
+                _describe_place(os.environ),
             )
 
 
@@ -169,19 +155,19 @@ def set_up_export() -> Delivery | None:
     """
     wanted = read_wanted(os.environ)
     for doubt in wanted.doubts:
-        _warn(doubt)
+        log.warning("%s", doubt)
     if not (wanted.traces or wanted.metrics):
         return None
     try:
         delivery = _open(wanted)
     except ImportError:
-        _warn(
+        log.warning(
             "The variables OTEL_... ask for traces and metrics, and what sends them is not installed: "
             "pip install 'callsheet[otel]', or unset them. The run goes on without."
         )
         return None
     except Exception as error:  # a variable that the SDK cannot read
-        _warn(f"Traces and metrics are not sent, for OpenTelemetry cannot be set up: {type(error).__name__}")
+        log.warning("Traces and metrics are not sent, for OpenTelemetry cannot be set up: %s", type(error).__name__)
         return None
     listen(delivery.signals)
     return delivery

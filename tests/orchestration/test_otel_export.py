@@ -136,24 +136,24 @@ def test_a_run_that_fails_sends_its_span_with_the_class_of_its_error() -> None:
 ONE = "id,prompt\ncup,A cup\n"
 
 
-def test_a_dead_collector_is_told_once_and_fails_nothing(cli: Cli, service: Service) -> None:
+def test_a_dead_collector_is_told_once_and_fails_nothing(cold_cli: Cli, service: Service) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))  # nobody listens there
         url = f"http://user:secret@127.0.0.1:{nobody.getsockname()[1]}"
-        ran = rehearse(cli, service, ONE, **{ENDPOINT: url})
+        ran = rehearse(cold_cli, service, ONE, **{ENDPOINT: url})
     assert ran.exit_code == 0, ran.stderr
-    assert ran.stderr.count(TROUBLE) == 1
+    assert " ".join(ran.stderr.split()).count(TROUBLE) == 1
     assert "secret" not in ran.stderr
     assert "Traceback" not in ran.stderr
 
 
-def test_a_collector_that_hangs_is_told_once_and_fails_nothing(cli: Cli, service: Service) -> None:
+def test_a_collector_that_hangs_is_told_once_and_fails_nothing(cold_cli: Cli, service: Service) -> None:
     with collecting(hangs=True) as collector:
         # Longer than the time that a test may take: only callsheet's own bound ends the run.
-        ran = rehearse(cli, service, ONE, **{ENDPOINT: collector.url, "OTEL_EXPORTER_OTLP_TIMEOUT": "3600"})
+        ran = rehearse(cold_cli, service, ONE, **{ENDPOINT: collector.url, "OTEL_EXPORTER_OTLP_TIMEOUT": "3600"})
         assert collector.bodies
     assert ran.exit_code == 0, ran.stderr
-    assert ran.stderr.count(TROUBLE) == 1
+    assert " ".join(ran.stderr.split()).count(TROUBLE) == 1
 
 
 def test_without_variables_nothing_of_the_extra_is_imported_and_no_span_is_made(tmp_path: Path) -> None:
